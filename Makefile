@@ -1,0 +1,88 @@
+# Everything starts here: `make` lists what there is. Needs GNU make 3.81 or later and Python 3.11 or later.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+CODE := src tests $(wildcard bench conftest.py)
+UV ?= $(firstword $(wildcard .venv/bin/uv) uv)
+
+# The environment is made anew when the folder was moved or its Python is gone.
+ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c '' 2>/dev/null && echo usable),usable)
+.PHONY: .venv/.runtime
+endif
+
+.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept lock hooks \
+	clean distclean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+.venv/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml script/make-venv.sh
+	@sh script/make-venv.sh
+	@echo "installing what the service needs (requirements/runtime.txt)"
+	@$(PIP) install -q --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.txt
+	@echo "installing what tests and checks need (requirements/dev.txt)"
+	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: .venv/.runtime ## make .venv with what the service needs
+
+setup-dev: .venv/.dev ## the same, with what tests and checks need
+
+run: .venv/.runtime ## the whole Shop in one process, with demo data (RELOAD=1 follows changes)
+	@$(PY) -m shop_sandbox.main demo
+
+demo: .venv/.runtime ## play the whole story through the public interfaces
+	@$(PY) -m shop_sandbox.main story
+
+test: .venv/.dev ## every test this machine can run
+	@$(PY) -m pytest $(ARGS)
+
+test-fast: .venv/.dev ## the tests without the slow ones
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+check: .venv/.dev ## style, types, import rules
+	@$(PY) -m ruff check $(CODE)
+	@$(PY) -m ruff format --check $(CODE)
+	@$(PY) -m mypy $(CODE)
+	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-cache
+	@$(MAKE) style
+
+style: .venv/.dev ## the rules of style that no linter knows
+	@$(PY) -m pytest tests/unit/test_style.py
+
+fix: .venv/.dev ## let ruff repair what it can
+	@$(PY) -m ruff check --fix $(CODE)
+	@$(PY) -m ruff format $(CODE)
+
+bench: .venv/.runtime ## the benchmarks, with their ratios
+	@$(PY) -m bench $(ARGS)
+
+proto: .venv/.dev ## generate the gRPC code again from the .proto files
+	@cd src && ../$(PY) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
+		shop_order/api/proto/order.proto shop_order/api/proto/shop_order.proto \
+		shop_order/api/proto/shop/neighbours.proto
+
+proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
+	@$(PY) -m tests.baseline.promise
+
+lock: ## pin the dependencies again (UPGRADE=1 takes newer ones)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@script/lock.sh $(UV) $(if $(UPGRADE),--upgrade)
+
+hooks: .venv/.dev ## check what is committed before it is
+	@$(PY) -m pre_commit install
+
+clean: ## remove what tests and tools left; the data and .venv stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find src tests $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and .venv; the data stays
+	@rm -rf .venv
