@@ -1,0 +1,1 @@
+"""Parts that know nothing of orders: they import no other room of the service."""

@@ -1,0 +1,1 @@
+"""Idempotency control: the submit tokens of web forms."""

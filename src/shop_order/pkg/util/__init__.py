@@ -1,0 +1,1 @@
+"""Money, ids and order numbers."""
