@@ -33,8 +33,10 @@ help: ## this list
 	@touch $@
 
 setup: .venv/.runtime ## make .venv with what the service needs
+	@:
 
 setup-dev: .venv/.dev ## the same, with what tests and checks need
+	@:
 
 run: .venv/.runtime ## the whole Shop in one process, with demo data (RELOAD=1 follows changes)
 	@$(PY) -m shop_sandbox.main demo
