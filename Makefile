@@ -68,8 +68,8 @@ bench: .venv/.runtime ## the benchmarks, with their ratios
 	@$(PY) -m bench $(ARGS)
 
 proto: .venv/.dev ## generate the gRPC code again from the .proto files
-	@cd src && ../$(PY) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
-		shop_order/api/proto/order.proto shop_order/api/proto/shop_order.proto \
+	@cd src && PATH="$(CURDIR)/.venv/bin:$$PATH" python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
+		--mypy_out=. --mypy_grpc_out=. shop_order/api/proto/order.proto shop_order/api/proto/shop_order.proto \
 		shop_order/api/proto/shop/neighbours.proto
 
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
