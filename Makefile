@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-CODE := src tests $(wildcard bench conftest.py)
+CODE := conftest.py src tests $(wildcard bench)
 UV ?= $(firstword $(wildcard .venv/bin/uv) uv)
 
 # The environment is made anew when the folder was moved or its Python is gone.
@@ -54,7 +54,7 @@ check: .venv/.dev ## style, types, import rules
 	@$(PY) -m ruff check $(CODE)
 	@$(PY) -m ruff format --check $(CODE)
 	@$(PY) -m mypy $(CODE)
-	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-cache
+	@$(PY) .venv/bin/lint-imports --no-logo
 	@$(MAKE) style
 
 style: .venv/.dev ## the rules of style that no linter knows

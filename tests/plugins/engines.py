@@ -1,0 +1,90 @@
+"""Says at the end of a run which engines it exercised; with CI set, a skipped test fails the run."""
+
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+# By the scheme of its URL: the embedded ones are always there, the others where SHOP_TEST_ENGINES names them.
+EMBEDDED = ("sqlite", "memory", "embedded", "file", "none")
+EXTERNAL = ("mysql", "redis", "rocketmq", "mongodb", "consul", "nacos")
+
+# These tests start the whole service with its packaged settings.
+WHOLE_SERVICE_FOLDERS = {"e2e", "faults"}
+WHOLE_SERVICE_ENGINES = ("sqlite", "memory", "embedded", "file", "none")
+
+_EXERCISED = pytest.StashKey[Counter[str]]()
+
+
+def available(*schemes: str) -> list[str]:
+    """URLs of the engines this machine offers among `schemes`: what a contract suite is parametrised with.
+
+    An embedded engine is given as `scheme://`; the others as SHOP_TEST_ENGINES names them (blanks between).
+    """
+    named = os.environ.get("SHOP_TEST_ENGINES", "").split()
+    embedded = [f"{scheme}://" for scheme in schemes if scheme in EMBEDDED]
+    return embedded + [url for url in named if _scheme(url) in schemes]
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
+
+
+def _engines_of(item: pytest.Item) -> Iterator[str]:
+    for marker in item.iter_markers("engine"):
+        yield from marker.args
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        urls = (value for value in item.callspec.params.values() if isinstance(value, str) and "://" in value)
+        yield from (scheme for scheme in map(_scheme, urls) if scheme in EMBEDDED + EXTERNAL)
+    if WHOLE_SERVICE_FOLDERS.intersection(item.path.parts):
+        yield from WHOLE_SERVICE_ENGINES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_EXERCISED] = Counter()
+    config.addinivalue_line(
+        "markers", "engine(*schemes): exercises these engines; counted in the summary if it passes"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and report.passed:
+        item.config.stash[_EXERCISED].update(set(_engines_of(item)))
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and _skips_that_count(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _skips_that_count(config: pytest.Config) -> list[pytest.TestReport]:
+    if os.environ.get("CI", "").lower() not in {"1", "true", "yes"}:
+        return []
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert isinstance(reporter, TerminalReporter)
+    return list(reporter.stats.get("skipped", []))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    exercised = config.stash[_EXERCISED]
+    if exercised or config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        terminalreporter.section("engines")
+        terminalreporter.line("exercised: " + (", ".join(_counted(exercised)) or "none"))
+        missing = [name for name in EMBEDDED + EXTERNAL if name not in exercised]
+        terminalreporter.line("not exercised: " + (", ".join(missing) or "none"))
+    for skipped in _skips_that_count(config):
+        terminalreporter.line(f"CI does not allow a skip: {skipped.nodeid}", red=True)
+
+
+def _counted(exercised: Counter[str]) -> Iterator[str]:
+    for name in EMBEDDED + EXTERNAL:
+        if name in exercised:
+            yield f"{name} ({exercised[name]} test{'s' * (exercised[name] > 1)})"

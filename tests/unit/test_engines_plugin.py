@@ -1,0 +1,72 @@
+"""The summary of engines tells the truth, and a skip cannot hide in CI."""
+
+import pytest
+
+from tests.plugins.engines import available
+
+SUITE = """
+import pytest
+
+@pytest.mark.engine("sqlite")
+def test_passes(): pass
+
+@pytest.mark.engine("mysql")
+def test_fails(): assert False
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:2"])
+def test_named_by_url(url): pass
+
+@pytest.mark.engine("consul")
+@pytest.mark.skip
+def test_left_out(): pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+
+
+def run(pytester: pytest.Pytester) -> pytest.RunResult:
+    return pytester.runpytest("-p", "tests.plugins.engines", "-p", "no:asyncio", "-p", "no:cacheprovider")
+
+
+def test_only_a_test_that_passed_counts(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SUITE)
+    result = run(pytester)
+    result.stdout.fnmatch_lines(
+        [
+            "exercised: sqlite (1 test), redis (2 tests)",
+            "not exercised: memory, embedded, file, none, mysql, rocketmq, mongodb, consul, nacos",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("false", 0), ("true", 1)])
+def test_a_skip_fails_the_run_in_ci_only(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, code: int
+) -> None:
+    pytester.makepyfile("import pytest\ndef test_one(): pass\ndef test_two(): pytest.skip('no engine')")
+    monkeypatch.setenv("CI", ci)
+    assert run(pytester).ret == code
+
+
+def test_a_whole_module_that_is_skipped_fails_the_run_in_ci(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        test_a="def test_one(): pass", test_b="import pytest\npytest.importorskip('not_there')"
+    )
+    monkeypatch.setenv("CI", "true")
+    result = run(pytester)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["CI does not allow a skip: *test_b*"])
+
+
+def test_a_suite_runs_over_the_embedded_engine_and_those_the_machine_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SHOP_TEST_ENGINES", raising=False)
+    assert available("memory", "redis") == ["memory://"]
+    monkeypatch.setenv("SHOP_TEST_ENGINES", "mysql://h/db redis://h:1/0 redis+cluster://h:2")
+    assert available("memory", "redis") == ["memory://", "redis://h:1/0", "redis+cluster://h:2"]
