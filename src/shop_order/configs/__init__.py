@@ -1,0 +1,8 @@
+"""Typed settings, their defaults and their sources. Only cmd imports this room."""
+
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.load import Loaded, Reloaded, load, reload
+from shop_order.configs.settings import Settings
+from shop_order.configs.show import show
+
+__all__ = ["ConfigError", "Loaded", "Reloaded", "Settings", "load", "reload", "show"]

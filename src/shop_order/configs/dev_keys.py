@@ -1,0 +1,64 @@
+"""Development keys: made once, kept in {DATA_DIR}/dev, never used in production."""
+
+import os
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shop_order.configs.errors import ConfigError
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class DevKeys:
+    """Texts of 64 hex digits; whoever uses them as bytes encodes the text."""
+
+    jwt_hs256: str
+    link: str
+    service: str
+    gateway_secret: str
+
+
+def dev_keys(data_dir: str) -> DevKeys:
+    """The keys of this data directory, made if absent (mode 0600). Raises ConfigError."""
+    folder = Path(data_dir) / "dev"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return DevKeys(
+            jwt_hs256=_key(folder / "jwt_hs256.key"),
+            link=_key(folder / "link.key"),
+            service=_key(folder / "service.key"),
+            gateway_secret=_key(folder / "gateway_secret"),
+        )
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR: can't keep development keys in {folder}: {error.strerror}") from error
+
+
+def _key(path: Path) -> str:
+    if not path.exists():
+        _make(path)
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if _KEY.fullmatch(text) is None:
+        raise ConfigError(
+            f"the development key {path} is not 64 hex digits; delete it to have a new one made"
+        )
+    return text
+
+
+def _make(path: Path) -> None:
+    # A link appears whole or not at all, so another process never reads half a key.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, secrets.token_hex(32).encode() + b"\n")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    try:
+        with suppress(FileExistsError):  # another process was first: its key counts
+            os.link(draft, path)
+    finally:
+        draft.unlink()

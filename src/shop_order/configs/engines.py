@@ -1,0 +1,116 @@
+"""Which engine URLs this version can open, and what production demands."""
+
+import os
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import Settings
+
+# room: (schemes that are built, schemes that are known and not built yet)
+_ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "db": (frozenset({"sqlite"}), frozenset({"mysql"})),
+    "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
+    "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
+    "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
+    "registry": (frozenset({"none"}), frozenset({"consul"})),
+    "config": (frozenset({"file"}), frozenset({"nacos"})),
+}
+_ONE_PROCESS = frozenset({"sqlite", "memory", "embedded"})
+
+
+def check_scheme(room: str, url: str) -> str:
+    """The scheme of a room's URL. Raises ConfigError if it is unknown or not built."""
+    scheme, colon, _ = url.partition(":")
+    built, planned = _ENGINES[room]
+    key, can = f"{room.upper()}__URL", ", ".join(f"{name}:" for name in sorted(built))
+    if not colon:
+        raise ConfigError(f"{key}: not an engine URL (this version has {can})")
+    if scheme in planned:
+        raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
+    if scheme not in built:
+        raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
+    return scheme
+
+
+def sqlite_path(url: str) -> str:
+    """The file of a `sqlite:///path` URL."""
+    return url.removeprefix("sqlite:///")
+
+
+def check(settings: Settings) -> None:
+    """Raises ConfigError for engines, workers or keys that do not fit together."""
+    schemes = {}
+    for room in _ENGINES:
+        schemes[room] = check_scheme(room, getattr(settings, room).url)
+    for room in ("db", "oplog"):
+        url = getattr(settings, room).url
+        if schemes[room] == "sqlite" and not (url.startswith("sqlite:///") and sqlite_path(url).strip()):
+            raise ConfigError(f"{room.upper()}__URL: needs a file: sqlite:///path")
+    if settings.server.workers > 1:
+        alone = [f"{room.upper()}__URL={s}:" for room, s in schemes.items() if s in _ONE_PROCESS]
+        if alone:
+            raise ConfigError(
+                f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
+            )
+    ports = settings.server.http_port, settings.server.grpc_port
+    if ports[0] == ports[1] != 0:
+        raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
+    if settings.app.env == "production":
+        _check_production(settings)
+
+
+def _check_production(settings: Settings) -> None:
+    auth, pay = settings.auth, settings.pay
+    if auth.hs256_key is not None:
+        raise ConfigError("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
+    required = {
+        "AUTH__LINK_KEYS": auth.link_keys,
+        "AUTH__SERVICE_KEYS": auth.service_keys,
+        "AUTH__JWKS": auth.jwks,
+        "PAY__GATEWAY_SECRET": pay.gateway_secret,
+        "NEIGHBOURS__TOKEN_FILE": settings.neighbours.token_file,
+    }
+    missing = [key for key, value in required.items() if not value]
+    if missing:
+        raise ConfigError(f"production needs {', '.join(missing)}")
+    dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
+    own = _texts_in(dev_dir)
+    secrets: list[tuple[str, SecretStr | None]] = [("PAY__GATEWAY_SECRET", pay.gateway_secret)]
+    secrets += [("AUTH__LINK_KEYS", key) for key in auth.link_keys]
+    secrets += [("AUTH__SERVICE_KEYS", key) for key in auth.service_keys]
+    for name, secret in secrets:
+        if secret is not None and secret.get_secret_value() in own:
+            raise ConfigError(f"{name}: is a development key, which production refuses")
+    for name, path in _key_files(settings):
+        if path and os.path.realpath(path).startswith(dev_dir + os.sep):
+            raise ConfigError(f"{name}: is a development key, which production refuses")
+    for name, url in (("ALIPAY", pay.alipay.gateway), ("WECHAT", pay.wechat.gateway)):
+        if urlsplit(url).scheme != "https":
+            raise ConfigError(f"PAY__{name}__GATEWAY: production talks to providers over https only")
+
+
+def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
+    alipay, wechat = settings.pay.alipay, settings.pay.wechat
+    return [
+        ("AUTH__JWKS", settings.auth.jwks),
+        ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
+        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file),
+        ("PAY__WECHAT__APP_PRIVATE_KEY_FILE", wechat.app_private_key_file),
+        ("PAY__WECHAT__PUBLIC_KEY_FILE", wechat.public_key_file),
+    ]
+
+
+def _texts_in(folder: str) -> set[str]:
+    texts = set()
+    for name in ("link.key", "service.key", "gateway_secret", "jwt_hs256.key"):
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                texts.add(file.read().strip())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"can't read {os.path.join(folder, name)}: {error.strerror}") from error
+    return texts

@@ -1,0 +1,199 @@
+"""Reads the layers, checks them, and makes one immutable Settings.
+
+Later layers win: packaged yaml, profile, the operator's documents, rollback's override, environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from shop_order.configs import engines, tree
+from shop_order.configs.dev_keys import dev_keys
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.reloadable import RELOADABLE
+from shop_order.configs.settings import Settings
+from shop_order.configs.sources import open_source
+from shop_order.configs.tree import Path
+
+ENVIRONMENTS = ("dev", "test", "production")
+_DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
+_BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, and the origin of each value by its path."""
+
+    settings: Settings
+    origins: Mapping[Path, str]
+
+    @property
+    def source(self) -> str:
+        """What beside the packaged defaults took part, for the history."""
+        kinds = {origin.split(" ", 1)[0] for origin in self.origins.values()}
+        extra = [kind for kind in ("file", "override", "environment") if kind in kinds]
+        return "+".join([f"profile:{self.settings.app.env}", *extra])
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload brings: the new whole, what changed in it, and what waits for a restart."""
+
+    loaded: Loaded
+    applied: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+class _Layers:
+    def __init__(self) -> None:
+        self.values: dict[Path, Any] = {}
+        self.origins: dict[Path, str] = {}
+
+    def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
+        for path, value in flat.items():
+            self.values[path] = value
+            self.origins[path] = origin
+
+
+def override_file(data_dir: str) -> FilePath:
+    """Where `config rollback` leaves its document."""
+    return FilePath(data_dir) / "config" / "override.yaml"
+
+
+def load(environ: Mapping[str, str], *, use_override: bool = True, override: str | None = None) -> Loaded:
+    """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
+
+    `override` stands in for the text of the override document. Raises ConfigError.
+    """
+    variables = tree.from_environment(environ)
+    layers = _documents(variables)
+    data_dir = str(variables.get(_DATA_DIR, layers.values[_DATA_DIR]))
+    if use_override:
+        _put_override(layers, data_dir, override)
+    for path, value in variables.items():
+        layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
+    if layers.values[_ENV] != "production":
+        _put_dev_keys(layers, data_dir)
+    settings = _validated(layers, data_dir)
+    engines.check(settings)
+    return Loaded(settings, dict(layers.origins))
+
+
+def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
+    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing."""
+    fresh = load(environ)
+    old, new = values_of(current.settings), values_of(fresh.settings)
+    changed = [path for path in tree.leaves() if old[path] != new[path]]
+    kept = {path: old[path] for path in changed if path not in RELOADABLE}
+    settings = Settings.model_validate(tree.nest({**new, **kept}))
+    origins = {**fresh.origins, **{path: current.origins[path] for path in kept}}
+    return Reloaded(
+        Loaded(settings, origins),
+        applied=tuple(tree.key_of(path) for path in changed if path in RELOADABLE),
+        needs_restart=tuple(tree.key_of(path) for path in kept),
+    )
+
+
+def values_of(settings: Settings) -> dict[Path, Any]:
+    """Each setting's value by its path, in the order of the documents."""
+    values: dict[Path, Any] = {}
+    for path in tree.leaves():
+        node: Any = settings
+        for name in path:
+            node = getattr(node, name)
+        values[path] = node
+    return values
+
+
+def _documents(variables: Mapping[Path, str]) -> _Layers:
+    packaged = _Layers()
+    folder = resources.files("shop_order.configs")
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".yaml") and entry.name.count(".") == 1:
+            packaged.put(f"default {entry.name}", tree.parse(entry.name, entry.read_text(encoding="utf-8")))
+    source = open_source(str(variables.get(_URL, packaged.values[_URL])))
+    env = _known_env(variables.get(_ENV, packaged.values[_ENV]))
+    own = _parsed(source.documents(env))
+    if _ENV not in variables and (named := _value(own, _ENV, env)) != env:
+        env = _known_env(named)
+        own = _parsed(source.documents(env))
+    profile = f"app.{env}.yaml"
+    packaged.put(f"profile {profile}", tree.parse(profile, (folder / profile).read_text(encoding="utf-8")))
+    for name, flat in own:
+        if _URL in flat:
+            raise ConfigError(f"CONFIG__URL: is set in the environment only, not in {name}")
+        packaged.put(f"file {name}", flat)
+    if _ENV not in variables and packaged.values[_ENV] != env:
+        raise ConfigError("APP__ENV: can't be set by a profile")
+    return packaged
+
+
+def _parsed(documents: list[tuple[str, str]]) -> list[tuple[str, dict[Path, Any]]]:
+    return [(name, tree.parse(name, text)) for name, text in documents]
+
+
+def _value(documents: list[tuple[str, dict[Path, Any]]], path: Path, default: object) -> object:
+    for _, flat in reversed(documents):
+        if path in flat:
+            return flat[path]
+    return default
+
+
+def _known_env(env: object) -> str:
+    if env not in ENVIRONMENTS:
+        raise ConfigError(f"APP__ENV: must be one of {', '.join(ENVIRONMENTS)}")
+    return str(env)
+
+
+def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
+    file = override_file(data_dir)
+    if text is None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"can't read {file}: {error}") from error
+    flat = tree.parse(str(file), text)
+    for path in _BOOTSTRAP:
+        if path in flat:
+            raise ConfigError(f"{tree.key_of(path)}: can't be set in {file}")
+    layers.put(f"override {file}", flat)
+
+
+def _put_dev_keys(layers: _Layers, data_dir: str) -> None:
+    keys = dev_keys(data_dir)
+    for path, file, value in (
+        (("auth", "hs256_key"), "jwt_hs256.key", keys.jwt_hs256),
+        (("auth", "link_keys"), "link.key", [keys.link]),
+        (("auth", "service_keys"), "service.key", [keys.service]),
+        (("pay", "gateway_secret"), "gateway_secret", keys.gateway_secret),
+    ):
+        if not layers.values[path]:
+            layers.put(f"development key {FilePath(data_dir, 'dev', file)}", {path: value})
+
+
+def _validated(layers: _Layers, data_dir: str) -> Settings:
+    expanded = {path: _expand(value, data_dir) for path, value in layers.values.items()}
+    try:
+        return Settings.model_validate(tree.nest(expanded))
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            path = tuple(part for part in problem["loc"] if isinstance(part, str))
+            text = problem["msg"].removeprefix("Value error, ")
+            origin = layers.origins.get(path)
+            lines.append(f"{tree.key_of(path)}: {text}" + (f" ({origin})" if origin else ""))
+        raise ConfigError("; ".join(dict.fromkeys(lines))) from error
+
+
+def _expand(value: object, data_dir: str) -> object:
+    if isinstance(value, str):
+        return value.replace("{DATA_DIR}", data_dir)
+    if isinstance(value, list):
+        return [_expand(item, data_dir) for item in value]
+    return value

@@ -1,0 +1,21 @@
+"""The settings a running service takes over at a reload; all others wait for a restart."""
+
+RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
+    {
+        ("log", "level"),
+        ("server", "deadline_s"),
+        ("neighbours", "timeout_s"),
+        ("limit", "unpaid_orders"),
+        ("limit", "user_rate"),
+        ("limit", "user_burst"),
+        ("limit", "global_rate"),
+        ("limit", "global_burst"),
+        ("order", "pay_timeout_s"),
+        ("order", "auto_confirm_s"),
+        ("pay", "return_urls"),
+        ("pay", "callback_allow"),
+        ("pay", "query_first_s"),
+        ("pay", "alipay", "timeout_s"),
+        ("pay", "wechat", "timeout_s"),
+    }
+)

@@ -1,0 +1,247 @@
+"""Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
+
+import json
+from ipaddress import ip_network
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+MIN_KEY_CHARS = 32
+
+
+def _empty_to_none(value: object) -> object:
+    return None if value == "" else value
+
+
+def _split(value: object) -> object:
+    """Lists may be written `a,b` or as JSON, since environment variables are texts."""
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError("is not a list: write a,b or a JSON array") from error
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _digits_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _strong(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < MIN_KEY_CHARS:
+        raise ValueError(f"a key must have at least {MIN_KEY_CHARS} characters")
+    return key
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if colon and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("must be host:port, or a name in the registry")
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _network(value: str) -> str:
+    ip_network(value, strict=False)  # says what is wrong with the text
+    return value
+
+
+def _web_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
+OptId = Annotated[str | None, BeforeValidator(_digits_as_text), BeforeValidator(_empty_to_none)]
+Key = Annotated[SecretStr, AfterValidator(_strong)]
+OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
+Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
+Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
+WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(_split)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Section(BaseModel):
+    """Frozen, and closed to settings it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class App(Section):
+    """Which profile runs."""
+
+    env: Literal["dev", "test", "production"]
+
+
+class Server(Section):
+    """Ports, addresses and TLS."""
+
+    host: str = Field(min_length=1)
+    http_port: Port
+    grpc_port: Port
+    workers: int = Field(ge=1, le=64)
+    public_url: OptWebUrl
+    advertise_host: OptText
+    trusted_proxies: Networks
+    cors_origins: WebUrls
+    reflection: bool
+    tls_cert: OptText
+    tls_key: OptText
+    tls_client_ca: OptText
+    deadline_s: Seconds
+    stop_timeout_s: Seconds
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "Server":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("TLS_CERT and TLS_KEY are set together or not at all")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError("TLS_CLIENT_CA needs TLS_CERT and TLS_KEY")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Where buyers reach us: `public_url`, or host and HTTP port; without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.http_port}"
+
+
+class Engine(Section):
+    """An engine room's URL; which schemes are built stands in engines.py."""
+
+    url: str = Field(min_length=1)
+
+
+class Neighbours(Section):
+    """Addresses of the other services, `host:port` or a name in the registry."""
+
+    goods: Address
+    inventory: Address
+    coupons: Address
+    users: Address
+    inboxes: Addresses
+    token_file: OptText
+    timeout_s: Seconds
+
+
+class Auth(Section):
+    """Keys that prove who calls."""
+
+    link_keys: Keys
+    service_keys: Keys
+    jwks: OptText
+    hs256_key: OptKey
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    max_lifetime_s: int = Field(ge=60, le=30 * 86400)
+
+
+class Alipay(Section):
+    """The Alipay channel; without an app id it is unavailable."""
+
+    gateway: WebUrl
+    app_id: OptId
+    seller_id: OptId
+    app_private_key_file: OptText
+    public_key_file: OptText
+    notify_url: OptWebUrl
+    timeout_s: Seconds
+
+
+class Wechat(Section):
+    """The WeChat Pay channel; without a mch_id it is unavailable."""
+
+    gateway: WebUrl
+    app_id: OptId
+    mch_id: OptId
+    api_v3_key: OptKey
+    serial_no: OptId
+    app_private_key_file: OptText
+    public_key_file: OptText
+    notify_url: OptWebUrl
+    timeout_s: Seconds
+
+
+class Pay(Section):
+    """Payment channels and what guards them."""
+
+    gateway_secret: OptKey
+    return_urls: WebUrls
+    callback_allow: Networks
+    query_first_s: Seconds
+    alipay: Alipay
+    wechat: Wechat
+
+
+class Order(Section):
+    """What happens to orders by itself."""
+
+    pay_timeout_s: int = Field(ge=1, le=30 * 86400)
+    auto_confirm_s: int = Field(ge=1, le=365 * 86400)
+    scan_interval_s: Seconds
+
+
+class Limit(Section):
+    """The bounds: rates in calls a second, queues and batches in items."""
+
+    unpaid_orders: Rate
+    user_rate: Rate
+    user_burst: Count
+    global_rate: Rate
+    global_burst: Count
+    rate_keys: Count
+    commit_queue: Count
+    commit_batch: int = Field(ge=1, le=1024)
+    goods_queue: Count
+    goods_batch: int = Field(ge=1, le=1024)
+    stock_queue: Count
+    stock_batch: int = Field(ge=1, le=1024)
+    relay_batch: int = Field(ge=1, le=1024)
+    log_queue: Count
+
+
+class Log(Section):
+    """Specification 6.6."""
+
+    level: Literal["debug", "info", "warn", "error"]
+    filename: OptText
+    stdout: bool
+    max_size: int = Field(ge=1, le=10_240, description="MB")
+    max_backups: int = Field(ge=0, le=10_000)
+    max_age: int = Field(ge=0, le=3650, description="days; 0 keeps for ever")
+    compress: bool
+
+
+class Settings(Section):
+    """The whole configuration; immutable: a reload makes a new one."""
+
+    app: App
+    data_dir: str = Field(min_length=1)
+    server: Server
+    db: Engine
+    cache: Engine
+    message: Engine
+    oplog: Engine
+    registry: Engine
+    config: Engine
+    neighbours: Neighbours
+    auth: Auth
+    pay: Pay
+    order: Order
+    limit: Limit
+    log: Log

@@ -1,0 +1,51 @@
+"""The configuration as text: for `config show`, and as the document the history keeps."""
+
+import re
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from shop_order.configs.load import Loaded, values_of
+from shop_order.configs.settings import Settings
+from shop_order.configs.tree import nest
+
+MASK = "***"
+_USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
+_QUERY = re.compile(r"(?i)([?&][a-z_-]*(?:password|secret|token|key)=)[^&#\s]*")
+
+
+def show(loaded: Loaded, *, secrets: bool = False) -> str:
+    """YAML with each value's origin as a comment; secrets are *** unless asked for."""
+    lines: list[str] = []
+    above: tuple[str, ...] = ()
+    for path, value in values_of(loaded.settings).items():
+        for depth, name in enumerate(path[:-1]):
+            if above[: depth + 1] != path[: depth + 1]:
+                lines.append(f"{'  ' * depth}{name}:")
+        above = path[:-1]
+        text = _inline(plain(value, secrets=secrets))
+        lines.append(f"{'  ' * len(above)}{path[-1]}: {text}  # {loaded.origins[path]}")
+    return "\n".join(lines) + "\n"
+
+
+def document(settings: Settings) -> str:
+    """The effective settings as YAML with secrets masked, as the history keeps them."""
+    flat = {path: plain(value, secrets=False) for path, value in values_of(settings).items()}
+    return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
+
+
+def plain(value: Any, *, secrets: bool) -> Any:
+    """A value as YAML knows it; keys, and passwords inside URLs, as *** unless asked for."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() if secrets else MASK
+    if isinstance(value, tuple):
+        return [plain(item, secrets=secrets) for item in value]
+    if isinstance(value, str) and not secrets:
+        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", value))
+    return value
+
+
+def _inline(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()

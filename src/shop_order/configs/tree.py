@@ -1,0 +1,106 @@
+"""Settings as flat paths, so that each value can tell where it came from."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import Section, Settings
+
+Path = tuple[str, ...]
+ENV_PREFIX = "SHOP_ORDER_"
+
+
+def key_of(path: Path) -> str:
+    """The name in the contract's style: ("db", "url") -> DB__URL."""
+    return "__".join(path).upper()
+
+
+def leaves(section: type[Section] = Settings, above: Path = ()) -> Iterator[Path]:
+    """The path of every setting, in the order of the documents."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from leaves(kind, (*above, name))
+        else:
+            yield (*above, name)
+
+
+def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+    """A nested document as paths; an empty section sets nothing."""
+    known = set(leaves())
+    flat: dict[Path, Any] = {}
+    for name, value in tree.items():
+        path = (*above, str(name))
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, path))
+        elif value is not None or path in known:
+            flat[path] = value
+        elif not _is_section(path):
+            flat[path] = value
+    return flat
+
+
+def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
+    """Paths as a nested document."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        node = tree
+        for name in path[:-1]:
+            node = node.setdefault(name, {})
+        node[path[-1]] = value
+    return tree
+
+
+def parse(name: str, text: str) -> dict[Path, Any]:
+    """The settings of one YAML document. Raises ConfigError, also for a setting nobody knows."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{name}{where}: not a YAML document") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{name}: must hold sections with settings")
+    flat = flatten(tree)
+    for path in flat:
+        require_known(path, name)
+    return flat
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
+    """The settings of SHOP_ORDER_<SECTION>__<KEY> variables. Raises ConfigError for unknown ones."""
+    flat: dict[Path, str] = {}
+    for variable in sorted(environ):
+        name = variable.removeprefix(ENV_PREFIX)
+        if name == variable or _is_from_kubernetes(name):
+            continue
+        path = tuple(name.lower().split("__"))
+        require_known(path, f"environment variable {variable}")
+        flat[path] = environ[variable]
+    return flat
+
+
+def require_known(path: Path, origin: str) -> None:
+    """Raises ConfigError with a suggestion unless the path is a setting."""
+    known = set(leaves())
+    if path in known:
+        return
+    if _is_section(path):
+        raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")
+    near = difflib.get_close_matches(key_of(path), [key_of(k) for k in known], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"unknown setting {key_of(path)} ({origin}){hint}")
+
+
+def _is_section(path: Path) -> bool:
+    return any(leaf[: len(path)] == path for leaf in leaves())
+
+
+def _is_from_kubernetes(name: str) -> bool:
+    # A Kubernetes Service called shop-order puts its addresses into the environment of every pod.
+    return name == "PORT" or name.startswith(("PORT_", "SERVICE_HOST", "SERVICE_PORT"))

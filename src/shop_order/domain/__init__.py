@@ -1,0 +1,1 @@
+"""The order, its states and its rules: the standard library only."""

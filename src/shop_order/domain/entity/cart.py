@@ -1,0 +1,90 @@
+"""What a user means to buy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from shop_order.domain.errors import CartLineNotFound, InvalidArgument
+from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS, Line
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    """One goods in the cart; `checked` lines are bought by the next checkout."""
+
+    id: int
+    goods: int
+    nums: int
+    checked: bool
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(slots=True)
+class Cart:
+    """The lines of one user by goods id; `version` grows with every change."""
+
+    user: int
+    version: int
+    lines: dict[int, CartLine] = field(default_factory=dict)
+
+    def add(self, goods: int, nums: int, *, checked: bool, id: int, now_ms: int) -> CartLine:
+        """Put `nums` more of the goods into the cart, or start a line with that `id`.
+
+        Raises InvalidArgument: above 999 of one goods, or 100 lines.
+        """
+        Line(goods, nums)
+        line = self.lines.get(goods)
+        if line is None and len(self.lines) >= MOST_LINES:
+            raise InvalidArgument("goods_id", f"the cart has {MOST_LINES} lines already")
+        if line is None:
+            line = CartLine(id, goods, nums, checked, now_ms, now_ms)
+        elif line.nums + nums > MOST_NUMS:
+            raise InvalidArgument("nums", f"more than {MOST_NUMS} of one goods")
+        else:
+            line = replace(line, nums=line.nums + nums, checked=checked, updated_ms=now_ms)
+        self.lines[goods] = line
+        return line
+
+    def update(self, goods: int, *, nums: int | None, checked: bool | None, now_ms: int) -> CartLine:
+        """Set the number or the check mark of a line; None leaves it.
+
+        Raises InvalidArgument, CartLineNotFound.
+        """
+        line = self.line(goods)
+        if nums is not None:
+            Line(goods, nums)
+            line = replace(line, nums=nums)
+        if checked is not None:
+            line = replace(line, checked=checked)
+        self.lines[goods] = line = replace(line, updated_ms=now_ms)
+        return line
+
+    def check_all(self, checked: bool, *, now_ms: int) -> None:
+        """Set the check mark of every line."""
+        for goods, line in self.lines.items():
+            if line.checked != checked:
+                self.lines[goods] = replace(line, checked=checked, updated_ms=now_ms)
+
+    def remove(self, goods_ids: Iterable[int]) -> None:
+        """Take these goods out; those that are not in it are no error."""
+        for goods in goods_ids:
+            self.lines.pop(goods, None)
+
+    def line(self, goods: int) -> CartLine:
+        """The line of these goods. Raises CartLineNotFound."""
+        if goods not in self.lines:
+            raise CartLineNotFound
+        return self.lines[goods]
+
+    def line_by_id(self, id: int) -> CartLine:
+        """The line with this id. Raises CartLineNotFound."""
+        for line in self.lines.values():
+            if line.id == id:
+                return line
+        raise CartLineNotFound
+
+    def checked_lines(self) -> tuple[Line, ...]:
+        """What a checkout would buy, in order of goods."""
+        return tuple(Line(goods, line.nums) for goods, line in sorted(self.lines.items()) if line.checked)

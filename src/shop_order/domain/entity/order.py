@@ -1,0 +1,361 @@
+"""The order: the aggregate that owns its items, payments, refunds and history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import (
+    AmountMismatch,
+    EmptyOrder,
+    GoodsUnavailable,
+    IllegalTransition,
+    InvalidArgument,
+    PayWindowClosed,
+    PriceChanged,
+    RefundOpen,
+    UseRefund,
+)
+from shop_order.domain.event import order_events as events
+from shop_order.domain.event.order_events import GENESIS, Happened
+from shop_order.domain.status import (
+    ORDER_TRANSITIONS,
+    OrderStatus,
+    PaymentType,
+    RefundState,
+    RefundStatus,
+    advance,
+)
+from shop_order.domain.valueobject.actor import SYSTEM, Actor
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import MOST_FEN, Goods, Line, OrderItem
+from shop_order.domain.valueobject.text import plain_text
+
+PAY_WINDOW_MS = 90_000  # with less time left, a buyer at the provider's page would pay too late
+
+
+@dataclass(slots=True)
+class Order:
+    """One purchase. Amounts in fen, times in epoch ms (0: not yet).
+
+    Every verb checks the table of transitions and records an event; `version` counts the events,
+    and a store writes only on the version that was read.
+    """
+
+    id: int
+    order_sn: str
+    user: int
+    status: OrderStatus
+    address: Address
+    items: tuple[OrderItem, ...]
+    note: str
+    total_fen: int
+    discount_fen: int
+    freight_fen: int
+    pay_fen: int
+    pay_type: PaymentType
+    created_ms: int
+    updated_ms: int
+    expire_ms: int
+    trade_no: str = ""
+    pay_ms: int = 0
+    payment_sn: str = ""
+    cancel_reason: str = ""
+    logistics_company: str = ""
+    logistics_no: str = ""
+    shipped_ms: int = 0
+    completed_ms: int = 0
+    due_ms: int | None = None  # when the order moves by itself: unpaid to cancelled, shipped to completed
+    version: int = 0
+    last_hash: bytes = GENESIS
+    payments: dict[str, Payment] = field(default_factory=dict)
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    happened: list[Happened] = field(default_factory=list)
+
+    @classmethod
+    def place(
+        cls,
+        lines: Sequence[Line],
+        goods: Mapping[int, Goods],
+        *,
+        order_sn: str,
+        actor: Actor,
+        address: Address,
+        note: str,
+        pay_type: PaymentType,
+        now_ms: int,
+        pay_timeout_ms: int,
+        next_id: Callable[[], int],
+        expected_fen: int | None = None,
+    ) -> Order:
+        """A pending order of these lines at today's prices.
+
+        Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
+        """
+        if not lines:
+            raise EmptyOrder
+        if missing := [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]:
+            raise GoodsUnavailable(missing)
+        items = tuple(
+            OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
+            for line in lines
+            for g in (goods[line.goods],)
+        )
+        total_fen = sum(item.total_fen for item in items)
+        if total_fen > MOST_FEN:
+            raise InvalidArgument("items", "the total is beyond what can be paid")
+        pay_fen = max(total_fen, 1)
+        if expected_fen is not None and expected_fen != pay_fen:
+            raise PriceChanged(expected_fen, pay_fen, {i.goods: i.price_fen for i in items})
+        order = cls(
+            id=next_id(),
+            order_sn=order_sn,
+            user=actor.user_id,
+            status=OrderStatus.PENDING,
+            address=address,
+            items=items,
+            note=plain_text("note", note, most=255),
+            total_fen=total_fen,
+            discount_fen=0,
+            freight_fen=0,
+            pay_fen=pay_fen,
+            pay_type=pay_type,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            expire_ms=now_ms + pay_timeout_ms,
+            due_ms=now_ms + pay_timeout_ms,
+        )
+        order._record(
+            events.ORDER_CREATED,
+            actor,
+            now_ms,
+            old_status=0,
+            lines=[{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in items],
+            total_fen=total_fen,
+            pay_fen=pay_fen,
+            expire_at_ms=order.expire_ms,
+        )
+        return order
+
+    # ---- verbs ----
+
+    def pay(self, payment: Payment, actor: Actor, now_ms: int) -> None:
+        """The money of `payment` is this order's. Raises IllegalTransition."""
+        old = self._advance(OrderStatus.PAID)
+        self.pay_type, self.payment_sn = payment.payment_type, payment.payment_sn
+        self.trade_no, self.pay_ms, self.due_ms = payment.trade_no, payment.paid_ms, None
+        self._record(
+            events.ORDER_PAID,
+            actor,
+            now_ms,
+            old_status=old,
+            payment_sn=payment.payment_sn,
+            trade_no=payment.trade_no,
+            pay_fen=payment.amount_fen,
+            payment_type=int(payment.payment_type),
+        )
+
+    def ship(self, company: str, no: str, actor: Actor, now_ms: int, *, auto_confirm_ms: int) -> None:
+        """The parcel is on its way and is confirmed by itself later; the same parcel again changes nothing.
+
+        Raises IllegalTransition, RefundOpen, InvalidArgument.
+        """
+        plain_text("logistics_company", company, most=50, required=True)
+        plain_text("logistics_no", no, most=64, required=True)
+        same = (self.logistics_company, self.logistics_no) == (company, no)
+        if self.status is OrderStatus.SHIPPED and same:
+            return
+        self._refuse_open_refund()
+        old = self._advance(OrderStatus.SHIPPED)
+        self.logistics_company, self.logistics_no, self.shipped_ms = company, no, now_ms
+        self.due_ms = now_ms + auto_confirm_ms
+        self._record(
+            events.ORDER_SHIPPED, actor, now_ms, old_status=old, logistics_company=company, logistics_no=no
+        )
+
+    def complete(self, actor: Actor, now_ms: int) -> None:
+        """The buyer has it (or enough time went by); again changes nothing.
+
+        Raises IllegalTransition, RefundOpen.
+        """
+        if self.status is OrderStatus.COMPLETED:
+            return
+        self._refuse_open_refund()
+        old = self._advance(OrderStatus.COMPLETED)
+        self.completed_ms, self.due_ms = now_ms, None
+        self._record(events.ORDER_COMPLETED, actor, now_ms, old_status=old)
+
+    def cancel(self, reason: str, actor: Actor, now_ms: int, *, code: str) -> None:
+        """Give an unpaid order up; again changes nothing. `code` goes into the history, `reason` does not.
+
+        Raises UseRefund, IllegalTransition, InvalidArgument.
+        """
+        plain_text("reason", reason, most=255)
+        if self.status is OrderStatus.CANCELLED:
+            return
+        if self.status is OrderStatus.PAID:
+            raise UseRefund
+        old = self._advance(OrderStatus.CANCELLED)
+        self.cancel_reason, self.due_ms = reason, None
+        self._record(events.ORDER_CANCELLED, actor, now_ms, old_status=old, reason=code)
+
+    # ---- payments and refunds ----
+
+    def require_payable(self, now_ms: int) -> None:
+        """Raise IllegalTransition unless unpaid, PayWindowClosed with less than 90 s left."""
+        if self.status is not OrderStatus.PENDING:
+            raise IllegalTransition(self.status.name, OrderStatus.PAID.name)
+        if self.expire_ms - now_ms < PAY_WINDOW_MS:
+            raise PayWindowClosed
+
+    def open_attempt(self, payment: Payment, actor: Actor, now_ms: int) -> None:
+        """Start paying; an earlier attempt must have been closed before.
+
+        Raises IllegalTransition, PayWindowClosed.
+        """
+        self.require_payable(now_ms)
+        if earlier := self.open_payment():
+            raise IllegalTransition(earlier.state.name, "SECOND_ATTEMPT")
+        self.payments[payment.payment_sn] = payment
+        self.pay_type = payment.payment_type
+        self._record_payment(events.PAYMENT_OPENED, payment, actor, now_ms)
+
+    def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int) -> None:
+        """The provider says no money will come (or it was told to refuse it); nothing if not open."""
+        payment = self.payments[payment_sn]
+        if not payment.is_open:
+            return
+        self.payments[payment_sn] = payment = payment.closed()
+        self._record_payment(events.PAYMENT_CLOSED, payment, actor, now_ms)
+
+    def money_arrived(
+        self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int, now_ms: int, refund_sn: str
+    ) -> None:
+        """The provider has the buyer's money: pay the order, or give surplus money back as `refund_sn`.
+
+        Told twice, nothing changes. Raises AmountMismatch.
+        """
+        payment = self.payments[payment_sn]
+        if amount_fen != payment.amount_fen:
+            raise AmountMismatch("amount")
+        if payment.is_paid:
+            if payment.trade_no != trade_no:
+                raise AmountMismatch("trade_no")
+            return
+        self.payments[payment_sn] = payment = payment.paid(trade_no=trade_no, paid_ms=paid_ms)
+        if self.status is OrderStatus.PENDING:
+            self.pay(payment, SYSTEM, now_ms)
+        else:
+            self._give_back_surplus(payment, refund_sn, now_ms)
+
+    def _give_back_surplus(self, payment: Payment, refund_sn: str, now_ms: int) -> None:
+        late = self.status is OrderStatus.CANCELLED
+        reason = "LATE_PAYMENT" if late else "DUPLICATE_PAYMENT"
+        refund = Refund(
+            refund_sn,
+            payment.payment_sn,
+            self.order_sn,
+            payment.amount_fen,
+            RefundState.REQUESTED,
+            reason,
+            surplus=True,
+            created_ms=now_ms,
+        )
+        self._record_refund(events.REFUND_REQUESTED, refund, now_ms)
+        self._record_refund(events.REFUND_APPROVED, refund.to(RefundState.APPROVED), now_ms)
+
+    def refund_sent(self, refund_sn: str, now_ms: int) -> None:
+        """The provider is being asked; asked again, nothing changes."""
+        refund = self.refunds[refund_sn]
+        if refund.state is RefundState.APPROVED:
+            self._record_refund(events.REFUND_SENT, refund.to(RefundState.SENT), now_ms)
+
+    def refund_succeeded(self, refund_sn: str, now_ms: int) -> None:
+        """The money is back; told twice, nothing changes. Raises IllegalTransition."""
+        refund = self.refunds[refund_sn]
+        if refund.state is RefundState.SUCCEEDED:
+            return
+        payment = self.payments[refund.payment_sn]
+        self.payments[refund.payment_sn] = payment.gave_back(refund.amount_fen)
+        self._record_refund(
+            events.REFUND_SUCCEEDED, refund.to(RefundState.SUCCEEDED, finished_ms=now_ms), now_ms
+        )
+
+    def refund_failed(self, refund_sn: str, now_ms: int) -> None:
+        """The provider refuses for good; an operator must look. Raises IllegalTransition."""
+        refund = self.refunds[refund_sn].to(RefundState.FAILED, finished_ms=now_ms)
+        self._record_refund(events.REFUND_FAILED, refund, now_ms)
+
+    # ---- what callers see of payments and refunds ----
+
+    @property
+    def refund_status(self) -> RefundStatus:
+        """How much of the order's own money was given back; surplus money does not count."""
+        own = [r for r in self.refunds.values() if not r.surplus]
+        if any(r.is_open for r in own):
+            return RefundStatus.OPEN
+        back_fen = sum(r.amount_fen for r in own if r.state is RefundState.SUCCEEDED)
+        if not back_fen:
+            return RefundStatus.NONE
+        return RefundStatus.WHOLE if back_fen >= self.pay_fen else RefundStatus.PART
+
+    def open_payment(self) -> Payment | None:
+        """The attempt that may still bring money; there is never more than one."""
+        return next((p for p in self.payments.values() if p.is_open), None)
+
+    def shown_payment(self) -> Payment | None:
+        """The attempt that paid the order, otherwise the latest."""
+        if self.payment_sn:
+            return self.payments[self.payment_sn]
+        return max(self.payments.values(), key=lambda p: (p.created_ms, p.payment_sn), default=None)
+
+    # ---- inside the aggregate ----
+
+    def _advance(self, to: OrderStatus) -> OrderStatus:
+        old = self.status
+        self.status = advance(ORDER_TRANSITIONS, old, to)
+        return old
+
+    def _refuse_open_refund(self) -> None:
+        if self.refund_status is RefundStatus.OPEN:
+            raise RefundOpen
+
+    def _record_payment(self, type: str, payment: Payment, actor: Actor, now_ms: int) -> None:
+        self._record(
+            type,
+            actor,
+            now_ms,
+            payment_sn=payment.payment_sn,
+            payment_type=int(payment.payment_type),
+            amount_fen=payment.amount_fen,
+        )
+
+    def _record_refund(self, type: str, refund: Refund, now_ms: int) -> None:
+        self.refunds[refund.refund_sn] = refund
+        self._record(
+            type,
+            SYSTEM,
+            now_ms,
+            reason=refund.reason,
+            refund_sn=refund.refund_sn,
+            payment_sn=refund.payment_sn,
+            amount_fen=refund.amount_fen,
+        )
+
+    def _record(
+        self, type: str, actor: Actor, now_ms: int, *, old_status: int | None = None, reason: str = "", **data: object
+    ) -> None:
+        self.version += 1
+        self.updated_ms = now_ms
+        data |= {
+            "version": self.version,
+            "user_id": self.user,
+            "old_status": int(self.status if old_status is None else old_status),
+            "new_status": int(self.status),
+            "operator": actor.operator,
+            "operator_id": actor.user_id,
+            "reason": reason,
+        }
+        self.happened.append(Happened(self.version, type, events.payload(data), now_ms))

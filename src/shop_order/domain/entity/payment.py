@@ -1,0 +1,63 @@
+"""One attempt to pay an order through a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shop_order.domain.status import (
+    OPEN_PAYMENT,
+    PAID_PAYMENT,
+    PAYMENT_TRANSITIONS,
+    PaymentState,
+    PaymentType,
+    advance,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """An attempt; `payment_sn` is the provider's out_trade_no. Amounts in fen, times in epoch ms."""
+
+    payment_sn: str
+    order_sn: str
+    user: int
+    payment_type: PaymentType
+    trade_type: str
+    amount_fen: int
+    state: PaymentState
+    payment_url: str
+    created_ms: int
+    expire_ms: int
+    trade_no: str = ""
+    paid_ms: int = 0
+    refunded_fen: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """The buyer may still be paying."""
+        return self.state in OPEN_PAYMENT
+
+    @property
+    def is_paid(self) -> bool:
+        """Money arrived, whatever was given back later."""
+        return self.state in PAID_PAYMENT
+
+    def with_url(self, payment_url: str) -> Payment:
+        """The same attempt with the link the channel gave."""
+        return replace(self, payment_url=payment_url)
+
+    def paid(self, *, trade_no: str, paid_ms: int) -> Payment:
+        """The money arrived. Raises IllegalTransition."""
+        state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.PAID)
+        return replace(self, state=state, trade_no=trade_no, paid_ms=paid_ms)
+
+    def closed(self) -> Payment:
+        """The attempt is over without money. Raises IllegalTransition."""
+        return replace(self, state=advance(PAYMENT_TRANSITIONS, self.state, PaymentState.CLOSED))
+
+    def gave_back(self, amount_fen: int) -> Payment:
+        """So much of it was refunded. Raises IllegalTransition."""
+        refunded_fen = self.refunded_fen + amount_fen
+        whole = refunded_fen >= self.amount_fen
+        to = PaymentState.REFUNDED if whole else PaymentState.PART_REFUNDED
+        return replace(self, state=advance(PAYMENT_TRANSITIONS, self.state, to), refunded_fen=refunded_fen)

@@ -1,0 +1,292 @@
+"""What the use cases need from outside, as protocols; the rooms below `repository` and `gateway` offer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Goods, Line
+
+T = TypeVar("T")
+Clock = Callable[[], int]  # epoch milliseconds
+
+
+# ---- storing ----
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key: `scope` is user and use case, `command_hash` what was asked."""
+
+    scope: str
+    key: str
+    command_hash: bytes
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What a key led to."""
+
+    command_hash: bytes
+    order_sn: str
+    payment_sn: str
+
+
+class KeyTaken(Exception):
+    """Another process (or an earlier call) stored an effect under the same key."""
+
+    def __init__(self, record: KeyRecord) -> None:
+        super().__init__(record.order_sn)
+        self.record = record
+
+
+class NumberTaken(Exception):
+    """The order number belongs to another order: draw a new one, and leave that order's lease alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Which orders a list shows: None is no limit; start <= created < end; newest first."""
+
+    user: int | None = None
+    status: OrderStatus | None = None
+    order_sn: str | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a list goes on: after this order."""
+
+    created_ms: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """A page of orders; `total` stops counting at `COUNT_CAP`."""
+
+    orders: Sequence[Order]
+    total: int
+    next: Cursor | None
+
+    @property
+    def total_is_capped(self) -> bool:
+        """There are at least this many."""
+        return self.total >= COUNT_CAP
+
+
+COUNT_CAP = 10_000
+
+
+class Orders(Protocol):
+    """The orders with their items, payments, refunds, history, outbox and keys."""
+
+    async def add(self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int) -> None:
+        """Store a new order, its events, its key, and take its lines out of the cart, in one commit.
+
+        `cart_version` None: not from the cart. `unpaid_limit` 0: none. Storing it again is no error.
+        Raises KeyTaken, NumberTaken, CartChanged, PlacingGivenUp, TooManyUnpaid, Overloaded.
+        """
+
+    async def change(self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None) -> tuple[Order, T]:
+        """Load, decide, and store on the version that was read; decides again when it lost, at most three times.
+
+        `decide` is pure: what it raises is raised here and nothing is stored.
+        Raises OrderNotFound, KeyTaken, TooMuchContention, Overloaded.
+        """
+
+    async def get(self, order_sn: str) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+    async def get_by_id(self, id: int) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+        """A page with items, newest first."""
+
+    async def history(self, order_sn: str) -> Sequence[Event]:
+        """Its events in order of version."""
+
+    async def count_unpaid(self, user: int) -> int:
+        """How many of the user's orders wait for payment."""
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+        """Numbers of orders whose time is over: unpaid or shipped, longest overdue first."""
+
+    async def statuses_or_tombstones(self, order_sns: Sequence[str], now_ms: int) -> Mapping[str, Order | None]:
+        """Each order, or None after planting a tombstone: from then on that number can't be stored."""
+
+    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
+        """What the key led to, if it is still kept."""
+
+    async def purge_keys(self, now_ms: int) -> int:
+        """Forget keys whose time is over; how many."""
+
+
+class Payments(Protocol):
+    """Looking attempts and refunds up, and the bookkeeping of asking the provider."""
+
+    async def find(self, payment_sn: str) -> Payment | None:
+        """The attempt with this number."""
+
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
+        """Open attempts whose provider should be asked now, with how often it was asked."""
+
+    async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+        """Refunds to be sent (again) now, with how often they were."""
+
+    async def ask_later(self, payment_sn: str, at_ms: int) -> None:
+        """Count one more question, and ask again then."""
+
+    async def refund_later(self, refund_sn: str, at_ms: int) -> None:
+        """Count one more try, and try again then."""
+
+
+class Carts(Protocol):
+    """One cart a user."""
+
+    async def get(self, user: int) -> Cart:
+        """The cart; empty with version 0 if there never was one."""
+
+    async def change(self, user: int, change: Callable[[Cart], T]) -> T:
+        """Apply `change` to the cart as it is at the commit; concurrent changes queue up, none is lost."""
+
+
+class Outbox(Protocol):
+    """What is still to be published."""
+
+    async def take(self, limit: int) -> Sequence[Event]:
+        """All waiting events of the longest waiting orders, each order's in order of version."""
+
+    async def published(self, event_ids: Iterable[int]) -> None:
+        """They were acknowledged: forget them."""
+
+    async def lag(self) -> tuple[int, int]:
+        """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
+
+
+class Audit(Protocol):
+    """Reading the whole history, for verification and the doctor."""
+
+    async def order_sns(self, after: str, limit: int) -> Sequence[str]:
+        """Numbers of all orders that have a row or an event, in order."""
+
+    async def chain(self, order_sn: str) -> Sequence[Event]:
+        """The events of one order in order of version."""
+
+    async def order(self, order_sn: str) -> Order | None:
+        """The order as its row says, None if only events are left."""
+
+
+# ---- neighbours ----
+
+
+class GoodsCatalogue(Protocol):
+    """The goods service."""
+
+    async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
+        """Fresh goods by id; unknown ids are left out. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+
+
+class Stock(Protocol):
+    """The inventory service's leases."""
+
+    async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
+        """Lease stock, all or nothing; again is no error.
+
+        Raises OutOfStock, NumberTaken (the number is known with other lines), PlacingGivenUp,
+        DependencyDown (nothing is known: the lease, if any, ends by itself), DeadlineExceeded, Overloaded.
+        """
+
+    async def release(self, order_sn: str) -> None:
+        """Give the lease back, also one that is still on its way. Raises DependencyDown."""
+
+    async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
+        """How many of each could be bought now. Raises DependencyDown."""
+
+
+class Addresses(Protocol):
+    """The user service's address book."""
+
+    async def get(self, user: int, address_id: int) -> Address:
+        """One address of the user. Raises AddressNotFound, DependencyDown."""
+
+
+class Inboxes(Protocol):
+    """The consumers of events; with a broker, the broker."""
+
+    async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
+        """Hand events over in this order; ids that every consumer acknowledged. Raises DependencyDown."""
+
+
+# ---- payment channels ----
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What a provider says of one attempt: `state` is waiting, paid, closed, absent or unknown."""
+
+    state: str
+    trade_no: str = ""
+    amount_fen: int = 0
+    paid_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A verified notice: of which attempt, and what the provider says of it."""
+
+    payment_sn: str
+    trade: Trade
+    is_refund: bool
+    notice_id: str
+
+
+class PaymentChannel(Protocol):
+    """One provider of payments; answers for "unknown" are part of every method."""
+
+    payment_type: PaymentType
+
+    def trade_type(self, asked: str) -> str:
+        """The trade type to use, the channel's default for an empty one.
+
+        Raises InvalidArgument (no such), ChannelUnavailable (not built, or not configured).
+        """
+
+    async def open(
+        self,
+        *,
+        payment_sn: str,
+        trade_type: str,
+        amount_fen: int,
+        subject: str,
+        expire_ms: int,
+        return_url: str,
+    ) -> str:
+        """The link (or code) that lets the buyer pay. Raises ChannelUnavailable, DependencyDown."""
+
+    async def query(self, payment_sn: str) -> Trade:
+        """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault."""
+
+    async def close(self, payment_sn: str) -> Trade:
+        """Tell the provider to take no money: closed, absent (never opened), paid, or unknown."""
+
+    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
+        """Give money back under this number, once: `succeeded`, `failed` (for good) or `unknown` (ask again)."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Check a notice's signature, shape and addressee.
+
+        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us).
+        """

@@ -1,0 +1,1 @@
+"""Values without identity: they are equal when their fields are."""

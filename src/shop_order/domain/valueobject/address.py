@@ -1,0 +1,38 @@
+"""Where an order goes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.valueobject.text import person_name, plain_text
+
+_MOBILE = re.compile(r"1[0-9]{10}|\+[0-9]{6,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The receiver of an order; province, city and district may be empty.
+
+    Raises InvalidArgument: a text that is missing, too long or malformed, a phone that is neither
+    `1` and 10 digits nor `+` and 6 to 15 digits.
+    """
+
+    name: str
+    phone: str
+    detail: str
+    province: str = ""
+    city: str = ""
+    district: str = ""
+    post: str = ""
+
+    def __post_init__(self) -> None:
+        person_name("name", self.name)
+        plain_text("phone", self.phone, most=16, required=True)
+        if not _MOBILE.fullmatch(self.phone):
+            raise InvalidArgument("phone", "is neither a mainland mobile number nor + and 6 to 15 digits")
+        plain_text("detail", self.detail, most=255, required=True)
+        for field in ("province", "city", "district"):
+            plain_text(field, getattr(self, field), most=50)
+        plain_text("post", self.post, most=20)

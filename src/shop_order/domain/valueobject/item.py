@@ -1,0 +1,68 @@
+"""What is bought, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shop_order.domain.errors import InvalidArgument
+
+MOST_NUMS = 999
+MOST_LINES = 100
+MOST_ID = 2**63 - 1
+MOST_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """So many of one goods."""
+
+    goods: int
+    nums: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.goods <= MOST_ID:
+            raise InvalidArgument("goods_id", "must be a positive id")
+        if not 0 < self.nums <= MOST_NUMS:
+            raise InvalidArgument("nums", f"must be between 1 and {MOST_NUMS}")
+
+
+def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Add up lines of the same goods, in order of goods; the caps are checked on the sums.
+
+    Raises InvalidArgument: more than 100 lines, or more than 999 of one goods.
+    """
+    nums: dict[int, int] = {}
+    for line in lines:
+        nums[line.goods] = nums.get(line.goods, 0) + line.nums
+    if len(nums) > MOST_LINES:
+        raise InvalidArgument("items", f"more than {MOST_LINES} lines")
+    return tuple(Line(goods, nums[goods]) for goods in sorted(nums))
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """Goods as the goods service shows them now."""
+
+    id: int
+    name: str
+    image: str
+    price_fen: int
+    on_sale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """One line of an order, with the name and price it was bought at."""
+
+    id: int
+    goods: int
+    goods_name: str
+    goods_image: str
+    price_fen: int
+    nums: int
+
+    @property
+    def total_fen(self) -> int:
+        """Price times number."""
+        return self.price_fen * self.nums

@@ -1,0 +1,79 @@
+"""Walking the hash chains: the history is what it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.event.order_events import GENESIS, Event, link
+from shop_order.domain.ports import Audit
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first link of a chain that does not hold."""
+
+    order_sn: str
+    version: int
+    what: str
+
+
+class AuditService:
+    """Verifies chains against themselves and against the orders they tell of."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    async def verify(self, order_sn: str | None = None) -> tuple[int, list[Broken]]:
+        """How many chains were walked, and the first broken link of each broken one."""
+        walked, broken = 0, []
+        async for sn in self._numbers(order_sn):
+            walked += 1
+            fault = check_chain(sn, list(await self._audit.chain(sn)), await self._audit.order(sn))
+            if fault:
+                broken.append(fault)
+        return walked, broken
+
+    async def _numbers(self, order_sn: str | None) -> AsyncIterator[str]:
+        if order_sn is not None:
+            yield order_sn
+            return
+        after = ""
+        while page := await self._audit.order_sns(after, PAGE):
+            for sn in page:
+                yield sn
+            after = page[-1]
+
+
+def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broken | None:
+    """The first link that does not hold, or None."""
+    prev = GENESIS
+    for version, event in enumerate(chain, start=1):
+        if event.version != version:
+            return Broken(order_sn, version, "is missing")
+        if event.prev_hash != prev:
+            return Broken(order_sn, version, "does not follow the one before")
+        digest = link(
+            prev,
+            id=event.id,
+            order_sn=order_sn,
+            version=version,
+            type=event.type,
+            payload=event.payload,
+            created_ms=event.created_ms,
+        )
+        if digest != event.hash:
+            return Broken(order_sn, version, "was altered")
+        prev = event.hash
+    if order is None:
+        return Broken(order_sn, len(chain), "has no order")
+    if order.version != len(chain):
+        return Broken(order_sn, order.version, "is missing")
+    told = json.loads(chain[-1].payload)
+    if told["new_status"] != int(order.status) or told["user_id"] != order.user:
+        return Broken(order_sn, order.version, "tells of another state than the order")
+    return None

@@ -1,0 +1,132 @@
+"""The cart: what the buyer collected, shown with today's goods and stock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shop_order.domain.entity.cart import Cart, CartLine
+from shop_order.domain.errors import CartLineNotFound, GoodsNotFound, InvalidArgument
+from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.service.order import buyer
+
+
+@dataclass(frozen=True, slots=True)
+class CartLineView:
+    """A cart line beside its goods as they are now; `goods` None when they were deleted."""
+
+    line: CartLine
+    goods: Goods | None
+    stocks: int
+
+    @property
+    def orderable(self) -> bool:
+        """Could be bought this moment."""
+        return self.goods is not None and self.goods.on_sale and self.stocks >= self.line.nums
+
+
+@dataclass(frozen=True, slots=True)
+class CartView:
+    """The whole cart as a buyer sees it."""
+
+    user: int
+    version: int
+    lines: tuple[CartLineView, ...]
+
+    @property
+    def checked_total_fen(self) -> int:
+        """What the checked lines that can be bought cost."""
+        return sum(
+            view.goods.price_fen * view.line.nums
+            for view in self.lines
+            if view.line.checked and view.orderable and view.goods
+        )
+
+
+class CartService:
+    """The use cases of the cart (specification 4.1)."""
+
+    def __init__(
+        self, *, carts: Carts, goods: GoodsCatalogue, stock: Stock, clock: Clock, next_id: Callable[[], int]
+    ) -> None:
+        self._carts = carts
+        self._goods = goods
+        self._stock = stock
+        self._now = clock
+        self._next_id = next_id
+
+    async def view(self, actor: Actor) -> CartView:
+        """The lines with fresh title, price, on-sale mark and stock. Raises DependencyDown, DeadlineExceeded."""
+        return await self._show(await self._carts.get(buyer(actor)))
+
+    async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
+        """Put goods in, adding to what is there.
+
+        Raises GoodsNotFound (unknown or off sale), InvalidArgument, DependencyDown, DeadlineExceeded.
+        """
+        user = buyer(actor)
+        Line(goods, nums)
+        found = (await self._goods.get_many([goods])).get(goods)
+        if found is None or not found.on_sale:
+            raise GoodsNotFound(goods)
+        line = await self._carts.change(
+            user, lambda cart: cart.add(goods, nums, checked=checked, id=self._next_id(), now_ms=self._now())
+        )
+        stocks = await self._stock.available([goods])
+        return CartLineView(line, found, stocks.get(goods, 0))
+
+    async def update(
+        self, actor: Actor, goods: int, *, id: int = 0, nums: int | None = None, checked: bool | None = None
+    ) -> None:
+        """Set number or check mark of the line of `goods`, or with goods 0 of the line `id`.
+
+        Raises CartLineNotFound, InvalidArgument.
+        """
+
+        def change(cart: Cart) -> None:
+            line = named(cart, goods, id)
+            cart.update(line.goods, nums=nums, checked=checked, now_ms=self._now())
+
+        await self._carts.change(buyer(actor), change)
+
+    async def check(self, actor: Actor, checked: bool, *, goods: int = 0, id: int = 0) -> None:
+        """Set the check mark of one line, or with neither goods nor id of all. Raises CartLineNotFound."""
+        if goods or id:
+            return await self.update(actor, goods, id=id, checked=checked)
+        await self._carts.change(buyer(actor), lambda cart: cart.check_all(checked, now_ms=self._now()))
+
+    async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
+        """Take a line out; one that is not there is no error. Raises InvalidArgument."""
+
+        def change(cart: Cart) -> None:
+            try:
+                cart.remove([named(cart, goods, id).goods])
+            except CartLineNotFound:
+                return
+
+        await self._carts.change(buyer(actor), change)
+
+    async def _show(self, cart: Cart) -> CartView:
+        ids = sorted(cart.lines)
+        if not ids:
+            return CartView(cart.user, cart.version, ())
+        goods, stocks = await asyncio.gather(self._goods.get_many(ids), self._stock.available(ids))
+        lines = sorted(cart.lines.values(), key=lambda line: (line.created_ms, line.id))
+        views = tuple(CartLineView(line, goods.get(line.goods), stocks.get(line.goods, 0)) for line in lines)
+        return CartView(cart.user, cart.version, views)
+
+
+def named(cart: Cart, goods: int, id: int) -> CartLine:
+    """The line of these goods, or with this id; both must mean the same.
+
+    Raises CartLineNotFound, InvalidArgument.
+    """
+    if goods < 0 or id < 0 or not (goods or id):
+        raise InvalidArgument("goods_id", "goods_id or id must be positive")
+    line = cart.line(goods) if goods else cart.line_by_id(id)
+    if id and line.id != id:
+        raise InvalidArgument("id", "names another line than goods_id")
+    return line

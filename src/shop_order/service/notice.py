@@ -1,0 +1,107 @@
+"""Notices over gRPC: signed by our own payment gateway (contract, chapter 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
+from shop_order.pkg.util.money import fen_of_float32, yuan_text
+
+PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayNotice:
+    """A notice and what it was signed over; build it with `notify_payment` or `pay_callback`."""
+
+    order_sn: str
+    payment_sn: str
+    trade_no: str
+    payment_type: int
+    amount_fen: int
+    trade_status: str
+    signed: Mapping[str, str]
+    sign: str
+
+    @property
+    def means_paid(self) -> bool:
+        """The gateway says the money arrived."""
+        return self.trade_status in PAID_WORDS
+
+
+def notify_payment(
+    *,
+    order_sn: str,
+    payment_sn: str,
+    trade_no: str,
+    payment_type: int,
+    amount: float,
+    amount_fen: int,
+    sign: str,
+) -> GatewayNotice:
+    """`NotifyPayment` of 9.1: `amount` (yuan) is signed unless `amount_fen` is set.
+
+    Raises AmountInexact for a float that names no whole fen, or is above 131,072.00 yuan.
+    """
+    if amount_fen < 0:
+        raise InvalidArgument("amount_fen", "must not be negative")
+    fen = amount_fen or fen_of(amount)
+    money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_text(fen)}
+    signed = {"order_sn": order_sn, "payment_sn": payment_sn, "payment_type": str(payment_type), "trade_no": trade_no}
+    return GatewayNotice(order_sn, payment_sn, trade_no, payment_type, fen, "", signed | money, sign)
+
+
+def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> GatewayNotice:
+    """`OrderPayCallback` of chapter 3 without a raw body: `fields` are the set ones, as text, without sign and amount.
+
+    Raises InvalidArgument without `amount_fen`, AmountInexact if a float stands beside it and disagrees.
+    """
+    if int(fields.get("amount_fen", "0")) <= 0:
+        raise InvalidArgument("amount_fen", "is required")
+    fen = int(fields["amount_fen"])
+    if amount and fen_of(amount) != fen:
+        raise AmountInexact
+    return GatewayNotice(
+        fields.get("order_sn", ""),
+        fields.get("payment_sn", ""),
+        fields.get("trade_no", ""),
+        int(fields.get("payment_type", "0")),
+        fen,
+        fields.get("trade_status", ""),
+        fields,
+        sign,
+    )
+
+
+def fen_of(amount: float) -> int:
+    """The fen a float32 of yuan names exactly. Raises AmountInexact."""
+    try:
+        return fen_of_float32(amount)
+    except ValueError as inexact:
+        raise AmountInexact from inexact
+
+
+class GatewaySecret:
+    """The HMAC keys shared with our payment gateway; several while they are rotated."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = tuple(secrets)
+
+    def sign(self, signed: Mapping[str, str]) -> str:
+        """Lower-case hex HMAC-SHA256 over `key=value` sorted by key, joined by `&`."""
+        return self._mac(self._secrets[0], signed)
+
+    def check(self, notice: GatewayNotice) -> int:
+        """The amount in fen, if the signature is right. Raises SignatureInvalid."""
+        sign = notice.sign.encode()
+        if not any([hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets]):
+            raise SignatureInvalid("notice")
+        return notice.amount_fen
+
+    @staticmethod
+    def _mac(secret: bytes, signed: Mapping[str, str]) -> str:
+        text = "&".join(f"{key}={signed[key]}" for key in sorted(signed))
+        return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,341 @@
+"""Placing orders, and what buyers and operators do with them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import (
+    CouponUnknown,
+    EmptyOrder,
+    Forbidden,
+    IllegalTransition,
+    InvalidArgument,
+    OrderNotFound,
+    OrderServiceError,
+    PageTooDeep,
+    QuoteUnknown,
+    StateChanged,
+    TooManyUnpaid,
+    TooMuchContention,
+)
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import (
+    COUNT_CAP,
+    Carts,
+    Clock,
+    Cursor,
+    GoodsCatalogue,
+    Key,
+    KeyRecord,
+    KeyTaken,
+    NumberTaken,
+    OrderFilter,
+    OrderPage,
+    Orders,
+    Stock,
+)
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Line, merged
+from shop_order.domain.valueobject.text import plain_text
+from shop_order.service.idempotency import Idempotency, Outcome, same_command
+
+MOST_PAGE = 100
+FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Buy these `lines`, or with None the checked lines of the cart."""
+
+    address: Address
+    lines: tuple[Line, ...] | None = None
+    note: str = ""
+    pay_type: PaymentType = PaymentType.NOT_CHOSEN
+    coupon_id: str = ""
+    quote_token: str = ""
+    expected_fen: int | None = None
+    key: str = ""
+
+    def normal(self) -> list[object]:
+        """The command as JSON, without the key: what two equal requests have in common."""
+        a = self.address
+        lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
+        place = [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
+        return ["place", lines, place, self.note, int(self.pay_type), self.coupon_id, self.quote_token, self.expected_fen]
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What is about to be bought; `cart_version` None when it does not come from the cart."""
+
+    lines: tuple[Line, ...]
+    cart_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRules:
+    """Settings of the use cases; swapped whole when the configuration changes."""
+
+    pay_timeout_ms: int = 1_800_000
+    auto_confirm_ms: int = 604_800_000
+    unpaid_limit: int = 20
+
+
+class OrderService:
+    """The use cases of orders; see the methods for what each raises."""
+
+    def __init__(
+        self,
+        *,
+        orders: Orders,
+        carts: Carts,
+        goods: GoodsCatalogue,
+        stock: Stock,
+        idempotency: Idempotency,
+        clock: Clock,
+        next_sn: Callable[[], str],
+        next_id: Callable[[], int],
+        rules: Callable[[], OrderRules],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self._orders = orders
+        self._carts = carts
+        self._goods = goods
+        self._stock = stock
+        self._idempotency = idempotency
+        self._now = clock
+        self._next_sn = next_sn
+        self._next_id = next_id
+        self._rules = rules
+        self._give_back = on_lost
+
+    # ---- placing ----
+
+    async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
+        """Reserve stock, then store order, items, event, key and the cart's removal in one commit.
+
+        Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown, CartChanged,
+        TooManyUnpaid, KeyReused, PlacingGivenUp, DependencyDown, Overloaded, InvalidArgument.
+        """
+        user = buyer(actor)
+        cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
+        return await self._idempotency.once(
+            f"{user}:place",
+            cmd.key,
+            cmd.normal(),
+            lambda key: self._place(actor, cmd, key),
+            self._replay,
+        )
+
+    async def _place(self, actor: Actor, cmd: PlaceOrder, key: Key | None) -> Order:
+        if cmd.coupon_id:
+            raise CouponUnknown(cmd.coupon_id)
+        if cmd.quote_token:
+            raise QuoteUnknown
+        await self._refuse_hoarding(actor)
+        basket = await self._basket(actor, cmd)
+        for _ in range(FRESH_NUMBERS):
+            try:
+                return await self._reserve_and_store(actor, cmd, basket, key)
+            except NumberTaken:
+                continue  # the lease under that number is another order's: leave it alone
+        raise TooMuchContention
+
+    async def _reserve_and_store(self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None) -> Order:
+        rules = self._rules()
+        goods = await self._goods.get_many([line.goods for line in basket.lines])
+        order = Order.place(
+            basket.lines,
+            goods,
+            order_sn=self._next_sn(),
+            actor=actor,
+            address=cmd.address,
+            note=cmd.note,
+            pay_type=cmd.pay_type,
+            now_ms=self._now(),
+            pay_timeout_ms=rules.pay_timeout_ms,
+            next_id=self._next_id,
+            expected_fen=cmd.expected_fen,
+        )
+        await self._stock.reserve(order.order_sn, basket.lines)
+        try:
+            await self._orders.add(
+                order, cart_version=basket.cart_version, key=key, unpaid_limit=rules.unpaid_limit
+            )
+        except KeyTaken as taken:
+            self._give_back(order.order_sn)
+            assert key is not None
+            return await self._replay(same_command(key, taken.record))
+        except OrderServiceError:
+            self._give_back(order.order_sn)
+            raise
+        return order
+
+    async def _basket(self, actor: Actor, cmd: PlaceOrder) -> Basket:
+        if cmd.lines is not None:
+            basket = Basket(cmd.lines, None)
+        else:
+            cart = await self._carts.get(actor.user_id)
+            basket = Basket(cart.checked_lines(), cart.version)
+        if not basket.lines:
+            raise EmptyOrder
+        return basket
+
+    async def _refuse_hoarding(self, actor: Actor) -> None:
+        limit = self._rules().unpaid_limit
+        if limit and await self._orders.count_unpaid(actor.user_id) >= limit:
+            raise TooManyUnpaid(limit)
+
+    async def _replay(self, record: KeyRecord) -> Order:
+        return await self._orders.get(record.order_sn)
+
+    # ---- looking ----
+
+    async def get(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Order:
+        """The order, if the actor may see it; `owner` is the user the caller named, 0 for none.
+
+        Raises OrderNotFound.
+        """
+        return visible(await self._orders.get(order_sn), actor, owner)
+
+    async def get_by_id(self, actor: Actor, id: int, *, owner: int = 0) -> Order:
+        """The order with this id. Raises OrderNotFound, InvalidArgument."""
+        if id <= 0:
+            raise InvalidArgument("id", "must be positive")
+        return visible(await self._orders.get_by_id(id), actor, owner)
+
+    async def history(self, order: Order) -> Sequence[Event]:
+        """The events of an order the caller was shown."""
+        return await self._orders.history(order.order_sn)
+
+    async def list(
+        self, actor: Actor, where: OrderFilter, *, page: int = 1, page_size: int = 20, after: Cursor | None = None
+    ) -> OrderPage:
+        """A page of orders, newest first; users see their own, admins the `where.user` they name or all.
+
+        Raises InvalidArgument, PageTooDeep.
+        """
+        if page < 1 or page_size < 1:
+            raise InvalidArgument("page", "page and page_size must be positive")
+        if where.start_ms is not None and where.end_ms is not None and where.start_ms > where.end_ms:
+            raise InvalidArgument("start_time", "is after end_time")
+        page_size = min(page_size, MOST_PAGE)
+        offset = 0 if after else (page - 1) * page_size
+        if offset + page_size > COUNT_CAP:
+            raise PageTooDeep
+        if not actor.is_admin:
+            where = replace(where, user=buyer(actor))
+        return await self._orders.list(where, offset=offset, limit=page_size, after=after)
+
+    # ---- after placing ----
+
+    async def cancel(
+        self, actor: Actor, order_sn: str, reason: str = "", *, owner: int = 0, expected: OrderStatus | None = None
+    ) -> Order:
+        """Give an unpaid order up; its stock comes back by the event. Again is no error.
+
+        Raises OrderNotFound, UseRefund, IllegalTransition, StateChanged, InvalidArgument.
+        """
+        plain_text("reason", reason, most=255)
+        code = "ADMIN" if actor.is_admin else "BUYER"
+
+        def decide(order: Order) -> None:
+            expect(visible(order, actor, owner), expected)
+            order.cancel(reason, actor, self._now(), code=code)
+
+        return (await self._orders.change(order_sn, decide))[0]
+
+    async def ship(
+        self, actor: Actor, order_sn: str, company: str, no: str, *, expected: OrderStatus | None = None
+    ) -> Order:
+        """Send the parcel. The same parcel again is no error.
+
+        Raises OrderNotFound, IllegalTransition, RefundOpen, StateChanged, InvalidArgument.
+        """
+
+        def decide(order: Order) -> None:
+            expect(order, expected)
+            order.ship(company, no, actor, self._now(), auto_confirm_ms=self._rules().auto_confirm_ms)
+
+        return (await self._orders.change(order_sn, decide))[0]
+
+    async def confirm(self, actor: Actor, order_sn: str, *, expected: OrderStatus | None = None) -> Order:
+        """The buyer has received it. Again is no error.
+
+        Raises OrderNotFound, IllegalTransition, RefundOpen, StateChanged.
+        """
+
+        def decide(order: Order) -> None:
+            expect(visible(order, actor), expected)
+            order.complete(actor, self._now())
+
+        return (await self._orders.change(order_sn, decide))[0]
+
+    async def time_is_over(self, order_sn: str) -> Order:
+        """Cancel an unpaid order, or confirm a shipped one, whose time is over; otherwise change nothing.
+
+        Raises OrderNotFound, RefundOpen.
+        """
+
+        def decide(order: Order) -> None:
+            now_ms = self._now()
+            if order.due_ms is None or order.due_ms > now_ms:
+                return
+            if order.status is OrderStatus.PENDING:
+                order.cancel("", SYSTEM, now_ms, code="TIMEOUT")
+            else:
+                order.complete(SYSTEM, now_ms)
+
+        return (await self._orders.change(order_sn, decide))[0]
+
+    async def update_status(
+        self,
+        actor: Actor,
+        order_sn: str,
+        to: OrderStatus,
+        *,
+        expected: OrderStatus | None = None,
+        reason: str = "",
+        logistics: tuple[str, str] = ("", ""),
+    ) -> Order:
+        """Chapter 3's one method for three moves: cancel (both), ship (admin), complete (buyer).
+
+        Raises Forbidden, IllegalTransition (to paid, to pending), and what the move raises.
+        """
+        if to is OrderStatus.CANCELLED:
+            return await self.cancel(actor, order_sn, reason, expected=expected)
+        if to is OrderStatus.SHIPPED:
+            if not actor.is_admin:
+                raise Forbidden
+            return await self.ship(actor, order_sn, *logistics, expected=expected)
+        if to is OrderStatus.COMPLETED:
+            if actor.is_admin:
+                raise Forbidden("only the buyer confirms receipt")
+            return await self.confirm(actor, order_sn, expected=expected)
+        order = await self.get(actor, order_sn)
+        raise IllegalTransition(order.status.name, to.name)
+
+
+def buyer(actor: Actor) -> int:
+    """The user who buys. Raises Forbidden for who is no user and acts for none."""
+    if actor.role not in (Role.USER, Role.SERVICE) or actor.user_id <= 0:
+        raise Forbidden("only a user, or a service that acts for one")
+    return actor.user_id
+
+
+def visible(order: Order, actor: Actor, owner: int = 0) -> Order:
+    """The order, unless it must look as if it did not exist. Raises OrderNotFound."""
+    mine = actor.role is Role.SYSTEM or actor.is_admin or order.user == actor.user_id
+    if not mine or (owner and order.user != owner):
+        raise OrderNotFound
+    return order
+
+
+def expect(order: Order, status: OrderStatus | None) -> None:
+    """Raise StateChanged if the caller's expectation is no longer so."""
+    if status is not None and order.status is not status:
+        raise StateChanged(order.status.name)

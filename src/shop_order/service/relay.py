@@ -1,0 +1,56 @@
+"""The outbox relay: every event goes out at least once, each order's in order of version."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.ports import Inboxes, Outbox
+
+BATCH = 200
+
+
+class Relay:
+    """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`."""
+
+    def __init__(self, *, outbox: Outbox, inboxes: Inboxes, idle_s: float = 1.0) -> None:
+        self._outbox = outbox
+        self._inboxes = inboxes
+        self._idle_s = idle_s
+        self._awake = asyncio.Event()
+
+    def hint(self) -> None:
+        """Something was committed."""
+        self._awake.set()
+
+    async def run_once(self) -> int:
+        """Publish one batch; how many events were acknowledged.
+
+        An event that is not acknowledged is taken again, and holds back the later ones of its order.
+        Raises DependencyDown, DeadlineExceeded.
+        """
+        events = await self._outbox.take(BATCH)
+        if not events:
+            return 0
+        acknowledged = await self._inboxes.deliver(events)
+        if acknowledged:
+            await self._outbox.published(acknowledged)
+        return len(acknowledged)
+
+    async def drain(self, deadline_s: float) -> None:
+        """At stop: publish what waits, as long as that works and time is left."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while await self.run_once():
+                    pass
+        except (OrderServiceError, TimeoutError):
+            return  # it is in the outbox: the next start publishes it
+
+    async def wait(self) -> None:
+        """Sleep until a hint, at most `idle_s`."""
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        self._awake.clear()

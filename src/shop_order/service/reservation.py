@@ -1,0 +1,45 @@
+"""The check-back: what became of the orders whose leases ran out (architecture, chapter 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.ports import Clock, Orders
+from shop_order.domain.status import OrderStatus
+
+MARGIN_MS = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the owner of a lease shall do: EXTEND until `until_ms` (real time), CONFIRM, RELEASE or ABANDONED."""
+
+    order_sn: str
+    answer: str
+    until_ms: int = 0
+
+
+class ReservationService:
+    """Answers the owners of leases."""
+
+    def __init__(self, *, orders: Orders, clock: Clock, real_clock: Clock) -> None:
+        self._orders = orders
+        self._now = clock
+        self._real_now = real_clock
+
+    async def check(self, order_sns: Sequence[str]) -> list[Verdict]:
+        """One verdict a number, in order. A number nobody stored gets a tombstone: it never will be."""
+        found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
+        return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
+
+    def _verdict(self, order_sn: str, order: Order | None) -> Verdict:
+        if order is None:
+            return Verdict(order_sn, "ABANDONED")
+        if order.status is OrderStatus.CANCELLED:
+            return Verdict(order_sn, "RELEASE")
+        if order.status is not OrderStatus.PENDING:
+            return Verdict(order_sn, "CONFIRM")
+        left_ms = max(order.expire_ms - self._now(), 0)
+        return Verdict(order_sn, "EXTEND", self._real_now() + left_ms + MARGIN_MS)

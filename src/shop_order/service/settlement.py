@@ -1,0 +1,87 @@
+"""Settling what was left open with the providers: unheard notices, attempts to close, refunds to send."""
+
+from __future__ import annotations
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import AmountMismatch
+from shop_order.domain.ports import Clock, Orders, Payments
+from shop_order.domain.status import OrderStatus
+from shop_order.service.payment import Alert, PaymentService
+
+BATCH = 50
+GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
+ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
+
+
+class Settlement:
+    """Background use cases; each call does one bounded batch."""
+
+    def __init__(
+        self, *, orders: Orders, payments: Payments, paying: PaymentService, clock: Clock, alert: Alert
+    ) -> None:
+        self._orders = orders
+        self._payments = payments
+        self._paying = paying
+        self._now = clock
+        self._alert = alert
+
+    async def ask_due(self) -> int:
+        """Ask providers about attempts whose notice never came; how many were asked."""
+        due = await self._payments.to_ask(self._now(), BATCH)
+        for payment, tries in due:
+            await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
+            await self.ask(payment)
+        return len(due)
+
+    async def ask(self, payment: Payment) -> Payment:
+        """Learn what became of an open attempt; close it when its order is decided or its time is over."""
+        try:
+            trade = await self._paying.channel(payment.payment_type).query(payment.payment_sn)
+            if trade.state in ("paid", "closed"):
+                return await self._paying.believe(payment.payment_sn, trade)
+            order = await self._orders.get(payment.order_sn)
+            over = self._now() > payment.expire_ms + GRACE_MS
+            if trade.state != "unknown" and (over or order.status is not OrderStatus.PENDING):
+                return await self._paying.close(payment)
+        except AmountMismatch:
+            return payment  # the alert is out; nothing may move until an operator has looked
+        return payment
+
+    async def refund_due(self) -> int:
+        """Send refunds that were approved, and ask again about those without an answer; how many."""
+        due = await self._payments.to_refund(self._now(), BATCH)
+        for refund, tries in due:
+            await self._payments.refund_later(refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries))
+            await self._refund(refund)
+        return len(due)
+
+    async def _refund(self, refund: Refund) -> None:
+        sn = refund.refund_sn
+
+        def sent(order: Order) -> Payment:
+            order.refund_sent(sn, self._now())
+            return order.payments[refund.payment_sn]
+
+        def succeeded(order: Order) -> None:
+            order.refund_succeeded(sn, self._now())
+
+        def failed(order: Order) -> None:
+            order.refund_failed(sn, self._now())
+
+        _, payment = await self._orders.change(refund.order_sn, sent)
+        answer = await self._paying.channel(payment.payment_type).refund(
+            payment_sn=refund.payment_sn, refund_sn=sn, amount_fen=refund.amount_fen, reason=refund.reason
+        )
+        if answer == "succeeded":
+            await self._orders.change(refund.order_sn, succeeded)
+        elif answer == "failed":
+            self._alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
+            await self._orders.change(refund.order_sn, failed)
+
+
+def backoff(steps_ms: tuple[int, ...], tries: int) -> int:
+    """How long to wait after so many tries; the last step repeats."""
+    return steps_ms[min(tries, len(steps_ms) - 1)]

@@ -1,0 +1,99 @@
+"""Asks the order service what became of leases that ran out. Silence is not an answer: the lease stays."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import ReservationCheckStub
+from shop_sandbox.inventory import Inventory
+
+BATCH = 100
+DEADLINE_S = 3.0
+LONGEST_WAIT_S = 30.0
+ANSWERS = frozenset({"EXTEND", "CONFIRM", "RELEASE", "ABANDONED"})
+
+logger = logging.getLogger("shop_sandbox.checkback")
+
+
+class CheckBack:
+    """The inventory's background loop over `ReservationCheck.CheckReservations`."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        order: str,
+        token: Callable[[], str],
+        clock_ms: Callable[[], int],
+        interval_s: float,
+    ) -> None:
+        self._inventory = inventory
+        self._token = token
+        self._clock_ms = clock_ms
+        self._interval_s = interval_s
+        self._failures = 0
+        self.ask_at(order)
+
+    def ask_at(self, order: str) -> None:
+        """Where the order service is from now on (`host:port`)."""
+        self._order = order
+        self._channel: grpc.aio.Channel | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                while await self.ask_once() == BATCH:
+                    pass
+                self._failures = 0
+            except Exception as error:  # noqa: BLE001 - a background loop: whatever went wrong, the leases stay
+                self._failures += 1
+                logger.warning("reservation check failed (%d): %r", self._failures, _brief(error))
+            wait_s = self._interval_s * 2 ** min(self._failures, 10)
+            await asyncio.sleep(min(wait_s, max(LONGEST_WAIT_S, self._interval_s)))
+
+    async def ask_once(self) -> int:
+        """Ask about at most 100 leases: how many there were. Raises grpc.RpcError when nobody answers."""
+        due = await self._inventory.due(BATCH)
+        if not due:
+            return 0
+        checks = dict(due)
+        verdicts = await self._verdicts(list(checks))
+        answered = {one.order_sn: one for one in verdicts if one.answer in ANSWERS and one.order_sn in checks}
+        now_ms = self._clock_ms()
+        ask_again = [
+            (now_ms + _wait_ms(count), order_sn) for order_sn, count in due if order_sn not in answered
+        ]
+        if ask_again:
+            logger.warning("no answer about %d of %d leases", len(ask_again), len(due))
+        await self._inventory.settle(list(answered.values()), ask_again)
+        return len(due)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _verdicts(self, order_sns: list[str]) -> list[pb.Verdict]:
+        if self._channel is None:
+            options = [("grpc.max_reconnect_backoff_ms", 2_000)]
+            self._channel = grpc.aio.insecure_channel(self._order, options=options)
+        token = self._token()
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        reply = await ReservationCheckStub(self._channel).CheckReservations(
+            pb.OrderSns(order_sns=order_sns), timeout=DEADLINE_S, metadata=metadata
+        )
+        return list(reply.verdicts)
+
+
+def _wait_ms(count: int) -> int:
+    return int(1_000 * min(1 << min(count, 10), LONGEST_WAIT_S))
+
+
+def _brief(error: Exception) -> str:
+    return (
+        f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else repr(error)
+    )

@@ -1,0 +1,212 @@
+"""What the neighbours remember of an event, one statement after the other on one connection.
+
+Commands are done once by event id (`inbox`); `order_copy` moves only to a higher version.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS inbox (
+  event_id TEXT PRIMARY KEY,
+  order_sn TEXT NOT NULL,
+  type TEXT NOT NULL,
+  received_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inbox_attempt (
+  event_id TEXT PRIMARY KEY,
+  attempts INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letter (
+  event_id TEXT PRIMARY KEY,
+  order_sn TEXT NOT NULL,
+  type TEXT NOT NULL,
+  why TEXT NOT NULL,
+  body TEXT NOT NULL,
+  created_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS order_copy (
+  order_sn TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  status INTEGER NOT NULL,
+  user_id INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS order_lines (
+  order_sn TEXT PRIMARY KEY,
+  lines TEXT NOT NULL,
+  pay_fen INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS order_notification (
+  event_id TEXT PRIMARY KEY,
+  order_sn TEXT NOT NULL,
+  user_id INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  created_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS sales (
+  goods_id INTEGER PRIMARY KEY,
+  orders INTEGER NOT NULL,
+  nums INTEGER NOT NULL,
+  amount_fen INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS consumption_record (
+  order_sn TEXT PRIMARY KEY,
+  user_id INTEGER NOT NULL,
+  pay_fen INTEGER NOT NULL,
+  completed_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class BadEvent(ValueError):
+    """Not an event of contract.md section 9."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A CloudEvent of the order service; `body` is what arrived."""
+
+    id: str
+    type: str
+    order_sn: str
+    version: int
+    old_status: int
+    new_status: int
+    user_id: int
+    data: dict[str, Any]
+    body: bytes
+
+
+def event_id(body: bytes) -> str:
+    """The id of an event that may be damaged otherwise, or ""."""
+    try:
+        found = orjson.loads(body)["id"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return found if isinstance(found, str) and len(found) <= 64 else ""
+
+
+def parsed(body: bytes) -> Event:
+    """Raises BadEvent."""
+    try:
+        envelope = orjson.loads(body)
+        if envelope["specversion"] != "1.0":
+            raise BadEvent("specversion must be 1.0")
+        data = envelope["data"]
+        event = Event(
+            id=envelope["id"],
+            type=envelope["type"],
+            order_sn=envelope["subject"],
+            version=data["version"],
+            old_status=data.get("old_status") or 0,
+            new_status=data.get("new_status") or 0,
+            user_id=data.get("user_id") or 0,
+            data=data,
+            body=body,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadEvent(f"not a CloudEvent: {error!r}") from error
+    texts = (event.id, event.type, event.order_sn)
+    numbers = (event.version, event.old_status, event.new_status, event.user_id)
+    if {type(text) for text in texts} != {str} or not all(0 < len(text) <= 64 for text in texts):
+        raise BadEvent("id, type and subject must be short texts")
+    if {type(number) for number in numbers} != {int}:
+        raise BadEvent("version, old_status, new_status and user_id must be whole numbers")
+    if event.type == "order.created":
+        _check_lines(event.data)
+    return event
+
+
+def _check_lines(data: dict[str, Any]) -> None:
+    lines = data.get("lines")
+    if not isinstance(lines, list) or type(data.get("pay_fen")) is not int:
+        raise BadEvent("order.created needs lines and pay_fen")
+    for line in lines:
+        numbers = (
+            [line.get(name) for name in ("goods_id", "nums", "price_fen")]
+            if isinstance(line, dict)
+            else [None]
+        )
+        if {type(number) for number in numbers} != {int}:
+            raise BadEvent("a line has goods_id, nums and price_fen")
+
+
+def known(connection: sqlite3.Connection, ids: list[str]) -> set[str]:
+    """Which of these were taken before."""
+    select = "SELECT 1 FROM inbox WHERE event_id = ?"
+    return {one for one in ids if connection.execute(select, (one,)).fetchone()}
+
+
+def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
+    """Remember the event and what follows from it here; a second time nothing happens."""
+    taken = connection.execute(
+        "INSERT INTO inbox VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (event.id, event.order_sn, event.type, now_ms),
+    )
+    if taken.rowcount == 0:
+        return
+    connection.execute(
+        "INSERT INTO order_copy VALUES (?, ?, ?, ?) ON CONFLICT (order_sn) DO UPDATE"
+        " SET version = excluded.version, status = excluded.status WHERE excluded.version > version",
+        (event.order_sn, event.version, event.new_status, event.user_id),
+    )
+    if event.type == "order.created":
+        lines = orjson.dumps(event.data["lines"]).decode()
+        connection.execute(
+            "INSERT INTO order_lines VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (event.order_sn, lines, event.data["pay_fen"]),
+        )
+    elif event.type == "order.shipped":
+        _notify(connection, event, now_ms)
+    elif event.type == "order.completed":
+        _count(connection, event, now_ms)
+
+
+def failed(connection: sqlite3.Connection, event_id: str) -> int:
+    """One more vain attempt: how many there were."""
+    row = connection.execute(
+        "INSERT INTO inbox_attempt VALUES (?, 1) ON CONFLICT (event_id) DO UPDATE SET attempts = attempts + 1"
+        " RETURNING attempts",
+        (event_id,),
+    ).fetchall()
+    return int(row[0][0])
+
+
+def bury(connection: sqlite3.Connection, letter: tuple[str, str, str, str, str], now_ms: int) -> None:
+    """Put (event_id, order_sn, type, why, body) aside for a person."""
+    connection.execute(
+        "INSERT INTO dead_letter VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING", (*letter, now_ms)
+    )
+    connection.execute(
+        "INSERT INTO inbox VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (letter[0], letter[1], letter[2], now_ms),
+    )
+
+
+def _notify(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
+    company, number = event.data.get("logistics_company", ""), event.data.get("logistics_no", "")
+    text = f"您的订单 {event.order_sn} 已发货:{company} {number}"
+    connection.execute(
+        "INSERT INTO order_notification VALUES (?, ?, ?, ?, ?)",
+        (event.id, event.order_sn, event.user_id, text, now_ms),
+    )
+
+
+def _count(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
+    row = connection.execute(
+        "SELECT lines, pay_fen FROM order_lines WHERE order_sn = ?", (event.order_sn,)
+    ).fetchone()
+    lines, pay_fen = row or ("[]", 0)
+    connection.execute(
+        "INSERT INTO consumption_record VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (event.order_sn, event.user_id, pay_fen, now_ms),
+    )
+    for line in orjson.loads(lines):
+        connection.execute(
+            "INSERT INTO sales VALUES (?, 1, ?, ?) ON CONFLICT (goods_id) DO UPDATE SET orders = orders + 1,"
+            " nums = nums + excluded.nums, amount_fen = amount_fen + excluded.amount_fen",
+            (line["goods_id"], line["nums"], line["nums"] * line["price_fen"]),
+        )

@@ -1,0 +1,64 @@
+"""uvicorn inside a running loop: it owns neither the signals nor the process."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+STOP_TIMEOUT_S = 5
+
+
+class _Embedded(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to whoever runs the sandbox."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket of our own there. Raises OSError when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections that linger from the last run must not keep the port; a live listener still refuses us.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class HttpServer:
+    """Serves an application on a bound socket."""
+
+    def __init__(self, application: ASGIApp, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server = _Embedded(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=STOP_TIMEOUT_S,
+            )
+        )
+
+    async def start(self) -> None:
+        """Returns when requests are served."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise RuntimeError("the HTTP server ended at its start")
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        """Let running requests end, at most 5 s."""
+        self._server.should_exit = True
+        await self._task

@@ -1,0 +1,169 @@
+"""The event inbox: an idempotent consumer that turns the order service's events into the neighbours' work.
+
+An event is accepted only when all that follows from it is committed. While one fails, later events of the same
+order wait for it. After MAX_ATTEMPTS deliveries a poison event (say, a paid order whose lease nobody knows) is put
+into `dead_letter`, shown at /admin/dead-letters, and accepted, so that the order's later events go on: a stock
+figure a person must look at is better than a buyer who never hears that the parcel is on its way.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_sandbox import events
+from shop_sandbox.database import Database
+from shop_sandbox.events import Event
+from shop_sandbox.inventory import Inventory
+
+MAX_BATCH = 500
+MAX_COMMANDS = 256
+MAX_ATTEMPTS = 8
+MAX_PAGE = 1_000
+
+TABLES = {
+    "notifications": (
+        "order_notification",
+        "event_id, order_sn, user_id, text, created_ms",
+        "created_ms DESC",
+    ),
+    "sales": ("sales", "goods_id, orders, nums, amount_fen", "amount_fen DESC"),
+    "consumption": ("consumption_record", "order_sn, user_id, pay_fen, completed_ms", "completed_ms DESC"),
+    "dead-letters": ("dead_letter", "event_id, order_sn, type, why, created_ms", "created_ms DESC"),
+    "orders": ("order_copy", "order_sn, version, status, user_id", "order_sn DESC"),
+}
+
+logger = logging.getLogger("shop_sandbox.inbox")
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One call of Deliver on its way: what is accepted, and which orders wait for an event that failed."""
+
+    accepted: list[str] = field(default_factory=list)
+    blocked: set[str] = field(default_factory=set)
+
+
+class EventInbox:
+    """`shop.neighbours.EventInbox`."""
+
+    def __init__(self, database: Database, inventory: Inventory, clock_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._inventory = inventory
+        self._clock_ms = clock_ms
+        self.dead_letters = 0
+
+    async def deliver(self, batch: pb.EventBatch) -> pb.DeliverResult:
+        """Accept what could be done, in order per order. Raises ValueError above 500 events."""
+        if len(batch.cloud_events) > MAX_BATCH:
+            raise ValueError(f"at most {MAX_BATCH} events")
+        delivery = _Delivery()
+        parsed = await self._parse(batch.cloud_events, delivery)
+        ids = [event.id for event in parsed]
+        done = await self._database.run(lambda connection: events.known(connection, ids))
+        for step in _steps(event for event in parsed if event.id not in done):
+            await self._take(step, delivery)
+        return pb.DeliverResult(accepted_ids=[*delivery.accepted, *(one for one in ids if one in done)])
+
+    async def rows(self, table: str, limit: int = 100) -> list[dict[str, object]]:
+        """The newest rows of a table of TABLES, for the operator's pages. Raises KeyError."""
+        name, columns, order = TABLES[table]
+        select = f"SELECT {columns} FROM {name} ORDER BY {order} LIMIT ?"
+        names = columns.split(", ")
+
+        def read(connection: sqlite3.Connection) -> list[dict[str, object]]:
+            rows = connection.execute(select, (min(limit, MAX_PAGE),)).fetchall()
+            return [dict(zip(names, row, strict=True)) for row in rows]
+
+        return await self._database.run(read)
+
+    async def _parse(self, bodies: Iterable[bytes], delivery: _Delivery) -> list[Event]:
+        parsed = []
+        for body in bodies:
+            try:
+                parsed.append(events.parsed(body))
+            except events.BadEvent as error:
+                event_id = events.event_id(body)
+                if not event_id:
+                    logger.error("an event without an id can't be accepted: %s", error)
+                    continue
+                await self._refuse((event_id, "", "", str(error), body.decode(errors="replace")), delivery)
+        return parsed
+
+    async def _take(self, step: Sequence[Event], delivery: _Delivery) -> None:
+        going = [event for event in step if event.order_sn not in delivery.blocked]
+        problems = await self._command_stock(going)
+        recorded = []
+        for event in going:
+            if event.order_sn in delivery.blocked:
+                continue
+            if event.id not in problems:
+                recorded.append(event)
+                continue
+            letter = (
+                event.id,
+                event.order_sn,
+                event.type,
+                problems[event.id],
+                event.body.decode(errors="replace"),
+            )
+            if not await self._refuse(letter, delivery):
+                delivery.blocked.add(event.order_sn)
+        now_ms = self._clock_ms()
+
+        def record(connection: sqlite3.Connection) -> None:
+            for event in recorded:
+                events.record(connection, event, now_ms)
+
+        await self._database.run(record)
+        delivery.accepted.extend(event.id for event in recorded)
+
+    async def _command_stock(self, step: Sequence[Event]) -> dict[str, str]:
+        """Confirm and release for the orders of the step; what could not be done, by event id."""
+        paid = [event for event in step if event.type == "order.paid"]
+        # A paid order that is cancelled gives nothing back here: its stock returns by the refund's number.
+        cancelled = [event for event in step if event.type == "order.cancelled" and event.old_status <= 1]
+        problems: dict[str, str] = {}
+        for ordered, command in ((paid, self._inventory.confirm), (cancelled, self._inventory.release)):
+            for start in range(0, len(ordered), MAX_COMMANDS):
+                part = ordered[start : start + MAX_COMMANDS]
+                results = await command(pb.OrderSns(order_sns=[event.order_sn for event in part]))
+                for event, result in zip(part, results.results, strict=True):
+                    if not result.ok:
+                        problems[event.id] = f"inventory answered {result.reason}"
+        return problems
+
+    async def _refuse(self, letter: tuple[str, str, str, str, str], delivery: _Delivery) -> bool:
+        """Count a vain attempt; True when it was the last and the event went to the dead letters."""
+        event_id, order_sn, kind, why, _ = letter
+        now_ms = self._clock_ms()
+
+        def count(connection: sqlite3.Connection) -> int:
+            attempts = events.failed(connection, event_id)
+            if attempts >= MAX_ATTEMPTS:
+                events.bury(connection, letter, now_ms)
+            return attempts
+
+        attempts = await self._database.run(count)
+        logger.error("event %s (%s of %s) not done, attempt %d: %s", event_id, kind, order_sn, attempts, why)
+        if attempts < MAX_ATTEMPTS:
+            return False
+        self.dead_letters += 1
+        delivery.accepted.append(event_id)
+        return True
+
+
+def _steps(ordered: Iterable[Event]) -> Iterable[list[Event]]:
+    """Cut so that no step holds two commands on the same order's stock: these must not change places."""
+    step: list[Event] = []
+    commanded: set[str] = set()
+    for event in ordered:
+        if event.type in ("order.paid", "order.cancelled"):
+            if event.order_sn in commanded:
+                yield step
+                step, commanded = [], set()
+            commanded.add(event.order_sn)
+        step.append(event)
+    if step:
+        yield step

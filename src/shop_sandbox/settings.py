@@ -1,0 +1,69 @@
+"""The sandbox's settings: SHOP_SANDBOX_* environment variables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "SHOP_SANDBOX_"
+
+
+class SettingsError(ValueError):
+    """A bad value or an unknown setting; the text is one clear line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """Each field is set by SHOP_SANDBOX_<FIELD>. Ports may be 0: any free one."""
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 50061
+    http_port: int = 8090
+    data_dir: Path = Path("data/sandbox")
+    order: str = "127.0.0.1:50051"  # where ReservationCheck is offered
+    keys_dir: Path = Path("data/dev")
+    token_file: Path | None = None  # default {data_dir}/order.token
+    seed_goods: int = 0  # so many goods more than the demo catalogue, for benchmarks
+    seed_stock: int = 1_000_000
+    notice_scale: float = 1 / 60  # 4 minutes of the provider are 4 seconds here
+    check_interval_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, lowest, highest in (
+            ("grpc_port", 0, 65_535),
+            ("http_port", 0, 65_535),
+            ("seed_goods", 0, 1_000_000),
+            ("seed_stock", 0, 2**31 - 1),
+            ("notice_scale", 1e-6, 1.0),
+            ("check_interval_s", 0.01, 3_600),
+        ):
+            if not lowest <= getattr(self, name) <= highest:
+                raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
+
+    @property
+    def order_token_file(self) -> Path:
+        """Where the service token for the order service is read from."""
+        return self.token_file or self.data_dir / "order.token"
+
+
+def from_environment(environment: Mapping[str, str]) -> SandboxSettings:
+    """Raises SettingsError for unknown settings and bad values."""
+    known = {field.name: field for field in fields(SandboxSettings)}
+    values: dict[str, Any] = {}
+    for key, text in environment.items():
+        if not key.startswith(PREFIX):
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        if name not in known:
+            raise SettingsError(f"unknown setting {key}")
+        values[name] = _value(key, name, text)
+    return SandboxSettings(**values)
+
+
+def _value(key: str, name: str, text: str) -> Any:
+    kinds: dict[str, type] = {"host": str, "order": str, "notice_scale": float, "check_interval_s": float}
+    kind = Path if name in ("data_dir", "keys_dir", "token_file") else kinds.get(name, int)
+    try:
+        return kind(text)
+    except ValueError:
+        raise SettingsError(f"{key}={text!r} is not a number") from None
