@@ -113,7 +113,7 @@ class Goods:
         return await self.change(goods_id, {"on_sale": on_sale})
 
     async def delete(self, goods_id: int) -> Article:
-        """Leave the goods out of answers; `change` with deleted=False brings them back. Raises UnknownGoods."""
+        """Leave the goods out of answers until `change` says deleted=False. Raises UnknownGoods."""
         return await self.change(goods_id, {"deleted": True})
 
     async def batch_get(self, request: pb.GoodsIds) -> bytes:

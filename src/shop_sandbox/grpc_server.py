@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyped]
+from grpc_health.v1.health_pb2_grpc import (  # type: ignore[import-untyped]
+    add_HealthServicer_to_server,
+)
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox.database import DatabaseBusy
@@ -93,7 +95,7 @@ class NeighbourServer:
 
 def _unary(
     name: str, call: Callable[[Any], Awaitable[Message | bytes]], request_type: type[Message]
-) -> grpc.RpcMethodHandler[bytes, bytes]:
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def handle(raw: bytes, context: _Context) -> bytes:
         try:
             reply = await call(request_type.FromString(raw))
@@ -111,4 +113,4 @@ def _unary(
         raise AssertionError("abort raises")
 
     # Without (de)serializers gRPC hands over raw bytes: decoding errors are then ours to answer.
-    return grpc.unary_unary_rpc_method_handler(handle)  # type: ignore[arg-type]
+    return grpc.unary_unary_rpc_method_handler(handle)

@@ -22,7 +22,8 @@ _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" width="240" height="240">'
     '<rect width="120" height="120" rx="12" fill="hsl({hue} 45% 88%)"/>'
     '<circle cx="60" cy="60" r="42" fill="hsl({hue} 45% 45%)"/>'
-    '<text x="60" y="76" font-size="44" text-anchor="middle" fill="#fff" font-family="serif">{emblem}</text></svg>'
+    '<text x="60" y="76" font-size="44" text-anchor="middle" fill="#fff" font-family="serif">'
+    "{emblem}</text></svg>"
 )
 _SHOP = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8"><title>Shop</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
@@ -75,7 +76,7 @@ class OperatorPages:
         return JSONResponse(_as_json(article, await self._stocks([goods_id])))
 
     async def change_goods(self, request: Request) -> Response:
-        """JSON with any of name, price_fen, on_sale, weight_g, deleted, stock (available from now on); 400, 404."""
+        """JSON: any of name, price_fen, on_sale, weight_g, deleted, stock (available from now on)."""
         goods_id = request.path_params["goods_id"]
         changes = await json_body(request)
         stock = changes.pop("stock", None)

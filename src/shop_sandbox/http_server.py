@@ -26,6 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
         # Connections that linger from the last run must not keep the port; a live listener still refuses us.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(1024)
         listener.setblocking(False)
     except OSError:
         listener.close()

@@ -1,9 +1,9 @@
 """The event inbox: an idempotent consumer that turns the order service's events into the neighbours' work.
 
-An event is accepted only when all that follows from it is committed. While one fails, later events of the same
-order wait for it. After MAX_ATTEMPTS deliveries a poison event (say, a paid order whose lease nobody knows) is put
-into `dead_letter`, shown at /admin/dead-letters, and accepted, so that the order's later events go on: a stock
-figure a person must look at is better than a buyer who never hears that the parcel is on its way.
+An event is accepted only when all that follows from it is committed. While one fails, later events of the
+same order wait for it. After MAX_ATTEMPTS deliveries a poison event (say, a paid order whose lease nobody
+knows) is put into `dead_letter`, shown at /admin/dead-letters, and accepted, so that the order's later events
+go on: a stock figure for a person to look at is better than a buyer who never hears of the parcel.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """The inventory's tables and what a lease may do, one statement after the other on one connection.
 
-Every change of stock is conditional and relative (`available - ?` where enough is there): nothing read earlier
-is ever written back. available + reserved + sold = stocked holds for every row at every commit.
+Every change of stock is conditional and relative (`available - ?` where enough is there): nothing read
+earlier is ever written back. available + reserved + sold = stocked holds for every row at every commit.
 """
 
 import sqlite3
@@ -157,7 +157,7 @@ def release(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
 
 
 def give_back(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.Result:
-    """Sold stock comes back once per return_sn, never more than that order had; UNKNOWN, MISMATCH, INVALID."""
+    """Sold stock comes back once per return_sn, never more than the order had; UNKNOWN, MISMATCH, INVALID."""
     lines = merged(request.lines)
     if not request.return_sn or len(request.return_sn) > 64 or not lines:
         return pb.Result(key=request.return_sn, reason="INVALID")

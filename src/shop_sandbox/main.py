@@ -1,0 +1,83 @@
+"""The command `shop-sandbox`."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from shop_sandbox.settings import SandboxSettings, SettingsError, from_environment
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The rest of the Shop, for development and tests."
+)
+
+
+@app.callback()
+def shop_sandbox() -> None:
+    """Keeps `serve` a command of its own while it is the only one."""
+
+
+@app.command()
+def serve() -> None:
+    """Goods, inventory, users, event inbox, Alipay simulator, until SIGTERM; settings: SHOP_SANDBOX_*."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    run(serve_until_stopped(settings()))
+
+
+def settings() -> SandboxSettings:
+    """The settings of the environment, or the end with one clear line and exit code 2."""
+    try:
+        return from_environment(os.environ)
+    except SettingsError as error:
+        fail(str(error))
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run in uvloop where there is one; a taken port ends with one clear line and exit code 2."""
+    try:
+        if sys.platform == "win32":
+            asyncio.run(work)
+        else:
+            import uvloop
+
+            uvloop.run(work)
+    except OSError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """One line on standard error, exit code 2."""
+    typer.echo(f"shop-sandbox: {message}", err=True)
+    raise typer.Exit(2)
+
+
+async def serve_until_stopped(chosen: SandboxSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then stop gracefully. Raises PortTaken."""
+    # The servers take 0.2 s to import: `--help` and a refused setting need not wait for them.
+    from shop_sandbox.server import Sandbox
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Sandbox(chosen) as sandbox:
+        typer.echo(
+            f"shop-sandbox: neighbours on {chosen.host}:{sandbox.grpc_port}, "
+            f"simulators and /shop on http://{chosen.host}:{sandbox.http_port}"
+        )
+        await stop.wait()
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The whole sandbox: the only place that wires its parts together."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from starlette.applications import Starlette
+
+from shop_sandbox import events, goods, leases, seed, users
+from shop_sandbox.checkback import CheckBack
+from shop_sandbox.database import Database
+from shop_sandbox.goods import Goods
+from shop_sandbox.grpc_server import NeighbourServer, PortTaken, methods
+from shop_sandbox.http import OperatorPages
+from shop_sandbox.http_server import HttpServer, listen
+from shop_sandbox.inbox import EventInbox
+from shop_sandbox.inventory import Inventory
+from shop_sandbox.order_token import TokenFile
+from shop_sandbox.settings import SandboxSettings
+from shop_sandbox.users import Users
+
+logger = logging.getLogger("shop_sandbox")
+
+
+class Sandbox:
+    """`async with Sandbox(settings) as sandbox:` serves the neighbours until the block ends.
+
+    `order_token` answers the service token shown to the order service (default: the token file, or one
+    signed with the development key). Raises PortTaken.
+    """
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        *,
+        order_token: Callable[[], str] | None = None,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        data_dir = settings.data_dir
+        self.settings = settings
+        self.goods_db = Database(data_dir / "goods.db", goods.SCHEMA)
+        self.inventory_db = Database(data_dir / "inventory.db", leases.SCHEMA)
+        self.users_db = Database(data_dir / "users.db", users.SCHEMA)
+        self.inbox_db = Database(data_dir / "inbox.db", events.SCHEMA)
+        self.goods = Goods(self.goods_db)
+        self.inventory = Inventory(self.inventory_db, clock_ms)
+        self.users = Users(self.users_db)
+        self.inbox = EventInbox(self.inbox_db, self.inventory, clock_ms)
+        self.check_back = CheckBack(
+            self.inventory,
+            order=settings.order,
+            token=order_token or TokenFile(settings.order_token_file, settings.keys_dir / "jwt_hs256.key"),
+            clock_ms=clock_ms,
+            interval_s=settings.check_interval_s,
+        )
+        self.grpc_port = 0
+        self.http_port = 0
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        try:
+            listener = listen(settings.host, settings.http_port)
+        except OSError as error:
+            raise PortTaken(f"{settings.host}:{settings.http_port}: {error.strerror}") from error
+        stack.callback(listener.close)
+        self.http_port = listener.getsockname()[1]
+        for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db):
+            database.open()
+            stack.push_async_callback(database.close)
+        await self._seed()
+        neighbours = NeighbourServer(methods(self.goods, self.inventory, self.users, self.inbox))
+        self.grpc_port = await neighbours.start(settings.host, settings.grpc_port)
+        stack.push_async_callback(neighbours.stop)
+        application = Starlette(routes=OperatorPages(self.goods, self.inventory, self.inbox).routes())
+        http_server = HttpServer(application, listener)
+        await http_server.start()
+        stack.push_async_callback(http_server.stop)
+        stack.push_async_callback(self.check_back.close)
+        stack.push_async_callback(_cancel, asyncio.create_task(self.check_back.run(), name="check-back"))
+        logger.info("sandbox serves gRPC on %d and HTTP on %d", self.grpc_port, self.http_port)
+
+    async def _seed(self) -> None:
+        count, available = self.settings.seed_goods, self.settings.seed_stock
+        image_base = f"http://{self.settings.host}:{self.http_port}"
+        await self.goods.open([*seed.catalogue(), *seed.bench_goods(count)], image_base)
+        await self.inventory.open([*seed.stock(), *seed.bench_stock(count, available)])
+        await self.users.open(seed.users())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
