@@ -154,7 +154,7 @@ def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
     if text is None:
         try:
             text = file.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read {file}: {error}") from error

@@ -36,9 +36,7 @@ def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
         path = (*above, str(name))
         if isinstance(value, Mapping):
             flat.update(flatten(value, path))
-        elif value is not None or path in known:
-            flat[path] = value
-        elif not _is_section(path):
+        elif value is not None or path in known or not _is_section(path):
             flat[path] = value
     return flat
 

@@ -1,0 +1,1 @@
+"""Command line, signals, exit codes; app.py wires the parts together."""

@@ -1,0 +1,106 @@
+"""`shop-order config`: what is set and why, what was set before, and the way back."""
+
+import difflib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from shop_order.configs import ConfigError, load, show
+from shop_order.configs.engines import sqlite_path
+from shop_order.configs.history import UnknownEntry, content_of, entries
+from shop_order.configs.rollback import plan, write
+
+config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
+
+
+@config_app.command("show")
+def show_command(
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Print keys and passwords instead of ***.")
+    ] = False,
+) -> None:
+    """Print every setting with its value and where the value came from."""
+    with _one_line_errors():
+        typer.echo(show(load(os.environ), secrets=secrets), nl=False)
+
+
+@config_app.command("history")
+def history_command(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many entries, the newest first.")] = 20,
+) -> None:
+    """List the configurations this service was started or reloaded with."""
+    with _one_line_errors(), _history() as connection:
+        for entry in entries(connection, limit):
+            at = datetime.fromtimestamp(entry.created_ms / 1000, UTC).isoformat(timespec="seconds")
+            typer.echo(f"{entry.id:>5}  {at}  {entry.digest[:12]}  {entry.source}")
+
+
+@config_app.command("diff")
+def diff_command(
+    older: Annotated[int, typer.Argument(metavar="A", help="Number of an entry of `history`.")],
+    newer: Annotated[int, typer.Argument(metavar="B", help="Number of another entry.")],
+) -> None:
+    """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
+    with _one_line_errors(), _history() as connection:
+        texts = [content_of(connection, number).splitlines() for number in (older, newer)]
+    for line in difflib.unified_diff(
+        texts[0], texts[1], f"entry {older}", f"entry {newer}", lineterm="", n=1
+    ):
+        typer.echo(line)
+
+
+@config_app.command("rollback")
+def rollback_command(
+    number: Annotated[int, typer.Argument(metavar="N", help="Number of an entry of `history`.")],
+) -> None:
+    """Go back to entry N, at the next start or reload (SIGHUP).
+
+    Writes what entry N sets differently from the documents of today into
+    {DATA_DIR}/config/override.yaml, which counts after all documents and before the environment
+    variables. Secrets were never stored: they stay as they are now. A setting that is fixed by an
+    environment variable is named, since the variable still wins. Nothing is written if the service
+    could not start with the result.
+    """
+    with _one_line_errors():
+        with _history() as connection:
+            content = content_of(connection, number)
+        rollback = plan(content, os.environ)
+        write(rollback)
+    if rollback.changes:
+        typer.echo(f"entry {number} is back with the next start or reload: {', '.join(rollback.changes)}")
+    else:
+        typer.echo(f"the documents already say what entry {number} said; nothing is overridden now")
+    if rollback.fixed_by_environment:
+        names = ", ".join(f"SHOP_ORDER_{key}" for key in rollback.fixed_by_environment)
+        typer.echo(f"still decided by the environment: {names}", err=True)
+
+
+@contextmanager
+def _history() -> Iterator[sqlite3.Connection]:
+    # Without the override: a bad one must not bar the way back.
+    file = Path(sqlite_path(load(os.environ, use_override=False).settings.db.url)).resolve()
+    if not file.is_file():
+        raise ConfigError(f"there is no history yet: the order database {file} does not exist")
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+        yield connection
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, UnknownEntry) as error:
+        _fail(str(error))
+    except sqlite3.Error as error:
+        _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"shop-order: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,238 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from shop_order.configs import ConfigError, Loaded, load, reload, show
+from shop_order.configs.dev_keys import dev_keys
+from shop_order.configs.load import override_file
+from shop_order.configs.reloadable import RELOADABLE
+from shop_order.configs.tree import leaves
+
+
+def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
+    return {"SHOP_ORDER_DATA_DIR": str(tmp_path), **{f"SHOP_ORDER_{k}": v for k, v in settings.items()}}
+
+
+def loaded(tmp_path: Path, **settings: str) -> Loaded:
+    return load(env_of(tmp_path, **settings))
+
+
+def production(tmp_path: Path, **settings: str) -> dict[str, str]:
+    strong = {
+        "APP__ENV": "production",
+        "AUTH__LINK_KEYS": "l" * 32,
+        "AUTH__SERVICE_KEYS": "s" * 32,
+        "AUTH__JWKS": "/etc/shop/jwks.json",
+        "PAY__GATEWAY_SECRET": "g" * 32,
+        "NEIGHBOURS__TOKEN_FILE": "/etc/shop/token",
+    }
+    return env_of(tmp_path, **(strong | settings))
+
+
+def test_the_contract_s_defaults(tmp_path: Path) -> None:
+    s = loaded(tmp_path).settings
+    assert (s.server.http_port, s.server.grpc_port, s.server.host) == (8080, 50051, "127.0.0.1")
+    assert (s.order.pay_timeout_s, s.order.auto_confirm_s) == (1800, 604800)
+    assert (s.limit.unpaid_orders, s.limit.user_rate, s.limit.user_burst, s.limit.global_rate) == (
+        20,
+        20,
+        100,
+        0,
+    )
+    assert s.db.url == f"sqlite:///{tmp_path}/order.db"
+    assert s.server.reflection
+    assert s.server.base_url == "http://127.0.0.1:8080"
+
+
+def test_every_setting_has_a_packaged_default_and_an_origin(tmp_path: Path) -> None:
+    assert set(loaded(tmp_path).origins) == set(leaves())
+
+
+def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "app.yaml").write_text("app: {env: test}\n")
+    (folder / "order.yaml").write_text(
+        "order:\n  pay_timeout_s: 60\n  auto_confirm_s: 70\n  scan_interval_s: 1\n"
+    )
+    (folder / "app.test.yaml").write_text("order: {auto_confirm_s: 80}\n")
+    (folder / "app.production.yaml").write_text("order: {auto_confirm_s: 90}\n")
+    override = override_file(str(tmp_path))
+    override.parent.mkdir()
+    override.write_text("order: {scan_interval_s: 2}\n")
+    it = loaded(tmp_path, CONFIG__URL=f"file:{folder}", ORDER__PAY_TIMEOUT_S="61")
+    assert it.settings.app.env == "test"
+    assert it.settings.log.level == "warn"
+    order = it.settings.order
+    assert (order.pay_timeout_s, order.auto_confirm_s, order.scan_interval_s) == (61, 80, 2)
+    assert it.origins["order", "pay_timeout_s"] == "environment variable SHOP_ORDER_ORDER__PAY_TIMEOUT_S"
+    assert it.origins["order", "auto_confirm_s"].endswith("app.test.yaml")
+    assert it.origins["order", "scan_interval_s"].startswith("override ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"SERVER__HTTPPORT": "1"}, "unknown setting SERVER__HTTPPORT.*did you mean SERVER__HTTP_PORT"),
+        ({"NONSENSE": "1"}, "unknown setting NONSENSE"),
+        ({"DB": "x"}, "DB is a section"),
+        ({"SERVER__HTTP_PORT": "eighty"}, "SERVER__HTTP_PORT.*integer.*SHOP_ORDER_SERVER__HTTP_PORT"),
+        ({"SERVER__HTTP_PORT": "70000"}, "SERVER__HTTP_PORT"),
+        ({"SERVER__HTTP_PORT": "5", "SERVER__GRPC_PORT": "5"}, "SERVER__GRPC_PORT"),
+        ({"ORDER__PAY_TIMEOUT_S": "0"}, "ORDER__PAY_TIMEOUT_S"),
+        ({"NEIGHBOURS__TIMEOUT_S": "nan"}, "NEIGHBOURS__TIMEOUT_S"),
+        ({"APP__ENV": "../../etc"}, "APP__ENV"),
+        ({"DB__URL": "mysql://u:pw@h/db"}, "DB__URL.*mysql: is not built"),
+        ({"DB__URL": "order.db"}, "DB__URL"),
+        ({"DB__URL": "oracle://h"}, "DB__URL.*unknown engine"),
+        ({"DB__URL": "sqlite://"}, "DB__URL.*needs a file"),
+        ({"CACHE__URL": "redis://h"}, "CACHE__URL.*not built"),
+        ({"CONFIG__URL": "nacos://h:8848"}, "CONFIG__URL.*not built"),
+        ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
+        ({"SERVER__WORKERS": "2"}, "SERVER__WORKERS.*DB__URL=sqlite"),
+        ({"SERVER__TLS_CERT": "c.pem"}, "TLS_CERT and TLS_KEY"),
+        ({"SERVER__CORS_ORIGINS": "ftp://a"}, "SERVER__CORS_ORIGINS"),
+        ({"PAY__CALLBACK_ALLOW": "10.0.0.0/99"}, "PAY__CALLBACK_ALLOW"),
+        ({"AUTH__LINK_KEYS": "short"}, "AUTH__LINK_KEYS.*32"),
+        ({"NEIGHBOURS__GOODS": "host:0"}, "NEIGHBOURS__GOODS"),
+    ],
+)
+def test_a_bad_or_unknown_setting_is_one_clear_line(
+    tmp_path: Path, settings: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        loaded(tmp_path, **settings)
+    assert "\n" not in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ("pw@", "short"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("db.yaml", "db: [", "db.yaml line 1"),
+        ("db.yaml", "db: {uri: x}", "unknown setting DB__URI.*db.yaml"),
+        ("db.yaml", "- a", "db.yaml"),
+        ("app.yaml", "config: {url: 'file:'}", "CONFIG__URL"),
+        ("app.dev.yaml", "app: {env: production}", "APP__ENV"),
+    ],
+)
+def test_a_bad_document_is_one_clear_line(tmp_path: Path, name: str, text: str, says: str) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / name).write_text(text)
+    with pytest.raises(ConfigError, match=says) as caught:
+        loaded(tmp_path, CONFIG__URL=f"file:{folder}")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_kubernetes_adds_for_a_service_called_shop_order_is_no_setting(tmp_path: Path) -> None:
+    loaded(
+        tmp_path, PORT="tcp://10.0.0.1:80", PORT_80_TCP="x", SERVICE_HOST="10.0.0.1", SERVICE_PORT_GRPC="1"
+    )
+
+
+def test_lists_are_written_with_commas_or_as_json(tmp_path: Path) -> None:
+    commas = loaded(tmp_path, PAY__RETURN_URLS="https://a.shop, https://b.shop/").settings.pay.return_urls
+    json = loaded(tmp_path, PAY__RETURN_URLS='["https://a.shop", "https://b.shop"]').settings.pay.return_urls
+    assert commas == json == ("https://a.shop", "https://b.shop")
+
+
+def test_settings_can_not_be_changed_in_place(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        loaded(tmp_path).settings.order.pay_timeout_s = 1  # type: ignore[misc]
+
+
+def test_development_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
+    first = loaded(tmp_path).settings
+    assert loaded(tmp_path).settings == first
+    assert first.auth.hs256_key is not None
+    assert first.auth.hs256_key.get_secret_value() == dev_keys(str(tmp_path)).jwt_hs256
+    for name in os.listdir(tmp_path / "dev"):
+        assert stat.S_IMODE((tmp_path / "dev" / name).stat().st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path / "dev")) == [
+        "gateway_secret",
+        "jwt_hs256.key",
+        "link.key",
+        "service.key",
+    ]
+
+
+def test_a_damaged_development_key_is_named(tmp_path: Path) -> None:
+    loaded(tmp_path)
+    (tmp_path / "dev" / "link.key").write_text("")
+    with pytest.raises(ConfigError, match=r"link\.key"):
+        loaded(tmp_path)
+
+
+def test_an_unusable_data_directory_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="DATA_DIR"):
+        load({"SHOP_ORDER_DATA_DIR": str(tmp_path / "file")})
+
+
+def test_production_starts_with_keys_of_its_own_and_makes_none(tmp_path: Path) -> None:
+    settings = load(production(tmp_path)).settings
+    assert settings.auth.hs256_key is None
+    assert settings.pay.alipay.app_id is None
+    assert not settings.server.reflection
+    assert not (tmp_path / "dev").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"AUTH__LINK_KEYS": ""}, "needs AUTH__LINK_KEYS"),
+        ({"AUTH__JWKS": ""}, "needs AUTH__JWKS"),
+        ({"PAY__GATEWAY_SECRET": ""}, "needs PAY__GATEWAY_SECRET"),
+        ({"AUTH__HS256_KEY": "h" * 64}, "AUTH__HS256_KEY"),
+        (
+            {"PAY__ALIPAY__PUBLIC_KEY_FILE": "{DATA_DIR}/dev/alipay_public.pem"},
+            "PAY__ALIPAY__PUBLIC_KEY_FILE",
+        ),
+        ({"PAY__ALIPAY__GATEWAY": "http://127.0.0.1:8090/alipay"}, "PAY__ALIPAY__GATEWAY"),
+    ],
+)
+def test_production_refuses_development_keys(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(production(tmp_path, **settings))
+
+
+def test_production_refuses_a_key_copied_from_development(tmp_path: Path) -> None:
+    keys = dev_keys(str(tmp_path))
+    for name, value in (
+        ("PAY__GATEWAY_SECRET", keys.gateway_secret),
+        ("AUTH__LINK_KEYS", "x" * 32 + "," + keys.link),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}.*development key"):
+            load(production(tmp_path, **{name: value}))
+
+
+def test_show_masks_secrets_unless_asked(tmp_path: Path) -> None:
+    it = loaded(tmp_path, NEIGHBOURS__TIMEOUT_S="4", AUTH__JWKS="https://u:hunter2@h/jwks?token=abc")
+    secrets = [
+        getattr(dev_keys(str(tmp_path)), name) for name in ("link", "service", "gateway_secret", "jwt_hs256")
+    ]
+    masked, plain = show(it), show(it, secrets=True)
+    for secret in [*secrets, "hunter2", "token=abc"]:
+        assert secret not in masked
+        assert secret in plain
+    for secret in secrets:
+        assert secret not in repr(it)
+    assert "timeout_s: 4.0  # environment variable SHOP_ORDER_NEIGHBOURS__TIMEOUT_S" in masked
+    assert "http_port: 8080  # default server.yaml" in masked
+
+
+def test_a_reload_takes_what_may_change_and_names_what_waits(tmp_path: Path) -> None:
+    current = loaded(tmp_path)
+    fresh = reload(current, env_of(tmp_path, LOG__LEVEL="debug", SERVER__HTTP_PORT="9090"))
+    assert fresh.loaded.settings.log.level == "debug"
+    assert fresh.loaded.settings.server.http_port == 8080
+    assert (fresh.applied, fresh.needs_restart) == (("LOG__LEVEL",), ("SERVER__HTTP_PORT",))
+    assert fresh.loaded.origins["server", "http_port"] == "default server.yaml"
+    assert current.settings.log.level == "info"
+
+
+def test_only_real_settings_are_declared_reloadable() -> None:
+    assert set(leaves()) >= RELOADABLE
