@@ -1,0 +1,269 @@
+import gzip
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shop_order.pkg.log import (
+    LogConfig,
+    bind_fields,
+    current_request_id,
+    get_logger,
+    mask_phone,
+    reset_fields,
+    set_level,
+    start_logging,
+)
+from shop_order.pkg.log.logger import StandardLibrary
+from shop_order.pkg.log.masking import Masking
+from shop_order.pkg.log.rotation import RotatingFile
+from shop_order.pkg.log.writer import LogWriter
+
+log = get_logger("shop_order.service.order")
+
+
+class Captured:
+    def __init__(self) -> None:
+        self.stream = io.BytesIO()
+        self.logging = start_logging(LogConfig(level="debug"), self.stream)
+
+    def lines(self) -> list[dict[str, Any]]:
+        assert self.logging.flush()
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def captured() -> Iterator[Captured]:
+    it = Captured()
+    yield it
+    it.logging.close()
+
+
+def test_a_line_has_the_specification_s_keys_in_order(captured: Captured) -> None:
+    log.info("order placed", order_sn="1" * 27, pay_fen=1999)
+    (line,) = captured.lines()
+    assert list(line) == ["time", "level", "logger", "caller", "msg", "order_sn", "pay_fen"]
+    assert (line["level"], line["logger"], line["msg"]) == ("info", "service.order", "order placed")
+    assert line["caller"].startswith("pkg/test_log.py:")
+    at = datetime.fromisoformat(line["time"])
+    assert at.utcoffset() is not None
+    assert len(line["time"].split(".")[1]) == len("123+00:00")
+    assert abs(at.timestamp() - time.time()) < 5
+
+
+def test_an_exception_brings_its_stack(captured: Captured) -> None:
+    try:
+        raise ValueError("for 13812345678")
+    except ValueError as error:
+        log.exception("failed")
+        log.error("failed too", exc_info=error)
+    for line in captured.lines():
+        assert list(line)[5] == "stacktrace"
+        assert line["stacktrace"].endswith("ValueError: for 138****5678")
+
+
+def test_a_text_from_outside_can_not_begin_a_line(captured: Captured) -> None:
+    log.warning('a\r\n{"level":"info"}', note="x\ny\u2028z", **{"evil\nkey": "\x00"})
+    assert len(captured.lines()) == 1
+    assert captured.stream.getvalue().count(b"\n") == 1
+
+
+def test_values_that_json_does_not_know_are_still_written(captured: Captured) -> None:
+    log.info("odd", path=Path("a"), big=1 << 70, lone="\ud800", nothing=None, many={1, 2})
+    (line,) = captured.lines()
+    assert line["path"] == "a"
+
+
+def test_secrets_and_phones_are_masked_by_name_and_phones_everywhere(captured: Captured) -> None:
+    log.info(
+        "sent to 13812345678 and +8613812345678",
+        authorization="Bearer abc",
+        headers={"X-Api-Key": "abc", "accept": "json"},
+        accessToken="abc",
+        signer_mobile="13812345678",
+        note=["call 13812345678", "id 213812345678"],
+        sign="abc",
+        design="kept",
+        level="kept",
+    )
+    (line,) = captured.lines()
+    assert "abc" not in json.dumps(line)
+    assert "12345678" not in json.dumps({**line, "note": line["note"][0]})
+    assert line["msg"] == "sent to 138****5678 and +86138****5678"
+    assert line["note"][1] == "id 213812345678"
+    assert (line["design"], line["_level"], line["headers"]["accept"]) == ("kept", "kept", "json")
+
+
+def test_a_phone_too_short_to_keep_its_ends_is_hidden() -> None:
+    assert (mask_phone("13812345678"), mask_phone("1234567")) == ("138****5678", "****")
+
+
+def test_deep_values_end(captured: Captured) -> None:
+    nested: dict[str, Any] = {}
+    nested["again"] = nested
+    log.info("deep", nested=nested)
+    assert "..." in json.dumps(captured.lines()[0])
+
+
+def test_fields_stay_for_the_task_that_bound_them(captured: Captured) -> None:
+    token = bind_fields(request_id="r-1")
+    log.bind(order_sn="7").info("inside")
+    assert current_request_id() == "r-1"
+    reset_fields(token)
+    log.info("outside")
+    inside, outside = captured.lines()
+    assert (inside["request_id"], inside["order_sn"]) == ("r-1", "7")
+    assert "request_id" not in outside
+    assert current_request_id() == ""
+
+
+def test_the_level_changes_while_running(captured: Captured) -> None:
+    set_level("error")
+    log.warning("lost")
+    logging.getLogger("uvicorn.error").warning("lost too")
+    set_level("debug")
+    log.debug("kept")
+    assert [line["msg"] for line in captured.lines()] == ["kept"]
+    with pytest.raises(KeyError):
+        set_level("loud")
+
+
+def test_the_standard_library_s_lines_come_once_and_in_the_same_shape(captured: Captured) -> None:
+    logging.getLogger("uvicorn.error").warning("to %s", "13812345678")
+    wrong = logging.LogRecord("alembic", logging.INFO, "a/b/c.py", 3, "wrong %d", ("text",), None)
+    StandardLibrary().handle(wrong)
+    try:
+        raise OSError("gone")
+    except OSError:
+        logging.getLogger("grpc._server").exception("no")
+    first, odd, last = captured.lines()
+    assert (odd["msg"], odd["caller"]) == ("wrong %d ('text',)", "b/c.py:3")
+    assert (first["level"], first["logger"], first["msg"]) == ("warn", "uvicorn.error", "to 138****5678")
+    assert last["level"] == "error"
+    assert "OSError: gone" in last["stacktrace"]
+
+
+def test_closing_writes_everything_to_file_and_stream(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    file = tmp_path / "logs" / "order.log"
+    handle = start_logging(LogConfig(filename=str(file)), stream)
+    for number in range(3000):
+        log.info("line", number=number)
+    handle.close()
+    written = [json.loads(line)["number"] for line in file.read_bytes().splitlines()]
+    assert written == list(range(3000))
+    assert file.read_bytes() == stream.getvalue()
+
+
+class Stuck:
+    """A disk that does not answer until it is freed."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.entered = threading.Event()
+        self.got = b""
+
+    def write(self, batch: bytes, /) -> None:
+        self.entered.set()
+        assert self.free.wait(10)
+        self.got += batch
+
+
+def test_a_full_queue_drops_info_at_once_counts_it_and_says_so() -> None:
+    disk = Stuck()
+    writer = LogWriter([disk], max_lines=10)
+    writer.put(b"first\n", 20)
+    assert disk.entered.wait(5)
+    started = time.perf_counter()
+    for _ in range(15):
+        writer.put(b"info\n", 20)
+    assert time.perf_counter() - started < 0.04
+    assert writer.dropped == 5
+    started = time.perf_counter()
+    writer.put(b"warning\n", 30)
+    assert 0.04 < time.perf_counter() - started < 1
+    assert writer.dropped == 6
+    disk.free.set()
+    assert writer.flush()
+    writer.put(b"after\n", 20)
+    writer.close()
+    assert disk.got.count(b"info\n") == 10
+    assert b'"dropped":6' in disk.got
+    assert b"after\n" in disk.got
+
+
+def test_a_warning_gets_the_room_that_is_made_meanwhile() -> None:
+    disk = Stuck()
+    writer = LogWriter([disk], max_lines=1)
+    writer.put(b"first\n", 20)
+    assert disk.entered.wait(5)
+    writer.put(b"second\n", 20)
+    threading.Timer(0.01, disk.free.set).start()
+    writer.put(b"warning\n", 30)
+    writer.close()
+    assert disk.got == b"first\nsecond\nwarning\n"
+
+
+def test_a_target_that_fails_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full:
+        def write(self, batch: bytes, /) -> None:
+            raise OSError("no space left")
+
+    good = io.BytesIO()
+    writer = LogWriter([Full(), good], max_lines=10)
+    for _ in range(2):
+        writer.put(b"line\n", 20)
+        assert writer.flush()
+    writer.close()
+    assert good.getvalue() == b"line\nline\n"
+    assert writer.failed_batches == 2
+    assert capsys.readouterr().err.count("no space left") == 1
+
+
+def rotating(path: Path, clock: list[float], **kept: Any) -> RotatingFile:
+    settings: dict[str, Any] = {"max_bytes": 10, "max_backups": 2, "max_age_s": 0, "compress": True} | kept
+    return RotatingFile(path, now_s=lambda: clock[0], **settings)
+
+
+def test_files_rotate_by_size_are_gzipped_and_kept_by_number(tmp_path: Path) -> None:
+    clock = [1_795_406_400.0]
+    file = rotating(tmp_path / "order.log", clock)
+    for number in range(5):
+        clock[0] += 1
+        file.write(b"line-%d.\n" % number)
+        assert file._tidying is not None
+        file._tidying.join()
+    file.close()
+    assert (tmp_path / "order.log").read_bytes() == b"line-4.\n"
+    kept = file.backups()
+    assert [gzip.decompress(p.read_bytes()) for p in kept] == [b"line-2.\n", b"line-3.\n"]
+    assert all(p.name.endswith(".log.gz") for p in kept)
+
+
+def test_a_restart_appends_and_drops_what_is_too_old(tmp_path: Path) -> None:
+    path = tmp_path / "order.log"
+    path.write_bytes(b"old\n")
+    gone = tmp_path / "order-2020-01-01T00-00-00.000000.log.gz"
+    gone.write_bytes(b"")
+    clock = [time.time() + 100]
+    file = rotating(path, clock, max_age_s=50, max_backups=0, compress=False)
+    file.write(b"new\n")
+    file.close()
+    assert path.read_bytes() == b"old\nnew\n"
+    assert not gone.exists()
+
+
+def test_a_name_that_only_contains_a_secret_word_is_not_masked() -> None:
+    masked = Masking().value
+    assert masked("signer_name", "x") == "x"
+    assert masked("monkey", "x") == "x"
+    assert masked("x-shop-signature", "x") == "***"
+    assert masked("jwt_hs256_key", "x") == "***"
+    assert masked("token", "") == ""
