@@ -83,7 +83,7 @@ hooks: .venv/.dev ## check what is committed before it is
 	@$(PY) -m pre_commit install
 
 clean: ## remove what tests and tools left; the data and .venv stay
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache __pycache__ build dist
 	@find src tests $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and .venv; the data stays
