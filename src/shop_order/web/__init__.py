@@ -1,0 +1,1 @@
+"""The two protocols, gRPC and REST: decode, one use case, encode."""

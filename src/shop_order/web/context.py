@@ -1,0 +1,80 @@
+"""What is known of the request being answered; the same for gRPC and REST."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from shop_order.domain.errors import InvalidArgument, Unauthenticated
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.web.messages import Language
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request; `deadline` is on the monotonic clock in seconds, `actor` None before authentication.
+
+    `key` is the idempotency key of metadata or header; `replayed` is set when its result is an earlier one.
+    """
+
+    request_id: str
+    language: Language = Language.ZH
+    deadline: float = 0.0
+    actor: Actor | None = None
+    key: str = ""
+    replayed: bool = False
+
+    @property
+    def caller(self) -> Actor:
+        """Who calls. Raises Unauthenticated if nobody was authenticated."""
+        if self.actor is None:
+            raise Unauthenticated
+        return self.actor
+
+    def agreed_key(self, field: str) -> str:
+        """The idempotency key of metadata or message; if both are given they must be equal.
+
+        Raises InvalidArgument.
+        """
+        if field and self.key and field != self.key:
+            raise InvalidArgument("idempotency_key", "differs from the metadata of the same name")
+        return field or self.key
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", default=None)
+
+
+def enter(context: RequestContext) -> None:
+    """Make it the context of the running task; every request is answered in a task of its own."""
+    _current.set(context)
+
+
+def current() -> RequestContext | None:
+    """The request being answered; None in background work."""
+    return _current.get()
+
+
+def request_id() -> str:
+    """The id that goes into logs and to the neighbours; empty in background work."""
+    context = _current.get()
+    return context.request_id if context else ""
+
+
+def remaining_s() -> float | None:
+    """Seconds until the request's deadline, at least 0; None in background work."""
+    context = _current.get()
+    if context is None or not context.deadline:
+        return None
+    return max(context.deadline - time.monotonic(), 0.0)
+
+
+def accepted_request_id(given: str | None) -> str:
+    """The caller's id if it is 1 to 128 printable ASCII characters without blanks, else a new one."""
+    if given and _REQUEST_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(12)

@@ -1,0 +1,1 @@
+"""The published gRPC services and what stands before them."""

@@ -1,0 +1,46 @@
+"""The one table of kinds of errors to statuses on the wire (contract, chapter 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grpc import StatusCode
+
+from shop_order.domain.errors import Kind, OrderServiceError
+
+ERROR_DOMAIN = "order.shop"
+INTERNAL_CODE = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """A status in both protocols."""
+
+    grpc: StatusCode
+    http: int
+
+
+STATUS: Mapping[Kind, WireStatus] = {
+    Kind.INVALID: WireStatus(StatusCode.INVALID_ARGUMENT, 400),
+    Kind.UNAUTHENTICATED: WireStatus(StatusCode.UNAUTHENTICATED, 401),
+    Kind.FORBIDDEN: WireStatus(StatusCode.PERMISSION_DENIED, 403),
+    Kind.NOT_FOUND: WireStatus(StatusCode.NOT_FOUND, 404),
+    Kind.PRECONDITION: WireStatus(StatusCode.FAILED_PRECONDITION, 409),
+    Kind.CONFLICT: WireStatus(StatusCode.ABORTED, 409),
+    Kind.EXHAUSTED: WireStatus(StatusCode.RESOURCE_EXHAUSTED, 429),
+    Kind.UNAVAILABLE: WireStatus(StatusCode.UNAVAILABLE, 503),
+    Kind.DEADLINE: WireStatus(StatusCode.DEADLINE_EXCEEDED, 504),
+    Kind.UNIMPLEMENTED: WireStatus(StatusCode.UNIMPLEMENTED, 501),
+}
+INTERNAL = WireStatus(StatusCode.INTERNAL, 500)  # everything that is no OrderServiceError
+
+
+def grpc_code(error: OrderServiceError) -> StatusCode:
+    """The gRPC code of a refusal."""
+    return STATUS[error.kind].grpc
+
+
+def http_status(error: OrderServiceError) -> int:
+    """The HTTP status of a refusal: the leaf's own, or its kind's."""
+    return error.http_status or STATUS[error.kind].http
