@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import queue
 import sqlite3
 import threading
@@ -15,8 +14,6 @@ T = TypeVar("T")
 
 MAX_QUEUED_JOBS = 10_000
 MAX_JOBS_PER_COMMIT = 64
-
-logger = logging.getLogger("shop_sandbox.database")
 
 
 class DatabaseBusy(RuntimeError):
@@ -101,11 +98,13 @@ class Database:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                _do(connection, job)
+            if len(batch) == 1:
+                batch[0].result = batch[0].work(connection)
+            else:
+                for job in batch:
+                    _do(connection, job)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            logger.exception("commit failed on %s", self._path.name)
+        except Exception as error:  # noqa: BLE001 - it goes to the jobs' callers, the thread lives on
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in batch:
@@ -116,7 +115,7 @@ def _do(connection: sqlite3.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except Exception as error:  # noqa: BLE001 - it goes to the job's caller, the thread lives on
+    except Exception as error:  # noqa: BLE001 - it undoes this job alone
         job.error = error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")

@@ -166,11 +166,14 @@ class Carts(Protocol):
 class Outbox(Protocol):
     """What is still to be published."""
 
-    async def take(self, limit: int) -> Sequence[Event]:
+    async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
         """All waiting events of the longest waiting orders, each order's in order of version."""
 
     async def published(self, event_ids: Iterable[int]) -> None:
         """They were acknowledged: forget them."""
+
+    async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
+        """They were not acknowledged: hold their orders back for a while, longer each time."""
 
     async def lag(self) -> tuple[int, int]:
         """How many events wait, and since when the oldest (epoch ms, 0 if none)."""

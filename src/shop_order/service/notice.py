@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
-from shop_order.pkg.util.money import fen_of_float32, yuan_text
+from shop_order.pkg.util.money import fen_of_float32, yuan_of_fen
 
 PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 
@@ -49,7 +49,7 @@ def notify_payment(
     if amount_fen < 0:
         raise InvalidArgument("amount_fen", "must not be negative")
     fen = amount_fen or fen_of(amount)
-    money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_text(fen)}
+    money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_of_fen(fen)}
     signed = {"order_sn": order_sn, "payment_sn": payment_sn, "payment_type": str(payment_type), "trade_no": trade_no}
     return GatewayNotice(order_sn, payment_sn, trade_no, payment_type, fen, "", signed | money, sign)
 

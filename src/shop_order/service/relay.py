@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shop_order.domain.errors import OrderServiceError
-from shop_order.domain.ports import Inboxes, Outbox
+from shop_order.domain.ports import Clock, Inboxes, Outbox
 
 BATCH = 200
 
@@ -13,9 +13,10 @@ BATCH = 200
 class Relay:
     """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`."""
 
-    def __init__(self, *, outbox: Outbox, inboxes: Inboxes, idle_s: float = 1.0) -> None:
+    def __init__(self, *, outbox: Outbox, inboxes: Inboxes, real_clock: Clock, idle_s: float = 1.0) -> None:
         self._outbox = outbox
         self._inboxes = inboxes
+        self._now = real_clock
         self._idle_s = idle_s
         self._awake = asyncio.Event()
 
@@ -29,12 +30,14 @@ class Relay:
         An event that is not acknowledged is taken again, and holds back the later ones of its order.
         Raises DependencyDown, DeadlineExceeded.
         """
-        events = await self._outbox.take(BATCH)
+        events = await self._outbox.take(BATCH, self._now())
         if not events:
             return 0
-        acknowledged = await self._inboxes.deliver(events)
+        acknowledged = set(await self._inboxes.deliver(events))
         if acknowledged:
             await self._outbox.published(acknowledged)
+        if refused := [event.id for event in events if event.id not in acknowledged]:
+            await self._outbox.refused(refused, self._now())
         return len(acknowledged)
 
     async def drain(self, deadline_s: float) -> None:

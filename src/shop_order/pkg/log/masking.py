@@ -15,6 +15,7 @@ _SECRET = frozenset(
 )
 _PHONE = frozenset({"mobile", "phone", "tel", "telephone"})
 
+_SCALARS = frozenset({int, float, bool, type(None)})
 _PLAIN, _IS_SECRET, _IS_PHONE = 0, 1, 2
 
 
@@ -25,7 +26,7 @@ def mask_phone(phone: str) -> str:
 
 def mask_text(text: str) -> str:
     """The text with every mobile number in it masked."""
-    if len(text) < 11:
+    if len(text) < 11 or (text.isdigit() and len(text) != 11):  # an order number is no phone
         return text
     return _MOBILE.sub(r"\1****\2", text)
 
@@ -41,12 +42,12 @@ class Masking:
         kind = self._kinds.get(name)
         if kind is None:
             kind = self._remember(name)
-        if kind == _IS_SECRET:
-            return MASK if value else value
-        if kind == _IS_PHONE:
-            return mask_phone(str(value)) if value else value
+        if kind and value:
+            return MASK if kind == _IS_SECRET else mask_phone(str(value))
+        if type(value) in _SCALARS:
+            return value
         if isinstance(value, str):
-            return value if len(value) < 11 else mask_text(value)
+            return mask_text(value)
         if isinstance(value, dict):
             if depth >= _MAX_DEPTH:
                 return "..."

@@ -1,0 +1,76 @@
+"""Batching without a timer: while one batch is in flight the next one gathers (architecture, chapter 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Batcher(Generic[In, Out]):
+    """Hands items to `run` in batches of at most `most`, one batch at a time; a lone item waits for nothing.
+
+    `run` returns one result or exception an item, in order. It runs in a task of its own: a caller that
+    gives up takes nobody with it. More than `queue` waiting items: `full()` is raised at once.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[In]], Awaitable[Sequence[Out | BaseException]]],
+        *,
+        most: int,
+        queue: int,
+        full: Callable[[], Exception],
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self._run = run
+        self._most = most
+        self._queue = queue
+        self._full = full
+        self._observe = observe
+        self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+
+    async def submit(self, item: In) -> Out:
+        """The item's own result. Raises what `run` gave for it, or what failed the whole batch."""
+        if len(self._waiting) >= self._queue:
+            raise self._full()
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Out] = loop.create_future()
+        self._waiting.append((item, result))
+        if self._pump is None:
+            self._pump = loop.create_task(self._drain())
+        return await result
+
+    async def join(self) -> None:
+        """Wait until nothing is queued or in flight."""
+        while self._pump is not None:
+            await asyncio.wait([self._pump])
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                await self._run_one(batch)
+        finally:
+            self._pump = None
+
+    async def _run_one(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
+        if self._observe:
+            self._observe(len(batch))
+        results: Sequence[Out | BaseException]
+        try:
+            results = await self._run([item for item, _ in batch])
+        except Exception as failure:  # noqa: BLE001 - the batch's failure is every caller's answer
+            results = [failure] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue  # its caller gave up; the effect stands
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,1 @@
+"""gRPC beyond the handlers: the client side of our calls."""

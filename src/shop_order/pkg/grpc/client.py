@@ -1,0 +1,148 @@
+"""Channels to other services, and what every call over them carries.
+
+No client interceptors: in grpc.aio they cost a task for each call.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from shop_order.pkg.log import current_request_id
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_KEEPALIVE_MS = 30_000
+_MAX_BACKOFF_MS = 2_000
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Metadata = tuple[tuple[str, str], ...]
+TokenSource = Callable[[], str]  # the bearer token as it is now; an empty text sends none
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM bytes: the servers' CA (None is the system's), and our own pair for mutual TLS."""
+
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: bytes | None = None
+    server_name: str | None = None
+
+
+class FileToken:
+    """The token in a file, read again when the file changes (looked at once a second)."""
+
+    def __init__(self, path: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._path = Path(path)
+        self._monotonic_s = monotonic_s
+        self._looked_s = float("-inf")
+        self._seen: tuple[int, int, int] | None = None
+        self._token = ""
+
+    def __call__(self) -> str:
+        """The token as it is now. Raises OSError if the file can't be read and never could."""
+        now_s = self._monotonic_s()
+        if now_s - self._looked_s >= 1.0:
+            try:
+                self._look()
+            except OSError:
+                if self._seen is None:
+                    raise
+                # The file is being replaced: the token read before is still the best there is.
+            self._looked_s = now_s
+        return self._token
+
+    def _look(self) -> None:
+        state = os.stat(self._path)
+        seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if seen != self._seen:
+            self._token = self._path.read_text(encoding="utf-8").strip()
+            self._seen = seen
+
+
+def open_channel(
+    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> grpc.aio.Channel:
+    """An asynchronous channel; it connects by itself and again after a loss. The caller closes it."""
+    options = _options(tls, max_message_bytes)
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+
+
+def open_sync_channel(
+    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> grpc.Channel:
+    """The same for callers without an event loop."""
+    options = _options(tls, max_message_bytes)
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, _credentials(tls), options=options)
+
+
+class Neighbour:
+    """Calls another service with our token, a request id and a deadline."""
+
+    def __init__(self, token: TokenSource, timeout_s: Callable[[], float]) -> None:
+        """`timeout_s` is asked at every call, since the setting may be reloaded."""
+        self._token = token
+        self._timeout_s = timeout_s
+
+    async def call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """The method's answer. Raises grpc.aio.AioRpcError as grpc does, nothing of its own.
+
+        A shorter `timeout_s` is what is left of the caller's own deadline, negative if it is over;
+        without `request_id` the one bound in this task is sent.
+        """
+        limit_s = self._timeout_s()
+        return await method(
+            request,
+            timeout=limit_s if timeout_s is None else min(limit_s, timeout_s),
+            metadata=call_metadata(self._token(), current_request_id() if request_id is None else request_id),
+        )
+
+
+def call_metadata(token: str, request_id: str) -> Metadata:
+    """The metadata every call carries; an empty token or id is left out."""
+    carried = []
+    if token:
+        carried.append(("authorization", f"Bearer {token}"))
+    if request_id:
+        carried.append(("x-request-id", request_id))
+    return tuple(carried)
+
+
+def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", _MAX_BACKOFF_MS),
+        # Retries are the caller's decision: only it knows which calls may be repeated.
+        ("grpc.enable_retries", 0),
+    ]
+    if tls is not None and tls.server_name:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return options
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.cert
+    )

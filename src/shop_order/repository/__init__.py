@@ -1,0 +1,1 @@
+"""Where state is kept: engines are picked by the scheme of their URL."""

@@ -1,0 +1,65 @@
+"""What an order database offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shop_order.domain.ports import Audit, Carts, Orders, Outbox, Payments
+
+
+class ShopTime(Protocol):
+    """How far the test clock was advanced; kept over a restart."""
+
+    async def offset_ms(self) -> int:
+        """Milliseconds ahead of real time."""
+
+    async def advance(self, by_ms: int) -> int:
+        """Move forward; returns the new offset."""
+
+
+class Store(Protocol):
+    """One order database: its parts share connections, batches and transactions."""
+
+    @property
+    def orders(self) -> Orders:
+        """Orders with their history."""
+
+    @property
+    def payments(self) -> Payments:
+        """Attempts and refunds."""
+
+    @property
+    def carts(self) -> Carts:
+        """Carts."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be published."""
+
+    @property
+    def audit(self) -> Audit:
+        """The whole history."""
+
+    @property
+    def time(self) -> ShopTime:
+        """The test clock."""
+
+    async def open(self, *, serve: bool = True) -> None:
+        """Connect; to `serve`, be the only process. Raises StoreTaken (another process serves it), SchemaBehind, DependencyDown."""
+
+    async def close(self) -> None:
+        """Finish what is queued, then disconnect."""
+
+    async def ping(self) -> None:
+        """Raises DependencyDown if the database can't be used."""
+
+    async def last_id(self) -> int:
+        """The largest id that was stored: ids go on above it even if the clock was set back."""
+
+
+class StoreTaken(Exception):
+    """Another process serves this database."""
+
+
+class SchemaBehind(Exception):
+    """The tables are not those this version needs, or a trigger that guards the history is missing."""

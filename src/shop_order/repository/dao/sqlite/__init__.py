@@ -1,0 +1,63 @@
+"""The order database in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from shop_order.repository.dao.base import SchemaBehind
+from shop_order.repository.dao.sqlite.audit import SqliteAudit
+from shop_order.repository.dao.sqlite.carts import SqliteCarts
+from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.orders import SqliteOrders
+from shop_order.repository.dao.sqlite.outbox import SqliteOutbox
+from shop_order.repository.dao.sqlite.payments import SqlitePayments
+from shop_order.repository.dao.sqlite.time import SqliteTime
+from shop_order.repository.schema import GUARDS, HEAD
+
+
+class SqliteStore:
+    """Everything in one file; every write goes through one thread (decision sqlite-one-writer)."""
+
+    def __init__(self, path: Path, next_id: Callable[[], int], bounds: tuple[int, int]) -> None:
+        most, queue = bounds
+        self._db = Database(path, most=most, queue=queue)
+        self.orders = SqliteOrders(self._db, next_id)
+        self.payments = SqlitePayments(self._db)
+        self.carts = SqliteCarts(self._db)
+        self.outbox = SqliteOutbox(self._db)
+        self.audit = SqliteAudit(self._db)
+        self.time = SqliteTime(self._db)
+
+    async def open(self, *, serve: bool = True) -> None:
+        """Check the schema; to `serve`, be the only process. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        if serve:
+            self._db.lock()
+        await self._db.reader.submit(check_schema)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the file."""
+        await self._db.close()
+
+    async def ping(self) -> None:
+        """Raises DependencyDown if the file can't be read."""
+        await self._db.reader.submit(lambda conn: conn.execute("SELECT 1").fetchone())
+
+    async def last_id(self) -> int:
+        """The largest order or event id."""
+        return await self._db.reader.submit(
+            lambda conn: int(conn.execute("SELECT coalesce(max(id), 0) FROM order_info").fetchone()[0])
+        )
+
+
+def check_schema(conn: sqlite3.Connection) -> None:
+    """Raises SchemaBehind unless the tables are today's and the guards of the history stand."""
+    names = {name for (name,) in conn.execute("SELECT name FROM sqlite_master")}
+    if "alembic_version" not in names:
+        raise SchemaBehind("the order database has no tables yet")
+    (version,) = conn.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+    if version != HEAD:
+        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {HEAD!r}")
+    if missing := sorted(GUARDS - names):
+        raise SchemaBehind(f"triggers that guard the history are missing: {', '.join(missing)}")

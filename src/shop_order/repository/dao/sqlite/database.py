@@ -1,0 +1,143 @@
+"""One SQLite file: one writer thread whose batches share a commit, and two readers."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from shop_order.domain.errors import DependencyDown, Overloaded
+from shop_order.pkg.batching import Batcher
+from shop_order.repository.dao.base import StoreTaken
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], Any]
+
+
+def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """A connection with our pragmas: durable commits, and triggers that REPLACE can't pass."""
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    conn.execute("PRAGMA busy_timeout=5000")
+    conn.execute("PRAGMA journal_mode=WAL")
+    conn.execute("PRAGMA synchronous=FULL")
+    conn.execute("PRAGMA recursive_triggers=ON")
+    conn.execute("PRAGMA foreign_keys=ON")
+    if not writes:
+        conn.execute("PRAGMA query_only=ON")
+    return conn
+
+
+class Worker:
+    """A thread with one connection that runs jobs in batches, each batch in one transaction."""
+
+    def __init__(self, path: Path, *, writes: bool, most: int, queue: int) -> None:
+        self._path = path
+        self._writes = writes
+        self._conn: sqlite3.Connection | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader")
+        self.batches: Batcher[Job, Any] = Batcher(self._run, most=most, queue=queue, full=Overloaded)
+
+    async def submit(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run the job; what it raises undoes this job only."""
+        return cast(T, await self.batches.submit(job))
+
+    async def close(self) -> None:
+        """Finish the queue, then close the connection."""
+        await self.batches.join()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        work = self._write if self._writes else self._read
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, jobs)
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._conn is None:
+            self._conn = connect(self._path, writes=self._writes)
+        return self._conn
+
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        try:
+            conn = self._connection()
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                results = [one(conn, job) for job in jobs]
+                conn.execute("COMMIT")
+            except BaseException:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as down:
+            raise DependencyDown("the order database") from down
+        return results
+
+    def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        try:
+            conn = self._connection()
+            conn.execute("BEGIN")  # one snapshot: an order and its items are of the same moment
+            try:
+                return [attempt(conn, job) for job in jobs]
+            finally:
+                conn.execute("COMMIT")
+        except sqlite3.OperationalError as down:
+            raise DependencyDown("the order database") from down
+
+
+def one(conn: sqlite3.Connection, job: Job) -> Any:
+    """Run a job so that its failure undoes nothing of its neighbours."""
+    conn.execute("SAVEPOINT one")
+    result = attempt(conn, job)
+    if isinstance(result, Exception):
+        if not conn.in_transaction:
+            raise result  # SQLite gave the whole transaction up (disk full, I/O error)
+        conn.execute("ROLLBACK TO one")
+    conn.execute("RELEASE one")
+    return result
+
+
+def attempt(conn: sqlite3.Connection, job: Job) -> Any:
+    """The job's result, or what it raised as a value."""
+    try:
+        return job(conn)
+    except Exception as refused:  # noqa: BLE001 - it is handed to the job's own caller
+        return refused
+
+
+class Database:
+    """The file with its writer, a reader for look-ups and one for scans, so that a list delays no look-up."""
+
+    def __init__(self, path: Path, *, most: int, queue: int) -> None:
+        self.path = path
+        self.writer = Worker(path, writes=True, most=most, queue=queue)
+        self.reader = Worker(path, writes=False, most=most, queue=queue)
+        self.scanner = Worker(path, writes=False, most=4, queue=queue)
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Make this process the only one that serves the file. Raises StoreTaken."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            os.close(self._lock)
+            self._lock = None
+            raise StoreTaken(f"another process serves {self.path}") from taken
+
+    async def close(self) -> None:
+        """Finish every queue, and let the file go."""
+        for worker in (self.scanner, self.reader, self.writer):
+            await worker.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

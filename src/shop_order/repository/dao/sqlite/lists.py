@@ -1,0 +1,61 @@
+"""Lists of orders: by page for people, by cursor for depth."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+
+
+def list_orders(
+    conn: sqlite3.Connection, where: OrderFilter, offset: int, limit: int, after: Cursor | None, cap: int
+) -> OrderPage:
+    """One page, newest first, with items; the total stops at `cap`."""
+    condition, values = conditions(where)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM order_info WHERE {condition} LIMIT ?)"
+    (total,) = conn.execute(sql, (*values, cap)).fetchone()
+    if after:
+        condition += " AND (created_at, id) < (?, ?)"
+        values += [rows.time_text(after.created_ms), after.id]
+    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+    found = conn.execute(sql, (*values, limit + 1, offset)).fetchall()
+    page = found[:limit]
+    items = by_parent(conn, f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"', [r[0] for r in page], "id", 0)
+    numbers = [r[2] for r in page]
+    payments = by_parent(conn, f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn", numbers, "created_ms", 1)
+    refunds = by_parent(conn, f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn", numbers, "created_ms", 2)
+    orders = [
+        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"") for r in page
+    ]
+    more = len(found) > limit
+    return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
+
+
+def conditions(where: OrderFilter) -> tuple[str, list[object]]:
+    """The WHERE of a filter, values always bound."""
+    parts: list[tuple[str, object]] = []
+    if where.user is not None:
+        parts.append(("user = ?", where.user))
+    if where.status is not None:
+        parts.append(("status = ?", int(where.status)))
+    if where.order_sn is not None:
+        parts.append(("order_sn = ?", where.order_sn))
+    if where.start_ms is not None:
+        parts.append(("created_at >= ?", rows.time_text(where.start_ms)))
+    if where.end_ms is not None:
+        parts.append(("created_at < ?", rows.time_text(where.end_ms)))
+    return " AND ".join(text for text, _ in parts) or "1 = 1", [value for _, value in parts]
+
+
+def by_parent(
+    conn: sqlite3.Connection, select: str, parents: list[object], order_by: str, parent_at: int
+) -> dict[object, list[Row]]:
+    """Child rows of many parents in one statement, grouped by the parent's column."""
+    grouped: dict[object, list[Row]] = {}
+    if not parents:
+        return grouped
+    for row in conn.execute(f"{select} IN ({rows.marks(len(parents))}) ORDER BY {order_by}", parents):
+        grouped.setdefault(row[parent_at], []).append(row)
+    return grouped

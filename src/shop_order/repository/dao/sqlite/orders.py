@@ -1,0 +1,236 @@
+"""Orders in SQLite: every commit is one job of the writer thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import CartChanged, OrderNotFound, PlacingGivenUp, TooManyUnpaid, TooMuchContention
+from shop_order.domain.event.order_events import Event, seal
+from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, KeyTaken, NumberTaken, OrderFilter, OrderPage
+from shop_order.domain.status import OrderStatus
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.rows import EVENT_COLUMNS, ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS
+from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.lists import list_orders
+
+T = TypeVar("T")
+KEEP_KEYS_MS = 86_400_000
+TOMBSTONE = 0  # an order id no order has
+
+INSERT_ORDER = (
+    f"INSERT INTO order_info ({ORDER_COLUMNS}) VALUES ({rows.marks(rows.column_count(ORDER_COLUMNS))})"
+)
+INSERT_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES ({rows.marks(9)})"
+INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
+INSERT_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (?, ?, ?, ?)"
+INSERT_CLAIM = "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+# A key whose time is over gives way, also before the purge has come by.
+INSERT_KEY = (
+    'INSERT INTO idempotency_key (scope, "key", command_hash, order_sn, payment_sn, created_ms)'
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET command_hash = excluded.command_hash,"
+    " order_sn = excluded.order_sn, payment_sn = excluded.payment_sn, created_ms = excluded.created_ms"
+    " WHERE idempotency_key.created_ms <= ?"
+)
+CHANGED = (
+    "pay_type, status, trade_no, pay_time, updated_at, due_ms, payment_sn, cancel_reason, logistics_company,"
+    " logistics_no, shipped_ms, completed_ms, refund_status, version"
+)
+_CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
+UPDATE_ORDER = (
+    f"UPDATE order_info SET {', '.join(f'{c} = ?' for c in CHANGED.split(', '))} WHERE order_sn = ? AND version = ?"
+)
+UPSERT_PAYMENT = (
+    f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
+    " ON CONFLICT (payment_sn) DO UPDATE SET state = excluded.state, trade_no = excluded.trade_no,"
+    " paid_ms = excluded.paid_ms, refunded_fen = excluded.refunded_fen, open_order_sn = excluded.open_order_sn,"
+    " ask_ms = excluded.ask_ms"
+)
+UPSERT_REFUND = (
+    f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES ({rows.marks(11)})"
+    " ON CONFLICT (refund_sn) DO UPDATE SET state = excluded.state, finished_ms = excluded.finished_ms,"
+    " try_ms = CASE WHEN excluded.try_ms IS NULL THEN NULL ELSE try_ms END"
+)
+FIRST_ASK_MS = 30_000
+
+
+class SqliteOrders:
+    """See `domain.ports.Orders`."""
+
+    def __init__(self, db: Database, next_id: Callable[[], int]) -> None:
+        self._db = db
+        self._next_id = next_id
+
+    async def add(self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int) -> None:
+        def job(conn: sqlite3.Connection) -> None:
+            if not claim(conn, order):
+                return  # our own row: the answer to an earlier commit was lost
+            if key:
+                take_key(conn, key, order.order_sn, "")
+            if unpaid_limit and count_unpaid(conn, order.user) >= unpaid_limit:
+                raise TooManyUnpaid(unpaid_limit)
+            if cart_version is not None:
+                take_from_cart(conn, order, cart_version)
+            conn.execute(INSERT_ORDER, rows.order_row(order))
+            conn.executemany(INSERT_ITEM, rows.item_rows(order))
+            self._store_events(conn, order)
+
+        await self._db.writer.submit(job)
+        order.happened.clear()
+
+    async def change(self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None) -> tuple[Order, T]:
+        def job(conn: sqlite3.Connection) -> tuple[Order, T]:
+            order = load(conn, "order_sn", order_sn)
+            before = (order.version, order.status, dict(order.payments), dict(order.refunds))
+            decided = decide(order)
+            if key:
+                take_key(conn, key, order_sn, decided.payment_sn if isinstance(decided, Payment) else "")
+            if order.happened:
+                self._save(conn, order, *before)
+            return order, decided
+
+        return await self._db.writer.submit(job)
+
+    def _save(
+        self,
+        conn: sqlite3.Connection,
+        order: Order,
+        version: int,
+        status: OrderStatus,
+        payments: Mapping[str, object],
+        refunds: Mapping[str, object],
+    ) -> None:
+        row = rows.order_row(order)
+        stored = conn.execute(UPDATE_ORDER, (*(row[i] for i in _CHANGED_AT), order.order_sn, version))
+        if stored.rowcount != 1:
+            raise TooMuchContention  # one writer: only a second process could have come between
+        for payment in order.payments.values():
+            decided_now = payment.is_open and status is not order.status
+            if payment is not payments.get(payment.payment_sn) or decided_now:
+                ask_ms = (order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS) if payment.is_open else None
+                open_sn = order.order_sn if payment.is_open else None
+                conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
+        for refund in order.refunds.values():
+            if refund is not refunds.get(refund.refund_sn):
+                try_ms = order.updated_ms if refund.is_open else None
+                surplus_of = refund.payment_sn if refund.surplus else None
+                conn.execute(UPSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
+        self._store_events(conn, order)
+        order.happened.clear()
+
+    def _store_events(self, conn: sqlite3.Connection, order: Order) -> None:
+        for happened in order.happened:
+            event = seal(happened, id=self._next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
+            order.last_hash = event.hash
+            conn.execute(INSERT_EVENT, rows.event_row(event))
+            conn.execute(INSERT_OUTBOX, (event.id, event.order_sn, event.version, event.created_ms))
+
+    async def get(self, order_sn: str) -> Order:
+        return await self._db.reader.submit(lambda conn: load(conn, "order_sn", order_sn))
+
+    async def get_by_id(self, id: int) -> Order:
+        return await self._db.reader.submit(lambda conn: load(conn, "id", id))
+
+    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+        return await self._db.scanner.submit(lambda conn: list_orders(conn, where, offset, limit, after, COUNT_CAP))
+
+    async def history(self, order_sn: str) -> Sequence[Event]:
+        sql = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
+        return await self._db.reader.submit(lambda conn: [rows.event_of(r) for r in conn.execute(sql, (order_sn,))])
+
+    async def count_unpaid(self, user: int) -> int:
+        return await self._db.reader.submit(lambda conn: count_unpaid(conn, user))
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+        sql = "SELECT order_sn FROM order_info WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
+        return await self._db.scanner.submit(lambda conn: [sn for (sn,) in conn.execute(sql, (now_ms, limit))])
+
+    async def statuses_or_tombstones(self, order_sns: Sequence[str], now_ms: int) -> Mapping[str, Order | None]:
+        def job(conn: sqlite3.Connection) -> dict[str, Order | None]:
+            found: dict[str, Order | None] = {}
+            for order_sn in order_sns:
+                conn.execute(INSERT_CLAIM, (order_sn, TOMBSTONE, now_ms))
+                owner = conn.execute("SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order_sn,)).fetchone()
+                found[order_sn] = None if owner[0] == TOMBSTONE else load(conn, "order_sn", order_sn)
+            return found
+
+        return await self._db.writer.submit(job)
+
+    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
+        return await self._db.reader.submit(lambda conn: find_key(conn, scope, key, now_ms - KEEP_KEYS_MS))
+
+    async def purge_keys(self, now_ms: int) -> int:
+        sql = (
+            "DELETE FROM idempotency_key WHERE (scope, \"key\") IN"
+            " (SELECT scope, \"key\" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)"
+        )
+        return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
+
+
+def claim(conn: sqlite3.Connection, order: Order) -> bool:
+    """Take the number; False if this very order has it. Raises NumberTaken, PlacingGivenUp."""
+    if conn.execute(INSERT_CLAIM, (order.order_sn, order.id, order.created_ms)).rowcount:
+        return True
+    (owner,) = conn.execute("SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order.order_sn,)).fetchone()
+    if owner == TOMBSTONE:
+        raise PlacingGivenUp
+    if owner != order.id:
+        raise NumberTaken
+    return False
+
+
+def take_key(conn: sqlite3.Connection, key: Key, order_sn: str, payment_sn: str) -> None:
+    """Store what the key led to. Raises KeyTaken."""
+    over_ms = key.created_ms - KEEP_KEYS_MS
+    values = (key.scope, key.key, key.command_hash, order_sn, payment_sn, key.created_ms, over_ms)
+    if conn.execute(INSERT_KEY, values).rowcount:
+        return
+    record = find_key(conn, key.scope, key.key, over_ms)
+    assert record is not None
+    raise KeyTaken(record)
+
+
+def find_key(conn: sqlite3.Connection, scope: str, key: str, over_ms: int) -> KeyRecord | None:
+    """What the key led to, if it is younger than `over_ms`."""
+    sql = (
+        "SELECT command_hash, order_sn, payment_sn FROM idempotency_key"
+        ' WHERE scope = ? AND "key" = ? AND created_ms > ?'
+    )
+    row = conn.execute(sql, (scope, key, over_ms)).fetchone()
+    return KeyRecord(bytes(row[0]), row[1], row[2]) if row else None
+
+
+def take_from_cart(conn: sqlite3.Connection, order: Order, cart_version: int) -> None:
+    """Delete the bought lines of a cart nobody touched meanwhile. Raises CartChanged."""
+    sql = "UPDATE cart_version SET version = version + 1 WHERE user = ? AND version = ?"
+    if not conn.execute(sql, (order.user, cart_version)).rowcount:
+        raise CartChanged
+    goods = [item.goods for item in order.items]
+    sql = f"DELETE FROM shopping_cart WHERE user = ? AND goods IN ({rows.marks(len(goods))})"
+    conn.execute(sql, (order.user, *goods))
+
+
+def count_unpaid(conn: sqlite3.Connection, user: int) -> int:
+    """How many of the user's orders wait for payment."""
+    sql = "SELECT count(*) FROM order_info WHERE user = ? AND status = ?"
+    return int(conn.execute(sql, (user, int(OrderStatus.PENDING))).fetchone()[0])
+
+
+def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
+    """The whole aggregate. Raises OrderNotFound."""
+    row = conn.execute(f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} = ?", (value,)).fetchone()
+    if row is None:
+        raise OrderNotFound
+    sn, version = row[2], row[30]
+    items = conn.execute(f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order" = ? ORDER BY id', (row[0],)).fetchall()
+    payments: list[rows.Row] = []
+    refunds: list[rows.Row] = []
+    if version > 1:  # the first event is the order itself: no attempt yet
+        payments = conn.execute(f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn = ?", (sn,)).fetchall()
+        refunds = conn.execute(f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn = ?", (sn,)).fetchall()
+    sql = "SELECT hash FROM order_event WHERE order_sn = ? AND version = ?"
+    last = conn.execute(sql, (sn, version)).fetchone()
+    return rows.order_of(row, items, payments, refunds, bytes(last[0]) if last else b"")

@@ -1,0 +1,66 @@
+"""The outbox in SQLite: a row stands as long as its event is not acknowledged."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from shop_order.domain.event.order_events import Event
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.rows import EVENT_COLUMNS
+from shop_order.repository.dao.sqlite.database import Database
+
+_EVENT = ", ".join(f"e.{column}" for column in EVENT_COLUMNS.split(", "))
+
+
+class SqliteOutbox:
+    """See `domain.ports.Outbox`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
+        return await self._db.scanner.submit(lambda conn: take(conn, limit, now_ms))
+
+    async def published(self, event_ids: Iterable[int]) -> None:
+        ids = [(id,) for id in event_ids]
+        await self._db.writer.submit(
+            lambda conn: conn.executemany("DELETE FROM outbox WHERE event_id = ?", ids).rowcount
+        )
+
+    async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
+        sql = (
+            "UPDATE outbox SET tries = tries + 1, not_before_ms = ? + min(1000 << min(tries, 6), 60000)"
+            " WHERE event_id = ?"
+        )
+        values = [(now_ms, id) for id in event_ids]
+        await self._db.writer.submit(lambda conn: conn.executemany(sql, values).rowcount)
+
+    async def lag(self) -> tuple[int, int]:
+        sql = "SELECT count(*), coalesce(min(created_ms), 0) FROM outbox"
+        count, oldest = await self._db.scanner.submit(lambda conn: conn.execute(sql).fetchone())
+        return count, oldest
+
+
+def take(conn: sqlite3.Connection, limit: int, now_ms: int) -> list[Event]:
+    """Waiting events of the first orders in line, each order's from its lowest version on.
+
+    An order whose lowest version was refused lately is left out whole: nothing overtakes.
+    """
+    sql = "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE not_before_ms <= ? ORDER BY event_id LIMIT ?)"
+    numbers = [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
+    if not numbers:
+        return []
+    sql = (
+        f"SELECT {_EVENT}, o.not_before_ms FROM outbox o"
+        " JOIN order_event e ON e.order_sn = o.order_sn AND e.version = o.version"
+        f" WHERE o.order_sn IN ({rows.marks(len(numbers))}) ORDER BY o.order_sn, o.version"
+    )
+    held: set[str] = set()
+    events = []
+    for row in conn.execute(sql, numbers):
+        if row[-1] > now_ms or row[1] in held:
+            held.add(row[1])
+            continue
+        events.append(rows.event_of(row[:-1]))
+    return events

@@ -1,0 +1,31 @@
+"""The schema's revision, and how a database gets there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEAD = "0001"
+GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database behind a SQLAlchemy `url` to `revision`.
+
+    Imports Alembic, which a running server does not need: the server only compares HEAD.
+    """
+    import sqlalchemy as sa
+    from alembic import command
+    from alembic.config import Config
+
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", "shop_order:script/migrations")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        if revision == "base":
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+    engine.dispose()

@@ -1,0 +1,1 @@
+"""Database scripts: the migrations."""

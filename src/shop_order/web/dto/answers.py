@@ -1,0 +1,231 @@
+"""The data of answers, as the document shows it; `encode.py` builds them without going through these."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shop_order.web.dto.fields import EXAMPLE_SN
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """A closed answer: a field that is not here is never sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _amount(words: str, example: str = "19.99") -> str:
+    field: str = Field(
+        description=f"{words},元 / yuan, two decimals", examples=[example], pattern=r"^-?[0-9]+\.[0-9]{2}$"
+    )
+    return field
+
+
+def _fen(words: str, example: int = 1999) -> int:
+    field: int = Field(description=f"{words},分 / fen", examples=[example])
+    return field
+
+
+def _time(words: str) -> str:
+    field: str = Field(
+        description=words, examples=["2026-11-23T13:45:00.000+08:00"], json_schema_extra={"format": "date-time"}
+    )
+    return field
+
+
+class Envelope(BaseModel, Generic[T]):
+    """Every success: the HTTP status again, a message for people, and the data."""
+
+    code: int = Field(examples=[200])
+    message: str = Field(examples=["成功"])
+    data: T
+
+
+class Failure(BaseModel):
+    """Every refusal: `error` is for programs, `message` for people."""
+
+    code: int = Field(description="HTTP 状态码 / The HTTP status", examples=[409])
+    message: str = Field(examples=["库存不足"])
+    error: str = Field(description="机器可读的原因 / The reason, for programs", examples=["OUT_OF_STOCK"])
+    details: dict[str, str] = Field(examples=[{"goods_ids": "111"}])
+    request_id: str = Field(examples=["5f0c1e5f8a9b4c0e"])
+
+
+class CartItemData(Answer):
+    """A line of the cart with today's goods; name, image and price are null when the goods are gone."""
+
+    id: str = Field(examples=["730000000000000001"])
+    goods_id: str = Field(examples=["101"])
+    nums: int = Field(examples=[2])
+    checked: bool
+    goods_name: str | None = Field(examples=["龙井茶 明前特级 250g"])
+    goods_image: str | None = Field(examples=["/images/101.svg"])
+    price_amount: str | None = Field(description="单价,元 / yuan", examples=["168.00"])
+    price_fen: int | None = Field(description="单价,分 / fen", examples=[16800])
+    on_sale: bool
+    stocks: int = Field(description="可售库存 / How many can be bought now", examples=[200])
+    orderable: bool = Field(description="现在可以下单 / Can be ordered now")
+
+
+class CartData(Answer):
+    """The whole cart."""
+
+    user_id: str = Field(examples=["7"])
+    version: int = Field(description="每次修改加一 / Grows with every change", examples=[3])
+    total: int = Field(description="行数 / Lines", examples=[1])
+    items: list[CartItemData]
+    checked_total_amount: str = _amount("已勾选且可下单的合计", "336.00")
+    checked_total_fen: int = _fen("已勾选且可下单的合计", 33600)
+
+
+class AddressData(Answer):
+    """Where the order goes."""
+
+    name: str
+    phone: str
+    province: str
+    city: str
+    district: str
+    detail: str
+    post: str
+
+
+class OrderItemData(Answer):
+    """A line of an order, as it was bought."""
+
+    id: str
+    goods_id: str = Field(examples=["101"])
+    goods_name: str
+    goods_image: str
+    price_amount: str = _amount("单价")
+    price_fen: int = _fen("单价")
+    nums: int
+    total_amount: str = _amount("小计")
+    total_fen: int = _fen("小计")
+
+
+class LogisticsData(Answer):
+    """The parcel."""
+
+    company: str = Field(examples=["顺丰速运"])
+    no: str = Field(examples=["SF1234567890"])
+
+
+class OrderData(Answer):
+    """An order. What has not happened yet is null."""
+
+    id: str = Field(examples=["730000000000000001"])
+    user_id: str = Field(examples=["7"])
+    order_sn: str = Field(examples=[EXAMPLE_SN])
+    status: int = Field(description="1 待支付 2 已支付 3 已发货 4 已完成 5 已取消 / pending … cancelled", examples=[1])
+    status_text: str = Field(examples=["待支付"])
+    pay_type: str | None = Field(examples=["alipay"])
+    total_amount: str = _amount("商品合计")
+    total_fen: int = _fen("商品合计")
+    discount_amount: str = _amount("优惠", "0.00")
+    discount_fen: int = _fen("优惠", 0)
+    freight_amount: str = _amount("运费", "0.00")
+    freight_fen: int = _fen("运费", 0)
+    pay_amount: str = _amount("应付")
+    pay_fen: int = _fen("应付")
+    address: AddressData
+    note: str
+    created_at: str = _time("下单时间 / Placed")
+    updated_at: str = _time("更新时间 / Last change")
+    expire_at: str = _time("支付截止 / To be paid before")
+    paid_at: str | None = _time("支付时间 / Paid")
+    shipped_at: str | None = _time("发货时间 / Shipped")
+    completed_at: str | None = _time("完成时间 / Completed")
+    trade_no: str | None = Field(description="支付渠道流水号 / The provider's number")
+    payment_sn: str | None
+    refund_status: int = Field(description="0 无 1 退款中 2 全额 3 部分 / none, open, whole, part", examples=[0])
+    cancel_reason: str | None
+    logistics: LogisticsData | None
+    version: int = Field(examples=[1])
+    pay_url: str | None = Field(description="收银台链接,仅待支付 / The cashier, while pending")
+    items: list[OrderItemData]
+
+
+class LogData(Answer):
+    """One entry of an order's history."""
+
+    action: str = Field(examples=["create"])
+    old_status: int
+    new_status: int
+    operator: str = Field(description="user, system, admin", examples=["user"])
+    operator_id: str
+    reason: str
+    at: str = _time("时间 / When")
+
+
+class PaymentData(Answer):
+    """An attempt to pay."""
+
+    payment_sn: str = Field(examples=["P" + EXAMPLE_SN])
+    order_sn: str = Field(examples=[EXAMPLE_SN])
+    payment_type: str = Field(examples=["alipay"])
+    trade_type: str = Field(examples=["page"])
+    status: int = Field(description="1 待支付 2 已支付 3 已退款 4 已关闭 / open, paid, refunded, closed", examples=[1])
+    amount: str = _amount("金额")
+    amount_fen: int = _fen("金额")
+    refunded_amount: str = _amount("已退", "0.00")
+    refunded_fen: int = _fen("已退", 0)
+    payment_url: str | None = Field(description="仅待支付 / While open")
+    trade_no: str | None
+    created_at: str = _time("创建时间 / Opened")
+    paid_at: str | None = _time("支付时间 / Paid")
+    expire_at: str = _time("截止时间 / Open until")
+
+
+class OrderDetailData(OrderData):
+    """An order with its history and payments."""
+
+    logs: list[LogData]
+    payments: list[PaymentData]
+
+
+class OrderListData(Answer):
+    """A page of orders, newest first."""
+
+    items: list[OrderData]
+    total: int = Field(description="总数,最多数到 10000 / Stops counting at 10,000", examples=[1])
+    total_is_capped: bool
+    page: int = Field(examples=[1])
+    page_size: int = Field(examples=[20])
+    next_cursor: str | None = Field(description="下一页的游标 / Send it as cursor to go on")
+
+
+class OrderStatusData(Answer):
+    """The few fields a page polls."""
+
+    order_sn: str = Field(examples=[EXAMPLE_SN])
+    status: int = Field(examples=[1])
+    status_text: str = Field(examples=["待支付"])
+    refund_status: int
+    version: int
+    updated_at: str = _time("更新时间 / Last change")
+    expire_at: str = _time("支付截止 / To be paid before")
+
+
+class SubmitTokenData(Answer):
+    """A token for one submit, to be sent as Idempotency-Key."""
+
+    token: str = Field(examples=["st_…"])
+    expires_at: str = _time("有效期至 / Valid until")
+
+
+class ClockData(Answer):
+    """The service's time."""
+
+    now: str = _time("服务时间 / The service's time")
+    now_ms: int = Field(examples=[1795412700000])
+
+
+class HealthData(BaseModel):
+    """`status` is ok, ready, degraded or stopping; `missing` names what is away."""
+
+    status: str = Field(examples=["ready"])
+    missing: list[str] = []

@@ -1,0 +1,194 @@
+"""From the domain to the data of answers: plain dicts, so that the hot path meets no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import OrderItem
+from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.service.cart import CartLineView, CartView
+from shop_order.web.messages import Language, status_text
+
+GMT8 = timezone(timedelta(hours=8))
+CashierLink = Callable[[Order], str]
+_ACTIONS = {
+    "order.created": "create",
+    "order.paid": "pay",
+    "order.shipped": "ship",
+    "order.completed": "complete",
+    "order.cancelled": "cancel",
+}
+
+
+def rfc3339(ms: int) -> str:
+    """The time with milliseconds and the offset of China."""
+    return datetime.fromtimestamp(ms / 1000, GMT8).isoformat(timespec="milliseconds")
+
+
+def time_or_null(ms: int) -> str | None:
+    """The time, None while it has not happened (0)."""
+    return rfc3339(ms) if ms else None
+
+
+def cart(view: CartView) -> dict[str, Any]:
+    """CartData."""
+    return {
+        "user_id": str(view.user),
+        "version": view.version,
+        "total": len(view.lines),
+        "items": [cart_item(line) for line in view.lines],
+        "checked_total_amount": yuan_of_fen(view.checked_total_fen),
+        "checked_total_fen": view.checked_total_fen,
+    }
+
+
+def cart_item(view: CartLineView) -> dict[str, Any]:
+    """CartItemData."""
+    line, goods = view.line, view.goods
+    return {
+        "id": str(line.id),
+        "goods_id": str(line.goods),
+        "nums": line.nums,
+        "checked": line.checked,
+        "goods_name": goods.name if goods else None,
+        "goods_image": goods.image if goods else None,
+        "price_amount": yuan_of_fen(goods.price_fen) if goods else None,
+        "price_fen": goods.price_fen if goods else None,
+        "on_sale": goods.on_sale if goods else False,
+        "stocks": view.stocks,
+        "orderable": view.orderable,
+    }
+
+
+def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
+    """OrderData; an empty `pay_url` is null."""
+    return {
+        "id": str(it.id),
+        "user_id": str(it.user),
+        "order_sn": it.order_sn,
+        "status": int(it.status),
+        "status_text": status_text(it.status, language),
+        "pay_type": it.pay_type.code or None,
+        "total_amount": yuan_of_fen(it.total_fen),
+        "total_fen": it.total_fen,
+        "discount_amount": yuan_of_fen(it.discount_fen),
+        "discount_fen": it.discount_fen,
+        "freight_amount": yuan_of_fen(it.freight_fen),
+        "freight_fen": it.freight_fen,
+        "pay_amount": yuan_of_fen(it.pay_fen),
+        "pay_fen": it.pay_fen,
+        "address": address(it.address),
+        "note": it.note,
+        "created_at": rfc3339(it.created_ms),
+        "updated_at": rfc3339(it.updated_ms),
+        "expire_at": rfc3339(it.expire_ms),
+        "paid_at": time_or_null(it.pay_ms),
+        "shipped_at": time_or_null(it.shipped_ms),
+        "completed_at": time_or_null(it.completed_ms),
+        "trade_no": it.trade_no or None,
+        "payment_sn": it.payment_sn or None,
+        "refund_status": int(it.refund_status),
+        "cancel_reason": it.cancel_reason or None,
+        "logistics": logistics(it),
+        "version": it.version,
+        "pay_url": pay_url or None,
+        "items": [order_item(item) for item in it.items],
+    }
+
+
+def order_detail(it: Order, history: Sequence[Event], language: Language, pay_url: str) -> dict[str, Any]:
+    """OrderDetailData."""
+    attempts = sorted(it.payments.values(), key=lambda p: (p.created_ms, p.payment_sn))
+    return order(it, language, pay_url) | {
+        "logs": [log(event) for event in history],
+        "payments": [payment(attempt) for attempt in attempts],
+    }
+
+
+def order_status(it: Order, language: Language) -> dict[str, Any]:
+    """OrderStatusData."""
+    return {
+        "order_sn": it.order_sn,
+        "status": int(it.status),
+        "status_text": status_text(it.status, language),
+        "refund_status": int(it.refund_status),
+        "version": it.version,
+        "updated_at": rfc3339(it.updated_ms),
+        "expire_at": rfc3339(it.expire_ms),
+    }
+
+
+def address(it: Address) -> dict[str, Any]:
+    """AddressData."""
+    return {
+        "name": it.name,
+        "phone": it.phone,
+        "province": it.province,
+        "city": it.city,
+        "district": it.district,
+        "detail": it.detail,
+        "post": it.post,
+    }
+
+
+def logistics(it: Order) -> dict[str, Any] | None:
+    """LogisticsData, None before shipping."""
+    if not it.shipped_ms:
+        return None
+    return {"company": it.logistics_company, "no": it.logistics_no}
+
+
+def order_item(it: OrderItem) -> dict[str, Any]:
+    """OrderItemData."""
+    return {
+        "id": str(it.id),
+        "goods_id": str(it.goods),
+        "goods_name": it.goods_name,
+        "goods_image": it.goods_image,
+        "price_amount": yuan_of_fen(it.price_fen),
+        "price_fen": it.price_fen,
+        "nums": it.nums,
+        "total_amount": yuan_of_fen(it.total_fen),
+        "total_fen": it.total_fen,
+    }
+
+
+def payment(it: Payment) -> dict[str, Any]:
+    """PaymentData; the link only while it may be used."""
+    return {
+        "payment_sn": it.payment_sn,
+        "order_sn": it.order_sn,
+        "payment_type": it.payment_type.code,
+        "trade_type": it.trade_type,
+        "status": it.state.wire,
+        "amount": yuan_of_fen(it.amount_fen),
+        "amount_fen": it.amount_fen,
+        "refunded_amount": yuan_of_fen(it.refunded_fen),
+        "refunded_fen": it.refunded_fen,
+        "payment_url": it.payment_url if it.is_open and it.payment_url else None,
+        "trade_no": it.trade_no or None,
+        "created_at": rfc3339(it.created_ms),
+        "paid_at": time_or_null(it.paid_ms),
+        "expire_at": rfc3339(it.expire_ms),
+    }
+
+
+def log(event: Event) -> dict[str, Any]:
+    """LogData."""
+    data = json.loads(event.payload)
+    return {
+        "action": _ACTIONS.get(event.type, event.type),
+        "old_status": data["old_status"],
+        "new_status": data["new_status"],
+        "operator": data["operator"],
+        "operator_id": str(data["operator_id"]),
+        "reason": data["reason"],
+        "at": rfc3339(event.created_ms),
+    }

@@ -1,0 +1,138 @@
+"""The bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
+from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Status, UserId
+
+Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / How many", examples=[2])]
+MOST_ADVANCE_S = 10 * 366 * 86400
+
+
+class Owned(Body):
+    """A body that may name its user."""
+
+    user_id: UserId | None = Field(
+        None, description="可省略;填写时必须是调用者本人 / Optional; must be the caller"
+    )
+
+
+class AddCartItem(Owned):
+    """Goods to put into the cart; they are added to what is there."""
+
+    goods_id: GoodsId
+    nums: Nums = 1
+    checked: bool = Field(True, description="是否勾选 / Whether the next checkout buys it")
+
+
+class PatchCartItem(Body):
+    """What to change of a line; an absent field stays as it is."""
+
+    nums: Nums | None = None
+    checked: bool | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"nums": 3}, {"checked": False}]})
+
+
+class CheckCart(Body):
+    """The check mark of one line, or without `goods_id` of all."""
+
+    checked: bool
+    goods_id: GoodsId | None = None
+
+
+class AddressBody(Body):
+    """Where the order goes."""
+
+    name: str = Field(max_length=50, description="收货人 / Receiver", examples=["张三"])
+    phone: str = Field(max_length=16, description="手机号 / Mobile number", examples=["13800138000"])
+    detail: str = Field(max_length=255, description="详细地址 / Street and house", examples=["文三路 100 号"])
+    province: str = Field("", max_length=50, examples=["浙江省"])
+    city: str = Field("", max_length=50, examples=["杭州市"])
+    district: str = Field("", max_length=50, examples=["西湖区"])
+    post: str = Field("", max_length=20, description="邮编 / Postcode", examples=["310012"])
+
+
+class OrderLine(Body):
+    """So many of one goods."""
+
+    goods_id: GoodsId
+    nums: Nums
+
+
+_BUY_LISTED = {
+    "items": [{"goods_id": "101", "nums": 1}, {"goods_id": "102", "nums": 2}],
+    "address": {
+        "name": "张三",
+        "phone": "13800138000",
+        "province": "浙江省",
+        "city": "杭州市",
+        "district": "西湖区",
+        "detail": "文三路 100 号",
+        "post": "310012",
+    },
+    "note": "请放门口",
+}
+_CHECK_OUT = {"from": "cart", "address": {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"}}
+
+
+class PlaceOrderBody(Owned):
+    """Buy the checked lines of the cart (`"from": "cart"`), or these `items`."""
+
+    from_: Literal["cart"] | None = Field(None, alias="from", description="从购物车下单 / Check out the cart")
+    items: list[OrderLine] | None = Field(None, max_length=10 * MOST_LINES)
+    address: AddressBody | None = None
+    address_id: AddressId | None = Field(None, description="地址簿编号 / An entry of the address book")
+    note: str = Field("", max_length=255, description="备注 / A note to the shop")
+    pay_type: PayType | None = None
+    expected_total_fen: int | None = Field(
+        None, ge=0, le=2**53, description="预期应付金额(分);不符则拒绝 / Refuse if pay_fen differs"
+    )
+    coupon_id: str = Field("", max_length=64)
+    quote_token: str = Field("", max_length=512)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_BUY_LISTED, _CHECK_OUT]})
+
+
+class PayBody(Owned):
+    """How to pay."""
+
+    payment_type: PayType
+    trade_type: str = Field("", max_length=32, description="支付方式,空为默认 / Empty: the channel's default")
+    return_url: str = Field("", max_length=512, description="支付后返回的地址 / Where the buyer returns to")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"payment_type": "alipay"}]})
+
+
+class ConfirmBody(Owned):
+    """A confirmation; `expected_status` refuses it when the order has moved on."""
+
+    expected_status: Status | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+
+class CancelBody(ConfirmBody):
+    """A cancellation."""
+
+    reason: str = Field("", max_length=255, description="取消原因 / Why")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "拍错了"}]})
+
+
+class ShipBody(Body):
+    """The parcel."""
+
+    logistics_company: str = Field(max_length=50, description="快递公司 / Carrier", examples=["顺丰速运"])
+    logistics_no: str = Field(max_length=64, description="运单号 / Parcel number", examples=["SF1234567890"])
+    expected_status: Status | None = None
+
+
+class ClockBody(Body):
+    """How far to move the test clock, forward only."""
+
+    advance_s: int = Field(ge=0, le=MOST_ADVANCE_S, description="快进秒数 / Seconds", examples=[1800])

@@ -1,0 +1,1 @@
+"""What surrounds every REST request, as plain ASGI."""

@@ -1,0 +1,43 @@
+"""How the provider writes times and amounts."""
+
+import re
+import secrets
+from datetime import UTC, datetime, timedelta, timezone
+
+CHINA = timezone(timedelta(hours=8))
+MAX_AMOUNT_FEN = 10_000_000_000
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,8})\.([0-9]{2})", re.ASCII)
+_TIME = "%Y-%m-%d %H:%M:%S"
+
+
+def yuan(amount_fen: int) -> str:
+    """`19.99`."""
+    return f"{amount_fen // 100}.{amount_fen % 100:02d}"
+
+
+def fen(text: object) -> int:
+    """Raises ValueError unless it is a text with two decimals from 0.01 to 1e8 yuan."""
+    match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
+    amount_fen = int(match[1]) * 100 + int(match[2]) if match else 0
+    if not 0 < amount_fen <= MAX_AMOUNT_FEN:
+        raise ValueError("an amount has two decimals and lies between 0.01 and 100000000.00")
+    return amount_fen
+
+
+def written_time(time_ms: int) -> str:
+    """`2026-11-21 08:00:00`, GMT+8."""
+    return datetime.fromtimestamp(time_ms / 1000, CHINA).strftime(_TIME)
+
+
+def read_time(text: object) -> int:
+    """Epoch milliseconds of `2026-11-21 08:00:00`, GMT+8. Raises ValueError."""
+    if not isinstance(text, str) or len(text) != 19:
+        raise ValueError("a time is written yyyy-MM-dd HH:mm:ss")
+    moment = datetime.strptime(text, _TIME).replace(tzinfo=CHINA)
+    return int(moment.astimezone(UTC).timestamp()) * 1000
+
+
+def drawn_number(prefix: str, now_ms: int, digits: int) -> str:
+    """The day, a prefix and random digits: how trades and notices are numbered."""
+    day = datetime.fromtimestamp(now_ms / 1000, CHINA).strftime("%Y%m%d")
+    return f"{day}{prefix}{secrets.randbelow(10**digits):0{digits}d}"

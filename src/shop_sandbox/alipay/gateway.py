@@ -1,0 +1,139 @@
+"""The gateway's JSON methods: query, close, refund and refund query, each answer really signed.
+
+Faults can be planted for the next calls of a method: `lost` (done, but the answer never arrives: HTTP 502),
+`unknown` (not done, code 20000), `down` (not done, HTTP 503).
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from shop_sandbox.alipay import content, fields, signing
+from shop_sandbox.alipay.keys import Keys
+from shop_sandbox.alipay.notices import Notices
+from shop_sandbox.alipay.requests import (
+    CLOSE,
+    QUERY,
+    REFUND,
+    REFUND_QUERY,
+    Refused,
+    number,
+)
+from shop_sandbox.alipay.trades import Refund, Trade, Trades, not_there
+
+FAULTS = ("lost", "unknown", "down")
+MAX_FAULTS = 1_000
+
+Answer = dict[str, object]
+
+
+class GatewayDown(Exception):
+    """No answer comes; the HTTP status that is seen instead."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+class Gateway:
+    """Carries out verified calls."""
+
+    def __init__(self, trades: Trades, notices: Notices, keys: Keys) -> None:
+        self._trades = trades
+        self._notices = notices
+        self._keys = keys
+        self._faults: dict[str, list[str]] = {}
+        self._methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
+            QUERY: self._query,
+            CLOSE: self._close,
+            REFUND: self._refund,
+            REFUND_QUERY: self._refund_query,
+        }
+
+    def plant(self, method: str, fault: str, times: int) -> None:
+        """The next `times` calls of `method` meet `fault`; 0 clears. Raises ValueError."""
+        if method not in self._methods or fault not in FAULTS or not 0 <= times <= MAX_FAULTS:
+            raise ValueError(
+                f"method one of {sorted(self._methods)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
+            )
+        self._faults[method] = [fault] * times
+
+    async def call(self, method: str, biz: Mapping[str, Any]) -> str:
+        """The signed answer. Raises Refused, GatewayDown."""
+        planted = self._faults.get(method)
+        fault = planted.pop() if planted else ""
+        if fault == "down":
+            raise GatewayDown(503)
+        if fault == "unknown":
+            raise Refused("isp.unknow-error", "系统繁忙", code="20000", msg="Service Currently Unavailable")
+        answer = await self._methods[method](biz)
+        if fault == "lost":
+            raise GatewayDown(502)
+        return self.signed(method, {"code": "10000", "msg": "Success", **answer})
+
+    def refusal(self, method: str, refused: Refused) -> str:
+        """The signed answer that says why not; `error_response` where the method is unknown."""
+        node: Answer = {
+            "code": refused.code,
+            "msg": refused.msg,
+            "sub_code": refused.sub_code,
+            "sub_msg": refused.sub_msg,
+        }
+        return self.signed(method if method in self._methods else "", node)
+
+    def signed(self, method: str, node: Answer) -> str:
+        """The signature covers the node's text exactly as it stands in the answer."""
+        name = f"{method.replace('.', '_')}_response" if method else "error_response"
+        text = json.dumps(node, ensure_ascii=False, separators=(",", ":"))
+        return f'{{"{name}":{text},"sign":"{signing.signed(self._keys.provider, text)}"}}'
+
+    async def _trade(self, biz: Mapping[str, Any]) -> Trade | None:
+        out_trade_no = number(biz, "out_trade_no", required=False)
+        trade_no = number(biz, "trade_no", required=False)
+        if not out_trade_no and not trade_no:
+            raise Refused("ACQ.INVALID_PARAMETER", "参数无效: out_trade_no 与 trade_no 不能同时为空")
+        return await self._trades.trade(out_trade_no, trade_no)
+
+    async def _query(self, biz: Mapping[str, Any]) -> Answer:
+        trade = await self._trade(biz)
+        if trade is None:
+            raise not_there()
+        return content.queried(await self._trades.session(trade.out_trade_no), trade)
+
+    async def _close(self, biz: Mapping[str, Any]) -> Answer:
+        trade = await self._trade(biz)
+        if trade is None:
+            raise not_there()
+        closed = await self._trades.close(trade.out_trade_no, "")
+        return {"trade_no": closed.trade_no, "out_trade_no": closed.out_trade_no}
+
+    async def _refund(self, biz: Mapping[str, Any]) -> Answer:
+        trade = await self._trade(biz)
+        if trade is None:
+            raise not_there()
+        try:
+            amount_fen = fields.fen(biz.get("refund_amount"))
+        except ValueError as error:
+            raise Refused("ACQ.INVALID_PARAMETER", f"参数无效: refund_amount: {error}") from None
+        out_request_no = number(biz, "out_request_no", required=False) or trade.out_trade_no
+        refund = await self._trades.refund(trade, out_request_no, amount_fen)
+        session = await self._trades.session(trade.out_trade_no)
+        if refund.fresh and session.notify_url:
+            said = content.refunded(session, trade, refund)
+            await self._notices.post(trade.out_trade_no, "refund", session.notify_url, said)
+        return content.refund_answer(trade, refund)
+
+    async def _refund_query(self, biz: Mapping[str, Any]) -> Answer:
+        trade = await self._trade(biz)
+        if trade is None:
+            raise not_there()
+        out_request_no = number(biz, "out_request_no")
+        found: list[Refund] = [
+            one
+            for one in await self._trades.refunds(trade.out_trade_no)
+            if one.out_request_no == out_request_no
+        ]
+        # The provider answers a refund it does not know with a success that says nothing.
+        if not found:
+            return {}
+        return content.refund_queried(await self._trades.session(trade.out_trade_no), trade, found[0])

@@ -1,0 +1,233 @@
+"""Asynchronous notices: kept in the book first, then sent and sent again until the merchant answers `success`.
+
+The provider's schedule (the first at once, then after 4m 10m 10m 1h 2h 6h 15h) is scaled by `scale`. A notice keeps
+its notify_id over all attempts; each attempt is signed anew. A restart goes on where the last run stopped.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import httpx
+
+from shop_sandbox.alipay import fields, signing
+from shop_sandbox.alipay.keys import Keys
+from shop_sandbox.alipay.requests import check_notify_url
+from shop_sandbox.database import Database
+
+RETRY_AFTER_S = (240, 600, 600, 3_600, 7_200, 21_600, 54_000)
+TIMEOUT_S = 5.0
+CLAIM_MS = 10_000  # longer than an attempt takes: only a crash leaves a claimed notice to the loop
+BATCH = 16
+IDLE_S = 1.0
+MAX_ANSWER_BYTES = 4_096
+MAX_LISTED = 50
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS notice (
+  id INTEGER PRIMARY KEY,
+  notify_id TEXT NOT NULL UNIQUE,
+  out_trade_no TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  url TEXT NOT NULL,
+  fields TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_ms INTEGER,
+  sent_ms INTEGER NOT NULL DEFAULT 0,
+  status INTEGER NOT NULL DEFAULT 0,
+  answer TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS notice_due ON notice (next_ms) WHERE next_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS notice_trade ON notice (out_trade_no);
+"""
+_COLUMNS = "id, notify_id, out_trade_no, kind, url, fields, attempts, next_ms, sent_ms, status, answer"
+
+logger = logging.getLogger("shop_sandbox.alipay.notices")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice and how its last attempt went: `status` 0 means no HTTP answer, `answer` then says why."""
+
+    id: int
+    notify_id: str
+    out_trade_no: str
+    kind: str  # paid, refund, closed, forged
+    url: str
+    fields: str
+    attempts: int
+    next_ms: int | None
+    sent_ms: int
+    status: int
+    answer: str
+
+    @property
+    def accepted(self) -> bool:
+        """Exactly `success` counts."""
+        return self.status == 200 and self.answer == "success"
+
+    def as_json(self) -> dict[str, object]:
+        """For the simulator's answers, without the signed fields."""
+        shown = asdict(self)
+        del shown["fields"], shown["id"]
+        return {**shown, "accepted": self.accepted}
+
+
+class Notices:
+    """The provider's post office."""
+
+    def __init__(self, database: Database, keys: Keys, clock_ms: Callable[[], int], scale: float) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock_ms = clock_ms
+        self._scale = scale
+        self._wake = asyncio.Event()
+        self._sending: set[int] = set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send what is due while the block runs."""
+        # Never through a proxy and never along a redirect: notices stay on this machine.
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_S) as client:
+            self._client = client
+            task = asyncio.create_task(self._run(), name="alipay-notices")
+            try:
+                yield
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def send(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, str]) -> Notice:
+        """Store a notice, make its first attempt now and answer how it went; the loop makes the others."""
+        return await self._attempt(await self._store(out_trade_no, kind, url, content, CLAIM_MS))
+
+    async def post(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, str]) -> None:
+        """Store a notice for the loop to send."""
+        await self._store(out_trade_no, kind, url, content, 0)
+        self._wake.set()
+
+    async def send_forged(
+        self, out_trade_no: str, url: str, content: Mapping[str, str], *, bad_signature: bool
+    ) -> Notice:
+        """One attempt with what somebody else might send; never repeated."""
+        notice = await self._store(out_trade_no, "forged", url, content, None)
+        return await self._attempt(notice, bad_signature=bad_signature)
+
+    async def again(self, notice: Notice) -> Notice:
+        """One attempt more, with the same notify_id."""
+        return await self._attempt(notice)
+
+    async def of(self, out_trade_no: str) -> list[Notice]:
+        """The newest 50 notices of a trade, oldest first."""
+        select = f"SELECT {_COLUMNS} FROM notice WHERE out_trade_no = ? ORDER BY id DESC LIMIT ?"
+        rows = await self._database.run(
+            lambda connection: connection.execute(select, (out_trade_no, MAX_LISTED)).fetchall()
+        )
+        return [Notice(*row) for row in reversed(rows)]
+
+    async def _store(
+        self, out_trade_no: str, kind: str, url: str, content: Mapping[str, str], delay_ms: int | None
+    ) -> Notice:
+        check_notify_url(url)
+        now_ms = self._clock_ms()
+        values = (
+            fields.drawn_number("00222", now_ms, 21),
+            out_trade_no,
+            kind,
+            url,
+            json.dumps(content, ensure_ascii=False),
+            None if delay_ms is None else now_ms + delay_ms,
+        )
+
+        def insert(connection: sqlite3.Connection) -> Notice:
+            added = connection.execute(
+                "INSERT INTO notice (notify_id, out_trade_no, kind, url, fields, next_ms) VALUES (?,?,?,?,?,?)",
+                values,
+            )
+            return _read(connection, added.lastrowid or 0)
+
+        return await self._database.run(insert)
+
+    async def _attempt(self, notice: Notice, *, bad_signature: bool = False) -> Notice:
+        self._sending.add(notice.id)
+        try:
+            status, answer = await self._deliver(notice, bad_signature)
+            return await self._record(notice, status, answer)
+        finally:
+            self._sending.discard(notice.id)
+
+    async def _deliver(self, notice: Notice, bad_signature: bool) -> tuple[int, str]:
+        form = {
+            **json.loads(notice.fields),
+            "notify_id": notice.notify_id,
+            "notify_time": fields.written_time(self._clock_ms()),
+        }
+        text = signing.notice_text(form)
+        form["sign"] = signing.signed(self._keys.provider, f"{text}&forged=1" if bad_signature else text)
+        form["sign_type"] = "RSA2"
+        try:
+            check_notify_url(notice.url)
+            async with self._client.stream("POST", notice.url, data=form) as reply:
+                body = b""
+                async for part in reply.aiter_bytes():
+                    body += part
+                    if len(body) > MAX_ANSWER_BYTES:
+                        break
+                return reply.status_code, body[:MAX_ANSWER_BYTES].decode(errors="replace")
+        except httpx.HTTPError as error:
+            return 0, f"{type(error).__name__}: {error}"
+
+    async def _record(self, notice: Notice, status: int, answer: str) -> Notice:
+        now_ms = self._clock_ms()
+        accepted = status == 200 and answer == "success"
+
+        def write(connection: sqlite3.Connection) -> Notice:
+            attempts, next_ms = connection.execute(
+                "SELECT attempts + 1, next_ms FROM notice WHERE id = ?", (notice.id,)
+            ).fetchone()
+            if accepted or attempts > len(RETRY_AFTER_S):
+                next_ms = None
+            elif next_ms is not None:  # NULL: given up, done or forged; one more by hand starts no new series
+                next_ms = now_ms + int(RETRY_AFTER_S[attempts - 1] * 1_000 * self._scale)
+            connection.execute(
+                "UPDATE notice SET attempts = ?, next_ms = ?, sent_ms = ?, status = ?, answer = ? WHERE id = ?",
+                (attempts, next_ms, now_ms, status, answer, notice.id),
+            )
+            return _read(connection, notice.id)
+
+        written = await self._database.run(write)
+        self._wake.set()
+        return written
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                due, wait_s = await self._due()
+                if due:
+                    await asyncio.gather(*(self._attempt(notice) for notice in due))
+                    continue
+            except Exception:  # noqa: BLE001 - a background loop: the notices stand in the book
+                logger.exception("sending notices failed")
+                wait_s = IDLE_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _due(self) -> tuple[list[Notice], float]:
+        now_ms = self._clock_ms()
+        select = f"SELECT {_COLUMNS} FROM notice WHERE next_ms IS NOT NULL ORDER BY next_ms LIMIT ?"
+        rows = await self._database.run(lambda one: one.execute(select, (BATCH,)).fetchall())
+        waiting = [notice for row in rows if (notice := Notice(*row)).id not in self._sending]
+        due = [notice for notice in waiting if (notice.next_ms or 0) <= now_ms]
+        soonest_ms = min((notice.next_ms or 0 for notice in waiting), default=now_ms + 1_000)
+        return due, min(max(soonest_ms - now_ms, 1) / 1_000, IDLE_S)
+
+
+def _read(connection: sqlite3.Connection, notice_id: int) -> Notice:
+    return Notice(*connection.execute(f"SELECT {_COLUMNS} FROM notice WHERE id = ?", (notice_id,)).fetchone())

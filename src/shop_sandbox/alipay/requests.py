@@ -1,0 +1,195 @@
+"""Reads a call of the gateway as strictly as the provider does: signature first, then every field."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from shop_sandbox.alipay import fields, signing
+from shop_sandbox.alipay.keys import APP_ID
+
+PAGE_PAY = "alipay.trade.page.pay"
+WAP_PAY = "alipay.trade.wap.pay"
+QUERY = "alipay.trade.query"
+CLOSE = "alipay.trade.close"
+REFUND = "alipay.trade.refund"
+REFUND_QUERY = "alipay.trade.fastpay.refund.query"
+PRODUCT_CODES = {PAGE_PAY: "FAST_INSTANT_TRADE_PAY", WAP_PAY: "QUICK_WAP_PAY"}
+METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY})
+
+DEFAULT_EXPIRY_MS = 15 * 24 * 3_600_000
+_NUMBER = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+_EXPRESS = re.compile(r"([1-9][0-9]{0,4})([mhd])", re.ASCII)
+_ORDER_SN = re.compile(r"(?<![0-9PR])[0-9]{27}(?![0-9])", re.ASCII)
+_UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Refused(Exception):
+    """The provider's answer to a call it does not carry out: `code`, `msg`, `sub_code`, `sub_msg`."""
+
+    def __init__(
+        self, sub_code: str, sub_msg: str, *, code: str = "40004", msg: str = "Business Failed"
+    ) -> None:
+        super().__init__(f"{sub_code}: {sub_msg}")
+        self.code, self.msg, self.sub_code, self.sub_msg = code, msg, sub_code, sub_msg
+
+
+@dataclass(frozen=True, slots=True)
+class PayRequest:
+    """A cashier session the merchant asks for; `order_ref` is the order number found in its texts, or ""."""
+
+    out_trade_no: str
+    method: str
+    amount_fen: int
+    subject: str
+    body: str
+    passback_params: str
+    notify_url: str
+    return_url: str
+    expire_ms: int
+    order_ref: str
+
+
+def invalid(sub_code: str, sub_msg: str) -> Refused:
+    """A refusal of the call itself (40002)."""
+    return Refused(sub_code, sub_msg, code="40002", msg="Invalid Arguments")
+
+
+def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Raises Refused when a parameter comes twice."""
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        if key in found:
+            raise invalid("isv.invalid-parameter", f"参数重复: {key}")
+        found[key] = value
+    return found
+
+
+def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
+    """The method of a call that is signed and complete. Raises Refused."""
+    method = call.get("method", "")
+    if not method:
+        raise Refused("isv.missing-method", "缺少方法名参数", code="40001", msg="Missing Required Arguments")
+    if method not in METHODS:
+        raise invalid("isv.invalid-method", "不存在的方法名")
+    if call.get("app_id") != APP_ID:
+        raise invalid("isv.invalid-app-id", "无效的AppID参数")
+    if call.get("sign_type") != "RSA2":
+        raise invalid("isv.invalid-signature-type", "无效的签名类型")
+    if call.get("charset", "").lower() != "utf-8":
+        raise invalid("isv.invalid-charset", "字符集错误")
+    if not call.get("sign"):
+        raise Refused("isv.missing-signature", "缺少签名参数", code="40001", msg="Missing Required Arguments")
+    if not signing.verifies(merchant, signing.request_text(call), call["sign"]):
+        raise invalid("isv.invalid-signature", "验签出错,请检查签名字符串、密钥与字符集")
+    if call.get("version") != "1.0":
+        raise invalid("isv.invalid-version", "无效的版本")
+    if call.get("format", "JSON") not in ("JSON", "json"):
+        raise invalid("isv.invalid-format", "无效的数据格式")
+    try:
+        fields.read_time(call.get("timestamp"))
+    except ValueError:
+        raise invalid("isv.invalid-timestamp", "非法的时间戳参数") from None
+    return method
+
+
+def content(call: Mapping[str, str]) -> dict[str, Any]:
+    """The biz_content of a verified call. Raises Refused."""
+    try:
+        found = json.loads(call.get("biz_content", ""))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise invalid("isv.invalid-parameter", "biz_content 不是 JSON 对象")
+    return found
+
+
+def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest:
+    """A verified page or wap pay. Raises Refused."""
+    biz = content(call)
+    if biz.get("product_code") != PRODUCT_CODES[method]:
+        raise _bad(f"product_code 必须为 {PRODUCT_CODES[method]}")
+    try:
+        amount_fen = fields.fen(biz.get("total_amount"))
+    except ValueError:
+        raise _bad("total_amount 必须为两位小数, 0.01 至 100000000.00") from None
+    subject = _text(biz, "subject", 256)
+    if not subject or any(mark in subject for mark in "/=&"):
+        raise _bad("subject 不能为空, 不能含 / = &")
+    body, passback = _text(biz, "body", 128), _text(biz, "passback_params", 512)
+    notify_url, return_url = call.get("notify_url", ""), call.get("return_url", "")
+    check_notify_url(notify_url)
+    if return_url and (len(return_url) > 256 or urlsplit(return_url).scheme not in ("http", "https")):
+        raise _bad("return_url 无效")
+    return PayRequest(
+        out_trade_no=number(biz, "out_trade_no"),
+        method=method,
+        amount_fen=amount_fen,
+        subject=subject,
+        body=body,
+        passback_params=passback,
+        notify_url=notify_url,
+        return_url=return_url,
+        expire_ms=_expiry(biz, now_ms),
+        order_ref=_order_ref(passback, body, subject, return_url),
+    )
+
+
+def number(biz: Mapping[str, Any], name: str, *, required: bool = True) -> str:
+    """One of the merchant's numbers. Raises Refused."""
+    found = biz.get(name, "")
+    if found == "" and not required:
+        return ""
+    if not isinstance(found, str) or not _NUMBER.fullmatch(found):
+        raise _bad(f"{name} 须为 1 至 64 位字母、数字或下划线")
+    return found
+
+
+def check_notify_url(url: str) -> None:
+    """Notices leave this process only for this machine. Raises Refused."""
+    if not url:
+        return
+    parts = urlsplit(url)
+    try:
+        local = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        local = False
+    if len(url) > 256 or parts.scheme not in ("http", "https") or not local:
+        raise _bad("notify_url 须为本机 (loopback) 的 http(s) 地址")
+
+
+def _bad(sub_msg: str) -> Refused:
+    return Refused("ACQ.INVALID_PARAMETER", f"参数无效: {sub_msg}")
+
+
+def _text(biz: Mapping[str, Any], name: str, longest: int) -> str:
+    found = biz.get(name, "")
+    if not isinstance(found, str) or len(found) > longest:
+        raise _bad(f"{name} 最长 {longest}")
+    return found
+
+
+def _expiry(biz: Mapping[str, Any], now_ms: int) -> int:
+    if "time_expire" in biz:
+        try:
+            expire_ms = fields.read_time(biz["time_expire"])
+        except ValueError:
+            raise _bad("time_expire 格式为 yyyy-MM-dd HH:mm:ss") from None
+        if expire_ms <= now_ms:
+            raise _bad("time_expire 已过")
+        return expire_ms
+    express = biz.get("timeout_express", "15d")
+    match = _EXPRESS.fullmatch(express) if isinstance(express, str) else None
+    span_ms = int(match[1]) * _UNIT_MS[match[2]] if match else 0
+    if not 0 < span_ms <= DEFAULT_EXPIRY_MS:
+        raise _bad("timeout_express 取值 1m 至 15d")
+    return now_ms + span_ms
+
+
+def _order_ref(*texts: str) -> str:
+    return next((match[0] for text in texts if (match := _ORDER_SN.search(text))), "")

@@ -1,0 +1,125 @@
+"""What the buyer, the provider's clock and an attacker can do: the buttons of the cashier and the tests' API."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shop_sandbox.alipay import content, fields
+from shop_sandbox.alipay.notices import Notice, Notices
+from shop_sandbox.alipay.requests import PayRequest, Refused
+from shop_sandbox.alipay.trades import Refund, Trade, Trades, not_there
+
+ACTIONS = (
+    "pay",
+    "pay_late",
+    "pay_twice",
+    "notify_again",
+    "forge_amount",
+    "forge_seller",
+    "forge_app",
+    "forge_sign",
+    "refund_notice",
+    "close_notice",
+    "scan",
+)
+
+
+class Simulator:
+    """Each action answers the notices it sent, with what the merchant replied. Raises Refused.
+
+    pay: within the time. pay_late: though the time is over, or the trade was closed unpaid. scan: logs in only.
+    pay_twice: pays this attempt if it is unpaid, then another unpaid attempt of the same order (the order number
+    stands in its passback_params, body, subject or return address); where there is none, this notice again.
+    notify_again: the payment's notice once more, same notify_id; the first one if it was kept back.
+    forge_*: what a thief might send: signed rightly with a wrong amount, seller or app, or signed wrongly;
+    nothing changes here. refund_notice: the last refund's; where there is none, one that claims half the amount.
+    close_notice: TRADE_CLOSED, whatever the state.
+    """
+
+    def __init__(self, trades: Trades, notices: Notices, clock_ms: Callable[[], int]) -> None:
+        self._trades = trades
+        self._notices = notices
+        self._clock_ms = clock_ms
+
+    async def act(self, out_trade_no: str, action: str, *, notice: bool = True) -> list[Notice]:
+        """Do one of ACTIONS; without `notice` a payment stays silent, as if its notice were lost."""
+        session = await self._trades.session(out_trade_no)
+        match action:
+            case "pay" | "pay_late":
+                return await self._pay(session, late=action == "pay_late", notice=notice)
+            case "pay_twice":
+                return await self._pay_twice(session, notice=notice)
+            case "scan":
+                await self._trades.begin(out_trade_no)
+                return []
+            case "notify_again":
+                return await self._notify_again(session)
+            case "forge_amount" | "forge_seller" | "forge_app" | "forge_sign":
+                return await self._forge(session, action)
+            case "refund_notice":
+                return await self._refund_notice(session)
+            case "close_notice":
+                return await self._close_notice(session)
+        raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作: {action}")
+
+    async def _pay(self, session: PayRequest, *, late: bool, notice: bool) -> list[Notice]:
+        trade = await self._trades.pay(session.out_trade_no, late=late)
+        if not notice or not session.notify_url:
+            return []
+        return [await self._send(session, "paid", content.paid(session, trade))]
+
+    async def _pay_twice(self, session: PayRequest, *, notice: bool) -> list[Notice]:
+        trade = await self._trades.trade(session.out_trade_no)
+        first = [] if trade and trade.paid_ms else await self._pay(session, late=True, notice=notice)
+        sibling = await self._trades.unpaid_sibling(session)
+        if sibling is not None:
+            return first + await self._pay(sibling, late=True, notice=notice)
+        return first + (await self._notify_again(session) if notice else [])
+
+    async def _notify_again(self, session: PayRequest) -> list[Notice]:
+        sent = [one for one in await self._notices.of(session.out_trade_no) if one.kind == "paid"]
+        if sent:
+            return [await self._notices.again(sent[-1])]
+        trade = await self._trades.trade(session.out_trade_no)
+        if trade is None or not trade.paid_ms:
+            raise not_there()
+        return [await self._send(session, "paid", content.paid(session, trade))]
+
+    async def _forge(self, session: PayRequest, action: str) -> list[Notice]:
+        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
+        forged = content.paid(session, trade)
+        if action == "forge_amount":
+            forged["total_amount"] = "0.01" if session.amount_fen != 1 else "0.02"
+        elif action == "forge_seller":
+            forged["seller_id"] = "2088999999999999"
+        elif action == "forge_app":
+            forged["app_id"] = "2021999999999999"
+        self._check_url(session)
+        return [
+            await self._notices.send_forged(
+                session.out_trade_no, session.notify_url, forged, bad_signature=action == "forge_sign"
+            )
+        ]
+
+    async def _refund_notice(self, session: PayRequest) -> list[Notice]:
+        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
+        refunds = await self._trades.refunds(session.out_trade_no)
+        half_fen = max(session.amount_fen // 2, 1)
+        claimed = Refund(f"{session.out_trade_no[:60]}_R1", half_fen, self._clock_ms(), half_fen)
+        last = refunds[-1] if refunds else replace(claimed, total_fen=min(half_fen, session.amount_fen - 1))
+        return [await self._send(session, "refund", content.refunded(session, trade, last))]
+
+    async def _close_notice(self, session: PayRequest) -> list[Notice]:
+        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
+        return [await self._send(session, "closed", content.closed(session, trade, self._clock_ms()))]
+
+    async def _send(self, session: PayRequest, kind: str, said: dict[str, str]) -> Notice:
+        self._check_url(session)
+        return await self._notices.send(session.out_trade_no, kind, session.notify_url, said)
+
+    def _check_url(self, session: PayRequest) -> None:
+        if not session.notify_url:
+            raise Refused("ACQ.INVALID_PARAMETER", "该交易没有 notify_url")
+
+    def _claimed(self, session: PayRequest) -> Trade:
+        now_ms = self._clock_ms()
+        return Trade(session.out_trade_no, fields.drawn_number("22001", now_ms, 15), "", now_ms)
