@@ -1,0 +1,43 @@
+import pytest
+
+from shop_order.pkg.middleware.ratelimit import open_limiter
+
+
+async def test_a_burst_goes_and_then_the_rate_holds() -> None:
+    limiter = open_limiter("memory://", max_keys=100)
+    waits = [await limiter.acquire("user:7", 2, 5) for _ in range(8)]
+    assert waits[:5] == [0.0] * 5
+    assert all(0 < wait <= 0.5 for wait in waits[5:])
+    assert await limiter.acquire("user:8", 2, 5) == 0.0
+
+
+async def test_a_refused_call_costs_nothing_and_the_wait_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr("throttled.utils.now_mono_f", lambda: now_s[0])
+    limiter = open_limiter("memory://", max_keys=100)
+    assert [await limiter.acquire("u", 10, 2) for _ in range(2)] == [0.0, 0.0]
+    for _ in range(50):
+        wait_s = await limiter.acquire("u", 10, 2)
+        assert 0 < wait_s <= 0.1 + 1e-6
+    now_s[0] += wait_s
+    assert await limiter.acquire("u", 10, 2) == 0.0
+    assert await limiter.acquire("u", 10, 2) > 0
+
+
+async def test_rate_zero_is_off() -> None:
+    limiter = open_limiter("memory://", max_keys=1)
+    assert [await limiter.acquire("u", 0, 1) for _ in range(50)] == [0.0] * 50
+
+
+async def test_keys_are_bounded_and_a_changed_rate_counts_on_the_same_key() -> None:
+    limiter = open_limiter("memory://", max_keys=10)
+    for number in range(1000):
+        assert await limiter.acquire(f"u{number}", 1, 1) == 0.0
+    assert await limiter.acquire("u999", 1, 1) > 0
+    assert await limiter.acquire("u999", 2, 1) > 0
+    assert await limiter.acquire("u0", 1, 1) == 0.0
+
+
+def test_an_engine_that_is_not_built_is_refused() -> None:
+    with pytest.raises(ValueError, match="redis"):
+        open_limiter("redis://h", 10)
