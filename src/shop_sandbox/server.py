@@ -11,6 +11,13 @@ from typing import Self
 from starlette.applications import Starlette
 
 from shop_sandbox import events, goods, leases, seed, users
+from shop_sandbox.alipay import notices, trades
+from shop_sandbox.alipay.gateway import Gateway
+from shop_sandbox.alipay.keys import ensure_keys
+from shop_sandbox.alipay.notices import Notices
+from shop_sandbox.alipay.routes import AlipayPages
+from shop_sandbox.alipay.simulator import Simulator
+from shop_sandbox.alipay.trades import Trades
 from shop_sandbox.checkback import CheckBack
 from shop_sandbox.database import Database
 from shop_sandbox.goods import Goods
@@ -46,6 +53,7 @@ class Sandbox:
         self.inventory_db = Database(data_dir / "inventory.db", leases.SCHEMA)
         self.users_db = Database(data_dir / "users.db", users.SCHEMA)
         self.inbox_db = Database(data_dir / "inbox.db", events.SCHEMA)
+        self.alipay_db = Database(data_dir / "alipay.db", trades.SCHEMA + notices.SCHEMA)
         self.goods = Goods(self.goods_db)
         self.inventory = Inventory(self.inventory_db, clock_ms)
         self.users = Users(self.users_db)
@@ -57,6 +65,11 @@ class Sandbox:
             clock_ms=clock_ms,
             interval_s=settings.check_interval_s,
         )
+        self.alipay_keys = ensure_keys(settings.keys_dir)
+        self.trades = Trades(self.alipay_db, clock_ms)
+        self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, settings.notice_scale)
+        self.alipay_gateway = Gateway(self.trades, self.notices, self.alipay_keys)
+        self.alipay = Simulator(self.trades, self.notices, clock_ms)
         self.grpc_port = 0
         self.http_port = 0
 
@@ -79,20 +92,25 @@ class Sandbox:
             raise PortTaken(f"{settings.host}:{settings.http_port}: {error.strerror}") from error
         stack.callback(listener.close)
         self.http_port = listener.getsockname()[1]
-        for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db):
+        for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db, self.alipay_db):
             database.open()
             stack.push_async_callback(database.close)
         await self._seed()
         neighbours = NeighbourServer(methods(self.goods, self.inventory, self.users, self.inbox))
         self.grpc_port = await neighbours.start(settings.host, settings.grpc_port)
         stack.push_async_callback(neighbours.stop)
-        application = Starlette(routes=OperatorPages(self.goods, self.inventory, self.inbox).routes())
-        http_server = HttpServer(application, listener)
+        await stack.enter_async_context(self.notices.running())
+        http_server = HttpServer(self._application(), listener)
         await http_server.start()
         stack.push_async_callback(http_server.stop)
         stack.push_async_callback(self.check_back.close)
         stack.push_async_callback(_cancel, asyncio.create_task(self.check_back.run(), name="check-back"))
         logger.info("sandbox serves gRPC on %d and HTTP on %d", self.grpc_port, self.http_port)
+
+    def _application(self) -> Starlette:
+        operator = OperatorPages(self.goods, self.inventory, self.inbox)
+        alipay = AlipayPages(self.trades, self.notices, self.alipay_gateway, self.alipay, self.alipay_keys)
+        return Starlette(routes=[*operator.routes(), *alipay.routes()])
 
     async def _seed(self) -> None:
         count, available = self.settings.seed_goods, self.settings.seed_stock

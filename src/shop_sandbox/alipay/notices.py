@@ -1,7 +1,7 @@
-"""Asynchronous notices: kept in the book first, then sent and sent again until the merchant answers `success`.
+"""Notices: kept in the book first, then sent and sent again until the merchant answers `success`.
 
-The provider's schedule (the first at once, then after 4m 10m 10m 1h 2h 6h 15h) is scaled by `scale`. A notice keeps
-its notify_id over all attempts; each attempt is signed anew. A restart goes on where the last run stopped.
+The provider's schedule (the first at once, then after 4m 10m 10m 1h 2h 6h 15h) is scaled by `scale`. A notice
+keeps its notify_id over all attempts; each is signed anew. A restart goes on where the last run stopped.
 """
 
 import asyncio
@@ -146,7 +146,8 @@ class Notices:
 
         def insert(connection: sqlite3.Connection) -> Notice:
             added = connection.execute(
-                "INSERT INTO notice (notify_id, out_trade_no, kind, url, fields, next_ms) VALUES (?,?,?,?,?,?)",
+                "INSERT INTO notice (notify_id, out_trade_no, kind, url, fields, next_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 values,
             )
             return _read(connection, added.lastrowid or 0)
@@ -195,7 +196,8 @@ class Notices:
             elif next_ms is not None:  # NULL: given up, done or forged; one more by hand starts no new series
                 next_ms = now_ms + int(RETRY_AFTER_S[attempts - 1] * 1_000 * self._scale)
             connection.execute(
-                "UPDATE notice SET attempts = ?, next_ms = ?, sent_ms = ?, status = ?, answer = ? WHERE id = ?",
+                "UPDATE notice SET attempts = ?, next_ms = ?, sent_ms = ?, status = ?, answer = ?"
+                " WHERE id = ?",
                 (attempts, next_ms, now_ms, status, answer, notice.id),
             )
             return _read(connection, notice.id)
@@ -212,7 +214,7 @@ class Notices:
                 if due:
                     await asyncio.gather(*(self._attempt(notice) for notice in due))
                     continue
-            except Exception:  # noqa: BLE001 - a background loop: the notices stand in the book
+            except Exception:
                 logger.exception("sending notices failed")
                 wait_s = IDLE_S
             with contextlib.suppress(TimeoutError):

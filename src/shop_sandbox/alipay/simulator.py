@@ -1,7 +1,6 @@
-"""What the buyer, the provider's clock and an attacker can do: the buttons of the cashier and the tests' API."""
+"""What the buyer, the provider and a thief can do: the buttons of the cashier and the tests' API."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from shop_sandbox.alipay import content, fields
 from shop_sandbox.alipay.notices import Notice, Notices
@@ -26,12 +25,14 @@ ACTIONS = (
 class Simulator:
     """Each action answers the notices it sent, with what the merchant replied. Raises Refused.
 
-    pay: within the time. pay_late: though the time is over, or the trade was closed unpaid. scan: logs in only.
-    pay_twice: pays this attempt if it is unpaid, then another unpaid attempt of the same order (the order number
-    stands in its passback_params, body, subject or return address); where there is none, this notice again.
+    pay: within the time. pay_late: though the time is over, or the trade was closed unpaid.
+    scan: the buyer logs in and does not pay: the trade exists, and can be closed.
+    pay_twice: pays this attempt if it is unpaid, then another unpaid attempt of the same order (its number
+    stands in passback_params, body, subject or return address); where there is none, the same notice again.
     notify_again: the payment's notice once more, same notify_id; the first one if it was kept back.
     forge_*: what a thief might send: signed rightly with a wrong amount, seller or app, or signed wrongly;
-    nothing changes here. refund_notice: the last refund's; where there is none, one that claims half the amount.
+    nothing changes here.
+    refund_notice: the last refund's; where there is none, one that claims half the amount.
     close_notice: TRADE_CLOSED, whatever the state.
     """
 
@@ -39,6 +40,10 @@ class Simulator:
         self._trades = trades
         self._notices = notices
         self._clock_ms = clock_ms
+
+    def now_ms(self) -> int:
+        """The provider's clock, epoch milliseconds."""
+        return self._clock_ms()
 
     async def act(self, out_trade_no: str, action: str, *, notice: bool = True) -> list[Notice]:
         """Do one of ACTIONS; without `notice` a payment stays silent, as if its notice were lost."""
@@ -105,7 +110,7 @@ class Simulator:
         refunds = await self._trades.refunds(session.out_trade_no)
         half_fen = max(session.amount_fen // 2, 1)
         claimed = Refund(f"{session.out_trade_no[:60]}_R1", half_fen, self._clock_ms(), half_fen)
-        last = refunds[-1] if refunds else replace(claimed, total_fen=min(half_fen, session.amount_fen - 1))
+        last = refunds[-1] if refunds else claimed
         return [await self._send(session, "refund", content.refunded(session, trade, last))]
 
     async def _close_notice(self, session: PayRequest) -> list[Notice]:

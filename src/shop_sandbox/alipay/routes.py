@@ -1,0 +1,191 @@
+"""The simulator over HTTP: the gateway, the cashier's pages, and the API for tests and the demo."""
+
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from shop_sandbox.alipay import content, fields, pages, requests
+from shop_sandbox.alipay.gateway import Gateway, GatewayDown
+from shop_sandbox.alipay.keys import Keys
+from shop_sandbox.alipay.notices import Notice, Notices
+from shop_sandbox.alipay.requests import PRODUCT_CODES, PayRequest, Refused
+from shop_sandbox.alipay.simulator import ACTIONS, Simulator
+from shop_sandbox.alipay.trades import Trade, Trades
+from shop_sandbox.http import bounded_body, json_body
+
+MAX_PARAMETERS = 100
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+
+
+class AlipayPages:
+    """Routes under /alipay."""
+
+    def __init__(
+        self, trades: Trades, notices: Notices, gateway: Gateway, simulator: Simulator, keys: Keys
+    ) -> None:
+        self._trades = trades
+        self._notices = notices
+        self._gateway = gateway
+        self._simulator = simulator
+        self._keys = keys
+
+    def routes(self) -> list[Route]:
+        """All of them, for the application."""
+        cashier = "/alipay/cashier/{out_trade_no}"
+        return [
+            Route("/alipay/gateway.do", self.gateway, methods=["GET", "POST"]),
+            Route(cashier, self.cashier),
+            Route(cashier + "/{action}", self.press, methods=["POST"]),
+            Route("/alipay/sim", self.list_sessions),
+            Route("/alipay/sim/faults", self.plant, methods=["POST"]),
+            Route("/alipay/sim/{out_trade_no}", self.state),
+            Route("/alipay/sim/{out_trade_no}/{action}", self.act, methods=["POST"]),
+        ]
+
+    async def gateway(self, request: Request) -> Response:
+        """`gateway.do`: parameters in query, form or both; a page for page and wap pay, else signed JSON."""
+        method = request.query_params.get("method", "")
+        try:
+            call = requests.parameters(await _pairs(request))
+            method = call.get("method", "")
+            requests.verify(call, self._keys.merchant)
+            if method in PRODUCT_CODES:
+                session = requests.pay_request(method, call, self._simulator.now_ms())
+                await self._trades.open(session)
+                return await self._page(session)
+            answer = await self._gateway.call(method, requests.content(call))
+        except Refused as refused:
+            if method in PRODUCT_CODES:
+                headers = {**PAGE_HEADERS, "x-alipay-sub-code": refused.sub_code}
+                return HTMLResponse(pages.error(refused), 400, headers)
+            answer = self._gateway.refusal(method, refused)
+        except GatewayDown as down:
+            return Response(status_code=down.status)
+        return Response(answer, media_type="text/html;charset=utf-8")
+
+    async def cashier(self, request: Request) -> Response:
+        """The page of a session; 404."""
+        try:
+            session = await self._trades.session(request.path_params["out_trade_no"])
+        except Refused as refused:
+            return HTMLResponse(pages.error(refused), 404, PAGE_HEADERS)
+        return await self._page(session)
+
+    async def press(self, request: Request) -> Response:
+        """A button: the browser goes back to the merchant after a payment, else to the cashier."""
+        out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
+        try:
+            session = await self._trades.session(out_trade_no)
+            await self._simulator.act(out_trade_no, action)
+        except Refused as refused:
+            if refused.sub_code == "ACQ.TRADE_NOT_EXIST":
+                return HTMLResponse(pages.error(refused), 404, PAGE_HEADERS)
+            return await self._page(session, said=f"{refused.sub_msg} ({refused.sub_code})", status=409)
+        target = f"/alipay/cashier/{out_trade_no}"
+        if action in ("pay", "pay_late"):
+            target = self._return_to(session, await self._trades.trade(out_trade_no)) or target
+        return RedirectResponse(target, 303, {"cache-control": "no-store"})
+
+    async def list_sessions(self, request: Request) -> Response:
+        """The newest cashier sessions."""
+        return JSONResponse(
+            [
+                {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
+                for one in await self._trades.sessions()
+            ]
+        )
+
+    async def state(self, request: Request) -> Response:
+        """What the provider knows of an attempt: session, trade, refunds, notices; 404."""
+        try:
+            session = await self._trades.session(request.path_params["out_trade_no"])
+        except Refused as refused:
+            raise HTTPException(404, refused.sub_code) from None
+        return JSONResponse(await self._state(session))
+
+    async def act(self, request: Request) -> Response:
+        """An action of the simulator: its notices with the merchant's answers, and the state; 404, 409.
+
+        `?notice=0` pays silently. `status` and `body` are those of the last notice.
+        """
+        out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
+        if action not in ACTIONS:
+            raise HTTPException(404, f"actions: {', '.join(ACTIONS)}")
+        notice = request.query_params.get("notice", "1") != "0"
+        try:
+            sent = await self._simulator.act(out_trade_no, action, notice=notice)
+        except Refused as refused:
+            status = 404 if refused.sub_code == "ACQ.TRADE_NOT_EXIST" else 409
+            return JSONResponse({"error": refused.sub_code, "message": refused.sub_msg}, status)
+        state = await self._state(await self._trades.session(out_trade_no))
+        last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
+        return JSONResponse({**state, **last, "sent": [one.as_json() for one in sent]})
+
+    async def plant(self, request: Request) -> Response:
+        """JSON `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
+        wanted = await json_body(request)
+        try:
+            self._gateway.plant(
+                str(wanted.get("method")), str(wanted.get("fault")), int(wanted.get("times", 1))
+            )
+        except (TypeError, ValueError) as error:
+            raise HTTPException(400, str(error)) from None
+        return JSONResponse({"planted": wanted})
+
+    async def _page(self, session: PayRequest, *, said: str = "", status: int = 200) -> Response:
+        trade = await self._trades.trade(session.out_trade_no)
+        page = pages.cashier(
+            session,
+            trade,
+            await self._trades.refunds(session.out_trade_no),
+            await self._notices.of(session.out_trade_no),
+            return_to=self._return_to(session, trade),
+            said=said,
+        )
+        return HTMLResponse(page, status, PAGE_HEADERS)
+
+    def _return_to(self, session: PayRequest, trade: Trade | None) -> str:
+        if not session.return_url or trade is None or not trade.paid_ms:
+            return ""
+        signed = content.return_parameters(self._keys, session, trade, self._simulator.now_ms())
+        joint = "&" if "?" in session.return_url else "?"
+        return f"{session.return_url}{joint}{urlencode(signed)}"
+
+    async def _state(self, session: PayRequest) -> dict[str, object]:
+        trade = await self._trades.trade(session.out_trade_no)
+        notices: list[Notice] = await self._notices.of(session.out_trade_no)
+        return {
+            "out_trade_no": session.out_trade_no,
+            "order_ref": session.order_ref,
+            "amount_fen": session.amount_fen,
+            "total_amount": fields.yuan(session.amount_fen),
+            "subject": session.subject,
+            "notify_url": session.notify_url,
+            "return_url": session.return_url,
+            "time_expire": fields.written_time(session.expire_ms),
+            "trade_no": trade.trade_no if trade else "",
+            "trade_status": trade.status if trade else "",
+            "refunds": [
+                {"out_request_no": one.out_request_no, "amount_fen": one.amount_fen}
+                for one in await self._trades.refunds(session.out_trade_no)
+            ],
+            "notices": [one.as_json() for one in notices],
+        }
+
+
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    body = await bounded_body(request) if request.method == "POST" else b""
+    pairs: list[tuple[str, str]] = []
+    try:
+        for text in (request.url.query, body.decode()):
+            pairs += parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise requests.invalid("isv.invalid-encoding", "字符集错误") from None
+    return pairs
