@@ -57,8 +57,22 @@ def check(settings: Settings) -> None:
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
+    _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
+
+
+def _check_files(settings: Settings) -> None:
+    jwks = settings.auth.jwks or ""
+    files = {
+        "SERVER__TLS_CERT": settings.server.tls_cert,
+        "SERVER__TLS_KEY": settings.server.tls_key,
+        "SERVER__TLS_CLIENT_CA": settings.server.tls_client_ca,
+        "AUTH__JWKS": None if jwks.startswith(("http://", "https://")) else jwks,
+    }
+    for name, path in files.items():
+        if path and not os.access(path, os.R_OK):
+            raise ConfigError(f"{name}: there is no readable file {path}")
 
 
 def _check_production(settings: Settings) -> None:

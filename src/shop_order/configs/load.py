@@ -15,11 +15,10 @@ from shop_order.configs import engines, tree
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.reloadable import RELOADABLE
-from shop_order.configs.settings import Settings
+from shop_order.configs.settings import ENVIRONMENTS, Settings
 from shop_order.configs.sources import open_source
 from shop_order.configs.tree import Path
 
-ENVIRONMENTS = ("dev", "test", "production")
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 

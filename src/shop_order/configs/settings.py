@@ -1,13 +1,16 @@
 """Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
 
 import json
+from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+ENVIRONMENTS = ("dev", "test", "production")
 MIN_KEY_CHARS = 32
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to listen on, but nothing to link to
 
 
 def _empty_to_none(value: object) -> object:
@@ -117,7 +120,10 @@ class Server(Section):
     @property
     def base_url(self) -> str:
         """Where buyers reach us: `public_url`, or host and HTTP port; without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.advertise_host or self.host
+        if host in _EVERY_ADDRESS:
+            host = "127.0.0.1"
+        host = f"[{host}]" if ":" in host else host
         return self.public_url or f"http://{host}:{self.http_port}"
 
 
@@ -245,3 +251,8 @@ class Settings(Section):
     order: Order
     limit: Limit
     log: Log
+
+
+def key_bytes(keys: Iterable[SecretStr]) -> list[bytes]:
+    """The keys as HMAC uses them: the bytes of their text."""
+    return [key.get_secret_value().encode() for key in keys]

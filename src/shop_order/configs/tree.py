@@ -1,7 +1,7 @@
 """Settings as flat paths, so that each value can tell where it came from."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -11,6 +11,17 @@ from shop_order.configs.settings import Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
+
+
+class _NoRepeats(yaml.SafeLoader):
+    """YAML lets a key stand twice, and the first is lost in silence; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def key_of(path: Path) -> str:
@@ -55,11 +66,12 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
 def parse(name: str, text: str) -> dict[Path, Any]:
     """The settings of one YAML document. Raises ConfigError, also for a setting nobody knows."""
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _NoRepeats)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{where}: not a YAML document") from error
+        what = getattr(error, "problem", None) or "not a YAML document"
+        raise ConfigError(f"{name}{where}: {what}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):

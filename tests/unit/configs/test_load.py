@@ -24,7 +24,7 @@ def production(tmp_path: Path, **settings: str) -> dict[str, str]:
         "APP__ENV": "production",
         "AUTH__LINK_KEYS": "l" * 32,
         "AUTH__SERVICE_KEYS": "s" * 32,
-        "AUTH__JWKS": "/etc/shop/jwks.json",
+        "AUTH__JWKS": "https://keys.shop/jwks.json",
         "PAY__GATEWAY_SECRET": "g" * 32,
         "NEIGHBOURS__TOKEN_FILE": "/etc/shop/token",
     }
@@ -92,6 +92,11 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"CONFIG__URL": "nacos://h:8848"}, "CONFIG__URL.*not built"),
         ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
         ({"SERVER__WORKERS": "2"}, "SERVER__WORKERS.*DB__URL=sqlite"),
+        (
+            {"SERVER__TLS_CERT": "/no/c.pem", "SERVER__TLS_KEY": "/no/k.pem"},
+            "SERVER__TLS_CERT.*no readable file",
+        ),
+        ({"AUTH__JWKS": "/no/jwks.json"}, "AUTH__JWKS.*no readable file"),
         ({"SERVER__TLS_CERT": "c.pem"}, "TLS_CERT and TLS_KEY"),
         ({"SERVER__CORS_ORIGINS": "ftp://a"}, "SERVER__CORS_ORIGINS"),
         ({"PAY__CALLBACK_ALLOW": "10.0.0.0/99"}, "PAY__CALLBACK_ALLOW"),
@@ -114,6 +119,9 @@ def test_a_bad_or_unknown_setting_is_one_clear_line(
         ("db.yaml", "db: [", "db.yaml line 1"),
         ("db.yaml", "db: {uri: x}", "unknown setting DB__URI.*db.yaml"),
         ("db.yaml", "- a", "db.yaml"),
+        ("db.yaml", "db: {url: a}\norder: {}\ndb: {url: b}", "db stands twice"),
+        ("db.yml", "", "db.yml: not read"),
+        ("app.prod.yaml", "", "app.prod.yaml: not read"),
         ("app.yaml", "config: {url: 'file:'}", "CONFIG__URL"),
         ("app.dev.yaml", "app: {env: production}", "APP__ENV"),
     ],
@@ -236,3 +244,9 @@ def test_a_reload_takes_what_may_change_and_names_what_waits(tmp_path: Path) -> 
 
 def test_only_real_settings_are_declared_reloadable() -> None:
     assert set(leaves()) >= RELOADABLE
+
+
+def test_the_base_of_links_is_an_address_one_can_open(tmp_path: Path) -> None:
+    assert loaded(tmp_path, SERVER__HOST="0.0.0.0").settings.server.base_url == "http://127.0.0.1:8080"
+    assert loaded(tmp_path, SERVER__HOST="::1").settings.server.base_url == "http://[::1]:8080"
+    assert loaded(tmp_path, SERVER__PUBLIC_URL="https://a.shop/").settings.server.base_url == "https://a.shop"

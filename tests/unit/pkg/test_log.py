@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from shop_order.pkg.log.rotation import RotatingFile
 from shop_order.pkg.log.writer import LogWriter
 
 log = get_logger("shop_order.service.order")
+
+
+@dataclass
+class Address:
+    name: str
 
 
 class Captured:
@@ -79,6 +85,13 @@ def test_values_that_json_does_not_know_are_still_written(captured: Captured) ->
     log.info("odd", path=Path("a"), big=1 << 70, lone="\ud800", nothing=None, many={1, 2})
     (line,) = captured.lines()
     assert line["path"] == "a"
+
+
+def test_a_command_s_fields_and_raw_bytes_stay_out(captured: Captured) -> None:
+    log.info("got", command=Address("Zhang San"), body=b"secret", msg="kept", at=[Path("13812345678")])
+    (line,) = captured.lines()
+    assert (line["command"], line["body"], line["_msg"]) == ("<Address>", "<6 bytes>", "kept")
+    assert line["at"] == ["138****5678"]
 
 
 def test_secrets_and_phones_are_masked_by_name_and_phones_everywhere(captured: Captured) -> None:
@@ -258,6 +271,19 @@ def test_a_restart_appends_and_drops_what_is_too_old(tmp_path: Path) -> None:
     file.close()
     assert path.read_bytes() == b"old\nnew\n"
     assert not gone.exists()
+
+
+def test_a_rotation_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = rotating(tmp_path / "order.log", [1_795_406_400.0], compress=False)
+    file.write(b"first.\n")
+    with monkeypatch.context() as broken:
+        broken.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("read-only")))
+        with pytest.raises(OSError, match="read-only"):
+            file.write(b"lost..\n")
+    file.write(b"second\n")
+    file.close()
+    assert (tmp_path / "order.log").read_bytes() == b"second\n"
+    assert [p.read_bytes() for p in file.backups()] == [b"first.\n"]
 
 
 def test_a_name_that_only_contains_a_secret_word_is_not_masked() -> None:

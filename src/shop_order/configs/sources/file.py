@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import ENVIRONMENTS
+
+_APP_NAMES = ("app.yaml", *(f"app.{env}.yaml" for env in ENVIRONMENTS))
 
 
 class FileSource:
@@ -24,10 +27,17 @@ class FileSource:
 
 
 def read_folder(folder: Path, env: str) -> list[tuple[str, str]]:
-    """All *.yaml of a folder but other environments' profiles. Raises ConfigError."""
-    paths = sorted(p for p in folder.glob("*.yaml") if not p.name.startswith("app."))
-    paths = [folder / "app.yaml", *paths, folder / f"app.{env}.yaml"]
+    """All *.yaml of a folder but other environments' profiles.
+
+    Raises ConfigError, also for a name that would be left out in silence.
+    """
     try:
-        return [(str(p), p.read_text(encoding="utf-8")) for p in paths if p.is_file()]
+        names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
+        for name in names:
+            if name.endswith(".yml") or (name.startswith("app.") and name not in _APP_NAMES):
+                raise ConfigError(f"{folder / name}: not read; call it *.yaml, or {', '.join(_APP_NAMES)}")
+        general = [name for name in names if name not in _APP_NAMES]
+        chosen = [name for name in ("app.yaml", *general, f"app.{env}.yaml") if name in names]
+        return [(str(folder / name), (folder / name).read_text(encoding="utf-8")) for name in chosen]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"CONFIG__URL: can't read {folder}: {error}") from error

@@ -45,32 +45,32 @@ outlet = Outlet()  # one per process, as in the standard library: loggers are ma
 class Logger(structlog.BoundLoggerBase):
     """debug, info, warning, error, exception; fields by keyword, bind() for fields that stay."""
 
-    def debug(self, msg: str, **fields: Any) -> None:
+    def debug(self, msg: str, /, **fields: Any) -> None:
         """For who looks for an error."""
         if outlet.threshold <= 10:
             self._emit(10, "debug", msg, fields)
 
-    def info(self, msg: str, **fields: Any) -> None:
+    def info(self, msg: str, /, **fields: Any) -> None:
         """What happened."""
         if outlet.threshold <= 20:
             self._emit(20, "info", msg, fields)
 
-    def warning(self, msg: str, **fields: Any) -> None:
+    def warning(self, msg: str, /, **fields: Any) -> None:
         """What somebody should look at some day."""
         if outlet.threshold <= 30:
             self._emit(30, "warn", msg, fields)
 
-    def error(self, msg: str, **fields: Any) -> None:
+    def error(self, msg: str, /, **fields: Any) -> None:
         """What somebody must look at."""
         if outlet.threshold <= 40:
             self._emit(40, "error", msg, fields)
 
-    def exception(self, msg: str, **fields: Any) -> None:
+    def exception(self, msg: str, /, **fields: Any) -> None:
         """An error with the traceback of the exception that is being handled."""
         fields.setdefault("exc_info", True)
         self._emit(40, "error", msg, fields)
 
-    def critical(self, msg: str, **fields: Any) -> None:
+    def critical(self, msg: str, /, **fields: Any) -> None:
         """What ends the process."""
         self._emit(50, "fatal", msg, fields)
 

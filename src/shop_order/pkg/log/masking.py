@@ -1,6 +1,7 @@
 """Keeps secrets and phone numbers out of the logs."""
 
 import re
+from dataclasses import is_dataclass
 from typing import Any
 
 MASK = "***"
@@ -31,6 +32,14 @@ def mask_text(text: str) -> str:
     return _MOBILE.sub(r"\1****\2", text)
 
 
+def _text_of(value: object) -> str:
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"<{type(value).__name__}>"  # a command may hold a buyer's name and address
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    return mask_text(str(value))
+
+
 class Masking:
     """Decides by a field's name, and remembers the decision."""
 
@@ -54,7 +63,7 @@ class Masking:
             return {str(k): self.value(str(k), v, depth + 1) for k, v in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.value(name, item, depth + 1) for item in value] if depth < _MAX_DEPTH else "..."
-        return value
+        return _text_of(value)
 
     def _remember(self, name: str) -> int:
         words = {word.lower() for word in _WORDS.findall(name)}

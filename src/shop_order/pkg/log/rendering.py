@@ -14,7 +14,6 @@ from shop_order.pkg.log.masking import Masking, mask_text
 FIXED_KEYS = frozenset({"time", "level", "logger", "caller", "msg", "stacktrace"})
 _MAX_CALLERS = 4096
 _MAX_STACK_CHARS = 16_384
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -37,7 +36,7 @@ class Renderer:
             "level": level,
             "logger": logger,
             "caller": caller,
-            "msg": mask_text(msg),
+            "msg": mask_text(str(msg)),
         }
         if stack:
             line["stacktrace"] = mask_text(stack[-_MAX_STACK_CHARS:])
@@ -45,10 +44,10 @@ class Renderer:
         for name, value in fields.items():
             line[name if name not in FIXED_KEYS else f"_{name}"] = masked(name, value)
         try:
-            return orjson.dumps(line, str, _OPTIONS)
+            return orjson.dumps(line, None, orjson.OPT_APPEND_NEWLINE)
         except (TypeError, ValueError):  # a lone surrogate, an int beyond 64 bits
             safe = {name: _ascii(value) for name, value in line.items()}
-            return orjson.dumps(safe, None, _OPTIONS)
+            return orjson.dumps(safe, None, orjson.OPT_APPEND_NEWLINE)
 
     def caller(self, code: CodeType, line: int) -> str:
         """The place in the code, short: room/file.py:line."""

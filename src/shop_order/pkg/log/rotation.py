@@ -38,6 +38,8 @@ class RotatingFile:
 
     def write(self, batch: bytes) -> None:
         """Appends whole lines, after a rotation if they would not fit. Raises OSError."""
+        if self._file.closed:  # the last rotation failed: perhaps there is room again
+            self._file = self._open()
         if self._size and self._size + len(batch) > self._max_bytes:
             self._rotate()
         self._file.write(batch)
@@ -65,8 +67,10 @@ class RotatingFile:
     def _rotate(self) -> None:
         stamp = datetime.fromtimestamp(self._now_s(), UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         self._file.close()
-        os.replace(self._path, self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
-        self._file = self._open()
+        try:
+            os.replace(self._path, self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
+        finally:
+            self._file = self._open()
         self._tidy_up()
 
     def _tidy_up(self) -> None:
