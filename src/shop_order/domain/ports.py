@@ -92,14 +92,18 @@ COUNT_CAP = 10_000
 class Orders(Protocol):
     """The orders with their items, payments, refunds, history, outbox and keys."""
 
-    async def add(self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int) -> None:
+    async def add(
+        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+    ) -> None:
         """Store a new order, its events, its key, and take its lines out of the cart, in one commit.
 
         `cart_version` None: not from the cart. `unpaid_limit` 0: none. Storing it again is no error.
         Raises KeyTaken, NumberTaken, CartChanged, PlacingGivenUp, TooManyUnpaid, Overloaded.
         """
 
-    async def change(self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None) -> tuple[Order, T]:
+    async def change(
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+    ) -> tuple[Order, T]:
         """Load, decide, and store on the version that was read; decides again when it lost, at most three times.
 
         `decide` is pure: what it raises is raised here and nothing is stored.
@@ -124,7 +128,9 @@ class Orders(Protocol):
     async def due(self, now_ms: int, limit: int) -> Sequence[str]:
         """Numbers of orders whose time is over: unpaid or shipped, longest overdue first."""
 
-    async def statuses_or_tombstones(self, order_sns: Sequence[str], now_ms: int) -> Mapping[str, Order | None]:
+    async def statuses_or_tombstones(
+        self, order_sns: Sequence[str], now_ms: int
+    ) -> Mapping[str, Order | None]:
         """Each order, or None after planting a tombstone: from then on that number can't be stored."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
@@ -219,6 +225,22 @@ class Stock(Protocol):
         """How many of each could be bought now. Raises DependencyDown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What the inventory holds for an order: reserved, confirmed or released; lines as (goods, nums)."""
+
+    order_sn: str
+    state: str
+    lines: tuple[tuple[int, int], ...]
+
+
+class Leases(Protocol):
+    """Walking the inventory's leases, for the doctor."""
+
+    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+        """Leases in order of number. Raises DependencyDown, DeadlineExceeded."""
+
+
 class Addresses(Protocol):
     """The user service's address book."""
 
@@ -274,10 +296,10 @@ class PaymentChannel(Protocol):
         trade_type: str,
         amount_fen: int,
         subject: str,
-        expire_ms: int,
+        lasts_ms: int,
         return_url: str,
     ) -> str:
-        """The link (or code) that lets the buyer pay. Raises ChannelUnavailable, DependencyDown."""
+        """The link (or code) that lets the buyer pay for `lasts_ms` from now. Raises ChannelUnavailable, DependencyDown."""
 
     async def query(self, payment_sn: str) -> Trade:
         """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault."""

@@ -76,9 +76,7 @@ OPEN_PAYMENT = frozenset(
     {PaymentState.CREATED, PaymentState.PENDING, PaymentState.PROCESSING, PaymentState.UNKNOWN}
 )
 PAID_PAYMENT = frozenset({PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED})
-OPEN_REFUND = frozenset(
-    {RefundState.REQUESTED, RefundState.APPROVED, RefundState.SENT, RefundState.UNKNOWN}
-)
+OPEN_REFUND = frozenset({RefundState.REQUESTED, RefundState.APPROVED, RefundState.SENT, RefundState.UNKNOWN})
 
 _PAYMENT_WIRE = {
     PaymentState.CREATED: 1,
@@ -102,7 +100,13 @@ ORDER_TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 
 PAYMENT_TRANSITIONS: Mapping[PaymentState, frozenset[PaymentState]] = {
     PaymentState.CREATED: frozenset(
-        {PaymentState.PENDING, PaymentState.PROCESSING, PaymentState.UNKNOWN, PaymentState.CLOSED, PaymentState.PAID}
+        {
+            PaymentState.PENDING,
+            PaymentState.PROCESSING,
+            PaymentState.UNKNOWN,
+            PaymentState.CLOSED,
+            PaymentState.PAID,
+        }
     ),
     PaymentState.PENDING: frozenset(
         {PaymentState.PROCESSING, PaymentState.UNKNOWN, PaymentState.PAID, PaymentState.CLOSED}

@@ -50,7 +50,12 @@ def notify_payment(
         raise InvalidArgument("amount_fen", "must not be negative")
     fen = amount_fen or fen_of(amount)
     money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_of_fen(fen)}
-    signed = {"order_sn": order_sn, "payment_sn": payment_sn, "payment_type": str(payment_type), "trade_no": trade_no}
+    signed = {
+        "order_sn": order_sn,
+        "payment_sn": payment_sn,
+        "payment_type": str(payment_type),
+        "trade_no": trade_no,
+    }
     return GatewayNotice(order_sn, payment_sn, trade_no, payment_type, fen, "", signed | money, sign)
 
 

@@ -65,7 +65,16 @@ class PlaceOrder:
         a = self.address
         lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
         place = [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
-        return ["place", lines, place, self.note, int(self.pay_type), self.coupon_id, self.quote_token, self.expected_fen]
+        return [
+            "place",
+            lines,
+            place,
+            self.note,
+            int(self.pay_type),
+            self.coupon_id,
+            self.quote_token,
+            self.expected_fen,
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,9 @@ class OrderService:
                 continue  # the lease under that number is another order's: leave it alone
         raise TooMuchContention
 
-    async def _reserve_and_store(self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None) -> Order:
+    async def _reserve_and_store(
+        self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None
+    ) -> Order:
         rules = self._rules()
         goods = await self._goods.get_many([line.goods for line in basket.lines])
         order = Order.place(
@@ -213,7 +224,13 @@ class OrderService:
         return await self._orders.history(order.order_sn)
 
     async def list(
-        self, actor: Actor, where: OrderFilter, *, page: int = 1, page_size: int = 20, after: Cursor | None = None
+        self,
+        actor: Actor,
+        where: OrderFilter,
+        *,
+        page: int = 1,
+        page_size: int = 20,
+        after: Cursor | None = None,
     ) -> OrderPage:
         """A page of orders, newest first; users see their own, admins the `where.user` they name or all.
 
@@ -234,7 +251,13 @@ class OrderService:
     # ---- after placing ----
 
     async def cancel(
-        self, actor: Actor, order_sn: str, reason: str = "", *, owner: int = 0, expected: OrderStatus | None = None
+        self,
+        actor: Actor,
+        order_sn: str,
+        reason: str = "",
+        *,
+        owner: int = 0,
+        expected: OrderStatus | None = None,
     ) -> Order:
         """Give an unpaid order up; its stock comes back by the event. Again is no error.
 

@@ -159,7 +159,7 @@ class PaymentService:
             trade_type=draft.trade_type,
             amount_fen=draft.amount_fen,
             subject=f"Order {draft.order_sn}",
-            expire_ms=draft.expire_ms,
+            lasts_ms=draft.expire_ms - self._now(),
             return_url=return_url,
         )
         return draft.with_url(url)
@@ -199,7 +199,9 @@ class PaymentService:
 
     # ---- being told ----
 
-    async def provider_notice(self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]) -> None:
+    async def provider_notice(
+        self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
+    ) -> None:
         """What a provider sent, byte for byte. Returning means: answered as done.
 
         Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not ours, or wrong), ChannelUnavailable.
@@ -222,7 +224,9 @@ class PaymentService:
         if not notice.means_paid:
             return
         paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
-        await self.believe(notice.payment_sn, paid, order_sn=notice.order_sn, payment_type=notice.payment_type)
+        await self.believe(
+            notice.payment_sn, paid, order_sn=notice.order_sn, payment_type=notice.payment_type
+        )
 
     async def believe(
         self, payment_sn: str, trade: Trade, *, order_sn: str = "", payment_type: int = 0

@@ -54,7 +54,9 @@ class Settlement:
         """Send refunds that were approved, and ask again about those without an answer; how many."""
         due = await self._payments.to_refund(self._now(), BATCH)
         for refund, tries in due:
-            await self._payments.refund_later(refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries))
+            await self._payments.refund_later(
+                refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
+            )
             await self._refund(refund)
         return len(due)
 

@@ -13,7 +13,9 @@ BATCH = 100
 class TimeoutService:
     """The scan for orders whose time is over; running it often or twice changes nothing more."""
 
-    def __init__(self, *, orders: Orders, service: OrderService, settlement: Settlement, clock: Clock) -> None:
+    def __init__(
+        self, *, orders: Orders, service: OrderService, settlement: Settlement, clock: Clock
+    ) -> None:
         self._orders = orders
         self._service = service
         self._settlement = settlement

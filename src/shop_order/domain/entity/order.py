@@ -96,7 +96,9 @@ class Order:
         """
         if not lines:
             raise EmptyOrder
-        if missing := [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]:
+        if missing := [
+            line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale
+        ]:
             raise GoodsUnavailable(missing)
         items = tuple(
             OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
@@ -345,7 +347,14 @@ class Order:
         )
 
     def _record(
-        self, type: str, actor: Actor, now_ms: int, *, old_status: int | None = None, reason: str = "", **data: object
+        self,
+        type: str,
+        actor: Actor,
+        now_ms: int,
+        *,
+        old_status: int | None = None,
+        reason: str = "",
+        **data: object,
     ) -> None:
         self.version += 1
         self.updated_ms = now_ms

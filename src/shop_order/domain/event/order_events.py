@@ -56,7 +56,9 @@ def payload(data: dict[str, object]) -> bytes:
     return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def link(prev_hash: bytes, *, id: int, order_sn: str, version: int, type: str, payload: bytes, created_ms: int) -> bytes:
+def link(
+    prev_hash: bytes, *, id: int, order_sn: str, version: int, type: str, payload: bytes, created_ms: int
+) -> bytes:
     """The hash of one link: SHA-256 over the previous hash, every column, and the payload."""
     head = f"{id}\n{order_sn}\n{version}\n{type}\n{created_ms}\n".encode()
     return hashlib.sha256(prev_hash + head + payload).digest()
@@ -74,5 +76,12 @@ def seal(happened: Happened, *, id: int, order_sn: str, prev_hash: bytes) -> Eve
         created_ms=happened.created_ms,
     )
     return Event(
-        id, order_sn, happened.version, happened.type, happened.payload, prev_hash, digest, happened.created_ms
+        id,
+        order_sn,
+        happened.version,
+        happened.type,
+        happened.payload,
+        prev_hash,
+        digest,
+        happened.created_ms,
     )

@@ -31,7 +31,9 @@ class Actor:
     @property
     def operator(self) -> str:
         """The word of the order log (specification 6.4): user, system or admin."""
-        return {Role.USER: "user", Role.SERVICE: "user", Role.ADMIN: "admin", Role.SYSTEM: "system"}[self.role]
+        return {Role.USER: "user", Role.SERVICE: "user", Role.ADMIN: "admin", Role.SYSTEM: "system"}[
+            self.role
+        ]
 
 
 SYSTEM = Actor(Role.SYSTEM)

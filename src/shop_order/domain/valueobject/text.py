@@ -8,7 +8,9 @@ from shop_order.domain.errors import InvalidArgument
 
 # Bidirectional overrides and zero-width characters make one name look like another.
 # ZWJ and variation selectors stay: emoji are made of them.
-_DECEPTIVE = frozenset("\u200b\u200c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u061c")
+_DECEPTIVE = frozenset(
+    "\u200b\u200c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u061c"
+)
 
 
 def plain_text(field: str, value: str, *, most: int, required: bool = False) -> str:

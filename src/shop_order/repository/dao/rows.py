@@ -30,7 +30,9 @@ PAYMENT_COLUMNS = (
     "payment_sn, order_sn, user, payment_type, trade_type, amount_fen, state, payment_url, created_ms, expire_ms,"
     " trade_no, paid_ms, refunded_fen"
 )
-REFUND_COLUMNS = "refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms, finished_ms"
+REFUND_COLUMNS = (
+    "refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms, finished_ms"
+)
 EVENT_COLUMNS = "id, order_sn, version, type, payload, prev_hash, hash, created_ms"
 CART_COLUMNS = "id, goods, nums, checked, created_at, updated_at"
 
@@ -65,7 +67,9 @@ def order_row(order: Order) -> Row:
     )  # fmt: skip
 
 
-def order_of(row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes) -> Order:
+def order_of(
+    row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
+) -> Order:
     """The aggregate as it was stored."""
     return Order(
         id=row[0],

@@ -29,7 +29,9 @@ class SqliteAudit:
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
         sql = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
-        return await self._db.scanner.submit(lambda conn: [rows.event_of(r) for r in conn.execute(sql, (order_sn,))])
+        return await self._db.scanner.submit(
+            lambda conn: [rows.event_of(r) for r in conn.execute(sql, (order_sn,))]
+        )
 
     async def order(self, order_sn: str) -> Order | None:
         def job(conn: sqlite3.Connection) -> Order | None:

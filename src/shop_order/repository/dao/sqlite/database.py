@@ -39,7 +39,9 @@ class Worker:
         self._path = path
         self._writes = writes
         self._conn: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader")
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader"
+        )
         self.batches: Batcher[Job, Any] = Batcher(self._run, most=most, queue=queue, full=Overloaded)
 
     async def submit(self, job: Callable[[sqlite3.Connection], T]) -> T:

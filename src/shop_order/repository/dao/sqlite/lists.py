@@ -22,12 +22,17 @@ def list_orders(
     sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
     found = conn.execute(sql, (*values, limit + 1, offset)).fetchall()
     page = found[:limit]
-    items = by_parent(conn, f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"', [r[0] for r in page], "id", 0)
+    items = by_parent(
+        conn, f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"', [r[0] for r in page], "id", 0
+    )
     numbers = [r[2] for r in page]
-    payments = by_parent(conn, f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn", numbers, "created_ms", 1)
+    payments = by_parent(
+        conn, f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn", numbers, "created_ms", 1
+    )
     refunds = by_parent(conn, f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn", numbers, "created_ms", 2)
     orders = [
-        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"") for r in page
+        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"")
+        for r in page
     ]
     more = len(found) > limit
     return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)

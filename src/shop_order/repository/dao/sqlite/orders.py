@@ -8,12 +8,33 @@ from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import CartChanged, OrderNotFound, PlacingGivenUp, TooManyUnpaid, TooMuchContention
+from shop_order.domain.errors import (
+    CartChanged,
+    OrderNotFound,
+    PlacingGivenUp,
+    TooManyUnpaid,
+    TooMuchContention,
+)
 from shop_order.domain.event.order_events import Event, seal
-from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, KeyTaken, NumberTaken, OrderFilter, OrderPage
+from shop_order.domain.ports import (
+    COUNT_CAP,
+    Cursor,
+    Key,
+    KeyRecord,
+    KeyTaken,
+    NumberTaken,
+    OrderFilter,
+    OrderPage,
+)
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.rows import EVENT_COLUMNS, ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS
+from shop_order.repository.dao.rows import (
+    EVENT_COLUMNS,
+    ITEM_COLUMNS,
+    ORDER_COLUMNS,
+    PAYMENT_COLUMNS,
+    REFUND_COLUMNS,
+)
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.lists import list_orders
 
@@ -27,7 +48,9 @@ INSERT_ORDER = (
 INSERT_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES ({rows.marks(9)})"
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
 INSERT_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (?, ?, ?, ?)"
-INSERT_CLAIM = "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+INSERT_CLAIM = (
+    "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
 # A key whose time is over gives way, also before the purge has come by.
 INSERT_KEY = (
     'INSERT INTO idempotency_key (scope, "key", command_hash, order_sn, payment_sn, created_ms)'
@@ -40,9 +63,7 @@ CHANGED = (
     " logistics_no, shipped_ms, completed_ms, refund_status, version"
 )
 _CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
-UPDATE_ORDER = (
-    f"UPDATE order_info SET {', '.join(f'{c} = ?' for c in CHANGED.split(', '))} WHERE order_sn = ? AND version = ?"
-)
+UPDATE_ORDER = f"UPDATE order_info SET {', '.join(f'{c} = ?' for c in CHANGED.split(', '))} WHERE order_sn = ? AND version = ?"
 UPSERT_PAYMENT = (
     f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
     " ON CONFLICT (payment_sn) DO UPDATE SET state = excluded.state, trade_no = excluded.trade_no,"
@@ -64,7 +85,9 @@ class SqliteOrders:
         self._db = db
         self._next_id = next_id
 
-    async def add(self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int) -> None:
+    async def add(
+        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+    ) -> None:
         def job(conn: sqlite3.Connection) -> None:
             if not claim(conn, order):
                 return  # our own row: the answer to an earlier commit was lost
@@ -81,7 +104,9 @@ class SqliteOrders:
         await self._db.writer.submit(job)
         order.happened.clear()
 
-    async def change(self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None) -> tuple[Order, T]:
+    async def change(
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+    ) -> tuple[Order, T]:
         def job(conn: sqlite3.Connection) -> tuple[Order, T]:
             order = load(conn, "order_sn", order_sn)
             before = (order.version, order.status, dict(order.payments), dict(order.refunds))
@@ -110,7 +135,11 @@ class SqliteOrders:
         for payment in order.payments.values():
             decided_now = payment.is_open and status is not order.status
             if payment is not payments.get(payment.payment_sn) or decided_now:
-                ask_ms = (order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS) if payment.is_open else None
+                ask_ms = (
+                    (order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS)
+                    if payment.is_open
+                    else None
+                )
                 open_sn = order.order_sn if payment.is_open else None
                 conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
         for refund in order.refunds.values():
@@ -135,25 +164,35 @@ class SqliteOrders:
         return await self._db.reader.submit(lambda conn: load(conn, "id", id))
 
     async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
-        return await self._db.scanner.submit(lambda conn: list_orders(conn, where, offset, limit, after, COUNT_CAP))
+        return await self._db.scanner.submit(
+            lambda conn: list_orders(conn, where, offset, limit, after, COUNT_CAP)
+        )
 
     async def history(self, order_sn: str) -> Sequence[Event]:
         sql = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
-        return await self._db.reader.submit(lambda conn: [rows.event_of(r) for r in conn.execute(sql, (order_sn,))])
+        return await self._db.reader.submit(
+            lambda conn: [rows.event_of(r) for r in conn.execute(sql, (order_sn,))]
+        )
 
     async def count_unpaid(self, user: int) -> int:
         return await self._db.reader.submit(lambda conn: count_unpaid(conn, user))
 
     async def due(self, now_ms: int, limit: int) -> Sequence[str]:
         sql = "SELECT order_sn FROM order_info WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
-        return await self._db.scanner.submit(lambda conn: [sn for (sn,) in conn.execute(sql, (now_ms, limit))])
+        return await self._db.scanner.submit(
+            lambda conn: [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
+        )
 
-    async def statuses_or_tombstones(self, order_sns: Sequence[str], now_ms: int) -> Mapping[str, Order | None]:
+    async def statuses_or_tombstones(
+        self, order_sns: Sequence[str], now_ms: int
+    ) -> Mapping[str, Order | None]:
         def job(conn: sqlite3.Connection) -> dict[str, Order | None]:
             found: dict[str, Order | None] = {}
             for order_sn in order_sns:
                 conn.execute(INSERT_CLAIM, (order_sn, TOMBSTONE, now_ms))
-                owner = conn.execute("SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order_sn,)).fetchone()
+                owner = conn.execute(
+                    "SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order_sn,)
+                ).fetchone()
                 found[order_sn] = None if owner[0] == TOMBSTONE else load(conn, "order_sn", order_sn)
             return found
 
@@ -164,8 +203,8 @@ class SqliteOrders:
 
     async def purge_keys(self, now_ms: int) -> int:
         sql = (
-            "DELETE FROM idempotency_key WHERE (scope, \"key\") IN"
-            " (SELECT scope, \"key\" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)"
+            'DELETE FROM idempotency_key WHERE (scope, "key") IN'
+            ' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)'
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
 
@@ -174,7 +213,9 @@ def claim(conn: sqlite3.Connection, order: Order) -> bool:
     """Take the number; False if this very order has it. Raises NumberTaken, PlacingGivenUp."""
     if conn.execute(INSERT_CLAIM, (order.order_sn, order.id, order.created_ms)).rowcount:
         return True
-    (owner,) = conn.execute("SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order.order_sn,)).fetchone()
+    (owner,) = conn.execute(
+        "SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order.order_sn,)
+    ).fetchone()
     if owner == TOMBSTONE:
         raise PlacingGivenUp
     if owner != order.id:
@@ -225,7 +266,9 @@ def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
     if row is None:
         raise OrderNotFound
     sn, version = row[2], row[30]
-    items = conn.execute(f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order" = ? ORDER BY id', (row[0],)).fetchall()
+    items = conn.execute(
+        f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order" = ? ORDER BY id', (row[0],)
+    ).fetchall()
     payments: list[rows.Row] = []
     refunds: list[rows.Row] = []
     if version > 1:  # the first event is the order itself: no attempt yet

@@ -1,0 +1,58 @@
+"""The goods service: look-ups of concurrent orders travel together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc.aio
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import GoodsStub
+from shop_order.domain.errors import Overloaded
+from shop_order.domain.valueobject.item import MOST_FEN, Goods
+from shop_order.gateway.calls import failure, joined_ids, request_id
+from shop_order.pkg.batching import Batcher
+from shop_order.pkg.grpc.client import Neighbour
+
+NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
+Wanted = tuple[Sequence[int], str]
+
+
+class GrpcGoods:
+    """See `domain.ports.GoodsCatalogue`."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        neighbour: Neighbour,
+        *,
+        most: int,
+        queue: int,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self._stub = GoodsStub(channel)
+        self._neighbour = neighbour
+        self._batches: Batcher[Wanted, Mapping[int, Goods]] = Batcher(
+            self._fetch, most=most, queue=queue, full=Overloaded, observe=observe
+        )
+
+    async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
+        return await self._batches.submit((goods_ids, request_id()))
+
+    async def _fetch(self, wanted: Sequence[Wanted]) -> Sequence[Mapping[int, Goods]]:
+        ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})
+        try:
+            answer = await self._neighbour.call(
+                self._stub.BatchGetGoods, pb.GoodsIds(ids=ids), request_id=joined_ids([r for _, r in wanted])
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure("the goods service", error) from error
+        found = {g.id: goods_of(g) for g in answer.goods}
+        return [found] * len(wanted)
+
+
+def goods_of(info: pb.GoodsInfo) -> Goods:
+    """Goods as we keep them; a price beyond any sense counts as not on sale."""
+    sane = 0 <= info.price_fen <= MOST_FEN
+    image = info.image if len(info.image) <= IMAGE_CHARS else ""
+    return Goods(info.id, info.name[:NAME_CHARS], image, info.price_fen if sane else 0, info.on_sale and sane)

@@ -1,0 +1,47 @@
+"""Delivery of events straight into the consumers' inboxes: the engine `embedded://`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import grpc.aio
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxStub
+from shop_order.domain.event.order_events import Event
+from shop_order.gateway.calls import failure
+from shop_order.pkg.grpc.client import Neighbour
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+class GrpcInboxes:
+    """See `domain.ports.Inboxes`."""
+
+    def __init__(self, channels: Sequence[grpc.aio.Channel], neighbour: Neighbour) -> None:
+        self._stubs = [EventInboxStub(channel) for channel in channels]
+        self._neighbour = neighbour
+
+    async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
+        batch = pb.EventBatch(cloud_events=[cloud_event(event) for event in events])
+        try:
+            answers = await asyncio.gather(
+                *(self._neighbour.call(s.Deliver, batch, request_id="") for s in self._stubs)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure("an event inbox", error) from error
+        everywhere = set.intersection(*(set(answer.accepted_ids) for answer in answers))
+        return [event.id for event in events if str(event.id) in everywhere]
+
+
+def cloud_event(event: Event) -> bytes:
+    """CloudEvents 1.0 JSON; `data` is the very payload that was hashed."""
+    at = (_EPOCH + event.created_ms * _MS).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = (
+        f'{{"specversion":"1.0","id":"{event.id}","source":"/order-service","type":"{event.type}",'
+        f'"subject":"{event.order_sn}","time":"{at}","datacontenttype":"application/json","data":'
+    )
+    return head.encode() + event.payload + b"}"

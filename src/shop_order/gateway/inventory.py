@@ -1,0 +1,103 @@
+"""The inventory service: leases of concurrent orders travel together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc.aio
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
+from shop_order.domain.errors import DependencyDown, OutOfStock, Overloaded, PlacingGivenUp
+from shop_order.domain.ports import Lease, NumberTaken
+from shop_order.domain.valueobject.item import Line
+from shop_order.gateway.calls import failure, joined_ids, request_id
+from shop_order.pkg.batching import Batcher
+from shop_order.pkg.grpc.client import Neighbour
+
+LEASE_S = 60
+NAME = "the inventory service"
+Wanted = tuple[str, Sequence[Line], str]
+
+
+class GrpcStock:
+    """See `domain.ports.Stock` and `domain.ports.Leases`."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        neighbour: Neighbour,
+        *,
+        most: int,
+        queue: int,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self._stub = InventoryStub(channel)
+        self._neighbour = neighbour
+        self._reserving: Batcher[Wanted, None] = Batcher(
+            self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
+        )
+        self._releasing: Batcher[str, None] = Batcher(self._release, most=most, queue=queue, full=Overloaded)
+
+    async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
+        await self._reserving.submit((order_sn, lines, request_id()))
+
+    async def release(self, order_sn: str) -> None:
+        await self._releasing.submit(order_sn)
+
+    async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
+        try:
+            answer = await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
+        except grpc.aio.AioRpcError as error:
+            raise failure(NAME, error) from error
+        return {stock.goods_id: stock.available for stock in answer.stocks}
+
+    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+        try:
+            answer = await self._neighbour.call(
+                self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure(NAME, error) from error
+        return [
+            Lease(lease.order_sn, lease.state, tuple((line.goods_id, line.nums) for line in lease.lines))
+            for lease in answer.leases
+        ]
+
+    async def _reserve(self, wanted: Sequence[Wanted]) -> Sequence[Exception | None]:
+        requests = [
+            pb.ReserveRequest(
+                order_sn=order_sn,
+                lines=[pb.Line(goods_id=line.goods, nums=line.nums) for line in lines],
+                lease_s=LEASE_S,
+            )
+            for order_sn, lines, _ in wanted
+        ]
+        ids = joined_ids([r for _, _, r in wanted])
+        try:
+            answer = await self._neighbour.call(
+                self._stub.Reserve, pb.ReserveRequests(requests=requests), request_id=ids
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure(NAME, error) from error
+        if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
+            raise DependencyDown(NAME)  # it did not answer what we asked: nothing is known
+        return [None if result.ok else refusal(result) for result in answer.results]
+
+    async def _release(self, order_sns: Sequence[str]) -> Sequence[None]:
+        try:
+            await self._neighbour.call(self._stub.Release, pb.OrderSns(order_sns=order_sns), request_id="")
+        except grpc.aio.AioRpcError as error:
+            raise failure(NAME, error) from error
+        return [None] * len(order_sns)
+
+
+def refusal(result: pb.Result) -> Exception:
+    """Why a lease was not given."""
+    if result.reason == "OUT_OF_STOCK":
+        return OutOfStock(result.goods_ids)
+    if result.reason == "TOMBSTONE":
+        return PlacingGivenUp()
+    if result.reason in ("MISMATCH", "CONFIRMED"):
+        return NumberTaken()
+    return DependencyDown(NAME)

@@ -1,0 +1,1 @@
+"""Payment providers, one module each; what they have in common is `domain.ports.PaymentChannel`."""

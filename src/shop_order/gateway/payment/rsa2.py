@@ -1,0 +1,49 @@
+"""Alipay's RSA2: SHA-256 with RSA, PKCS#1 v1.5, over sorted `key=value` joined by `&`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+
+def signed_text(fields: Mapping[str, str], *, without: frozenset[str]) -> str:
+    """What is signed: fields that are not empty, sorted; a request keeps `sign_type`, a notice does not."""
+    return "&".join(f"{key}={value}" for key, value in sorted(fields.items()) if value and key not in without)
+
+
+def sign(key: RSAPrivateKey, text: str) -> str:
+    """The base64 signature."""
+    return base64.b64encode(key.sign(text.encode(), PKCS1v15(), hashes.SHA256())).decode()
+
+
+def verifies(key: RSAPublicKey, text: str, signature: str) -> bool:
+    """Whether the signature is the key's, over exactly this text, with SHA-256 and nothing else."""
+    try:
+        key.verify(base64.b64decode(signature, validate=True), text.encode(), PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def private_key(path: Path) -> RSAPrivateKey:
+    """Our key. Raises ValueError, OSError."""
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError(f"{path.name} is not an RSA key")
+    return key
+
+
+def public_key(path: Path) -> RSAPublicKey:
+    """The provider's key. Raises ValueError, OSError."""
+    key = load_pem_public_key(path.read_bytes())
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError(f"{path.name} is not an RSA key")
+    return key

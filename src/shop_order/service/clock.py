@@ -1,0 +1,45 @@
+"""The shop's clock: real time, and in `dev` and `test` as far ahead as an operator moved it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.ports import Clock
+
+MOST_ADVANCE_S = 366 * 86_400
+
+
+class ShopTime(Protocol):
+    """Where the offset is kept."""
+
+    async def offset_ms(self) -> int:
+        """Milliseconds ahead of real time."""
+
+    async def advance(self, by_ms: int) -> int:
+        """Move forward; returns the new offset."""
+
+
+class ShopClock:
+    """Calling it gives epoch ms as the shop sees them."""
+
+    def __init__(self, time: ShopTime, real_clock: Clock, *, may_move: bool) -> None:
+        self._time = time
+        self._real = real_clock
+        self._may_move = may_move
+        self._offset_ms = 0
+
+    def __call__(self) -> int:
+        """Epoch milliseconds."""
+        return self._real() + self._offset_ms
+
+    async def load(self) -> None:
+        """Take up the offset that was kept; production has none."""
+        self._offset_ms = await self._time.offset_ms() if self._may_move else 0
+
+    async def advance(self, by_s: int) -> int:
+        """Move forward by whole seconds, at most a year at once; the new time. Raises InvalidArgument."""
+        if not self._may_move or not 0 < by_s <= MOST_ADVANCE_S:
+            raise InvalidArgument("advance_s", f"must be between 1 and {MOST_ADVANCE_S}")
+        self._offset_ms = await self._time.advance(by_s * 1000)
+        return self()
