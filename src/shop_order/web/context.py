@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.errors import InvalidArgument, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
+from shop_order.pkg.log import bind_fields
 from shop_order.web.messages import Language
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -50,8 +51,12 @@ _current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", d
 
 
 def enter(context: RequestContext) -> None:
-    """Make it the context of the running task; every request is answered in a task of its own."""
+    """Make it the context of the running task, and its id a field of every log line.
+
+    Every request is answered in a task of its own, so nothing is taken back.
+    """
     _current.set(context)
+    bind_fields(request_id=context.request_id)
 
 
 def current() -> RequestContext | None:

@@ -130,6 +130,14 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_ACTIONS: Mapping[str, str] = {
+    "order.created": "create",
+    "order.paid": "pay",
+    "order.shipped": "ship",
+    "order.completed": "complete",
+    "order.cancelled": "cancel",
+}
+
 _STATUS_WORDS: Mapping[OrderStatus, tuple[str, str]] = {
     OrderStatus.PENDING: ("待支付", "pending payment"),
     OrderStatus.PAID: ("已支付", "paid"),
@@ -161,6 +169,11 @@ def internal_text(language: Language) -> str:
 def status_text(status: OrderStatus, language: Language) -> str:
     """The word for an order's state."""
     return _STATUS_WORDS[status][language is Language.EN]
+
+
+def action_text(event_type: str) -> str:
+    """The order log's word for an event (specification 6.4); what is not about the order keeps its type."""
+    return _ACTIONS.get(event_type, event_type)
 
 
 @lru_cache(maxsize=512)

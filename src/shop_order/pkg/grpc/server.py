@@ -1,0 +1,119 @@
+"""The server's machinery: handlers over raw bytes, links wrapped once per method, ports that are ours alone.
+
+A link is a function that wraps a handler when the method is registered; a call then only awaits. Built-in
+interceptors would be asked at every call, and would see a decoding error only after grpc has answered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
+_LEAST_PING_MS = 10_000
+
+C = TypeVar("C")
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Callable[[C], Awaitable[bytes]]
+Link = Callable[[str, Handler[C]], Handler[C]]
+
+
+class CannotListen(RuntimeError):
+    """The address is taken or not ours; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Paths of PEM files; with `client_ca` callers must show a certificate of it."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+
+def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handler[C]:
+    """The handler with its links around it, the first one outermost."""
+    for link in reversed(links):
+        handler = link(method, handler)
+    return handler
+
+
+def unary(make_call: Callable[[bytes, Context], C], handler: Handler[C]) -> grpc.RpcMethodHandler[Any, Any]:
+    """A method that takes one message and answers one, both as bytes."""
+
+    async def answer(body: bytes, context: Context) -> bytes:
+        return await handler(make_call(body, context))
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def generic(service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
+    """The methods of one service, by their short names."""
+    return grpc.method_handlers_generic_handler(service, dict(methods))
+
+
+class GrpcServer:
+    """One port with its services; it takes the port exclusively."""
+
+    def __init__(
+        self,
+        address: str,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        *,
+        tls: ServerTls | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        share_port: bool = False,
+    ) -> None:
+        """`address` is host:port, port 0 for any free one; `share_port` only below a parent that holds it."""
+        self._address = address
+        self._handlers = handlers
+        self._tls = tls
+        self._max_message_bytes = max_message_bytes
+        self._share_port = share_port
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
+        server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CONCURRENT)
+        server.add_generic_rpc_handlers(self._handlers)
+        try:
+            if self._tls is None:
+                port = server.add_insecure_port(self._address)
+            else:
+                port = server.add_secure_port(self._address, _credentials(self._tls))
+        except RuntimeError as error:
+            raise CannotListen(f"can't listen on {self._address}: the port is taken or not ours") from error
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, wait for those that run, at most `grace_s`."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    async def wait_closed(self) -> None:
+        """Until it was stopped."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    def _options(self) -> list[tuple[str, int]]:
+        return [
+            ("grpc.so_reuseport", int(self._share_port)),
+            ("grpc.max_receive_message_length", self._max_message_bytes),
+            ("grpc.max_send_message_length", self._max_message_bytes),
+            ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+
+
+def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+    client_ca = Path(tls.client_ca).read_bytes() if tls.client_ca else None
+    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)

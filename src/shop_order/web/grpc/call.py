@@ -1,0 +1,36 @@
+"""One gRPC call on its way through the chain."""
+
+from __future__ import annotations
+
+from grpc import StatusCode
+
+from shop_order.pkg.grpc.server import Context
+from shop_order.web.context import RequestContext, accepted_request_id, enter
+from shop_order.web.messages import accepted_language
+
+
+class Call:
+    """Raw bytes in, and what the links learn; `code` is what the caller is answered."""
+
+    __slots__ = ("body", "code", "context", "metadata", "request")
+
+    def __init__(self, body: bytes, context: Context) -> None:
+        self.body = body
+        self.context = context
+        self.code = StatusCode.OK
+        self.metadata: dict[str, str] = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        self.request = RequestContext(accepted_request_id(self.metadata.get("x-request-id")))
+        if accept := self.metadata.get("accept-language"):
+            self.request.language = accepted_language(accept)
+        enter(self.request)
+
+    def time_left_s(self) -> float | None:
+        """Until the caller's own deadline; None if it set none."""
+        left_s: float | None = self.context.time_remaining()
+        return left_s
+
+    def trailing(self) -> tuple[tuple[str, str], ...]:
+        """The trailing metadata every answer carries."""
+        if self.request.replayed:
+            return (("x-request-id", self.request.request_id), ("idempotency-replayed", "true"))
+        return (("x-request-id", self.request.request_id),)

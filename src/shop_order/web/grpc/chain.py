@@ -1,0 +1,242 @@
+"""What stands before every handler: request log, recovery, deadline, authentication, rate limit, idempotency.
+
+Each link wraps a method once, when it is registered; one that has nothing to do for a method leaves it alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
+
+from shop_order.domain.errors import DeadlineExceeded, InvalidArgument, OrderServiceError
+from shop_order.pkg.grpc.server import Handler, Link
+from shop_order.web.auth import Authenticator
+from shop_order.web.context import RequestContext
+from shop_order.web.grpc.call import Call
+from shop_order.web.limits import RateLimits
+from shop_order.web.messages import Language, error_text, internal_text
+from shop_order.web.roles import ROLES, authorize, needs_token
+from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
+
+KEYED = frozenset(
+    f"/{service}/{method}"
+    for service in ("order.OrderService", "shop.order.Order")
+    for method in ("CreateOrder", "PayOrder")
+) | {"/order.OrderService/RequestRefund"}
+
+DETAILS = "grpc-status-details-bin"
+Request = TypeVar("Request", bound=Message)
+
+
+class RequestLogger(Protocol):
+    """Where requests and unexpected errors are logged; a structlog logger fits."""
+
+    def info(self, msg: str, **fields: Any) -> None:
+        """A line for every call."""
+
+    def exception(self, msg: str, **fields: Any) -> None:
+        """A line with the stack of the exception being handled."""
+
+
+class Observe(Protocol):
+    """Counts calls and their seconds by method and code."""
+
+    def __call__(self, method: str, code: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the links need; `deadline_s` is asked at every call, since the setting may be reloaded."""
+
+    log: RequestLogger
+    observe: Observe
+    deadline_s: Callable[[], float]
+    authenticator: Authenticator
+    limits: RateLimits
+
+    def links(self) -> Sequence[Link[Call]]:
+        """The chain, outermost first."""
+        return (
+            request_log(self.log, self.observe),
+            recovery(self.log),
+            deadline(self.deadline_s),
+            authentication(self.authenticator),
+            rate_limit(self.limits),
+            idempotency,
+        )
+
+
+def request_log(log: RequestLogger, observe: Observe) -> Link[Call]:
+    """One line and one measurement a call."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        async def logged(call: Call) -> bytes:
+            started_s = time.perf_counter()
+            try:
+                return await handler(call)
+            except asyncio.CancelledError:
+                call.code = StatusCode.CANCELLED
+                raise
+            finally:
+                seconds = time.perf_counter() - started_s
+                code = call.code.name
+                observe(method, code, seconds)
+                actor = call.request.actor
+                log.info(
+                    "grpc request",
+                    method=method,
+                    code=code,
+                    ms=round(seconds * 1000, 3),
+                    user_id=actor.user_id if actor else 0,
+                    peer=call.context.peer(),
+                )
+
+        return logged
+
+    return link
+
+
+def recovery(log: RequestLogger) -> Link[Call]:
+    """Every way a handler can end becomes a status; what nobody expected is INTERNAL and tells nothing."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        async def recovered(call: Call) -> bytes:
+            try:
+                answer = await handler(call)
+            except OrderServiceError as refusal:
+                call.code = grpc_code(refusal)
+                text, details = refused(refusal, call.code, call.request.language)
+            except Exception:
+                log.exception("unexpected error", method=method)
+                call.code = INTERNAL.grpc
+                text, details = broken(call.request.language)
+            else:
+                call.context.set_trailing_metadata(call.trailing())
+                return answer
+            await call.context.abort(call.code, text, (*call.trailing(), (DETAILS, details)))
+
+        return recovered
+
+    return link
+
+
+def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
+    """The caller's deadline or ours, whichever ends first."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        async def bounded(call: Call) -> bytes:
+            limit_s, left_s = deadline_s(), call.time_left_s()
+            if left_s is not None and left_s < limit_s:
+                limit_s = left_s
+            call.request.deadline = time.monotonic() + limit_s
+            try:
+                async with asyncio.timeout(limit_s) as limit:
+                    return await handler(call)
+            except TimeoutError:
+                if limit.expired():
+                    raise DeadlineExceeded from None
+                raise
+
+        return bounded
+
+    return link
+
+
+def authentication(authenticator: Authenticator) -> Link[Call]:
+    """Who calls, and whether the table of roles lets them."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        row = ROLES.get(method)
+        if not needs_token(row):
+            return handler
+
+        async def authenticated(call: Call) -> bytes:
+            actor = call.request.actor = authenticator.actor(call.metadata.get("authorization"))
+            authorize(row, actor)
+            return await handler(call)
+
+        return authenticated
+
+    return link
+
+
+def rate_limit(limits: RateLimits) -> Link[Call]:
+    """How often; notices are exempt: a provider that is refused asks again all the more."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        if not needs_token(ROLES.get(method)):
+            return handler
+
+        async def limited(call: Call) -> bytes:
+            await limits.check(call.request.actor)
+            return await handler(call)
+
+        return limited
+
+    return link
+
+
+def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
+    """The key of the metadata, for methods that know keys; the use case keeps the promise."""
+    if method not in KEYED:
+        return handler
+
+    async def keyed(call: Call) -> bytes:
+        call.request.key = call.metadata.get("idempotency-key", "")
+        return await handler(call)
+
+    return keyed
+
+
+def decoding(
+    message: type[Request], handle: Callable[[Request, RequestContext], Awaitable[Message]]
+) -> Handler[Call]:
+    """The innermost part: bytes to message, the handler, message to bytes."""
+    parse = message.FromString
+
+    async def decoded(call: Call) -> bytes:
+        try:
+            request = parse(call.body)
+        except DecodeError:
+            raise InvalidArgument("request", "is not this message") from None
+        return (await handle(request, call.request)).SerializeToString()
+
+    return decoded
+
+
+def refused(refusal: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
+    """Text and `google.rpc.Status` of a refusal."""
+    text = error_text(refusal, language)
+    details: list[Message] = [
+        ErrorInfo(reason=refusal.code, domain=ERROR_DOMAIN, metadata=dict(refusal.details))
+    ]
+    if refusal.retry_after_s is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_s * 1e9))
+        details.append(retry)
+    return text, _status(code, text, details)
+
+
+def broken(language: Language) -> tuple[str, bytes]:
+    """Text and `google.rpc.Status` of an error that is ours."""
+    text = internal_text(language)
+    return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
+
+
+def _status(code: StatusCode, text: str, details: Sequence[Message]) -> bytes:
+    status = Status(code=code.value[0], message=text)
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    raw: bytes = status.SerializeToString()
+    return raw

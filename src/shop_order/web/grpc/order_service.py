@@ -1,0 +1,203 @@
+"""`order.OrderService` of specification 9.1: decode, one use case, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import InvalidArgument, Unimplemented
+from shop_order.domain.ports import OrderFilter
+from shop_order.domain.valueobject.item import Line
+from shop_order.service.notice import notify_payment
+from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.web.context import RequestContext
+from shop_order.web.cursor import Cursors
+from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.convert import address_of, order_info, order_status, payment_info
+from shop_order.web.grpc.decode import (
+    expected_of,
+    order_sn_of,
+    owner_of,
+    page_of,
+    payment_type_of,
+    status_of,
+    timestamp_ms,
+)
+from shop_order.web.grpc.registry import Methods
+
+SERVICE = "order.OrderService"
+
+
+class OrderHandlers:
+    """The methods of 9.1; `cashier_link` gives the pay link of an order, empty unless it is pending."""
+
+    def __init__(
+        self,
+        orders: OrderService,
+        payments: PaymentService,
+        *,
+        cashier_link: Callable[[Order], str],
+        cursors: Cursors,
+    ) -> None:
+        self._orders = orders
+        self._payments = payments
+        self._link = cashier_link
+        self._cursors = cursors
+
+    def methods(self) -> Methods:
+        """Every method of the service by its name."""
+        return Methods(
+            SERVICE,
+            unary={
+                "CreateOrder": decoding(pb.CreateOrderRequest, self.create_order),
+                "GetOrder": decoding(pb.GetOrderRequest, self.get_order),
+                "GetOrderByOrderSn": decoding(pb.GetOrderByOrderSnRequest, self.get_order_by_order_sn),
+                "ListOrders": decoding(pb.ListOrdersRequest, self.list_orders),
+                "CancelOrder": decoding(pb.CancelOrderRequest, self.cancel_order),
+                "PayOrder": decoding(pb.PayOrderRequest, self.pay_order),
+                "GetPaymentInfo": decoding(pb.GetPaymentInfoRequest, self.get_payment_info),
+                "NotifyPayment": decoding(pb.NotifyPaymentRequest, self.notify_payment),
+                "CheckOrderStatus": decoding(pb.CheckOrderStatusRequest, self.check_order_status),
+                "ShipOrder": decoding(pb.ShipOrderRequest, self.ship_order),
+                "ConfirmReceipt": decoding(pb.ConfirmReceiptRequest, self.confirm_receipt),
+                "RequestRefund": decoding(pb.RequestRefundRequest, later),
+                "DecideRefund": decoding(pb.DecideRefundRequest, later),
+                "GetRefund": decoding(pb.GetRefundRequest, later),
+            },
+            later_streams=("WatchOrderStatus",),
+        )
+
+    async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
+        """Buy the listed items."""
+        actor = context.caller
+        owner_of(actor, request.user_id)
+        payment_type = payment_type_of(request.payment_type)
+        if payment_type:
+            self._payments.channel(payment_type).trade_type("")
+        command = PlaceOrder(
+            address_of(request.address),
+            tuple([Line(item.product_id, item.quantity) for item in request.items]),
+            note=request.remark,
+            pay_type=payment_type,
+            coupon_id=request.coupon_id,
+            quote_token=request.quote_token,
+            expected_fen=expected_of(request.expected_total_fen) or None,
+            key=context.agreed_key(request.idempotency_key),
+        )
+        outcome = await self._orders.place(actor, command)
+        context.replayed = outcome.replayed
+        return self._shown(outcome.result)
+
+    async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
+        """The order with this id."""
+        owner = owner_of(context.caller, request.user_id)
+        return self._shown(await self._orders.get_by_id(context.caller, request.id, owner=owner))
+
+    async def get_order_by_order_sn(
+        self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
+    ) -> pb.OrderInfo:
+        """The order with this number."""
+        owner = owner_of(context.caller, request.user_id)
+        order_sn = order_sn_of(request.order_sn)
+        return self._shown(await self._orders.get(context.caller, order_sn, owner=owner))
+
+    async def list_orders(
+        self, request: pb.ListOrdersRequest, context: RequestContext
+    ) -> pb.OrderListResponse:
+        """A page of orders, newest first."""
+        actor = context.caller
+        where = OrderFilter(
+            user=owner_of(actor, request.user_id) or None,
+            status=status_of(request.status),
+            start_ms=timestamp_ms("start_time", request.start_time)
+            if request.HasField("start_time")
+            else None,
+            end_ms=timestamp_ms("end_time", request.end_time) if request.HasField("end_time") else None,
+        )
+        page, page_size = page_of(request.page, request.page_size)
+        after = self._cursors.open(actor, where, request.cursor)
+        found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
+        return pb.OrderListResponse(
+            total=found.total,
+            orders=[self._shown(order) for order in found.orders],
+            next_cursor=self._cursors.seal(actor, where, found.next),
+            total_is_capped=found.total_is_capped,
+        )
+
+    async def cancel_order(self, request: pb.CancelOrderRequest, context: RequestContext) -> Empty:
+        """Give an unpaid order up."""
+        owner = owner_of(context.caller, request.user_id)
+        order_sn = order_sn_of(request.order_sn)
+        await self._orders.cancel(context.caller, order_sn, request.reason, owner=owner)
+        return Empty()
+
+    async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
+        """Open a payment attempt, or use the open one again."""
+        actor = context.caller
+        command = PayOrder(
+            owner=owner_of(actor, request.user_id),
+            order_sn=order_sn_of(request.order_sn),
+            payment_type=payment_type_of(request.payment_type),
+            trade_type=request.trade_type,
+            return_url=request.return_url,
+            key=context.agreed_key(request.idempotency_key),
+        )
+        outcome = await self._payments.pay(actor, command)
+        context.replayed = outcome.replayed
+        return payment_info(outcome.result.payment)
+
+    async def get_payment_info(
+        self, request: pb.GetPaymentInfoRequest, context: RequestContext
+    ) -> pb.PaymentInfo:
+        """The attempt that paid the order, otherwise the latest."""
+        owner = owner_of(context.caller, request.user_id)
+        order_sn = order_sn_of(request.order_sn)
+        return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
+
+    async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
+        """Our own payment gateway says the money arrived; its signature is the credential."""
+        notice = notify_payment(
+            order_sn=request.order_sn,
+            payment_sn=request.payment_sn,
+            trade_no=request.trade_no,
+            payment_type=request.payment_type,
+            amount=request.amount,
+            amount_fen=request.amount_fen,
+            sign=request.sign,
+        )
+        await self._payments.gateway_notice(notice)
+        return Empty()
+
+    async def check_order_status(
+        self, request: pb.CheckOrderStatusRequest, context: RequestContext
+    ) -> pb.OrderStatusResponse:
+        """The state of an order, with its word."""
+        order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
+        return order_status(order, context.language)
+
+    async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
+        """Send the parcel."""
+        order_sn = order_sn_of(request.order_sn)
+        if request.items:
+            raise InvalidArgument("items", "several parcels are not available yet; leave it empty")
+        company, no = request.logistics_company, request.logistics_no
+        return self._shown(await self._orders.ship(context.caller, order_sn, company, no))
+
+    async def confirm_receipt(
+        self, request: pb.ConfirmReceiptRequest, context: RequestContext
+    ) -> pb.OrderInfo:
+        """The buyer has received it."""
+        return self._shown(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
+
+    def _shown(self, order: Order) -> pb.OrderInfo:
+        return order_info(order, self._link(order))
+
+
+async def later(request: Message, context: RequestContext) -> Message:
+    """A method that is built later. Raises Unimplemented."""
+    raise Unimplemented

@@ -1,0 +1,34 @@
+"""`shop.neighbours.ReservationCheck`: what the owners of leases ask when a lease runs out."""
+
+from __future__ import annotations
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.domain.errors import InvalidArgument
+from shop_order.service.reservation import ReservationService
+from shop_order.web.context import RequestContext
+from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.decode import order_sn_of
+from shop_order.web.grpc.registry import Methods
+
+SERVICE = "shop.neighbours.ReservationCheck"
+MOST_NUMBERS = 1000
+
+
+class ReservationHandlers:
+    """The check-back of leases (architecture, chapter 7)."""
+
+    def __init__(self, reservations: ReservationService) -> None:
+        self._reservations = reservations
+
+    def methods(self) -> Methods:
+        """Every method of the service by its name."""
+        return Methods(SERVICE, unary={"CheckReservations": decoding(pb.OrderSns, self.check_reservations)})
+
+    async def check_reservations(self, request: pb.OrderSns, context: RequestContext) -> pb.Verdicts:
+        """One verdict a number, in the order asked."""
+        if len(request.order_sns) > MOST_NUMBERS:
+            raise InvalidArgument("order_sns", f"more than {MOST_NUMBERS} numbers")
+        verdicts = await self._reservations.check([order_sn_of(sn) for sn in request.order_sns])
+        return pb.Verdicts(
+            verdicts=[pb.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms) for v in verdicts]
+        )

@@ -1,0 +1,246 @@
+"""`shop.order.Order` of specification 3: decode, one use case, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from google.protobuf.empty_pb2 import Empty
+
+from shop_order.api.proto import shop_order_pb2 as pb
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import InvalidArgument, OrderNotFound
+from shop_order.domain.ports import OrderFilter
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.address import Address
+from shop_order.service.cart import CartService
+from shop_order.service.notice import pay_callback
+from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.web.context import RequestContext
+from shop_order.web.cursor import Cursors
+from shop_order.web.grpc import convert_shop as convert
+from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.decode import (
+    expected_of,
+    order_sn_of,
+    owner_of,
+    page_of,
+    payment_type_of,
+    payment_word,
+    status_of,
+)
+from shop_order.web.grpc.registry import Methods
+from shop_order.web.times import time_ms
+
+SERVICE = "shop.order.Order"
+_UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
+
+
+class ShopOrderHandlers:
+    """The eleven methods of chapter 3, over the use cases that serve 9.1 and REST as well."""
+
+    def __init__(
+        self,
+        carts: CartService,
+        orders: OrderService,
+        payments: PaymentService,
+        *,
+        cashier_link: Callable[[Order], str],
+        cursors: Cursors,
+    ) -> None:
+        self._carts = carts
+        self._orders = orders
+        self._payments = payments
+        self._link = cashier_link
+        self._cursors = cursors
+
+    def methods(self) -> Methods:
+        """Every method of the service by its name."""
+        return Methods(
+            SERVICE,
+            unary={
+                "AddShoppingCart": decoding(pb.CartItemRequest, self.add_shopping_cart),
+                "UpdateShoppingCart": decoding(pb.CartItemRequest, self.update_shopping_cart),
+                "DeleteShoppingCart": decoding(pb.CartItemRequest, self.delete_shopping_cart),
+                "GetShoppingCart": decoding(pb.UserInfo, self.get_shopping_cart),
+                "UpdateCartItemCheck": decoding(pb.CartItemRequest, self.update_cart_item_check),
+                "CreateOrder": decoding(pb.OrderRequest, self.create_order),
+                "OrderList": decoding(pb.OrderFilterRequest, self.order_list),
+                "OrderDetail": decoding(pb.OrderRequest, self.order_detail),
+                "UpdateOrderStatus": decoding(pb.OrderStatus, self.update_order_status),
+                "PayOrder": decoding(pb.OrderPayRequest, self.pay_order),
+                "OrderPayCallback": decoding(pb.OrderPayCallbackRequest, self.order_pay_callback),
+            },
+        )
+
+    # ---- cart ----
+
+    async def add_shopping_cart(
+        self, request: pb.CartItemRequest, context: RequestContext
+    ) -> pb.ShoppingCartInfo:
+        """Put goods in, adding to what is there."""
+        actor = _own(context, request.user_id)
+        nums = request.nums if request.HasField("nums") else 1
+        checked = request.checked if request.HasField("checked") else True
+        line = await self._carts.add(actor, request.goods_id, nums, checked=checked)
+        return convert.cart_line(line, actor.user_id)
+
+    async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
+        """Set number or check mark of a line; what is absent stays."""
+        await self._carts.update(
+            _own(context, request.user_id),
+            request.goods_id,
+            id=request.id,
+            nums=request.nums if request.HasField("nums") else None,
+            checked=request.checked if request.HasField("checked") else None,
+        )
+        return Empty()
+
+    async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
+        """Take a line out; one that is not there is no error."""
+        await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
+        return Empty()
+
+    async def get_shopping_cart(
+        self, request: pb.UserInfo, context: RequestContext
+    ) -> pb.CartItemListResponse:
+        """The cart with fresh goods and stock."""
+        return convert.cart(await self._carts.view(_own(context, request.id)))
+
+    async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
+        """Set the check mark of one line, or with neither goods_id nor id of all."""
+        actor = _own(context, request.user_id)
+        if not request.HasField("checked"):
+            raise InvalidArgument("checked", "is required")
+        await self._carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
+        return Empty()
+
+    # ---- orders ----
+
+    async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
+        """Check the cart's checked lines out."""
+        actor = _own(context, request.user_id)
+        pay_type = payment_word(request.pay_type)
+        if pay_type:
+            self._payments.channel(pay_type).trade_type("")
+        given = request.HasField("expected_total_fen")
+        command = PlaceOrder(
+            Address(
+                name=request.name,
+                phone=request.mobile,
+                detail=request.address,
+                province=request.province,
+                city=request.city,
+                district=request.district,
+                post=request.post,
+            ),
+            note=request.note,
+            pay_type=pay_type,
+            coupon_id=request.coupon_id,
+            quote_token=request.quote_token,
+            expected_fen=expected_of(request.expected_total_fen) if given else None,
+            key=context.agreed_key(request.idempotency_key),
+        )
+        outcome = await self._orders.place(actor, command)
+        context.replayed = outcome.replayed
+        return self._shown(outcome.result)
+
+    async def order_list(
+        self, request: pb.OrderFilterRequest, context: RequestContext
+    ) -> pb.OrderListResponse:
+        """A page of orders, newest first."""
+        actor = context.caller
+        where = OrderFilter(
+            user=owner_of(actor, request.user_id) or None,
+            status=status_of(request.status),
+            order_sn=order_sn_of(request.order_sn) if request.order_sn else None,
+            start_ms=time_ms("start_time", request.start_time),
+            end_ms=time_ms("end_time", request.end_time),
+        )
+        page, page_size = page_of(request.pages, request.page_per_nums)
+        after = self._cursors.open(actor, where, request.cursor)
+        found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
+        return pb.OrderListResponse(
+            total=found.total,
+            data=[self._shown(order) for order in found.orders],
+            next_cursor=self._cursors.seal(actor, where, found.next),
+            total_is_capped=found.total_is_capped,
+        )
+
+    async def order_detail(
+        self, request: pb.OrderRequest, context: RequestContext
+    ) -> pb.OrderInfoDetailResponse:
+        """The order with items, history and payments, by number or id; if both are given they must agree."""
+        owner = owner_of(context.caller, request.user_id)
+        order = await self._found(context.caller, request.order_sn, request.id, owner)
+        return convert.order_detail(order, self._link(order), await self._orders.history(order))
+
+    async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
+        """Cancel, ship or complete; payments set what they set by themselves."""
+        to = status_of(request.status)
+        if to is None:
+            raise InvalidArgument("status", "is required")
+        order_sn = request.order_sn
+        if request.id or not order_sn:
+            order_sn = (await self._found(context.caller, order_sn, request.id, 0)).order_sn
+        await self._orders.update_status(
+            context.caller,
+            order_sn_of(order_sn),
+            to,
+            expected=status_of(request.expected_status, "expected_status"),
+            reason=request.reason,
+            logistics=(request.logistics_company, request.logistics_no),
+        )
+        return Empty()
+
+    # ---- payments ----
+
+    async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
+        """Open a payment attempt, or use the open one again."""
+        actor = context.caller
+        command = PayOrder(
+            owner=owner_of(actor, request.user_id),
+            order_sn=order_sn_of(request.order_sn),
+            payment_type=payment_type_of(request.payment_type),
+            trade_type=request.trade_type,
+            return_url=request.return_url,
+            key=context.agreed_key(request.idempotency_key),
+        )
+        outcome = await self._payments.pay(actor, command)
+        context.replayed = outcome.replayed
+        return convert.payment_info(outcome.result.payment)
+
+    async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
+        """A provider's notice handed on byte for byte, or our own gateway's signed one."""
+        if request.raw_body:
+            provider = payment_type_of(request.payment_type)
+            await self._payments.provider_notice(provider, request.raw_body, dict(request.headers))
+            return Empty()
+        notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
+        await self._payments.gateway_notice(notice)
+        return Empty()
+
+    # ---- inside ----
+
+    async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
+        if id < 0 or not (id or order_sn):
+            raise InvalidArgument("id", "must be positive")
+        if not order_sn:
+            return await self._orders.get_by_id(actor, id, owner=owner)
+        order = await self._orders.get(actor, order_sn_of(order_sn), owner=owner)
+        if id and order.id != id:
+            raise OrderNotFound
+        return order
+
+    def _shown(self, order: Order) -> pb.OrderInfoResponse:
+        return convert.order_info(order, self._link(order))
+
+
+def _own(context: RequestContext, user_id: int) -> Actor:
+    """The caller, after what `user_id` says was found to agree."""
+    owner_of(context.caller, user_id)
+    return context.caller
+
+
+def _set_fields(request: pb.OrderPayCallbackRequest) -> dict[str, str]:
+    """What the gateway signed: every set field as text (contract, chapter 4)."""
+    return {field.name: str(value) for field, value in request.ListFields() if field.name not in _UNSIGNED}
