@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 from google.protobuf.empty_pb2 import Empty
 
 from shop_order.api.proto import shop_order_pb2 as pb
