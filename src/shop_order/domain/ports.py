@@ -104,7 +104,7 @@ class Orders(Protocol):
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
     ) -> tuple[Order, T]:
-        """Load, decide, and store on the version that was read; decides again when it lost, at most three times.
+        """Load, decide, and store on the version that was read; a lost race is decided again, at most thrice.
 
         `decide` is pure: what it raises is raised here and nothing is stored.
         Raises OrderNotFound, KeyTaken, TooMuchContention, Overloaded.
@@ -181,6 +181,9 @@ class Outbox(Protocol):
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
         """They were not acknowledged: hold their orders back for a while, longer each time."""
 
+    async def orders_waiting(self) -> set[str]:
+        """Numbers of the orders that have events waiting."""
+
     async def lag(self) -> tuple[int, int]:
         """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
 
@@ -205,7 +208,7 @@ class GoodsCatalogue(Protocol):
     """The goods service."""
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
-        """Fresh goods by id; unknown ids are left out. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+        """Fresh goods by id, unknown ones left out. Raises DependencyDown, DeadlineExceeded, Overloaded."""
 
 
 class Stock(Protocol):
@@ -299,7 +302,7 @@ class PaymentChannel(Protocol):
         lasts_ms: int,
         return_url: str,
     ) -> str:
-        """The link (or code) that lets the buyer pay for `lasts_ms` from now. Raises ChannelUnavailable, DependencyDown."""
+        """The link that lets the buyer pay for `lasts_ms`. Raises ChannelUnavailable, DependencyDown."""
 
     async def query(self, payment_sn: str) -> Trade:
         """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault."""
@@ -308,7 +311,7 @@ class PaymentChannel(Protocol):
         """Tell the provider to take no money: closed, absent (never opened), paid, or unknown."""
 
     async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
-        """Give money back under this number, once: `succeeded`, `failed` (for good) or `unknown` (ask again)."""
+        """Give money back once under this number: `succeeded`, `failed` for good, or `unknown`: ask again."""
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         """Check a notice's signature, shape and addressee.

@@ -59,7 +59,7 @@ class CartService:
         self._next_id = next_id
 
     async def view(self, actor: Actor) -> CartView:
-        """The lines with fresh title, price, on-sale mark and stock. Raises DependencyDown, DeadlineExceeded."""
+        """The lines with fresh goods data and stock. Raises DependencyDown, DeadlineExceeded."""
         return await self._show(await self._carts.get(buyer(actor)))
 
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:

@@ -1,4 +1,4 @@
-"""One effect per key: equal keys share one flight in this process, and the store decides between processes."""
+"""One effect per key: in this process equal keys share one flight, between processes the store decides."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def notify_payment(
 
 
 def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> GatewayNotice:
-    """`OrderPayCallback` of chapter 3 without a raw body: `fields` are the set ones, as text, without sign and amount.
+    """`OrderPayCallback` without a raw body: `fields` are the set ones, as text, but sign and amount.
 
     Raises InvalidArgument without `amount_fen`, AmountInexact if a float stands beside it and disagrees.
     """
@@ -102,7 +102,7 @@ class GatewaySecret:
     def check(self, notice: GatewayNotice) -> int:
         """The amount in fen, if the signature is right. Raises SignatureInvalid."""
         sign = notice.sign.encode()
-        if not any([hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets]):
+        if not any(hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets):
             raise SignatureInvalid("notice")
         return notice.amount_fen
 

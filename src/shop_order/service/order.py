@@ -127,8 +127,8 @@ class OrderService:
     async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
         """Reserve stock, then store order, items, event, key and the cart's removal in one commit.
 
-        Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown, CartChanged,
-        TooManyUnpaid, KeyReused, PlacingGivenUp, DependencyDown, Overloaded, InvalidArgument.
+        Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown,
+        CartChanged, TooManyUnpaid, KeyReused, PlacingGivenUp, DependencyDown, Overloaded, InvalidArgument.
         """
         user = buyer(actor)
         cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd

@@ -204,7 +204,7 @@ class PaymentService:
     ) -> None:
         """What a provider sent, byte for byte. Returning means: answered as done.
 
-        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not ours, or wrong), ChannelUnavailable.
+        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not ours), ChannelUnavailable.
         """
         try:
             notice = self.channel(payment_type).verify(body, headers)
@@ -273,7 +273,7 @@ class PaymentService:
     # ---- closing ----
 
     async def close(self, payment: Payment) -> Payment:
-        """Tell the provider to take no money for this attempt; if it has it already, that is believed instead.
+        """Tell the provider to take no money for this attempt; if it has it already, that is believed.
 
         Still open afterwards when the provider's answer is not known.
         """

@@ -14,7 +14,7 @@ MARGIN_MS = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the owner of a lease shall do: EXTEND until `until_ms` (real time), CONFIRM, RELEASE or ABANDONED."""
+    """What a lease's owner shall do: EXTEND to `until_ms` (real time), CONFIRM, RELEASE or ABANDONED."""
 
     order_sn: str
     answer: str

@@ -24,6 +24,7 @@ from shop_order.pkg.util.money import yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 GMT8 = timezone(timedelta(hours=8))
 METHODS = {
@@ -62,7 +63,7 @@ class Alipay:
         self._settings = settings
         self._now = real_clock
         self._log = log
-        self._keys: tuple[rsa2.RSAPrivateKey, rsa2.RSAPublicKey] | None = None
+        self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
         self._http: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -178,7 +179,7 @@ class Alipay:
 
     # ---- the gateway's protocol ----
 
-    def _load_keys(self) -> tuple[rsa2.RSAPrivateKey, rsa2.RSAPublicKey]:
+    def _load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
         if self._keys is None:
             try:
                 ours = rsa2.private_key(self._settings.app_private_key)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.ports import Audit, Carts, Orders, Outbox, Payments
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Bounds of the store, and who is told: of the types of stored events, and of each commit's size."""
+
+    batch: int = 64
+    queue: int = 2048
+    on_stored: Callable[[Sequence[str]], None] = lambda types: None
+    on_batch: Callable[[int], None] = lambda size: None
 
 
 class ShopTime(Protocol):
@@ -45,7 +57,7 @@ class Store(Protocol):
         """The test clock."""
 
     async def open(self, *, serve: bool = True) -> None:
-        """Connect; to `serve`, be the only process. Raises StoreTaken (another process serves it), SchemaBehind, DependencyDown."""
+        """Connect; to `serve`, be the only process. Raises StoreTaken, SchemaBehind, DependencyDown."""
 
     async def close(self) -> None:
         """Finish what is queued, then disconnect."""

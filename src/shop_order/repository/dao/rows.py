@@ -1,4 +1,4 @@
-"""Between rows and the domain; shared by the SQL engines. Columns stand in the order of chapter 2, then ours."""
+"""Between rows and the domain, for every SQL engine. Columns as in chapter 2, then ours."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _MS = timedelta(milliseconds=1)
 
 # `order_mount` and `goods_price` are generated from the fen columns: they can't disagree.
 ORDER_COLUMNS = (
-    "id, user, order_sn, pay_type, status, trade_no, pay_time, address, signer_name, signer_mobile, post, note,"
-    " created_at, updated_at, province, city, district, total_fen, discount_fen, freight_fen, pay_fen,"
-    " expire_ms, due_ms, payment_sn, cancel_reason, logistics_company, logistics_no, shipped_ms, completed_ms,"
-    " refund_status, version"
+    "id, user, order_sn, pay_type, status, trade_no, pay_time, address, signer_name, signer_mobile, post,"
+    " note, created_at, updated_at, province, city, district, total_fen, discount_fen, freight_fen, pay_fen,"
+    " expire_ms, due_ms, payment_sn, cancel_reason, logistics_company, logistics_no, shipped_ms,"
+    " completed_ms, refund_status, version"
 )
 ITEM_COLUMNS = '"order", id, goods, goods_name, goods_image, price_fen, nums'
 PAYMENT_COLUMNS = (
-    "payment_sn, order_sn, user, payment_type, trade_type, amount_fen, state, payment_url, created_ms, expire_ms,"
-    " trade_no, paid_ms, refunded_fen"
+    "payment_sn, order_sn, user, payment_type, trade_type, amount_fen, state, payment_url, created_ms,"
+    " expire_ms, trade_no, paid_ms, refunded_fen"
 )
 REFUND_COLUMNS = (
     "refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms, finished_ms"
@@ -133,8 +133,8 @@ def payment_of(row: Row) -> Payment:
     """The attempt of PAYMENT_COLUMNS."""
     return Payment(
         payment_sn=row[0], order_sn=row[1], user=row[2], payment_type=PaymentType(row[3]), trade_type=row[4],
-        amount_fen=row[5], state=PaymentState(row[6]), payment_url=row[7], created_ms=row[8], expire_ms=row[9],
-        trade_no=row[10], paid_ms=row[11], refunded_fen=row[12],
+        amount_fen=row[5], state=PaymentState(row[6]), payment_url=row[7], created_ms=row[8],
+        expire_ms=row[9], trade_no=row[10], paid_ms=row[11], refunded_fen=row[12],
     )  # fmt: skip
 
 

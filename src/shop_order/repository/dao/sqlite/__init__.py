@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from shop_order.repository.dao.base import SchemaBehind
+from shop_order.repository.dao.base import SchemaBehind, StoreOptions
 from shop_order.repository.dao.sqlite.audit import SqliteAudit
 from shop_order.repository.dao.sqlite.carts import SqliteCarts
 from shop_order.repository.dao.sqlite.database import Database
@@ -20,10 +20,9 @@ from shop_order.repository.schema import GUARDS, HEAD
 class SqliteStore:
     """Everything in one file; every write goes through one thread (decision sqlite-one-writer)."""
 
-    def __init__(self, path: Path, next_id: Callable[[], int], bounds: tuple[int, int]) -> None:
-        most, queue = bounds
-        self._db = Database(path, most=most, queue=queue)
-        self.orders = SqliteOrders(self._db, next_id)
+    def __init__(self, path: Path, next_id: Callable[[], int], options: StoreOptions) -> None:
+        self._db = Database(path, options)
+        self.orders = SqliteOrders(self._db, next_id, options.on_stored)
         self.payments = SqlitePayments(self._db)
         self.carts = SqliteCarts(self._db)
         self.outbox = SqliteOutbox(self._db)
@@ -31,7 +30,7 @@ class SqliteStore:
         self.time = SqliteTime(self._db)
 
     async def open(self, *, serve: bool = True) -> None:
-        """Check the schema; to `serve`, be the only process. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """See `repository.dao.base.Store`."""
         if serve:
             self._db.lock()
         await self._db.reader.submit(check_schema)

@@ -17,7 +17,10 @@ UPSERT_LINE = (
     " ON CONFLICT (user, goods) DO UPDATE SET nums = excluded.nums, checked = excluded.checked,"
     " updated_at = excluded.updated_at"
 )
-NEXT_VERSION = "INSERT INTO cart_version (user, version) VALUES (?, 1) ON CONFLICT (user) DO UPDATE SET version = version + 1"
+NEXT_VERSION = (
+    "INSERT INTO cart_version (user, version) VALUES (?, 1)"
+    " ON CONFLICT (user) DO UPDATE SET version = version + 1"
+)
 
 
 class SqliteCarts:

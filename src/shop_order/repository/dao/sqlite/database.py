@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
-from shop_order.repository.dao.base import StoreTaken
+from shop_order.repository.dao.base import StoreOptions, StoreTaken
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -35,14 +35,20 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 class Worker:
     """A thread with one connection that runs jobs in batches, each batch in one transaction."""
 
-    def __init__(self, path: Path, *, writes: bool, most: int, queue: int) -> None:
+    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, most: int) -> None:
         self._path = path
         self._writes = writes
         self._conn: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader"
         )
-        self.batches: Batcher[Job, Any] = Batcher(self._run, most=most, queue=queue, full=Overloaded)
+        self.batches: Batcher[Job, Any] = Batcher(
+            self._run,
+            most=most,
+            queue=options.queue,
+            full=Overloaded,
+            observe=options.on_batch if writes else None,
+        )
 
     async def submit(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run the job; what it raises undoes this job only."""
@@ -118,11 +124,11 @@ def attempt(conn: sqlite3.Connection, job: Job) -> Any:
 class Database:
     """The file with its writer, a reader for look-ups and one for scans, so that a list delays no look-up."""
 
-    def __init__(self, path: Path, *, most: int, queue: int) -> None:
+    def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
-        self.writer = Worker(path, writes=True, most=most, queue=queue)
-        self.reader = Worker(path, writes=False, most=most, queue=queue)
-        self.scanner = Worker(path, writes=False, most=4, queue=queue)
+        self.writer = Worker(path, options, writes=True, most=options.batch)
+        self.reader = Worker(path, options, writes=False, most=options.batch)
+        self.scanner = Worker(path, options, writes=False, most=4)
         self._lock: int | None = None
 
     def lock(self) -> None:

@@ -19,7 +19,10 @@ def list_orders(
     if after:
         condition += " AND (created_at, id) < (?, ?)"
         values += [rows.time_text(after.created_ms), after.id]
-    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+    sql = (
+        f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition}"
+        " ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+    )
     found = conn.execute(sql, (*values, limit + 1, offset)).fetchall()
     page = found[:limit]
     items = by_parent(

@@ -63,12 +63,15 @@ CHANGED = (
     " logistics_no, shipped_ms, completed_ms, refund_status, version"
 )
 _CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
-UPDATE_ORDER = f"UPDATE order_info SET {', '.join(f'{c} = ?' for c in CHANGED.split(', '))} WHERE order_sn = ? AND version = ?"
+UPDATE_ORDER = (
+    f"UPDATE order_info SET {', '.join(f'{column} = ?' for column in CHANGED.split(', '))}"
+    " WHERE order_sn = ? AND version = ?"
+)
 UPSERT_PAYMENT = (
     f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
     " ON CONFLICT (payment_sn) DO UPDATE SET state = excluded.state, trade_no = excluded.trade_no,"
-    " paid_ms = excluded.paid_ms, refunded_fen = excluded.refunded_fen, open_order_sn = excluded.open_order_sn,"
-    " ask_ms = excluded.ask_ms"
+    " paid_ms = excluded.paid_ms, refunded_fen = excluded.refunded_fen,"
+    " open_order_sn = excluded.open_order_sn, ask_ms = excluded.ask_ms"
 )
 UPSERT_REFUND = (
     f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES ({rows.marks(11)})"
@@ -81,9 +84,12 @@ FIRST_ASK_MS = 30_000
 class SqliteOrders:
     """See `domain.ports.Orders`."""
 
-    def __init__(self, db: Database, next_id: Callable[[], int]) -> None:
+    def __init__(
+        self, db: Database, next_id: Callable[[], int], on_stored: Callable[[Sequence[str]], None]
+    ) -> None:
         self._db = db
         self._next_id = next_id
+        self._on_stored = on_stored
 
     async def add(
         self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
@@ -102,6 +108,7 @@ class SqliteOrders:
             self._store_events(conn, order)
 
         await self._db.writer.submit(job)
+        self._on_stored([happened.type for happened in order.happened])
         order.happened.clear()
 
     async def change(
@@ -117,7 +124,11 @@ class SqliteOrders:
                 self._save(conn, order, *before)
             return order, decided
 
-        return await self._db.writer.submit(job)
+        order, decided = await self._db.writer.submit(job)
+        if order.happened:
+            self._on_stored([happened.type for happened in order.happened])
+            order.happened.clear()
+        return order, decided
 
     def _save(
         self,
@@ -148,7 +159,6 @@ class SqliteOrders:
                 surplus_of = refund.payment_sn if refund.surplus else None
                 conn.execute(UPSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
         self._store_events(conn, order)
-        order.happened.clear()
 
     def _store_events(self, conn: sqlite3.Connection, order: Order) -> None:
         for happened in order.happened:

@@ -36,6 +36,10 @@ class SqliteOutbox:
         values = [(now_ms, id) for id in event_ids]
         await self._db.writer.submit(lambda conn: conn.executemany(sql, values).rowcount)
 
+    async def orders_waiting(self) -> set[str]:
+        sql = "SELECT DISTINCT order_sn FROM outbox"
+        return await self._db.scanner.submit(lambda conn: {sn for (sn,) in conn.execute(sql)})
+
     async def lag(self) -> tuple[int, int]:
         sql = "SELECT count(*), coalesce(min(created_ms), 0) FROM outbox"
         count, oldest = await self._db.scanner.submit(lambda conn: conn.execute(sql).fetchone())
@@ -47,7 +51,10 @@ def take(conn: sqlite3.Connection, limit: int, now_ms: int) -> list[Event]:
 
     An order whose lowest version was refused lately is left out whole: nothing overtakes.
     """
-    sql = "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE not_before_ms <= ? ORDER BY event_id LIMIT ?)"
+    sql = (
+        "SELECT DISTINCT order_sn FROM"
+        " (SELECT order_sn FROM outbox WHERE not_before_ms <= ? ORDER BY event_id LIMIT ?)"
+    )
     numbers = [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
     if not numbers:
         return []

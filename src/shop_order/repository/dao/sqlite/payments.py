@@ -36,7 +36,10 @@ class SqlitePayments:
         return [(rows.refund_of(row), row[-1]) for row in found]
 
     async def ask_later(self, payment_sn: str, at_ms: int) -> None:
-        sql = "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1 WHERE payment_sn = ? AND ask_ms IS NOT NULL"
+        sql = (
+            "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
+            " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
+        )
         await self._db.writer.submit(lambda conn: conn.execute(sql, (at_ms, payment_sn)).rowcount)
 
     async def refund_later(self, refund_sn: str, at_ms: int) -> None:

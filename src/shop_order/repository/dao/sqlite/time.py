@@ -18,7 +18,10 @@ class SqliteTime:
 
     async def advance(self, by_ms: int) -> int:
         def job(conn: sqlite3.Connection) -> int:
-            sql = "INSERT INTO shop_time (id, offset_ms) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET offset_ms = offset_ms + excluded.offset_ms"
+            sql = (
+                "INSERT INTO shop_time (id, offset_ms) VALUES (1, ?)"
+                " ON CONFLICT (id) DO UPDATE SET offset_ms = offset_ms + excluded.offset_ms"
+            )
             conn.execute(sql, (by_ms,))
             return offset(conn)
 

@@ -1,0 +1,237 @@
+"""Everything below the fronts, wired once: store, gateways, use cases."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import grpc.aio
+
+from shop_order.configs import Loaded, Settings
+from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.ports import PaymentChannel
+from shop_order.domain.status import PaymentType
+from shop_order.gateway.goods import GrpcGoods
+from shop_order.gateway.inboxes import GrpcInboxes
+from shop_order.gateway.inventory import GrpcStock
+from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
+from shop_order.gateway.users import GrpcAddresses
+from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.util.order_sn import OrderNumbers
+from shop_order.pkg.util.snowflake import Snowflakes
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao.base import StoreOptions
+from shop_order.service.audit import AuditService
+from shop_order.service.cart import CartService
+from shop_order.service.clock import ShopClock
+from shop_order.service.doctor import Doctor
+from shop_order.service.idempotency import Idempotency
+from shop_order.service.notice import GatewaySecret
+from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.payment import PaymentService
+from shop_order.service.relay import Relay
+from shop_order.service.reservation import ReservationService
+from shop_order.service.settlement import Settlement
+from shop_order.service.timeout import TimeoutService
+
+log = get_logger("core")
+MOST_RELEASES = 256  # leases being given back at once; the others end by themselves
+NOTIFY_PATH = "/api/v1/payments/notify/alipay"
+
+
+def real_ms() -> int:
+    """Epoch milliseconds of real time."""
+    return time.time_ns() // 1_000_000
+
+
+class Core:
+    """`async with Core(loaded, token=…)`: an open store and use cases that work."""
+
+    def __init__(self, loaded: Loaded, *, token: TokenSource) -> None:
+        self.loaded = loaded
+        settings = loaded.settings
+        self.metrics = Metrics()
+        self._exit = AsyncExitStack()
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._releases: set[asyncio.Task[None]] = set()
+        self._snowflakes = Snowflakes(real_ms, worker=0)
+        self.store = open_store(
+            settings.db.url,
+            next_id=self.next_id,
+            options=StoreOptions(
+                settings.limit.commit_batch,
+                settings.limit.commit_queue,
+                self._stored,
+                self.metrics.batch("commit"),
+            ),
+        )
+        self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
+        token_file = settings.neighbours.token_file
+        self._neighbour = Neighbour(
+            FileToken(token_file) if token_file else token, lambda: self.settings.neighbours.timeout_s
+        )
+        self._gateways(settings)
+        self._use_cases(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now: a reload swaps the whole."""
+        return self.loaded.settings
+
+    def next_id(self) -> int:
+        """A new id."""
+        return self._snowflakes.next_id()
+
+    def _gateways(self, settings: Settings) -> None:
+        limit, neighbours = settings.limit, settings.neighbours
+        self.goods = GrpcGoods(
+            self._channel(neighbours.goods),
+            self._neighbour,
+            most=limit.goods_batch,
+            queue=limit.goods_queue,
+            observe=self.metrics.batch("goods"),
+        )
+        self.stock = GrpcStock(
+            self._channel(neighbours.inventory),
+            self._neighbour,
+            most=limit.stock_batch,
+            queue=limit.stock_queue,
+            observe=self.metrics.batch("reserve"),
+        )
+        self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
+        self.inboxes = GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour)
+        self.alipay = alipay(settings)
+        self.channels: dict[PaymentType, PaymentChannel] = {}
+        if self.alipay is not None:
+            self.channels[PaymentType.ALIPAY] = self.alipay
+
+    def _use_cases(self, settings: Settings) -> None:
+        store, clock = self.store, self.clock
+        numbers = OrderNumbers(clock, secrets.randbelow)
+        secret = settings.pay.gateway_secret
+        self.idempotency = Idempotency(store.orders, real_ms)
+        self.orders = OrderService(
+            orders=store.orders,
+            carts=store.carts,
+            goods=self.goods,
+            stock=self.stock,
+            idempotency=self.idempotency,
+            clock=clock,
+            next_sn=numbers.order_sn,
+            next_id=self.next_id,
+            rules=self._rules,
+            on_lost=self._give_back,
+        )
+        self.carts = CartService(
+            carts=store.carts, goods=self.goods, stock=self.stock, clock=clock, next_id=self.next_id
+        )
+        self.payments = PaymentService(
+            orders=store.orders,
+            payments=store.payments,
+            channels=self.channels,
+            idempotency=self.idempotency,
+            clock=clock,
+            next_payment_sn=numbers.payment_sn,
+            next_refund_sn=numbers.refund_sn,
+            return_urls=lambda: [*self.settings.pay.return_urls, self.settings.server.base_url],
+            gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
+            alert=self.alert,
+        )
+        self.settlement = Settlement(
+            orders=store.orders, payments=store.payments, paying=self.payments, clock=clock, alert=self.alert
+        )
+        self.timeouts = TimeoutService(
+            orders=store.orders, service=self.orders, settlement=self.settlement, clock=clock
+        )
+        self.reservations = ReservationService(orders=store.orders, clock=clock, real_clock=real_ms)
+        self.relay = Relay(outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms)
+        self.audit = AuditService(store.audit)
+        self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def open(self, *, serve: bool = True) -> Self:
+        """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        await self.store.open(serve=serve)
+        self._exit.push_async_callback(self.store.close)
+        self._snowflakes = Snowflakes(real_ms, worker=0, after=await self.store.last_id())
+        await self.clock.load()
+        for channel in self._channels.values():
+            self._exit.push_async_callback(channel.close)
+        if self.alipay is not None:
+            self._exit.push_async_callback(self.alipay.aclose)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let commands that run end, then close everything."""
+        await self.idempotency.drain()
+        if self._releases:
+            await asyncio.wait(self._releases, timeout=self.settings.neighbours.timeout_s)
+        await self._exit.aclose()
+
+    def alert(self, name: str, **about: object) -> None:
+        """Tell the operator: a log line at level error, and a counter."""
+        self.metrics.alert(name)
+        log.error(name, alert=True, **about)
+
+    def _rules(self) -> OrderRules:
+        settings = self.settings
+        return OrderRules(
+            settings.order.pay_timeout_s * 1000,
+            settings.order.auto_confirm_s * 1000,
+            settings.limit.unpaid_orders,
+        )
+
+    def _stored(self, types: Sequence[str]) -> None:
+        self.metrics.events(types)
+        self.relay.hint()
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            self._channels[address] = open_channel(address)
+        return self._channels[address]
+
+    def _give_back(self, order_sn: str) -> None:
+        """Release a lease nobody needs, in the background; should it fail, the lease ends by itself."""
+        if len(self._releases) >= MOST_RELEASES:
+            return
+        task = asyncio.create_task(self._release(order_sn))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    async def _release(self, order_sn: str) -> None:
+        try:
+            await self.stock.release(order_sn)
+        except OrderServiceError as failed:
+            log.warning("release_failed", order_sn=order_sn, error=failed.code)
+
+
+def alipay(settings: Settings) -> Alipay | None:
+    """The channel, if it is configured."""
+    ours = settings.pay.alipay
+    if not (ours.app_id and ours.seller_id and ours.app_private_key_file and ours.public_key_file):
+        return None
+    return Alipay(
+        AlipaySettings(
+            gateway=ours.gateway,
+            app_id=ours.app_id,
+            seller_id=ours.seller_id,
+            app_private_key=Path(ours.app_private_key_file),
+            public_key=Path(ours.public_key_file),
+            notify_url=ours.notify_url or settings.server.base_url + NOTIFY_PATH,
+            timeout_s=ours.timeout_s,
+        ),
+        real_ms,
+        get_logger("alipay").warning,
+    )

@@ -1,0 +1,72 @@
+"""What runs in the background: each job is one bounded step, done again and again until the stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from shop_order.cmd.core import Core, real_ms
+from shop_order.pkg.log import get_logger
+
+log = get_logger("jobs")
+FAILED_PAUSE_S = 1.0
+PURGE_EVERY_S = 60.0
+
+
+class Jobs:
+    """The loops of one application."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin every loop."""
+        core = self._core
+
+        def scan_every() -> float:
+            return core.settings.order.scan_interval_s
+
+        self._loop("relay", core.relay.run_once, core.relay.wait)
+        self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
+        self._loop("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
+        self._loop("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
+        self._loop("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
+
+    async def stop(self) -> None:
+        """End the loops; a step that runs is interrupted, which no step minds."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _loop(
+        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
+
+    async def _run(
+        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
+    ) -> None:
+        failures = 0
+        while True:
+            try:
+                done = await step()
+            except Exception as failed:
+                failures += 1
+                self._core.metrics.job(name, "failed")
+                log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
+                await asyncio.sleep(min(FAILED_PAUSE_S * failures, 30.0))
+                continue
+            failures = 0
+            self._core.metrics.job(name, "ok")
+            if not done:
+                await pause()
+
+    async def _purge(self) -> int:
+        return await self._core.store.orders.purge_keys(real_ms())
+
+    async def _lag(self) -> int:
+        waiting, oldest_ms = await self._core.store.outbox.lag()
+        self._core.metrics.outbox(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
+        return 0

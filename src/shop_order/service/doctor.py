@@ -1,0 +1,168 @@
+"""The doctor: money, stock and history agree, or it says where they do not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.ports import Audit, Lease, Leases, Outbox
+from shop_order.domain.status import OrderStatus, RefundState
+from shop_order.service.audit import check_chain
+
+PAGE = 500
+RECHECK_S = 2.0
+_PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not agree."""
+
+    area: str
+    order_sn: str
+    what: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What an examination saw; `in_flight` is what is on its way and will agree by itself."""
+
+    orders: int = 0
+    leases: int = 0
+    paid_fen: int = 0
+    refunded_fen: int = 0
+    in_flight: int = 0
+    findings: set[Finding] = field(default_factory=set)
+
+    @property
+    def clean(self) -> bool:
+        """Everything agrees."""
+        return not self.findings
+
+
+class Doctor:
+    """Walks all orders and all leases side by side."""
+
+    def __init__(self, *, audit: Audit, outbox: Outbox, leases: Leases | None) -> None:
+        self._audit = audit
+        self._outbox = outbox
+        self._leases = leases
+
+    async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Report:
+        """Findings that stay: orders move while the doctor looks, so what it finds is looked at twice.
+
+        Raises DependencyDown if the inventory service does not answer.
+        """
+        report = await self._look()
+        if not report.clean:
+            await sleep(RECHECK_S)
+            again = await self._look()
+            again.findings &= report.findings
+            report = again
+        return report
+
+    async def _look(self) -> Report:
+        report = Report()
+        waiting = await self._outbox.orders_waiting()
+        leases = self._all_leases()
+        lease = await anext(leases, None)
+        async for order_sn in self._all_orders():
+            while lease is not None and lease.order_sn < order_sn:
+                self._stray(report, lease)
+                lease = await anext(leases, None)
+            own = lease if lease is not None and lease.order_sn == order_sn else None
+            await self._examine_order(report, order_sn, own, order_sn in waiting)
+            if own is not None:
+                report.leases += 1
+                lease = await anext(leases, None)
+        while lease is not None:
+            self._stray(report, lease)
+            lease = await anext(leases, None)
+        return report
+
+    async def _examine_order(self, report: Report, order_sn: str, lease: Lease | None, waiting: bool) -> None:
+        order = await self._audit.order(order_sn)
+        report.orders += 1
+        broken = check_chain(order_sn, list(await self._audit.chain(order_sn)), order)
+        if broken:
+            report.findings.add(Finding("history", order_sn, f"version {broken.version} {broken.what}"))
+        if order is None:
+            return
+        report.findings |= {Finding("money", order_sn, what) for what in money_faults(order)}
+        for payment in order.payments.values():
+            report.paid_fen += payment.amount_fen if payment.is_paid else 0
+            report.refunded_fen += payment.refunded_fen
+        report.in_flight += sum(r.is_open for r in order.refunds.values())
+        if order.status is not OrderStatus.PENDING and order.open_payment():
+            report.in_flight += 1
+        if self._leases is not None and (fault := stock_fault(order, lease)):
+            if waiting:
+                report.in_flight += 1
+            else:
+                report.findings.add(Finding("stock", order_sn, fault))
+
+    def _stray(self, report: Report, lease: Lease) -> None:
+        """A lease without an order: on its way, or to be given back by the check-back."""
+        report.leases += 1
+        if lease.state == "reserved":
+            report.in_flight += 1
+        elif lease.state == "confirmed":
+            report.findings.add(Finding("stock", lease.order_sn, "stock was sold to no order"))
+
+    async def _all_orders(self) -> AsyncIterator[str]:
+        after = ""
+        while page := await self._audit.order_sns(after, PAGE):
+            for order_sn in page:
+                yield order_sn
+            after = page[-1]
+
+    async def _all_leases(self) -> AsyncIterator[Lease]:
+        after = ""
+        while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
+            for lease in page:
+                yield lease
+            after = page[-1].order_sn
+
+
+def money_faults(order: Order) -> list[str]:
+    """What of an order's amounts does not agree."""
+    faults = []
+    total_fen = sum(item.total_fen for item in order.items)
+    if order.total_fen != total_fen:
+        faults.append(f"the items cost {total_fen} fen, the order says {order.total_fen}")
+    if order.pay_fen != max(order.total_fen - order.discount_fen + order.freight_fen, 1):
+        faults.append("pay_fen is not total - discount + freight")
+    own = order.payments.get(order.payment_sn)
+    if order.status in _PAID and (own is None or not own.is_paid or own.amount_fen != order.pay_fen):
+        faults.append(f"is {order.status.name} without a payment of {order.pay_fen} fen")
+    if order.status is OrderStatus.PENDING and any(p.is_paid for p in order.payments.values()):
+        faults.append("has money but waits for payment")
+    if sum(p.is_open for p in order.payments.values()) > 1:
+        faults.append("has two open attempts")
+    for payment in order.payments.values():
+        refunds = [r for r in order.refunds.values() if r.payment_sn == payment.payment_sn]
+        back_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
+        if back_fen != payment.refunded_fen or back_fen > payment.amount_fen:
+            faults.append(f"{payment.payment_sn}: refunds of {back_fen} fen, {payment.refunded_fen} noted")
+        surplus = payment.is_paid and payment.payment_sn != order.payment_sn
+        if surplus and sum(r.amount_fen for r in refunds if r.surplus) != payment.amount_fen:
+            faults.append(f"{payment.payment_sn}: surplus money is not on its way back")
+        if any(r.state is RefundState.FAILED for r in refunds):
+            faults.append(f"{payment.payment_sn}: the provider refused a refund")
+    return faults
+
+
+def stock_fault(order: Order, lease: Lease | None) -> str:
+    """Why the lease is not what the order needs; empty if it is."""
+    if order.status is OrderStatus.CANCELLED:
+        return "is cancelled but holds stock" if lease is not None and lease.state != "released" else ""
+    wanted = "reserved" if order.status is OrderStatus.PENDING else "confirmed"
+    if lease is None:
+        return "has no stock"
+    if lease.state != wanted:
+        return f"is {order.status.name} but its stock is {lease.state}"
+    if sorted(lease.lines) != [(i.goods, i.nums) for i in sorted(order.items, key=lambda i: i.goods)]:
+        return "holds other stock than it sold"
+    return ""
