@@ -135,6 +135,15 @@ def test_a_bad_document_is_one_clear_line(tmp_path: Path, name: str, text: str, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["data_dir: /else", "app: {env: production}", "config: {url: 'file:'}"])
+def test_an_override_can_not_move_what_decides_where_it_is_read(tmp_path: Path, text: str) -> None:
+    override = override_file(str(tmp_path))
+    override.parent.mkdir()
+    override.write_text(text)
+    with pytest.raises(ConfigError, match="can't be set in"):
+        loaded(tmp_path)
+
+
 def test_what_kubernetes_adds_for_a_service_called_shop_order_is_no_setting(tmp_path: Path) -> None:
     loaded(
         tmp_path, PORT="tcp://10.0.0.1:80", PORT_80_TCP="x", SERVICE_HOST="10.0.0.1", SERVICE_PORT_GRPC="1"
@@ -165,6 +174,14 @@ def test_development_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> 
         "link.key",
         "service.key",
     ]
+
+
+def test_whoever_makes_a_development_key_later_takes_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = dev_keys(str(tmp_path))
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # another process made it just after we looked
+    assert dev_keys(str(tmp_path)) == first
 
 
 def test_a_damaged_development_key_is_named(tmp_path: Path) -> None:

@@ -163,6 +163,18 @@ def test_the_standard_library_s_lines_come_once_and_in_the_same_shape(captured: 
     assert "OSError: gone" in last["stacktrace"]
 
 
+def test_a_library_that_brought_its_own_handler_is_not_written_twice() -> None:
+    own = io.StringIO()
+    uvicorn = logging.getLogger("uvicorn")
+    uvicorn.addHandler(logging.StreamHandler(own))
+    uvicorn.propagate = False
+    it = Captured()
+    logging.getLogger("uvicorn.error").warning("once")
+    assert [line["msg"] for line in it.lines()] == ["once"]
+    assert own.getvalue() == ""
+    it.logging.close()
+
+
 def test_closing_writes_everything_to_file_and_stream(tmp_path: Path) -> None:
     stream = io.BytesIO()
     file = tmp_path / "logs" / "order.log"
@@ -212,14 +224,17 @@ def test_a_full_queue_drops_info_at_once_counts_it_and_says_so() -> None:
     assert b"after\n" in disk.got
 
 
-def test_a_warning_gets_the_room_that_is_made_meanwhile() -> None:
+def test_a_warning_gets_the_room_as_soon_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shop_order.pkg.log.writer._BLOCK_S", 30)
     disk = Stuck()
     writer = LogWriter([disk], max_lines=1)
     writer.put(b"first\n", 20)
     assert disk.entered.wait(5)
     writer.put(b"second\n", 20)
     threading.Timer(0.01, disk.free.set).start()
+    started = time.perf_counter()
     writer.put(b"warning\n", 30)
+    assert time.perf_counter() - started < 10
     writer.close()
     assert disk.got == b"first\nsecond\nwarning\n"
 

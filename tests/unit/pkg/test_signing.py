@@ -1,3 +1,5 @@
+from base64 import urlsafe_b64decode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,17 @@ def test_rubbish_is_refused(text: str) -> None:
         Signer([NEW]).unseal("cursor", text)
     with pytest.raises(BadSignature):
         Signer([NEW]).verify("cursor", b"", text)
+
+
+def test_only_one_spelling_of_a_sealed_text_counts() -> None:
+    signer = Signer([NEW])
+    sealed = signer.seal("cursor", b"x")  # 17 bytes: the last character has two bits to spare
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = sealed[:-1] + alphabet[alphabet.index(sealed[-1]) + 1]
+    assert urlsafe_b64decode(other + "=") == urlsafe_b64decode(sealed + "=")
+    for text in (other, sealed + "=", sealed + "\n"):
+        with pytest.raises(BadSignature):
+            signer.unseal("cursor", text)
 
 
 def test_a_signature_serves_one_purpose() -> None:
