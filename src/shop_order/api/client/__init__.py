@@ -1,0 +1,73 @@
+"""The client of the order service: what other services import, and all they need (specification 9.4).
+
+async with new_order_client("127.0.0.1:50051", token=token) as orders:
+    order = await orders.create_order(CreateOrderRequest([OrderItemRequest(101, 2)], address))
+"""
+
+from shop_order.api.client.calling import Retry
+from shop_order.api.client.errors import (
+    Aborted,
+    ChannelUnavailable,
+    CouponUnknown,
+    DeadlineExceeded,
+    FailedPrecondition,
+    GoodsUnavailable,
+    IllegalTransition,
+    InvalidArgument,
+    KeyReused,
+    NotFound,
+    OrderApiError,
+    OutOfStock,
+    PayWindowClosed,
+    PermissionDenied,
+    PriceChanged,
+    ResourceExhausted,
+    TooManyUnpaid,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+    UseRefund,
+)
+from shop_order.api.client.order_client import OrderClient, new_order_client
+from shop_order.api.client.requests import (
+    AddressInfo,
+    CreateOrderRequest,
+    ListOrdersRequest,
+    OrderItemRequest,
+    PayOrderRequest,
+)
+from shop_order.api.client.sync_order_client import SyncOrderClient, new_sync_order_client
+
+__all__ = [
+    "Aborted",
+    "AddressInfo",
+    "ChannelUnavailable",
+    "CouponUnknown",
+    "CreateOrderRequest",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "GoodsUnavailable",
+    "IllegalTransition",
+    "InvalidArgument",
+    "KeyReused",
+    "ListOrdersRequest",
+    "NotFound",
+    "OrderApiError",
+    "OrderClient",
+    "OrderItemRequest",
+    "OutOfStock",
+    "PayOrderRequest",
+    "PayWindowClosed",
+    "PermissionDenied",
+    "PriceChanged",
+    "ResourceExhausted",
+    "Retry",
+    "SyncOrderClient",
+    "TooManyUnpaid",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "UseRefund",
+    "new_order_client",
+    "new_sync_order_client",
+]

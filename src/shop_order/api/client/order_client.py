@@ -1,0 +1,179 @@
+"""The client of the order service for programs with an event loop (specification 9.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from shop_order.api.client import calling
+from shop_order.api.client.calling import Method, Q, R, Retry, Token
+from shop_order.api.client.errors import error_of
+from shop_order.api.client.requests import CreateOrderRequest, ListOrdersRequest, PayOrderRequest
+from shop_order.api.proto import order_pb2 as pb
+
+
+class OrderClient:
+    """Calls `order.OrderService`; every failure is an OrderApiError, with a class for what callers act on.
+
+    A call ends after `timeout_s` with all its attempts. Reads are repeated when the service is away; so are
+    create_order and pay_order, under the idempotency key that is made for them if none is given.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        timeout_s: float = 5.0,
+        token: Token | None = None,
+        language: str = "",
+        retry: Retry | None = None,
+    ) -> None:
+        """`token` is sent as a bearer token; a function is asked at every call."""
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._token = token
+        self._language = language
+        self._retry = retry or Retry()
+        self._stubs: dict[str, Any] = {}
+
+    def with_token(self, token: Token) -> OrderClient:
+        """The same connection for another caller, such as the user whose request is being answered."""
+        return OrderClient(
+            self._channel,
+            timeout_s=self._timeout_s,
+            token=token,
+            language=self._language,
+            retry=self._retry,
+        )
+
+    async def close(self) -> None:
+        """Close the connection, also for those made by `with_token`."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ---- orders ----
+
+    async def create_order(self, request: CreateOrderRequest, *, idempotency_key: str = "") -> pb.OrderInfo:
+        """Buy the listed items.
+
+        Raises InvalidArgument, GoodsUnavailable, OutOfStock, PriceChanged, TooManyUnpaid, KeyReused, ….
+        """
+        key = idempotency_key or calling.new_key()
+        return await self._call(calling.CREATE_ORDER, request.message(), key)
+
+    async def get_order(self, id: int, user_id: int = 0) -> pb.OrderInfo:
+        """The order with this id. Raises NotFound."""
+        return await self._call(calling.GET_ORDER, pb.GetOrderRequest(id=id, user_id=user_id))
+
+    async def get_order_by_order_sn(self, order_sn: str, user_id: int = 0) -> pb.OrderInfo:
+        """The order with this number. Raises NotFound."""
+        request = pb.GetOrderByOrderSnRequest(order_sn=order_sn, user_id=user_id)
+        return await self._call(calling.GET_ORDER_BY_ORDER_SN, request)
+
+    async def list_orders(self, request: ListOrdersRequest | None = None) -> pb.OrderListResponse:
+        """A page of orders, newest first; go on with `next_cursor`."""
+        return await self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
+
+    async def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
+        """Give an unpaid order up. Raises NotFound, UseRefund, IllegalTransition."""
+        request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
+        await self._call(calling.CANCEL_ORDER, request)
+
+    async def check_order_status(self, order_sn: str) -> pb.OrderStatusResponse:
+        """The state of an order, with its word. Raises NotFound."""
+        return await self._call(calling.CHECK_ORDER_STATUS, pb.CheckOrderStatusRequest(order_sn=order_sn))
+
+    async def ship_order(self, order_sn: str, logistics_company: str, logistics_no: str) -> pb.OrderInfo:
+        """Send the parcel; for admins. Raises NotFound, IllegalTransition."""
+        request = pb.ShipOrderRequest(
+            order_sn=order_sn, logistics_company=logistics_company, logistics_no=logistics_no
+        )
+        return await self._call(calling.SHIP_ORDER, request)
+
+    async def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
+        """The buyer has received it. Raises NotFound, IllegalTransition."""
+        return await self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
+
+    # ---- payments ----
+
+    async def pay_order(self, request: PayOrderRequest, *, idempotency_key: str = "") -> pb.PaymentInfo:
+        """Open a payment attempt, or use the open one again.
+
+        Raises NotFound, ChannelUnavailable, PayWindowClosed, IllegalTransition, KeyReused.
+        """
+        return await self._call(calling.PAY_ORDER, request.message(), idempotency_key or calling.new_key())
+
+    async def get_payment_info(self, order_sn: str, user_id: int = 0) -> pb.PaymentInfo:
+        """The attempt that paid the order, otherwise the latest. Raises NotFound."""
+        request = pb.GetPaymentInfoRequest(order_sn=order_sn, user_id=user_id)
+        return await self._call(calling.GET_PAYMENT_INFO, request)
+
+    # ---- inside ----
+
+    async def _call(self, method: Method[Q, R], request: Q, key: str = "") -> R:
+        stub = self._stub(method)
+        request_id = calling.new_request_id()
+        ends_s = time.monotonic() + self._timeout_s
+        attempt = 0
+        while True:
+            attempt += 1
+            carried = calling.metadata(self._token, request_id, key, self._language)
+            left_s = max(ends_s - time.monotonic(), 0.001)
+            try:
+                answer: R = await stub(request, timeout=left_s, metadata=carried)
+                return answer
+            except grpc.aio.AioRpcError as failed:
+                error = error_of(
+                    failed.code(), failed.details() or "", failed.trailing_metadata() or (), request_id
+                )
+                pause_s = None
+                if method.reads or key:
+                    pause_s = self._retry.pause_s(error, attempt, ends_s - time.monotonic())
+                if pause_s is None:
+                    raise error from failed
+            await asyncio.sleep(pause_s)
+
+    def _stub(self, method: Method[Q, R]) -> Any:
+        if method.name not in self._stubs:
+            self._stubs[method.name] = self._channel.unary_unary(
+                method.path,
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=method.answer.FromString,
+            )
+        return self._stubs[method.name]
+
+
+def new_order_client(
+    target: str,
+    use_tls: bool = False,
+    cert_file: str = "",
+    timeout_s: float = 5.0,
+    *,
+    token: Token | None = None,
+    language: str = "",
+    retry: Retry | None = None,
+    client_cert: tuple[str, str] | None = None,
+) -> OrderClient:
+    """A client of `target` (host:port); it connects at its first call, and again after a loss.
+
+    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Raises OSError.
+    """
+    options = calling.CHANNEL_OPTIONS
+    if use_tls:
+        secure = calling.credentials(cert_file, client_cert)
+        channel = grpc.aio.secure_channel(target, secure, options=options)
+    else:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    return OrderClient(channel, timeout_s=timeout_s, token=token, language=language, retry=retry)

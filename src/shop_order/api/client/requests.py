@@ -1,0 +1,117 @@
+"""What callers hand in, as plain values (specification 9.4), and the messages made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shop_order.api.proto import order_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItemRequest:
+    """So many of one product."""
+
+    product_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressInfo:
+    """Where the order goes."""
+
+    name: str
+    phone: str
+    detail: str
+    province: str = ""
+    city: str = ""
+    district: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOrderRequest:
+    """An order of listed items; `user_id` 0 is the token's user, `expected_total_fen` 0 is not checked."""
+
+    items: Sequence[OrderItemRequest]
+    address: AddressInfo
+    user_id: int = 0
+    remark: str = ""
+    coupon_id: str = ""
+    payment_type: int = 0
+    quote_token: str = ""
+    expected_total_fen: int = 0
+
+    def message(self) -> pb.CreateOrderRequest:
+        """The message on the wire."""
+        return pb.CreateOrderRequest(
+            user_id=self.user_id,
+            items=[pb.OrderItemRequest(product_id=i.product_id, quantity=i.quantity) for i in self.items],
+            address=pb.AddressInfo(
+                name=self.address.name,
+                phone=self.address.phone,
+                province=self.address.province,
+                city=self.address.city,
+                district=self.address.district,
+                detail=self.address.detail,
+            ),
+            remark=self.remark,
+            coupon_id=self.coupon_id,
+            payment_type=self.payment_type,
+            quote_token=self.quote_token,
+            expected_total_fen=self.expected_total_fen,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListOrdersRequest:
+    """Which orders, newest first; times must have an offset; with `cursor` the page is ignored."""
+
+    user_id: int = 0
+    page: int = 1
+    page_size: int = 20
+    status: int = 0
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    cursor: str = ""
+
+    def message(self) -> pb.ListOrdersRequest:
+        """The message on the wire. Raises ValueError for a time without an offset."""
+        message = pb.ListOrdersRequest(
+            user_id=self.user_id,
+            page=self.page,
+            page_size=self.page_size,
+            status=self.status,
+            cursor=self.cursor,
+        )
+        for field, at in (("start_time", self.start_time), ("end_time", self.end_time)):
+            if at is not None:
+                if at.tzinfo is None:
+                    raise ValueError(f"{field} needs an offset")
+                getattr(message, field).FromDatetime(at)
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class PayOrderRequest:
+    """How to pay: `payment_type` 1 Alipay, 2 WeChat, 3 balance; `trade_type` empty is the channel's own."""
+
+    order_sn: str
+    payment_type: int
+    user_id: int = 0
+    trade_type: str = ""
+    openid: str = ""
+    client_ip: str = ""
+    return_url: str = ""
+
+    def message(self) -> pb.PayOrderRequest:
+        """The message on the wire."""
+        return pb.PayOrderRequest(
+            order_sn=self.order_sn,
+            user_id=self.user_id,
+            payment_type=self.payment_type,
+            trade_type=self.trade_type,
+            openid=self.openid,
+            client_ip=self.client_ip,
+            return_url=self.return_url,
+        )
