@@ -21,11 +21,11 @@ class SubmitTokens:
     def __init__(self, signer: Signer, random_bytes: Callable[[int], bytes], ttl_s: int = 3600) -> None:
         self._signer = signer
         self._random_bytes = random_bytes
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
 
     def mint(self, user_id: int, now_s: float) -> str:
         """A token for one submit of this user, valid for `ttl_s`."""
-        expiry_s = int(now_s) + self._ttl_s
+        expiry_s = int(now_s) + self.ttl_s
         body = f"{urlsafe_b64encode(self._random_bytes(_RANDOM_BYTES)).decode()}.{expiry_s:x}"
         return f"{PREFIX}{body}.{self._signer.sign(_PURPOSE, _signed(body, user_id))}"
 

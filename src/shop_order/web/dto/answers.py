@@ -31,7 +31,9 @@ def _fen(words: str, example: int = 1999) -> int:
 
 def _time(words: str) -> str:
     field: str = Field(
-        description=words, examples=["2026-11-23T13:45:00.000+08:00"], json_schema_extra={"format": "date-time"}
+        description=words,
+        examples=["2026-11-23T13:45:00.000+08:00"],
+        json_schema_extra={"format": "date-time"},
     )
     return field
 
@@ -120,7 +122,9 @@ class OrderData(Answer):
     id: str = Field(examples=["730000000000000001"])
     user_id: str = Field(examples=["7"])
     order_sn: str = Field(examples=[EXAMPLE_SN])
-    status: int = Field(description="1 待支付 2 已支付 3 已发货 4 已完成 5 已取消 / pending … cancelled", examples=[1])
+    status: int = Field(
+        description="1 待支付 2 已支付 3 已发货 4 已完成 5 已取消 / pending … cancelled", examples=[1]
+    )
     status_text: str = Field(examples=["待支付"])
     pay_type: str | None = Field(examples=["alipay"])
     total_amount: str = _amount("商品合计")
@@ -141,7 +145,9 @@ class OrderData(Answer):
     completed_at: str | None = _time("完成时间 / Completed")
     trade_no: str | None = Field(description="支付渠道流水号 / The provider's number")
     payment_sn: str | None
-    refund_status: int = Field(description="0 无 1 退款中 2 全额 3 部分 / none, open, whole, part", examples=[0])
+    refund_status: int = Field(
+        description="0 无 1 退款中 2 全额 3 部分 / none, open, whole, part", examples=[0]
+    )
     cancel_reason: str | None
     logistics: LogisticsData | None
     version: int = Field(examples=[1])
@@ -168,7 +174,9 @@ class PaymentData(Answer):
     order_sn: str = Field(examples=[EXAMPLE_SN])
     payment_type: str = Field(examples=["alipay"])
     trade_type: str = Field(examples=["page"])
-    status: int = Field(description="1 待支付 2 已支付 3 已退款 4 已关闭 / open, paid, refunded, closed", examples=[1])
+    status: int = Field(
+        description="1 待支付 2 已支付 3 已退款 4 已关闭 / open, paid, refunded, closed", examples=[1]
+    )
     amount: str = _amount("金额")
     amount_fen: int = _fen("金额")
     refunded_amount: str = _amount("已退", "0.00")
@@ -224,8 +232,20 @@ class ClockData(Answer):
     now_ms: int = Field(examples=[1795412700000])
 
 
-class HealthData(BaseModel):
-    """`status` is ok, ready, degraded or stopping; `missing` names what is away."""
+class ChannelData(Answer):
+    """A way to pay."""
 
-    status: str = Field(examples=["ready"])
-    missing: list[str] = []
+    payment_type: str = Field(examples=["alipay"])
+    available: bool
+
+
+class CashierData(Answer):
+    """What the cashier shows."""
+
+    order_sn: str = Field(examples=[EXAMPLE_SN])
+    status: int = Field(examples=[1])
+    status_text: str = Field(examples=["待支付"])
+    pay_amount: str = _amount("应付")
+    pay_fen: int = _fen("应付")
+    expire_at: str = _time("支付截止 / To be paid before")
+    channels: list[ChannelData]

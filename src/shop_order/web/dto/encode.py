@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Sequence
 from typing import Any
 
 from shop_order.domain.entity.order import Order
@@ -14,27 +13,8 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.messages import Language, status_text
-
-GMT8 = timezone(timedelta(hours=8))
-CashierLink = Callable[[Order], str]
-_ACTIONS = {
-    "order.created": "create",
-    "order.paid": "pay",
-    "order.shipped": "ship",
-    "order.completed": "complete",
-    "order.cancelled": "cancel",
-}
-
-
-def rfc3339(ms: int) -> str:
-    """The time with milliseconds and the offset of China."""
-    return datetime.fromtimestamp(ms / 1000, GMT8).isoformat(timespec="milliseconds")
-
-
-def time_or_null(ms: int) -> str | None:
-    """The time, None while it has not happened (0)."""
-    return rfc3339(ms) if ms else None
+from shop_order.web.messages import Language, action_text, status_text
+from shop_order.web.times import rfc3339
 
 
 def cart(view: CartView) -> dict[str, Any]:
@@ -89,9 +69,9 @@ def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
         "created_at": rfc3339(it.created_ms),
         "updated_at": rfc3339(it.updated_ms),
         "expire_at": rfc3339(it.expire_ms),
-        "paid_at": time_or_null(it.pay_ms),
-        "shipped_at": time_or_null(it.shipped_ms),
-        "completed_at": time_or_null(it.completed_ms),
+        "paid_at": rfc3339(it.pay_ms) or None,
+        "shipped_at": rfc3339(it.shipped_ms) or None,
+        "completed_at": rfc3339(it.completed_ms) or None,
         "trade_no": it.trade_no or None,
         "payment_sn": it.payment_sn or None,
         "refund_status": int(it.refund_status),
@@ -175,7 +155,7 @@ def payment(it: Payment) -> dict[str, Any]:
         "payment_url": it.payment_url if it.is_open and it.payment_url else None,
         "trade_no": it.trade_no or None,
         "created_at": rfc3339(it.created_ms),
-        "paid_at": time_or_null(it.paid_ms),
+        "paid_at": rfc3339(it.paid_ms) or None,
         "expire_at": rfc3339(it.expire_ms),
     }
 
@@ -184,7 +164,7 @@ def log(event: Event) -> dict[str, Any]:
     """LogData."""
     data = json.loads(event.payload)
     return {
-        "action": _ACTIONS.get(event.type, event.type),
+        "action": action_text(event.type),
         "old_status": data["old_status"],
         "new_status": data["new_status"],
         "operator": data["operator"],

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import MOST_ID
 from shop_order.pkg.util.order_sn import is_order_sn
+from shop_order.web.times import time_ms
 
 EXAMPLE_SN = "261123134500123456789012349"
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # A plus sign in a query arrives as a blank when the caller forgot to write %2B.
-_LOST_PLUS = re.compile(r"(?<=:[0-9]{2}) (?=[0-9]{2}:[0-9]{2}$)|(?<=\.[0-9]{3}) (?=[0-9]{2}:[0-9]{2}$)")
+_LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:[0-9]{2}$)")
 
 PAY_TYPES = {"alipay": PaymentType.ALIPAY, "wechat": PaymentType.WECHAT, "balance": PaymentType.BALANCE}
 
@@ -29,14 +30,14 @@ class Body(BaseModel):
 def _id(value: object) -> object:
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
-            raise ValueError("must be an id: a whole number, or its decimal text")
+            raise ValueError("must be a positive id")
         return int(value)
     return value
 
 
 def _order_sn(value: str) -> str:
     if not is_order_sn(value):
-        raise ValueError("is not an order number")
+        raise ValueError("is not a number of ours")
     return value
 
 
@@ -44,32 +45,27 @@ def _status(value: int) -> OrderStatus:
     try:
         return OrderStatus(value)
     except ValueError:
-        raise ValueError("must be 1 (pending) to 5 (cancelled)") from None
+        raise ValueError("is not a known value") from None
 
 
 def _pay_type(value: str) -> PaymentType:
     try:
         return PAY_TYPES[value]
     except KeyError:
-        raise ValueError("must be alipay, wechat or balance") from None
+        raise ValueError("is not a known value") from None
 
 
 def _time_ms(value: object) -> object:
-    if not isinstance(value, str) or len(value) > 40:
-        raise ValueError("must be an RFC 3339 time with an offset")
     try:
-        at = datetime.fromisoformat(_LOST_PLUS.sub("+", value.strip()))
-        if at.tzinfo is None or "T" not in value.upper():
-            raise ValueError("no offset")
-        return int(at.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise ValueError("must be an RFC 3339 time with an offset") from None
+        return time_ms("time", _LOST_PLUS.sub(r"\1+", value) if isinstance(value, str) else "?")
+    except InvalidArgument as error:
+        raise ValueError(error.message.partition(": ")[2]) from None
 
 
 def _id_schema(example: str) -> dict[str, Any]:
     return {
         "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": MOST_ID},
+            {"type": "integer", "format": "int64", "minimum": 1},
             {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
         ],
         "examples": [example],

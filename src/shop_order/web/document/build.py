@@ -1,0 +1,180 @@
+"""OpenAPI 3.1 from the registered routes: what FastAPI finds, with our errors, security and words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from shop_order.web.document.tidy import tidy
+from shop_order.web.dto.answers import Envelope, Failure
+from shop_order.web.handler.route import Operation, operation_of
+from shop_order.web.roles import ROLES, Who, needs_token
+
+VERSION = "1.0.0"
+_TITLE = "Shop 订单服务 / Order service"
+_INTRO = """\
+购物车、订单与支付。除收银台、支付通知、健康检查与文档外,所有接口都需要令牌:点击 **Authorize**,粘贴 \
+`shop-order token --user 7` 打印的令牌即可在本页试用。
+
+- 成功:`{"code": 200, "message": "…", "data": …}`;失败:`{"code": 409, "message": "…", "error": \
+"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`,HTTP 状态码相同。
+- `message` 跟随 `Accept-Language`(默认 zh-CN,可选 en);程序请判断 `error`。
+- 金额同时给出元(字符串)与分(整数);编号为字符串;时间为带时区的 RFC 3339。
+- 创建与支付建议带 `Idempotency-Key`;重放的应答带 `Idempotency-Replayed: true`。
+
+The cart, orders and payments. All but the cashier, providers' notices, health and these documents need a \
+token: press **Authorize** and paste what `shop-order token --user 7` prints. `message` follows \
+`Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan (text) and fen (integer), \
+ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you create or pay.
+"""
+_TAGS = {
+    "cart": "购物车 / The cart",
+    "orders": "订单 / Orders",
+    "payments": "支付 / Payments",
+    "cashier": "收银台:凭链接签名访问 / The cashier, by the link's signature",
+    "notices": "支付机构的通知 / What providers send",
+    "admin": "运营 / Operators",
+    "operation": "运维 / Operation",
+}
+# Status -> name of the shared answer, what it means, an example's reason.
+_ERRORS = {
+    400: ("Invalid", "请求有误 / The request can never succeed as it is", "INVALID_ARGUMENT"),
+    401: ("Unauthenticated", "缺少有效令牌或签名 / No valid token or signature", "UNAUTHENTICATED"),
+    403: ("Forbidden", "没有权限 / Not allowed for this role", "FORBIDDEN"),
+    404: ("NotFound", "不存在,或属于他人 / No such thing, or somebody else's", "ORDER_NOT_FOUND"),
+    409: ("Conflict", "当前状态不允许 / Not possible in this state", "OUT_OF_STOCK"),
+    413: ("TooLarge", "请求过大 / The body is too large", "BODY_TOO_LARGE"),
+    422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
+    429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
+    500: ("Internal", "服务器内部错误 / An error of ours", "INTERNAL"),
+    503: ("Unavailable", "暂不可用,可重试 / Not available, try again", "DEPENDENCY_DOWN"),
+    504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
+}
+_ALWAYS = (400, 401, 403, 429, 500, 503, 504)
+_UNGUARDED = ("notices", "operation")
+_FAILURE = "#/components/schemas/Failure"
+
+
+def words(operation: Operation) -> dict[str, Any]:
+    """What FastAPI's `add_api_route` is told of an operation."""
+    return {
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.tag],
+        "include_in_schema": bool(operation.tag),
+        "response_model": None,
+    }
+
+
+def build_document(app: FastAPI) -> dict[str, Any]:
+    """The document of the routes that are registered."""
+    document = get_openapi(
+        title=_TITLE,
+        version=VERSION,
+        openapi_version="3.1.0",
+        description=_INTRO,
+        routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas |= _schema(Failure)
+    operations = {found.id: found for route in app.routes if (found := operation_of(route))}
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            operation = operations[described["operationId"]]
+            _complete(operation, ROLES.get(f"{method.upper()} {path}"), described, schemas)
+    document["components"] = {
+        "schemas": dict(sorted(schemas.items())),
+        "responses": {name: _response(status) for status, (name, _, _) in _ERRORS.items()},
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+    }
+    tidy(document)
+    return document
+
+
+def _complete(
+    operation: Operation, row: Who | None, described: dict[str, Any], schemas: dict[str, Any]
+) -> None:
+    secured = needs_token(row)
+    described["security"] = [{"bearer": []}] if secured else []
+    described["responses"] = _responses(operation, described, secured, schemas)
+    extra = {name: value for name, value in operation.extra.items() if name != "responses"}
+    described |= extra
+
+
+def _responses(
+    operation: Operation, described: dict[str, Any], secured: bool, schemas: dict[str, Any]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if operation.data is not None:
+        found["200"] = _success(operation, schemas)
+    for status in _statuses(operation, has_body="requestBody" in described, secured=secured):
+        found[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
+    for status, own in operation.extra.get("responses", {}).items():
+        content = {**found.get(status, {}).get("content", {}), **own.get("content", {})}
+        found[status] = {**found.get(status, {}), **own} | ({"content": content} if content else {})
+    return dict(sorted(found.items()))
+
+
+def _statuses(operation: Operation, *, has_body: bool, secured: bool) -> Iterable[int]:
+    if operation.tag in _UNGUARDED:
+        return operation.errors
+    has_body = has_body or "requestBody" in operation.extra
+    usual = [status for status in _ALWAYS if secured or status not in (401, 403)]
+    return sorted({*usual, *operation.errors, *((413,) if has_body else ())})
+
+
+def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    model = Envelope[operation.data]
+    made = _schema(model)
+    name = f"{operation.data.__name__.removesuffix('Data')}Answer"
+    schemas |= {key: value for key, value in made.items() if key != model.__name__}
+    schemas[name] = made[model.__name__] | {"title": name}
+    answer: dict[str, Any] = {
+        "description": "成功 / Done",
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+        "headers": {"X-Request-ID": _header("请求编号 / The request's id", {"type": "string"})},
+    }
+    if 422 in operation.errors:
+        answer["headers"]["Idempotency-Replayed"] = _header(
+            "重放之前的结果 / An earlier result", {"type": "string", "enum": ["true"]}
+        )
+    return answer
+
+
+def _response(status: int) -> dict[str, Any]:
+    _, text, reason = _ERRORS[status]
+    answer: dict[str, Any] = {
+        "description": text,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _FAILURE},
+                "example": {
+                    "code": status,
+                    "message": text.partition(" / ")[0],
+                    "error": reason,
+                    "details": {},
+                    "request_id": "5f0c1e5f8a9b4c0e",
+                },
+            },
+        },
+    }
+    if status in (429, 503):
+        answer["headers"] = {"Retry-After": _header("秒 / Seconds", {"type": "integer", "minimum": 1})}
+    return answer
+
+
+def _header(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": text, "schema": schema}
+
+
+def _schema(model: Any) -> dict[str, Any]:
+    made = TypeAdapter(model).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    return made.pop("$defs", {}) | {model.__name__: made}

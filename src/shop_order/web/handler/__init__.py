@@ -1,0 +1,1 @@
+"""REST handlers: decode, one use case, encode."""

@@ -1,0 +1,105 @@
+"""The cart (specification 4.1)."""
+
+from __future__ import annotations
+
+from fastapi.responses import Response
+
+from shop_order.domain.errors import InvalidArgument
+from shop_order.service.cart import CartService
+from shop_order.web.dto import encode
+from shop_order.web.dto.answers import CartData, CartItemData
+from shop_order.web.dto.fields import GoodsId
+from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
+from shop_order.web.handler.answer import context, success
+from shop_order.web.handler.owner import named_owner
+from shop_order.web.handler.route import operation
+
+TAG = "cart"
+
+
+class CartHandler:
+    """Routes below /cart."""
+
+    def __init__(self, carts: CartService) -> None:
+        self._carts = carts
+
+    @operation(
+        "GET",
+        "/api/v1/cart",
+        id="getCart",
+        tag=TAG,
+        summary="查看购物车 / The cart",
+        description="名称、价格、上下架与库存均为实时数据;不可下单的商品仍会列出。\n\n"
+        "Title, price, on-sale mark and stock are fresh; lines that can't be ordered are shown as well.",
+        data=CartData,
+    )
+    async def view(self) -> Response:
+        """The cart with fresh goods data."""
+        return await self._answer("成功", "ok")
+
+    @operation(
+        "POST",
+        "/api/v1/cart/items",
+        id="addCartItem",
+        tag=TAG,
+        summary="加入购物车 / Put goods into the cart",
+        description="已有该商品时数量相加。\n\nAdds to what is there. At most 100 lines, 999 of one goods.",
+        data=CartItemData,
+        errors=(404,),
+    )
+    async def add(self, body: AddCartItem) -> Response:
+        """Add goods."""
+        actor = context().caller
+        named_owner(actor, body.user_id)
+        line = await self._carts.add(actor, body.goods_id, body.nums, checked=body.checked)
+        return success(encode.cart_item(line), "已加入购物车", "added to the cart")
+
+    @operation(
+        "PATCH",
+        "/api/v1/cart/items/{goods_id}",
+        id="updateCartItem",
+        tag=TAG,
+        summary="修改数量或勾选 / Change a line",
+        description="设置(而非累加)数量或勾选;未填写的字段不变。\n\nSets number or check mark; "
+        "an absent field stays.",
+        data=CartData,
+        errors=(404,),
+    )
+    async def update(self, goods_id: GoodsId, body: PatchCartItem) -> Response:
+        """Set a line's number or check mark."""
+        if body.nums is None and body.checked is None:
+            raise InvalidArgument("nums", "is required")
+        await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
+        return await self._answer("购物车已更新", "the cart was changed")
+
+    @operation(
+        "DELETE",
+        "/api/v1/cart/items/{goods_id}",
+        id="removeCartItem",
+        tag=TAG,
+        summary="移出购物车 / Take a line out",
+        description="不存在时也返回成功。\n\nTaking out what is not there is no error.",
+        data=CartData,
+    )
+    async def remove(self, goods_id: GoodsId) -> Response:
+        """Take a line out."""
+        await self._carts.remove(context().caller, goods_id)
+        return await self._answer("已移出购物车", "taken out of the cart")
+
+    @operation(
+        "PUT",
+        "/api/v1/cart/checked",
+        id="checkCart",
+        tag=TAG,
+        summary="勾选一件或全部 / Check one line or all",
+        description="不填 goods_id 表示全部。\n\nWithout goods_id: all lines.",
+        data=CartData,
+        errors=(404,),
+    )
+    async def check(self, body: CheckCart) -> Response:
+        """Set check marks."""
+        await self._carts.check(context().caller, body.checked, goods=body.goods_id or 0)
+        return await self._answer("勾选已更新", "the check marks were changed")
+
+    async def _answer(self, zh: str, en: str) -> Response:
+        return success(encode.cart(await self._carts.view(context().caller)), zh, en)

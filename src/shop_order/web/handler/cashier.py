@@ -1,0 +1,174 @@
+"""The cashier: whoever has the link may pay the order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import Path, Query
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError
+from shop_order.domain.ports import Clock
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.service.order import OrderService
+from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.web.cashier import CashierLinks
+from shop_order.web.cashier_page import CashierPage
+from shop_order.web.dto.answers import CashierData
+from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
+from shop_order.web.handler.answer import context, refusal, success
+from shop_order.web.handler.route import operation
+from shop_order.web.messages import error_text, status_text
+from shop_order.web.status import http_status
+from shop_order.web.times import rfc3339
+
+TAG = "cashier"
+_PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["payment_type"],
+                    "properties": {"payment_type": {"type": "string", "enum": list(PAY_TYPES)}},
+                }
+            }
+        },
+    },
+    "responses": {
+        "303": {
+            "description": "前往支付机构的页面 / To the provider's page",
+            "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+        }
+    },
+}
+
+_Sn = Annotated[str, Path(max_length=64, description="订单编号 / Order number", examples=[EXAMPLE_SN])]
+_Expiry = Annotated[str, Query(max_length=64, description="链接有效期 / Expiry of the link, in seconds")]
+_Sign = Annotated[str, Query(max_length=64, description="链接签名 / Signature of the link")]
+
+
+class CashierHandler:
+    """Routes below /cashier."""
+
+    def __init__(
+        self,
+        *,
+        orders: OrderService,
+        payments: PaymentService,
+        links: CashierLinks,
+        page: CashierPage,
+        clock: Clock,
+    ) -> None:
+        self._orders = orders
+        self._payments = payments
+        self._links = links
+        self._page = page
+        self._now = clock
+
+    @operation(
+        "GET",
+        "/api/v1/cashier/{order_sn}",
+        id="showCashier",
+        tag=TAG,
+        summary="收银台 / The cashier",
+        description="订单应答中的 `pay_url`。浏览器得到页面,`Accept: application/json` 得到数据。\n\n"
+        "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`.",
+        data=CashierData,
+        errors=(401, 404),
+        extra={"responses": {"200": {"content": _PAGE}}},
+    )
+    async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
+        """The channels, or how it went."""
+        try:
+            order = await self._order(order_sn, e, s)
+        except OrderServiceError as error:
+            return self._refusal(request, error)
+        if _wants_json(request):
+            return success(self._data(order), "成功", "ok")
+        return self._html(self._page.order(order, self._channels(), self._now(), context().language))
+
+    @operation(
+        "POST",
+        "/api/v1/cashier/{order_sn}",
+        id="payAtCashier",
+        tag=TAG,
+        summary="在收银台支付 / Pay at the cashier",
+        description="打开或复用支付,并跳转到支付机构。\n\n"
+        "Opens or reuses the attempt and answers 303 to the provider.",
+        errors=(401, 404, 409),
+        extra=_FORM,
+    )
+    async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
+        """Go to the provider."""
+        back = ""
+        try:
+            order = await self._order(order_sn, e, s)
+            back = self._links.path(order)
+            # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
+            actor = Actor(Role.USER, order.user)
+            command = PayOrder(order_sn, _chosen(await request.body()), return_url=self._links.of(order))
+            attempt = (await self._payments.pay(actor, command)).result
+        except OrderServiceError as error:
+            return self._refusal(request, error, back)
+        return RedirectResponse(attempt.payment.payment_url, 303)
+
+    async def _order(self, order_sn: str, expiry: str, signature: str) -> Order:
+        self._links.check(order_sn, expiry, signature)
+        return await self._orders.get(SYSTEM, order_sn)
+
+    def _channels(self) -> dict[PaymentType, bool]:
+        return {kind: self._is_open(kind) for kind in PAY_TYPES.values()}
+
+    def _is_open(self, kind: PaymentType) -> bool:
+        try:
+            self._payments.channel(kind)
+        except ChannelUnavailable:
+            return False
+        return True
+
+    def _data(self, order: Order) -> dict[str, Any]:
+        return {
+            "order_sn": order.order_sn,
+            "status": int(order.status),
+            "status_text": status_text(order.status, context().language),
+            "pay_amount": yuan_of_fen(order.pay_fen),
+            "pay_fen": order.pay_fen,
+            "expire_at": rfc3339(order.expire_ms),
+            "channels": [
+                {"payment_type": kind.code, "available": is_open}
+                for kind, is_open in self._channels().items()
+            ],
+        }
+
+    def _refusal(self, request: Request, error: OrderServiceError, back: str = "") -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return refusal(error)
+        language = context().language
+        page = self._page.refusal(error_text(error, language), language, back=back)
+        return self._html(page, http_status(error))
+
+    def _html(self, page: str, status: int = 200) -> Response:
+        return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
+
+
+def _wants_json(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
+
+
+def _chosen(body: bytes) -> PaymentType:
+    try:
+        chosen = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)["payment_type"]
+    except (ValueError, KeyError):
+        raise InvalidArgument("payment_type", "choose a channel") from None
+    if len(chosen) != 1 or chosen[0] not in PAY_TYPES:
+        raise InvalidArgument("payment_type", "is not a known value")
+    return PAY_TYPES[chosen[0]]

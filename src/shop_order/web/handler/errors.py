@@ -1,0 +1,81 @@
+"""Every error becomes an envelope here, and nothing of our inside gets out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderServiceError
+from shop_order.web.handler.answer import context, failure, refusal
+from shop_order.web.messages import Language
+
+_HTTP_WORDS = {
+    404: ("NOT_FOUND", "没有这个地址", "no such address"),
+    405: ("METHOD_NOT_ALLOWED", "该地址不支持此方法", "this address does not take this method"),
+}
+_REASONS = {
+    "missing": "is required",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "json_invalid": "is not valid JSON",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_long": "is longer than {max_length} characters",
+    "too_long": "has more than {max_length} entries",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer all its errors in our envelope."""
+    app.add_exception_handler(OrderServiceError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OrderServiceError)
+    return refusal(error)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return refusal(invalid_argument(error.errors()))
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        return refusal(BodyTooLarge())
+    if error.status_code not in _HTTP_WORDS:
+        return refusal(InvalidArgument("body", "can't be read"))
+    reason, zh, en = _HTTP_WORDS[error.status_code]
+    response = failure(error.status_code, reason, en if context().language is Language.EN else zh)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
+    """The first thing that is wrong with a request, in words that name the field and no class of ours."""
+    first = errors[0]
+    place = [
+        str(part) for part in first["loc"][1:] if not isinstance(part, int) or first["type"] != "json_invalid"
+    ]
+    field = ".".join(place) or str(first["loc"][0])
+    reason = _REASONS.get(first["type"], "is not valid").format_map(first.get("ctx") or {})
+    return InvalidArgument(field, reason)

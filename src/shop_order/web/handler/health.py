@@ -1,0 +1,104 @@
+"""What operation asks: alive, ready, how much."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from shop_order.web.handler.answer import JSON
+from shop_order.web.handler.route import operation
+
+TAG = "operation"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether we may be sent requests, and what is missing though we may."""
+
+    serving: bool
+    missing: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """ready, degraded or stopping."""
+        return ("degraded" if self.missing else "ready") if self.serving else "stopping"
+
+
+_HEALTH: dict[str, Any] = {
+    "type": "object",
+    "required": ["status", "missing"],
+    "properties": {
+        "status": {"type": "string", "enum": ["ok", "ready", "degraded", "stopping"]},
+        "missing": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
+
+def _health(status: str, words: str) -> dict[str, Any]:
+    return {status: {"description": words, "content": {"application/json": {"schema": _HEALTH}}}}
+
+
+class HealthHandler:
+    """Routes outside /api/v1."""
+
+    def __init__(
+        self, *, readiness: Callable[[], Awaitable[Readiness]], metrics: Callable[[], bytes]
+    ) -> None:
+        self._readiness = readiness
+        self._metrics = metrics
+
+    @operation(
+        "GET",
+        "/healthz",
+        id="healthz",
+        tag=TAG,
+        summary="存活 / Alive",
+        extra={"responses": _health("200", "ok")},
+    )
+    async def alive(self) -> Response:
+        """The process answers."""
+        return Response(orjson.dumps({"status": "ok", "missing": []}), media_type=JSON)
+
+    @operation(
+        "GET",
+        "/readyz",
+        id="readyz",
+        tag=TAG,
+        summary="就绪 / Ready",
+        description="`degraded` 仍为 200,并说明缺少什么。\n\n"
+        "*degraded* is still 200 and says what is missing.",
+        extra={"responses": _health("200", "ready, or degraded") | _health("503", "正在停止 / Stopping")},
+    )
+    async def ready(self) -> Response:
+        """We may be sent requests."""
+        found = await self._readiness()
+        body = orjson.dumps({"status": found.word, "missing": list(found.missing)})
+        return Response(body, 200 if found.serving else 503, media_type=JSON)
+
+    @operation(
+        "GET",
+        "/metrics",
+        id="metrics",
+        tag=TAG,
+        summary="指标 / Metrics",
+        description="Prometheus 文本;仅本机或管理员。\n\n"
+        "Prometheus text; from this machine, or for an admin.",
+        errors=(401, 403),
+        extra={
+            "responses": {
+                "200": {
+                    "description": "Prometheus",
+                    "content": {"text/plain": {"schema": {"type": "string"}}},
+                }
+            },
+            "security": [{"bearer": []}, {}],
+        },
+    )
+    async def metrics(self) -> Response:
+        """What was counted."""
+        return Response(self._metrics(), media_type=METRICS)

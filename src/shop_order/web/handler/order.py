@@ -1,0 +1,255 @@
+"""Placing orders and looking at them (specification 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Query
+from fastapi.responses import Response
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.ports import Addresses, OrderFilter
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Line
+from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.service.order import MOST_PAGE, OrderService, PlaceOrder, buyer
+from shop_order.service.payment import PaymentService
+from shop_order.web.cashier import CashierLinks
+from shop_order.web.cursor import Cursors
+from shop_order.web.dto import encode
+from shop_order.web.dto.answers import (
+    OrderData,
+    OrderDetailData,
+    OrderListData,
+    OrderStatusData,
+    SubmitTokenData,
+)
+from shop_order.web.dto.fields import OrderSn, Status, TimeMs, UserId
+from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
+from shop_order.web.handler.answer import context, success
+from shop_order.web.handler.key import KeyHeader, Keys
+from shop_order.web.handler.owner import named_owner
+from shop_order.web.handler.route import operation
+from shop_order.web.times import rfc3339
+
+TAG = "orders"
+Owner = Annotated[UserId | None, Query(description="仅管理员:订单所属用户 / Admin: the owner")]
+
+
+class OrderHandler:
+    """Routes below /orders, but for paying."""
+
+    def __init__(
+        self,
+        *,
+        orders: OrderService,
+        payments: PaymentService,
+        addresses: Addresses,
+        tokens: SubmitTokens,
+        cursors: Cursors,
+        links: CashierLinks,
+        real_now_s: Callable[[], float],
+    ) -> None:
+        self._orders = orders
+        self._payments = payments
+        self._addresses = addresses
+        self._tokens = tokens
+        self._keys = Keys(tokens, real_now_s)
+        self._cursors = cursors
+        self._links = links
+        self._real_now_s = real_now_s
+
+    @operation(
+        "POST",
+        "/api/v1/orders/token",
+        id="createSubmitToken",
+        tag=TAG,
+        summary="获取提交令牌 / A submit token",
+        description="作为 Idempotency-Key 发送,一张表单只生效一次,一小时内有效。\n\n"
+        "Send it as Idempotency-Key: the form then works once. Valid for one hour.",
+        data=SubmitTokenData,
+    )
+    async def token(self) -> Response:
+        """A token for one submit."""
+        now_s = self._real_now_s()
+        token = self._tokens.mint(buyer(context().caller), now_s)
+        expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
+        data = {"token": token, "expires_at": rfc3339(expires_ms)}
+        return success(data, "令牌已生成", "a token was made")
+
+    @operation(
+        "POST",
+        "/api/v1/orders",
+        id="createOrder",
+        tag=TAG,
+        summary="创建订单 / Place an order",
+        description='`{"from": "cart"}` 购买购物车中已勾选的商品;或用 `items` 直接购买。'
+        "价格以下单时为准。\n\n"
+        "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
+        "pay at `pay_url` before `expire_at`.",
+        data=OrderData,
+        errors=(404, 409, 422),
+    )
+    async def place(self, body: PlaceOrderBody, idempotency_key: KeyHeader = "") -> Response:
+        """Place an order."""
+        it = context()
+        actor = it.caller
+        buyer(actor)
+        named_owner(actor, body.user_id)
+        self._keys.accept(it, idempotency_key)
+        pay_type = PaymentType(body.pay_type or 0)
+        if pay_type is not PaymentType.NOT_CHOSEN:
+            self._payments.channel(pay_type)
+        command = PlaceOrder(
+            address=await self._address(actor, body),
+            lines=_lines(body),
+            note=body.note,
+            pay_type=pay_type,
+            coupon_id=body.coupon_id,
+            quote_token=body.quote_token,
+            expected_fen=body.expected_total_fen,
+            key=it.key,
+        )
+        outcome = await self._orders.place(actor, command)
+        it.replayed = outcome.replayed
+        return self._answer(outcome.result, "订单创建成功", "the order was placed")
+
+    @operation(
+        "GET",
+        "/api/v1/orders",
+        id="listOrders",
+        tag=TAG,
+        summary="订单列表 / Orders",
+        description="按创建时间倒序;最多翻到 10000 条,之后用 cursor。时间区间含起点不含终点。\n\n"
+        "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end.",
+        data=OrderListData,
+    )
+    async def list(
+        self,
+        status: Annotated[Status | None, Query(description="订单状态 / Status")] = None,
+        order_sn: OrderSn | None = None,
+        start_time: TimeMs | None = None,
+        end_time: TimeMs | None = None,
+        user_id: Owner = None,
+        page: Annotated[int, Query(ge=1, description="从 1 开始 / From 1")] = 1,
+        page_size: Annotated[int, Query(ge=1, description="大于 100 按 100 / Above 100: 100")] = 20,
+        cursor: Annotated[str, Query(max_length=256, description="上一页的 next_cursor")] = "",
+    ) -> Response:
+        """A page of orders."""
+        it = context()
+        owner = named_owner(it.caller, user_id)
+        where = OrderFilter(
+            owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
+        )
+        after = self._cursors.open(it.caller, where, cursor)
+        page_size = min(page_size, MOST_PAGE)
+        found = await self._orders.list(it.caller, where, page=page, page_size=page_size, after=after)
+        data = {
+            "items": [encode.order(order, it.language, self._links.of(order)) for order in found.orders],
+            "total": found.total,
+            "total_is_capped": found.total_is_capped,
+            "page": page,
+            "page_size": page_size,
+            "next_cursor": self._cursors.seal(it.caller, where, found.next) or None,
+        }
+        return success(data, "成功", "ok")
+
+    @operation(
+        "GET",
+        "/api/v1/orders/{order_sn}",
+        id="getOrder",
+        tag=TAG,
+        summary="订单详情 / An order",
+        description="含商品、历史与支付记录。\n\nWith items, history and payments.",
+        data=OrderDetailData,
+        errors=(404,),
+    )
+    async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
+        """An order in full."""
+        it = context()
+        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        history = await self._orders.history(order)
+        data = encode.order_detail(order, history, it.language, self._links.of(order))
+        return success(data, "成功", "ok")
+
+    @operation(
+        "GET",
+        "/api/v1/orders/{order_sn}/status",
+        id="getOrderStatus",
+        tag=TAG,
+        summary="订单状态 / Its status",
+        description="轮询用的少量字段。\n\nThe few fields a page polls.",
+        data=OrderStatusData,
+        errors=(404,),
+    )
+    async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
+        """An order's status."""
+        it = context()
+        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        return success(encode.order_status(order, it.language), "成功", "ok")
+
+    @operation(
+        "POST",
+        "/api/v1/orders/{order_sn}/cancel",
+        id="cancelOrder",
+        tag=TAG,
+        summary="取消订单 / Cancel",
+        description="仅待支付订单;已支付请申请退款(`USE_REFUND`)。重复取消不报错。\n\n"
+        "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
+        data=OrderData,
+        errors=(404, 409),
+    )
+    async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
+        """Cancel an unpaid order."""
+        body = body or CancelBody()
+        actor = context().caller
+        owner = named_owner(actor, body.user_id)
+        order = await self._orders.cancel(
+            actor, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
+        )
+        return self._answer(order, "订单已取消", "the order was cancelled")
+
+    @operation(
+        "POST",
+        "/api/v1/orders/{order_sn}/confirm",
+        id="confirmReceipt",
+        tag=TAG,
+        summary="确认收货 / Confirm receipt",
+        description="重复确认不报错。\n\nAgain is no error.",
+        data=OrderData,
+        errors=(404, 409),
+    )
+    async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
+        """The buyer has received it."""
+        body = body or ConfirmBody()
+        actor = context().caller
+        named_owner(actor, body.user_id)
+        order = await self._orders.confirm(actor, order_sn, expected=_expected(body.expected_status))
+        return self._answer(order, "已确认收货", "receipt was confirmed")
+
+    async def _address(self, actor: Actor, body: PlaceOrderBody) -> Address:
+        if (body.address is None) == (body.address_id is None):
+            raise InvalidArgument("address", "is required, or address_id, but not both")
+        if body.address is not None:
+            return Address(**body.address.model_dump())
+        assert body.address_id is not None
+        return await self._addresses.get(buyer(actor), body.address_id)
+
+    def _answer(self, order: Order, zh: str, en: str) -> Response:
+        return success(encode.order(order, context().language, self._links.of(order)), zh, en)
+
+
+def _lines(body: PlaceOrderBody) -> tuple[Line, ...] | None:
+    if (body.from_ is None) == (body.items is None):
+        raise InvalidArgument("items", 'is required, or "from": "cart", but not both')
+    if body.items is None:
+        return None
+    return tuple(Line(item.goods_id, item.nums) for item in body.items)
+
+
+def _expected(status: int | None) -> OrderStatus | None:
+    return None if status is None else OrderStatus(status)

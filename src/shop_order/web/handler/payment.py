@@ -1,0 +1,73 @@
+"""Paying an order through the API (specification 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi.responses import Response
+
+from shop_order.domain.status import PaymentType
+from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.web.dto import encode
+from shop_order.web.dto.answers import PaymentData
+from shop_order.web.dto.fields import OrderSn
+from shop_order.web.dto.requests import PayBody
+from shop_order.web.handler.answer import context, success
+from shop_order.web.handler.key import KeyHeader, Keys
+from shop_order.web.handler.order import Owner
+from shop_order.web.handler.owner import named_owner
+from shop_order.web.handler.route import operation
+
+TAG = "payments"
+
+
+class PaymentHandler:
+    """Routes about the payments of an order."""
+
+    def __init__(
+        self, *, payments: PaymentService, tokens: SubmitTokens, real_now_s: Callable[[], float]
+    ) -> None:
+        self._payments = payments
+        self._keys = Keys(tokens, real_now_s)
+
+    @operation(
+        "POST",
+        "/api/v1/orders/{order_sn}/pay",
+        id="payOrder",
+        tag=TAG,
+        summary="发起支付 / Pay",
+        description="打开一次支付;相同渠道与金额的未完成支付会被复用,更换渠道会先关闭之前的支付。"
+        "`payment_url` 是支付机构的页面。\n\n"
+        "Opens an attempt; an equal open one is used again, a different one is closed first. "
+        "`payment_url` is the provider's page.",
+        data=PaymentData,
+        errors=(404, 409, 422),
+    )
+    async def pay(self, order_sn: OrderSn, body: PayBody, idempotency_key: KeyHeader = "") -> Response:
+        """Open an attempt."""
+        it = context()
+        named_owner(it.caller, body.user_id)
+        self._keys.accept(it, idempotency_key)
+        command = PayOrder(
+            order_sn, PaymentType(body.payment_type), body.trade_type, body.return_url, key=it.key
+        )
+        outcome = await self._payments.pay(it.caller, command)
+        it.replayed = outcome.replayed
+        return success(encode.payment(outcome.result.payment), "支付已发起", "the payment was opened")
+
+    @operation(
+        "GET",
+        "/api/v1/orders/{order_sn}/payment",
+        id="getPayment",
+        tag=TAG,
+        summary="支付信息 / Its payment",
+        description="已支付的一次,否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
+        data=PaymentData,
+        errors=(404,),
+    )
+    async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
+        """The order's payment."""
+        it = context()
+        found = await self._payments.info(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        return success(encode.payment(found.payment), "成功", "ok")

@@ -1,0 +1,148 @@
+"""The way into every route: caller, role, rate and deadline are settled before a body is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shop_order.domain.errors import DeadlineExceeded
+from shop_order.web.auth import Authenticator
+from shop_order.web.cashier import PATH as CASHIER
+from shop_order.web.context import remaining_s
+from shop_order.web.handler.answer import context
+from shop_order.web.limits import RateLimits
+from shop_order.web.middleware.client_address import Network, client_address, is_loopback
+from shop_order.web.roles import ROLES, Who, authorize, needs_token
+
+Endpoint = Callable[..., Coroutine[Any, Any, Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "rest_operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method and path with what the document says of it."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str
+    data: Any = None  # the type of the answer's data; None: not JSON
+    errors: tuple[int, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def operation(
+    method: str,
+    path: str,
+    *,
+    id: str,
+    tag: str,
+    summary: str,
+    description: str = "",
+    data: Any = None,
+    errors: tuple[int, ...] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> Callable[[F], F]:
+    """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""
+
+    def mark(endpoint: F) -> F:
+        found = Operation(method, path, id, tag, summary, description, data, errors, extra or {})
+        setattr(endpoint, _MARK, found)
+        return endpoint
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What every request must pass."""
+
+    authenticator: Authenticator
+    limits: RateLimits
+    trusted_proxies: tuple[Network, ...]
+
+    async def admit(self, request: Request, row: Who | None) -> None:
+        """Settle who calls, and whether they may, now.
+
+        Raises Unauthenticated, Forbidden, RateLimited, DependencyDown.
+        """
+        it = context()
+        local = False
+        if row is not None and Who.LOOPBACK in row:
+            local = is_loopback(self._address(request))
+        if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
+            it.actor = self.authenticator.actor(request.headers.get("authorization"))
+        authorize(row, it.actor, loopback=local)
+        if it.actor is not None:
+            await self.limits.check(it.actor)
+        elif request.url.path.startswith(CASHIER):
+            await self.limits.check(None, address=self._address(request))
+
+    def _address(self, request: Request) -> str:
+        return client_address(request.scope, self.trusted_proxies)
+
+
+class StrictRequest(Request):
+    """A request whose JSON has no NaN, no broken text and no second spelling."""
+
+    async def json(self) -> Any:
+        """Raises JSONDecodeError."""
+        return orjson.loads(await self.body())
+
+
+def guarded(guard: Guard) -> type[APIRoute]:
+    """The class of our routes; each is wrapped once, when it is registered."""
+
+    class GuardedRoute(APIRoute):
+        def get_route_handler(self) -> Handler:
+            inner = super().get_route_handler()
+            (method,) = self.methods
+            row = ROLES.get(f"{method} {self.path}")
+
+            async def handle(request: Request) -> Response:
+                try:
+                    async with asyncio.timeout(remaining_s()):
+                        await guard.admit(request, row)
+                        return await inner(StrictRequest(request.scope, request.receive))
+                except TimeoutError:
+                    raise DeadlineExceeded from None
+
+            return handle
+
+    return GuardedRoute
+
+
+def mount(
+    app: FastAPI, handler: object, route_class: type[APIRoute], document: Callable[[Operation], Any]
+) -> None:
+    """Register every marked method of `handler`; `document` gives FastAPI's words for an operation."""
+    for name in vars(type(handler)):
+        method = getattr(handler, name)
+        found: Operation | None = getattr(method, _MARK, None)
+        if found is not None:
+            app.router.add_api_route(
+                found.path,
+                method,
+                methods=[found.method],
+                operation_id=found.id,
+                route_class_override=route_class,
+                **document(found),
+            )
+
+
+def operation_of(route: object) -> Operation | None:
+    """What a registered route was marked with; None for what is no operation of ours."""
+    found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
+    return found

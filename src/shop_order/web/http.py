@@ -1,0 +1,211 @@
+"""The REST front: one FastAPI application, and the server that carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from shop_order.domain.ports import Addresses, Clock
+from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.service.cart import CartService
+from shop_order.service.order import OrderService
+from shop_order.service.payment import PaymentService
+from shop_order.web.auth import Authenticator
+from shop_order.web.cashier import CashierLinks
+from shop_order.web.cashier_page import CashierPage
+from shop_order.web.cursor import Cursors
+from shop_order.web.document import build_document, words
+from shop_order.web.document.pages import ASSETS, Assets, DocumentHandler
+from shop_order.web.handler import errors
+from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
+from shop_order.web.handler.cart import CartHandler
+from shop_order.web.handler.cashier import CashierHandler
+from shop_order.web.handler.health import HealthHandler, Readiness
+from shop_order.web.handler.notice import NoticeHandler
+from shop_order.web.handler.order import OrderHandler
+from shop_order.web.handler.payment import PaymentHandler
+from shop_order.web.handler.route import Guard, guarded, mount
+from shop_order.web.limits import RateLimits
+from shop_order.web.middleware.body_limit import BodyLimit
+from shop_order.web.middleware.client_address import networks
+from shop_order.web.middleware.edge import Edge, Observe, RequestLog
+
+MOST_BODY = 1024 * 1024
+_ALLOWED_HEADERS = ("Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "X-Request-ID")
+_EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Plain values of the settings; networks are addresses or CIDR texts."""
+
+    deadline_s: Callable[[], float]
+    trusted_proxies: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    callback_allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpParts:
+    """What the routes use; `advance_clock` None where there is no test clock (production)."""
+
+    carts: CartService
+    orders: OrderService
+    payments: PaymentService
+    addresses: Addresses
+    authenticator: Authenticator
+    limits: RateLimits
+    tokens: SubmitTokens
+    cursors: Cursors
+    links: CashierLinks
+    clock: Clock
+    real_now_s: Callable[[], float]
+    readiness: Callable[[], Awaitable[Readiness]]
+    metrics: Callable[[], bytes]
+    advance_clock: AdvanceClock | None
+    log: RequestLog
+    observe: Observe
+
+
+def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
+    """The application with all routes. Raises ValueError for a text that is no network."""
+    middleware = [
+        Middleware(Edge, log=parts.log, observe=parts.observe, deadline_s=settings.deadline_s),
+        Middleware(BodyLimit, most_bytes=MOST_BODY),
+    ]
+    if settings.cors_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+        )
+        middleware.insert(1, cors)
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, middleware=middleware
+    )
+    errors.install(app)
+    _register(app, parts, settings)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The document of all routes, the test clock's too."""
+    # Handlers are registered and never called, so that no service is needed to describe them.
+    nothing = cast(Any, None)
+    names = HttpParts.__dataclass_fields__
+    parts = HttpParts(**dict.fromkeys(names, nothing) | {"advance_clock": cast(Any, describe)})
+    return build_document(build_http(parts, HttpSettings(deadline_s=float)))
+
+
+def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
+    trusted = networks(settings.trusted_proxies)
+    route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
+    document = cache(lambda: build_document(app))
+    handlers: list[object] = [
+        CartHandler(parts.carts),
+        OrderHandler(
+            orders=parts.orders,
+            payments=parts.payments,
+            addresses=parts.addresses,
+            tokens=parts.tokens,
+            cursors=parts.cursors,
+            links=parts.links,
+            real_now_s=parts.real_now_s,
+        ),
+        PaymentHandler(payments=parts.payments, tokens=parts.tokens, real_now_s=parts.real_now_s),
+        CashierHandler(
+            orders=parts.orders,
+            payments=parts.payments,
+            links=parts.links,
+            page=CashierPage(),
+            clock=parts.clock,
+        ),
+        NoticeHandler(
+            payments=parts.payments,
+            log=parts.log,
+            allowed=networks(settings.callback_allow),
+            trusted_proxies=trusted,
+        ),
+        AdminHandler(parts.orders),
+        HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
+        DocumentHandler(document),
+    ]
+    if parts.advance_clock is not None:
+        handlers.append(ClockHandler(parts.advance_clock))
+    for handler in handlers:
+        mount(app, handler, route_class, words)
+    app.mount(ASSETS, Assets(), name="docs-assets")
+
+
+class HttpServer:
+    """uvicorn on one port that is ours alone."""
+
+    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+        self._app = app
+        self._address = (host, port)
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
+        listener = _listen(*self._address)
+        config = uvicorn.Config(
+            self._app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=30,
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise OSError("the HTTP server did not start")
+            await asyncio.sleep(0.005)
+        return int(listener.getsockname()[1])
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new requests, and give those being answered so long."""
+        if self._server is None or self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+        self._server.should_exit = True
+        await self._task
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled where the process is wired."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,102 @@
+"""The outermost layer of REST: request id, language, recovery, security headers, log line, measurement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shop_order.web.context import RequestContext, accepted_request_id, enter
+from shop_order.web.handler.answer import failure
+from shop_order.web.messages import accepted_language, internal_text
+from shop_order.web.status import INTERNAL_CODE
+
+Observe = Callable[[str, str, float], None]  # method and route, status, seconds
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_MOST_ID = 128
+
+
+class RequestLog(Protocol):
+    """Where log lines go; structlog's loggers fit."""
+
+    def info(self, msg: str, /, **fields: Any) -> object:
+        """A line for every request."""
+
+    def exception(self, msg: str, /, **fields: Any) -> object:
+        """A line with the stack of the exception being handled."""
+
+
+class Edge:
+    """Every answer leaves through here, also the one for an error nobody expected."""
+
+    def __init__(
+        self, app: ASGIApp, *, log: RequestLog, observe: Observe, deadline_s: Callable[[], float]
+    ) -> None:
+        self._app = app
+        self._log = log
+        self._observe = observe
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = time.monotonic()
+        context = self._enter(scope, started)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _harden(MutableHeaders(scope=message), context.request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:  # noqa: BLE001 - the transport's edge
+            self._log.exception("request failed", route=_route(scope))
+            if not status:
+                text = internal_text(context.language)
+                await failure(500, INTERNAL_CODE, text)(scope, receive, answer)
+        finally:
+            self._account(scope, context, status, time.monotonic() - started)
+
+    def _enter(self, scope: Scope, started: float) -> RequestContext:
+        headers = Headers(scope=scope)
+        context = RequestContext(
+            request_id=accepted_request_id(headers.get("x-request-id", "")[: _MOST_ID + 1]),
+            language=accepted_language(headers.get("accept-language", "")),
+            deadline=started + self._deadline_s(),
+        )
+        enter(context)
+        return context
+
+    def _account(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+        route = _route(scope)
+        self._observe(route, str(status), seconds)
+        self._log.info(
+            "request",
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            user=context.actor.user_id if context.actor else 0,
+        )
+
+
+def _route(scope: Scope) -> str:
+    # The template, never the path: a path of the caller's choice would be a metric of its own.
+    path = getattr(scope.get("route"), "path", "") or "(no route)"
+    return f"{scope['method']} {path}" if path != "(no route)" else path
+
+
+def _harden(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers.setdefault("Content-Security-Policy", API_POLICY)
+    headers.setdefault("Cache-Control", "no-store")
