@@ -40,10 +40,10 @@ Request = TypeVar("Request", bound=Message)
 class RequestLogger(Protocol):
     """Where requests and unexpected errors are logged; a structlog logger fits."""
 
-    def info(self, msg: str, **fields: Any) -> None:
+    def info(self, msg: str, /, **fields: Any) -> None:
         """A line for every call."""
 
-    def exception(self, msg: str, **fields: Any) -> None:
+    def exception(self, msg: str, /, **fields: Any) -> None:
         """A line with the stack of the exception being handled."""
 
 

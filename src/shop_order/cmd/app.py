@@ -1,0 +1,240 @@
+"""The application: the core with its fronts and jobs. The only place that wires parts together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+from shop_order.cmd.core import Core, real_ms
+from shop_order.cmd.jobs import Jobs
+from shop_order.configs import Loaded, Settings, reload
+from shop_order.configs.engines import sqlite_path
+from shop_order.configs.history import record
+from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.valueobject.actor import Role
+from shop_order.pkg.grpc.client import TokenSource
+from shop_order.pkg.grpc.server import ServerTls
+from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.log import LogConfig, Logging, get_logger, set_level, start_logging
+from shop_order.pkg.middleware.ratelimit import open_limiter
+from shop_order.pkg.signing import Signer
+from shop_order.repository.dao.sqlite.database import connect
+from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
+from shop_order.web.cashier import CashierLinks
+from shop_order.web.cursor import Cursors
+from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
+from shop_order.web.handler.health import Readiness
+from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
+from shop_order.web.jwks import Jwks
+from shop_order.web.limits import RateLimits, Rates
+
+log = get_logger("app")
+DEV_TOKEN_S = 3600
+
+
+class App:
+    """One running order service: `start`, `stop`, and the ports it got."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        settings = loaded.settings
+        self.core = Core(loaded, token=dev_token(settings))
+        self.grpc_port = 0
+        self.http_port = 0
+        self._jobs = Jobs(self.core)
+        self._stopping = False
+        self._keys = self._key_source(settings)
+        self._refresh: asyncio.Task[None] | None = None
+        self._logging: Logging | None = None
+        self._fronts(settings)
+
+    def _key_source(self, settings: Settings) -> KeySource:
+        if settings.auth.jwks:
+            return Jwks(settings.auth.jwks)
+        if settings.auth.hs256_key is None:
+            raise ValueError("neither AUTH__JWKS nor AUTH__HS256_KEY is set")
+        return DevKey(settings.auth.hs256_key.get_secret_value())
+
+    def _fronts(self, settings: Settings) -> None:
+        core = self.core
+        signer = Signer([key.get_secret_value().encode() for key in settings.auth.link_keys])
+        links = CashierLinks(signer, public_url=self._public_url, clock=core.clock)
+        cursors = Cursors(signer)
+        rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
+        authenticator = Authenticator(self._keys, rules)
+        limits = RateLimits(open_limiter(settings.cache.url, settings.limit.rate_keys), self._rates)
+        front = Front(
+            log=get_logger("grpc"),
+            observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
+            deadline_s=lambda: core.settings.server.deadline_s,
+            authenticator=authenticator,
+            limits=limits,
+        )
+        self._grpc = build_server(
+            GrpcServices(core.carts, core.orders, core.payments, core.reservations),
+            front,
+            GrpcSettings(
+                settings.server.host,
+                settings.server.grpc_port,
+                grpc_tls(settings),
+                settings.server.reflection,
+            ),
+            cashier_link=links.of,
+            cursors=cursors,
+        )
+        application = build_http(
+            HttpParts(
+                carts=core.carts,
+                orders=core.orders,
+                payments=core.payments,
+                addresses=core.addresses,
+                authenticator=authenticator,
+                limits=limits,
+                tokens=SubmitTokens(signer, secrets.token_bytes),
+                cursors=cursors,
+                links=links,
+                clock=core.clock,
+                real_now_s=time.time,
+                readiness=self._readiness,
+                metrics=core.metrics.text,
+                advance_clock=core.clock.advance if settings.app.env != "production" else None,
+                log=get_logger("rest"),
+                observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
+            ),
+            HttpSettings(
+                deadline_s=lambda: core.settings.server.deadline_s,
+                trusted_proxies=settings.server.trusted_proxies,
+                cors_origins=settings.server.cors_origins,
+                callback_allow=settings.pay.callback_allow,
+            ),
+        )
+        self._http = HttpServer(application, host=settings.server.host, port=settings.server.http_port)
+
+    # ---- life ----
+
+    async def start(self) -> None:
+        """Open the store, take the ports, begin the jobs; what was started is stopped if a part fails.
+
+        Raises StoreTaken, SchemaBehind, CannotListen, OSError.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        await self.core.open()
+        remember(self.core.loaded)
+        if isinstance(self._keys, Jwks):
+            self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
+        self.grpc_port = await self._grpc.start()
+        self.http_port = await self._http.start()
+        self._jobs.start()
+        log.info(
+            "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
+        )
+
+    async def stop(self) -> None:
+        """Finish what was accepted: not ready, no new calls, running ones end, outbox drained, files closed."""
+        self._stopping = True
+        grace_s = self.core.settings.server.stop_timeout_s
+        await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
+        await self._jobs.stop()
+        await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
+        if self._refresh is not None:
+            self._refresh.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._refresh
+        await self.core.close()
+        log.info("stopped")
+
+    def reload(self) -> None:
+        """Take up what can change at run time; a bad configuration is refused and the old one kept."""
+        reloaded = reload(self.core.loaded, os.environ)
+        self.core.loaded = reloaded.loaded
+        set_level(reloaded.loaded.settings.log.level)
+        remember(reloaded.loaded)
+        log.info("reloaded", applied=reloaded.applied, needs_restart=reloaded.needs_restart)
+
+    # ---- what the fronts ask ----
+
+    def _public_url(self) -> str:
+        server = self.core.settings.server
+        if server.public_url or server.http_port:
+            return server.base_url
+        return f"http://{server.host}:{self.http_port}"
+
+    def _rates(self) -> Rates:
+        limit = self.core.settings.limit
+        return Rates(limit.user_rate, limit.user_burst, limit.global_rate, limit.global_burst)
+
+    async def _readiness(self) -> Readiness:
+        missing = []
+        try:
+            await self.core.store.ping()
+        except OrderServiceError:
+            return Readiness(False, ("database",))
+        if self.core.alipay is None or not self.core.alipay.available():
+            missing.append("alipay")
+        return Readiness(not self._stopping, tuple(missing))
+
+    def _jwks_failed(self, error: Exception) -> None:
+        log.error("jwks_failed", error=repr(error))
+
+
+def dev_token(settings: Settings) -> TokenSource:
+    """A service token of our own, minted again before it ends; empty where there is no development key."""
+    if settings.auth.hs256_key is None:
+        return lambda: ""
+    secret = settings.auth.hs256_key.get_secret_value()
+    rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
+    minted: tuple[float, str] = (float("-inf"), "")
+
+    def token() -> str:
+        nonlocal minted
+        if time.monotonic() - minted[0] > DEV_TOKEN_S / 2:
+            text = mint_token(
+                secret, subject="order-service", role=Role.SERVICE, rules=rules, lifetime_s=DEV_TOKEN_S
+            )
+            minted = (time.monotonic(), text)
+        return minted[1]
+
+    return token
+
+
+def grpc_tls(settings: Settings) -> ServerTls | None:
+    """TLS by two settings, mutual by a third."""
+    server = settings.server
+    if not (server.tls_cert and server.tls_key):
+        return None
+    return ServerTls(server.tls_cert, server.tls_key, server.tls_client_ca)
+
+
+def remember(loaded: Loaded) -> None:
+    """Record an accepted configuration in the order database."""
+    with closing(connect(Path(sqlite_path(loaded.settings.db.url)), writes=True)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        record(connection, loaded, real_ms())
+        connection.execute("COMMIT")
+
+
+def open_log(settings: Settings) -> Logging:
+    """The process's log, as specification 6.6 has it. Raises OSError."""
+    s = settings.log
+    return start_logging(
+        LogConfig(
+            s.level,
+            s.filename,
+            s.stdout,
+            s.max_size,
+            s.max_backups,
+            s.max_age,
+            s.compress,
+            settings.limit.log_queue,
+        )
+    )

@@ -1,0 +1,173 @@
+"""`shop-order`: argv, signals, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from shop_order.cmd.config import config_app
+from shop_order.configs import ConfigError, Loaded, load
+
+if TYPE_CHECKING:
+    from shop_order.cmd.core import Core
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's order service.")
+app.add_typer(config_app, name="config")
+audit_app = typer.Typer(no_args_is_help=True, help="The history.")
+app.add_typer(audit_app, name="audit")
+
+REFUSED = 2  # the start was refused: one line says why
+FOUND = 1  # a check found something
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+@app.command()
+def serve() -> None:
+    """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
+    from shop_order.cmd.serve import serve_until_stopped
+
+    _run(lambda: serve_until_stopped(_loaded()))
+
+
+@app.command()
+def relay() -> None:
+    """Publish the outbox; with embedded delivery this runs inside `serve`."""
+    _refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Option(help="head, or base to drop every table.")] = "head",
+) -> None:
+    """Bring the order database's schema up to date."""
+    from shop_order.repository.schema import migrate as bring
+
+    url = _loaded().settings.db.url
+    bring(url, revision)
+    typer.echo(f"the order database is at {revision}", err=True)
+
+
+@app.command()
+def token(
+    user: Annotated[int | None, typer.Option(help="The user's id.")] = None,
+    role: Annotated[str, typer.Option(help="user, admin or service.")] = "user",
+    name: Annotated[str | None, typer.Option(help="The service's name, with --role service.")] = None,
+    act_for: Annotated[int | None, typer.Option(help="The user a service acts for.")] = None,
+) -> None:
+    """Print a JWT for development, signed with the key in the data directory; nothing else."""
+    from shop_order.domain.valueobject.actor import Role
+    from shop_order.web.auth import TokenRules, mint_token
+
+    auth = _loaded().settings.auth
+    if auth.hs256_key is None:
+        _refuse("there is no development key here: tokens come from your identity provider")
+    subject = name if role == "service" else (str(user) if user is not None else None)
+    if not subject or role not in ("user", "admin", "service"):
+        _refuse("say --user ID [--role user|admin], or --role service --name NAME [--act-for ID]")
+    rules = TokenRules(auth.issuer, auth.audience, auth.max_lifetime_s)
+    try:
+        minted = mint_token(
+            auth.hs256_key.get_secret_value(), subject=subject, role=Role(role), act_for=act_for, rules=rules
+        )
+    except ValueError as bad:
+        _refuse(str(bad))
+    typer.echo(minted)
+
+
+@audit_app.command("verify")
+def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
+    """Walk the hash chains; exit code 1 and the first broken link of each that is broken."""
+
+    async def walk(core: Core) -> int:
+        walked, broken = await core.audit.verify(order)
+        for fault in broken:
+            typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
+        typer.echo(f"{walked} chains walked, {len(broken)} broken")
+        return FOUND if broken else 0
+
+    _inspect(walk)
+
+
+@app.command()
+def doctor() -> None:
+    """Check that money, stock and history agree; exit code 1 if not."""
+
+    async def examine(core: Core) -> int:
+        report = await core.doctor.examine()
+        for finding in sorted(report.findings, key=lambda f: (f.order_sn, f.area)):
+            typer.echo(f"{finding.area}: order {finding.order_sn} {finding.what}")
+        typer.echo(
+            f"{report.orders} orders, {report.leases} leases, {report.paid_fen} fen paid,"
+            f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
+            f" {len(report.findings)} findings"
+        )
+        return 0 if report.clean else FOUND
+
+    _inspect(examine)
+
+
+def _inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
+    """Look at the database beside a running server, without serving it."""
+
+    async def run() -> int:
+        from shop_order.cmd.app import dev_token
+        from shop_order.cmd.core import Core
+
+        loaded = _loaded()
+        core = Core(loaded, token=dev_token(loaded.settings))
+        try:
+            await core.open(serve=False)
+            return await look(core)
+        finally:
+            await core.close()
+
+    _run(run)
+
+
+def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Run to the exit code; what refuses a start becomes one line and exit code 2."""
+    from shop_order.domain.errors import OrderServiceError
+    from shop_order.pkg.grpc.server import CannotListen
+    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+
+    try:
+        raise SystemExit(_loop(start()))
+    except OrderServiceError as refused:
+        _refuse(refused.message)
+    except SchemaBehind as behind:
+        _refuse(f"{behind}; run `shop-order migrate`")
+    except (StoreTaken, CannotListen, OSError) as refused:
+        _refuse(str(refused))
+
+
+def _loop(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _loaded() -> Loaded:
+    try:
+        return load(os.environ)
+    except ConfigError as bad:
+        _refuse(str(bad))
+
+
+def _refuse(line: str) -> NoReturn:
+    sys.stderr.write(f"shop-order: {' '.join(line.split())}\n")
+    raise SystemExit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()

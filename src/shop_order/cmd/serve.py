@@ -1,0 +1,78 @@
+"""Serving until a signal says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from shop_order.cmd.app import App, open_log
+from shop_order.configs import ConfigError, Loaded
+from shop_order.configs.engines import sqlite_path
+from shop_order.pkg.log import get_logger
+from shop_order.repository.schema import HEAD
+
+log = get_logger("serve")
+
+
+async def serve_until_stopped(loaded: Loaded) -> int:
+    """Serve; the exit code. Raises what refuses a start."""
+    ensure_schema(loaded)
+    logging = open_log(loaded.settings)
+    try:
+        app = App(loaded)
+        stop = on_signals(app)
+        await app.start()
+        await stop.wait()
+        await app.stop()
+        return 0
+    finally:
+        logging.close()
+
+
+def on_signals(app: App) -> asyncio.Event:
+    """An event that TERM and INT set; HUP reloads."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def reload() -> None:
+        try:
+            app.reload()
+        except ConfigError as bad:
+            log.error("reload_refused", error=str(bad))
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return stop
+
+
+def ensure_schema(loaded: Loaded) -> None:
+    """Make or mend the embedded database's tables.
+
+    In a process of its own: Alembic would stay in the server's memory for nothing.
+    Raises OSError if that fails.
+    """
+    path = Path(sqlite_path(loaded.settings.db.url))
+    if revision(path) == HEAD:
+        return
+    code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise OSError(f"the order database could not be migrated: {done.stderr.strip().splitlines()[-1]}")
+
+
+def revision(path: Path) -> str:
+    """The schema's revision, empty without one."""
+    if not path.exists():
+        return ""
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.DatabaseError:
+            return ""
+    return row[0] if row else ""
