@@ -47,7 +47,7 @@ class Database:
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         self._connection.execute("PRAGMA busy_timeout=5000")
-        self._connection.executescript(self._schema)
+        self._connection.executescript(f"BEGIN; {self._schema} COMMIT;")
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name=f"db-{self._path.stem}", daemon=True)
         self._closed = False

@@ -25,10 +25,11 @@ dt{{color:var(--muted)}}dd{{margin:0;overflow-wrap:anywhere}}
 form{{margin:0}}button,.go{{display:block;width:100%;padding:.7rem;border:1px solid var(--line);
 border-radius:.5rem;background:#fff;font:inherit;text-align:center;cursor:pointer;color:inherit;
 text-decoration:none}}button small{{display:block;color:var(--muted)}}
-button.main,.go{{background:var(--blue);border-color:var(--blue);color:#fff}}button.main small{{color:#dbe8ff}}
+button.main,.go{{background:var(--blue);border-color:var(--blue);color:#fff}}
+button.main small{{color:#dbe8ff}}
 button:focus-visible,.go:focus-visible{{outline:3px solid #9ec5ff}}
 .table{{overflow-x:auto}}table{{border-collapse:collapse;width:100%;font-size:.85rem}}
-td,th{{text-align:left;padding:.35rem .5rem;border-top:1px solid var(--line)}}td{{white-space:nowrap}}
+td,th{{text-align:left;padding:.35rem .5rem;border-top:1px solid var(--line)}}
 .error{{border-color:#ffb4ae;background:#fff4f3}}p{{margin:.4rem 0}}
 </style></head><body><header>支付宝收银台<small>Alipay simulator · 模拟环境,不涉及真实资金</small></header>
 <main>{content}</main></body></html>"""
@@ -112,9 +113,9 @@ def _sent(notices: Sequence[Notice]) -> str:
     if not notices:
         return "<section><h2>通知 · Notices</h2><p>尚未发送 · none sent yet</p></section>"
     rows = "".join(
-        f"<tr><td>{fields.written_time(one.sent_ms) if one.sent_ms else '—'}</td><td>{escape(one.kind)}</td>"
+        f"<tr><td>{_clock(one.sent_ms)}</td><td>{escape(one.kind)}</td>"
         f"<td>{one.attempts}</td><td>{one.status or '—'}</td><td>{escape(one.answer[:60])}</td>"
-        f"<td>{fields.written_time(one.next_ms) if one.next_ms else '—'}</td></tr>"
+        f"<td>{_clock(one.next_ms)}</td></tr>"
         for one in notices
     )
     head = "".join(
@@ -125,3 +126,7 @@ def _sent(notices: Sequence[Notice]) -> str:
         '<section><h2>通知 · Notices</h2><div class="table"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
+
+
+def _clock(time_ms: int | None) -> str:
+    return fields.written_time(time_ms)[11:] if time_ms else "—"
