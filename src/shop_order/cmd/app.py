@@ -140,7 +140,7 @@ class App:
         )
 
     async def stop(self) -> None:
-        """Finish what was accepted: not ready, no new calls, running ones end, outbox drained, files closed."""
+        """Finish what was accepted: no new calls, running ones end, outbox drained, files closed."""
         self._stopping = True
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
