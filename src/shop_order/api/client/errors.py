@@ -1,4 +1,4 @@
-"""What the order service refuses, as exceptions: a class for each gRPC code and for reasons callers act on."""
+"""What the order service refuses, as exceptions: a class for each gRPC code, and for reasons to act on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,299 @@
+"""A gRPC front over stub use cases: what reaches them, and what becomes of what they answer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+
+from shop_order.domain.entity.cart import CartLine
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import ChannelUnavailable, OrderNotFound
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
+from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.pkg.middleware.ratelimit.memory import MemoryRateLimiter
+from shop_order.pkg.signing import Signer
+from shop_order.service.cart import CartLineView, CartService, CartView
+from shop_order.service.idempotency import Outcome
+from shop_order.service.notice import GatewayNotice
+from shop_order.service.order import OrderService, PlaceOrder, visible
+from shop_order.service.payment import Attempt, PaymentService, PayOrder
+from shop_order.service.reservation import ReservationService, Verdict
+from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
+from shop_order.web.cursor import Cursors
+from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
+from shop_order.web.limits import RateLimits, Rates
+
+SECRET = "0" * 64
+SN = "261123134500123456789012349"
+GOODS = {3: Goods(3, "青瓷杯", "cup.png", 1999, True)}
+ADDRESS = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
+NOW_MS = 1_763_900_000_123
+
+
+def token(user: int = 7, role: Role = Role.USER, *, act_for: int | None = None, name: str = "") -> str:
+    """A token of the development key."""
+    return mint_token(SECRET, subject=name or str(user), role=role, act_for=act_for)
+
+
+def bearer(user: int = 7, role: Role = Role.USER, **more: Any) -> tuple[tuple[str, str], ...]:
+    """Metadata with a token."""
+    return (("authorization", f"Bearer {token(user, role, **more)}"),)
+
+
+ADMIN = bearer(1, Role.ADMIN)
+SERVICE = bearer(role=Role.SERVICE, name="inventory")
+ACTING = bearer(role=Role.SERVICE, name="user-operation", act_for=7)
+
+
+def an_order(user: int = 7, order_sn: str = SN, id: int = 11, lines: Sequence[Line] = (Line(3, 2),)) -> Order:
+    """A pending order."""
+    order = Order.place(
+        lines,
+        GOODS,
+        order_sn=order_sn,
+        actor=Actor(Role.USER, user),
+        address=ADDRESS,
+        note="放门口",
+        pay_type=PaymentType.NOT_CHOSEN,
+        now_ms=NOW_MS,
+        pay_timeout_ms=1_800_000,
+        next_id=lambda: id,
+    )
+    return order
+
+
+class StubOrders(OrderService):
+    """Remembers commands; answers with one order of user 7."""
+
+    def __init__(self) -> None:
+        self.order = an_order()
+        self.asked: list[tuple[Any, ...]] = []
+        self.fails: Exception | None = None
+        self.delay_s = 0.0
+        self.replayed = False
+        self.events: list[Event] = []
+        self.next: Cursor | None = None
+
+    async def _answer(self, *asked: Any) -> Order:
+        self.asked.append(asked)
+        await asyncio.sleep(self.delay_s)
+        if self.fails:
+            raise self.fails
+        return self.order
+
+    async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
+        return Outcome(await self._answer("place", actor, cmd), self.replayed)
+
+    async def get(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Order:
+        return visible(await self._answer("get", actor, order_sn, owner), actor, owner)
+
+    async def get_by_id(self, actor: Actor, id: int, *, owner: int = 0) -> Order:
+        if id != self.order.id:
+            raise OrderNotFound
+        return visible(await self._answer("get_by_id", actor, id, owner), actor, owner)
+
+    async def history(self, order: Order) -> Sequence[Event]:
+        return self.events
+
+    async def list(
+        self,
+        actor: Actor,
+        where: OrderFilter,
+        *,
+        page: int = 1,
+        page_size: int = 20,
+        after: Cursor | None = None,
+    ) -> OrderPage:
+        return OrderPage([await self._answer("list", actor, where, page, page_size, after)], 1, self.next)
+
+    async def cancel(
+        self,
+        actor: Actor,
+        order_sn: str,
+        reason: str = "",
+        *,
+        owner: int = 0,
+        expected: OrderStatus | None = None,
+    ) -> Order:
+        return await self._answer("cancel", actor, order_sn, reason, owner, expected)
+
+    async def ship(
+        self, actor: Actor, order_sn: str, company: str, no: str, *, expected: OrderStatus | None = None
+    ) -> Order:
+        return await self._answer("ship", actor, order_sn, company, no, expected)
+
+    async def confirm(self, actor: Actor, order_sn: str, *, expected: OrderStatus | None = None) -> Order:
+        return await self._answer("confirm", actor, order_sn, expected)
+
+
+class StubPayments(PaymentService):
+    """Remembers commands and notices; has no channel but Alipay."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.fails: Exception | None = None
+
+    async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
+        self.asked.append(("pay", actor, cmd))
+        return Outcome(Attempt(an_order(), a_payment()))
+
+    async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
+        self.asked.append(("info", actor, order_sn, owner))
+        return Attempt(an_order(), a_payment())
+
+    def channel(self, payment_type: PaymentType) -> Any:
+        if payment_type is not PaymentType.ALIPAY:
+            raise ChannelUnavailable(payment_type.code)
+        return StubChannel()
+
+    async def provider_notice(
+        self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        self.asked.append(("provider", payment_type, body, dict(headers)))
+        if self.fails:
+            raise self.fails
+
+    async def gateway_notice(self, notice: GatewayNotice) -> None:
+        self.asked.append(("gateway", notice))
+        if self.fails:
+            raise self.fails
+
+
+class StubChannel:
+    """A channel with pages only."""
+
+    def trade_type(self, asked: str) -> str:
+        return asked or "page"
+
+
+class StubCarts(CartService):
+    """Remembers commands; the cart has one line."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def view(self, actor: Actor) -> CartView:
+        return CartView(actor.user_id, 4, (a_cart_line(),))
+
+    async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
+        self.asked.append(("add", actor, goods, nums, checked))
+        return a_cart_line()
+
+    async def update(
+        self, actor: Actor, goods: int, *, id: int = 0, nums: int | None = None, checked: bool | None = None
+    ) -> None:
+        self.asked.append(("update", actor, goods, id, nums, checked))
+
+    async def check(self, actor: Actor, checked: bool, *, goods: int = 0, id: int = 0) -> None:
+        self.asked.append(("check", actor, checked, goods, id))
+
+    async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
+        self.asked.append(("remove", actor, goods, id))
+
+
+class StubReservations(ReservationService):
+    """Every order is still pending."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def check(self, order_sns: Sequence[str]) -> list[Verdict]:
+        return [Verdict(sn, "EXTEND", 99) for sn in order_sns]
+
+
+def a_cart_line() -> CartLineView:
+    """Two cups, in stock."""
+    return CartLineView(CartLine(21, 3, 2, True, NOW_MS, NOW_MS), GOODS[3], 5)
+
+
+def a_payment() -> Payment:
+    """An open attempt through Alipay."""
+    return Payment(
+        payment_sn="P" + SN,
+        order_sn=SN,
+        user=7,
+        payment_type=PaymentType.ALIPAY,
+        trade_type="page",
+        amount_fen=3998,
+        state=PaymentState.PENDING,
+        payment_url="https://pay.example/1",
+        created_ms=NOW_MS,
+        expire_ms=NOW_MS + 1_800_000,
+    )
+
+
+class Journal:
+    """A logger and an observer that keep what they are told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.observed: list[tuple[str, str]] = []
+
+    def info(self, msg: str, **fields: Any) -> None:
+        self.lines.append((msg, fields))
+
+    def exception(self, msg: str, **fields: Any) -> None:
+        self.lines.append((msg, fields))
+
+    def observe(self, method: str, code: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.observed.append((method, code))
+
+
+@dataclass
+class World:
+    """The server and everything behind it."""
+
+    orders: StubOrders = field(default_factory=StubOrders)
+    payments: StubPayments = field(default_factory=StubPayments)
+    carts: StubCarts = field(default_factory=StubCarts)
+    journal: Journal = field(default_factory=Journal)
+    rates: Rates = field(default_factory=lambda: Rates(user_rate=0))
+    deadline_s: float = 5.0
+    settings: GrpcSettings = field(default_factory=lambda: GrpcSettings(reflection=True))
+    port: int = 0
+
+    def server(self) -> OrderGrpcServer:
+        """Build it; nothing listens yet."""
+        front = Front(
+            log=self.journal,
+            observe=self.journal.observe,
+            deadline_s=lambda: self.deadline_s,
+            authenticator=Authenticator(DevKey(SECRET), TokenRules()),
+            limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
+        )
+        services = GrpcServices(self.carts, self.orders, self.payments, StubReservations())
+        return build_server(
+            services,
+            front,
+            self.settings,
+            cashier_link=lambda order: f"http://cashier/{order.order_sn}",
+            cursors=Cursors(Signer([b"k" * 32])),
+        )
+
+    async def call(
+        self,
+        method: str,
+        request: Any,
+        answer: type[Any],
+        metadata: tuple[tuple[str, str], ...] | None = None,
+        **options: Any,
+    ) -> Any:
+        """One call on a connection of its own, as user 7 unless told otherwise."""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            stub = channel.unary_unary(
+                method,
+                request_serializer=(lambda raw: raw)
+                if isinstance(request, bytes)
+                else type(request).SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            return await stub(request, metadata=bearer() if metadata is None else metadata, **options)

@@ -1,0 +1,182 @@
+"""The port: health, reflection, TLS, what is later, start and stop."""
+
+import asyncio
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto.shop import neighbours_pb2
+from shop_order.pkg.grpc.server import CannotListen, ServerTls
+from shop_order.web.grpc import server as server_module
+from shop_order.web.grpc.server import GrpcSettings
+from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
+
+SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
+
+
+@pytest.mark.parametrize("name", ["", "health", *SERVICES])
+async def test_health_knows_each_service(world: World, name: str) -> None:
+    request = health_pb2.HealthCheckRequest(service=name)
+    answer = await world.call("/grpc.health.v1.Health/Check", request, health_pb2.HealthCheckResponse, ())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_stop_says_not_serving_and_is_not_held_up_by_a_watch() -> None:
+    world = World()
+    server = world.server()
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        seen = [(await watch.read()).status]
+        started = asyncio.get_running_loop().time()
+        stopping = asyncio.create_task(server.stop(5))
+        seen.append((await watch.read()).status)
+        await stopping
+        assert asyncio.get_running_loop().time() - started < 2
+    assert seen == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+
+
+async def test_an_accepted_call_is_answered_before_the_stop() -> None:
+    world = World()
+    server = world.server()
+    world.port = await server.start()
+    world.orders.delay_s = 0.3
+    ask = pb.CheckOrderStatusRequest(order_sn=SN)
+    call = asyncio.create_task(
+        world.call("/order.OrderService/CheckOrderStatus", ask, pb.OrderStatusResponse)
+    )
+    while not world.orders.asked:
+        await asyncio.sleep(0.01)
+    await server.stop(5)
+    assert (await call).order_sn == SN
+
+
+async def test_a_taken_port_is_said_clearly(world: World) -> None:
+    second = World(settings=GrpcSettings(port=world.port)).server()
+    with pytest.raises(CannotListen, match=f"127.0.0.1:{world.port}"):
+        await second.start()
+
+
+async def reflected(port: int, metadata: Any = ()) -> list[str]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(
+            iter([reflection_pb2.ServerReflectionRequest(list_services="")]), metadata=metadata
+        )
+        return [s.name async for answer in call for s in answer.list_services_response.service]
+
+
+async def test_reflection_shows_the_services_to_this_machine(world: World) -> None:
+    assert set(SERVICES) <= set(await reflected(world.port))
+
+
+async def test_reflection_from_elsewhere_is_for_admins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LOCAL_PEERS", ("elsewhere",))
+    for metadata, code in (((), StatusCode.UNAUTHENTICATED), (bearer(), StatusCode.PERMISSION_DENIED)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await reflected(world.port, metadata)
+        assert caught.value.code() is code
+    assert set(SERVICES) <= set(await reflected(world.port, ADMIN))
+
+
+async def test_reflection_can_be_off() -> None:
+    world = World(settings=GrpcSettings(reflection=False))
+    server = world.server()
+    port = await server.start()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await reflected(port)
+    await server.stop(0)
+    assert caught.value.code() is StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("method", ["RequestRefund", "GetRefund"])
+async def test_later_methods_are_unimplemented_but_know_their_callers(world: World, method: str) -> None:
+    for metadata, code in ((bearer(), StatusCode.UNIMPLEMENTED), ((), StatusCode.UNAUTHENTICATED)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await world.call(f"/order.OrderService/{method}", pb.GetRefundRequest(), pb.RefundInfo, metadata)
+        assert caught.value.code() is code
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        (bearer(), StatusCode.UNIMPLEMENTED),
+        ((), StatusCode.UNAUTHENTICATED),
+        (SERVICE, StatusCode.PERMISSION_DENIED),
+    ],
+)
+async def test_the_later_stream_too(world: World, metadata: Any, code: StatusCode) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{world.port}") as channel:
+        stub = channel.stream_stream(
+            "/order.OrderService/WatchOrderStatus",
+            request_serializer=pb.WatchOrderStatusRequest.SerializeToString,
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub(iter([pb.WatchOrderStatusRequest()]), metadata=metadata).read()
+        assert caught.value.code() is code
+
+
+async def test_only_services_ask_for_verdicts(world: World) -> None:
+    method = "/shop.neighbours.ReservationCheck/CheckReservations"
+    asked = neighbours_pb2.OrderSns(order_sns=[SN])
+    answer = await world.call(method, asked, neighbours_pb2.Verdicts, SERVICE)
+    assert [(v.order_sn, v.answer, v.until_ms) for v in answer.verdicts] == [(SN, "EXTEND", 99)]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.call(method, asked, neighbours_pb2.Verdicts, bearer())
+    assert caught.value.code() is StatusCode.PERMISSION_DENIED
+
+
+# ---- TLS ----
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("server", "client"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            + ["-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "1", "-subj", "/CN=localhost"]
+            + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+    ssl.create_default_context(cafile=str(folder / "server.crt"))
+    return folder
+
+
+async def checked(port: int, credentials: grpc.ChannelCredentials) -> int:
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        status: int = (await stub.Check(health_pb2.HealthCheckRequest(), timeout=3)).status
+        return status
+
+
+async def test_tls_by_two_settings_and_mutual_by_a_third(certificates: Path) -> None:
+    server_crt, server_key = certificates / "server.crt", certificates / "server.key"
+    client_crt, client_key = certificates / "client.crt", certificates / "client.key"
+    ca = server_crt.read_bytes()
+    plain = grpc.ssl_channel_credentials(ca)
+    mutual = grpc.ssl_channel_credentials(ca, client_key.read_bytes(), client_crt.read_bytes())
+
+    one_way = World(settings=GrpcSettings(tls=ServerTls(str(server_crt), str(server_key)))).server()
+    assert await checked(await one_way.start(), plain) == health_pb2.HealthCheckResponse.SERVING
+    await one_way.stop(0)
+
+    both_ways = World(
+        settings=GrpcSettings(tls=ServerTls(str(server_crt), str(server_key), str(client_crt)))
+    ).server()
+    port = await both_ways.start()
+    assert await checked(port, mutual) == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await checked(port, plain)
+    assert caught.value.code() is StatusCode.UNAVAILABLE
+    await both_ways.stop(0)
