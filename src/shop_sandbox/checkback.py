@@ -12,7 +12,7 @@ from shop_sandbox.inventory import Inventory
 
 BATCH = 100
 DEADLINE_S = 3.0
-LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 10.0
 ANSWERS = frozenset({"EXTEND", "CONFIRM", "RELEASE", "ABANDONED"})
 
 logger = logging.getLogger("shop_sandbox.checkback")

@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2_grpc import (
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox.database import DatabaseBusy
 from shop_sandbox.goods import Goods
+from shop_sandbox.http_server import listen
 from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.users import NotFound, Users
@@ -82,8 +83,10 @@ class NeighbourServer:
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
+            # gRPC writes an error line of its own to stderr when a port is taken: asked before, it need not.
+            listen(host, port).close()
             bound = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise PortTaken(f"{host}:{port} is taken") from error
         await self._server.start()
         return bound

@@ -26,7 +26,8 @@ def shop_sandbox() -> None:
 def serve() -> None:
     """Goods, inventory, users, event inbox, Alipay simulator, until SIGTERM; settings: SHOP_SANDBOX_*."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     run(serve_until_stopped(settings()))
 
 
