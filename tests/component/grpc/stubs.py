@@ -76,6 +76,7 @@ class StubOrders(OrderService):
     def __init__(self) -> None:
         self.order = an_order()
         self.asked: list[tuple[Any, ...]] = []
+        self.busy = asyncio.Event()
         self.fails: Exception | None = None
         self.delay_s = 0.0
         self.replayed = False
@@ -84,6 +85,7 @@ class StubOrders(OrderService):
 
     async def _answer(self, *asked: Any) -> Order:
         self.asked.append(asked)
+        self.busy.set()
         await asyncio.sleep(self.delay_s)
         if self.fails:
             raise self.fails
@@ -237,10 +239,10 @@ class Journal:
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.observed: list[tuple[str, str]] = []
 
-    def info(self, msg: str, **fields: Any) -> None:
+    def info(self, msg: str, /, **fields: Any) -> None:
         self.lines.append((msg, fields))
 
-    def exception(self, msg: str, **fields: Any) -> None:
+    def exception(self, msg: str, /, **fields: Any) -> None:
         self.lines.append((msg, fields))
 
     def observe(self, method: str, code: str, seconds: float) -> None:

@@ -155,7 +155,7 @@ async def test_notices_need_no_token_and_meet_no_limit(world: World) -> None:
 
 async def trailing(world: World, metadata: Any) -> dict[str, Any]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{world.port}") as channel:
-        stub = channel.unary_unary(CREATE, request_serializer=pb.CreateOrderRequest.SerializeToString)
+        stub: Any = channel.unary_unary(CREATE, request_serializer=pb.CreateOrderRequest.SerializeToString)
         call = stub(ORDER, metadata=metadata)
         await call
         return dict(await call.trailing_metadata())

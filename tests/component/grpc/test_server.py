@@ -1,13 +1,16 @@
 """The port: health, reflection, TLS, what is later, start and stop."""
 
 import asyncio
-import ssl
-import subprocess
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -53,8 +56,7 @@ async def test_an_accepted_call_is_answered_before_the_stop() -> None:
     call = asyncio.create_task(
         world.call("/order.OrderService/CheckOrderStatus", ask, pb.OrderStatusResponse)
     )
-    while not world.orders.asked:
-        await asyncio.sleep(0.01)
+    await world.orders.busy.wait()
     await server.stop(5)
     assert (await call).order_sn == SN
 
@@ -115,7 +117,7 @@ async def test_later_methods_are_unimplemented_but_know_their_callers(world: Wor
 )
 async def test_the_later_stream_too(world: World, metadata: Any, code: StatusCode) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{world.port}") as channel:
-        stub = channel.stream_stream(
+        stub: Any = channel.stream_stream(
             "/order.OrderService/WatchOrderStatus",
             request_serializer=pb.WatchOrderStatusRequest.SerializeToString,
         )
@@ -141,15 +143,27 @@ async def test_only_services_ask_for_verdicts(world: World) -> None:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for name in ("server", "client"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-            + ["-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "1", "-subj", "/CN=localhost"]
-            + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        certificate = (
+            builder.not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(key, hashes.SHA256())
         )
-    ssl.create_default_context(cafile=str(folder / "server.crt"))
+        (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
     return folder
 
 
