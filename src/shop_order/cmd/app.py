@@ -46,6 +46,7 @@ class App:
         self.grpc_port = 0
         self.http_port = 0
         self._jobs = Jobs(self.core)
+        self._opened = False
         self._stopping = False
         self._keys = self._key_source(settings)
         self._refresh: asyncio.Task[None] | None = None
@@ -129,6 +130,7 @@ class App:
 
     async def _start(self) -> None:
         await self.core.open()
+        self._opened = True
         remember(self.core.loaded)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
@@ -145,7 +147,8 @@ class App:
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()
-        await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
+        if self._opened:
+            await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         if self._refresh is not None:
             self._refresh.cancel()
             with suppress(asyncio.CancelledError):
@@ -174,7 +177,7 @@ class App:
         return Rates(limit.user_rate, limit.user_burst, limit.global_rate, limit.global_burst)
 
     async def _readiness(self) -> Readiness:
-        missing = []
+        missing = self.core.neighbours_away()
         try:
             await self.core.store.ping()
         except OrderServiceError:

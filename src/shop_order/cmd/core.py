@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+import grpc
 import grpc.aio
 
 from shop_order.configs import Loaded, Settings
@@ -179,6 +180,22 @@ class Core:
         if self._releases:
             await asyncio.wait(self._releases, timeout=self.settings.neighbours.timeout_s)
         await self._exit.aclose()
+
+    def neighbours_away(self) -> list[str]:
+        """Neighbours that can't be reached; asking begins to connect to those that were never called."""
+        neighbours = self.settings.neighbours
+        addresses = {
+            "goods": (neighbours.goods,),
+            "inventory": (neighbours.inventory,),
+            "users": (neighbours.users,),
+            "inboxes": neighbours.inboxes,
+        }
+        away = {
+            address
+            for address, channel in self._channels.items()
+            if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        }
+        return [name for name, used in addresses.items() if away.intersection(used)]
 
     def alert(self, name: str, **about: object) -> None:
         """Tell the operator: a log line at level error, and a counter."""

@@ -51,6 +51,10 @@ class Attempt:
     payment: Payment
 
 
+class AnotherAttempt(Exception):
+    """A different attempt was opened while we prepared ours: close it and decide again."""
+
+
 class Alert(Protocol):
     """Tells the operator that something needs a human's eye."""
 
@@ -118,26 +122,29 @@ class PaymentService:
                 continue
             else:
                 draft = await self._with_link(channel, draft, cmd.return_url)
-            if attempt := await self._store(actor, draft, key):
-                return attempt
+            try:
+                return await self._store(actor, draft, key)
+            except AnotherAttempt:
+                continue
         raise TooMuchContention
 
-    async def _store(self, actor: Actor, draft: Payment, key: Key | None) -> Attempt | None:
-        """Keep the attempt; None when another one was opened meanwhile."""
+    async def _store(self, actor: Actor, draft: Payment, key: Key | None) -> Attempt:
+        """Keep the attempt. Raises AnotherAttempt when a different one was opened meanwhile."""
 
-        def decide(order: Order) -> Payment | None:
+        def decide(order: Order) -> Payment:
             now_open = order.open_payment()
             if now_open is None:
                 order.open_attempt(draft, actor, self._now())
                 return draft
-            return now_open if equal(now_open, draft) else None
+            if not equal(now_open, draft):
+                raise AnotherAttempt
+            return now_open
 
         try:
-            order, payment = await self._orders.change(draft.order_sn, decide, key=key)
+            return Attempt(*await self._orders.change(draft.order_sn, decide, key=key))
         except KeyTaken as taken:
             assert key is not None
             return await self._replay(actor, same_command(key, taken.record))
-        return Attempt(order, payment) if payment else None
 
     def _draft(self, order: Order, cmd: PayOrder, trade_type: str) -> Payment:
         return Payment(

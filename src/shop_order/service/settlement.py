@@ -5,7 +5,7 @@ from __future__ import annotations
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import AmountMismatch
+from shop_order.domain.errors import AmountMismatch, ChannelUnavailable
 from shop_order.domain.ports import Clock, Orders, Payments
 from shop_order.domain.status import OrderStatus
 from shop_order.service.payment import Alert, PaymentService
@@ -33,7 +33,10 @@ class Settlement:
         due = await self._payments.to_ask(self._now(), BATCH)
         for payment, tries in due:
             await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
-            await self.ask(payment)
+            try:
+                await self.ask(payment)
+            except ChannelUnavailable:
+                continue  # not configured now: its turn comes again
         return len(due)
 
     async def ask(self, payment: Payment) -> Payment:
@@ -74,9 +77,12 @@ class Settlement:
             order.refund_failed(sn, self._now())
 
         _, payment = await self._orders.change(refund.order_sn, sent)
-        answer = await self._paying.channel(payment.payment_type).refund(
-            payment_sn=refund.payment_sn, refund_sn=sn, amount_fen=refund.amount_fen, reason=refund.reason
-        )
+        try:
+            answer = await self._paying.channel(payment.payment_type).refund(
+                payment_sn=refund.payment_sn, refund_sn=sn, amount_fen=refund.amount_fen, reason=refund.reason
+            )
+        except ChannelUnavailable:
+            return  # not configured now: its turn comes again
         if answer == "succeeded":
             await self._orders.change(refund.order_sn, succeeded)
         elif answer == "failed":
