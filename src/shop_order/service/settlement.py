@@ -33,10 +33,7 @@ class Settlement:
         due = await self._payments.to_ask(self._now(), BATCH)
         for payment, tries in due:
             await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
-            try:
-                await self.ask(payment)
-            except ChannelUnavailable:
-                continue  # not configured now: its turn comes again
+            await self.ask(payment)
         return len(due)
 
     async def ask(self, payment: Payment) -> Payment:
@@ -51,6 +48,8 @@ class Settlement:
                 return await self._paying.close(payment)
         except AmountMismatch:
             return payment  # the alert is out; nothing may move until an operator has looked
+        except ChannelUnavailable:
+            return payment  # not configured now: its turn comes again
         return payment
 
     async def refund_due(self) -> int:
