@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
+from shop_order.service.clock import MOST_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / How many", examples=[2])]
-MOST_ADVANCE_S = 10 * 366 * 86400
+
 
 
 class Owned(Body):
@@ -135,4 +136,4 @@ class ShipBody(Body):
 class ClockBody(Body):
     """How far to move the test clock, forward only."""
 
-    advance_s: int = Field(ge=0, le=MOST_ADVANCE_S, description="快进秒数 / Seconds", examples=[1800])
+    advance_s: int = Field(ge=1, le=MOST_ADVANCE_S, description="快进秒数 / Seconds", examples=[1800])
