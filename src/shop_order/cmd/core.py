@@ -102,6 +102,7 @@ class Core:
         self.stock = GrpcStock(
             self._channel(neighbours.inventory),
             self._neighbour,
+            lease_s=settings.order.lease_s,
             most=limit.stock_batch,
             queue=limit.stock_queue,
             observe=self.metrics.batch("reserve"),
@@ -152,7 +153,9 @@ class Core:
             orders=store.orders, service=self.orders, settlement=self.settlement, clock=clock
         )
         self.reservations = ReservationService(orders=store.orders, clock=clock, real_clock=real_ms)
-        self.relay = Relay(outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms)
+        self.relay = Relay(
+            outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms, batch=settings.limit.relay_batch
+        )
         self.audit = AuditService(store.audit)
         self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
 

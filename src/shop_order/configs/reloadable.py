@@ -14,7 +14,6 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("order", "auto_confirm_s"),
         ("pay", "return_urls"),
         ("pay", "callback_allow"),
-        ("pay", "query_first_s"),
         ("pay", "alipay", "timeout_s"),
         ("pay", "wechat", "timeout_s"),
     }

@@ -189,7 +189,6 @@ class Pay(Section):
     gateway_secret: OptKey
     return_urls: WebUrls
     callback_allow: Networks
-    query_first_s: Seconds
     alipay: Alipay
     wechat: Wechat
 
@@ -200,6 +199,7 @@ class Order(Section):
     pay_timeout_s: int = Field(ge=1, le=30 * 86400)
     auto_confirm_s: int = Field(ge=1, le=365 * 86400)
     scan_interval_s: Seconds
+    lease_s: int = Field(ge=1, le=3600)
 
 
 class Limit(Section):

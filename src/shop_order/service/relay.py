@@ -7,16 +7,17 @@ import asyncio
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, Inboxes, Outbox
 
-BATCH = 200
-
 
 class Relay:
     """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`."""
 
-    def __init__(self, *, outbox: Outbox, inboxes: Inboxes, real_clock: Clock, idle_s: float = 1.0) -> None:
+    def __init__(
+        self, *, outbox: Outbox, inboxes: Inboxes, real_clock: Clock, batch: int = 128, idle_s: float = 1.0
+    ) -> None:
         self._outbox = outbox
         self._inboxes = inboxes
         self._now = real_clock
+        self._batch = batch
         self._idle_s = idle_s
         self._awake = asyncio.Event()
 
@@ -30,7 +31,7 @@ class Relay:
         An event that is not acknowledged is taken again, and holds back the later ones of its order.
         Raises DependencyDown, DeadlineExceeded.
         """
-        events = await self._outbox.take(BATCH, self._now())
+        events = await self._outbox.take(self._batch, self._now())
         if not events:
             return 0
         acknowledged = set(await self._inboxes.deliver(events))
