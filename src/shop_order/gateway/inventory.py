@@ -15,7 +15,6 @@ from shop_order.gateway.calls import failure, joined_ids, request_id
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
 
-LEASE_S = 60
 NAME = "the inventory service"
 Wanted = tuple[str, Sequence[Line], str]
 
@@ -28,12 +27,14 @@ class GrpcStock:
         channel: grpc.aio.Channel,
         neighbour: Neighbour,
         *,
+        lease_s: int,
         most: int,
         queue: int,
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self._stub = InventoryStub(channel)
         self._neighbour = neighbour
+        self._lease_s = lease_s
         self._reserving: Batcher[Wanted, None] = Batcher(
             self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
         )
@@ -69,7 +70,7 @@ class GrpcStock:
             pb.ReserveRequest(
                 order_sn=order_sn,
                 lines=[pb.Line(goods_id=line.goods, nums=line.nums) for line in lines],
-                lease_s=LEASE_S,
+                lease_s=self._lease_s,
             )
             for order_sn, lines, _ in wanted
         ]
