@@ -14,7 +14,7 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 .PHONY: .venv/.runtime
 endif
 
-.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept lock hooks \
+.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept openapi lock hooks \
 	clean distclean
 
 help: ## this list
@@ -74,6 +74,9 @@ proto: .venv/.dev ## generate the gRPC code again from the .proto files
 
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
 	@$(PY) -m tests.baseline.promise
+
+openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
+	@$(PY) -m tests.baseline.rest_promise
 
 lock: ## pin the dependencies again (UPGRADE=1 takes newer ones)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

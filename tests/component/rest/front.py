@@ -116,7 +116,7 @@ class Rest:
     async def call(
         self, method: str, path: str, json: Any = None, *, as_: str | None = None, **more: Any
     ) -> httpx.Response:
-        """One request; `as_` is a token, empty for none; paths are below /api/v1 unless they start with `//`."""
+        """One request; `as_` is a token, empty for none; `//path` is not below /api/v1."""
         url = path[1:] if path.startswith("//") else f"/api/v1{path}"
         bearer = token() if as_ is None else as_
         headers: Mapping[str, str | bytes] = {"authorization": f"Bearer {bearer}"} if bearer else {}
