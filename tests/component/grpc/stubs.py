@@ -28,7 +28,14 @@ from shop_order.service.reservation import ReservationService, Verdict
 from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
-from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
+from shop_order.web.grpc.registry import Methods
+from shop_order.web.grpc.server import (
+    GrpcServices,
+    GrpcSettings,
+    OrderGrpcServer,
+    build_server,
+    published,
+)
 from shop_order.web.limits import RateLimits, Rates
 
 SECRET = "0" * 64
@@ -232,6 +239,16 @@ def a_payment() -> Payment:
     )
 
 
+def cashier_link(order: Order) -> str:
+    """Where an order is paid."""
+    return f"http://cashier/{order.order_sn}"
+
+
+def cursors() -> Cursors:
+    """Signed with a key of the tests."""
+    return Cursors(Signer([b"k" * 32]))
+
+
 class Journal:
     """A logger and an observer that keep what they are told."""
 
@@ -272,14 +289,16 @@ class World:
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
         )
-        services = GrpcServices(self.carts, self.orders, self.payments, StubReservations())
         return build_server(
-            services,
-            front,
-            self.settings,
-            cashier_link=lambda order: f"http://cashier/{order.order_sn}",
-            cursors=Cursors(Signer([b"k" * 32])),
+            self._services(), front, self.settings, cashier_link=cashier_link, cursors=cursors()
         )
+
+    def methods(self) -> list[Methods]:
+        """What is registered."""
+        return published(self._services(), cashier_link=cashier_link, cursors=cursors())
+
+    def _services(self) -> GrpcServices:
+        return GrpcServices(self.carts, self.orders, self.payments, StubReservations())
 
     async def call(
         self,

@@ -20,6 +20,7 @@ from shop_order.api.proto.shop import neighbours_pb2
 from shop_order.pkg.grpc.server import CannotListen, ServerTls
 from shop_order.web.grpc import server as server_module
 from shop_order.web.grpc.server import GrpcSettings
+from shop_order.web.roles import ROLES
 from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
 
 SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
@@ -30,6 +31,11 @@ async def test_health_knows_each_service(world: World, name: str) -> None:
     request = health_pb2.HealthCheckRequest(service=name)
     answer = await world.call("/grpc.health.v1.Health/Check", request, health_pb2.HealthCheckResponse, ())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_everything_that_is_served_has_a_row(world: World) -> None:
+    served = {name for methods in world.methods() for name in methods.full_names()}
+    assert served == {name for name in ROLES if name.startswith(("/order.", "/shop."))}
 
 
 async def test_stop_says_not_serving_and_is_not_held_up_by_a_watch() -> None:
