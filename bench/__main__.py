@@ -1,0 +1,128 @@
+"""`python -m bench`: how many orders a second, against a bare loop on the same disk in the same minute."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import bare, counting, machine, report
+from bench.report import Results, Run
+from bench.shop import Failed, Generator, Shop
+from shop_order.repository.schema import migrate
+
+CALLERS = (1, 16, 32)
+TOGETHER = 16  # orders a commit of the batched bare loop
+REST_S = 2.0
+WARM_UP_S = 1.0
+
+
+def main() -> int:
+    """The exit code: 0, or 1 with one line that says what is wrong."""
+    chosen = arguments()
+    chosen.dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=chosen.dir))
+    try:
+        results = measured(folder, chosen)
+    except (machine.NotOnDisk, counting.WrongCount, Failed) as wrong:
+        print(f"bench: {wrong}", file=sys.stderr)
+        return 1
+    finally:
+        if not chosen.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(report.shown(report.summary(results)))
+    path = chosen.json or Path(__file__).parent / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.local.json"
+    report.write(path, results)
+    print(f"written to {path}")
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of short runs")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
+    parser.add_argument("--seconds", type=float, help="of one run (default 4)")
+    parser.add_argument("--callers", type=int, nargs="+", default=list(CALLERS), help="default 1 16 32")
+    parser.add_argument("--dir", type=Path, default=Path("data"), help="where the databases lie; a real disk")
+    parser.add_argument("--json", type=Path, help="where the result is written")
+    parser.add_argument("--keep", action="store_true", help="leave databases and logs in place")
+    chosen = parser.parse_args()
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
+    chosen.seconds = chosen.seconds or (2.0 if chosen.quick else 4.0)
+    return chosen
+
+
+def measured(folder: Path, chosen: argparse.Namespace) -> Results:
+    """Every round. Raises NotOnDisk, WrongCount, Failed."""
+    kind = machine.require_disk(folder)
+    results = Results(machine.described(kind), chosen.seconds)
+    for number in range(chosen.rounds):
+        here = folder / str(number)
+        here.mkdir()
+        results.fdatasync_us.append(machine.fdatasync_us(here))
+        for a_commit in (1, TOGETHER):
+            database = here / f"bare-{a_commit}.db"
+            migrate(f"sqlite:///{database}")
+            rate = bare.orders_per_second(database, a_commit=a_commit, seconds=chosen.seconds / 2)
+            results.bare.setdefault(a_commit, []).append(rate)
+        one_round(here, chosen, results, last=number == chosen.rounds - 1)
+        print(f"round {number + 1} of {chosen.rounds} done", file=sys.stderr)
+    return results
+
+
+def one_round(folder: Path, chosen: argparse.Namespace, results: Results, *, last: bool) -> None:
+    """A fresh service and sandbox, driven by 1, 16 and 32 callers; then the rows are counted."""
+    answers = folder / "answers.txt"
+    shop = Shop(folder)
+    with shop:
+        results.first_start_s.append(shop.start_s)
+        shop.stop_service()
+        shop.start_service()
+        results.start_s.append(shop.start_s)
+        time.sleep(REST_S)
+        results.rest_mib.append(machine.resident_mib(shop.service_pid))
+        with Generator(shop, answers) as load:
+            for callers in chosen.callers:
+                results.runs.append(run(shop, load, "CreateOrder", callers, chosen.seconds))
+            if last:
+                results.runs.append(run(shop, load, "GetOrder", TOGETHER, chosen.seconds))
+                results.runs.append(run(shop, load, "PayOrder", TOGETHER, chosen.seconds))
+        results.busy_mib.append(machine.resident_mib(shop.service_pid))
+    results.counted += counting.compare(shop.database, answers)
+
+
+def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) -> Run:
+    """One run; the events it made are published before the CPU is read. Raises Failed."""
+    pids = (shop.service_pid, shop.sandbox_pid, load.pid)
+    load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": seconds})
+    load.read()
+    before = [machine.cpu_s(pid) for pid in pids]
+    load.read()
+    generator_s = machine.cpu_s(load.pid)
+    waiting = shop.outbox()
+    result = load.read()
+    shop.drain()
+    after = [machine.cpu_s(pid) for pid in pids[:2]]
+    if result["errors"]:
+        raise Failed(f"{method} was refused: {result['errors']}")
+    used = [now - then for now, then in zip((*after, generator_s), before, strict=True)]
+    service_us, sandbox_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
+    return Run(
+        method,
+        callers,
+        result["calls"] / result["seconds"],
+        result["p50_ms"],
+        result["p99_ms"],
+        service_us,
+        sandbox_us,
+        generator_us,
+        waiting,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What we compare with: a bare `sqlite3` loop that commits the rows of an order, and nothing else.
+
+The rows and the statements are the service's own, on its own schema with its triggers; rows are made outside
+the measured time.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.event.order_events import seal
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.pkg.util.order_sn import OrderNumbers
+from shop_order.pkg.util.snowflake import Snowflakes
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.sqlite import orders as statements
+from shop_order.repository.dao.sqlite.database import connect
+
+CHUNK = 1_024
+USERS = 200
+
+Step = tuple[str, Sequence[Any]]
+
+
+def orders_per_second(path: Path, *, a_commit: int, seconds: float) -> float:
+    """Orders a second with so many orders in one commit; the database exists and is migrated."""
+    took_s, stored = 0.0, 0
+    chunks = made()
+    with closing(connect(path, writes=True)) as connection:
+        while took_s < seconds:
+            chunk = next(chunks)
+            started = time.perf_counter()
+            for at in range(0, len(chunk), a_commit):
+                commit(connection, chunk[at : at + a_commit])
+            took_s += time.perf_counter() - started
+            stored += len(chunk)
+        (kept,) = connection.execute("SELECT count(*) FROM order_info").fetchone()
+    assert kept == stored, f"{kept} orders were kept of {stored}"
+    return stored / took_s
+
+
+def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> None:
+    """Store them durably."""
+    execute = connection.execute
+    execute("BEGIN IMMEDIATE")
+    for order in orders:
+        for statement, values in order:
+            execute(statement, values)
+    execute("COMMIT")
+
+
+def made() -> Iterator[list[list[Step]]]:
+    """Chunks of orders, each as its statements with their values."""
+    now_ms = time.time_ns() // 1_000_000
+    ids = Snowflakes(lambda: time.time_ns() // 1_000_000, worker=1)
+    numbers = OrderNumbers(lambda: time.time_ns() // 1_000_000, random.randrange)
+    goods = {g: Goods(g, f"压测商品 {g}", f"http://127.0.0.1/{g}.svg", 1_999, True) for g in (10_001, 10_002)}
+    address = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
+    number = count()
+
+    def one() -> list[Step]:
+        actor = Actor(Role.USER, 1_000_000 + next(number) % USERS)
+        order = Order.place(
+            [Line(g, 2) for g in goods],
+            goods,
+            order_sn=numbers.order_sn(),
+            actor=actor,
+            address=address,
+            note="",
+            pay_type=PaymentType.NOT_CHOSEN,
+            now_ms=now_ms,
+            pay_timeout_ms=1_800_000,
+            next_id=ids.next_id,
+        )
+        return steps(order, ids.next_id())
+
+    while True:
+        yield [one() for _ in range(CHUNK)]
+
+
+def steps(order: Order, event_id: int) -> list[Step]:
+    """The statements that store a new order, as the service has them."""
+    sn, now_ms = order.order_sn, order.created_ms
+    event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
+    scope, key = f"{order.user}:place", f"bench-{event_id}"
+    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - statements.KEEP_KEYS_MS)
+    return [
+        (statements.INSERT_CLAIM, (sn, order.id, now_ms)),
+        (statements.INSERT_KEY, key_row),
+        (statements.INSERT_ORDER, rows.order_row(order)),
+        *((statements.INSERT_ITEM, row) for row in rows.item_rows(order)),
+        (statements.INSERT_EVENT, rows.event_row(event)),
+        (statements.INSERT_OUTBOX, (event.id, sn, event.version, now_ms)),
+    ]

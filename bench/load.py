@@ -1,0 +1,186 @@
+"""The load generator: `python -m bench.load ADDRESS ANSWERS`, commands on standard input, results on output.
+
+Closed loop: each caller sends its next call when the last one is answered. Messages are made beforehand, and
+answers are read afterwards, so that as little as possible of the machine goes to the generator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import uvloop
+
+from bench.shop import SEEDED_GOODS
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.configs import load
+from shop_order.domain.valueobject.actor import Role
+from shop_order.web.auth import mint_token
+from shop_sandbox.seed import BENCH_FIRST_ID
+
+USERS = 200
+FIRST_USER = 1_000_000
+BODIES = 499  # prime beside USERS, so that users and bodies meet in all combinations
+DEADLINE_S = 10.0
+ALIPAY = 1
+
+Metadata = tuple[tuple[str, str], ...]
+Call = tuple[bytes, Metadata]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one run saw. Latencies in seconds, of calls that were answered within the window."""
+
+    latencies: list[float] = field(default_factory=list)
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Callers:
+    """One channel, many users, each with a token of its own."""
+
+    def __init__(self, address: str, answers: Path) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+        self._answers = answers
+        self._users = [FIRST_USER + n for n in range(USERS)]
+        self._tokens = [f"Bearer {token}" for token in tokens(self._users)]
+        self._prefix = secrets.token_hex(6)
+        self._number = count()
+        self._placed: list[tuple[int, int, str]] = []  # which user, id, number
+
+    async def run(self, method: str, callers: int, warm_up_s: float, window_s: float) -> None:
+        """One run: says `begin` and `end` of the window, then the result."""
+        calls = {"CreateOrder": self._orders, "GetOrder": self._looks, "PayOrder": self._payments}[method]()
+        call = self._channel.unary_unary(f"/order.OrderService/{method}")
+        tally = Tally()
+        begin = time.perf_counter() + warm_up_s
+        end = begin + window_s
+        tasks = [asyncio.create_task(drive(call, calls, tally, begin, end)) for _ in range(callers)]
+        await asyncio.sleep(begin - time.perf_counter())
+        say(event="begin")
+        await asyncio.sleep(end - time.perf_counter())
+        say(event="end")
+        await asyncio.gather(*tasks)
+        if method == "CreateOrder":
+            self._keep(tally.answers)
+        took = sorted(tally.latencies)
+        say(
+            event="result",
+            calls=len(took),
+            seconds=window_s,
+            p50_ms=percentile(took, 0.50) * 1000,
+            p99_ms=percentile(took, 0.99) * 1000,
+            errors=dict(tally.errors),
+            answered=len(tally.answers),
+        )
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._channel.close()
+
+    def _orders(self) -> Iterator[tuple[int, Call]]:
+        bodies = cycle([body(n) for n in range(BODIES)])
+        for who, message in zip(cycle(range(USERS)), bodies, strict=False):
+            key = ("idempotency-key", f"{self._prefix}-{next(self._number)}")
+            yield who, (message, (("authorization", self._tokens[who]), key))
+
+    def _looks(self) -> Iterator[tuple[int, Call]]:
+        for who, id, _ in cycle(self._placed[-2000:]):
+            yield who, (pb.GetOrderRequest(id=id).SerializeToString(), self._authorized(who))
+
+    def _payments(self) -> Iterator[tuple[int, Call]]:
+        for who, _, order_sn in reversed(self._placed):
+            request = pb.PayOrderRequest(order_sn=order_sn, payment_type=ALIPAY)
+            yield who, (request.SerializeToString(), self._authorized(who))
+
+    def _authorized(self, who: int) -> Metadata:
+        return (("authorization", self._tokens[who]),)
+
+    def _keep(self, answers: Sequence[tuple[int, bytes]]) -> None:
+        placed = [(who, pb.OrderInfo.FromString(raw)) for who, raw in answers]
+        with self._answers.open("a") as file:
+            file.writelines(f"{info.order_sn}\n" for _, info in placed)
+        self._placed.extend((who, info.id, info.order_sn) for who, info in placed)
+
+
+async def drive(
+    call: Callable[..., Any], calls: Iterator[tuple[int, Call]], tally: Tally, begin: float, end: float
+) -> None:
+    """One caller, until the window ends."""
+    clock = time.perf_counter
+    for who, (message, metadata) in calls:
+        started = clock()
+        if started >= end:
+            return
+        try:
+            answer = await call(message, metadata=metadata, timeout=DEADLINE_S)
+        except grpc.aio.AioRpcError as error:
+            tally.errors[error.code().name] += 1
+            continue
+        ended = clock()
+        tally.answers.append((who, answer))
+        if begin <= ended <= end:
+            tally.latencies.append(ended - started)
+
+
+def tokens(users: Sequence[int]) -> list[str]:
+    """A token for each, signed with the key of development that the service made."""
+    secret = load(os.environ).settings.auth.hs256_key
+    assert secret is not None
+    return [mint_token(secret.get_secret_value(), subject=str(u), role=Role.USER) for u in users]
+
+
+def body(n: int) -> bytes:
+    """An order of two goods; the message of a CreateOrder call."""
+    goods = [n * 2 % SEEDED_GOODS, (n * 2 + 1) % SEEDED_GOODS]
+    request = pb.CreateOrderRequest(
+        items=[pb.OrderItemRequest(product_id=BENCH_FIRST_ID + g, quantity=1 + n % 3) for g in goods],
+        address=pb.AddressInfo(
+            name="张三",
+            phone=f"138{n:08d}",
+            province="浙江省",
+            city="杭州市",
+            district="西湖区",
+            detail=f"文三路 {n} 号",
+        ),
+    )
+    return request.SerializeToString()
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """The value below which so much of the ordered values lies; 0 of none."""
+    return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else 0.0
+
+
+def say(**what: object) -> None:
+    """A line for the benchmark."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+async def obey(address: str, answers: Path) -> None:
+    """Do what standard input says until it ends."""
+    callers = Callers(address, answers)
+    loop = asyncio.get_running_loop()
+    say(event="ready")
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        command = json.loads(line)
+        await callers.run(command["method"], command["callers"], command["warm_up_s"], command["window_s"])
+    await callers.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(obey(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,144 @@
+"""Medians of the runs, as a table for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the generator against the service; CPU includes publishing the run's events."""
+
+    method: str
+    callers: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    service_us: float
+    sandbox_us: float
+    generator_us: float
+    outbox: int  # events that were still to be published when the window ended
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything that was measured."""
+
+    machine: Mapping[str, object]
+    seconds: float
+    runs: list[Run] = field(default_factory=list)
+    bare: dict[int, list[float]] = field(default_factory=dict)  # orders/s by orders a commit
+    fdatasync_us: list[float] = field(default_factory=list)
+    first_start_s: list[float] = field(default_factory=list)
+    start_s: list[float] = field(default_factory=list)
+    rest_mib: list[float] = field(default_factory=list)
+    busy_mib: list[float] = field(default_factory=list)
+    counted: int = 0
+
+
+def summary(results: Results) -> dict[str, object]:
+    """The medians; what the committed reference holds."""
+    bare = {a_commit: statistics.median(rates) for a_commit, rates in results.bare.items()}
+    lines = [line(group, bare) for group in grouped(results.runs)]
+    return {
+        "machine": dict(results.machine),
+        "seconds_a_run": results.seconds,
+        "create_order": [one for one in lines if one["method"] == "CreateOrder"],
+        "other": [one for one in lines if one["method"] != "CreateOrder"],
+        "bare_sqlite3": {f"{n}_a_commit": round(rate) for n, rate in bare.items()},
+        "fdatasync_us": middle(results.fdatasync_us),
+        "first_start_s": middle(results.first_start_s, 2),
+        "start_s": middle(results.start_s, 2),
+        "rest_mib": middle(results.rest_mib, 1),
+        "busy_mib": middle(results.busy_mib, 1),
+        "orders_counted": results.counted,
+    }
+
+
+def grouped(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of the same kind together, by method and callers."""
+    kinds = sorted({(run.method, run.callers) for run in runs})
+    return [[run for run in runs if (run.method, run.callers) == kind] for kind in kinds]
+
+
+def line(group: Sequence[Run], bare: Mapping[int, float]) -> dict[str, object]:
+    """The medians of runs of one kind."""
+    head = group[0]
+    medians: dict[str, object] = {
+        "method": head.method,
+        "callers": head.callers,
+        "runs": len(group),
+        "per_second": middle([run.per_second for run in group]),
+        "p50_ms": middle([run.p50_ms for run in group], 2),
+        "p99_ms": middle([run.p99_ms for run in group], 2),
+        "service_us": middle([run.service_us for run in group]),
+        "sandbox_us": middle([run.sandbox_us for run in group]),
+        "generator_us": middle([run.generator_us for run in group]),
+    }
+    if head.method == "CreateOrder":
+        medians["outbox_at_end"] = middle([run.outbox for run in group])
+        for a_commit, rate in bare.items():
+            medians[f"ratio_to_{a_commit}_a_commit"] = round(
+                statistics.median(run.per_second for run in group) / rate, 2
+            )
+    return medians
+
+
+def middle(values: Sequence[float], digits: int = 0) -> float:
+    """The rounded median; 0 of none."""
+    return round(statistics.median(values), digits or None) if values else 0
+
+
+def shown(medians: Mapping[str, object]) -> str:
+    """The table that is printed."""
+    rows = [*as_rows(medians["create_order"]), *as_rows(medians["other"])]
+    heads = (
+        "method",
+        "callers",
+        "per_second",
+        "p50_ms",
+        "p99_ms",
+        "service_us",
+        "sandbox_us",
+        "generator_us",
+    )
+    ratios = sorted({name for row in rows for name in row if name.startswith("ratio")}, key=len)
+    table = [[*heads, *(name.replace("_", " ") for name in ratios)]]
+    table += [[str(row.get(name, "")) for name in (*heads, *ratios)] for row in rows]
+    widths = [max(len(cell[i]) for cell in table) for i in range(len(table[0]))]
+    text = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    rest = ("machine", "bare_sqlite3", "fdatasync_us", "first_start_s", "start_s", "rest_mib", "busy_mib")
+    text += ["", *(f"{name}: {medians[name]}" for name in (*rest, "orders_counted"))]
+    return "\n".join(text)
+
+
+def as_rows(value: object) -> list[dict[str, object]]:
+    """The lines of a part of the summary."""
+    assert isinstance(value, list)
+    return value
+
+
+def write(path: Path, results: Results) -> None:
+    """The medians and every run, as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    every = {
+        "runs": [asdict(run) for run in results.runs],
+        "bare_sqlite3": {str(n): [round(rate) for rate in rates] for n, rates in results.bare.items()},
+    }
+    document = {"medians": summary(results), "every_run": rounded(every)}
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def rounded(value: object) -> object:
+    """The same with floats of three digits."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return value

@@ -1,0 +1,200 @@
+"""The service, the sandbox and the load generator as processes of their own, on free ports of loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 30.0
+DRAIN_LIMIT_S = 30.0
+SEEDED_GOODS = 1_000
+
+
+class Failed(Exception):
+    """A process did not do what it should; the message says where to look."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on just now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+class Shop:
+    """`with Shop(folder) as shop:` runs both; `start_s` is the service's time to its first answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "order" / "order.db"
+        self.grpc_port, self.http_port, self._sandbox_grpc, self._sandbox_http = free_ports(4)
+        self.start_s = 0.0
+        self._service: subprocess.Popen[bytes] | None = None
+        self._sandbox: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Settings as in production, but for the limits of one user and the keys of development."""
+        neighbours = f"127.0.0.1:{self._sandbox_grpc}"
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("SHOP_ORDER_", "SHOP_SANDBOX_"))
+        }
+        return {
+            **inherited,
+            "SHOP_ORDER_APP__ENV": "test",
+            "SHOP_ORDER_DATA_DIR": str(self.folder / "order"),
+            "SHOP_ORDER_SERVER__GRPC_PORT": str(self.grpc_port),
+            "SHOP_ORDER_SERVER__HTTP_PORT": str(self.http_port),
+            **{f"SHOP_ORDER_NEIGHBOURS__{n}": neighbours for n in ("GOODS", "INVENTORY", "USERS", "INBOXES")},
+            "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"http://127.0.0.1:{self._sandbox_http}/alipay/gateway.do",
+            "SHOP_ORDER_LIMIT__USER_RATE": "0",
+            "SHOP_ORDER_LIMIT__UNPAID_ORDERS": "0",
+            "SHOP_ORDER_LOG__LEVEL": "info",
+            "SHOP_ORDER_LOG__STDOUT": "false",
+            "SHOP_SANDBOX_GRPC_PORT": str(self._sandbox_grpc),
+            "SHOP_SANDBOX_HTTP_PORT": str(self._sandbox_http),
+            "SHOP_SANDBOX_DATA_DIR": str(self.folder / "sandbox"),
+            "SHOP_SANDBOX_KEYS_DIR": str(self.folder / "order" / "dev"),
+            "SHOP_SANDBOX_ORDER": f"127.0.0.1:{self.grpc_port}",
+            "SHOP_SANDBOX_SEED_GOODS": str(SEEDED_GOODS),
+        }
+
+    @property
+    def service_pid(self) -> int:
+        """The running order service."""
+        assert self._service is not None
+        return self._service.pid
+
+    @property
+    def sandbox_pid(self) -> int:
+        """The running sandbox."""
+        assert self._sandbox is not None
+        return self._sandbox.pid
+
+    def __enter__(self) -> Self:
+        try:
+            self._sandbox = self._spawn("shop_sandbox.main", "sandbox")
+            wait_for(self._sandbox_http, "/healthz", self._sandbox, self.folder / "sandbox.out")
+            self.start_service()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_service()
+        stop(self._sandbox)
+
+    def start_service(self) -> None:
+        """Start the service; `start_s` says how long it took to its first answer."""
+        started = time.perf_counter()
+        self._service = self._spawn("shop_order.cmd.main", "service")
+        wait_for(self.http_port, "/readyz", self._service, self.folder / "service.out")
+        self.start_s = time.perf_counter() - started
+
+    def stop_service(self) -> None:
+        """Let it end what it has begun."""
+        stop(self._service)
+        self._service = None
+
+    def drain(self) -> None:
+        """Wait until every event is published. Raises Failed."""
+        until = time.monotonic() + DRAIN_LIMIT_S
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            while connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone():
+                if time.monotonic() > until:
+                    raise Failed("the outbox does not become empty")
+                time.sleep(0.05)
+
+    def outbox(self) -> int:
+        """How many events wait to be published."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def _spawn(self, module: str, name: str) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{name}.out").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, "serve"], env=self.environ, stdout=output, stderr=output
+            )
+
+
+class Generator:
+    """`with Generator(shop) as load:` drives the service from a process of its own (bench/load.py)."""
+
+    def __init__(self, shop: Shop, answers: Path) -> None:
+        self._command = [sys.executable, "-m", "bench.load", f"127.0.0.1:{shop.grpc_port}", str(answers)]
+        self._environ = shop.environ
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        stop(self._process)
+
+    @property
+    def pid(self) -> int:
+        """The generator's process."""
+        return self._process.pid
+
+    def ask(self, command: Mapping[str, object]) -> None:
+        """Begin a run; `read` gets what it says."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        """The next thing the generator says. Raises Failed."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failed("the load generator ended")
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+
+def wait_for(port: int, path: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    """Until it answers 200. Raises Failed."""
+    until = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            with contextlib.closing(connection):
+                connection.request("GET", path)
+                if connection.getresponse().status == 200:
+                    return
+        time.sleep(0.01)
+    raise Failed(f"{path} does not answer:\n{output.read_text(errors='replace')[-2000:]}")
+
+
+def stop(process: subprocess.Popen[bytes] | None) -> None:
+    """End it in peace; after STOP_LIMIT_S by force."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
