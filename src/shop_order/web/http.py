@@ -205,7 +205,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as refused:
         listener.close()
-        raise
+        raise OSError(refused.errno, f"can't listen on {host}:{port}: {refused.strerror}") from refused
     return listener

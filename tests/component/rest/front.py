@@ -119,7 +119,7 @@ class Rest:
         """One request; `as_` is a token, empty for none; `//path` is not below /api/v1."""
         url = path[1:] if path.startswith("//") else f"/api/v1{path}"
         bearer = token() if as_ is None else as_
-        headers: Mapping[str, str | bytes] = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        headers: Mapping[str, Any] = {"authorization": f"Bearer {bearer}"} if bearer else {}
         headers = {**headers, **more.pop("headers", {})}
         return await self.client.request(method, url, json=json, headers=headers, **more)
 

@@ -82,7 +82,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError"):
+    for name in ("HTTPValidationError", "ValidationError", "PaymentType"):
         schemas.pop(name, None)
     schemas |= _schema(Failure)
     operations = {found.id: found for route in app.routes if (found := operation_of(route))}
@@ -132,7 +132,7 @@ def _statuses(operation: Operation, *, has_body: bool, secured: bool) -> Iterabl
 
 
 def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    model = Envelope[operation.data]
+    model: Any = Envelope.__class_getitem__(operation.data)
     made = _schema(model)
     name = f"{operation.data.__name__.removesuffix('Data')}Answer"
     schemas |= {key: value for key, value in made.items() if key != model.__name__}
@@ -176,5 +176,8 @@ def _header(text: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema(model: Any) -> dict[str, Any]:
-    made = TypeAdapter(model).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-    return made.pop("$defs", {}) | {model.__name__: made}
+    made: dict[str, Any] = TypeAdapter(model).json_schema(
+        mode="serialization", ref_template="#/components/schemas/{model}"
+    )
+    inner: dict[str, Any] = made.pop("$defs", {})
+    return inner | {model.__name__: made}

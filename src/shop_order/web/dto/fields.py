@@ -48,11 +48,10 @@ def _status(value: int) -> OrderStatus:
         raise ValueError("is not a known value") from None
 
 
-def _pay_type(value: str) -> PaymentType:
-    try:
-        return PAY_TYPES[value]
-    except KeyError:
-        raise ValueError("is not a known value") from None
+def _pay_type(value: object) -> object:
+    if not isinstance(value, str) or value not in PAY_TYPES:
+        raise ValueError("is not a known value")
+    return PAY_TYPES[value]
 
 
 def _time_ms(value: object) -> object:
@@ -87,7 +86,7 @@ Status = Annotated[
     WithJsonSchema({"type": "integer", "enum": [int(s) for s in OrderStatus]}),
 ]
 PayType = Annotated[
-    str, AfterValidator(_pay_type), WithJsonSchema({"type": "string", "enum": list(PAY_TYPES)})
+    PaymentType, BeforeValidator(_pay_type), WithJsonSchema({"type": "string", "enum": list(PAY_TYPES)})
 ]
 TimeMs = Annotated[
     int,

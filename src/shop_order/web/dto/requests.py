@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
 from shop_order.service.clock import MOST_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / How many", examples=[2])]
-
 
 
 class Owned(Body):
@@ -65,7 +65,7 @@ class OrderLine(Body):
     nums: Nums
 
 
-_BUY_LISTED = {
+_BUY_LISTED: JsonDict = {
     "items": [{"goods_id": "101", "nums": 1}, {"goods_id": "102", "nums": 2}],
     "address": {
         "name": "张三",
@@ -78,7 +78,10 @@ _BUY_LISTED = {
     },
     "note": "请放门口",
 }
-_CHECK_OUT = {"from": "cart", "address": {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"}}
+_CHECK_OUT: JsonDict = {
+    "from": "cart",
+    "address": {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"},
+}
 
 
 class PlaceOrderBody(Owned):

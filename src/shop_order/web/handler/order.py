@@ -101,7 +101,7 @@ class OrderHandler:
         buyer(actor)
         named_owner(actor, body.user_id)
         self._keys.accept(it, idempotency_key)
-        pay_type = PaymentType(body.pay_type or 0)
+        pay_type = body.pay_type or PaymentType.NOT_CHOSEN
         if pay_type is not PaymentType.NOT_CHOSEN:
             self._payments.channel(pay_type)
         command = PlaceOrder(

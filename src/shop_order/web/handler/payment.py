@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from fastapi.responses import Response
 
-from shop_order.domain.status import PaymentType
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.dto import encode
@@ -49,9 +48,7 @@ class PaymentHandler:
         it = context()
         named_owner(it.caller, body.user_id)
         self._keys.accept(it, idempotency_key)
-        command = PayOrder(
-            order_sn, PaymentType(body.payment_type), body.trade_type, body.return_url, key=it.key
-        )
+        command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=it.key)
         outcome = await self._payments.pay(it.caller, command)
         it.replayed = outcome.replayed
         return success(encode.payment(outcome.result.payment), "支付已发起", "the payment was opened")

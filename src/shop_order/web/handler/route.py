@@ -108,7 +108,7 @@ def guarded(guard: Guard) -> type[APIRoute]:
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Handler:
             inner = super().get_route_handler()
-            (method,) = self.methods
+            method = "".join(self.methods or ())
             row = ROLES.get(f"{method} {self.path}")
 
             async def handle(request: Request) -> Response:

@@ -33,8 +33,8 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
     X-Forwarded-For counts only from a trusted proxy and is read from right to left, since its left
     part is the caller's own text. A forwarded request from an untrusted peer has no known address.
     """
-    peer = scope["client"][0] if scope.get("client") else ""
-    hops = [
+    peer: str = scope["client"][0] if scope.get("client") else ""
+    hops: list[str] = [
         hop.strip()
         for name, value in scope["headers"]
         if name == b"x-forwarded-for"
