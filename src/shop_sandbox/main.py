@@ -17,11 +17,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def shop_sandbox() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
-
-
 @app.command()
 def serve() -> None:
     """Goods, inventory, users, event inbox, Alipay simulator, until SIGTERM; settings: SHOP_SANDBOX_*."""
@@ -29,6 +24,33 @@ def serve() -> None:
     for chatty in ("httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     run(serve_until_stopped(settings()))
+
+
+@app.command()
+def demo() -> None:
+    """The whole Shop in one process, with demo data, until Ctrl-C; RELOAD=1 follows changes."""
+    if os.environ.get("RELOAD", "") not in ("", "0"):
+        from shop_sandbox.reload import Following
+
+        raise SystemExit(Following([sys.executable, "-m", "shop_sandbox.main", "demo"]).run())
+    try:
+        from shop_sandbox.demo import start
+
+        start(settings())
+    except KeyboardInterrupt:  # before the signals were ours
+        raise SystemExit(130) from None
+
+
+@app.command()
+def story() -> None:
+    """Play the whole story on a Shop of its own through the public interfaces; DEMO_LANG=zh, en or both."""
+    from shop_sandbox.story.play import play
+
+    try:
+        code = asyncio.run(play(os.environ.get("DEMO_LANG", "both")))
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
 
 
 def settings() -> SandboxSettings:
@@ -41,6 +63,8 @@ def settings() -> SandboxSettings:
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run in uvloop where there is one; a taken port ends with one clear line and exit code 2."""
+    # gRPC's own complaint about a taken port would stand beside our one line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         if sys.platform == "win32":
             asyncio.run(work)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from shop_order.cmd.config import config_app
+from shop_order.cmd.openapi import openapi
 from shop_order.configs import ConfigError, Loaded, load
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's o
 app.add_typer(config_app, name="config")
 audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 app.add_typer(audit_app, name="audit")
+app.command()(openapi)
 
 REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something
@@ -35,7 +37,7 @@ def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
     from shop_order.cmd.serve import serve_until_stopped
 
-    _run(lambda: serve_until_stopped(_loaded()))
+    run(lambda: serve_until_stopped(loaded()))
 
 
 @app.command()
@@ -51,7 +53,7 @@ def migrate(
     """Bring the order database's schema up to date."""
     from shop_order.repository.schema import migrate as bring
 
-    url = _loaded().settings.db.url
+    url = loaded().settings.db.url
     bring(url, revision)
     typer.echo(f"the order database is at {revision}", err=True)
 
@@ -64,20 +66,10 @@ def token(
     act_for: Annotated[int | None, typer.Option(help="The user a service acts for.")] = None,
 ) -> None:
     """Print a JWT for development, signed with the key in the data directory; nothing else."""
-    from shop_order.domain.valueobject.actor import Role
-    from shop_order.web.auth import TokenRules, mint_token
+    from shop_order.cmd.tokens import mint
 
-    auth = _loaded().settings.auth
-    if auth.hs256_key is None:
-        _refuse("there is no development key here: tokens come from your identity provider")
-    subject = name if role == "service" else (str(user) if user is not None else None)
-    if not subject or role not in ("user", "admin", "service"):
-        _refuse("say --user ID [--role user|admin], or --role service --name NAME [--act-for ID]")
-    rules = TokenRules(auth.issuer, auth.audience, auth.max_lifetime_s)
     try:
-        minted = mint_token(
-            auth.hs256_key.get_secret_value(), subject=subject, role=Role(role), act_for=act_for, rules=rules
-        )
+        minted = mint(loaded().settings, user=user, role=role, name=name, act_for=act_for)
     except ValueError as bad:
         _refuse(str(bad))
     typer.echo(minted)
@@ -118,23 +110,25 @@ def doctor() -> None:
 def _inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
     """Look at the database beside a running server, without serving it."""
 
-    async def run() -> int:
+    async def look_and_close() -> int:
         from shop_order.cmd.app import dev_token
         from shop_order.cmd.core import Core
 
-        loaded = _loaded()
-        core = Core(loaded, token=dev_token(loaded.settings))
+        found = loaded()
+        core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
             return await look(core)
         finally:
             await core.close()
 
-    _run(run)
+    run(look_and_close)
 
 
-def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run to the exit code; what refuses a start becomes one line and exit code 2."""
+    # gRPC's own complaint about a taken port would stand beside our one line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
     from shop_order.repository.dao.base import SchemaBehind, StoreTaken
@@ -157,7 +151,8 @@ def _loop(work: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(work)
 
 
-def _loaded() -> Loaded:
+def loaded() -> Loaded:
+    """The settings of this environment, or one line and exit code 2."""
     try:
         return load(os.environ)
     except ConfigError as bad:

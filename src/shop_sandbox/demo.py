@@ -1,0 +1,93 @@
+"""`shop-sandbox demo`, which `make run` starts: the whole Shop in one process, on embedded engines.
+
+The only module of the sandbox that may start the product.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from shop_order.cmd import main as product
+from shop_sandbox import welcome
+from shop_sandbox.settings import SandboxSettings
+
+BUYERS = (7, 8)
+ADMIN = 1
+
+
+def start(chosen: SandboxSettings) -> NoReturn:
+    """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
+    point_to_sandbox(os.environ, chosen)
+    product.run(lambda: _serve_until_stopped(chosen))
+
+
+async def _serve_until_stopped(chosen: SandboxSettings) -> int:
+    # The servers take half a second to import, which a refused setting need not wait for.
+    from shop_order.cmd.app import App, open_log
+    from shop_order.cmd.serve import ensure_schema, on_signals
+    from shop_order.cmd.tokens import mint
+    from shop_sandbox.server import Sandbox
+
+    loaded = product.loaded()
+    settings = loaded.settings
+    chosen = beside(chosen, settings.data_dir, settings.server.grpc_port)
+    ensure_schema(loaded)
+    logging = open_log(settings)
+    try:
+        app = App(loaded)
+        stop = on_signals(app)
+        async with Sandbox(chosen) as sandbox:
+            await app.start()
+            typer.echo(
+                welcome.text(
+                    welcome.Running(
+                        rest=f"http://{settings.server.host}:{app.http_port}",
+                        grpc=f"{settings.server.host}:{app.grpc_port}",
+                        sandbox_http=f"http://{chosen.host}:{sandbox.http_port}",
+                        sandbox_grpc=f"{chosen.host}:{sandbox.grpc_port}",
+                        data_dir=settings.data_dir,
+                        log_file=settings.log.filename or "",
+                        buyers={user: mint(settings, user=user) for user in BUYERS},
+                        admin=mint(settings, user=ADMIN, role="admin"),
+                    )
+                )
+            )
+            await stop.wait()
+            typer.echo("\n正在停止:先处理完已接受的请求 … / stopping: what was accepted is finished first …")
+            await app.stop()
+        return 0
+    finally:
+        logging.close()
+
+
+def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:
+    """Let the order service find a sandbox on other ports; what somebody set already stays.
+
+    The terminal is for people here: JSON lines go to the log file, unless LOG__STDOUT says otherwise.
+    """
+    environ.setdefault("SHOP_ORDER_LOG__STDOUT", "false")
+    packaged = SandboxSettings()
+    if (chosen.host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
+        for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES"):
+            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", f"{chosen.host}:{chosen.grpc_port}")
+    if (chosen.host, chosen.http_port) != (packaged.host, packaged.http_port):
+        gateway = f"http://{chosen.host}:{chosen.http_port}/alipay/gateway.do"
+        environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
+
+
+def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int) -> SandboxSettings:
+    """The sandbox on the order service's data folder and port, where nobody set others."""
+    packaged = SandboxSettings()
+    folder = Path(data_dir)
+    return replace(
+        chosen,
+        data_dir=folder / "sandbox" if chosen.data_dir == packaged.data_dir else chosen.data_dir,
+        keys_dir=folder / "dev" if chosen.keys_dir == packaged.keys_dir else chosen.keys_dir,
+        order=f"127.0.0.1:{grpc_port}" if chosen.order == packaged.order else chosen.order,
+    )

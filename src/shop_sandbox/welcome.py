@@ -1,0 +1,106 @@
+"""What `make run` prints: addresses, tokens, and two first calls that work when pasted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHON = Path(".venv/bin/python")
+ADDRESS = ("张三", "13800138000", "文三路 100 号")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where everything is: base URLs, host:port, and tokens by user id."""
+
+    rest: str
+    grpc: str
+    sandbox_http: str
+    sandbox_grpc: str
+    data_dir: str
+    log_file: str
+    buyers: Mapping[int, str]
+    admin: str
+
+
+def text(shop: Running) -> str:
+    """The whole greeting."""
+    token = next(iter(shop.buyers.values()))
+    tokens = "\n".join(f"  BUYER_{user}={one}" for user, one in shop.buyers.items())
+    return f"""
+商城已启动 / The Shop is running                              Ctrl-C 停止 / stops it
+
+  REST            {shop.rest}/api/v1
+  文档 / docs     {shop.rest}/api/v1/docs      {shop.rest}/api/v1/redoc
+  gRPC            {shop.grpc}   order.OrderService, shop.order.Order
+  商品 / goods    {shop.sandbox_http}/shop
+  支付宝模拟器 / Alipay simulator   {shop.sandbox_http}/alipay/sim
+  商品、库存、用户服务 / goods, inventory, users (gRPC)   {shop.sandbox_grpc}
+  数据 / data     {shop.data_dir}
+  日志 / log      {shop.log_file or "-"}
+
+令牌,一天内有效 / tokens, valid for a day (buyers 7 and 8, admin 1)
+{tokens}
+  ADMIN={shop.admin}
+
+第一个 curl:下单 / a first curl: place an order
+
+{curl(shop.rest, token)}
+
+  应答里的 pay_url 就是收银台,用浏览器打开即可付款。
+  Open the answer's pay_url in a browser: it is the cashier, and the way to the Alipay page.
+
+第一个 gRPC 调用:再下一单 / a first gRPC call: another order
+
+{grpc_call(shop.grpc, token)}
+
+若已安装 grpcurl / the same with grpcurl, if you have it
+
+{grpcurl(shop.grpc, token)}
+"""
+
+
+def curl(rest: str, token: str) -> str:
+    """A shell command that places an order over REST."""
+    name, phone, detail = ADDRESS
+    return f"""curl -sS -X POST {rest}/api/v1/orders \\
+  -H 'Authorization: Bearer {token}' \\
+  -H 'Content-Type: application/json' \\
+  -H "Idempotency-Key: curl-$(date +%s)" \\
+  -d '{{"items": [{{"goods_id": 101, "nums": 1}}],
+       "address": {{"name": "{name}", "phone": "{phone}", "detail": "{detail}"}}}}' \\
+  | {python()} -m json.tool --no-ensure-ascii"""
+
+
+def grpc_call(target: str, token: str) -> str:
+    """A shell command that places an order over gRPC, with the client other services use."""
+    return f"""{python()} - <<'PY'
+from shop_order.api.client import AddressInfo, CreateOrderRequest, OrderItemRequest, new_sync_order_client
+
+token = "{token}"
+with new_sync_order_client("{target}", token=token) as orders:
+    order = orders.create_order(
+        CreateOrderRequest([OrderItemRequest(101, 1)], AddressInfo{ADDRESS!r})
+    )
+    print("order", order.order_sn, "pay", order.pay_amount_fen, "fen at", order.pay_url)
+PY"""
+
+
+def grpcurl(target: str, token: str) -> str:
+    """The same call for those who have grpcurl; on one line, so that it is easy to copy."""
+    name, phone, detail = ADDRESS
+    wanted = (
+        '{"items": [{"product_id": 101, "quantity": 1}], '
+        f'"address": {{"name": "{name}", "phone": "{phone}", "detail": "{detail}"}}}}'
+    )
+    return (
+        f"grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{wanted}' "
+        f"{target} order.OrderService/CreateOrder"
+    )
+
+
+def python() -> str:
+    """The interpreter as a newcomer would write it, from the project's folder."""
+    return str(PYTHON) if PYTHON.exists() and PYTHON.resolve().samefile(sys.executable) else sys.executable
