@@ -19,6 +19,7 @@ Words = Mapping[str, tuple[str, str]]
 _WORDS: Words = {
     "title": ("收银台", "Checkout"),
     "amount": ("应付金额", "Amount due"),
+    "total": ("订单金额", "Order total"),
     "order": ("订单编号", "Order number"),
     "left": ("剩余支付时间", "Time left to pay"),
     "choose": ("选择支付方式", "Choose how to pay"),
@@ -27,17 +28,21 @@ _WORDS: Words = {
     "alipay": ("支付宝", "Alipay"),
     "wechat": ("微信支付", "WeChat Pay"),
     "balance": ("余额支付", "Balance"),
-    "safe": ("付款在支付机构的页面完成,本店不接触您的支付密码", "You pay on the provider's own page"),
+    "safe": ("付款在支付机构的页面完成，本店不接触您的支付密码", "You pay on the provider's own page"),
     "paid": ("支付成功", "Paid"),
-    "paid_text": ("我们已收到您的付款,正在为您备货。", "We have your payment and are preparing the parcel."),
+    "paid_text": ("我们已收到您的付款，正在为您备货。", "We have your payment and are preparing the parcel."),
     "shipped": ("已发货", "Shipped"),
     "shipped_text": ("包裹已在路上。", "Your parcel is on its way."),
     "completed": ("已完成", "Completed"),
     "completed_text": ("感谢您的购买。", "Thank you for your purchase."),
     "cancelled": ("订单已取消", "Cancelled"),
     "cancelled_text": (
-        "此订单无法再支付;若您已付款,款项会自动原路退回。",
+        "此订单无法再支付；若您已付款，款项会自动原路退回。",
         "This order can't be paid any more. Money you sent comes back by itself.",
+    ),
+    "bad_link": (
+        "付款链接无效或已过期，请回到订单页面重新打开。",
+        "This link is not valid, or has expired. Open it again from your order.",
     ),
     "refused": ("无法继续", "This did not work"),
     "back": ("返回收银台", "Back to checkout"),
@@ -76,8 +81,9 @@ class CashierPage:
     ) -> str:
         """What a buyer sees of an order: the channels while it waits, how it went otherwise."""
         say = _Sayer(language)
+        label = "amount" if order.status is OrderStatus.PENDING else "total"
         head = (
-            f'<p class="label">{say("amount")}</p>'
+            f'<p class="label">{say(label)}</p>'
             f'<p class="amount"><small>¥</small>{yuan_of_fen(order.pay_fen)}</p>'
         )
         number = f'<dl><dt>{say("order")}</dt><dd class="sn">{escape(order.order_sn)}</dd></dl>'
@@ -90,6 +96,10 @@ class CashierPage:
             f'<p class="text">{say(word + "_text")}</p>{head}{number}'
         )
         return self._html(body, language)
+
+    def bad_link(self, language: Language) -> str:
+        """A page for who has no valid link."""
+        return self.refusal(_WORDS["bad_link"][language is Language.EN], language)
 
     def refusal(self, message: str, language: Language, *, back: str = "") -> str:
         """A page that says why it did not work; `back` is where to try again."""

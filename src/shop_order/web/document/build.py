@@ -17,14 +17,14 @@ from shop_order.web.roles import ROLES, Who, needs_token
 VERSION = "1.0.0"
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
-购物车、订单与支付。除收银台、支付通知、健康检查与文档外,所有接口都需要令牌:点击 **Authorize**,粘贴 \
+购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌：点击 **Authorize**,粘贴 \
 `shop-order token --user 7` 打印的令牌即可在本页试用。
 
-- 成功:`{"code": 200, "message": "…", "data": …}`;失败:`{"code": 409, "message": "…", "error": \
+- 成功：`{"code": 200, "message": "…", "data": …}`；失败：`{"code": 409, "message": "…", "error": \
 "OUT_OF_STOCK", "details": {…}, "request_id": "…"}`,HTTP 状态码相同。
 - `message` 跟随 `Accept-Language`(默认 zh-CN,可选 en);程序请判断 `error`。
-- 金额同时给出元(字符串)与分(整数);编号为字符串;时间为带时区的 RFC 3339。
-- 创建与支付建议带 `Idempotency-Key`;重放的应答带 `Idempotency-Replayed: true`。
+- 金额同时给出元(字符串)与分(整数);编号为字符串；时间为带时区的 RFC 3339。
+- 创建与支付建议带 `Idempotency-Key`；重放的应答带 `Idempotency-Replayed: true`。
 
 The cart, orders and payments. All but the cashier, providers' notices, health and these documents need a \
 token: press **Authorize** and paste what `shop-order token --user 7` prints. `message` follows \
@@ -35,7 +35,7 @@ _TAGS = {
     "cart": "购物车 / The cart",
     "orders": "订单 / Orders",
     "payments": "支付 / Payments",
-    "cashier": "收银台:凭链接签名访问 / The cashier, by the link's signature",
+    "cashier": "收银台：凭链接签名访问 / The cashier, by the link's signature",
     "notices": "支付机构的通知 / What providers send",
     "admin": "运营 / Operators",
     "operation": "运维 / Operation",
@@ -45,13 +45,13 @@ _ERRORS = {
     400: ("Invalid", "请求有误 / The request can never succeed as it is", "INVALID_ARGUMENT"),
     401: ("Unauthenticated", "缺少有效令牌或签名 / No valid token or signature", "UNAUTHENTICATED"),
     403: ("Forbidden", "没有权限 / Not allowed for this role", "FORBIDDEN"),
-    404: ("NotFound", "不存在,或属于他人 / No such thing, or somebody else's", "ORDER_NOT_FOUND"),
+    404: ("NotFound", "不存在，或属于他人 / No such thing, or somebody else's", "ORDER_NOT_FOUND"),
     409: ("Conflict", "当前状态不允许 / Not possible in this state", "OUT_OF_STOCK"),
     413: ("TooLarge", "请求过大 / The body is too large", "BODY_TOO_LARGE"),
     422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
     429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
     500: ("Internal", "服务器内部错误 / An error of ours", "INTERNAL"),
-    503: ("Unavailable", "暂不可用,可重试 / Not available, try again", "DEPENDENCY_DOWN"),
+    503: ("Unavailable", "暂不可用，可重试 / Not available, try again", "DEPENDENCY_DOWN"),
     504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
 }
 _ALWAYS = (400, 401, 403, 429, 500, 503, 504)

@@ -15,6 +15,9 @@ def tidy(document: dict[str, Any]) -> None:
                 parameter["schema"] = _without_null(parameter["schema"])
                 parameter["schema"].pop("description", None)
                 parameter["schema"].pop("title", None)
+                if parameter["in"] == "path" and (examples := parameter["schema"].get("examples")):
+                    # Swagger UI fills in a parameter's own example only.
+                    parameter["example"] = examples[0]
     for schema in document["components"]["schemas"].values():
         for field in schema.get("properties", {}).values():
             field.pop("title", None)

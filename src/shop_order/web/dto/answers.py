@@ -65,8 +65,8 @@ class CartItemData(Answer):
     checked: bool
     goods_name: str | None = Field(examples=["龙井茶 明前特级 250g"])
     goods_image: str | None = Field(examples=["/images/101.svg"])
-    price_amount: str | None = Field(description="单价,元 / yuan", examples=["168.00"])
-    price_fen: int | None = Field(description="单价,分 / fen", examples=[16800])
+    price_amount: str | None = Field(description="单价，元 / yuan", examples=["168.00"])
+    price_fen: int | None = Field(description="单价，分 / fen", examples=[16800])
     on_sale: bool
     stocks: int = Field(description="可售库存 / How many can be bought now", examples=[200])
     orderable: bool = Field(description="现在可以下单 / Can be ordered now")
@@ -151,7 +151,7 @@ class OrderData(Answer):
     cancel_reason: str | None
     logistics: LogisticsData | None
     version: int = Field(examples=[1])
-    pay_url: str | None = Field(description="收银台链接,仅待支付 / The cashier, while pending")
+    pay_url: str | None = Field(description="收银台链接，仅待支付 / The cashier, while pending")
     items: list[OrderItemData]
 
 
@@ -199,7 +199,7 @@ class OrderListData(Answer):
     """A page of orders, newest first."""
 
     items: list[OrderData]
-    total: int = Field(description="总数,最多数到 10000 / Stops counting at 10,000", examples=[1])
+    total: int = Field(description="总数，最多数到 10000 / Stops counting at 10,000", examples=[1])
     total_is_capped: bool
     page: int = Field(examples=[1])
     page_size: int = Field(examples=[20])

@@ -18,7 +18,7 @@ class Owned(Body):
     """A body that may name its user."""
 
     user_id: UserId | None = Field(
-        None, description="可省略;填写时必须是调用者本人 / Optional; must be the caller"
+        None, description="可省略；填写时必须是调用者本人 / Optional; must be the caller"
     )
 
 
@@ -28,6 +28,8 @@ class AddCartItem(Owned):
     goods_id: GoodsId
     nums: Nums = 1
     checked: bool = Field(True, description="是否勾选 / Whether the next checkout buys it")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"goods_id": "101", "nums": 1}]})
 
 
 class PatchCartItem(Body):
@@ -44,6 +46,10 @@ class CheckCart(Body):
 
     checked: bool
     goods_id: GoodsId | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"checked": True}, {"checked": False, "goods_id": "101"}]}
+    )
 
 
 class AddressBody(Body):
@@ -106,7 +112,9 @@ class PayBody(Owned):
     """How to pay."""
 
     payment_type: PayType
-    trade_type: str = Field("", max_length=32, description="支付方式,空为默认 / Empty: the channel's default")
+    trade_type: str = Field(
+        "", max_length=32, description="支付方式，空为默认 / Empty: the channel's default"
+    )
     return_url: str = Field("", max_length=512, description="支付后返回的地址 / Where the buyer returns to")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"payment_type": "alipay"}]})
@@ -128,12 +136,17 @@ class CancelBody(ConfirmBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "拍错了"}]})
 
 
+_PARCEL: JsonDict = {"logistics_company": "顺丰速运", "logistics_no": "SF1234567890"}
+
+
 class ShipBody(Body):
     """The parcel."""
 
     logistics_company: str = Field(max_length=50, description="快递公司 / Carrier", examples=["顺丰速运"])
     logistics_no: str = Field(max_length=64, description="运单号 / Parcel number", examples=["SF1234567890"])
     expected_status: Status | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PARCEL]})
 
 
 class ClockBody(Body):

@@ -58,7 +58,7 @@ class ClockHandler:
         id="advanceClock",
         tag=TAG,
         summary="快进测试时钟 / Move the test clock",
-        description="仅 dev 与 test 环境,只能向前;影响超时与自动确认,不影响令牌、签名与幂等。\n\n"
+        description="仅 dev 与 test 环境，只能向前；影响超时与自动确认，不影响令牌、签名与幂等。\n\n"
         "In dev and test only, forward only. It moves timeouts and automatic confirmation, "
         "not tokens, signatures or idempotency.",
         data=ClockData,

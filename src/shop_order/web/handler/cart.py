@@ -29,7 +29,7 @@ class CartHandler:
         id="getCart",
         tag=TAG,
         summary="查看购物车 / The cart",
-        description="名称、价格、上下架与库存均为实时数据;不可下单的商品仍会列出。\n\n"
+        description="名称、价格、上下架与库存均为实时数据；不可下单的商品仍会列出。\n\n"
         "Title, price, on-sale mark and stock are fresh; lines that can't be ordered are shown as well.",
         data=CartData,
     )
@@ -60,7 +60,7 @@ class CartHandler:
         id="updateCartItem",
         tag=TAG,
         summary="修改数量或勾选 / Change a line",
-        description="设置(而非累加)数量或勾选;未填写的字段不变。\n\nSets number or check mark; "
+        description="设置(而非累加)数量或勾选；未填写的字段不变。\n\nSets number or check mark; "
         "an absent field stays.",
         data=CartData,
         errors=(404,),

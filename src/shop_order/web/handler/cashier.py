@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError
+from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import Clock
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
@@ -79,7 +79,7 @@ class CashierHandler:
         id="showCashier",
         tag=TAG,
         summary="收银台 / The cashier",
-        description="订单应答中的 `pay_url`。浏览器得到页面,`Accept: application/json` 得到数据。\n\n"
+        description="订单应答中的 `pay_url`。浏览器得到页面，`Accept: application/json` 得到数据。\n\n"
         "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`.",
         data=CashierData,
         errors=(401, 404),
@@ -101,7 +101,7 @@ class CashierHandler:
         id="payAtCashier",
         tag=TAG,
         summary="在收银台支付 / Pay at the cashier",
-        description="打开或复用支付,并跳转到支付机构。\n\n"
+        description="打开或复用支付，并跳转到支付机构。\n\n"
         "Opens or reuses the attempt and answers 303 to the provider.",
         errors=(401, 404, 409),
         extra=_FORM,
@@ -152,6 +152,8 @@ class CashierHandler:
         if "text/html" not in request.headers.get("accept", ""):
             return refusal(error)
         language = context().language
+        if isinstance(error, SignatureInvalid):
+            return self._html(self._page.bad_link(language), http_status(error))
         page = self._page.refusal(error_text(error, language), language, back=back)
         return self._html(page, http_status(error))
 

@@ -86,7 +86,7 @@ class HealthHandler:
         id="metrics",
         tag=TAG,
         summary="指标 / Metrics",
-        description="Prometheus 文本;仅本机或管理员。\n\n"
+        description="Prometheus 文本；仅本机或管理员。\n\n"
         "Prometheus text; from this machine, or for an admin.",
         errors=(401, 403),
         extra={

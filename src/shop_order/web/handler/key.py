@@ -15,7 +15,7 @@ KeyHeader = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
-        description="幂等键,不超过 255 个字符;或提交令牌。同键同请求返回同一结果 / "
+        description="幂等键，不超过 255 个字符；或提交令牌。同键同请求返回同一结果 / "
         "At most 255 characters, or a submit token. Same key and request: the same result",
     ),
 ]

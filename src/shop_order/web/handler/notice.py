@@ -53,14 +53,14 @@ _FORM: dict[str, Any] = {
             (401, "failure", "签名无效 / Forged"),
             (403, "failure", "地址不在名单内 / From an address that may not"),
             (413, "failure", "过大 / Too large"),
-            (500, "failure", "本方故障,请重试 / Ours is broken: send it again"),
-            (503, "failure", "本方故障,请重试 / Ours is broken: send it again"),
-            (504, "failure", "本方故障,请重试 / Ours is broken: send it again"),
+            (500, "failure", "本方故障，请重试 / Ours is broken: send it again"),
+            (503, "failure", "本方故障，请重试 / Ours is broken: send it again"),
+            (504, "failure", "本方故障，请重试 / Ours is broken: send it again"),
         )
     },
 }
 _FORM["responses"]["200"] = {
-    "description": "`success` 已处理;`failure` 金额、应用或单号不符 / "
+    "description": "`success` 已处理；`failure` 金额、应用或单号不符 / "
     "Done; or it does not agree with our payment",
     "content": {"text/plain": {"schema": {"type": "string", "enum": ["success", "failure"]}}},
 }
@@ -88,7 +88,7 @@ class NoticeHandler:
         id="notifyAlipay",
         tag=TAG,
         summary="支付宝异步通知 / Alipay's notice",
-        description="由支付宝调用。处理成功时响应体为 `success`,否则支付宝会重发。\n\n"
+        description="由支付宝调用。处理成功时响应体为 `success`，否则支付宝会重发。\n\n"
         "Called by Alipay: RSA2-signed form; anything but the body `success` is sent again.",
         extra=_FORM,
     )

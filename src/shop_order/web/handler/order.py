@@ -37,7 +37,7 @@ from shop_order.web.handler.route import operation
 from shop_order.web.times import rfc3339
 
 TAG = "orders"
-Owner = Annotated[UserId | None, Query(description="仅管理员:订单所属用户 / Admin: the owner")]
+Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
 
 
 class OrderHandler:
@@ -69,7 +69,7 @@ class OrderHandler:
         id="createSubmitToken",
         tag=TAG,
         summary="获取提交令牌 / A submit token",
-        description="作为 Idempotency-Key 发送,一张表单只生效一次,一小时内有效。\n\n"
+        description="作为 Idempotency-Key 发送，一张表单只生效一次，一小时内有效。\n\n"
         "Send it as Idempotency-Key: the form then works once. Valid for one hour.",
         data=SubmitTokenData,
     )
@@ -87,7 +87,7 @@ class OrderHandler:
         id="createOrder",
         tag=TAG,
         summary="创建订单 / Place an order",
-        description='`{"from": "cart"}` 购买购物车中已勾选的商品;或用 `items` 直接购买。'
+        description='`{"from": "cart"}` 购买购物车中已勾选的商品；或用 `items` 直接购买。'
         "价格以下单时为准。\n\n"
         "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
         "pay at `pay_url` before `expire_at`.",
@@ -124,7 +124,7 @@ class OrderHandler:
         id="listOrders",
         tag=TAG,
         summary="订单列表 / Orders",
-        description="按创建时间倒序;最多翻到 10000 条,之后用 cursor。时间区间含起点不含终点。\n\n"
+        description="按创建时间倒序；最多翻到 10000 条，之后用 cursor。时间区间含起点不含终点。\n\n"
         "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end.",
         data=OrderListData,
     )
@@ -198,7 +198,7 @@ class OrderHandler:
         id="cancelOrder",
         tag=TAG,
         summary="取消订单 / Cancel",
-        description="仅待支付订单;已支付请申请退款(`USE_REFUND`)。重复取消不报错。\n\n"
+        description="仅待支付订单；已支付请申请退款(`USE_REFUND`)。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
         errors=(404, 409),

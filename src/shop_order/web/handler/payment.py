@@ -36,7 +36,7 @@ class PaymentHandler:
         id="payOrder",
         tag=TAG,
         summary="发起支付 / Pay",
-        description="打开一次支付;相同渠道与金额的未完成支付会被复用,更换渠道会先关闭之前的支付。"
+        description="打开一次支付；相同渠道与金额的未完成支付会被复用，更换渠道会先关闭之前的支付。"
         "`payment_url` 是支付机构的页面。\n\n"
         "Opens an attempt; an equal open one is used again, a different one is closed first. "
         "`payment_url` is the provider's page.",
@@ -59,7 +59,7 @@ class PaymentHandler:
         id="getPayment",
         tag=TAG,
         summary="支付信息 / Its payment",
-        description="已支付的一次,否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
+        description="已支付的一次，否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
         data=PaymentData,
         errors=(404,),
     )
