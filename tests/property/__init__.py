@@ -1,0 +1,1 @@
+"""Random stories on the real code, told again by a simple model."""

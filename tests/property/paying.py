@@ -1,0 +1,277 @@
+"""Rules: attempts, the provider's notices in every order, and what buyers and operators do with orders."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from shop_order.domain.errors import (
+    AmountMismatch,
+    Forbidden,
+    IllegalTransition,
+    KeyReused,
+    OrderNotFound,
+    OrderServiceError,
+    PayWindowClosed,
+    SignatureInvalid,
+    TooMuchContention,
+    UseRefund,
+)
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.service.payment import PayOrder
+from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelOrder, ModelPayment
+from tests.property.stage import ADMIN, Stage, buyer
+
+Refusal = type[OrderServiceError]
+picks = st.integers(0, 9)
+any_orders = precondition(lambda self: bool(self.model.orders))
+any_payments = precondition(lambda self: bool(self.model.payments))
+any_notices = precondition(lambda self: bool(self.notices))
+trade_types = st.sampled_from(["page", "wap"])
+
+
+class Paying(Stage):
+    """Payments, notices, and the moves of an order."""
+
+    @any_orders
+    @rule(
+        at=picks,
+        trade_type=trade_types,
+        key=st.sampled_from(["", "", "p1", "p2"]),
+        stranger=st.sampled_from([False, False, False, True]),
+    )
+    def pay(self, at: int, trade_type: str, key: str, stranger: bool) -> None:
+        order = self.pick(self.model.orders.values(), at)
+        if order is None:
+            return
+        self.open_attempt(order, 15 - order.user if stranger else order.user, trade_type, key)
+
+    def open_attempt(self, order: ModelOrder, user: int, trade_type: str, key: str) -> None:
+        """Through the service, and in the model."""
+        command = (order.sn, trade_type)
+        expected = self.expected_attempt(order, user, trade_type, key, command)
+        cmd = PayOrder(order.sn, PaymentType.ALIPAY, trade_type, key=key)
+        got = self.attempt(self.world.payments.pay(buyer(user), cmd))
+        if isinstance(expected, type):
+            assert got is expected
+            return
+        assert not isinstance(got, type), got
+        sn = got.result.payment.payment_sn
+        if expected:
+            assert sn == expected
+        else:
+            self.model.opened(sn, order, trade_type)
+        if key:
+            self.model.keys[user, "pay", key] = (command, sn)
+
+    @any_orders
+    @rule(at=picks, trade_type=trade_types, notice=st.booleans(), deliver=st.booleans())
+    def open_an_attempt_and_pay(self, at: int, trade_type: str, notice: bool, deliver: bool) -> None:
+        order = self.pick(self.model.orders.values(), at)
+        assert order
+        self.open_attempt(order, order.user, trade_type, "")
+        attempt = self.model.open_attempt(order)
+        if attempt and self.world.provider.pay(attempt.sn) and notice:
+            self.provider_sends(attempt, deliver=deliver)
+
+    def expected_attempt(
+        self, order: ModelOrder, user: int, trade_type: str, key: str, command: object
+    ) -> Refusal | str:
+        """The refusal, the attempt that is used again, or empty for a new one; tells the model on the way."""
+        if known := self.model.keys.get((user, "pay", key)):
+            return known[1] if known[0] == command else KeyReused
+        if order.user != user:
+            return OrderNotFound
+        for _ in range(2):
+            if order.status != PENDING:
+                return IllegalTransition
+            if order.expire_ms - self.now_ms() < 90_000:
+                return PayWindowClosed
+            earlier = self.model.open_attempt(order)
+            if earlier is None:
+                return ""
+            if earlier.trade_type == trade_type:
+                return earlier.sn
+            if self.world.provider.mode in ("down", "mute"):
+                return TooMuchContention
+            self.model_close(earlier)
+        raise AssertionError("an attempt that was closed is still open")
+
+    def model_close(self, payment: ModelPayment) -> None:
+        """The service tells a provider that answers to take no money."""
+        if self.world.provider.ledger[payment.sn].state == "paid":
+            self.model.money(payment)
+        else:
+            self.model.closed(payment)
+
+    # ---- the buyer at the provider ----
+
+    @any_payments
+    @rule(at=picks)
+    def buyer_opens_the_cashier(self, at: int) -> None:
+        if payment := self.pick(self.model.payments.values(), at):
+            self.world.provider.scan(payment.sn)
+
+    @any_payments
+    @rule(at=picks, notice=st.booleans(), then_notice=st.booleans())
+    def buyer_pays(self, at: int, notice: bool, then_notice: bool) -> None:
+        payment = self.pick(self.model.payments.values(), at)
+        if payment and self.world.provider.pay(payment.sn) and notice:
+            self.provider_sends(payment, deliver=then_notice)
+
+    @any_payments
+    @rule(at=picks, deliver=st.booleans())
+    def provider_makes_a_notice(self, at: int, deliver: bool) -> None:
+        if payment := self.pick(self.model.payments.values(), at):
+            self.provider_sends(payment, deliver=deliver)
+
+    @any_notices
+    @rule(at=st.integers(0, 30))
+    def an_old_notice_arrives(self, at: int) -> None:
+        if found := self.pick(self.notices, at):
+            self.deliver(*found)
+
+    def provider_sends(self, payment: ModelPayment, *, deliver: bool) -> None:
+        """A notice of the trade as it is now; one that is not delivered may come later."""
+        state = self.world.provider.ledger[payment.sn].state
+        self.notices.append((payment.sn, state, self.world.provider.notice(payment.sn)))
+        if deliver:
+            self.deliver(*self.notices[-1])
+
+    def deliver(self, payment_sn: str, state: str, body: bytes) -> None:
+        """It arrives, and is believed."""
+        payment = self.model.payments[payment_sn]
+        if state == "paid":
+            self.model.money(payment)
+        elif state == "closed":
+            self.model.closed(payment)
+        self.run(self.world.payments.provider_notice(PaymentType.ALIPAY, body, {}))
+
+    @any_payments
+    @rule(at=picks, how=st.sampled_from(["amount", "seal", "refund", "stranger"]))
+    def a_notice_that_must_change_nothing(self, at: int, how: str) -> None:
+        payment = self.pick(self.model.payments.values(), at)
+        if payment is None or self.world.provider.ledger[payment.sn].state != "paid":
+            return
+        make = self.world.provider.notice
+        refusal: Refusal | None = AmountMismatch
+        if how == "amount":
+            body = make(payment.sn, more_fen=-1)
+        elif how == "seal":
+            body, refusal = make(payment.sn, seal="forged"), SignatureInvalid
+        elif how == "refund":
+            body, refusal = make(payment.sn, is_refund=True), None
+        else:
+            body = make(payment.sn).replace(payment.sn.encode(), b"P" + b"0" * 27)
+        assert self.attempt(self.world.payments.provider_notice(PaymentType.ALIPAY, body, {})) is refusal
+        self.model.alerts += refusal is AmountMismatch
+
+    # ---- moves of the order ----
+
+    @any_orders
+    @rule(at=picks, who=st.sampled_from(["owner", "owner", "admin", "stranger"]))
+    def cancel(self, at: int, who: str) -> None:
+        if order := self.pick(self.model.orders.values(), at):
+            got = self.attempt(self.world.orders.cancel(self.actor(who, order), order.sn, "不要了"))
+            self.check_move(got, self.expected_cancel(order, who))
+
+    @any_orders
+    @rule(at=picks, again=st.booleans())
+    def ship(self, at: int, again: bool) -> None:
+        order = self.pick(self.model.orders.values(), at)
+        if order is None:
+            return
+        parcel = order.parcel if again and order.parcel else f"N{next(self.parcels)}"
+        expected = self.expected_ship(order, parcel)
+        self.check_move(self.attempt(self.world.orders.ship(ADMIN, order.sn, "顺丰", parcel)), expected)
+
+    @any_orders
+    @rule(at=picks, who=st.sampled_from(["owner", "owner", "stranger"]))
+    def confirm(self, at: int, who: str) -> None:
+        if order := self.pick(self.model.orders.values(), at):
+            got = self.attempt(self.world.orders.confirm(self.actor(who, order), order.sn))
+            self.check_move(got, self.expected_confirm(order, who))
+
+    @any_orders
+    @rule(
+        at=picks, to=st.sampled_from(list(OrderStatus)), who=st.sampled_from(["owner", "admin", "stranger"])
+    )
+    def update_status(self, at: int, to: OrderStatus, who: str) -> None:
+        order = self.pick(self.model.orders.values(), at)
+        if order is None:
+            return
+        parcel, actor = f"N{next(self.parcels)}", self.actor(who, order)
+        got = self.attempt(self.world.orders.update_status(actor, order.sn, to, logistics=("顺丰", parcel)))
+        if to is OrderStatus.CANCELLED:
+            self.check_move(got, self.expected_cancel(order, who))
+        elif to is OrderStatus.SHIPPED:
+            self.check_move(got, self.expected_ship(order, parcel) if who == "admin" else Forbidden)
+        elif to is OrderStatus.COMPLETED:
+            self.check_move(got, Forbidden if who == "admin" else self.expected_confirm(order, who))
+        else:
+            self.check_move(got, OrderNotFound if who == "stranger" else IllegalTransition)
+
+    @any_payments
+    @rule(at=picks, notice_first=st.booleans())
+    def money_and_cancel_at_once(self, at: int, notice_first: bool) -> None:
+        payment = self.pick(self.model.payments.values(), at)
+        if payment is None or not self.world.provider.pay(payment.sn):
+            return
+        order = self.model.orders[payment.order_sn]
+        before = order.status
+        body = self.world.provider.notice(payment.sn)
+
+        async def both() -> list[object]:
+            told = self.world.payments.provider_notice(PaymentType.ALIPAY, body, {})
+            cancelled = self.world.orders.cancel(buyer(order.user), order.sn)
+            two = (told, cancelled) if notice_first else (cancelled, told)
+            return await asyncio.gather(*two, return_exceptions=True)
+
+        got = self.run(both())
+        told, cancelled = got if notice_first else reversed(got)
+        assert told is None, "a notice is never refused because of a race"
+        now = self.rows("SELECT status FROM order_info WHERE order_sn = ?", order.sn)[0][0]
+        if before == PENDING and now == CANCELLED:
+            self.model.cancelled(order)
+        self.model.money(payment)
+        if order.status == PAID:
+            assert isinstance(cancelled, UseRefund)
+
+    # ---- what the contract says of each move ----
+
+    def actor(self, who: str, order: ModelOrder) -> Actor:
+        """The owner, an admin, or another buyer."""
+        return {"admin": ADMIN, "owner": buyer(order.user), "stranger": buyer(15 - order.user)}[who]
+
+    def check_move(self, got: object, expected: Refusal | None) -> None:
+        """The refusal that was expected, or none."""
+        assert (got if isinstance(got, type) else None) is expected
+
+    def expected_cancel(self, order: ModelOrder, who: str) -> Refusal | None:
+        if who == "stranger":
+            return OrderNotFound
+        if order.status == PAID:
+            return UseRefund
+        if order.status in (SHIPPED, COMPLETED):
+            return IllegalTransition
+        self.model.cancelled(order)
+        return None
+
+    def expected_ship(self, order: ModelOrder, parcel: str) -> Refusal | None:
+        if order.status == SHIPPED and order.parcel == parcel:
+            return None
+        if order.status != PAID:
+            return IllegalTransition
+        self.model.shipped(order, parcel, self.now_ms())
+        return None
+
+    def expected_confirm(self, order: ModelOrder, who: str) -> Refusal | None:
+        if who == "stranger":
+            return OrderNotFound
+        if order.status not in (SHIPPED, COMPLETED):
+            return IllegalTransition
+        self.model.completed(order)
+        return None

@@ -1,0 +1,152 @@
+"""Rules: time, background jobs, neighbours that fail, and crashes; and how every story ends."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from shop_order.domain.errors import DependencyDown
+from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
+from tests.property.stage import Stage
+
+GRACE_MS = 60_000
+Mode = Literal["up", "down", "mute", "refuses"]
+
+
+class Running(Stage):
+    """The shop's clockwork."""
+
+    # ---- time ----
+
+    @rule(seconds=st.sampled_from([30, 600, 1715, 1800, 604_800]))
+    def the_shop_clock_moves(self, seconds: int) -> None:
+        before_ms = self.now_ms()
+        assert self.run(self.world.clock.advance(seconds)) == before_ms + seconds * 1000
+
+    @rule(seconds=st.sampled_from([1, 61]))
+    def real_time_passes(self, seconds: int) -> None:
+        self.world.real_ms += seconds * 1000
+
+    @rule()
+    def crash_and_restart(self) -> None:
+        now_ms = self.now_ms()
+        self.run(self.world.restart())
+        assert self.now_ms() == now_ms, "the test clock survives"
+
+    # ---- jobs ----
+
+    @rule()
+    def timeout_scan(self) -> None:
+        now_ms = self.now_ms()
+        due = [o for o in self.model.orders.values() if o.due_ms is not None and o.due_ms <= now_ms]
+        for order in due:
+            if order.status == PENDING and (attempt := self.model.open_attempt(order)):
+                self.model_asks(attempt)
+            if order.status == PENDING:
+                self.model.cancelled(order)
+            elif order.status == SHIPPED:
+                if attempt := self.model.open_attempt(order):
+                    self.model_asks(attempt)
+                self.model.completed(order)
+        assert self.run(self.world.timeout.run_once()) == len(due)
+
+    @rule()
+    def ask_about_attempts(self) -> None:
+        sql = "SELECT payment_sn FROM payment WHERE ask_ms <= ?"
+        due = [sn for (sn,) in self.rows(sql, self.now_ms())]
+        for sn in due:
+            self.model_asks(self.model.payments[sn])
+        assert self.run(self.world.settlement.ask_due()) == len(due)
+
+    def model_asks(self, payment: ModelPayment) -> None:
+        """The service asks the provider what became of an open attempt."""
+        provider = self.world.provider
+        if provider.mode in ("down", "mute"):
+            return
+        state = provider.ledger[payment.sn].state
+        order = self.model.orders[payment.order_sn]
+        if state == "paid":
+            self.model.money(payment)
+        elif state == "closed" or order.status != PENDING or self.now_ms() > payment.expire_ms + GRACE_MS:
+            self.model.closed(payment)
+
+    @rule()
+    def send_refunds(self) -> None:
+        sql = "SELECT payment_sn, refund_sn FROM refund WHERE try_ms <= ?"
+        due = self.rows(sql, self.now_ms())
+        for payment_sn, refund_sn in due:
+            given_back = refund_sn in self.world.provider.ledger[payment_sn].refunds
+            payment = self.model.payments[payment_sn]
+            self.model.refund_round(payment, self.world.provider.mode, given_back_before=given_back)
+        assert self.run(self.world.settlement.refund_due()) == len(due)
+
+    @rule()
+    def check_back_leases(self) -> None:
+        self.run(self.world.neighbours.check_back(self.world.reservation))
+
+    @rule()
+    def give_lost_leases_back(self) -> None:
+        for sn in self.world.lost:
+            self.run(self.world.stock.release(sn))
+
+    @rule(
+        refuse=st.sampled_from(["", "", "order.paid", "order.cancelled", "order.created", "payment.opened"]),
+        down=st.sampled_from([False, False, False, True]),
+        answer_lost=st.sampled_from([False, False, True]),
+    )
+    def relay(self, refuse: str, down: bool, answer_lost: bool) -> None:
+        inboxes = self.world.inboxes
+        inboxes.refuse = lambda event: event.type == refuse
+        inboxes.down, inboxes.lose_answer = down, answer_lost
+        try:
+            self.run(self.world.relay.run_once())
+        except DependencyDown:
+            assert down or answer_lost
+        inboxes.refuse = lambda event: False
+        inboxes.down = inboxes.lose_answer = False
+
+    @rule(mode=st.sampled_from(["up", "up", "down", "mute", "refuses"]))
+    def the_provider_becomes(self, mode: Mode) -> None:
+        self.world.provider.mode = mode
+
+    # ---- the end ----
+
+    def everything_comes_to_rest(self) -> None:
+        """With everything up and time enough, nothing hangs: not stock, not money, not messages."""
+        if self.world.provider.mode != "refuses":
+            self.world.provider.mode = "up"
+        for _ in range(4):
+            self.world.real_ms += 2 * 3_600_000
+            self.ask_about_attempts()
+            self.timeout_scan()
+            self.ask_about_attempts()
+            self.send_refunds()
+            while self.run(self.world.relay.run_once()):
+                pass
+            self.check_back_leases()
+        self.all_agrees()
+        assert self.rows("SELECT count(*) FROM outbox") == [(0,)]
+        assert self.world.neighbours.inbox.dead_letters == 0
+        self.leases_tell_of_the_orders()
+        self.nobody_has_money_that_is_not_theirs()
+
+    def leases_tell_of_the_orders(self) -> None:
+        wanted = {CANCELLED: "released", PAID: "confirmed", SHIPPED: "confirmed", COMPLETED: "confirmed"}
+        for sn, state in self.stock_db.execute("SELECT order_sn, state FROM lease"):
+            order = self.model.orders.get(sn)
+            if order is None:
+                assert state in ("released", "tombstone"), "stock is stuck in a lease without an order"
+            else:
+                assert state == wanted[order.status]
+
+    def nobody_has_money_that_is_not_theirs(self) -> None:
+        for payment in self.model.payments.values():
+            order = self.model.orders[payment.order_sn]
+            assert payment.state != "open"
+            account = self.world.provider.ledger[payment.sn]
+            if payment.state in ("paid", "refunded"):
+                failed = order.refunds.get(payment.sn) == "failed"
+                keeps = order.paid_by == payment.sn or failed
+                assert account.holds_fen == (payment.fen if keeps else 0)

@@ -1,0 +1,209 @@
+"""Where the stories play: the world, the model, and what must be true after each step."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import sqlite3
+import sys
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.service.order import OrderRules
+from tests.property.model import AUTO_CONFIRM_MS, CANCELLED, PAY_TIMEOUT_MS, PENDING, UNPAID_LIMIT, Model
+from tests.world.shop import STOCKS, World
+
+T = TypeVar("T")
+USERS = (7, 8)
+ADMIN = Actor(Role.ADMIN, 1)
+OPEN_STATES = ("created", "pending", "processing", "unknown")
+
+
+def buyer(user: int) -> Actor:
+    """A user's own token."""
+    return Actor(Role.USER, user)
+
+
+class Stage(RuleBasedStateMachine):
+    """The parts every rule uses; the rules themselves stand in buying, paying and running."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        rules = OrderRules(PAY_TIMEOUT_MS, AUTO_CONFIRM_MS, UNPAID_LIMIT)
+        self.world = World(rules=rules)
+        self.run(self.world.open())
+        self.model = Model()
+        self.notices: list[tuple[str, str, bytes]] = []  # payment, what it says, the bytes
+        self.seen_versions: dict[str, int] = {}
+        self.parcels = itertools.count(1)
+        self.db = sqlite3.connect(self.world.path, isolation_level=None)
+        self.stock_db = sqlite3.connect(self.world.neighbours.path, isolation_level=None)
+
+    # ---- what rules use ----
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it; what it raises is a failure of the story."""
+        return self.loop.run_until_complete(work)
+
+    def attempt(self, work: Coroutine[Any, Any, T]) -> T | type[OrderServiceError]:
+        """Its result, or which refusal came."""
+        try:
+            return self.run(work)
+        except OrderServiceError as refused:
+            return type(refused)
+
+    def now_ms(self) -> int:
+        """The shop's time."""
+        return self.world.clock()
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Rows of the order database, read past the service."""
+        return self.db.execute(sql, values).fetchall()
+
+    def stocks(self) -> dict[int, tuple[int, int, int]]:
+        """By goods: available, reserved, sold."""
+        sql = "SELECT goods_id, available, reserved, sold FROM stock"
+        return {id: (a, r, s) for id, a, r, s in self.stock_db.execute(sql)}
+
+    def lease(self, sn: str) -> str:
+        """The state of a lease; empty if there is none."""
+        found = self.stock_db.execute("SELECT state FROM lease WHERE order_sn = ?", (sn,)).fetchone()
+        return found[0] if found else ""
+
+    @staticmethod
+    def pick(choices: Iterable[T], at: int) -> T | None:
+        """One of them, None if there is none."""
+        found = list(choices)
+        return found[at % len(found)] if found else None
+
+    # ---- after each step ----
+
+    @invariant()
+    def all_agrees(self) -> None:
+        """One invariant, so that a failing story shows one line for it."""
+        self.orders_are_what_the_model_says()
+        self.carts_are_what_the_model_says()
+        self.a_key_has_one_effect()
+        self.money_agrees()
+        self.stock_agrees()
+        self.touched_chains_hold()
+        self.world.real_ms += 1
+
+    def orders_are_what_the_model_says(self) -> None:
+        found = {
+            sn: (user, status, fen, version, paid_by)
+            for sn, user, status, fen, version, paid_by in self.rows(
+                "SELECT order_sn, user, status, pay_fen, version, payment_sn FROM order_info"
+            )
+        }
+        assert found == {
+            o.sn: (o.user, o.status, o.fen, o.events, o.paid_by) for o in self.model.orders.values()
+        }
+        events = dict(self.rows("SELECT order_sn, count(*) FROM order_event GROUP BY order_sn"))
+        assert events == {o.sn: o.events for o in self.model.orders.values()}
+        assert not set(self.world.lost) & set(found), "the lease of a stored order was given back"
+
+    def carts_are_what_the_model_says(self) -> None:
+        found: dict[int, dict[int, tuple[int, bool]]] = {}
+        for user, goods, nums, checked in self.rows("SELECT user, goods, nums, checked FROM shopping_cart"):
+            found.setdefault(user, {})[goods] = (nums, bool(checked))
+        assert found == {user: cart for user, cart in self.model.carts.items() if cart}
+
+    def a_key_has_one_effect(self) -> None:
+        sql = 'SELECT scope, "key", order_sn, payment_sn FROM idempotency_key'
+        found = {(scope, key): payment_sn or order_sn for scope, key, order_sn, payment_sn in self.rows(sql)}
+        assert found == {(f"{u}:{case}", key): sn for (u, case, key), (_, sn) in self.model.keys.items()}
+
+    def money_agrees(self) -> None:
+        simple = {"paid": "paid", "refunded": "refunded", "closed": "closed"} | dict.fromkeys(
+            OPEN_STATES, "open"
+        )
+        ours = {sn: simple[state] for sn, state in self.rows("SELECT payment_sn, state FROM payment")}
+        assert ours == {p.sn: p.state for p in self.model.payments.values()}
+        refunds = {
+            sn: (state, fen)
+            for sn, state, fen in self.rows("SELECT payment_sn, state, amount_fen FROM refund")
+        }
+        assert refunds == {
+            sn: (state, self.model.payments[sn].fen)
+            for o in self.model.orders.values()
+            for sn, state in o.refunds.items()
+        }
+        for order in self.model.orders.values():
+            self._the_ledger_agrees(order.sn)
+        assert len(self.world.alerts) == self.model.alerts
+
+    def _the_ledger_agrees(self, order_sn: str) -> None:
+        """What the provider holds of an order is what we say, but for what nobody has told us yet."""
+        theirs = ours = unheard = 0
+        for payment in self.model.attempts(self.model.orders[order_sn]):
+            account = self.world.provider.ledger[payment.sn]
+            given_back = sum(account.refunds.values())
+            theirs += account.holds_fen
+            ours += payment.fen if payment.state == "paid" else 0
+            unheard += payment.fen if account.state == "paid" and payment.state in ("open", "closed") else 0
+            unheard -= given_back if payment.state == "paid" else 0
+            assert len(account.refunds) <= 1, "given back under two numbers"
+            assert payment.state not in ("paid", "refunded") or account.state == "paid"
+        assert theirs == ours + unheard
+
+    def stock_agrees(self) -> None:
+        reserved, sold = dict.fromkeys(STOCKS, 0), dict.fromkeys(STOCKS, 0)
+        states = {}
+        for sn, state, lines in self.stock_db.execute("SELECT order_sn, state, lines FROM lease"):
+            states[sn] = state
+            order = self.model.orders.get(sn)
+            wanted = [tuple(map(int, line.split(":"))) for line in lines.split(",") if line]
+            if order:
+                assert wanted == list(order.lines)
+            assert state != "confirmed" or (order and order.paid_by)
+            assert state not in ("released", "tombstone") or order is None or order.status == CANCELLED
+            for goods, nums in wanted:
+                reserved[goods] += nums if state == "reserved" else 0
+                sold[goods] += nums if state == "confirmed" else 0
+        assert all(states[o.sn] == "reserved" for o in self.model.orders.values() if o.status == PENDING)
+        assert set(self.model.orders) <= set(states)
+        assert self.stocks() == {g: (STOCKS[g] - reserved[g] - sold[g], reserved[g], sold[g]) for g in STOCKS}
+
+    def touched_chains_hold(self) -> None:
+        for order in self.model.orders.values():
+            if self.seen_versions.get(order.sn) != order.events:
+                self.seen_versions[order.sn] = order.events
+                sql = (
+                    "SELECT id, version, type, created_ms, payload, prev_hash, hash"
+                    " FROM order_event WHERE order_sn = ? ORDER BY version"
+                )
+                check_chain(order.sn, self.rows(sql, order.sn))
+                assert self.run(self.world.audit.verify(order.sn)) == (1, [])
+
+    # ---- the end of a story ----
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:
+                self.everything_comes_to_rest()
+        finally:
+            self.db.close()
+            self.stock_db.close()
+            self.run(self.world.close())
+            self.loop.close()
+
+    def everything_comes_to_rest(self) -> None:
+        """Overridden by the rules that run the background jobs."""
+
+
+def check_chain(sn: str, events: Sequence[Any]) -> None:
+    """Hash the chain again, by the formula of the documents and not by the service's code."""
+    before = bytes(32)
+    for at, (id, version, type, created_ms, payload, prev_hash, digest) in enumerate(events, start=1):
+        assert version == at
+        assert prev_hash == before
+        text = f"{id}\n{sn}\n{version}\n{type}\n{created_ms}\n".encode()
+        before = hashlib.sha256(before + text + payload).digest()
+        assert digest == before

@@ -1,0 +1,43 @@
+"""Random stories of several buyers on the real code and real SQLite files, against a simple model.
+
+`SHOP_STORIES=ci` tells 500 stories of up to 50 steps (the default with CI set), `dev` 50.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.property.buying import Buying
+from tests.property.paying import Paying
+from tests.property.running import Running
+
+COMMON = settings(
+    deadline=None,
+    stateful_step_count=50,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+PROFILES = {
+    "ci": settings(COMMON, max_examples=500),
+    "dev": settings(COMMON, max_examples=50),
+    # The planted faults: always the same stories, and no time lost on telling them shortly.
+    "mutants": settings(COMMON, max_examples=80, derandomize=True, database=None, phases=[Phase.generate]),
+}
+
+
+class Shop(Buying, Paying, Running):
+    """All rules together."""
+
+
+def profile() -> settings:
+    """How many stories to tell."""
+    in_ci = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+    return PROFILES[os.environ.get("SHOP_STORIES") or ("ci" if in_ci else "dev")]
+
+
+TestShop = Shop.TestCase
+TestShop.settings = profile()
+TestShop = pytest.mark.slow(pytest.mark.timeout(900)(pytest.mark.engine("sqlite")(TestShop)))

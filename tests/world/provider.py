@@ -1,0 +1,124 @@
+"""A provider of payments with a ledger of its own, in place of one that is asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
+from shop_order.domain.ports import Notice, Trade
+from shop_order.domain.status import PaymentType
+
+SEAL = "model-provider"
+
+
+@dataclass(slots=True)
+class Account:
+    """What the provider holds of one attempt: absent (no buyer came), waiting, paid or closed."""
+
+    amount_fen: int
+    state: str = "absent"
+    trade_no: str = ""
+    refunds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def holds_fen(self) -> int:
+        """Paid and not given back."""
+        return (self.amount_fen if self.state == "paid" else 0) - sum(self.refunds.values())
+
+
+class ModelProvider:
+    """See `domain.ports.PaymentChannel`.
+
+    `mode`: down (nothing reaches it), mute (its answers are lost, the effects are not), refuses (refunds).
+    """
+
+    payment_type = PaymentType.ALIPAY
+
+    def __init__(self) -> None:
+        self.ledger: dict[str, Account] = {}
+        self.mode: Literal["up", "down", "mute", "refuses"] = "up"
+
+    # ---- what the service asks ----
+
+    def trade_type(self, asked: str) -> str:
+        if asked not in ("", "page", "wap"):
+            raise InvalidArgument("trade_type", "is none of page, wap")
+        return asked or "page"
+
+    async def open(
+        self,
+        *,
+        payment_sn: str,
+        trade_type: str,
+        amount_fen: int,
+        subject: str,
+        lasts_ms: int,
+        return_url: str,
+    ) -> str:
+        self.ledger[payment_sn] = Account(amount_fen)
+        return f"pay://{payment_sn}?{trade_type}"
+
+    async def query(self, payment_sn: str) -> Trade:
+        return Trade("unknown") if self.mode in ("down", "mute") else self._trade(payment_sn)
+
+    async def close(self, payment_sn: str) -> Trade:
+        if self.mode == "down":
+            return Trade("unknown")
+        account = self.ledger[payment_sn]
+        if account.state == "waiting":
+            account.state = "closed"
+        return Trade("unknown") if self.mode == "mute" else self._trade(payment_sn)
+
+    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
+        if self.mode == "down":
+            return "unknown"
+        account = self.ledger[payment_sn]
+        if refund_sn not in account.refunds:
+            if self.mode == "refuses" or account.holds_fen < amount_fen:
+                return "failed"
+            account.refunds[refund_sn] = amount_fen
+        return "unknown" if self.mode == "mute" else "succeeded"
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        told = json.loads(body)
+        if told.pop("seal") != SEAL:
+            raise SignatureInvalid("notice")
+        if told.pop("seller") != "us":
+            raise AmountMismatch("seller")
+        payment_sn, is_refund = told.pop("payment_sn"), told.pop("is_refund")
+        return Notice(payment_sn, Trade(**told), is_refund, "n")
+
+    # ---- what buyers do ----
+
+    def scan(self, payment_sn: str) -> None:
+        """The buyer opens the cashier: from now on the trade exists."""
+        if self.ledger[payment_sn].state == "absent":
+            self.ledger[payment_sn].state = "waiting"
+
+    def pay(self, payment_sn: str) -> bool:
+        """The buyer pays, unless the trade is over."""
+        account = self.ledger[payment_sn]
+        if account.state not in ("absent", "waiting"):
+            return False
+        account.state, account.trade_no = "paid", f"T{payment_sn[1:]}"
+        return True
+
+    def notice(
+        self, payment_sn: str, *, more_fen: int = 0, seal: str = SEAL, is_refund: bool = False
+    ) -> bytes:
+        """The bytes the provider would send now; `more_fen` forges the amount."""
+        trade = self._trade(payment_sn)
+        told = {
+            "payment_sn": payment_sn,
+            "state": trade.state,
+            "trade_no": trade.trade_no,
+            "amount_fen": trade.amount_fen + more_fen,
+        }
+        return json.dumps(told | {"seal": seal, "seller": "us", "is_refund": is_refund}).encode()
+
+    def _trade(self, payment_sn: str) -> Trade:
+        account = self.ledger[payment_sn]
+        return Trade(account.state, account.trade_no, account.amount_fen if account.state == "paid" else 0)

@@ -1,0 +1,153 @@
+"""The assembly: what `cmd` wires for a server, here without web and gateways."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Goods
+from shop_order.pkg.util.order_sn import OrderNumbers
+from shop_order.repository.dao import open_store
+from shop_order.service.audit import AuditService
+from shop_order.service.cart import CartService
+from shop_order.service.clock import ShopClock
+from shop_order.service.idempotency import Idempotency
+from shop_order.service.notice import GatewaySecret
+from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.payment import PaymentService
+from shop_order.service.relay import Relay
+from shop_order.service.reservation import ReservationService
+from shop_order.service.settlement import Settlement
+from shop_order.service.timeout import TimeoutService
+from tests.world.files import fresh_folder, migrated_copy
+from tests.world.neighbours import InProcessInboxes, InProcessStock, Neighbours, Shelf
+from tests.world.provider import ModelProvider
+
+START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
+ADDRESS = Address("王小明", "13800138000", "人民路 1 号")
+SECRET = b"gateway-secret-of-the-tests"
+GOODS = {
+    1: Goods(1, "苹果", "a.png", 1999, True),
+    2: Goods(2, "梨", "b.png", 5, True),
+    3: Goods(3, "桃", "c.png", 123_456_76, True),
+}
+STOCKS = {1: 20, 2: 7, 3: 50}
+
+
+@dataclass
+class World:
+    """One process of the order service and its neighbours; `restart()` is a crash and a new process."""
+
+    rules: OrderRules = field(default_factory=OrderRules)
+    goods: Mapping[int, Goods] = field(default_factory=lambda: GOODS)
+    stocks: Mapping[int, int] = field(default_factory=lambda: STOCKS)
+
+    def __post_init__(self) -> None:
+        self.folder = fresh_folder()
+        self.real_ms = START_MS
+        self.random = itertools.count(1)
+        self.ids = itertools.count(1)
+        self.numbers = OrderNumbers(self.real_now, lambda most: next(self.random) % most)
+        self.next_numbers: list[str] = []
+        self.alerts: list[tuple[str, dict[str, object]]] = []
+        self.lost: list[str] = []
+        self.neighbours = Neighbours(self.folder, self.real_now)
+        self.stock = InProcessStock(self.neighbours.inventory)
+        self.inboxes = InProcessInboxes(self.neighbours.inbox)
+        self.shelf = Shelf(self.goods)
+        self.provider = ModelProvider()
+        self.path: Path = migrated_copy(self.folder / "order.db")
+
+    def real_now(self) -> int:
+        """Epoch ms as the machine's clock would show them; every look costs nothing."""
+        return self.real_ms
+
+    def next_sn(self) -> str:
+        """A fresh number, or the one the test put in line."""
+        return self.next_numbers.pop() if self.next_numbers else self.numbers.order_sn()
+
+    def alert(self, name: str, **about: object) -> None:
+        """Remember what the operator would see."""
+        self.alerts.append((name, about))
+
+    async def open(self) -> World:
+        """Start the neighbours and the service."""
+        await self.neighbours.open(self.stocks)
+        await self._start()
+        return self
+
+    async def restart(self) -> None:
+        """The process ends and another one takes the files over."""
+        await self.store.close()
+        await self._start()
+
+    async def close(self) -> None:
+        """Stop everything and leave no file behind."""
+        await self.store.close()
+        await self.neighbours.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _start(self) -> None:
+        self.store = open_store(f"sqlite:///{self.path}", next_id=self.ids.__next__)
+        await self.store.open()
+        self.clock = ShopClock(self.store.time, self.real_now, may_move=True)
+        await self.clock.load()
+        self.orders = self.order_service()
+        self.carts = CartService(
+            carts=self.store.carts,
+            goods=self.shelf,
+            stock=self.stock,
+            clock=self.clock,
+            next_id=self.ids.__next__,
+        )
+        self.payments = self.payment_service()
+        self.settlement = Settlement(
+            orders=self.store.orders,
+            payments=self.store.payments,
+            paying=self.payments,
+            clock=self.clock,
+            alert=self.alert,
+        )
+        self.timeout = TimeoutService(
+            orders=self.store.orders, service=self.orders, settlement=self.settlement, clock=self.clock
+        )
+        self.reservation = ReservationService(
+            orders=self.store.orders, clock=self.clock, real_clock=self.real_now
+        )
+        self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
+        self.audit = AuditService(self.store.audit)
+
+    def order_service(self) -> OrderService:
+        """The use cases of orders; a second one is what another process would be."""
+        return OrderService(
+            orders=self.store.orders,
+            carts=self.store.carts,
+            goods=self.shelf,
+            stock=self.stock,
+            idempotency=Idempotency(self.store.orders, self.real_now),
+            clock=self.clock,
+            next_sn=self.next_sn,
+            next_id=self.ids.__next__,
+            rules=lambda: self.rules,
+            on_lost=self.lost.append,
+        )
+
+    def payment_service(self) -> PaymentService:
+        """The use cases of payments; a second one is what another process would be."""
+        return PaymentService(
+            orders=self.store.orders,
+            payments=self.store.payments,
+            channels={PaymentType.ALIPAY: self.provider},
+            idempotency=Idempotency(self.store.orders, self.real_now),
+            clock=self.clock,
+            next_payment_sn=self.numbers.payment_sn,
+            next_refund_sn=self.numbers.refund_sn,
+            return_urls=lambda: ["https://shop.example/done"],
+            gateway_secret=GatewaySecret([SECRET]),
+            alert=self.alert,
+        )
