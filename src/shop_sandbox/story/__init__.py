@@ -1,0 +1,1 @@
+"""`shop-sandbox story`, which `make demo` plays: what a buyer lives through, told in plain words."""

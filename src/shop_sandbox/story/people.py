@@ -1,0 +1,148 @@
+"""Who acts in the story, and what each can do through the public interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+from shop_order.api.client import (
+    AddressInfo,
+    CreateOrderRequest,
+    OrderClient,
+    OrderItemRequest,
+    new_order_client,
+)
+from shop_order.api.proto import order_pb2 as pb
+from shop_sandbox.story.stage import Stage
+from shop_sandbox.story.telling import NotAsTold, expect
+
+ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"}
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A caller with a token, over both protocols."""
+
+    http: httpx.AsyncClient
+    grpc: OrderClient
+    token: str
+
+    async def ask(self, method: str, path: str, body: object = None, key: str = "") -> httpx.Response:
+        """A REST call; `path` below /api/v1."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if key:
+            headers["Idempotency-Key"] = key
+        return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
+
+    async def data(self, method: str, path: str, body: object = None, key: str = "") -> Data:
+        """The data of a REST call that succeeds. Raises NotAsTold."""
+        answer = await self.ask(method, path, body, key)
+        if answer.status_code != 200:
+            raise NotAsTold(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+        found: Data = answer.json()["data"]
+        return found
+
+    async def order(self, goods_id: int, nums: int, *, key: str = "") -> pb.OrderInfo:
+        """Buy something over gRPC, with the client that other services use."""
+        request = CreateOrderRequest([OrderItemRequest(goods_id, nums)], AddressInfo(**ADDRESS))
+        return await self.grpc.create_order(request, idempotency_key=key)
+
+    async def status(self, order_sn: str) -> int:
+        """1 pending, 2 paid, 3 shipped, 4 completed, 5 cancelled; over gRPC."""
+        return (await self.grpc.check_order_status(order_sn)).status
+
+    async def open_alipay(self, order: pb.OrderInfo | Data) -> str:
+        """Follow the pay link: our cashier, then Alipay's page, as a browser does. The payment's number.
+
+        Raises NotAsTold.
+        """
+        pay_url = order.pay_url if isinstance(order, pb.OrderInfo) else order["pay_url"]
+        order_sn = order.order_sn if isinstance(order, pb.OrderInfo) else order["order_sn"]
+        browser = {"Accept": "text/html"}
+        page = await self.http.get(pay_url, headers=browser)
+        expect(page.status_code, 200, "the cashier")
+        chosen = await self.http.post(pay_url, data={"payment_type": "alipay"}, headers=browser)
+        expect(chosen.status_code, 303, "the way to Alipay")
+        alipay = await self.http.get(chosen.headers["Location"], headers=browser)
+        # The simulator verified our RSA2 signature, or there would be an error page with 400.
+        expect(alipay.status_code, 200, "Alipay's page")
+        payment = await self.data("GET", f"/orders/{order_sn}/payment")
+        return str(payment["payment_sn"])
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Alipay, as its simulator lets us play it, and the shelves of the goods service."""
+
+    http: httpx.AsyncClient
+
+    async def does(self, payment_sn: str, action: str) -> Data:
+        """An action of the cashier's buttons: state, and the merchant's answer to the notice."""
+        answer = await self.http.post(f"/alipay/sim/{payment_sn}/{action}")
+        answer.raise_for_status()
+        found: Data = answer.json()
+        return found
+
+    async def state(self, payment_sn: str) -> Data:
+        """What Alipay knows of a payment."""
+        answer = await self.http.get(f"/alipay/sim/{payment_sn}")
+        answer.raise_for_status()
+        found: Data = answer.json()
+        return found
+
+    async def shelf(self, goods_id: int) -> Data:
+        """Available, reserved, sold."""
+        answer = await self.http.get(f"/admin/goods/{goods_id}")
+        answer.raise_for_status()
+        found: Data = answer.json()
+        return found
+
+    async def available(self, goods_id: int) -> int:
+        """How many can be bought now."""
+        return int((await self.shelf(goods_id))["stock"])
+
+
+class Cast:
+    """Two buyers, the operator and the provider; a context that closes their connections."""
+
+    zhang: Person
+    li: Person
+    operator: Person
+    provider: Provider
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        http = await self._http(self.stage.rest)
+        self.provider = Provider(await self._http(self.stage.sandbox))
+        self.zhang = await self._person(http, "--user", "7")
+        self.li = await self._person(http, "--user", "8")
+        self.operator = await self._person(http, "--user", "1", "--role", "admin")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def advance(self, seconds: int) -> None:
+        """Let time pass, by the test clock."""
+        await self.operator.data("POST", "/admin/clock", {"advance_s": seconds})
+
+    async def _person(self, http: httpx.AsyncClient, *who: str) -> Person:
+        minted = await self.stage.run("token", *who)
+        expect(minted.code, 0, f"shop-order token {' '.join(who)}")
+        client = new_order_client(self.stage.grpc, token=minted.output, timeout_s=10)
+        await self._exit.enter_async_context(client)
+        return Person(http, client, minted.output)
+
+    async def _http(self, base_url: str) -> httpx.AsyncClient:
+        # trust_env: a proxy of the user's would not find 127.0.0.1.
+        return await self._exit.enter_async_context(
+            httpx.AsyncClient(base_url=base_url, timeout=20, trust_env=False)
+        )

@@ -1,0 +1,143 @@
+"""A Shop of the story's own: free ports, a folder that goes away, a process that is stopped at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+START_WITHIN_S = 30.0
+STOP_WITHIN_S = 30.0
+COMMAND_WITHIN_S = 60.0
+
+
+class NotStarted(Exception):
+    """The Shop did not come up; the text is the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command answered."""
+
+    code: int
+    output: str
+
+
+class Stage:
+    """The running Shop, seen from outside: addresses and commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        grpc_port, http_port, sandbox_grpc, sandbox_http = _free_ports(4)
+        self.rest = f"http://127.0.0.1:{http_port}"
+        self.grpc = f"127.0.0.1:{grpc_port}"
+        self.sandbox = f"http://127.0.0.1:{sandbox_http}"
+        foreign = ("SHOP_ORDER_", "SHOP_SANDBOX_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        self.environ = kept | {
+            "SHOP_ORDER_DATA_DIR": str(folder / "data"),
+            "SHOP_ORDER_SERVER__GRPC_PORT": str(grpc_port),
+            "SHOP_ORDER_SERVER__HTTP_PORT": str(http_port),
+            "SHOP_ORDER_ORDER__SCAN_INTERVAL_S": "0.2",
+            "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"{self.sandbox}/alipay/gateway.do",
+            **{
+                f"SHOP_ORDER_NEIGHBOURS__{name}": f"127.0.0.1:{sandbox_grpc}"
+                for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES")
+            },
+            "SHOP_SANDBOX_GRPC_PORT": str(sandbox_grpc),
+            "SHOP_SANDBOX_HTTP_PORT": str(sandbox_http),
+            "SHOP_SANDBOX_NOTICE_SCALE": "0.002",
+            "PYTHONUTF8": "1",
+        }
+        self._said = folder / "said.txt"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when it is ready. Raises NotStarted."""
+        with self._said.open("wb") as said:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "shop_sandbox.main",
+                "demo",
+                env=self.environ,
+                cwd=self._folder,
+                stdout=said,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        end = time.monotonic() + START_WITHIN_S
+        async with httpx.AsyncClient(trust_env=False) as http:
+            while not await _is_ready(http, f"{self.rest}/readyz"):
+                if self._process.returncode is not None or time.monotonic() > end:
+                    raise NotStarted(self._said.read_text("utf-8", "replace")[-2000:].strip())
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> int:
+        """TERM, and the exit code; killed when it does not end in 30 s."""
+        process = self._process
+        if process is None:
+            return 0
+        self._process = None
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+    async def run(self, *arguments: str) -> Ran:
+        """A command of the product, such as `doctor`, beside the running Shop."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "shop_order.cmd.main",
+            *arguments,
+            env=self.environ,
+            cwd=self._folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
+        return Ran(process.returncode or 0, (out.strip() or err.strip()).decode("utf-8", "replace"))
+
+
+@contextmanager
+def folder_for_a_while() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="shop-story-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on right now, below those the system gives to outgoing connections."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 30_000)  # noqa: S311 - no secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
