@@ -277,6 +277,7 @@ class World:
     journal: Journal = field(default_factory=Journal)
     rates: Rates = field(default_factory=lambda: Rates(user_rate=0))
     deadline_s: float = 5.0
+    callback_allow: tuple[str, ...] = ()
     settings: GrpcSettings = field(default_factory=lambda: GrpcSettings(reflection=True))
     port: int = 0
 
@@ -288,6 +289,7 @@ class World:
             deadline_s=lambda: self.deadline_s,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
+            callback_allow=self.callback_allow,
         )
         return build_server(
             self._services(), front, self.settings, cashier_link=cashier_link, cursors=cursors()

@@ -9,8 +9,10 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.errors import DependencyDown, OutOfStock
 from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.web.grpc.call import peer_address
 from shop_order.web.limits import Rates
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
@@ -151,6 +153,46 @@ async def test_notices_need_no_token_and_meet_no_limit(world: World) -> None:
     for _ in range(3):
         await world.call("/order.OrderService/NotifyPayment", pb.NotifyPaymentRequest(), pb.OrderInfo, ())
     assert len(world.payments.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("allowed", "code"),
+    [
+        (("127.0.0.0/8",), StatusCode.OK),
+        (("10.0.0.0/8", "::1"), StatusCode.PERMISSION_DENIED),
+    ],
+)
+@pytest.mark.parametrize(
+    "method", ["/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"]
+)
+async def test_row_40_notices_come_from_the_allow_list_only(
+    method: str, allowed: tuple[str, ...], code: StatusCode
+) -> None:
+    world = World(callback_allow=allowed)
+    server = world.server()
+    world.port = await server.start()
+    notice = shop_pb.OrderPayCallbackRequest(payment_type=1, raw_body=b"x")
+    request = pb.NotifyPaymentRequest() if "Notify" in method else notice
+    if code is StatusCode.OK:
+        await world.call(method, request, pb.OrderInfo, ())
+    else:
+        error, _ = await refusal(world, method, request, pb.OrderInfo, ())
+        assert (error.code(), world.payments.asked) == (code, [])
+    await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:10.1.2.3:4567", "10.1.2.3"),
+        ("ipv6:%5B::1%5D:4567", "::1"),
+        ("ipv6:[fe80::1]:4567", "fe80::1"),
+        ("unix:/run/x", ""),
+        ("", ""),
+    ],
+)
+def test_the_peers_address(peer: str, address: str) -> None:
+    assert peer_address(peer) == address
 
 
 async def trailing(world: World, metadata: Any) -> dict[str, Any]:

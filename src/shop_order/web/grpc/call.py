@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from grpc import StatusCode
 
 from shop_order.pkg.grpc.server import Context
@@ -29,8 +31,20 @@ class Call:
         left_s: float | None = self.context.time_remaining()
         return left_s
 
+    def address(self) -> str:
+        """The address of the peer, without its port; empty if it has none."""
+        return peer_address(self.context.peer())
+
     def trailing(self) -> tuple[tuple[str, str], ...]:
         """The trailing metadata every answer carries."""
         if self.request.replayed:
             return (("x-request-id", self.request.request_id), ("idempotency-replayed", "true"))
         return (("x-request-id", self.request.request_id),)
+
+
+def peer_address(peer: str) -> str:
+    """The address in grpc's `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`; empty for anything else."""
+    family, _, rest = unquote(peer).partition(":")
+    if family not in ("ipv4", "ipv6"):
+        return ""
+    return rest.rpartition(":")[0].strip("[]")

@@ -17,13 +17,14 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
-from shop_order.domain.errors import DeadlineExceeded, InvalidArgument, OrderServiceError
+from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
 from shop_order.pkg.grpc.server import Handler, Link
 from shop_order.web.auth import Authenticator
 from shop_order.web.context import RequestContext
 from shop_order.web.grpc.call import Call
 from shop_order.web.limits import RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
+from shop_order.web.middleware.client_address import Network, contains, networks
 from shop_order.web.roles import ROLES, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
@@ -32,6 +33,8 @@ KEYED = frozenset(
     for service in ("order.OrderService", "shop.order.Order")
     for method in ("CreateOrder", "PayOrder")
 ) | {"/order.OrderService/RequestRefund"}
+
+NOTICES = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
 
 DETAILS = "grpc-status-details-bin"
 Request = TypeVar("Request", bound=Message)
@@ -62,14 +65,16 @@ class Front:
     deadline_s: Callable[[], float]
     authenticator: Authenticator
     limits: RateLimits
+    callback_allow: Sequence[str] = ()  # addresses and networks that may send notices; empty: all
 
     def links(self) -> Sequence[Link[Call]]:
-        """The chain, outermost first."""
+        """The chain, outermost first. Raises ValueError for a text that is no network."""
         return (
             request_log(self.log, self.observe),
             recovery(self.log),
             deadline(self.deadline_s),
             authentication(self.authenticator),
+            allow_list(networks(self.callback_allow)),
             rate_limit(self.limits),
             idempotency,
         )
@@ -165,6 +170,23 @@ def authentication(authenticator: Authenticator) -> Link[Call]:
             return await handler(call)
 
         return authenticated
+
+    return link
+
+
+def allow_list(allowed: Sequence[Network]) -> Link[Call]:
+    """Where notices may come from, if that is set (contract, chapter 4)."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        if method not in NOTICES or not allowed:
+            return handler
+
+        async def listed(call: Call) -> bytes:
+            if not contains(allowed, call.address()):
+                raise Forbidden
+            return await handler(call)
+
+        return listed
 
     return link
 

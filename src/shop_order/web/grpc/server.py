@@ -30,12 +30,12 @@ from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.reservation import ReservationHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
+from shop_order.web.middleware.client_address import is_loopback
 from shop_order.web.roles import ROLES, authorize
 from shop_order.web.status import grpc_code
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-LOCAL_PEERS = ("ipv4:127.", "ipv6:%5B::1%5D", "ipv6:[::1]", "unix:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _reflection(names: Sequence[str], authenticator: Authenticator) -> grpc.Gene
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
         call = Call(b"", context)
         try:
-            local = context.peer().startswith(LOCAL_PEERS)
+            local = is_loopback(call.address())
             actor = None if local else authenticator.actor(call.metadata.get("authorization"))
             authorize(row, actor, loopback=local)
         except OrderServiceError as refusal:
