@@ -1,0 +1,162 @@
+"""The history is append-only, and a change behind our back is found; the schema is checked at the start."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
+from shop_order.repository.schema import GUARDS, migrate
+from shop_order.service.audit import AuditService, Broken
+from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid, sn
+
+COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE order_event SET payload = x'7b7d'",
+        "UPDATE OR REPLACE order_event SET version = 9 WHERE version = 1",
+        "DELETE FROM order_event",
+        f"INSERT OR REPLACE INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event",
+        f"REPLACE INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event",
+        f"INSERT INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event WHERE true"
+        " ON CONFLICT DO UPDATE SET type = 'x'",
+    ],
+)
+@pytest.mark.parametrize("recursive_triggers", ["ON", "OFF"])
+async def test_triggers_refuse_to_change_what_happened(
+    engine: Engine, statement: str, recursive_triggers: str
+) -> None:
+    new = await added(engine.store)
+    before = engine.sql("SELECT * FROM order_event")
+    connection = sqlite3.connect(engine.path, isolation_level=None)
+    connection.execute(f"PRAGMA recursive_triggers={recursive_triggers}")
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement)
+    connection.close()
+    assert engine.sql("SELECT * FROM order_event") == before
+    assert await AuditService(engine.store.audit).verify(new.order_sn) == (1, [])
+
+
+async def story(store: Store) -> str:
+    """An order with four events."""
+    new = await added(store)
+    await paid(store, new, await opened(store, new))
+    await store.orders.change(new.order_sn, lambda o: o.ship("顺丰", "SF1", BUYER, NOW_MS, auto_confirm_ms=9))
+    return new.order_sn
+
+
+@pytest.mark.parametrize(
+    ("tampering", "version", "what"),
+    [
+        (
+            "UPDATE order_event SET payload = CAST(replace(payload, '2', '3') AS BLOB) WHERE version = 2",
+            2,
+            "altered",
+        ),
+        ("UPDATE order_event SET created_ms = created_ms + 1 WHERE version = 3", 3, "altered"),
+        ("UPDATE order_event SET type = 'order.cancelled' WHERE version = 3", 3, "altered"),
+        ("UPDATE order_event SET id = id + 100 WHERE version = 1", 1, "altered"),
+        ("UPDATE order_event SET hash = zeroblob(32) WHERE version = 2", 2, "altered"),
+        ("UPDATE order_event SET prev_hash = zeroblob(32) WHERE version = 3", 3, "does not follow"),
+        ("DELETE FROM order_event WHERE version = 2", 2, "missing"),
+        ("DELETE FROM order_event WHERE version = 1", 1, "missing"),
+        ("DELETE FROM order_event WHERE version = 4", 4, "missing"),
+        ("DELETE FROM order_event", 4, "missing"),
+        ("UPDATE order_info SET status = 4", 4, "another state"),
+        ("UPDATE order_info SET user = 8", 4, "another state"),
+        ("UPDATE order_info SET version = 5", 5, "missing"),
+        ("DELETE FROM order_info", 4, "no order"),
+    ],
+)
+async def test_the_audit_names_the_first_broken_link(
+    engine: Engine, tampering: str, version: int, what: str
+) -> None:
+    order_sn, audit = await story(engine.store), AuditService(engine.store.audit)
+    assert await audit.verify() == (1, [])
+    for guard in GUARDS:
+        engine.sql(f"DROP TRIGGER {guard}")
+    engine.sql(tampering)
+    for walked, broken in (await audit.verify(order_sn), await audit.verify()):
+        assert walked == 1
+        (link,) = broken
+        assert (link.order_sn, link.version) == (order_sn, version)
+        assert what in link.what
+
+
+async def test_of_many_chains_only_the_broken_ones_are_named(engine: Engine) -> None:
+    numbers = [await story(engine.store) for _ in range(5)]
+    engine.sql("DROP TRIGGER order_event_no_update")
+    engine.sql("UPDATE order_event SET type = 'x' WHERE order_sn = ? AND version > 1", numbers[3])
+    walked, broken = await AuditService(engine.store.audit).verify()
+    assert (walked, broken) == (5, [Broken(numbers[3], 2, "was altered")])
+    assert await engine.store.audit.order_sns(numbers[1], 2) == numbers[2:4]
+
+
+async def test_a_number_without_order_and_events_is_no_chain(store: Store) -> None:
+    _, broken = await AuditService(store.audit).verify(sn())
+    assert [link.what for link in broken] == ["has no order"]
+
+
+# ---- opening ----
+
+
+async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(engine: Engine) -> None:
+    second = open_store(engine.url, next_id=engine.next_id)
+    with pytest.raises(StoreTaken):
+        await second.open()
+    await second.close()
+    tool = open_store(engine.url, next_id=engine.next_id)
+    await tool.open(serve=False)
+    await tool.ping()
+    await tool.close()
+    new = await added(engine.store)
+    assert (await (await engine.reopen()).orders.get(new.order_sn)).order_sn == new.order_sn
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"]
+    + [f"DROP TRIGGER {guard}" for guard in sorted(GUARDS)],
+)
+async def test_a_schema_that_is_not_ours_ends_the_start(engine: Engine, spoil: str) -> None:
+    await engine.opened.pop().close()
+    engine.sql(spoil)
+    with pytest.raises(SchemaBehind):
+        await engine.open()
+
+
+async def test_migrations_go_up_and_down(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'order.db'}"
+    for revision in ("head", "head", "base", "head"):
+        migrate(url, revision)
+        connection = sqlite3.connect(tmp_path / "new" / "order.db")
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        connection.close()
+        assert ("order_info" in names) == (revision == "head")
+        assert names >= GUARDS or revision == "base"
+    store = open_store(url, next_id=lambda: 1)
+    await store.open()
+    await added(store)
+    await store.close()
+
+
+async def test_ids_go_on_above_the_largest_order_id(engine: Engine) -> None:
+    assert await engine.store.last_id() == 0
+    new = await added(engine.store)
+    assert await (await engine.reopen()).last_id() >= new.id
+
+
+# ---- the test clock ----
+
+
+async def test_the_test_clock_survives_a_restart(engine: Engine) -> None:
+    assert await engine.store.time.offset_ms() == 0
+    assert await engine.store.time.advance(1000) == 1000
+    assert await engine.store.time.advance(500) == 1500
+    assert await (await engine.reopen()).time.offset_ms() == 1500
