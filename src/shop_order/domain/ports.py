@@ -173,7 +173,7 @@ class Outbox(Protocol):
     """What is still to be published."""
 
     async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
-        """All waiting events of the longest waiting orders, each order's in order of version."""
+        """At most `limit` events of the longest waiting orders, in order of version without a gap."""
 
     async def published(self, event_ids: Iterable[int]) -> None:
         """They were acknowledged: forget them."""

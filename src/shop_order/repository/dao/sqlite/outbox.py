@@ -47,27 +47,21 @@ class SqliteOutbox:
 
 
 def take(conn: sqlite3.Connection, limit: int, now_ms: int) -> list[Event]:
-    """Waiting events of the first orders in line, each order's from its lowest version on.
+    """At most `limit` waiting events of the first orders in line, each order's from its lowest version on.
 
-    An order whose lowest version was refused lately is left out whole: nothing overtakes.
+    An order whose lowest version was refused lately is left out whole: nothing overtakes, and its later
+    events take no other order's place in the line.
     """
     sql = (
-        "SELECT DISTINCT order_sn FROM"
-        " (SELECT order_sn FROM outbox WHERE not_before_ms <= ? ORDER BY event_id LIMIT ?)"
+        "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE order_sn NOT IN"
+        " (SELECT order_sn FROM outbox WHERE not_before_ms > ?) ORDER BY event_id LIMIT ?)"
     )
     numbers = [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
     if not numbers:
         return []
     sql = (
-        f"SELECT {_EVENT}, o.not_before_ms FROM outbox o"
+        f"SELECT {_EVENT} FROM outbox o"
         " JOIN order_event e ON e.order_sn = o.order_sn AND e.version = o.version"
-        f" WHERE o.order_sn IN ({rows.marks(len(numbers))}) ORDER BY o.order_sn, o.version"
+        f" WHERE o.order_sn IN ({rows.marks(len(numbers))}) ORDER BY o.order_sn, o.version LIMIT ?"
     )
-    held: set[str] = set()
-    events = []
-    for row in conn.execute(sql, numbers):
-        if row[-1] > now_ms or row[1] in held:
-            held.add(row[1])
-            continue
-        events.append(rows.event_of(row[:-1]))
-    return events
+    return [rows.event_of(row) for row in conn.execute(sql, (*numbers, limit))]
