@@ -67,10 +67,11 @@ async def test_an_accepted_call_is_answered_before_the_stop() -> None:
     assert (await call).order_sn == SN
 
 
-async def test_a_taken_port_is_said_clearly(world: World) -> None:
+async def test_a_taken_port_is_said_clearly_and_once(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     second = World(settings=GrpcSettings(port=world.port)).server()
     with pytest.raises(CannotListen, match=f"127.0.0.1:{world.port}"):
         await second.start()
+    assert capfd.readouterr().err == ""
 
 
 async def reflected(port: int, metadata: Any = ()) -> list[str]:

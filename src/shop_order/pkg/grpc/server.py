@@ -6,6 +6,7 @@ interceptors would be asked at every call, and would see a decoding error only a
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ class GrpcServer:
 
     async def start(self) -> int:
         """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
+        if not self._share_port:
+            _require_free(self._address)
         server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CONCURRENT)
         server.add_generic_rpc_handlers(self._handlers)
         try:
@@ -88,7 +91,7 @@ class GrpcServer:
             else:
                 port = server.add_secure_port(self._address, _credentials(self._tls))
         except RuntimeError as error:
-            raise CannotListen(f"can't listen on {self._address}: the port is taken or not ours") from error
+            raise CannotListen(_refusal(self._address)) from error
         await server.start()
         self._server = server
         return port
@@ -111,6 +114,22 @@ class GrpcServer:
             ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
+
+
+def _require_free(address: str) -> None:
+    """Try the port before grpc does, which would print lines of its own. Raises CannotListen."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_server(
+            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        ):
+            pass
+    except OSError as error:
+        raise CannotListen(_refusal(address)) from error
+
+
+def _refusal(address: str) -> str:
+    return f"can't listen on {address}: the port is taken or not ours"
 
 
 def _credentials(tls: ServerTls) -> grpc.ServerCredentials:

@@ -20,7 +20,7 @@ from grpc import StatusCode
 from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
 from shop_order.pkg.grpc.server import Handler, Link
 from shop_order.web.auth import Authenticator
-from shop_order.web.context import RequestContext
+from shop_order.web.context import RequestContext, about
 from shop_order.web.grpc.call import Call
 from shop_order.web.limits import RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
@@ -230,7 +230,10 @@ def decoding(
             request = parse(call.body)
         except DecodeError:
             raise InvalidArgument("request", "is not this message") from None
-        return (await handle(request, call.request)).SerializeToString()
+        about(getattr(request, "order_sn", ""))
+        answer = await handle(request, call.request)
+        about(getattr(answer, "order_sn", ""))
+        return answer.SerializeToString()
 
     return decoded
 

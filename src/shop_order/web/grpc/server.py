@@ -58,6 +58,12 @@ class GrpcSettings:
     reflection: bool = False
     share_port: bool = False
 
+    @property
+    def address(self) -> str:
+        """host:port, with an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
 
 class OrderGrpcServer:
     """The running front: `start` and `stop`, and what health says."""
@@ -102,9 +108,7 @@ def build_server(
     names = [methods.service for methods in ours]
     if settings.reflection:
         handlers.append(_reflection([*names, HEALTH, REFLECTION], front.authenticator))
-    server = GrpcServer(
-        f"{settings.host}:{settings.port}", handlers, tls=settings.tls, share_port=settings.share_port
-    )
+    server = GrpcServer(settings.address, handlers, tls=settings.tls, share_port=settings.share_port)
     return OrderGrpcServer(server, state, ["", "health", *names, HEALTH])
 
 
