@@ -14,6 +14,7 @@ from shop_order.pkg.log import bind_fields
 from shop_order.web.messages import Language
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_ORDER_SN = re.compile(r"[0-9]{27}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -57,6 +58,12 @@ def enter(context: RequestContext) -> None:
     """
     _current.set(context)
     bind_fields(request_id=context.request_id)
+
+
+def about(order_sn: object) -> None:
+    """The request is about this order: from now on a field of its log lines; what is no number, is not."""
+    if isinstance(order_sn, str) and _ORDER_SN.fullmatch(order_sn):
+        bind_fields(order_sn=order_sn)
 
 
 def current() -> RequestContext | None:

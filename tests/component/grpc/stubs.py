@@ -17,6 +17,7 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.pkg.log.fields import bound_fields
 from shop_order.pkg.middleware.ratelimit.memory import MemoryRateLimiter
 from shop_order.pkg.signing import Signer
 from shop_order.service.cart import CartLineView, CartService, CartView
@@ -254,10 +255,12 @@ class Journal:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.bound: list[dict[str, Any]] = []
         self.observed: list[tuple[str, str]] = []
 
     def info(self, msg: str, /, **fields: Any) -> None:
         self.lines.append((msg, fields))
+        self.bound.append(dict(bound_fields()))
 
     def exception(self, msg: str, /, **fields: Any) -> None:
         self.lines.append((msg, fields))

@@ -241,3 +241,8 @@ async def test_every_call_is_logged_and_measured_once_refused_or_not(world: Worl
         ("UNAUTHENTICATED", 0),
     ]
     assert token() not in repr(world.journal.lines)
+
+
+async def test_a_calls_lines_carry_its_request_id_and_the_order_it_is_about(world: World) -> None:
+    await world.call(STATUS, ASK, pb.OrderStatusResponse, (*bearer(), ("x-request-id", "abc-3")))
+    assert world.journal.bound == [{"request_id": "abc-3", "order_sn": SN}]
