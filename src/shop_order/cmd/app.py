@@ -111,7 +111,7 @@ class App:
                 deadline_s=lambda: core.settings.server.deadline_s,
                 trusted_proxies=settings.server.trusted_proxies,
                 cors_origins=settings.server.cors_origins,
-                callback_allow=settings.pay.callback_allow,
+                callback_allow=lambda: core.settings.pay.callback_allow,
             ),
         )
         self._http = HttpServer(application, host=settings.server.host, port=settings.server.http_port)
@@ -145,6 +145,9 @@ class App:
     async def stop(self) -> None:
         """Finish what was accepted: no new calls, running ones end, outbox drained, files closed."""
         self._stopping = True
+        await self._grpc.not_serving()
+        if self.http_port:
+            await asyncio.sleep(self.core.settings.server.stop_wait_s)
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()

@@ -48,12 +48,15 @@ _BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Plain values of the settings; networks are addresses or CIDR texts."""
+    """Plain values of the settings; networks are addresses or CIDR texts.
+
+    What may change at run time is asked at every call.
+    """
 
     deadline_s: Callable[[], float]
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
-    callback_allow: tuple[str, ...] = ()
+    callback_allow: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         NoticeHandler(
             payments=parts.payments,
             log=parts.log,
-            allowed=networks(settings.callback_allow),
+            allowed=settings.callback_allow,
             trusted_proxies=trusted,
         ),
         AdminHandler(parts.orders),

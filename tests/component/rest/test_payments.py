@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -21,7 +23,7 @@ async def opened(rest: Rest) -> tuple[str, str]:
     return order_sn, payment["payment_sn"]
 
 
-async def tell(rest: Rest, body: bytes, **more: Any) -> httpx.Response:
+async def tell(rest: Rest, body: Any, **more: Any) -> httpx.Response:
     """What a provider posts."""
     return await rest.call("POST", "/payments/notify/alipay", as_="", content=body, **more)
 
@@ -137,13 +139,30 @@ async def test_a_fault_of_ours_is_5xx_so_that_the_provider_sends_it_again(
     assert (await tell(rest, body)).text == "success"
 
 
+async def test_a_notice_that_takes_too_long_is_504_failure(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(world.payments, "provider_notice", slow)
+    rest.deadline_s = 0.1
+    answer = await tell(rest, b"x")
+    assert (answer.status_code, answer.text) == (504, "failure")
+
+
 async def test_a_notice_has_a_limit_and_needs_no_token(rest: Rest) -> None:
-    answer = await tell(rest, b"x" * (MOST_NOTICE + 1))
-    assert (answer.status_code, answer.text) == (413, "failure")
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield b"x" * (MOST_NOTICE + 1)
+
+    for body in (b"x" * (MOST_NOTICE + 1), b"x" * 2_000_000, unannounced()):
+        answer = await tell(rest, body)
+        assert (answer.status_code, answer.text) == (413, "failure")
 
 
 async def test_an_allow_list_keeps_strangers_out(world: World) -> None:
-    async with Rest(world, callback_allow=("203.0.113.0/24",), trusted_proxies=("127.0.0.1",)) as rest:
+    allowed = ["203.0.113.0/24"]
+    async with Rest(world, callback_allow=lambda: tuple(allowed), trusted_proxies=("127.0.0.1",)) as rest:
         _, payment_sn = await opened(rest)
         world.provider.pay(payment_sn)
         body = world.provider.notice(payment_sn)
@@ -152,6 +171,8 @@ async def test_an_allow_list_keeps_strangers_out(world: World) -> None:
             assert (answer.status_code, answer.text) == (403, "failure")
         answer = await tell(rest, body, headers={"x-forwarded-for": "evil, 203.0.113.9"})
         assert answer.text == "success"
+        allowed[:] = ["192.0.2.1"]
+        assert (await tell(rest, body, headers={"x-forwarded-for": "203.0.113.9"})).status_code == 403
 
 
 def failing(error: Exception) -> Any:

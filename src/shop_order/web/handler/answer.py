@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.errors import OrderServiceError, Unauthenticated
 from shop_order.web.context import RequestContext, current
 from shop_order.web.messages import Language, error_text
 from shop_order.web.status import http_status
@@ -38,7 +38,7 @@ def refusal(error: OrderServiceError) -> Response:
     response = failure(http_status(error), error.code, error_text(error, context().language), error.details)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    if response.status_code == 401:
+    if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

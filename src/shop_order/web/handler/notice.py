@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -17,8 +19,9 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.status import PaymentType
 from shop_order.service.payment import PaymentService
+from shop_order.web.context import remaining_s
 from shop_order.web.handler.route import operation
-from shop_order.web.middleware.client_address import Network, client_address, contains
+from shop_order.web.middleware.client_address import Network, client_address, contains, networks
 from shop_order.web.middleware.edge import RequestLog
 
 TAG = "notices"
@@ -74,7 +77,7 @@ class NoticeHandler:
         *,
         payments: PaymentService,
         log: RequestLog,
-        allowed: tuple[Network, ...],
+        allowed: Callable[[], tuple[str, ...]],
         trusted_proxies: tuple[Network, ...],
     ) -> None:
         self._payments = payments
@@ -96,17 +99,21 @@ class NoticeHandler:
         """Take a notice of Alipay."""
         try:
             self._refuse_strangers(request)
-            body = await _raw(request)
-            await self._payments.provider_notice(PaymentType.ALIPAY, body, dict(request.headers))
+            async with asyncio.timeout(_most_s()):
+                body = await _raw(request)
+                await self._payments.provider_notice(PaymentType.ALIPAY, body, dict(request.headers))
         except OrderServiceError as error:
             return PlainTextResponse("failure", alipay_status(error))
+        except TimeoutError:
+            return PlainTextResponse("failure", 504)
         except Exception:  # noqa: BLE001 - the transport's edge: the provider reads no envelope
             self._log.exception("notice failed", channel="alipay")
             return PlainTextResponse("failure", 500)
         return PlainTextResponse("success")
 
     def _refuse_strangers(self, request: Request) -> None:
-        if self._allowed and not contains(self._allowed, client_address(request.scope, self._trusted)):
+        allowed = networks(self._allowed())
+        if allowed and not contains(allowed, client_address(request.scope, self._trusted)):
             raise Forbidden
 
 
@@ -125,8 +132,16 @@ def alipay_status(error: OrderServiceError) -> int:
     return 503
 
 
+def _most_s() -> float | None:
+    # A little before the request's own deadline, whose answer is an envelope.
+    left_s = remaining_s()
+    return None if left_s is None else left_s * 0.9
+
+
 async def _raw(request: Request) -> bytes:
     # Byte for byte as it was sent: the signature is over it.
+    if int(request.headers.get("content-length", "0")) > MOST_NOTICE:
+        raise BodyTooLarge
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

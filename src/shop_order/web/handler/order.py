@@ -19,6 +19,7 @@ from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, PlaceOrder, buyer
 from shop_order.service.payment import PaymentService
 from shop_order.web.cashier import CashierLinks
+from shop_order.web.context import about
 from shop_order.web.cursor import Cursors
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import (
@@ -116,6 +117,7 @@ class OrderHandler:
         )
         outcome = await self._orders.place(actor, command)
         it.replayed = outcome.replayed
+        about(outcome.result.order_sn)
         return self._answer(outcome.result, "订单创建成功", "the order was placed")
 
     @operation(

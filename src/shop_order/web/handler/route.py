@@ -16,7 +16,7 @@ from starlette.responses import Response
 from shop_order.domain.errors import DeadlineExceeded
 from shop_order.web.auth import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
-from shop_order.web.context import remaining_s
+from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.client_address import Network, client_address, is_loopback
@@ -114,6 +114,7 @@ def guarded(guard: Guard) -> type[APIRoute]:
             async def handle(request: Request) -> Response:
                 try:
                     async with asyncio.timeout(remaining_s()):
+                        about(request.path_params.get("order_sn"))
                         await guard.admit(request, row)
                         return await inner(StrictRequest(request.scope, request.receive))
                 except TimeoutError:

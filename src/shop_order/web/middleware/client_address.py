@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -11,7 +12,12 @@ MOST_HOPS = 16
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks. Raises ValueError."""
+    """Parse addresses and networks; a list that was parsed before costs nothing. Raises ValueError."""
+    return _networks(tuple(texts))
+
+
+@lru_cache(maxsize=16)
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
@@ -44,7 +50,8 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
         return peer
     if not contains(trusted, peer):
         return ""
-    for hop in reversed(hops[-MOST_HOPS:]):
+    hops = hops[-MOST_HOPS:]
+    for hop in reversed(hops):
         if not contains(trusted, hop):
             return hop if _parsed(hop) else ""
     return hops[0]
