@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -225,8 +224,6 @@ def decoding(
 ) -> Handler[Call]:
     """The innermost part: bytes to message, the handler, message to bytes."""
     parse = message.FromString
-    names_an_order = "order_sn" in message.DESCRIPTOR.fields_by_name
-    number_of = attrgetter("order_sn")
 
     async def decoded(call: Call) -> bytes:
         try:
