@@ -107,6 +107,7 @@ class Server(Section):
     tls_key: OptText
     tls_client_ca: OptText
     deadline_s: Seconds
+    stop_wait_s: float = Field(ge=0, le=300, allow_inf_nan=False)
     stop_timeout_s: Seconds
 
     @model_validator(mode="after")
