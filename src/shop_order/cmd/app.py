@@ -74,7 +74,7 @@ class App:
             deadline_s=lambda: core.settings.server.deadline_s,
             authenticator=authenticator,
             limits=limits,
-            callback_allow=settings.pay.callback_allow,
+            callback_allow=lambda: core.settings.pay.callback_allow,
         )
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),

@@ -292,7 +292,7 @@ class World:
             deadline_s=lambda: self.deadline_s,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
-            callback_allow=self.callback_allow,
+            callback_allow=lambda: self.callback_allow,
         )
         return build_server(
             self._services(), front, self.settings, cashier_link=cashier_link, cursors=cursors()

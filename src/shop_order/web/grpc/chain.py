@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -24,7 +25,7 @@ from shop_order.web.context import RequestContext, about
 from shop_order.web.grpc.call import Call
 from shop_order.web.limits import RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
-from shop_order.web.middleware.client_address import Network, contains, networks
+from shop_order.web.middleware.client_address import contains, networks
 from shop_order.web.roles import ROLES, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
@@ -65,16 +66,16 @@ class Front:
     deadline_s: Callable[[], float]
     authenticator: Authenticator
     limits: RateLimits
-    callback_allow: Sequence[str] = ()  # addresses and networks that may send notices; empty: all
+    callback_allow: Callable[[], tuple[str, ...]] = tuple  # what may send notices; empty: all
 
     def links(self) -> Sequence[Link[Call]]:
-        """The chain, outermost first. Raises ValueError for a text that is no network."""
+        """The chain, outermost first."""
         return (
             request_log(self.log, self.observe),
             recovery(self.log),
             deadline(self.deadline_s),
             authentication(self.authenticator),
-            allow_list(networks(self.callback_allow)),
+            allow_list(self.callback_allow),
             rate_limit(self.limits),
             idempotency,
         )
@@ -174,15 +175,17 @@ def authentication(authenticator: Authenticator) -> Link[Call]:
     return link
 
 
-def allow_list(allowed: Sequence[Network]) -> Link[Call]:
-    """Where notices may come from, if that is set (contract, chapter 4)."""
+def allow_list(allowed: Callable[[], tuple[str, ...]]) -> Link[Call]:
+    """Where notices may come from, if that is set (contract, chapter 4); asked at every notice."""
+    parsed = lru_cache(maxsize=4)(networks)
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
-        if method not in NOTICES or not allowed:
+        if method not in NOTICES:
             return handler
 
         async def listed(call: Call) -> bytes:
-            if not contains(allowed, call.address()):
+            listing = allowed()
+            if listing and not contains(parsed(listing), call.address()):
                 raise Forbidden
             return await handler(call)
 
