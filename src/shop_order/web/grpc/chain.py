@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -177,7 +176,6 @@ def authentication(authenticator: Authenticator) -> Link[Call]:
 
 def allow_list(allowed: Callable[[], tuple[str, ...]]) -> Link[Call]:
     """Where notices may come from, if that is set (contract, chapter 4); asked at every notice."""
-    parsed = lru_cache(maxsize=4)(networks)
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
         if method not in NOTICES:
@@ -185,7 +183,7 @@ def allow_list(allowed: Callable[[], tuple[str, ...]]) -> Link[Call]:
 
         async def listed(call: Call) -> bytes:
             listing = allowed()
-            if listing and not contains(parsed(listing), call.address()):
+            if listing and not contains(networks(listing), call.address()):
                 raise Forbidden
             return await handler(call)
 
