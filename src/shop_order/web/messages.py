@@ -127,6 +127,20 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"goods_id or id must be positive", "goods_id 或 id 必须大于 0"),
         (r"names another line than goods_id", "与 goods_id 不是同一行"),
         (r"several parcels are not available yet; leave it empty", "暂不支持拆分发货，请留空"),
+        (r"must be a whole number", "必须是整数"),
+        (r"must be a text", "必须是字符串"),
+        (r"must be true or false", "必须是 true 或 false"),
+        (r"must be a list", "必须是数组"),
+        (r"must be an object", "必须是对象"),
+        (r"must be at least (\S+)", r"不能小于 \1"),
+        (r"must be at most (\S+)", r"不能大于 \1"),
+        (r"must be '(\w+)'", r"只能是 \1"),
+        (r"has more than (\d+) entries", r"不能超过 \1 项"),
+        (r"is not valid JSON", "不是有效的 JSON"),
+        (r"is not valid", "无效"),
+        (r"can't be read", "无法读取"),
+        (r"is required, or (\S.*), but not both", r"与 \1 必须且只能填写一个"),
+        (r"is a submit token of somebody else, or too old", "提交令牌已过期，或不属于当前用户"),
     )
 )
 

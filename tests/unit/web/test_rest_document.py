@@ -59,6 +59,20 @@ def test_every_reference_leads_somewhere() -> None:
         assert found
 
 
+def test_every_link_leads_to_an_operation_and_fills_one_of_its_parameters() -> None:
+    known = {operation["operationId"]: operation for _, operation in operations(WRITTEN)}
+    links = [
+        link
+        for _, operation in operations(WRITTEN)
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert links
+    for link in links:
+        names = {parameter["name"] for parameter in known[link["operationId"]]["parameters"]}
+        assert link["parameters"].keys() <= names
+
+
 def test_every_body_has_an_example_that_is_complete() -> None:
     for name, operation in operations(WRITTEN):
         for content in operation.get("requestBody", {}).get("content", {}).values():

@@ -12,7 +12,7 @@ from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.owner import named_owner
-from shop_order.web.handler.route import operation
+from shop_order.web.handler.route import links, operation
 
 TAG = "cart"
 
@@ -46,6 +46,7 @@ class CartHandler:
         description="已有该商品时数量相加。\n\nAdds to what is there. At most 100 lines, 999 of one goods.",
         data=CartItemData,
         errors=(404,),
+        extra=links("goods_id", "$response.body#/data/goods_id", "updateCartItem", "removeCartItem"),
     )
     async def add(self, body: AddCartItem) -> Response:
         """Add goods."""

@@ -34,10 +34,19 @@ from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.key import KeyHeader, Keys
 from shop_order.web.handler.owner import named_owner
-from shop_order.web.handler.route import operation
+from shop_order.web.handler.route import links, operation
 from shop_order.web.times import rfc3339
 
 TAG = "orders"
+_LEADS_TO = (
+    "getOrder",
+    "getOrderStatus",
+    "cancelOrder",
+    "payOrder",
+    "getPayment",
+    "shipOrder",
+    "confirmReceipt",
+)
 Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
 
 
@@ -94,6 +103,7 @@ class OrderHandler:
         "pay at `pay_url` before `expire_at`.",
         data=OrderData,
         errors=(404, 409, 422),
+        extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
     )
     async def place(self, body: PlaceOrderBody, idempotency_key: KeyHeader = "") -> Response:
         """Place an order."""

@@ -65,6 +65,12 @@ def operation(
     return mark
 
 
+def links(parameter: str, expression: str, *operations: str) -> Mapping[str, Any]:
+    """What an answer leads to: `expression` of it is these operations' `parameter`."""
+    found = {id: {"operationId": id, "parameters": {parameter: expression}} for id in operations}
+    return {"responses": {"200": {"links": found}}}
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """What every request must pass."""
