@@ -36,7 +36,7 @@ class Processes:
         self.sandbox_url = shop.sandbox_url
         self._ready = {SERVICE: f"{shop.url}/readyz", SANDBOX: f"{shop.sandbox_url}/healthz"}
         self._environ = {
-            SERVICE: {**shop.environ, "SHOP_ORDER_LOG__FILENAME": str(folder / "service.json")},
+            SERVICE: {"SHOP_ORDER_LOG__FILENAME": str(folder / "service.json"), **shop.environ},
             SANDBOX: {
                 "SHOP_SANDBOX_GRPC_PORT": str(shop.ports["sandbox_grpc"]),
                 "SHOP_SANDBOX_HTTP_PORT": str(shop.ports["sandbox_http"]),
@@ -84,6 +84,24 @@ class Processes:
             self._running[name].kill()
         for name in names:
             self._running.pop(name).wait()
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The running process, to send it a signal or wait for its end."""
+        return self._running[name]
+
+    def said(self, name: str) -> str:
+        """All it wrote to standard output and error."""
+        return (self.folder / f"{name}.out").read_text()
+
+    def without(self, variable: str) -> None:
+        """Leave a setting of the service to its other sources."""
+        self._environ[SERVICE].pop(variable)
+
+    async def stop(self, name: str) -> None:
+        """As an operator does it: TERM, and it must end well."""
+        process = self._running.pop(name)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, START_S) == 0, (self.folder / f"{name}.out").read_text()
 
     def end(self) -> None:
         """Leave nothing running."""

@@ -184,7 +184,7 @@ async def test_each_request_is_logged_and_counted_by_its_template(rest: Rest) ->
     await rest.call("GET", "/a-path-of-my-choice")
     assert rest.observed[-2:] == [("GET /api/v1/orders/{order_sn}", "200"), ("(no route)", "404")]
     message, fields = rest.log.lines[-2]
-    assert (message, fields["route"], fields["status"], fields["user"]) == (
+    assert (message, fields["route"], fields["status"], fields["user_id"]) == (
         "request",
         "GET /api/v1/orders/{order_sn}",
         200,

@@ -83,7 +83,7 @@ class Edge:
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
-            user=context.actor.user_id if context.actor else 0,
+            user_id=context.actor.user_id if context.actor else 0,
         )
 
 
