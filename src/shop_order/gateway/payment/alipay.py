@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -20,7 +19,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import Clock, Notice, Trade
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment import rsa2
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.util.money import BadAmount, fen_of_yuan, yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx
@@ -265,12 +264,9 @@ def trade_of(fields: Mapping[str, str], *, paid_at: str) -> Trade:
 def fen_of(yuan: str) -> int:
     """Exact fen of the provider's yuan. Raises AmountMismatch."""
     try:
-        fen = Decimal(yuan) * 100
-        if not fen.is_finite() or fen != fen.to_integral_value():
-            raise AmountMismatch("total_amount")
-    except InvalidOperation as malformed:
+        return fen_of_yuan(yuan)
+    except BadAmount as malformed:
         raise AmountMismatch("total_amount") from malformed
-    return int(fen)
 
 
 def beijing(ms: int) -> str:
