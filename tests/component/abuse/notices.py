@@ -1,0 +1,293 @@
+"""Notices of the provider and of our payment gateway, right and wrong (rows 19 and 56 to 70)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
+from urllib.parse import urlencode
+
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop_pb
+from shop_sandbox.alipay import signing
+from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
+from tests.component.abuse.acts import Act, Check, Send, act
+from tests.component.abuse.calls import ORDER, SHOP, Answer, Scene
+
+NOTIFY = "/payments/notify/alipay"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+TRADE_NO = "2026112322001400070000000001"
+Body = Callable[[Scene], bytes]
+
+
+def said(*, sign: str = "", **changes: str) -> Body:
+    """Alipay's notice about the scene's attempt (one fen), signed as Alipay would unless `sign` is given."""
+
+    def body(scene: Scene) -> bytes:
+        form = {
+            "notify_type": "trade_status_sync",
+            "notify_id": f"00222{scene.user}",
+            "notify_time": "2026-11-23 10:00:00",
+            "app_id": APP_ID,
+            "seller_id": SELLER_ID,
+            "out_trade_no": scene.kept.get("payment_sn", ""),
+            "trade_no": TRADE_NO,
+            "trade_status": "TRADE_SUCCESS",
+            "total_amount": "0.01",
+            "gmt_payment": "2026-11-23 09:59:59",
+            **changes,
+        }
+        text = signing.notice_text(form)
+        form["sign"] = sign or signing.signed(scene.shop.sandbox.alipay_keys.provider, text)
+        form["sign_type"] = "RSA2"
+        return urlencode(form).encode()
+
+    return body
+
+
+def notice(name: str, body: Body) -> Act:
+    """Hand a provider's notice in, by HTTP and as the raw body of OrderPayCallback."""
+    return act(name, grpc3=lambda scene: callback(scene, body), rest=lambda scene: post(scene, body))
+
+
+async def post(scene: Scene, body: Body) -> Answer:
+    """The notice by HTTP, without any token."""
+    scene.bearer = ""
+    return await scene.rest("POST", NOTIFY, content=body(scene), headers=FORM)
+
+
+async def callback(scene: Scene, body: Body) -> Answer:
+    """The notice handed on over gRPC, without any token."""
+    scene.bearer = ""
+    request = shop_pb.OrderPayCallbackRequest(payment_type=1, raw_body=body(scene), headers=FORM)
+    return await scene.grpc(f"{SHOP}/OrderPayCallback", request)
+
+
+def gateway(name: str, *, amount: float = 0.0, amount_fen: int = 0, sign: str = "", **fields: str) -> Act:
+    """NotifyPayment about the scene's attempt, signed with the gateway's secret unless `sign` is given."""
+    return act(name, grpc91=gateway_send(amount=amount, amount_fen=amount_fen, sign=sign, **fields))
+
+
+def gateway_send(*, amount: float = 0.0, amount_fen: int = 0, sign: str = "", **fields: str) -> Send:
+    """What `gateway` sends."""
+
+    async def send(scene: Scene) -> Answer:
+        scene.bearer = ""
+        about = {
+            "order_sn": scene.sn,
+            "payment_sn": scene.kept.get("payment_sn", ""),
+            "trade_no": TRADE_NO,
+            **fields,
+        }
+        money = {"amount_fen": str(amount_fen)} if amount_fen else {"amount": f"{amount:.2f}"}
+        request = pb.NotifyPaymentRequest(
+            **about,
+            amount=amount,
+            amount_fen=amount_fen,
+            payment_type=1,
+            sign=sign or gateway_sign(scene, about | money | {"payment_type": "1"}),
+        )
+        return await scene.grpc(f"{ORDER}/NotifyPayment", request)
+
+    return send
+
+
+def gateway_sign(scene: Scene, fields: dict[str, str]) -> str:
+    """Lower-case hex HMAC-SHA256 over `key=value`, sorted by key (contract, chapter 4)."""
+    secret = scene.shop.loaded.settings.pay.gateway_secret
+    assert secret is not None
+    text = "&".join(f"{name}={fields[name]}" for name in sorted(fields))
+    return hmac.new(secret.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+# ---- before and after ----
+
+
+async def opened(scene: Scene) -> None:
+    """An order of one fen with an open attempt."""
+    scene.kept["payment_sn"] = await scene.opened()
+    scene.kept["alerts"] = alerts(scene)
+
+
+async def paid(scene: Scene) -> None:
+    """The same, paid, and told of."""
+    await opened(scene)
+    answer = await post(scene, said())
+    assert (answer.status, answer.data) == (200, "success")
+    scene.version = (await scene.now())["version"]
+
+
+async def paid_through_gateway(scene: Scene) -> None:
+    """The same, told by our gateway."""
+    await opened(scene)
+    answer = await gateway_send(amount_fen=1)(scene)
+    assert not answer.reason
+    scene.version = (await scene.now())["version"]
+
+
+async def closed(scene: Scene) -> None:
+    """An attempt the provider has closed; the order waits still."""
+    await opened(scene)
+    answer = await post(scene, said(trade_status="TRADE_CLOSED"))
+    assert (answer.status, answer.data) == (200, "success")
+
+
+async def unchanged(scene: Scene, _: Answer) -> None:
+    """Paid as it was: not one event more."""
+    order = await scene.now()
+    assert (order["status"], order["version"], order["trade_no"]) == (2, scene.version, TRADE_NO)
+
+
+async def still_pending(scene: Scene, _: Answer) -> None:
+    """The attempt is open, and nobody was believed."""
+    order = await scene.now()
+    assert (order["status"], order["paid_at"], order["trade_no"]) == (1, None, None)
+
+
+async def alerted(scene: Scene, answer: Answer) -> None:
+    """Still pending, and the operator was told."""
+    await still_pending(scene, answer)
+    assert alerts(scene) == scene.kept["alerts"] + 1
+
+
+async def is_paid(scene: Scene, _: Answer) -> None:
+    """The order is paid."""
+    assert (await scene.now())["status"] == 2
+
+
+def alerts(scene: Scene) -> float:
+    """How often the operator was told of a notice that does not agree."""
+    name, about = "shop_order_alerts_total", {"name": "notice_mismatch"}
+    return float(scene.shop.core.metrics.registry.get_sample_value(name, about) or 0)
+
+
+# ---- row 61: money after the end ----
+
+
+async def cancelled_with_attempt(scene: Scene) -> None:
+    """A cancelled order whose buyer has the provider's page open still."""
+    await opened(scene)
+    answer = await scene.rest("POST", f"/orders/{scene.sn}/cancel")
+    assert answer.status == 200
+
+
+async def pay_at_provider(scene: Scene) -> Answer:
+    """The buyer pays after all; what the provider was answered."""
+    told = await scene.shop.provider_does(scene.kept["payment_sn"], "pay_late")
+    return Answer(told["status"], data=told["body"], headers={"content-type": "text/plain"})
+
+
+async def given_back(scene: Scene, _: Answer) -> None:
+    """The order stays cancelled and the provider has given the money back."""
+
+    async def refunded() -> bool:
+        answer = await scene.shop.http.get(
+            f"/api/v1/orders/{scene.sn}/payment", headers=scene.shop.bearer(scene.user)
+        )
+        return bool(answer.json()["data"]["status"] == 3)
+
+    await scene.shop.until(refunded)
+    assert (await scene.now())["status"] == 5
+    state = (await scene.shop.provider.get(f"/alipay/sim/{scene.kept['payment_sn']}")).json()
+    assert [one["amount_fen"] for one in state["refunds"]] == [1]
+
+
+# ---- row 67: the database is down ----
+
+
+@contextmanager
+def locked_database(scene: Scene) -> Iterator[None]:
+    """Somebody else holds the file's write lock: every commit of ours fails."""
+    with closing(sqlite3.connect(scene.shop.core.store._db.path, isolation_level=None)) as other:
+        other.execute("PRAGMA busy_timeout=10000")
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def impatient(scene: Scene) -> AsyncIterator[None]:
+    """The store waits for the lock for an instant only, so that the test need not wait either."""
+    writer = scene.shop.core.store._db.writer
+    await writer.submit(lambda conn: conn.execute("PRAGMA busy_timeout=20").fetchone())
+    try:
+        yield
+    finally:
+        await writer.submit(lambda conn: conn.execute("PRAGMA busy_timeout=5000").fetchone())
+
+
+def while_down(send: Send) -> Send:
+    """The same, sent while the database takes no writes."""
+
+    async def sent(scene: Scene) -> Answer:
+        async with impatient(scene):
+            with locked_database(scene):
+                return await send(scene)
+
+    return sent
+
+
+def again(send: Send) -> Check:
+    """Sent again when the database is back, it is done."""
+
+    async def check(scene: Scene, _: Answer) -> None:
+        await still_pending(scene, _)
+        answer = await send(scene)
+        assert not answer.reason and answer.data != "failure", answer
+        await is_paid(scene, answer)
+
+    return check
+
+
+# ---- row 70: the callback races the timeout ----
+
+ROUNDS = 30
+
+
+async def race(scene: Scene) -> Answer:
+    """Thirty buyers pay in the moment their time ends; the answers of the provider do not matter."""
+    chance = random.Random(70)
+    shop, before = scene.shop, await scene.available(109)
+    attempts: dict[str, str] = {}
+    for _ in range(ROUNDS):
+        order = await shop.place(scene.user, goods=109)
+        attempts[order["order_sn"]] = (await shop.open_attempt(order["order_sn"], scene.user))["payment_sn"]
+
+    async def pay(payment_sn: str) -> None:
+        await asyncio.sleep(chance.random() * 0.6)
+        await shop.provider.post(f"/alipay/sim/{payment_sn}/pay_late")
+
+    await asyncio.gather(shop.advance(1800), *(pay(sn) for sn in attempts.values()))
+    scene.kept |= {"attempts": attempts, "before": before}
+    return Answer(200, data="success", headers={"content-type": "text/plain"})
+
+
+async def one_winner(scene: Scene, _: Answer) -> None:
+    """Each order is paid and keeps its goods, or cancelled with goods and money given back."""
+    sold = 0
+    for order_sn, payment_sn in scene.kept["attempts"].items():
+        won = await scene.shop.until(partial(settled, scene, order_sn, payment_sn))
+        sold += won == "paid"
+    await scene.shop.check_doctor()
+    assert await scene.available(109) == scene.kept["before"] - sold
+    assert 0 < sold < ROUNDS, "the race was none: one side always won"
+
+
+async def settled(scene: Scene, order_sn: str, payment_sn: str) -> str:
+    """paid or cancelled once nothing is on its way any more, else empty."""
+    order = await scene.shop.order(order_sn, scene.user)
+    state = (await scene.shop.provider.get(f"/alipay/sim/{payment_sn}")).json()
+    back_fen = sum(one["amount_fen"] for one in state["refunds"])
+    (payment,) = order["payments"]
+    if order["status"] == 2:
+        assert back_fen == 0
+        return "paid"
+    if order["status"] == 5 and payment["status"] == 3:
+        assert back_fen == order["pay_fen"]
+        return "cancelled"
+    return ""

@@ -1,0 +1,131 @@
+"""Rows about notices of payments."""
+
+from __future__ import annotations
+
+from tests.component.abuse import notices
+from tests.component.abuse.acts import OK, Act, Row, act, row
+from tests.component.abuse.notices import alerted, gateway, notice, opened, said, still_pending, unchanged
+from tests.component.abuse.promises import DOWN, FORGED, INVALID, MISMATCH
+
+HTTP = notice("an honest notice", said()).sends["rest"]
+RAW = notice("an honest notice", said()).sends["3"]
+# The scan for overdue orders must reach the racers at once, not after everybody else's orders.
+ALONE = {"ORDER__SCAN_INTERVAL_S": "0.1"}
+GATEWAY = notices.gateway_send(amount_fen=1)
+
+
+def down(name: str, protocol: str, send: object) -> Act:
+    """A notice while the database takes no writes, and again afterwards."""
+    return Act(name, {protocol: notices.while_down(send)}).having(opened).then(notices.again(send))  # type: ignore[arg-type]
+
+
+ROWS: tuple[Row, ...] = (
+    row(
+        56,
+        "forged provider callback",
+        FORGED,
+        notice("no signature of Alipay's", said(sign="Zm9yZ2Vk")).having(opened).then(still_pending),
+        notice("not base64", said(sign="%%%")).having(opened).then(still_pending),
+        notice("changed after signing", lambda s: said()(s).replace(b"0.01", b"9.99"))
+        .having(opened)
+        .then(still_pending),
+        gateway("not our gateway's", amount_fen=1, sign="0" * 64).having(opened).then(still_pending),
+        gateway("no signature", amount_fen=1, sign="é").having(opened).then(still_pending),
+    ),
+    row(
+        58,
+        "replayed callback",
+        OK,
+        notice("again", said()).having(notices.paid).then(unchanged),
+        gateway("again through our gateway", amount_fen=1)
+        .having(notices.paid_through_gateway)
+        .then(unchanged),
+    ),
+    row(
+        59,
+        "amount, app or seller mismatch",
+        MISMATCH,
+        *(
+            notice(f"{field} {value}", said(**{field: value})).having(opened).then(alerted)
+            for field, value in (
+                ("total_amount", "0.02"),
+                ("total_amount", "0.010"),
+                ("total_amount", "0.011"),
+                ("total_amount", "NaN"),
+                ("total_amount", "1e-2"),
+                ("app_id", "2021999999999999"),
+                ("seller_id", "2088999999999999"),
+            )
+        ),
+        gateway("amount through our gateway", amount_fen=2).having(opened).then(alerted),
+        gateway("order through our gateway", amount_fen=1, order_sn="261123134500123456789012349")
+        .having(opened)
+        .then(alerted),
+    ),
+    row(
+        60,
+        "unknown out_trade_no",
+        MISMATCH,
+        notice("nobody's", said(out_trade_no="P261123134500123456789012349")).having(opened).then(alerted),
+        notice("SQL", said(out_trade_no="' OR '1'='1")).having(opened).then(alerted),
+        gateway("through our gateway", amount_fen=1, payment_sn="P261123134500123456789012349")
+        .having(opened)
+        .then(alerted),
+    ),
+    row(
+        61,
+        "payment arrives after the order was cancelled",
+        OK,
+        act("late", rest=notices.pay_at_provider)
+        .having(notices.cancelled_with_attempt)
+        .then(notices.given_back),
+    ),
+    row(
+        63,
+        "TRADE_CLOSED after paid",
+        OK,
+        notice("closed", said(trade_status="TRADE_CLOSED")).having(notices.paid).then(unchanged),
+    ),
+    row(
+        64,
+        "refund notice that carries TRADE_SUCCESS",
+        OK,
+        notice("refund of an unpaid one", said(refund_fee="0.01")).having(opened).then(still_pending),
+        notice("refund of a paid one", said(refund_fee="0.01")).having(notices.paid).then(unchanged),
+    ),
+    row(
+        65,
+        "duplicate form keys in a callback",
+        INVALID,
+        notice("amount twice", lambda s: said()(s) + b"&total_amount=0.01")
+        .having(opened)
+        .then(still_pending),
+    ),
+    row(
+        67,
+        "database down during a callback",
+        DOWN,
+        down("HTTP", "rest", HTTP),
+        down("raw body", "3", RAW),
+        down("our gateway", "9.1", GATEWAY),
+    ),
+    row(
+        68,
+        "callbacks out of order",
+        OK,
+        notice("waiting after paid", said(trade_status="WAIT_BUYER_PAY"))
+        .having(notices.paid)
+        .then(unchanged),
+        notice("finished after paid", said(trade_status="TRADE_FINISHED"))
+        .having(notices.paid)
+        .then(unchanged),
+        notice("paid after closed", said()).having(notices.closed).then(notices.is_paid),
+    ),
+    row(
+        70,
+        "callback races the timeout",
+        OK,
+        act("thirty rounds", rest=notices.race).then(notices.one_winner),
+        **ALONE,
+    ),
+)

@@ -1,0 +1,27 @@
+"""The answers of the table, by name: gRPC status, HTTP status and reason (contract, chapter 10)."""
+
+from __future__ import annotations
+
+from grpc import StatusCode
+
+from tests.component.abuse.acts import Expect
+
+INVALID = Expect(StatusCode.INVALID_ARGUMENT, 400, "INVALID_ARGUMENT")
+EMPTY = Expect(StatusCode.INVALID_ARGUMENT, 400, "EMPTY_ORDER")
+KEY_REUSED = Expect(StatusCode.INVALID_ARGUMENT, 422, "KEY_REUSED")
+INEXACT = Expect(StatusCode.INVALID_ARGUMENT, 400, "AMOUNT_INEXACT")
+NOBODY = Expect(StatusCode.UNAUTHENTICATED, 401, "UNAUTHENTICATED")
+NO_ORDER = Expect(StatusCode.NOT_FOUND, 404, "ORDER_NOT_FOUND")
+NO_GOODS = Expect(StatusCode.NOT_FOUND, 404, "GOODS_NOT_FOUND")
+GONE = Expect(StatusCode.FAILED_PRECONDITION, 409, "GOODS_UNAVAILABLE")
+FORBIDDEN = Expect(StatusCode.PERMISSION_DENIED, 403, "FORBIDDEN")
+NOT_YOURSELF = Expect(StatusCode.PERMISSION_DENIED, 403, "NOT_YOURSELF")
+ILLEGAL = Expect(StatusCode.FAILED_PRECONDITION, 409, "ILLEGAL_TRANSITION")
+SHORT = Expect(StatusCode.FAILED_PRECONDITION, 409, "OUT_OF_STOCK")
+CHANGED = Expect(StatusCode.ABORTED, 409, "STATE_CHANGED")
+LIMITED = Expect(StatusCode.RESOURCE_EXHAUSTED, 429, "RATE_LIMITED")
+TOO_LARGE = Expect(StatusCode.RESOURCE_EXHAUSTED, 413, "BODY_TOO_LARGE")
+TOO_LARGE_FOR_GRPC = Expect(StatusCode.RESOURCE_EXHAUSTED, 413)  # refused before a byte reaches us
+FORGED = Expect(StatusCode.UNAUTHENTICATED, 401, "SIGNATURE_INVALID")
+MISMATCH = Expect(StatusCode.FAILED_PRECONDITION, 200, "AMOUNT_MISMATCH")
+DOWN = Expect(StatusCode.UNAVAILABLE, 503, "DEPENDENCY_DOWN")

@@ -1,0 +1,19 @@
+"""The table: what bad input and abuse get, in both protocols; one row a case of the list in tests/baseline"""
+
+from __future__ import annotations
+
+from tests.component.abuse import callers, payments, requests
+
+TABLE = tuple(
+    sorted(
+        (
+            *requests.BUYING,
+            *requests.LOOKING,
+            *requests.WIRE,
+            *callers.WHO,
+            *callers.STATES,
+            *payments.ROWS,
+        ),
+        key=lambda row: row.number,
+    )
+)
