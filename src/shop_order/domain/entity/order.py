@@ -279,11 +279,10 @@ class Order:
         refund = self.refunds[refund_sn]
         if refund.state is RefundState.SUCCEEDED:
             return
+        succeeded = refund.to(RefundState.SUCCEEDED, finished_ms=now_ms)
         payment = self.payments[refund.payment_sn]
         self.payments[refund.payment_sn] = payment.gave_back(refund.amount_fen)
-        self._record_refund(
-            events.REFUND_SUCCEEDED, refund.to(RefundState.SUCCEEDED, finished_ms=now_ms), now_ms
-        )
+        self._record_refund(events.REFUND_SUCCEEDED, succeeded, now_ms)
 
     def refund_failed(self, refund_sn: str, now_ms: int) -> None:
         """The provider refuses for good; an operator must look. Raises IllegalTransition."""
