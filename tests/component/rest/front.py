@@ -74,9 +74,8 @@ class Rest:
         signer = Signer([b"k" * 32])
         self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL, clock=self._now)
         self.tokens = SubmitTokens(signer, lambda n: next(self.keys).to_bytes(n, "big"))
-        self.app = build_http(
-            self._parts(signer), HttpSettings(deadline_s=lambda: self.deadline_s, **settings)
-        )
+        self.parts = self._parts(signer)
+        self.app = build_http(self.parts, HttpSettings(deadline_s=lambda: self.deadline_s, **settings))
 
     def _parts(self, signer: Signer) -> HttpParts:
         world = self.world

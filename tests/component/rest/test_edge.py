@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from shop_order.domain.valueobject.actor import Role
 from shop_order.web.auth import mint_token
 from shop_order.web.handler.health import Readiness
 from shop_order.web.handler.route import operation_of
-from shop_order.web.http import MOST_BODY
+from shop_order.web.http import MOST_BODY, HttpSettings, build_http
 from shop_order.web.limits import Rates
 from shop_order.web.roles import ROLES
 from tests.component.rest.front import PLACE, SECRET, Rest, admin, refused, token
@@ -214,6 +216,16 @@ async def test_only_listed_origins_may_call_from_a_browser(world: World) -> None
         assert "access-control-allow-origin" not in evil.headers
     async with Rest(world) as rest:
         assert "access-control-allow-origin" not in (await rest.call("GET", "/cart", headers=good)).headers
+
+
+async def test_production_has_no_clock_to_move(rest: Rest) -> None:
+    parts = replace(rest.parts, advance_clock=None)
+    rest.client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(build_http(parts, HttpSettings(deadline_s=lambda: 5.0))),
+        base_url="http://production",
+    )
+    refused(await rest.call("POST", "/admin/clock", {"advance_s": 1}, as_=admin()), 404, "NOT_FOUND")
+    assert "/api/v1/admin/clock" not in (await rest.call("GET", "/openapi.json")).json()["paths"]
 
 
 async def test_operation_asks_without_a_token(rest: Rest) -> None:
