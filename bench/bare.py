@@ -25,7 +25,7 @@ from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.sqlite import orders as statements
+from shop_order.repository.dao.sqlite import placing
 from shop_order.repository.dao.sqlite.database import connect
 
 CHUNK = 1_024
@@ -94,13 +94,20 @@ def steps(order: Order, event_id: int) -> list[Step]:
     """The statements that store a new order, as the service has them."""
     sn, now_ms = order.order_sn, order.created_ms
     event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
+    order_row = rows.order_row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
-    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - statements.KEEP_KEYS_MS)
+    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - placing.KEEP_KEYS_MS)
+    item_row, event_row = rows.item_rows(order), rows.event_row(event)
     return [
-        (statements.INSERT_CLAIM, (sn, order.id, now_ms)),
-        (statements.INSERT_KEY, key_row),
-        (statements.INSERT_ORDER, rows.order_row(order)),
-        *((statements.INSERT_ITEM, row) for row in rows.item_rows(order)),
-        (statements.INSERT_EVENT, rows.event_row(event)),
-        (statements.INSERT_OUTBOX, (event.id, sn, event.version, now_ms)),
+        (placing.INSERT_CLAIM, (sn, order.id, now_ms)),
+        (placing.INSERT_KEY, key_row),
+        (one_row(placing.INTO_ORDER, order_row), order_row),
+        *((one_row(placing.INTO_ITEM, row), row) for row in item_row),
+        (one_row(placing.INTO_EVENT, event_row), event_row),
+        (placing.INTO_OUTBOX + " (?, ?, ?, ?)", (event.id, sn, event.version, now_ms)),
     ]
+
+
+def one_row(into: str, row: Sequence[Any]) -> str:
+    """The statement that inserts one row."""
+    return placing.insertion(into, len(row), 1, "")

@@ -64,7 +64,7 @@ class Callers:
     async def run(self, method: str, callers: int, warm_up_s: float, window_s: float) -> None:
         """One run: says `begin` and `end` of the window, then the result."""
         calls = {"CreateOrder": self._orders, "GetOrder": self._looks, "PayOrder": self._payments}[method]()
-        call = self._channel.unary_unary(f"/order.OrderService/{method}")
+        call: Callable[..., Any] = self._channel.unary_unary(f"/order.OrderService/{method}")
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s

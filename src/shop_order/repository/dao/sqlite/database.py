@@ -8,8 +8,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
@@ -17,6 +18,19 @@ from shop_order.repository.dao.base import StoreOptions, StoreTaken
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkJob(Generic[T]):
+    """A job that many of its kind can do by fewer statements: `many` stores the items of a batch, or
+    answers False (then what it did is undone), and `one` stores a single one, or raises what hinders it."""
+
+    item: T
+    one: Callable[[sqlite3.Connection, T], None]
+    many: Callable[[sqlite3.Connection, Sequence[T]], bool]
+
+    def __call__(self, conn: sqlite3.Connection) -> None:
+        self.one(conn, self.item)
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
@@ -79,7 +93,7 @@ class Worker:
             conn = self._connection()
             conn.execute("BEGIN IMMEDIATE")
             try:
-                results = [one(conn, job) for job in jobs]
+                results = all_of(conn, jobs)
                 conn.execute("COMMIT")
             except BaseException:
                 if conn.in_transaction:
@@ -99,6 +113,32 @@ class Worker:
                 conn.execute("COMMIT")
         except sqlite3.OperationalError as down:
             raise DependencyDown("the order database") from down
+
+
+def all_of(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Any]:
+    """The result of each job; those that can be done together are, unless that meets a conflict."""
+    together = [job for job in jobs if isinstance(job, BulkJob)]
+    if not together or not in_bulk(conn, together):
+        return [one(conn, job) for job in jobs]
+    return [None if isinstance(job, BulkJob) else one(conn, job) for job in jobs]
+
+
+def in_bulk(conn: sqlite3.Connection, jobs: Sequence[BulkJob[Any]]) -> bool:
+    """Whether they could be done together; otherwise nothing was changed."""
+    many = jobs[0].many
+    if any(job.many is not many for job in jobs):
+        return False
+    conn.execute("SAVEPOINT bulk")
+    try:
+        done = many(conn, [job.item for job in jobs])
+    except Exception:
+        done = False
+        if not conn.in_transaction:
+            raise
+    if not done:
+        conn.execute("ROLLBACK TO bulk")
+    conn.execute("RELEASE bulk")
+    return done
 
 
 def one(conn: sqlite3.Connection, job: Job) -> Any:

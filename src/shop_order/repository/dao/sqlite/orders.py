@@ -8,21 +8,13 @@ from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import (
-    CartChanged,
-    OrderNotFound,
-    PlacingGivenUp,
-    TooManyUnpaid,
-    TooMuchContention,
-)
+from shop_order.domain.errors import OrderNotFound, TooMuchContention
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import (
     COUNT_CAP,
     Cursor,
     Key,
     KeyRecord,
-    KeyTaken,
-    NumberTaken,
     OrderFilter,
     OrderPage,
 )
@@ -37,27 +29,19 @@ from shop_order.repository.dao.rows import (
 )
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.lists import list_orders
+from shop_order.repository.dao.sqlite.placing import (
+    INSERT_CLAIM,
+    KEEP_KEYS_MS,
+    TOMBSTONE,
+    count_unpaid,
+    find_key,
+    placing,
+    take_key,
+)
 
 T = TypeVar("T")
-KEEP_KEYS_MS = 86_400_000
-TOMBSTONE = 0  # an order id no order has
-
-INSERT_ORDER = (
-    f"INSERT INTO order_info ({ORDER_COLUMNS}) VALUES ({rows.marks(rows.column_count(ORDER_COLUMNS))})"
-)
-INSERT_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES ({rows.marks(9)})"
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
 INSERT_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (?, ?, ?, ?)"
-INSERT_CLAIM = (
-    "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-)
-# A key whose time is over gives way, also before the purge has come by.
-INSERT_KEY = (
-    'INSERT INTO idempotency_key (scope, "key", command_hash, order_sn, payment_sn, created_ms)'
-    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET command_hash = excluded.command_hash,"
-    " order_sn = excluded.order_sn, payment_sn = excluded.payment_sn, created_ms = excluded.created_ms"
-    " WHERE idempotency_key.created_ms <= ?"
-)
 CHANGED = (
     "pay_type, status, trade_no, pay_time, updated_at, due_ms, payment_sn, cancel_reason, logistics_company,"
     " logistics_no, shipped_ms, completed_ms, refund_status, version"
@@ -94,20 +78,7 @@ class SqliteOrders:
     async def add(
         self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
     ) -> None:
-        def job(conn: sqlite3.Connection) -> None:
-            if not claim(conn, order):
-                return  # our own row: the answer to an earlier commit was lost
-            if key:
-                take_key(conn, key, order.order_sn, "")
-            if unpaid_limit and count_unpaid(conn, order.user) >= unpaid_limit:
-                raise TooManyUnpaid(unpaid_limit)
-            if cart_version is not None:
-                take_from_cart(conn, order, cart_version)
-            conn.execute(INSERT_ORDER, rows.order_row(order))
-            conn.executemany(INSERT_ITEM, rows.item_rows(order))
-            self._store_events(conn, order)
-
-        await self._db.writer.submit(job)
+        await self._db.writer.submit(placing(order, self._next_id, cart_version, key, unpaid_limit))
         self._on_stored([happened.type for happened in order.happened])
         order.happened.clear()
 
@@ -217,57 +188,6 @@ class SqliteOrders:
             ' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)'
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
-
-
-def claim(conn: sqlite3.Connection, order: Order) -> bool:
-    """Take the number; False if this very order has it. Raises NumberTaken, PlacingGivenUp."""
-    if conn.execute(INSERT_CLAIM, (order.order_sn, order.id, order.created_ms)).rowcount:
-        return True
-    (owner,) = conn.execute(
-        "SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order.order_sn,)
-    ).fetchone()
-    if owner == TOMBSTONE:
-        raise PlacingGivenUp
-    if owner != order.id:
-        raise NumberTaken
-    return False
-
-
-def take_key(conn: sqlite3.Connection, key: Key, order_sn: str, payment_sn: str) -> None:
-    """Store what the key led to. Raises KeyTaken."""
-    over_ms = key.created_ms - KEEP_KEYS_MS
-    values = (key.scope, key.key, key.command_hash, order_sn, payment_sn, key.created_ms, over_ms)
-    if conn.execute(INSERT_KEY, values).rowcount:
-        return
-    record = find_key(conn, key.scope, key.key, over_ms)
-    assert record is not None
-    raise KeyTaken(record)
-
-
-def find_key(conn: sqlite3.Connection, scope: str, key: str, over_ms: int) -> KeyRecord | None:
-    """What the key led to, if it is younger than `over_ms`."""
-    sql = (
-        "SELECT command_hash, order_sn, payment_sn FROM idempotency_key"
-        ' WHERE scope = ? AND "key" = ? AND created_ms > ?'
-    )
-    row = conn.execute(sql, (scope, key, over_ms)).fetchone()
-    return KeyRecord(bytes(row[0]), row[1], row[2]) if row else None
-
-
-def take_from_cart(conn: sqlite3.Connection, order: Order, cart_version: int) -> None:
-    """Delete the bought lines of a cart nobody touched meanwhile. Raises CartChanged."""
-    sql = "UPDATE cart_version SET version = version + 1 WHERE user = ? AND version = ?"
-    if not conn.execute(sql, (order.user, cart_version)).rowcount:
-        raise CartChanged
-    goods = [item.goods for item in order.items]
-    sql = f"DELETE FROM shopping_cart WHERE user = ? AND goods IN ({rows.marks(len(goods))})"
-    conn.execute(sql, (order.user, *goods))
-
-
-def count_unpaid(conn: sqlite3.Connection, user: int) -> int:
-    """How many of the user's orders wait for payment."""
-    sql = "SELECT count(*) FROM order_info WHERE user = ? AND status = ?"
-    return int(conn.execute(sql, (user, int(OrderStatus.PENDING))).fetchone()[0])
 
 
 def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
