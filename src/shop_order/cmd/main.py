@@ -54,7 +54,10 @@ def migrate(
     from shop_order.repository.schema import migrate as bring
 
     url = loaded().settings.db.url
-    bring(url, revision)
+    try:
+        bring(url, revision)
+    except OSError as failed:
+        _refuse(str(failed))
     typer.echo(f"the order database is at {revision}", err=True)
 
 

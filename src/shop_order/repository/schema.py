@@ -9,7 +9,7 @@ GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_eve
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database behind a SQLAlchemy `url` to `revision`.
+    """Bring the database behind a SQLAlchemy `url` to `revision`. Raises OSError if it can't be reached.
 
     Imports Alembic, which a running server does not need: the server only compares HEAD.
     """
@@ -22,10 +22,14 @@ def migrate(url: str, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", "shop_order:script/migrations")
     engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        if revision == "base":
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            if revision == "base":
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+    except sa.exc.OperationalError as error:
+        raise OSError(f"the order database can't be reached: {error.orig}") from error
+    finally:
+        engine.dispose()

@@ -6,6 +6,7 @@ interceptors would be asked at every call, and would see a decoding error only a
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import grpc.aio
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
 _LEAST_PING_MS = 10_000
+_QUIET_S = 0.02
+_CLOSING_S = 1.0
 
 C = TypeVar("C")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,6 +62,38 @@ def generic(service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     return grpc.method_handlers_generic_handler(service, dict(methods))
 
 
+class _Gate(grpc.GenericRpcHandler):
+    """Finds a call's handler; once closed, every new call is refused."""
+
+    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._handlers = tuple(handlers)
+        self._calls = 0
+        self._closed = False
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Asked by grpc once a call."""
+        self._calls += 1
+        if self._closed:
+            return grpc.unary_unary_rpc_method_handler(_refuse)
+        for handler in self._handlers:
+            if (found := handler.service(details)) is not None:
+                return found
+        return None
+
+    async def close(self) -> None:
+        """Refuse, until no call has come for a moment, or at most a second."""
+        self._closed = True
+        for _ in range(int(_CLOSING_S / _QUIET_S)):
+            before = self._calls
+            await asyncio.sleep(_QUIET_S)
+            if self._calls == before:
+                return
+
+
+async def _refuse(body: bytes, context: Context) -> bytes:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
+
+
 class GrpcServer:
     """One port with its services; it takes the port exclusively."""
 
@@ -73,7 +108,7 @@ class GrpcServer:
     ) -> None:
         """`address` is host:port, port 0 for any free one; `share_port` only below a parent that holds it."""
         self._address = address
-        self._handlers = handlers
+        self._gate = _Gate(handlers)
         self._tls = tls
         self._max_message_bytes = max_message_bytes
         self._share_port = share_port
@@ -84,7 +119,7 @@ class GrpcServer:
         if not self._share_port:
             _require_free(self._address)
         server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CONCURRENT)
-        server.add_generic_rpc_handlers(self._handlers)
+        server.add_generic_rpc_handlers((self._gate,))
         try:
             if self._tls is None:
                 port = server.add_insecure_port(self._address)
@@ -99,6 +134,8 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, wait for those that run, at most `grace_s`."""
         if self._server is not None:
+            # grpc cancels what it has read and not handed over yet; callers may repeat UNAVAILABLE only.
+            await self._gate.close()
             await self._server.stop(grace_s)
 
     async def wait_closed(self) -> None:
