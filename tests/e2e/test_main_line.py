@@ -49,7 +49,7 @@ async def test_an_unpaid_order_is_cancelled_in_time_and_late_money_goes_back(sho
     await shop.advance(1800)
 
     async def cancelled() -> bool:
-        return (await shop.order(order["order_sn"]))["status"] == 5
+        return bool((await shop.order(order["order_sn"]))["status"] == 5)
 
     await shop.until(cancelled)
     assert (await shop.provider_does(attempt["payment_sn"], "pay_late"))["body"] == "success"
@@ -70,7 +70,7 @@ async def test_a_shipped_order_confirms_itself_after_a_week_and_survives_a_resta
     await shop.advance(604_800)
 
     async def completed() -> bool:
-        return (await shop.order(order["order_sn"]))["status"] == 4
+        return bool((await shop.order(order["order_sn"]))["status"] == 4)
 
     await shop.until(completed)
     await shop.check_doctor()
