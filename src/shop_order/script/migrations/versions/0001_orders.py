@@ -212,7 +212,7 @@ def _ours() -> None:
     )
 
 
-# REPLACE deletes without the DELETE trigger unless recursive_triggers is on: the third one does not depend on it.
+# REPLACE deletes without the DELETE trigger unless recursive_triggers is on; the third one works without it.
 _SQLITE_GUARDS = (
     """CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
