@@ -78,7 +78,9 @@ class SqliteOrders:
     async def add(
         self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
     ) -> None:
-        await self._db.writer.submit(placing(order, self._next_id, cart_version, key, unpaid_limit))
+        job = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        await self._db.writer.submit(job)
+        order.last_hash = job.item.last_hash
         self._on_stored([happened.type for happened in order.happened])
         order.happened.clear()
 

@@ -58,6 +58,7 @@ class Placing:
     items: Sequence[Row]
     events: Sequence[Row]
     outbox: Sequence[Row]
+    last_hash: bytes
 
 
 def placing(
@@ -65,9 +66,10 @@ def placing(
 ) -> BulkJob[Placing]:
     """The job that stores a new order, its events, outbox and key, and takes its lines out of the cart."""
     events = []
+    last_hash = order.last_hash  # the order's own moves on only when it is stored
     for happened in order.happened:
-        event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
-        order.last_hash = event.hash
+        event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=last_hash)
+        last_hash = event.hash
         events.append(event)
     one = Placing(
         order_id=order.id,
@@ -82,6 +84,7 @@ def placing(
         items=rows.item_rows(order),
         events=[rows.event_row(event) for event in events],
         outbox=[(event.id, event.order_sn, event.version, event.created_ms) for event in events],
+        last_hash=last_hash,
     )
     return BulkJob(one, store_one, store_many)
 
