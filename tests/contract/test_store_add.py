@@ -11,7 +11,8 @@ from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
 from shop_order.domain.ports import KeyTaken, NumberTaken
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao.base import Store
-from tests.contract.engine import DAY_MS, NOW_MS, Engine, add, added, key, order, sn
+from shop_order.service.audit import AuditService
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, added, key, order, sn
 
 
 async def test_an_order_comes_back_as_it_was_stored(store: Store) -> None:
@@ -122,8 +123,6 @@ async def test_the_limit_on_unpaid_orders_is_exact_under_concurrency(engine: Eng
 
 
 async def test_paid_and_cancelled_orders_do_not_count_as_unpaid(store: Store) -> None:
-    from tests.contract.engine import BUYER
-
     done = await added(store)
     await store.orders.change(done.order_sn, lambda o: o.cancel("", BUYER, NOW_MS, code="BUYER"))
     assert await store.orders.count_unpaid(7) == 0
@@ -188,3 +187,12 @@ async def test_new_orders_are_pending_and_due_when_their_time_is_over(store: Sto
     assert new.status is OrderStatus.PENDING
     assert await store.orders.due(new.expire_ms - 1, 10) == []
     assert await store.orders.due(new.expire_ms, 10) == [new.order_sn]
+
+
+async def test_an_order_that_was_refused_once_can_be_stored_later_with_its_chain_whole(store: Store) -> None:
+    new = order()
+    with pytest.raises(CartChanged):
+        await add(store, new, cart_version=3)
+    await add(store, new)
+    assert await AuditService(store.audit).verify(new.order_sn) == (1, [])
+    assert await store.orders.get(new.order_sn) == new

@@ -20,7 +20,7 @@ from shop_order.domain.errors import (
     TooManyUnpaid,
 )
 from shop_order.domain.ports import OrderFilter
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.order import OrderRules, PlaceOrder
@@ -258,3 +258,45 @@ def test_waiting_grows_and_then_stays() -> None:
     waits = [backoff(ASK_BACKOFF_MS, tries) for tries in range(10)]
     assert waits == sorted(waits)
     assert waits[-1] == waits[-2] == ASK_BACKOFF_MS[-1]
+
+
+async def test_a_refund_whose_answer_was_lost_is_asked_for_again_under_its_number(world: World) -> None:
+    order = await placed(world)
+    payment = (await attempted(world, order)).payment
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(payment.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
+    world.provider.mode = "mute"
+    assert await world.settlement.refund_due() == 1
+    assert await world.settlement.refund_due() == 0, "it waits before it asks again"
+    world.real_ms += 5_000
+    world.provider.mode = "up"
+    assert await world.settlement.refund_due() == 1
+    (refund,) = (await world.store.orders.get(order.order_sn)).refunds.values()
+    assert refund.state is RefundState.SUCCEEDED
+    assert world.provider.ledger[payment.payment_sn].refunds == {refund.refund_sn: order.pay_fen}
+
+
+async def test_a_refund_that_is_refused_for_good_calls_a_human(world: World) -> None:
+    order = await placed(world)
+    payment = (await attempted(world, order)).payment
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(payment.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
+    world.provider.mode = "refuses"
+    await world.settlement.refund_due()
+    assert [name for name, _ in world.alerts] == ["refund_failed"]
+    world.real_ms += 10_000_000
+    assert await world.settlement.refund_due() == 0
+
+
+async def test_the_relay_takes_again_what_was_not_acknowledged(world: World) -> None:
+    orders = [await placed(world) for _ in range(2)]
+    world.inboxes.refuse = lambda event: event.order_sn == orders[0].order_sn
+    assert await world.relay.run_once() == 1
+    world.inboxes.refuse = lambda event: False
+    assert await world.relay.run_once() == 0, "it waits before it tries again"
+    world.real_ms += 1_000
+    assert await world.relay.run_once() == 1
+    assert await world.store.outbox.lag() == (0, 0)
+    assert world.inboxes.accepted == {order.order_sn: 1 for order in orders}
