@@ -43,7 +43,7 @@ class Following:
         self._stopping = False
 
     def run(self) -> int:
-        """The exit code of the last child, which got the signal too."""
+        """The exit code of the last child, 0 if our signal ended it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         while True:
@@ -52,7 +52,7 @@ class Following:
             self._wait(seen, child)
             code = self._end(child)
             if self._stopping:
-                return code
+                return max(code, 0)
             sys.stderr.write("源码已变更,重新启动 … / sources changed: starting again …\n")
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -54,13 +54,14 @@ async def run(folder: Path, command: str, *words: str, environ: Mapping[str, str
 
 
 class Started:
-    """A command that runs until it is stopped; its output can be read while it runs."""
+    """A command, or `-c` with Python of its own, that runs until it is stopped; its output can be read."""
 
     def __init__(self, folder: Path, command: str, *words: str, environ: Mapping[str, str]) -> None:
         self._folder = folder
-        self._arguments = [sys.executable, "-m", MODULES[command], *words]
+        module = ["-m", MODULES[command]] if command in MODULES else [command]
+        self._arguments = [sys.executable, *module, *words]
         self._environ = environ_with(environ)
-        self._said = folder / f"{command}.said"
+        self._said = folder / f"{command.strip('-')}.said"
 
     async def __aenter__(self) -> Started:
         with self._said.open("wb") as said:
@@ -78,10 +79,10 @@ class Started:
         """All it wrote so far."""
         return self._said.read_text("utf-8")
 
-    async def says(self, text: str) -> str:
-        """Wait until it has written `text`; all it wrote. Raises AssertionError."""
+    async def says(self, text: str, times: int = 1) -> str:
+        """Wait until it has written `text` so often; all it wrote. Raises AssertionError."""
         end = time.monotonic() + WITHIN_S
-        while text not in self.said():
+        while self.said().count(text) < times:
             assert self.process.returncode is None, self.said()
             assert time.monotonic() < end, self.said()
             await asyncio.sleep(0.05)

@@ -85,6 +85,8 @@ class Teller:
             self._write(f"    {text}")
 
     def _in(self, zh: str, en: str, joint: str = "") -> list[str]:
+        if zh == en:
+            return [zh]
         if self._language == "both":
             return [f"{zh}{joint}{en}"] if joint else [zh, en]
         return [en if self._language == "en" else zh]

@@ -1,0 +1,143 @@
+"""`make run` and `make demo` as a newcomer meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from shop_sandbox.reload import stamps
+from shop_sandbox.story.play import CHAPTERS
+from shop_sandbox.story.telling import NotAsTold, StoryBroken, Teller, expect
+from tests.e2e.pasting import block_after, paste
+from tests.e2e.started import ROOT, Started, run
+from tests.shop import Shop
+
+
+def demo_environ(folder: Path) -> dict[str, str]:
+    """The ports are moved, and nothing else: the order service must find the sandbox by itself."""
+    shop = Shop(folder)
+    return {
+        "SHOP_ORDER_SERVER__GRPC_PORT": str(shop.ports["grpc"]),
+        "SHOP_ORDER_SERVER__HTTP_PORT": str(shop.ports["http"]),
+        "SHOP_SANDBOX_GRPC_PORT": str(shop.ports["sandbox_grpc"]),
+        "SHOP_SANDBOX_HTTP_PORT": str(shop.ports["sandbox_http"]),
+    }
+
+
+async def test_the_printed_calls_work_when_pasted_and_a_second_start_keeps_the_orders(tmp_path: Path) -> None:
+    environ = demo_environ(tmp_path)
+    async with Started(tmp_path, "shop-sandbox", "demo", environ=environ) as demo:
+        greeting = await demo.says("order.OrderService/CreateOrder")
+        for word in ("/api/v1/docs", "BUYER_7=", "BUYER_8=", "ADMIN=", "logs/order-service.log"):
+            assert word in greeting
+
+        placed = json.loads(await paste(block_after(greeting, "curl -sS"), tmp_path))
+        assert (placed["code"], placed["data"]["status"]) == (200, 1)
+        over_grpc = await paste(block_after(greeting, f"{sys.executable} - <<'PY'"), tmp_path)
+        assert "order" in over_grpc and "/api/v1/cashier/" in over_grpc
+
+        assert await demo.stop(signal.SIGINT) == 0
+        assert "Traceback" not in demo.said()
+        assert not [line for line in demo.said().splitlines() if line.startswith("{")]
+    first_log = (tmp_path / "data" / "logs" / "order-service.log").read_text().splitlines()[0]
+    assert "msg" in json.loads(first_log)
+
+    async with Started(tmp_path, "shop-sandbox", "demo", environ=environ) as demo:
+        greeting = await demo.says("order.OrderService/CreateOrder")
+        curl = block_after(greeting, "curl -sS").replace("-X POST ", "").splitlines()
+        listed = json.loads(await paste("\n".join([*curl[:2], curl[-1]]), tmp_path))
+        assert [order["order_sn"] for order in listed["data"]["items"]][-1] == placed["data"]["order_sn"]
+        assert listed["data"]["total"] == 2
+
+
+@pytest.mark.parametrize("port", ["grpc", "http", "sandbox_grpc", "sandbox_http"])
+async def test_a_taken_port_ends_make_run_with_one_line(tmp_path: Path, port: str) -> None:
+    names = {"grpc": "SHOP_ORDER_SERVER__GRPC_PORT", "http": "SHOP_ORDER_SERVER__HTTP_PORT"}
+    name = names.get(port) or f"SHOP_{port.upper()}_PORT"
+    environ = demo_environ(tmp_path)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(environ[name])))
+        other.listen()
+        refused = await run(tmp_path, "shop-sandbox", "demo", environ=environ)
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1 and environ[name] in refused.err
+
+
+@pytest.mark.parametrize("name", ["SHOP_ORDER_SERVER__HTTP_POTR", "SHOP_SANDBOX_HTTP_POTR"])
+async def test_an_unknown_setting_ends_make_run_with_one_line(tmp_path: Path, name: str) -> None:
+    refused = await run(tmp_path, "shop-sandbox", "demo", environ={**demo_environ(tmp_path), name: "1"})
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1 and "HTTP_POTR" in refused.err
+
+
+async def test_with_reload_a_change_of_the_sources_starts_it_again(tmp_path: Path) -> None:
+    source = tmp_path / "shop_order" / "a.py"
+    source.parent.mkdir()
+    source.write_text("")
+    child = "import pathlib, time; print('child', flush=True); time.sleep(60)"
+    follow = (
+        "import sys, pathlib; from shop_sandbox.reload import Following; "
+        f"sys.exit(Following([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path)!r})).run())"
+    )
+    async with Started(tmp_path, "-c", follow, environ={}) as following:
+        await following.says("child")
+        source.write_text("changed = 1\n")
+        await following.says("starting again")
+        await following.says("child", times=2)
+        assert await following.stop() == 0
+
+
+def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:
+    watched = {path.relative_to(ROOT / "src").as_posix() for path in stamps()}
+    assert {
+        "shop_order/cmd/app.py",
+        "shop_order/configs/server.yaml",
+        "shop_order/web/pages/cashier.css",
+        "shop_sandbox/server.py",
+    } <= watched
+    assert not any(name.endswith((".pyc", ".db")) for name in watched)
+
+
+@pytest.mark.slow
+async def test_the_whole_story_is_as_told(tmp_path: Path) -> None:
+    ran = await run(tmp_path, "shop-sandbox", "story", environ={"DEMO_LANG": "en"})
+    assert ran.code == 0, ran.out + ran.err
+    assert "✗" not in ran.out and "0 not as told" in ran.out
+    assert [line for line in ran.out.splitlines() if line[:1].isdigit()][len(CHAPTERS)] == "9. The books"
+    assert ", 0 findings" in ran.out and ", 0 broken" in ran.out
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_language_nobody_tells_it_in_is_refused(tmp_path: Path) -> None:
+    ran = await run(tmp_path, "shop-sandbox", "story", environ={"DEMO_LANG": "fr"})
+    assert ran.code == 2
+    assert "DEMO_LANG" in ran.err
+
+
+def test_a_step_that_does_something_else_is_told_and_counted() -> None:
+    out = io.StringIO()
+    tell = Teller("en", out)
+    with pytest.raises(StoryBroken), tell.step("付款", "It is paid"):
+        expect(1, 2, "status")
+    with tell.step("没事", "All is well") as step:
+        step.sees("看见", "seen")
+    assert (tell.steps, tell.failures) == (2, 1)
+    assert out.getvalue().splitlines() == [
+        "  ✗ It is paid",
+        "      NotAsTold: status: 1, expected 2",
+        "  ✓ All is well",
+        "      seen",
+    ]
+
+
+def test_expect_raises_what_a_step_tells() -> None:
+    expect([1], [1], "the same")
+    with pytest.raises(NotAsTold, match="what: 1, expected 2"):
+        expect(1, 2, "what")
