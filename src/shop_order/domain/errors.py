@@ -31,15 +31,17 @@ class OrderServiceError(Exception):
 
     `code` is the leaf's name in UPPER_SNAKE, `details` what it is about (text to text),
     `retry_after_s` set where a retry makes sense. `http_status` None means the kind's usual one.
+    `text` is the message of a leaf that always says the same.
     """
 
     kind: ClassVar[Kind]
     http_status: ClassVar[int | None] = None
     retry_after_s: float | None = None
+    text: ClassVar[str] = ""
 
-    def __init__(self, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str = "", **details: object) -> None:
+        self.message = message or self.text
+        super().__init__(self.message)
         self.details: Mapping[str, str] = {k: str(v) for k, v in details.items()}
 
     @property
@@ -64,9 +66,7 @@ class EmptyOrder(OrderServiceError):
     """There is nothing to buy."""
 
     kind = Kind.INVALID
-
-    def __init__(self) -> None:
-        super().__init__("nothing to order: no items, or no checked line in the cart")
+    text = "nothing to order: no items, or no checked line in the cart"
 
 
 class KeyReused(OrderServiceError):
@@ -74,27 +74,21 @@ class KeyReused(OrderServiceError):
 
     kind = Kind.INVALID
     http_status = 422
-
-    def __init__(self) -> None:
-        super().__init__("this idempotency key was used with another request; use a new key")
+    text = "this idempotency key was used with another request; use a new key"
 
 
 class PageTooDeep(OrderServiceError):
     """Pages end at 10,000 rows."""
 
     kind = Kind.INVALID
-
-    def __init__(self) -> None:
-        super().__init__("pages end at 10000 rows; go on with next_cursor")
+    text = "pages end at 10000 rows; go on with next_cursor"
 
 
 class AmountInexact(OrderServiceError):
     """A float amount that does not name a whole number of fen."""
 
     kind = Kind.INVALID
-
-    def __init__(self) -> None:
-        super().__init__("amount is not an exact number of fen; send amount_fen")
+    text = "amount is not an exact number of fen; send amount_fen"
 
 
 # ---- identity ----
@@ -104,9 +98,7 @@ class Unauthenticated(OrderServiceError):
     """No identity, or one that can't be trusted."""
 
     kind = Kind.UNAUTHENTICATED
-
-    def __init__(self, message: str = "a valid token is required") -> None:
-        super().__init__(message)
+    text = "a valid token is required"
 
 
 class SignatureInvalid(OrderServiceError):
@@ -122,18 +114,14 @@ class Forbidden(OrderServiceError):
     """The caller's role may not do this."""
 
     kind = Kind.FORBIDDEN
-
-    def __init__(self, message: str = "not allowed for this role") -> None:
-        super().__init__(message)
+    text = "not allowed for this role"
 
 
 class NotYourself(OrderServiceError):
     """`user_id` names somebody else than the caller."""
 
     kind = Kind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__("user_id is not the caller")
+    text = "user_id is not the caller"
 
 
 # ---- NOT_FOUND ----
@@ -143,18 +131,14 @@ class OrderNotFound(OrderServiceError):
     """No such order, or it is somebody else's."""
 
     kind = Kind.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("no such order")
+    text = "no such order"
 
 
 class PaymentNotFound(OrderServiceError):
     """The order has no payment attempt."""
 
     kind = Kind.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("this order has no payment yet")
+    text = "this order has no payment yet"
 
 
 class GoodsNotFound(OrderServiceError):
@@ -170,18 +154,14 @@ class CartLineNotFound(OrderServiceError):
     """The cart has no such line."""
 
     kind = Kind.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("no such line in the cart")
+    text = "no such line in the cart"
 
 
 class AddressNotFound(OrderServiceError):
     """The address id is not one of the user's."""
 
     kind = Kind.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("no such address")
+    text = "no such address"
 
 
 # ---- PRECONDITION: right request, wrong moment ----
@@ -235,9 +215,7 @@ class QuoteUnknown(OrderServiceError):
     """The quote token is unknown or expired."""
 
     kind = Kind.PRECONDITION
-
-    def __init__(self) -> None:
-        super().__init__("unknown or expired quote; ask for a new one")
+    text = "unknown or expired quote; ask for a new one"
 
 
 class CouponUnknown(OrderServiceError):
@@ -271,27 +249,21 @@ class UseRefund(OrderServiceError):
     """A paid order is not cancelled but refunded."""
 
     kind = Kind.PRECONDITION
-
-    def __init__(self) -> None:
-        super().__init__("a paid order can't be cancelled; request a refund")
+    text = "a paid order can't be cancelled; request a refund"
 
 
 class PayWindowClosed(OrderServiceError):
     """Too little time is left to pay."""
 
     kind = Kind.PRECONDITION
-
-    def __init__(self) -> None:
-        super().__init__("too little time is left to pay this order; place a new one")
+    text = "too little time is left to pay this order; place a new one"
 
 
 class RefundOpen(OrderServiceError):
     """A refund is open, so nothing ships or completes."""
 
     kind = Kind.PRECONDITION
-
-    def __init__(self) -> None:
-        super().__init__("a refund of this order is open")
+    text = "a refund of this order is open"
 
 
 class AmountMismatch(OrderServiceError):
@@ -319,27 +291,21 @@ class CartChanged(OrderServiceError):
     """The cart changed while it was being checked out."""
 
     kind = Kind.CONFLICT
-
-    def __init__(self) -> None:
-        super().__init__("the cart changed during checkout; look at it and try again")
+    text = "the cart changed during checkout; look at it and try again"
 
 
 class PlacingGivenUp(OrderServiceError):
     """The order took so long that its stock was given back; nothing was stored."""
 
     kind = Kind.CONFLICT
-
-    def __init__(self) -> None:
-        super().__init__("placing the order took too long and was given up; try again")
+    text = "placing the order took too long and was given up; try again"
 
 
 class TooMuchContention(OrderServiceError):
     """A write lost its compare-and-set three times."""
 
     kind = Kind.CONFLICT
-
-    def __init__(self) -> None:
-        super().__init__("too many changes at once; try again")
+    text = "too many changes at once; try again"
 
 
 # ---- EXHAUSTED, UNAVAILABLE, DEADLINE, UNIMPLEMENTED ----
@@ -360,9 +326,7 @@ class Overloaded(OrderServiceError):
 
     kind = Kind.EXHAUSTED
     retry_after_s = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("overloaded; try again in a moment")
+    text = "overloaded; try again in a moment"
 
 
 class BodyTooLarge(OrderServiceError):
@@ -370,9 +334,7 @@ class BodyTooLarge(OrderServiceError):
 
     kind = Kind.EXHAUSTED
     http_status = 413
-
-    def __init__(self) -> None:
-        super().__init__("the message is too large")
+    text = "the message is too large"
 
 
 class DependencyDown(OrderServiceError):
@@ -389,15 +351,11 @@ class DeadlineExceeded(OrderServiceError):
     """The time allowed ran out; the result is unknown to the caller: ask again with the same key."""
 
     kind = Kind.DEADLINE
-
-    def __init__(self) -> None:
-        super().__init__("it took too long; ask again, with the same idempotency key")
+    text = "it took too long; ask again, with the same idempotency key"
 
 
 class Unimplemented(OrderServiceError):
     """The method is not built yet."""
 
     kind = Kind.UNIMPLEMENTED
-
-    def __init__(self) -> None:
-        super().__init__("not available in this version")
+    text = "not available in this version"

@@ -94,17 +94,7 @@ class Order:
 
         Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
         """
-        if not lines:
-            raise EmptyOrder
-        if missing := [
-            line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale
-        ]:
-            raise GoodsUnavailable(missing)
-        items = tuple(
-            OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
-            for line in lines
-            for g in (goods[line.goods],)
-        )
+        items = bought(lines, goods, next_id)
         total_fen = sum(item.total_fen for item in items)
         if total_fen > MOST_FEN:
             raise InvalidArgument("items", "the total is beyond what can be paid")
@@ -367,3 +357,19 @@ class Order:
             "reason": reason,
         }
         self.happened.append(Happened(self.version, type, events.payload(data), now_ms))
+
+
+def bought(
+    lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
+) -> tuple[OrderItem, ...]:
+    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
+    if not lines:
+        raise EmptyOrder
+    missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
+    if missing:
+        raise GoodsUnavailable(missing)
+    return tuple(
+        OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
+        for line in lines
+        for g in (goods[line.goods],)
+    )
