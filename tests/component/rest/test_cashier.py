@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,6 +39,11 @@ async def test_the_page_shows_amount_number_time_and_channels(rest: Rest) -> Non
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     for words in ("39.98", order["order_sn"], "30 分 00 秒", "支付宝", "暂未开通", 'lang="zh-CN"'):
         assert words in page.text
+    assert re.findall(r'value="(\w+)" (\w+)', page.text) == [
+        ("alipay", "checked"),
+        ("wechat", "disabled"),
+        ("balance", "disabled"),
+    ]
     english = await open_page(rest, path(order), **{"accept-language": "en-GB"})
     for words in ("Pay now", "Not available yet", 'lang="en"'):
         assert words in english.text

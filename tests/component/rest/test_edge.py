@@ -92,6 +92,7 @@ async def test_the_request_id_is_echoed_or_made(rest: Rest) -> None:
         b'"x"',
         b"NaN",
         b'{"goods_id": NaN}',
+        b'{"goods_id": 1, "ignored": NaN}',
         b'{"goods_id": 1, "nums": Infinity}',
         b"\xff\xfe",
         b'{"goods_id": "\\ud800"}',
