@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from shop_order.gateway.users import GrpcAddresses
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.util.entropy import Entropy
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import open_store
@@ -116,7 +116,7 @@ class Core:
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock = self.store, self.clock
-        numbers = OrderNumbers(clock, secrets.randbelow)
+        numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(store.orders, real_ms)
         self.orders = OrderService(

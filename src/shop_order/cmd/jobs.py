@@ -27,7 +27,7 @@ class Jobs:
         def scan_every() -> float:
             return core.settings.order.scan_interval_s
 
-        self._loop("relay", core.relay.run_once, core.relay.wait)
+        self._loop("relay", core.relay.publish, core.relay.wait)
         self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
         self._loop("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
         self._loop("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))

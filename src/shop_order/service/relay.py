@@ -9,16 +9,27 @@ from shop_order.domain.ports import Clock, Inboxes, Outbox
 
 
 class Relay:
-    """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`."""
+    """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`.
+
+    After a hint it lets events gather for `gather_s`: a batch costs the same whether it is small or large.
+    """
 
     def __init__(
-        self, *, outbox: Outbox, inboxes: Inboxes, real_clock: Clock, batch: int = 128, idle_s: float = 1.0
+        self,
+        *,
+        outbox: Outbox,
+        inboxes: Inboxes,
+        real_clock: Clock,
+        batch: int = 128,
+        idle_s: float = 1.0,
+        gather_s: float = 0.02,
     ) -> None:
         self._outbox = outbox
         self._inboxes = inboxes
         self._now = real_clock
         self._batch = batch
         self._idle_s = idle_s
+        self._gather_s = gather_s
         self._awake = asyncio.Event()
 
     def hint(self) -> None:
@@ -41,6 +52,11 @@ class Relay:
             await self._outbox.refused(refused, self._now())
         return len(acknowledged)
 
+    async def publish(self) -> int:
+        """`run_once`, but 0 unless the batch was full: then nothing waits that a hint will not tell of."""
+        done = await self.run_once()
+        return done if done >= self._batch else 0
+
     async def drain(self, deadline_s: float) -> None:
         """At stop: publish what waits, as long as that works and time is left."""
         try:
@@ -55,6 +71,7 @@ class Relay:
         try:
             async with asyncio.timeout(self._idle_s):
                 await self._awake.wait()
+                await asyncio.sleep(self._gather_s)
         except TimeoutError:
             pass
         self._awake.clear()
