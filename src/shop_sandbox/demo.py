@@ -59,7 +59,7 @@ async def _serve_until_stopped(chosen: SandboxSettings) -> int:
                 )
             )
             await stop.wait()
-            typer.echo("\n正在停止:先处理完已接受的请求 … / stopping: what was accepted is finished first …")
+            typer.echo("\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …")
             await app.stop()
         return 0
     finally:

@@ -53,7 +53,7 @@ class Following:
             code = self._end(child)
             if self._stopping:
                 return max(code, 0)
-            sys.stderr.write("源码已变更,重新启动 … / sources changed: starting again …\n")
+            sys.stderr.write("源码已变更，重新启动 … / sources changed: starting again …\n")
 
     def _start(self) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if name != "RELOAD"}
@@ -66,7 +66,7 @@ class Following:
         while not self._stopping and stamps(self._folder) == seen:
             if child.poll() is not None and not told:
                 told = True
-                sys.stderr.write("已退出,等待源码变更 / it ended; waiting for a change of the sources\n")
+                sys.stderr.write("已退出，等待源码变更 / it ended; waiting for a change of the sources\n")
             time.sleep(LOOK_EVERY_S)
 
     def _end(self, child: subprocess.Popen[bytes]) -> int:

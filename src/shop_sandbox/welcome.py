@@ -41,18 +41,18 @@ def text(shop: Running) -> str:
   数据 / data     {shop.data_dir}
   日志 / log      {shop.log_file or "-"}
 
-令牌,一天内有效 / tokens, valid for a day (buyers 7 and 8, admin 1)
+令牌，一天内有效 / tokens, valid for a day (buyers 7 and 8, admin 1)
 {tokens}
   ADMIN={shop.admin}
 
-第一个 curl:下单 / a first curl: place an order
+第一个 curl：下单 / a first curl: place an order
 
 {curl(shop.rest, token)}
 
-  应答里的 pay_url 就是收银台,用浏览器打开即可付款。
+  应答里的 pay_url 就是收银台，用浏览器打开即可付款。
   Open the answer's pay_url in a browser: it is the cashier, and the way to the Alipay page.
 
-第一个 gRPC 调用:再下一单 / a first gRPC call: another order
+第一个 gRPC 调用：再下一单 / a first gRPC call: another order
 
 {grpc_call(shop.grpc, token)}
 

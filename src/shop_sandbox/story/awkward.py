@@ -14,13 +14,13 @@ async def nobody_pays(tell: Teller, cast: Cast) -> None:
     tell.title("二、超时未付", "2. Nobody pays")
     before = await cast.provider.available(CUP)
     with tell.step(
-        "张三通过 gRPC 下单 3 只茶杯,不付款", "Zhang San orders three cups over gRPC, and does not pay"
+        "张三通过 gRPC 下单 3 只茶杯，不付款", "Zhang San orders three cups over gRPC, and does not pay"
     ) as step:
         order = await cast.zhang.order(CUP, 3)
         expect(await cast.provider.available(CUP), before - 3, "available cups")
         step.sees(f"可售库存 {before} → {before - 3}", f"available: {before} → {before - 3}")
     with tell.step(
-        "测试时钟快进 30 分钟:订单自动取消", "The test clock goes 30 minutes ahead: the order is cancelled"
+        "测试时钟快进 30 分钟：订单自动取消", "The test clock goes 30 minutes ahead: the order is cancelled"
     ):
         await cast.advance(PAY_TIMEOUT_S)
         await until(lambda: cast.zhang.status(order.order_sn), 5, "status")
@@ -34,14 +34,14 @@ async def pays_too_late(tell: Teller, cast: Cast) -> None:
     tell.title("三、付款来迟", "3. The payment comes too late")
     zhang = cast.zhang
     with tell.step(
-        "张三打开支付宝页面,却等到订单超时取消", "Zhang San opens Alipay's page, and the order times out"
+        "张三打开支付宝页面，却等到订单超时取消", "Zhang San opens Alipay's page, and the order times out"
     ):
         order = await zhang.order(FAN, 1)
         payment_sn = await zhang.open_alipay(order)
         await cast.advance(PAY_TIMEOUT_S)
         await until(lambda: zhang.status(order.order_sn), 5, "status")
     with tell.step(
-        "这时才付款:通知照收不误(钱已经动了),并自动原路退款",
+        "这时才付款：通知照收不误（钱已经动了），并自动原路退款",
         "Pays only now: the notice is accepted, for the money has moved, and goes back by itself",
     ) as step:
         answer = await cast.provider.does(payment_sn, "pay_late")
@@ -54,7 +54,7 @@ async def pays_too_late(tell: Teller, cast: Cast) -> None:
         amount = yuan(order.pay_amount_fen)
         step.sees(f"支付宝已退 {amount}", f"Alipay gave {amount} back")
     with tell.step(
-        "订单仍是已取消,支付单显示已退款", "The order stays cancelled, and the payment shows as refunded"
+        "订单仍是已取消，支付单显示已退款", "The order stays cancelled, and the payment shows as refunded"
     ):
 
         async def payment_status() -> int:
@@ -75,7 +75,7 @@ async def notice_comes_twice(tell: Teller, cast: Cast) -> None:
         paid = await zhang.grpc.get_order_by_order_sn(order.order_sn)
         expect(paid.status, 2, "status")
     with tell.step(
-        "支付宝重发同一通知:回答 success,什么也没有变",
+        "支付宝重发同一通知：回答 success，什么也没有变",
         "Alipay sends the same notice again: the answer is success, and nothing changes",
     ) as step:
         answer = await cast.provider.does(payment_sn, "notify_again")
@@ -90,7 +90,7 @@ async def somebody_forges(tell: Teller, cast: Cast) -> None:
     """Neither a wrong amount nor a wrong signature pays an order; the true notice still does."""
     tell.title("五、伪造的通知", "5. Forged notices")
     li = cast.li
-    with tell.step("李四买键盘,打开支付宝页面", "Li Si buys a keyboard and opens Alipay's page"):
+    with tell.step("李四买键盘，打开支付宝页面", "Li Si buys a keyboard and opens Alipay's page"):
         order = await li.order(KEYBOARD, 1)
         payment_sn = await li.open_alipay(order)
     for action, zh, en, status in (
@@ -103,7 +103,7 @@ async def somebody_forges(tell: Teller, cast: Cast) -> None:
         ("forge_sign", "签名错误的通知", "a notice with a wrong signature", 401),
     ):
         with tell.step(
-            f"有人送来{zh}:回答 failure,订单仍待支付", f"There comes {en}: failure, the order stays pending"
+            f"有人送来{zh}：回答 failure，订单仍待支付", f"There comes {en}: failure, the order stays pending"
         ):
             answer = await cast.provider.does(payment_sn, action)
             expect((answer["status"], answer["body"]), (status, "failure"), "our answer to the notice")

@@ -16,28 +16,28 @@ async def from_cart_to_receipt(tell: Teller, cast: Cast) -> None:
     await _pays(tell, cast, order)
     zhang, operator = cast.zhang, cast.operator
     with tell.step(
-        "管理员通过 gRPC 发货,买家看到快递公司和运单号",
+        "管理员通过 gRPC 发货，买家看到快递公司和运单号",
         "The operator ships over gRPC; the buyer sees carrier and parcel number",
     ) as step:
         await operator.grpc.ship_order(order_sn, "顺丰速运", "SF1234567890")
         shipped = await zhang.grpc.get_order_by_order_sn(order_sn)
         expect((shipped.status, shipped.logistics_no), (3, "SF1234567890"), "status and parcel")
         step.sees(f"{shipped.logistics_company} {shipped.logistics_no}", "status 3, shipped")
-    with tell.step("张三确认收货,订单完成", "Zhang San confirms receipt; the order is completed") as step:
+    with tell.step("张三确认收货，订单完成", "Zhang San confirms receipt; the order is completed") as step:
         done = await zhang.grpc.confirm_receipt(order_sn)
         expect(done.status, 4, "status")
         logs = (await zhang.data("GET", f"/orders/{order_sn}"))["logs"]
         path = [entry["new_status"] for entry in logs if entry["new_status"] != entry["old_status"]]
         expect(path, [1, 2, 3, 4], "the order's history")
         step.sees(
-            "历史:待支付 → 已支付 → 已发货 → 已完成", "its history: pending → paid → shipped → completed"
+            "历史：待支付 → 已支付 → 已发货 → 已完成", "its history: pending → paid → shipped → completed"
         )
 
 
 async def _checks_out(tell: Teller, cast: Cast) -> Data:
     zhang = cast.zhang
     with tell.step(
-        "张三往购物车放 1 盒龙井、2 个竹篮,又加 1 盒龙井:同一商品合并为 2 盒",
+        "张三往购物车放 1 盒龙井、2 个竹篮，又加 1 盒龙井：同一商品合并为 2 盒",
         "Zhang San puts one tea and two baskets into the cart, then another tea: they merge into two",
     ) as step:
         for goods_id, nums in ((TEA, 1), (BASKET, 2), (TEA, 1)):
@@ -46,10 +46,10 @@ async def _checks_out(tell: Teller, cast: Cast) -> Data:
         lines = {int(line["goods_id"]): line["nums"] for line in cart["items"]}
         expect(lines, {TEA: 2, BASKET: 2}, "the cart")
         total = yuan(cart["checked_total_fen"])
-        step.sees(f"价格实时取自商品服务,合计 {total}", f"prices fresh from the goods service, {total}")
+        step.sees(f"价格实时取自商品服务，合计 {total}", f"prices fresh from the goods service, {total}")
     before = await cast.provider.available(TEA)
     with tell.step(
-        "用购物车下单(带幂等键):购物车清空,库存预占 2 件",
+        "用购物车下单（带幂等键）：购物车清空，库存预占 2 件",
         "Places the order from the cart, with an idempotency key: the cart is empty, two are held",
     ) as step:
         body = {"from": "cart", "address": ADDRESS}
@@ -58,20 +58,20 @@ async def _checks_out(tell: Teller, cast: Cast) -> Data:
         expect((await zhang.data("GET", "/cart"))["items"], [], "the cart")
         expect(await cast.provider.available(TEA), before - 2, "available tea")
         amount = yuan(order["pay_fen"])
-        step.sees(f"订单 {order['order_sn']},应付 {amount}", f"order {order['order_sn']}, {amount} to pay")
+        step.sees(f"订单 {order['order_sn']}，应付 {amount}", f"order {order['order_sn']}, {amount} to pay")
     return order
 
 
 async def _pays(tell: Teller, cast: Cast, order: Data) -> None:
     order_sn = str(order["order_sn"])
     with tell.step(
-        "打开收银台链接,选择支付宝,跳转到支付宝页面(我方 RSA2 签名经对方验证)",
+        "打开收银台链接，选择支付宝，跳转到支付宝页面（我方 RSA2 签名经对方验证）",
         "Opens the pay link, chooses Alipay, and is sent to its page, which verified our RSA2 signature",
     ):
         payment_sn = await cast.zhang.open_alipay(order)
     sold = (await cast.provider.shelf(TEA))["sold"]
     with tell.step(
-        "在支付宝付款:签名通知送达,订单变为已支付",
+        "在支付宝付款：签名通知送达，订单变为已支付",
         "Pays at Alipay: a signed notice arrives, and the order is paid",
     ) as step:
         answer = await cast.provider.does(payment_sn, "pay")
@@ -79,7 +79,7 @@ async def _pays(tell: Teller, cast: Cast, order: Data) -> None:
         expect(await cast.zhang.status(order_sn), 2, "status")
         step.sees(f"支付单 {payment_sn}", f"trade {answer['trade_no']}")
     with tell.step(
-        "消息送到库存服务:预占变为售出",
+        "消息送到库存服务：预占变为售出",
         "The message reaches the inventory: what was held is sold",
     ):
 

@@ -47,10 +47,10 @@ async def play(language: str) -> int:
     tell.title("尾声", "The end")
     if code:
         tell.failures += 1
-        tell.say(f"商城没有正常停止:{code}", f"The Shop did not stop well: {code}")
+        tell.say(f"商城没有正常停止：{code}", f"The Shop did not stop well: {code}")
     took_s = time.monotonic() - begun_s
     tell.say(
-        f"{tell.steps} 步,{tell.failures} 步不符,用时 {took_s:.0f} 秒",
+        f"{tell.steps} 步，{tell.failures} 步不符，用时 {took_s:.0f} 秒",
         f"{tell.steps} steps, {tell.failures} not as told, {took_s:.0f} s",
     )
     return 1 if tell.failures else 0
@@ -58,7 +58,7 @@ async def play(language: str) -> int:
 
 async def _chapters(tell: Teller, cast: Cast) -> None:
     tell.say(
-        f"REST {cast.stage.rest}/api/v1,gRPC {cast.stage.grpc},支付宝模拟器 {cast.stage.sandbox}",
+        f"REST {cast.stage.rest}/api/v1，gRPC {cast.stage.grpc}，支付宝模拟器 {cast.stage.sandbox}",
         f"Buyers Zhang San (7) and Li Si (8), an operator (1), Alipay at {cast.stage.sandbox}",
     )
     for chapter in CHAPTERS:
@@ -76,14 +76,15 @@ async def _books(tell: Teller, stage: Stage) -> None:
 
     try:
         with tell.step(
-            "shop-order doctor:钱、库存与历史一致", "shop-order doctor: money, stock and history agree"
+            "shop-order doctor：钱、库存与历史一致", "shop-order doctor: money, stock and history agree"
         ) as step:
             await until(on_their_way, True, "everything delivered")
             ran = await stage.run("doctor")
             step.sees(ran.output, ran.output)
             expect(ran.code, 0, f"doctor: {ran.output}; exit code")
         with tell.step(
-            "shop-order audit verify:每一单的哈希链完整", "shop-order audit verify: every hash chain is whole"
+            "shop-order audit verify：每一单的哈希链完整",
+            "shop-order audit verify: every hash chain is whole",
         ) as step:
             ran = await stage.run("audit", "verify")
             step.sees(ran.output, ran.output)
