@@ -29,7 +29,8 @@ class _Embedded(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """A socket of our own there. Raises OSError when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle off: else every answer waits 40 ms for a delayed ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Connections that linger from the last run must not keep the port; a live listener still refuses us.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

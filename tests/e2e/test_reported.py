@@ -229,3 +229,13 @@ async def test_events_of_the_time_nobody_listened_come_later(shop: Shop) -> None
     assert (await shop.core.store.outbox.lag())[0] > 0
     shop.core.inboxes.deliver = real_deliver
     await shop.check_doctor()
+
+
+async def test_every_page_takes_forty_milliseconds_longer_than_it_should(shop: Shop) -> None:
+    took_s = []
+    for _ in range(20):
+        started = time.monotonic()
+        assert (await shop.http.get(CART, headers=shop.bearer(7))).status_code == 200
+        took_s.append(time.monotonic() - started)
+    # With Nagle's algorithm on, all but the first wait for the client's delayed ACK, loaded machine or not.
+    assert sorted(took_s)[5] < 0.035
