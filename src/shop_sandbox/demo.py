@@ -36,6 +36,8 @@ async def _serve_until_stopped(chosen: SandboxSettings) -> int:
 
     loaded = product.loaded()
     settings = loaded.settings
+    if settings.app.env == "production":
+        product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     chosen = beside(chosen, settings.data_dir, settings.server.grpc_port)
     ensure_schema(loaded)
     logging = open_log(settings)
@@ -47,10 +49,10 @@ async def _serve_until_stopped(chosen: SandboxSettings) -> int:
             typer.echo(
                 welcome.text(
                     welcome.Running(
-                        rest=f"http://{settings.server.host}:{app.http_port}",
-                        grpc=f"{settings.server.host}:{app.grpc_port}",
-                        sandbox_http=f"http://{chosen.host}:{sandbox.http_port}",
-                        sandbox_grpc=f"{chosen.host}:{sandbox.grpc_port}",
+                        rest=f"http://{reachable(settings.server.host)}:{app.http_port}",
+                        grpc=f"{reachable(settings.server.host)}:{app.grpc_port}",
+                        sandbox_http=f"http://{reachable(chosen.host)}:{sandbox.http_port}",
+                        sandbox_grpc=f"{reachable(chosen.host)}:{sandbox.grpc_port}",
                         data_dir=settings.data_dir,
                         log_file=settings.log.filename or "",
                         buyers={user: mint(settings, user=user) for user in BUYERS},
@@ -66,18 +68,24 @@ async def _serve_until_stopped(chosen: SandboxSettings) -> int:
         logging.close()
 
 
+def reachable(host: str) -> str:
+    """A host to connect to, for one to listen on."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to replace it
+    return f"[{host}]" if ":" in host else host
+
+
 def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:
     """Let the order service find a sandbox on other ports; what somebody set already stays.
 
     The terminal is for people here: JSON lines go to the log file, unless LOG__STDOUT says otherwise.
     """
     environ.setdefault("SHOP_ORDER_LOG__STDOUT", "false")
-    packaged = SandboxSettings()
-    if (chosen.host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
+    packaged, host = SandboxSettings(), reachable(chosen.host)
+    if (host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
         for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES"):
-            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", f"{chosen.host}:{chosen.grpc_port}")
-    if (chosen.host, chosen.http_port) != (packaged.host, packaged.http_port):
-        gateway = f"http://{chosen.host}:{chosen.http_port}/alipay/gateway.do"
+            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", f"{host}:{chosen.grpc_port}")
+    if (host, chosen.http_port) != (packaged.host, packaged.http_port):
+        gateway = f"http://{host}:{chosen.http_port}/alipay/gateway.do"
         environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from shop_sandbox.demo import beside, reachable
 from shop_sandbox.reload import stamps
+from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.story.play import CHAPTERS
 from shop_sandbox.story.telling import NotAsTold, StoryBroken, Teller, expect
 from tests.e2e.pasting import block_after, paste
@@ -92,6 +94,22 @@ async def test_with_reload_a_change_of_the_sources_starts_it_again(tmp_path: Pat
         await following.says("starting again")
         await following.says("child", times=2)
         assert await following.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")],
+)
+def test_a_printed_address_can_be_connected_to(host: str, shown: str) -> None:
+    assert reachable(host) == shown
+
+
+def test_the_sandbox_lies_beside_the_order_service_unless_somebody_says_otherwise() -> None:
+    found = beside(SandboxSettings(), "/elsewhere", 5000)
+    assert (found.data_dir, found.keys_dir) == (Path("/elsewhere/sandbox"), Path("/elsewhere/dev"))
+    assert found.order == "127.0.0.1:5000"
+    own = SandboxSettings(data_dir=Path("mine"), keys_dir=Path("keys"), order="127.0.0.1:6000")
+    assert beside(own, "/elsewhere", 5000) == own
 
 
 def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox; with embedded delivery this runs inside `serve`."""
-    _refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
+    refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
 
 
 @app.command()
@@ -57,7 +57,7 @@ def migrate(
     try:
         bring(url, revision)
     except OSError as failed:
-        _refuse(str(failed))
+        refuse(str(failed))
     typer.echo(f"the order database is at {revision}", err=True)
 
 
@@ -74,7 +74,7 @@ def token(
     try:
         minted = mint(loaded().settings, user=user, role=role, name=name, act_for=act_for)
     except ValueError as bad:
-        _refuse(str(bad))
+        refuse(str(bad))
     typer.echo(minted)
 
 
@@ -139,11 +139,11 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     try:
         raise SystemExit(_loop(start()))
     except OrderServiceError as refused:
-        _refuse(refused.message)
+        refuse(refused.message)
     except SchemaBehind as behind:
-        _refuse(f"{behind}; run `shop-order migrate`")
+        refuse(f"{behind}; run `shop-order migrate`")
     except (StoreTaken, CannotListen, OSError) as refused:
-        _refuse(str(refused))
+        refuse(str(refused))
 
 
 def _loop(work: Coroutine[Any, Any, int]) -> int:
@@ -159,10 +159,11 @@ def loaded() -> Loaded:
     try:
         return load(os.environ)
     except ConfigError as bad:
-        _refuse(str(bad))
+        refuse(str(bad))
 
 
-def _refuse(line: str) -> NoReturn:
+def refuse(line: str) -> NoReturn:
+    """One line on standard error, and exit code 2."""
     sys.stderr.write(f"shop-order: {' '.join(line.split())}\n")
     raise SystemExit(REFUSED)
 
