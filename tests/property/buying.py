@@ -37,6 +37,7 @@ goods_ids = st.integers(1, 4)  # 4 does not exist
 keys = st.sampled_from(["", "", "k1", "k2"])
 basket_lines = st.tuples(st.sampled_from([1, 1, 3, 2, 4]), st.integers(1, 4))
 baskets = st.lists(basket_lines, min_size=1, max_size=3)
+any_checked = precondition(lambda self: any(self.model.checked(user) for user in USERS))
 any_orders = precondition(lambda self: bool(self.model.orders))
 
 
@@ -45,7 +46,12 @@ class Buying(Stage):
 
     # ---- the cart ----
 
-    @rule(user=users, goods=goods_ids, nums=st.sampled_from([1, 2, 3, 998]), checked=st.booleans())
+    @rule(
+        user=users,
+        goods=goods_ids,
+        nums=st.sampled_from([1, 1, 2, 3]),
+        checked=st.sampled_from([True, True, False]),
+    )
     def cart_add(self, user: int, goods: int, nums: int, checked: bool) -> None:
         cart = self.model.cart(user)
         there = cart.get(goods, (0, False))[0]
@@ -59,10 +65,20 @@ class Buying(Stage):
             assert got.line.nums == there + nums
             cart[goods] = (there + nums, checked)
 
+    @rule(user=users, goods=st.sampled_from([1, 3]), nums=st.sampled_from([998, 999]))
+    def cart_add_beyond_the_cap(self, user: int, goods: int, nums: int) -> None:
+        cart = self.model.cart(user)
+        if goods in cart and self.world.shelf.goods[goods].on_sale:
+            there = cart[goods][0]
+            got = self.attempt(self.world.carts.add(buyer(user), goods, nums))
+            assert (got is InvalidArgument) == (there + nums > 999)
+            if there + nums <= 999:
+                self.cart_remove(user, goods)  # nobody has so many
+
     @rule(
         user=users,
         goods=goods_ids,
-        nums=st.sampled_from([None, 1, 5, 1000]),
+        nums=st.sampled_from([None, 1, 2, 1000]),
         checked=st.sampled_from([None, True, False]),
     )
     def cart_update(self, user: int, goods: int, nums: int | None, checked: bool | None) -> None:
@@ -90,9 +106,16 @@ class Buying(Stage):
 
     # ---- placing ----
 
-    @initialize(baskets=st.lists(st.tuples(users, st.sampled_from([1, 2, 3]), st.integers(1, 2)), max_size=4))
-    def some_orders_stand_already(self, baskets: list[tuple[int, int, int]]) -> None:
-        for user, goods, nums in baskets:
+    @initialize(
+        orders=st.lists(st.tuples(users, st.sampled_from([1, 2, 3]), st.integers(1, 2)), max_size=4),
+        carts=st.lists(st.tuples(users, st.sampled_from([1, 2, 3])), max_size=4),
+    )
+    def some_orders_stand_and_carts_are_filled(
+        self, orders: list[tuple[int, int, int]], carts: list[tuple[int, int]]
+    ) -> None:
+        for user, goods in carts:
+            self.cart_add(user, goods, 1, True)
+        for user, goods, nums in orders:
             lines = ((goods, nums),)
             cmd = self.command(lines, "")
             expected = self.expected(user, lines, cmd)
@@ -116,6 +139,7 @@ class Buying(Stage):
             expected = PriceChanged
         self.check_placed(user, lines, cmd, self.attempt(self.world.orders.place(buyer(user), cmd)), expected)
 
+    @any_checked
     @rule(user=users, key=keys)
     def place_cart(self, user: int, key: str) -> None:
         lines, cmd = self.model.checked(user), self.command(None, key)
@@ -136,6 +160,7 @@ class Buying(Stage):
         got = self.attempt(self.with_hook(too_slow, self.world.orders, user, cmd))
         self.check_placed(user, lines, cmd, got, expected)
 
+    @any_checked
     @rule(user=users, key=keys)
     def place_cart_that_is_touched_meanwhile(self, user: int, key: str) -> None:
         async def one_more() -> None:
@@ -148,6 +173,7 @@ class Buying(Stage):
         got = self.attempt(self.with_hook(one_more, self.world.orders, user, cmd))
         self.check_placed(user, lines, cmd, got, expected)
 
+    @any_checked
     @rule(user=users, key=keys)
     def click_twice(self, user: int, key: str) -> None:
         lines, cmd = self.model.checked(user), self.command(None, key)

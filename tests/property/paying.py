@@ -22,18 +22,20 @@ from shop_order.domain.errors import (
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.service.payment import PayOrder
+from tests.property.buying import Buying
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelOrder, ModelPayment
-from tests.property.stage import ADMIN, Stage, buyer
+from tests.property.stage import ADMIN, USERS, buyer
 
 Refusal = type[OrderServiceError]
-picks = st.integers(0, 9)
+picks = st.integers(0, 15)
 any_orders = precondition(lambda self: bool(self.model.orders))
 any_payments = precondition(lambda self: bool(self.model.payments))
 any_notices = precondition(lambda self: bool(self.notices))
+mostly = st.sampled_from([True, True, False])
 trade_types = st.sampled_from(["page", "wap"])
 
 
-class Paying(Stage):
+class Paying(Buying):
     """Payments, notices, and the moves of an order."""
 
     @any_orders
@@ -44,7 +46,7 @@ class Paying(Stage):
         stranger=st.sampled_from([False, False, False, True]),
     )
     def pay(self, at: int, trade_type: str, key: str, stranger: bool) -> None:
-        order = self.pick(self.model.orders.values(), at)
+        order = self.pick_order(at, PENDING)
         if order is None:
             return
         self.open_attempt(order, 15 - order.user if stranger else order.user, trade_type, key)
@@ -68,14 +70,30 @@ class Paying(Stage):
             self.model.keys[user, "pay", key] = (command, sn)
 
     @any_orders
-    @rule(at=picks, trade_type=trade_types, notice=st.booleans(), deliver=st.booleans())
+    @rule(at=picks, trade_type=trade_types, notice=mostly, deliver=mostly)
     def open_an_attempt_and_pay(self, at: int, trade_type: str, notice: bool, deliver: bool) -> None:
-        order = self.pick(self.model.orders.values(), at)
+        order = self.pick_order(at, PENDING)
         assert order
         self.open_attempt(order, order.user, trade_type, "")
         attempt = self.model.open_attempt(order)
         if attempt and self.world.provider.pay(attempt.sn) and notice:
             self.provider_sends(attempt, deliver=deliver)
+
+    @rule(user=st.sampled_from(USERS), goods=st.sampled_from([1, 3]), parcel=st.booleans())
+    def buy_without_trouble(self, user: int, goods: int, parcel: bool) -> None:
+        self.place_list(user, [(goods, 1)], "", False)
+        order = list(self.model.orders.values())[-1] if self.model.orders else None
+        if order is None or order.status != PENDING:
+            return
+        self.open_attempt(order, order.user, "page", "")
+        attempt = self.model.open_attempt(order)
+        if attempt and self.world.provider.pay(attempt.sn):
+            self.provider_sends(attempt, deliver=True)
+            if parcel:
+                self.check_move(
+                    self.attempt(self.world.orders.ship(ADMIN, order.sn, "顺丰", "N0")),
+                    self.expected_ship(order, "N0"),
+                )
 
     def expected_attempt(
         self, order: ModelOrder, user: int, trade_type: str, key: str, command: object
@@ -153,8 +171,11 @@ class Paying(Stage):
     @any_payments
     @rule(at=picks, how=st.sampled_from(["amount", "seal", "refund", "stranger"]))
     def a_notice_that_must_change_nothing(self, at: int, how: str) -> None:
-        payment = self.pick(self.model.payments.values(), at)
-        if payment is None or self.world.provider.ledger[payment.sn].state != "paid":
+        ledger = self.world.provider.ledger
+        paid = [p for p in self.model.payments.values() if ledger[p.sn].state == "paid"]
+        unheard = [p for p in paid if p.state in ("open", "closed")]
+        payment = self.pick(unheard or paid, at)
+        if payment is None:
             return
         make = self.world.provider.notice
         refusal: Refusal | None = AmountMismatch
@@ -174,14 +195,14 @@ class Paying(Stage):
     @any_orders
     @rule(at=picks, who=st.sampled_from(["owner", "owner", "admin", "stranger"]))
     def cancel(self, at: int, who: str) -> None:
-        if order := self.pick(self.model.orders.values(), at):
+        if order := self.pick_order(at, PENDING):
             got = self.attempt(self.world.orders.cancel(self.actor(who, order), order.sn, "不要了"))
             self.check_move(got, self.expected_cancel(order, who))
 
     @any_orders
     @rule(at=picks, again=st.booleans())
     def ship(self, at: int, again: bool) -> None:
-        order = self.pick(self.model.orders.values(), at)
+        order = self.pick_order(at, PAID)
         if order is None:
             return
         parcel = order.parcel if again and order.parcel else f"N{next(self.parcels)}"
@@ -191,7 +212,7 @@ class Paying(Stage):
     @any_orders
     @rule(at=picks, who=st.sampled_from(["owner", "owner", "stranger"]))
     def confirm(self, at: int, who: str) -> None:
-        if order := self.pick(self.model.orders.values(), at):
+        if order := self.pick_order(at, SHIPPED):
             got = self.attempt(self.world.orders.confirm(self.actor(who, order), order.sn))
             self.check_move(got, self.expected_confirm(order, who))
 
@@ -200,7 +221,7 @@ class Paying(Stage):
         at=picks, to=st.sampled_from(list(OrderStatus)), who=st.sampled_from(["owner", "admin", "stranger"])
     )
     def update_status(self, at: int, to: OrderStatus, who: str) -> None:
-        order = self.pick(self.model.orders.values(), at)
+        order = self.pick_order(at, PAID)
         if order is None:
             return
         parcel, actor = f"N{next(self.parcels)}", self.actor(who, order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from shop_order.domain.errors import DependencyDown
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
@@ -20,7 +20,7 @@ class Running(Stage):
 
     # ---- time ----
 
-    @rule(seconds=st.sampled_from([30, 600, 1715, 1800, 604_800]))
+    @rule(seconds=st.sampled_from([30, 60, 600, 1715, 1800, 604_800]))
     def the_shop_clock_moves(self, seconds: int) -> None:
         before_ms = self.now_ms()
         assert self.run(self.world.clock.advance(seconds)) == before_ms + seconds * 1000
@@ -82,10 +82,13 @@ class Running(Stage):
             self.model.refund_round(payment, self.world.provider.mode, given_back_before=given_back)
         assert self.run(self.world.settlement.refund_due()) == len(due)
 
-    @rule()
-    def check_back_leases(self) -> None:
+    @rule(lost_too=st.booleans())
+    def check_back_leases(self, lost_too: bool) -> None:
         self.run(self.world.neighbours.check_back(self.world.reservation))
+        if lost_too:
+            self.give_lost_leases_back()
 
+    @precondition(lambda self: bool(self.world.lost))
     @rule()
     def give_lost_leases_back(self) -> None:
         for sn in self.world.lost:
@@ -125,7 +128,7 @@ class Running(Stage):
             self.send_refunds()
             while self.run(self.world.relay.run_once()):
                 pass
-            self.check_back_leases()
+            self.check_back_leases(lost_too=True)
         self.all_agrees()
         assert self.rows("SELECT count(*) FROM outbox") == [(0,)]
         assert self.world.neighbours.inbox.dead_letters == 0

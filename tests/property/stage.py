@@ -15,7 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.service.order import OrderRules
-from tests.property.model import AUTO_CONFIRM_MS, CANCELLED, PAY_TIMEOUT_MS, PENDING, UNPAID_LIMIT, Model
+from tests.property.model import (
+    AUTO_CONFIRM_MS,
+    CANCELLED,
+    PAY_TIMEOUT_MS,
+    PENDING,
+    UNPAID_LIMIT,
+    Model,
+    ModelOrder,
+)
 from tests.world.shop import STOCKS, World
 
 T = TypeVar("T")
@@ -81,6 +89,11 @@ class Stage(RuleBasedStateMachine):
         """One of them, None if there is none."""
         found = list(choices)
         return found[at % len(found)] if found else None
+
+    def pick_order(self, at: int, status: int) -> ModelOrder | None:
+        """One of all orders, mostly one of this status."""
+        fitting = [order for order in self.model.orders.values() if order.status == status]
+        return self.pick(fitting if fitting and at % 4 else self.model.orders.values(), at // 4)
 
     # ---- after each step ----
 

@@ -10,7 +10,6 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.property.buying import Buying
 from tests.property.paying import Paying
 from tests.property.running import Running
 
@@ -28,7 +27,7 @@ PROFILES = {
 }
 
 
-class Shop(Buying, Paying, Running):
+class Shop(Paying, Running):
     """All rules together."""
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
+import os
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from shop_order.repository.schema import migrate
+from shop_order.repository import schema
+from shop_order.script.migrations import versions
 
 _MEMORY = Path("/dev/shm")
 
@@ -20,10 +23,21 @@ def fresh_folder() -> Path:
 
 @cache
 def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="shop-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    migrate(f"sqlite:///{folder / 'order.db'}")
-    return folder / "order.db"
+    """Migrated once: by this process, or into the folder SHOP_TEMPLATES by the first that needs it."""
+    if shared := os.environ.get("SHOP_TEMPLATES"):
+        folder = Path(shared)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="shop-template-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    digest = hashlib.sha256(Path(str(schema.__file__)).read_bytes())
+    for path in sorted(Path(str(versions.__file__)).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    template = folder / f"{digest.hexdigest()[:16]}.db"
+    if not template.exists():
+        mine = folder / f"{template.stem}-{os.getpid()}.db"
+        schema.migrate(f"sqlite:///{mine}")
+        mine.rename(template)
+    return template
 
 
 def migrated_copy(path: Path) -> Path:

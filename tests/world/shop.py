@@ -36,7 +36,7 @@ GOODS = {
     2: Goods(2, "梨", "b.png", 5, True),
     3: Goods(3, "桃", "c.png", 123_456_76, True),
 }
-STOCKS = {1: 20, 2: 7, 3: 50}
+STOCKS = {1: 30, 2: 7, 3: 60}
 
 
 @dataclass

@@ -1,0 +1,327 @@
+"""The planted faults: what is changed, and which tests must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ORDER = "shop_order/domain/entity/order.py"
+SERVICE = "shop_order/service/"
+SQLITE = "shop_order/repository/dao/sqlite/"
+ALIPAY = "shop_order/gateway/payment/alipay.py"
+LEASES = "shop_sandbox/leases.py"
+
+ADD = "tests/contract/test_store_add.py"
+CHANGE = "tests/contract/test_store_change.py"
+OUTBOX = "tests/contract/test_store_outbox.py"
+HISTORY = "tests/contract/test_store_history.py"
+NOTICES = "tests/contract/test_channel_notices.py"
+USE_CASES = "tests/unit/service/test_use_cases.py"
+KEYS = "tests/unit/service/test_idempotency.py"
+BATCHING = "tests/unit/service/test_batching.py"
+STATES = "tests/unit/domain/test_transitions.py"
+MONEY = "tests/unit/domain/test_money_arrived.py"
+VALUES = "tests/unit/domain/test_values.py"
+SANDBOX = "tests/unit/sandbox/test_leases.py"
+FEN = "tests/unit/pkg/test_money.py"
+STORIES = "tests/property/test_shop.py"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Texts to be replaced, each of which stands once in its file; and the tests that must fail."""
+
+    name: str
+    tests: tuple[str, ...]
+    patches: tuple[tuple[str, str, str], ...]
+
+
+def fault(name: str, tests: str | tuple[str, ...], *patches: tuple[str, str, str]) -> Fault:
+    """A fault; one file of tests is enough for most."""
+    return Fault(name, (tests,) if isinstance(tests, str) else tests, patches)
+
+
+FAULTS = (
+    # ---- stock ----
+    fault(
+        "no tombstone",
+        ADD,
+        (SQLITE + "orders.py", "conn.execute(INSERT_CLAIM, (order_sn, TOMBSTONE, now_ms))", "pass"),
+        (SQLITE + "orders.py", "None if owner[0] == TOMBSTONE else", "None if owner is None else"),
+    ),
+    fault(
+        "tombstone ignored at commit",
+        STORIES,
+        (
+            SQLITE + "placing.py",
+            "if owner == TOMBSTONE:\n        raise PlacingGivenUp",
+            "if owner == TOMBSTONE:\n        return True",
+        ),
+    ),
+    fault(
+        "number drawn again on a duplicate",
+        ADD,
+        (
+            SQLITE + "placing.py",
+            "if owner != new.order_id:\n        raise NumberTaken\n    return False",
+            "raise NumberTaken",
+        ),
+    ),
+    fault(
+        "lease of another order given back when a number is taken",
+        STORIES,
+        (
+            SERVICE + "order.py",
+            "except OrderServiceError:\n            self._give_back",
+            "except (OrderServiceError, NumberTaken):\n            self._give_back",
+        ),
+    ),
+    fault(
+        "release without lease check",
+        SANDBOX,
+        (
+            LEASES,
+            "'released' WHERE order_sn = ? AND state = 'reserved' RETURNING",
+            "'released' WHERE order_sn = ? RETURNING",
+        ),
+    ),
+    fault(
+        "release without lease check, told by a story",
+        STORIES,
+        (
+            LEASES,
+            "'released' WHERE order_sn = ? AND state = 'reserved' RETURNING",
+            "'released' WHERE order_sn = ? RETURNING",
+        ),
+    ),
+    fault(
+        "double reserve counted twice",
+        SANDBOX,
+        (
+            LEASES,
+            "if inserted.rowcount == 0:",
+            'if inserted.rowcount == 0 and _state(connection, order_sn) != "reserved":',
+        ),
+    ),
+    fault(
+        "a short line takes the others' stock",
+        SANDBOX,
+        (
+            LEASES,
+            "connection.executemany(_PUT_BACK, [line for line in lines if line[0] not in short])",
+            "pass",
+        ),
+    ),
+    fault(
+        "check-back releases orders that wait for payment",
+        (USE_CASES,),
+        (
+            SERVICE + "reservation.py",
+            "if order.status is OrderStatus.CANCELLED:",
+            "if order.status in (OrderStatus.CANCELLED, OrderStatus.PENDING):",
+        ),
+    ),
+    # ---- money ----
+    fault(
+        "no amount check",
+        MONEY,
+        (ORDER, 'if amount_fen != payment.amount_fen:\n            raise AmountMismatch("amount")', "pass"),
+    ),
+    fault(
+        "late payment not refunded",
+        STORIES,
+        (ORDER, "self._give_back_surplus(payment, refund_sn, now_ms)\n", "pass\n"),
+    ),
+    fault(
+        "second refund number on retry",
+        USE_CASES,
+        (
+            SERVICE + "settlement.py",
+            "refund_sn=sn, amount_fen=refund.amount_fen",
+            "refund_sn=self._paying._next_refund_sn(), amount_fen=refund.amount_fen",
+        ),
+    ),
+    fault(
+        "a closed attempt never pays",
+        STATES,
+        (
+            "shop_order/domain/status.py",
+            "PaymentState.CLOSED: frozenset({PaymentState.PAID})",
+            "PaymentState.CLOSED: frozenset()",
+        ),
+    ),
+    fault(
+        "cancel of a paid order allowed",
+        STATES,
+        (ORDER, "if self.status is OrderStatus.PAID:\n            raise UseRefund\n", "\n"),
+    ),
+    fault(
+        "notice without seller check",
+        NOTICES,
+        (ALIPAY, 'if fields.get("seller_id") != self._settings.seller_id:', "if False:"),
+    ),
+    fault(
+        "notice without app check",
+        NOTICES,
+        (ALIPAY, 'if fields.get("app_id") != self._settings.app_id:', "if False:"),
+    ),
+    fault(
+        "RSA check skipped",
+        NOTICES,
+        (ALIPAY, 'if not rsa2.verifies(self._load_keys()[1], text, fields["sign"]):', "if False:"),
+    ),
+    fault(
+        "a refund's notice believed as a payment",
+        STORIES,
+        (SERVICE + "payment.py", "if notice.is_refund:\n            return", "if False:\n            return"),
+    ),
+    fault(
+        "yuan through float",
+        FEN,
+        (
+            "shop_order/pkg/util/money.py",
+            'return int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))',
+            "return int(float(text) * 100)",
+        ),
+    ),
+    fault(
+        "float32 that hides a fen",
+        FEN,
+        ("shop_order/pkg/util/money.py", "if _float32(fen / 100) != yuan:", "if False:"),
+    ),
+    # ---- carts, keys, limits ----
+    fault(
+        "cart removal without version",
+        (ADD,),
+        (
+            SQLITE + "placing.py",
+            "version + 1 WHERE user = ? AND version = ?",
+            "version + 1 WHERE user = ? AND ? IS NOT NULL",
+        ),
+    ),
+    fault(
+        "cart removal without version, told by a story",
+        STORIES,
+        (
+            SQLITE + "placing.py",
+            "version + 1 WHERE user = ? AND version = ?",
+            "version + 1 WHERE user = ? AND ? IS NOT NULL",
+        ),
+    ),
+    fault(
+        "cart add overwrites",
+        VALUES,
+        ("shop_order/domain/entity/cart.py", "nums=line.nums + nums, checked", "nums=nums, checked"),
+    ),
+    fault(
+        "key not stored",
+        ADD,
+        (SQLITE + "placing.py", "    if new.key:\n        take_key", "    if False:\n        take_key"),
+        (SQLITE + "placing.py", "for new in news if new.key]", "for new in news if False]"),
+    ),
+    fault(
+        "key hash not compared",
+        KEYS,
+        (SERVICE + "idempotency.py", "if record.command_hash != wanted.command_hash:", "if False:"),
+    ),
+    fault(
+        "equal keys do not share a flight",
+        KEYS,
+        (
+            SERVICE + "idempotency.py",
+            "if flight := self._flights.get((scope, key)):",
+            "if flight := self._flights.get((scope, key, 0)):",
+        ),
+    ),
+    fault(
+        "unpaid limit off by one",
+        ADD,
+        (
+            SQLITE + "placing.py",
+            "count_unpaid(conn, new.user) >= new.unpaid_limit",
+            "count_unpaid(conn, new.user) > new.unpaid_limit",
+        ),
+        (SQLITE + "placing.py", "count_unpaid(conn, user) <= limit", "count_unpaid(conn, user) <= limit + 1"),
+    ),
+    # ---- history and messages ----
+    fault(
+        "event not chained to the previous one",
+        STORIES,
+        (SQLITE + "orders.py", "prev_hash=order.last_hash)", "prev_hash=bytes(32))"),
+    ),
+    fault(
+        "replace passes the guards",
+        HISTORY,
+        (
+            "shop_order/script/migrations/versions/0001_orders.py",
+            "WHEN EXISTS (SELECT 1 FROM order_event WHERE",
+            "WHEN 0 AND EXISTS (SELECT 1 FROM order_event WHERE",
+        ),
+    ),
+    fault(
+        "a later version goes out first",
+        OUTBOX,
+        (
+            SQLITE + "outbox.py",
+            "ORDER BY o.order_sn, o.version LIMIT",
+            "ORDER BY o.order_sn, o.version DESC LIMIT",
+        ),
+    ),
+    fault(
+        "a held order's later events go out",
+        OUTBOX,
+        (SQLITE + "outbox.py", "WHERE order_sn NOT IN", "WHERE event_id NOT IN"),
+        (
+            SQLITE + "outbox.py",
+            "(SELECT order_sn FROM outbox WHERE not_before_ms > ?)",
+            "(SELECT event_id FROM outbox WHERE not_before_ms > ?)",
+        ),
+    ),
+    fault(
+        "refused events are forgotten",
+        USE_CASES,
+        (
+            SERVICE + "relay.py",
+            "await self._outbox.published(acknowledged)",
+            "await self._outbox.published([e.id for e in events])",
+        ),
+    ),
+    # ---- time, access, batches ----
+    fault(
+        "timeout ignores the clock",
+        USE_CASES,
+        (
+            SERVICE + "order.py",
+            "if order.due_ms is None or order.due_ms > now_ms:",
+            "if order.due_ms is None:",
+        ),
+    ),
+    fault(
+        "timeout does not ask the provider first",
+        USE_CASES,
+        (SERVICE + "timeout.py", "if attempt := order.open_payment():", "if attempt := None:"),
+    ),
+    fault(
+        "list without the user filter",
+        USE_CASES,
+        (SERVICE + "order.py", "where = replace(where, user=buyer(actor))", "buyer(actor)"),
+    ),
+    fault(
+        "strangers see orders",
+        USE_CASES,
+        (SERVICE + "order.py", "order.user == actor.user_id", "order.user != 0"),
+    ),
+    fault(
+        "a bad order's rows stay in the batch",
+        CHANGE,
+        (SQLITE + "database.py", 'conn.execute("ROLLBACK TO one")', "pass"),
+    ),
+    fault(
+        "a caller that leaves stops the batch",
+        BATCHING,
+        (
+            "shop_order/pkg/batching.py",
+            "if future.done():\n                continue",
+            "if False:\n                continue",
+        ),
+    ),
+)

@@ -1,0 +1,115 @@
+"""Each planted fault turns its tests red, and without a fault they are green.
+
+A fault is a change of text in a copy of the sources; `pytest` runs the named tests on that copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.mutants.faults import FAULTS, Fault
+
+ROOT = Path(__file__).resolve().parents[2]
+AT_A_TIME = 2
+DEADLINE_S = 240
+# Of the plugins only these: importing the others would take longer than most tests.
+PLUGINS = ("no:cacheprovider", "pytest_asyncio.plugin", "pytest_timeout")
+TESTS_FAILED = 1
+ON_THE_COPY = "test_the_tests_run_on_the_copy"
+SOUND = Fault("no fault", tuple(sorted({test for fault in FAULTS for test in fault.tests})), ())
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def planted(fault: Fault, source: Path) -> None:
+    """Change the copy; a text that does not stand there exactly once fails: faults follow the code."""
+    for module, old, new in fault.patches:
+        path = source / module
+        text = path.read_text("utf-8")
+        assert text.count(old) == 1, f"{module} has {old!r} {text.count(old)} times: adapt the fault"
+        path.unlink()
+        path.write_text(text.replace(old, new), "utf-8")
+
+
+def run(fault: Fault, templates: Path) -> subprocess.CompletedProcess[str]:
+    """The fault's tests, on a copy of the sources that has it."""
+    folder = Path(tempfile.mkdtemp(prefix="shop-fault-"))
+    try:
+        source = folder / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+        planted(fault, source)
+        env = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
+        env |= {
+            "PYTHONPATH": str(source),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "SHOP_SOURCE": str(source),
+            "SHOP_STORIES": "mutants",
+            "SHOP_TEMPLATES": str(templates),
+        }
+        plugins = [f"-p{name}" for name in PLUGINS]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            *plugins,
+            __file__ + "::" + ON_THE_COPY,
+            *fault.tests,
+        ]
+        return subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """The runs that this session wants, on their way: two at a time, while the tests wait for theirs."""
+    templates = tmp_path_factory.mktemp("templates")
+    chosen = [
+        cast(Fault, item.callspec.params["fault"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == Path(__file__) and "fault" in item.fixturenames
+    ]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        yield {fault.name: pool.submit(run, fault, templates) for fault in chosen}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("fault", [SOUND, *FAULTS], ids=lambda fault: fault.name)
+def test_the_suite_turns_red_for_every_fault_and_only_then(
+    fault: Fault, runs: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    done = runs[fault.name].result()
+    told = done.stdout[-3000:] + done.stderr[-1000:]
+    if fault is SOUND:
+        assert done.returncode == 0, told
+    else:
+        assert done.returncode == TESTS_FAILED, f"nobody noticed: {fault.name}\n{told}"
+        assert "ImportError" not in told
+        assert "SyntaxError" not in told
+
+
+def test_faults_are_told_apart_and_are_many() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(names) == len(set(names)) >= 16
+
+
+def test_the_tests_run_on_the_copy() -> None:
+    if wanted := os.environ.get("SHOP_SOURCE"):
+        import shop_order
+
+        assert Path(str(shop_order.__file__)).is_relative_to(wanted)
