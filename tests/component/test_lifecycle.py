@@ -359,6 +359,8 @@ async def test_the_log_of_a_purchase_leads_back_and_tells_no_secret(tmp_path: Pa
     requests = [line for line in lines if line["msg"] in ("request", "grpc request")]
     assert len(requests) >= 8
     assert all(line["request_id"] for line in requests)
+    notices = [line for line in requests if line.get("route", "").endswith("/notify/alipay")]
+    assert {line.get("order_sn") for line in notices} >= {by_grpc, by_rest}
     assert any(line["level"] == "error" and line["msg"] == "notice_mismatch" for line in lines)
 
     secret = (tmp_path / "order" / "dev" / "jwt_hs256.key").read_text().strip()

@@ -208,9 +208,10 @@ class PaymentService:
 
     async def provider_notice(
         self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
-    ) -> None:
-        """What a provider sent, byte for byte. Returning means: answered as done.
+    ) -> str:
+        """What a provider sent, byte for byte: the order it paid, or empty for news of a refund.
 
+        Returning means: answered as done.
         Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not ours), ChannelUnavailable.
         """
         try:
@@ -219,8 +220,8 @@ class PaymentService:
             self._alert("notice_mismatch", **wrong.details)
             raise
         if notice.is_refund:
-            return  # it may carry TRADE_SUCCESS; refunds are settled by their own number
-        await self.believe(notice.payment_sn, notice.trade)
+            return ""  # it may carry TRADE_SUCCESS; refunds are settled by their own number
+        return (await self.believe(notice.payment_sn, notice.trade)).order_sn
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
         """What our own payment gateway signed (contract, chapter 4).

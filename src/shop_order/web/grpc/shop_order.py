@@ -16,7 +16,7 @@ from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService, PlaceOrder
 from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.web.context import RequestContext
+from shop_order.web.context import RequestContext, about
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc import convert_shop as convert
 from shop_order.web.grpc.chain import decoding
@@ -214,7 +214,7 @@ class ShopOrderHandlers:
         """A provider's notice handed on byte for byte, or our own gateway's signed one."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
-            await self._payments.provider_notice(provider, request.raw_body, dict(request.headers))
+            about(await self._payments.provider_notice(provider, request.raw_body, dict(request.headers)))
             return Empty()
         notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
         await self._payments.gateway_notice(notice)

@@ -19,7 +19,7 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.status import PaymentType
 from shop_order.service.payment import PaymentService
-from shop_order.web.context import remaining_s
+from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.route import operation
 from shop_order.web.middleware.client_address import Network, client_address, contains, networks
 from shop_order.web.middleware.edge import RequestLog
@@ -101,7 +101,7 @@ class NoticeHandler:
             self._refuse_strangers(request)
             async with asyncio.timeout(_most_s()):
                 body = await _raw(request)
-                await self._payments.provider_notice(PaymentType.ALIPAY, body, dict(request.headers))
+                about(await self._payments.provider_notice(PaymentType.ALIPAY, body, dict(request.headers)))
         except OrderServiceError as error:
             return PlainTextResponse("failure", alipay_status(error))
         except TimeoutError:
