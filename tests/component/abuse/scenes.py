@@ -24,14 +24,12 @@ FULL_USER = 4_242
 async def stock_up(shop: Shop) -> None:
     """Goods beside the seed: two beyond price, 101 ordinary ones, and enough of 109 and 110."""
     goods, inventory = shop.sandbox.goods, shop.sandbox.inventory
-    for id in DEAR:
-        await goods.add(Article(id, "无价之宝", "", 10**10))
-        await inventory.set_stock(id, 100_000)
-    for id in MANY:
-        await goods.add(Article(id, f"商品 {id}", "", 100))
-        await inventory.set_stock(id, 100)
-    for id in (109, 110):
-        await inventory.set_stock(id, 100_000)
+    new = {id: Article(id, "无价之宝", "", 10**10) for id in DEAR}
+    new |= {id: Article(id, f"商品 {id}", "", 100) for id in MANY}
+    await asyncio.gather(
+        *(goods.add(article) for article in new.values()),
+        *(inventory.set_stock(id, 100_000) for id in (109, 110, *new)),
+    )
 
 
 # ---- before ----
