@@ -9,13 +9,16 @@ import os
 from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from shop_order.cmd import main as product
 from shop_sandbox import welcome
 from shop_sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from shop_order.configs import Loaded
 
 BUYERS = (7, 8)
 ADMIN = 1
@@ -24,20 +27,20 @@ ADMIN = 1
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
     point_to_sandbox(os.environ, chosen)
-    product.run(lambda: _serve_until_stopped(chosen))
+    found = product.loaded()
+    if found.settings.app.env == "production":
+        product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
+    product.run(lambda: _serve_until_stopped(chosen, found))
 
 
-async def _serve_until_stopped(chosen: SandboxSettings) -> int:
-    # The servers take half a second to import, which a refused setting need not wait for.
+async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
+    # The servers take a second to import, which a refused setting need not wait for.
     from shop_order.cmd.app import App, open_log
     from shop_order.cmd.serve import ensure_schema, on_signals
     from shop_order.cmd.tokens import mint
     from shop_sandbox.server import Sandbox
 
-    loaded = product.loaded()
     settings = loaded.settings
-    if settings.app.env == "production":
-        product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     chosen = beside(chosen, settings.data_dir, settings.server.grpc_port)
     ensure_schema(loaded)
     logging = open_log(settings)

@@ -35,9 +35,10 @@ def main() -> None:
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
+    found = loaded()  # before the imports, which a refused setting need not wait for
     from shop_order.cmd.serve import serve_until_stopped
 
-    run(lambda: serve_until_stopped(loaded()))
+    run(lambda: serve_until_stopped(found))
 
 
 @app.command()
