@@ -15,7 +15,8 @@ import pytest
 from shop_sandbox.demo import beside, reachable
 from shop_sandbox.reload import stamps
 from shop_sandbox.settings import SandboxSettings
-from shop_sandbox.story.play import CHAPTERS
+from shop_sandbox.story import play
+from shop_sandbox.story.stage import Ran
 from shop_sandbox.story.telling import NotAsTold, StoryBroken, Teller, expect
 from tests.e2e.pasting import block_after, paste
 from tests.e2e.started import ROOT, Started, run
@@ -128,7 +129,7 @@ async def test_the_whole_story_is_as_told(tmp_path: Path) -> None:
     ran = await run(tmp_path, "shop-sandbox", "story", environ={"DEMO_LANG": "en"})
     assert ran.code == 0, ran.out + ran.err
     assert "✗" not in ran.out and "0 not as told" in ran.out
-    assert [line for line in ran.out.splitlines() if line[:1].isdigit()][len(CHAPTERS)] == "9. The books"
+    assert [line for line in ran.out.splitlines() if line[:1].isdigit()][len(play.CHAPTERS)] == "9. The books"
     assert ", 0 findings" in ran.out and ", 0 broken" in ran.out
     assert os.listdir(tmp_path) == []
 
@@ -153,6 +154,52 @@ def test_a_step_that_does_something_else_is_told_and_counted() -> None:
         "  ✓ All is well",
         "      seen",
     ]
+
+
+class QuietStage:
+    """A Shop that starts, stops and keeps its books, without being there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rest = self.grpc = self.sandbox = "nowhere"
+
+    async def start(self) -> None:
+        """At once."""
+
+    async def stop(self) -> int:
+        """Well."""
+        return 0
+
+    async def run(self, *words: str) -> Ran:
+        """Doctor and audit find nothing."""
+        return Ran(0, "0 orders, 0 on their way, 0 findings")
+
+
+class QuietCast:
+    """Nobody acts."""
+
+    def __init__(self, stage: QuietStage) -> None:
+        self.stage = stage
+
+    async def __aenter__(self) -> QuietCast:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(("found", "code"), [(1, 1), (2, 0)])
+async def test_one_step_that_is_not_as_told_decides_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: int, code: int
+) -> None:
+    async def chapter(tell: Teller, cast: QuietCast) -> None:
+        with tell.step("付款", "It is paid"):
+            expect(found, 2, "status")
+
+    monkeypatch.setattr(play, "Stage", QuietStage)
+    monkeypatch.setattr(play, "Cast", QuietCast)
+    monkeypatch.setattr(play, "CHAPTERS", (chapter,))
+    assert await play.play("en") == code
+    assert f"3 steps, {code} not as told" in capsys.readouterr().out
 
 
 def test_expect_raises_what_a_step_tells() -> None:

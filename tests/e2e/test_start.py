@@ -110,6 +110,7 @@ async def test_a_stop_loses_no_order_that_was_answered(town: Processes) -> None:
     await town.start(SANDBOX, SERVICE)
     answered: list[str] = []
     refusals: list[grpc.StatusCode] = []
+    rest_refusals: list[int] = []
     busy = asyncio.Event()
 
     async def buy_until_refused(user: int) -> None:
@@ -125,7 +126,22 @@ async def test_a_stop_loses_no_order_that_was_answered(town: Processes) -> None:
                 if len(answered) >= 5 * CALLERS:
                     busy.set()
 
+    async def buy_over_rest_until_refused(user: int) -> None:
+        headers = {"Authorization": f"Bearer {town.token(user)}"}
+        body = {"items": [{"goods_id": 101, "nums": 1}], "address": ADDRESS}
+        async with httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=20) as http:
+            while True:
+                try:
+                    answer = await http.post("/api/v1/orders", json=body)
+                except httpx.TransportError:  # not accepted: the connection was closed, or refused
+                    return
+                if answer.status_code != 200:
+                    rest_refusals.append(answer.status_code)
+                    return
+                answered.append(answer.json()["data"]["order_sn"])
+
     callers = [asyncio.create_task(buy_until_refused(100 + user)) for user in range(CALLERS)]
+    callers += [asyncio.create_task(buy_over_rest_until_refused(200 + user)) for user in range(4)]
     await asyncio.wait_for(busy.wait(), 30)
     process = town.process(SERVICE)
     process.send_signal(signal.SIGTERM)
@@ -135,6 +151,7 @@ async def test_a_stop_loses_no_order_that_was_answered(town: Processes) -> None:
     stored = {str(row[0]) for row in town.rows("SELECT order_sn FROM order_info")}
     assert set(answered) <= stored
     assert set(refusals) == {grpc.StatusCode.UNAVAILABLE}
+    assert set(rest_refusals) <= {503}
     assert "Traceback" not in town.said(SERVICE)
 
 
