@@ -131,6 +131,9 @@ class OrderService:
         CartChanged, TooManyUnpaid, KeyReused, PlacingGivenUp, DependencyDown, Overloaded, InvalidArgument.
         """
         user = buyer(actor)
+        # A refusal names them: unbounded, it would not fit into the metadata of an answer.
+        plain_text("coupon_id", cmd.coupon_id, most=64)
+        plain_text("quote_token", cmd.quote_token, most=512)
         cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
         return await self._idempotency.once(
             f"{user}:place",

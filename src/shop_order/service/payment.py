@@ -187,7 +187,13 @@ class PaymentService:
         if not url:
             return
         plain_text("return_url", url, most=512)
-        asked = urlsplit(url)
+        # urlsplit drops tabs and line ends in silence, so what was checked would not be what is sent.
+        if not (url.isascii() and url.isprintable() and " " not in url):
+            raise InvalidArgument("return_url", "is not a web address")
+        try:
+            asked = urlsplit(url)
+        except ValueError as malformed:
+            raise InvalidArgument("return_url", "is not a web address") from malformed
         for allowed in map(urlsplit, self._return_urls()):
             same_site = (asked.scheme, asked.netloc) == (allowed.scheme, allowed.netloc)
             if same_site and asked.path.startswith(allowed.path):

@@ -108,6 +108,7 @@ BUYING: tuple[Row, ...] = (
         order(note="a\0b"),
         checkout(note="a\0b").having(scenes.cart((110, 1))),
         order(key="a\0b"),
+        order(coupon_id="a\0b"),
         on_order("cancel", reason="a\0b").having(Scene.place),
         json_body("half a character", buys(note="\ud800")),
     ),
@@ -121,6 +122,7 @@ BUYING: tuple[Row, ...] = (
         order(note="注" * 256, name="note"),
         checkout(note="注" * 256, name="note at checkout").having(scenes.cart((110, 1))),
         order(key="键" * 256, name="key"),
+        order(coupon_id="c" * 9000, name="coupon"),
         on_order("cancel", reason="因" * 256, name="reason").having(Scene.place),
         order(to={"name": "😀" * 50, "detail": "🏠" * 255}, note="注" * 255, name="just short enough").gets(
             OK

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import builtins
 import json
-import re
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.component.abuse import scenes, tokens
-from tests.component.abuse.acts import OK, Act, Expect, Row, Send
+from tests.component.abuse.acts import OK, Act, Row, Send
 from tests.component.abuse.calls import Answer, Scene
+from tests.component.abuse.judging import must_be, must_be_alive, must_not_leak
 from tests.component.abuse.table import TABLE
 from tests.shop import Shop
 
@@ -33,11 +29,6 @@ CASES = [
     for protocol, send in act.sends.items()
 ]
 LAST = {id(row): list(row.acts[-1].sends.values())[-1] for row in TABLE}
-# What only a developer should ever read. Class names are looked for below.
-LEAKS = re.compile(
-    r"Traceback|File \"|line \d+, in|\.py\b|sqlite|SQLSTATE|\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA) "
-    r"|order_info|shop_(order|sandbox)\.\w|pydantic|fastapi|starlette|grpc\._|/etc/passwd|0x[0-9a-f]{6,}",
-)
 USERS = count(1_000)
 
 Shops = Callable[[Mapping[str, str]], Coroutine[Any, Any, Shop]]
@@ -77,45 +68,6 @@ async def test_row(row: Row, act: Act, send: Send, shops: Shops) -> None:
     if send is LAST[id(row)]:  # the doctor walks every order: once a row
         await must_be_alive(shop)
         await shop.check_doctor()
-
-
-def must_be(answer: Answer, expect: Expect) -> None:
-    """Status and reason; a notice over HTTP is answered by a word."""
-    if isinstance(answer.status, int):
-        assert answer.status == expect.http, answer.said
-    else:
-        assert answer.status is expect.grpc, answer.said
-    if answer.headers.get("content-type", "").startswith("text/plain"):
-        assert answer.data == ("failure" if expect.reason else "success")
-    else:
-        assert answer.reason == expect.reason, answer.said
-
-
-def must_not_leak(answer: Answer) -> None:
-    """No stack, no SQL, no module and no class of ours or Python's."""
-    assert not LEAKS.search(answer.said), answer.said
-    assert not inner_names() & set(re.findall(r"\w+", answer.said)), answer.said
-
-
-@cache
-def inner_names() -> set[str]:
-    """Names of classes: of our modules where they can't be words, and of Python's errors."""
-    ours = {
-        name
-        for module in list(sys.modules)
-        if module.startswith("shop_order.") and ".proto" not in module
-        for name, value in vars(sys.modules[module]).items()
-        if isinstance(value, type) and re.search(r"[a-z][A-Z]", name)
-    }
-    return ours | {name for name in vars(builtins) if name.endswith(("Error", "Exception"))}
-
-
-async def must_be_alive(shop: Shop) -> None:
-    """Both fronts answer."""
-    assert (await shop.http.get("/healthz")).status_code == 200
-    assert shop.channel is not None
-    health = await health_pb2_grpc.HealthStub(shop.channel).Check(health_pb2.HealthCheckRequest())
-    assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_the_table_has_exactly_the_rows_of_the_list() -> None:
