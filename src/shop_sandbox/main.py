@@ -1,6 +1,7 @@
 """The command `shop-sandbox`."""
 
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -101,6 +102,10 @@ async def serve_until_stopped(chosen: SandboxSettings) -> None:
 
 def main() -> None:
     """Entry point."""
+    # A terminal that can't show Chinese gets question marks, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app()
 
 

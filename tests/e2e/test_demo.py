@@ -156,6 +156,13 @@ def test_a_step_that_does_something_else_is_told_and_counted() -> None:
     ]
 
 
+async def test_a_terminal_that_cannot_show_chinese_still_gets_its_greeting(tmp_path: Path) -> None:
+    environ = {**demo_environ(tmp_path), "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    async with Started(tmp_path, "shop-sandbox", "demo", environ=environ) as demo:
+        assert "The Shop is running" in await demo.says("order.OrderService/CreateOrder")
+        assert await demo.stop() == 0
+
+
 class QuietStage:
     """A Shop that starts, stops and keeps its books, without being there."""
 
