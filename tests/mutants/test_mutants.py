@@ -28,8 +28,6 @@ TESTS_FAILED = 1
 ON_THE_COPY = "test_the_tests_run_on_the_copy"
 SOUND = Fault("no fault", tuple(sorted({test for fault in FAULTS for test in fault.tests})), ())
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
 
 def planted(fault: Fault, source: Path) -> None:
     """Change the copy; a text that does not stand there exactly once fails: faults follow the code."""
@@ -89,6 +87,8 @@ def runs(
         pool.shutdown(cancel_futures=True)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", [SOUND, *FAULTS], ids=lambda fault: fault.name)
 def test_the_suite_turns_red_for_every_fault_and_only_then(
     fault: Fault, runs: dict[str, Future[subprocess.CompletedProcess[str]]]
@@ -101,6 +101,15 @@ def test_the_suite_turns_red_for_every_fault_and_only_then(
         assert done.returncode == TESTS_FAILED, f"nobody noticed: {fault.name}\n{told}"
         assert "ImportError" not in told
         assert "SyntaxError" not in told
+
+
+@pytest.mark.parametrize("fitting", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_fits_the_sources_of_today(fitting: Fault, tmp_path: Path) -> None:
+    for module, _, _ in fitting.patches:
+        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "src" / module, tmp_path / module)
+    planted(fitting, tmp_path)
+    assert all((ROOT / test).is_file() for test in fitting.tests)
 
 
 def test_faults_are_told_apart_and_are_many() -> None:

@@ -1,0 +1,6 @@
+"""Lets pytest explain what differs in the modules beside the test."""
+
+import pytest
+
+for module in ("buying", "paying", "running", "stage"):
+    pytest.register_assert_rewrite(f"tests.property.{module}")
