@@ -161,7 +161,13 @@ def event_row(e: Event) -> Row:
 
 def event_of(row: Row) -> Event:
     """The event of EVENT_COLUMNS."""
-    return Event(row[0], row[1], row[2], row[3], bytes(row[4]), bytes(row[5]), bytes(row[6]), row[7])
+    payload, prev_hash, hash = map(stored_bytes, row[4:7])
+    return Event(row[0], row[1], row[2], row[3], payload, prev_hash, hash, row[7])
+
+
+def stored_bytes(value: object) -> bytes:
+    """A BLOB; what somebody made a text or a number of is still read, so that the audit can name it."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 
 def cart_line_of(row: Row) -> CartLine:

@@ -208,4 +208,4 @@ def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
         refunds = conn.execute(f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn = ?", (sn,)).fetchall()
     sql = "SELECT hash FROM order_event WHERE order_sn = ? AND version = ?"
     last = conn.execute(sql, (sn, version)).fetchone()
-    return rows.order_of(row, items, payments, refunds, bytes(last[0]) if last else b"")
+    return rows.order_of(row, items, payments, refunds, rows.stored_bytes(last[0]) if last else b"")
