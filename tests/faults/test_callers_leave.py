@@ -39,8 +39,8 @@ class Gate:
 
 
 STAGES: dict[str, Callable[[Any], Batcher[Any, Any]]] = {
-    "goods": lambda core: core.goods._batches,
-    "reserve": lambda core: core.stock._reserving,
+    "goods": lambda core: core.goods.batches,
+    "reserve": lambda core: core.stock.reservations,
     "commit": lambda core: core.store._db.writer.batches,
 }
 

@@ -32,12 +32,12 @@ class GrpcGoods:
     ) -> None:
         self._stub = GoodsStub(channel)
         self._neighbour = neighbour
-        self._batches: Batcher[Wanted, Mapping[int, Goods]] = Batcher(
+        self.batches: Batcher[Wanted, Mapping[int, Goods]] = Batcher(
             self._fetch, most=most, queue=queue, full=Overloaded, observe=observe
         )
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
-        return await self._batches.submit((goods_ids, request_id()))
+        return await self.batches.submit((goods_ids, request_id()))
 
     async def _fetch(self, wanted: Sequence[Wanted]) -> Sequence[Mapping[int, Goods]]:
         ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})

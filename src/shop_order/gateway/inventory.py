@@ -35,13 +35,13 @@ class GrpcStock:
         self._stub = InventoryStub(channel)
         self._neighbour = neighbour
         self._lease_s = lease_s
-        self._reserving: Batcher[Wanted, None] = Batcher(
+        self.reservations: Batcher[Wanted, None] = Batcher(
             self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
         )
         self._releasing: Batcher[str, None] = Batcher(self._release, most=most, queue=queue, full=Overloaded)
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
-        await self._reserving.submit((order_sn, lines, request_id()))
+        await self.reservations.submit((order_sn, lines, request_id()))
 
     async def release(self, order_sn: str) -> None:
         await self._releasing.submit(order_sn)

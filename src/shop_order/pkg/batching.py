@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+PATIENCE_S = 0.02  # a batch gives way no longer: those ahead may be waiting for a service that hangs
 
 
 class Batcher(Generic[In, Out]):
     """Hands items to `run` in batches of at most `most`, one batch at a time; a lone item waits for nothing.
 
     `run` returns one result or exception an item, in order. It runs in a task of its own: a caller that
-    gives up takes nobody with it. More than `queue` waiting items: `full()` is raised at once.
+    gives up takes nobody with it. More than `queue` waiting items: `full()` is raised at once. Put `behind`
+    others, a batch lets these go first: more gathers meanwhile, and the group moves on together.
     """
 
     def __init__(
@@ -34,6 +36,12 @@ class Batcher(Generic[In, Out]):
         self._observe = observe
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._pump: asyncio.Task[None] | None = None
+        self._ahead: Sequence[Batcher[Any, Any]] = ()
+
+    def behind(self, *ahead: Batcher[Any, Any]) -> Self:
+        """Let these go first, each at most PATIENCE_S; nobody waits for one that has nothing to do."""
+        self._ahead = ahead
+        return self
 
     async def submit(self, item: In) -> Out:
         """The item's own result. Raises what `run` gave for it, or what failed the whole batch."""
@@ -54,10 +62,18 @@ class Batcher(Generic[In, Out]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                if self._ahead:
+                    await self._give_way()
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 await self._run_one(batch)
         finally:
             self._pump = None
+
+    async def _give_way(self) -> None:
+        await asyncio.sleep(0)  # those whom the last batch answered step ahead first
+        for other in self._ahead:
+            if other._pump is not None:
+                await asyncio.wait([other._pump], timeout=PATIENCE_S)
 
     async def _run_one(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         if self._observe:

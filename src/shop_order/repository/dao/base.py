@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from shop_order.domain.ports import Audit, Carts, Orders, Outbox, Payments
+from shop_order.pkg.batching import Batcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class ShopTime(Protocol):
 
 class Store(Protocol):
     """One order database: its parts share connections, batches and transactions."""
+
+    @property
+    def commits(self) -> Batcher[Any, Any]:
+        """The batches of writes, for those who let them go first."""
 
     @property
     def orders(self) -> Orders:

@@ -22,6 +22,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, next_id: Callable[[], int], options: StoreOptions) -> None:
         self._db = Database(path, options)
+        self.commits = self._db.writer.batches
         self.orders = SqliteOrders(self._db, next_id, options.on_stored)
         self.payments = SqlitePayments(self._db)
         self.carts = SqliteCarts(self._db)
