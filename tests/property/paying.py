@@ -9,6 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from shop_order.domain.errors import (
     AmountMismatch,
+    DependencyDown,
     Forbidden,
     IllegalTransition,
     KeyReused,
@@ -16,7 +17,6 @@ from shop_order.domain.errors import (
     OrderServiceError,
     PayWindowClosed,
     SignatureInvalid,
-    TooMuchContention,
     UseRefund,
 )
 from shop_order.domain.status import OrderStatus, PaymentType
@@ -114,7 +114,7 @@ class Paying(Buying):
             if earlier.trade_type == trade_type:
                 return earlier.sn
             if self.world.provider.mode in ("down", "mute"):
-                return TooMuchContention
+                return DependencyDown
             self.model_close(earlier)
         raise AssertionError("an attempt that was closed is still open")
 

@@ -12,6 +12,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import (
     AmountMismatch,
     ChannelUnavailable,
+    DependencyDown,
     InvalidArgument,
     PaymentNotFound,
     TooMuchContention,
@@ -52,7 +53,7 @@ class Attempt:
 
 
 class AnotherAttempt(Exception):
-    """A different attempt was opened while we prepared ours: close it and decide again."""
+    """A different attempt was opened while we prepared ours, or ours was closed: decide again."""
 
 
 class Alert(Protocol):
@@ -118,7 +119,8 @@ class PaymentService:
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif earlier:
-                await self.close(earlier)
+                if (await self.close(earlier)).is_open:
+                    raise DependencyDown("the payment provider")  # it may still take money for that one
                 continue
             else:
                 draft = await self._with_link(channel, draft, cmd.return_url)
@@ -129,14 +131,14 @@ class PaymentService:
         raise TooMuchContention
 
     async def _store(self, actor: Actor, draft: Payment, key: Key | None) -> Attempt:
-        """Keep the attempt. Raises AnotherAttempt when a different one was opened meanwhile."""
+        """Keep the attempt. Raises AnotherAttempt if meanwhile a different one was opened, or it was closed."""
 
         def decide(order: Order) -> Payment:
             now_open = order.open_payment()
-            if now_open is None:
+            if now_open is None and draft.payment_sn not in order.payments:
                 order.open_attempt(draft, actor, self._now())
                 return draft
-            if not equal(now_open, draft):
+            if now_open is None or not equal(now_open, draft):
                 raise AnotherAttempt
             return now_open
 

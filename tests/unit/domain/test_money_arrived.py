@@ -177,3 +177,13 @@ def test_the_latest_attempt_is_shown_until_one_has_paid() -> None:
     shown = order.shown_payment()
     assert shown is not None
     assert shown.payment_sn == first.payment_sn
+
+
+def test_an_attempt_that_was_closed_is_never_opened_again() -> None:
+    order = place()
+    payment = attempt(order)
+    order.open_attempt(payment, BUYER, NOW_MS)
+    order.close_attempt(payment.payment_sn, BUYER, NOW_MS)
+    with pytest.raises(IllegalTransition):
+        order.open_attempt(payment, BUYER, NOW_MS)
+    assert order.payments[payment.payment_sn].state is PaymentState.CLOSED

@@ -203,12 +203,12 @@ class Order:
             raise PayWindowClosed
 
     def open_attempt(self, payment: Payment, actor: Actor, now_ms: int) -> None:
-        """Start paying; an earlier attempt must have been closed before.
+        """Start paying; an earlier attempt must have been closed before, and is never opened again.
 
         Raises IllegalTransition, PayWindowClosed.
         """
         self.require_payable(now_ms)
-        if earlier := self.open_payment():
+        if earlier := self.open_payment() or self.payments.get(payment.payment_sn):
             raise IllegalTransition(earlier.state.name, "SECOND_ATTEMPT")
         self.payments[payment.payment_sn] = payment
         self.pay_type = payment.payment_type

@@ -1,0 +1,71 @@
+"""Attempts while the provider or another call is at work on the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import DependencyDown
+from shop_order.domain.ports import Trade
+from shop_order.domain.status import PaymentState, PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.item import Line
+from shop_order.service.order import PlaceOrder
+from shop_order.service.payment import PayOrder
+from tests.world.shop import ADDRESS, World
+
+BUYER = Actor(Role.USER, 7)
+
+
+async def attempted(world: World) -> tuple[Order, Payment]:
+    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    return order, await pay(world, order)
+
+
+async def pay(world: World, order: Order, trade_type: str = "") -> Payment:
+    cmd = PayOrder(order.order_sn, PaymentType.ALIPAY, trade_type)
+    return (await world.payments.pay(BUYER, cmd)).result.payment
+
+
+def before_the_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]
+) -> None:
+    """Let something else happen once, between a decision that was read and its commit."""
+    change = world.store.orders.change
+
+    async def late(*args: Any, **how: Any) -> Any:
+        monkeypatch.undo()
+        await act()
+        return await change(*args, **how)
+
+    monkeypatch.setattr(world.store.orders, "change", late)
+
+
+async def test_an_attempt_that_was_closed_meanwhile_is_not_opened_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, first = await attempted(world)
+    before_the_commit(world, monkeypatch, lambda: world.payments.believe(first.payment_sn, Trade("closed")))
+    second = await pay(world, order)
+    stored = (await world.store.orders.get(order.order_sn)).payments
+    assert stored[first.payment_sn].state is PaymentState.CLOSED
+    assert stored[second.payment_sn].state is PaymentState.PENDING
+
+
+async def test_no_second_channel_while_nobody_knows_whether_the_first_still_takes_money(
+    world: World,
+) -> None:
+    order, first = await attempted(world)
+    world.provider.scan(first.payment_sn)
+    world.provider.mode = "down"
+    with pytest.raises(DependencyDown):
+        await pay(world, order, "wap")
+    assert list((await world.store.orders.get(order.order_sn)).payments) == [first.payment_sn]
+    world.provider.mode = "up"
+    second = await pay(world, order, "wap")
+    assert world.provider.ledger[first.payment_sn].state == "closed"
+    assert second.trade_type == "wap"
