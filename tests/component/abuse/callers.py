@@ -69,7 +69,18 @@ WHO: tuple[Row, ...] = (
         tokens.bearing("path", tokens.signed(headers={"kid": "../../etc/passwd"})),
         tokens.bearing("SQL", tokens.signed(headers={"kid": "x' UNION SELECT 'key"})),
     ),
-    row(31, "jku or x5u header", NOBODY, tokens.luring("jku"), tokens.luring("x5u")),
+    row(
+        31,
+        "jku or x5u header",
+        NOBODY,
+        *map(tokens.luring, ("jku", "x5u")),
+        *(
+            tokens.bearing(
+                f"{header}, though rightly signed", tokens.signed(headers={header: "http://127.0.0.1/"})
+            )
+            for header in ("jku", "x5u", "jwk", "x5c")
+        ),
+    ),
     row(
         32,
         "wrong aud or iss, missing exp",
