@@ -69,13 +69,14 @@ class CartService:
         """
         user = buyer(actor)
         Line(goods, nums)
-        found = (await self._goods.get_many([goods])).get(goods)
+        # All that may fail comes before the change: who is told so adds again, and would get twice as many.
+        fresh, stocks = await asyncio.gather(self._goods.get_many([goods]), self._stock.available([goods]))
+        found = fresh.get(goods)
         if found is None or not found.on_sale:
             raise GoodsNotFound(goods)
         line = await self._carts.change(
             user, lambda cart: cart.add(goods, nums, checked=checked, id=self._next_id(), now_ms=self._now())
         )
-        stocks = await self._stock.available([goods])
         return CartLineView(line, found, stocks.get(goods, 0))
 
     async def update(
