@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class World:
     def __post_init__(self) -> None:
         self.folder = fresh_folder()
         self.real_ms = START_MS
-        self.random = itertools.count(1)
+        self.random: Iterator[int] = itertools.count(1)
         self.ids = itertools.count(1)
         self.numbers = OrderNumbers(self.real_now, lambda most: next(self.random) % most)
         self.next_numbers: list[str] = []

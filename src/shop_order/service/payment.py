@@ -131,7 +131,7 @@ class PaymentService:
         raise TooMuchContention
 
     async def _store(self, actor: Actor, draft: Payment, key: Key | None) -> Attempt:
-        """Keep the attempt. Raises AnotherAttempt if meanwhile a different one was opened, or it was closed."""
+        """Keep the attempt. Raises AnotherAttempt when it was closed meanwhile, or a different one opened."""
 
         def decide(order: Order) -> Payment:
             now_open = order.open_payment()
@@ -266,6 +266,7 @@ class PaymentService:
 
     async def _apply(self, payment: Payment, trade: Trade) -> Payment:
         sn = payment.payment_sn
+        refund_sn = self._next_refund_sn()  # not in `paid`: the store's thread must not draw numbers
 
         def paid(order: Order) -> None:
             order.money_arrived(
@@ -274,7 +275,7 @@ class PaymentService:
                 amount_fen=trade.amount_fen,
                 paid_ms=trade.paid_ms or self._now(),
                 now_ms=self._now(),
-                refund_sn=self._next_refund_sn(),
+                refund_sn=refund_sn,
             )
 
         def closed(order: Order) -> None:

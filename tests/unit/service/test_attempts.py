@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import itertools
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -69,3 +71,21 @@ async def test_no_second_channel_while_nobody_knows_whether_the_first_still_take
     second = await pay(world, order, "wap")
     assert world.provider.ledger[first.payment_sn].state == "closed"
     assert second.trade_type == "wap"
+
+
+async def test_numbers_are_drawn_by_one_thread_alone(world: World) -> None:
+    drawing = set()
+
+    def watched() -> Iterator[int]:
+        for number in itertools.count(1000):
+            drawing.add(threading.current_thread())
+            yield number
+
+    world.random = watched()
+    order, late = await attempted(world)
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(late.payment_sn)
+    notice = world.provider.notice(late.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
+    assert (await world.store.orders.get(order.order_sn)).refunds, "the late money is on its way back"
+    assert drawing == {threading.current_thread()}, "random bytes are kept in blocks that threads can't share"
