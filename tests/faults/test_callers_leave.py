@@ -23,15 +23,20 @@ class Gate:
     """Holds the batches of a batcher until it is opened."""
 
     def __init__(self, batches: Batcher[Any, Any]) -> None:
+        self._batches = batches
+        self._in_flight = 0
         self._run = batches._run
         self._open = asyncio.Event()
-        self.held = asyncio.Event()
         batches._run = self._held
 
     async def _held(self, items: Sequence[Any]) -> Sequence[Any]:
-        self.held.set()
+        self._in_flight = len(items)
         await self._open.wait()
         return await self._run(items)
+
+    async def holds(self, count: int) -> bool:
+        """So many wait here: in the batch, or in the queue behind it."""
+        return self._in_flight + len(self._batches._waiting) >= count
 
     def open(self) -> None:
         """Let them through from now on."""
@@ -75,8 +80,7 @@ async def test_callers_who_leave_take_nobody_with_them(shop: Shop, stage: str, k
     gate = Gate(STAGES[stage](shop.core))
     calls = [create(shop, user, key=f"k{user}" if keyed else "") for user in range(100, 100 + CALLERS)]
     tasks = [asyncio.ensure_future(call) for call in calls]
-    await gate.held.wait()
-    await asyncio.sleep(0.1)  # the others wait in the same queue
+    await shop.until(lambda: gate.holds(CALLERS))
     for leaving in (0, 2):
         calls[leaving].cancel()
     await asyncio.sleep(0.1)
