@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shop_order.domain.entity.cart import Cart
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
 from shop_order.repository.schema import GUARDS, migrate
@@ -153,6 +154,24 @@ async def test_ids_go_on_above_the_largest_order_id(engine: Engine) -> None:
     assert await engine.store.last_id() == 0
     new = await added(engine.store)
     assert await (await engine.reopen()).last_id() >= new.id
+
+
+async def test_no_event_gets_the_id_of_one_that_is_published_already(engine: Engine) -> None:
+    new = await added(engine.store)
+    await opened(engine.store, new)  # an id above the order's own
+    events = await engine.store.outbox.take(10, NOW_MS)
+    await engine.store.outbox.published([event.id for event in events])
+    assert await (await engine.reopen()).last_id() >= max(event.id for event in events), (
+        "consumers would take a second event of that id for the first"
+    )
+
+
+async def test_no_line_of_a_cart_gets_the_id_of_another(engine: Engine) -> None:
+    def fill(cart: Cart) -> None:
+        cart.add(1, 1, checked=True, id=10**9, now_ms=NOW_MS)
+
+    await engine.store.carts.change(7, fill)
+    assert await (await engine.reopen()).last_id() >= 10**9
 
 
 # ---- the test clock ----

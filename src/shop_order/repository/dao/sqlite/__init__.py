@@ -45,10 +45,13 @@ class SqliteStore:
         await self._db.reader.submit(lambda conn: conn.execute("SELECT 1").fetchone())
 
     async def last_id(self) -> int:
-        """The largest order or event id."""
-        return await self._db.reader.submit(
-            lambda conn: int(conn.execute("SELECT coalesce(max(id), 0) FROM order_info").fetchone()[0])
+        """The largest id of an order, a cart's line or an event, whether published or not."""
+        sql = (
+            "SELECT max(id) FROM (SELECT 0 AS id UNION ALL SELECT max(id) FROM order_info"
+            " UNION ALL SELECT max(id) FROM shopping_cart"
+            " UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'outbox')"
         )
+        return await self._db.reader.submit(lambda conn: int(conn.execute(sql).fetchone()[0]))
 
 
 def check_schema(conn: sqlite3.Connection) -> None:

@@ -128,6 +128,8 @@ def _history() -> None:
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
         sa.Column("not_before_ms", sa.BigInteger, nullable=False, server_default="0"),
+        # SQLite then remembers the largest event id, also when its row is gone: ids go on above it.
+        sqlite_autoincrement=True,
     )
     op.create_index("idx_outbox_order", "outbox", ["order_sn", "version"])
     op.create_table(
