@@ -37,6 +37,7 @@ class Notebook:
     )  # order number: attempt, once the provider has the money
     cancelled: set[str] = field(default_factory=set)  # answered with OK
     unanswered: Counter[str] = field(default_factory=Counter)  # by status code
+    replayed: int = 0  # commands that were done though their answer was lost: the key found them
 
 
 class Buyer:
@@ -128,14 +129,21 @@ class Buyer:
     # ---- until there is an answer ----
 
     async def _call(self, method: Any, request: Any) -> Any:
+        lost = False
         while True:
+            call = method(request, metadata=self._metadata, timeout=DEADLINE_S)
             try:
-                return await method(request, metadata=self._metadata, timeout=DEADLINE_S)
+                answer = await call
             except grpc.aio.AioRpcError as failed:
                 if failed.code() not in NOTHING_KNOWN:
                     raise
+                lost = True
                 self._note.unanswered[failed.code().name] += 1
                 await asyncio.sleep(self._random.uniform(0.02, 0.15))
+                continue
+            trailing = dict(await call.trailing_metadata())
+            self._note.replayed += lost and "idempotency-replayed" in trailing
+            return answer
 
     async def _provider_says(
         self, ask: Callable[[], Awaitable[httpx.Response]], wanted: set[int]

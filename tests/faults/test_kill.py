@@ -39,7 +39,10 @@ async def test_kills_lose_no_answered_order_and_make_none_twice(tmp_path: Path) 
     try:
         await town.start(SANDBOX, SERVICE)
         await busy_run(town, notebook, Random(seed))
-        print(f"seed {seed}: {len(notebook.answers)} orders, unanswered calls {dict(notebook.unanswered)}")
+        print(
+            f"seed {seed}: {len(notebook.answers)} orders, unanswered calls {dict(notebook.unanswered)},"
+            f" {notebook.replayed} of them were done all the same"
+        )
         assert notebook.unanswered, "no call was on its way at any kill: nothing was tried"
         async with grpc.aio.insecure_channel(town.grpc_address) as channel:
             await come_to_rest(town)
