@@ -65,7 +65,7 @@ def _id_schema(example: str) -> dict[str, Any]:
     return {
         "anyOf": [
             {"type": "integer", "format": "int64", "minimum": 1},
-            {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+            {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
         ],
         "examples": [example],
     }
