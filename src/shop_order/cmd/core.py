@@ -108,7 +108,9 @@ class Core:
             observe=self.metrics.batch("reserve"),
         )
         # What an order needs is asked for in this sequence: groups stay together from look-up to commit.
-        self.goods.batches.behind(self.stock.reservations, self.store.commits)
+        store, goods, stock = self.store, self.goods.batches, self.stock.reservations
+        store.lookups.behind(goods, stock, store.commits)
+        goods.behind(stock, store.commits)
         self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
         self.inboxes = GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour)
         self.alipay = alipay(settings)

@@ -38,6 +38,10 @@ class Store(Protocol):
         """The batches of writes, for those who let them go first."""
 
     @property
+    def lookups(self) -> Batcher[Any, Any]:
+        """The batches of look-ups of keys."""
+
+    @property
     def orders(self) -> Orders:
         """Orders with their history."""
 

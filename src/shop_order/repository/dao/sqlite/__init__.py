@@ -24,6 +24,7 @@ class SqliteStore:
         self._db = Database(path, options)
         self.commits = self._db.writer.batches
         self.orders = SqliteOrders(self._db, next_id, options.on_stored)
+        self.lookups = self.orders.lookups
         self.payments = SqlitePayments(self._db)
         self.carts = SqliteCarts(self._db)
         self.outbox = SqliteOutbox(self._db)

@@ -166,6 +166,7 @@ class Database:
 
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
+        self.queue = options.queue
         self.writer = Worker(path, options, writes=True, most=options.batch)
         self.reader = Worker(path, options, writes=False, most=options.batch)
         self.scanner = Worker(path, options, writes=False, most=4)

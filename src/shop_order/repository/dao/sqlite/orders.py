@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import OrderNotFound, TooMuchContention
+from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import (
     COUNT_CAP,
@@ -19,6 +19,7 @@ from shop_order.domain.ports import (
     OrderPage,
 )
 from shop_order.domain.status import OrderStatus
+from shop_order.pkg.batching import Batcher
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import (
     EVENT_COLUMNS,
@@ -32,6 +33,7 @@ from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
     INSERT_CLAIM,
     KEEP_KEYS_MS,
+    MOST_ROWS,
     TOMBSTONE,
     count_unpaid,
     find_key,
@@ -63,6 +65,7 @@ UPSERT_REFUND = (
     " try_ms = CASE WHEN excluded.try_ms IS NULL THEN NULL ELSE try_ms END"
 )
 FIRST_ASK_MS = 30_000
+WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
 
 
 class SqliteOrders:
@@ -74,6 +77,9 @@ class SqliteOrders:
         self._db = db
         self._next_id = next_id
         self._on_stored = on_stored
+        self.lookups: Batcher[WantedKey, KeyRecord | None] = Batcher(
+            self._find_keys, most=MOST_ROWS, queue=db.queue, full=Overloaded
+        )
 
     async def add(
         self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
@@ -182,7 +188,10 @@ class SqliteOrders:
         return await self._db.writer.submit(job)
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
-        return await self._db.reader.submit(lambda conn: find_key(conn, scope, key, now_ms - KEEP_KEYS_MS))
+        return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
+
+    async def _find_keys(self, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
+        return await self._db.reader.submit(lambda conn: [find_key(conn, *one) for one in wanted])
 
     async def purge_keys(self, now_ms: int) -> int:
         sql = (
