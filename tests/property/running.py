@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.ports import OrderFilter
+from shop_order.domain.status import OrderStatus
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
-from tests.property.stage import Stage
+from tests.property.stage import USERS, Stage, buyer
 
 GRACE_MS = 60_000
 Mode = Literal["up", "down", "mute", "refuses"]
@@ -34,6 +36,23 @@ class Running(Stage):
         now_ms = self.now_ms()
         self.run(self.world.restart())
         assert self.now_ms() == now_ms, "the test clock survives"
+
+    # ---- looking ----
+
+    @rule(user=st.sampled_from(USERS), status=st.sampled_from([None, *OrderStatus]))
+    def look_around(self, user: int, status: OrderStatus | None) -> None:
+        page = self.run(self.world.orders.list(buyer(user), OrderFilter(status=status), page_size=100))
+        wanted = {o.sn for o in self.model.orders.values() if o.user == user and status in (None, o.status)}
+        assert {order.order_sn for order in page.orders} == wanted
+        assert len(page.orders) == page.total == len(wanted)
+        ages = [(order.created_ms, order.id) for order in page.orders]
+        assert ages == sorted(ages, reverse=True)
+        cart, stocks, shelf = self.model.cart(user), self.stocks(), self.world.shelf.goods
+        fit = {g for g, (nums, _) in cart.items() if shelf[g].on_sale and stocks[g][0] >= nums}
+        view = self.run(self.world.carts.view(buyer(user)))
+        assert {line.line.goods: line.orderable for line in view.lines} == {g: g in fit for g in cart}
+        total = sum(shelf[g].price_fen * nums for g, (nums, checked) in cart.items() if checked and g in fit)
+        assert view.checked_total_fen == total
 
     # ---- jobs ----
 
