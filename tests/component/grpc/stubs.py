@@ -166,10 +166,11 @@ class StubPayments(PaymentService):
 
     async def provider_notice(
         self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
-    ) -> None:
+    ) -> str:
         self.asked.append(("provider", payment_type, body, dict(headers)))
         if self.fails:
             raise self.fails
+        return SN
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
         self.asked.append(("gateway", notice))
