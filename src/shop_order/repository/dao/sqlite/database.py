@@ -14,10 +14,12 @@ from typing import Any, Generic, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
+from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.base import StoreOptions, StoreTaken
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
+log = get_logger("store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,10 @@ class Worker:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as down:
-            raise DependencyDown("the order database") from down
+        except sqlite3.DatabaseError as failed:
+            if not of_the_file(failed):
+                raise
+            raise down(failed) from failed
         return results
 
     def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
@@ -111,8 +115,10 @@ class Worker:
                 return [attempt(conn, job) for job in jobs]
             finally:
                 conn.execute("COMMIT")
-        except sqlite3.OperationalError as down:
-            raise DependencyDown("the order database") from down
+        except sqlite3.DatabaseError as failed:
+            if not of_the_file(failed):
+                raise
+            raise down(failed) from failed
 
 
 def all_of(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Any]:
@@ -158,7 +164,18 @@ def attempt(conn: sqlite3.Connection, job: Job) -> Any:
     try:
         return job(conn)
     except Exception as refused:  # noqa: BLE001 - it is handed to the job's own caller
-        return refused
+        return down(refused) if of_the_file(refused) else refused
+
+
+def of_the_file(error: Exception) -> bool:
+    """The file can't be used (full, unreadable, damaged): no statement of ours is to blame."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def down(error: Exception) -> DependencyDown:
+    """What the caller is told of it; the operator is told more."""
+    log.error("database_failed", error=repr(error))
+    return DependencyDown("the order database")
 
 
 class Database:

@@ -1,0 +1,56 @@
+"""A database that can not be used is away, whichever statement finds out: nothing is stored half."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shop_order.domain.errors import DependencyDown, OrderServiceError
+from tests.contract.engine import NOW_MS, Engine, add, added, order
+
+
+def spoil(engine: Engine, first_byte: int) -> None:
+    """Overwrite the file from there on, as a failing disk would."""
+    for log in engine.path.parent.glob(f"{engine.path.name}-*"):
+        if not log.name.endswith(".lock"):
+            log.unlink()
+    content = engine.path.read_bytes()
+    engine.path.write_bytes(content[:first_byte] + b"Z" * (len(content) - first_byte))
+
+
+async def test_a_table_that_can_not_be_read_is_a_database_that_is_down(engine: Engine) -> None:
+    new = await added(engine.store)
+    engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")
+    with pytest.raises(DependencyDown):
+        await engine.store.orders.key("7:place", "k", NOW_MS)
+    with pytest.raises(DependencyDown):
+        await engine.store.orders.purge_keys(NOW_MS)
+    assert (await engine.store.orders.get(new.order_sn)).id == new.id
+
+
+@pytest.mark.parametrize("first_byte", [0, 4096])
+async def test_a_damaged_file_refuses_the_start(engine: Engine, first_byte: int) -> None:
+    await added(engine.store)
+    await engine.opened.pop().close()
+    spoil(engine, first_byte)
+    with pytest.raises(DependencyDown):
+        await engine.open()
+
+
+async def test_a_full_disk_refuses_every_order_of_the_batch_and_stores_none(engine: Engine) -> None:
+    await added(engine.store)
+    writer = engine.store._db.writer  # type: ignore[attr-defined]
+    pages = await writer.submit(lambda conn: conn.execute("PRAGMA page_count").fetchone()[0])
+    await writer.submit(lambda conn: conn.execute(f"PRAGMA max_page_count={pages}").fetchone())
+    many = [order((1, 1), (2, 1), (3, 1)) for _ in range(200)]
+    answers = await asyncio.gather(*(add(engine.store, new) for new in many), return_exceptions=True)
+    refused = [new for new, answer in zip(many, answers, strict=True) if isinstance(answer, Exception)]
+    assert refused
+    assert {type(answer) for answer in answers if isinstance(answer, Exception)} == {DependencyDown}
+    await writer.submit(lambda conn: conn.execute("PRAGMA max_page_count=100000").fetchone())
+    for new in refused:
+        with pytest.raises(OrderServiceError):
+            await engine.store.orders.get(new.order_sn)
+    await add(engine.store, refused[0])
+    assert engine.count("order_info") == 1 + len(many) - len(refused) + 1
