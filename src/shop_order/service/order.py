@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     CouponUnknown,
+    DependencyDown,
     EmptyOrder,
     Forbidden,
     IllegalTransition,
@@ -184,6 +185,8 @@ class OrderService:
             self._give_back(order.order_sn)
             assert key is not None
             return await self._replay(same_command(key, taken.record))
+        except DependencyDown:
+            raise  # it may be stored after all: the lease's end will ask
         except OrderServiceError:
             self._give_back(order.order_sn)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,21 @@ async def test_no_answer_about_stock_stores_nothing_and_gives_nothing_back(
         await placed(world, cmd=replace(ONE, key="k"))
     assert world.lost == []
     assert await world.store.audit.order_sns("", 10) == []
+
+
+async def test_an_order_whose_commit_has_no_answer_keeps_its_stock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = world.store.orders.add
+
+    async def unanswered(order: Order, **how: Any) -> None:
+        await add(order, **how)
+        raise DependencyDown("the order database")
+
+    monkeypatch.setattr(world.store.orders, "add", unanswered)
+    with pytest.raises(DependencyDown):
+        await placed(world)
+    assert world.lost == [], "what was stored would be sold without stock"
 
 
 async def test_a_key_is_kept_over_a_restart_and_for_24_hours(world: World) -> None:
