@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shop_order.domain.errors import RefundOpen
 from shop_order.domain.ports import Clock, Orders
 from shop_order.service.order import OrderService
 from shop_order.service.settlement import Settlement
 
-BATCH = 100
+BATCH = 32  # also how many providers are asked at once: one that hangs must not hold up the others
 
 
 class TimeoutService:
@@ -22,17 +24,24 @@ class TimeoutService:
         self._now = clock
 
     async def run_once(self) -> int:
-        """Decide one batch of overdue orders; how many there were.
+        """Decide one batch of overdue orders side by side; how many could be decided.
 
-        An order with an open attempt is asked about first: a buyer whose notice was lost gets the goods.
+        Raises what the first of the others met, after all had their turn.
         """
         due = await self._orders.due(self._now(), BATCH)
-        for order_sn in due:
-            order = await self._orders.get(order_sn)
-            if attempt := order.open_payment():
-                await self._settlement.ask(attempt)
-            try:
-                await self._service.time_is_over(order_sn)
-            except RefundOpen:
-                continue  # the refund's end decides
-        return len(due)
+        ends = await asyncio.gather(*map(self._decide, due), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return sum(end is True for end in ends)
+
+    async def _decide(self, order_sn: str) -> bool:
+        """With an open attempt its provider is asked first: a buyer whose notice was lost gets the goods."""
+        order = await self._orders.get(order_sn)
+        if attempt := order.open_payment():
+            await self._settlement.ask(attempt)
+        try:
+            await self._service.time_is_over(order_sn)
+        except RefundOpen:
+            return False  # the refund's end decides
+        return True
