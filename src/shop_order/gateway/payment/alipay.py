@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class Alipay:
         answer = await self._call("alipay.trade.query", {"out_trade_no": payment_sn})
         if answer.get("sub_code") == NOT_EXIST:
             return Trade("absent")
-        if answer.get("code") != "10000" or answer.get("out_trade_no") != payment_sn:
+        if answer.get("code") != "10000":
             return Trade("unknown")
         return trade_of(answer, paid_at=answer.get("send_pay_date", ""))
 
@@ -149,12 +150,9 @@ class Alipay:
     async def _refunded(self, payment_sn: str, refund_sn: str) -> str:
         content = {"out_trade_no": payment_sn, "out_request_no": refund_sn}
         answer = await self._call("alipay.trade.fastpay.refund.query", content)
-        done = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
-        return (
-            "succeeded"
-            if done and answer.get("refund_status", "REFUND_SUCCESS") == "REFUND_SUCCESS"
-            else "unknown"
-        )
+        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
+        # Without a status Alipay means: not received, or failed.
+        return "succeeded" if known and answer.get("refund_status") == "REFUND_SUCCESS" else "unknown"
 
     # ---- being told ----
 
@@ -205,29 +203,33 @@ class Alipay:
         return fields | {"sign": rsa2.sign(self._load_keys()[0], text)}
 
     async def _call(self, method: str, content: Mapping[str, str]) -> dict[str, Any]:
-        """The verified answer of a method; empty when there is none to be believed."""
+        """The verified answer of a method about this very trade; empty when there is none to be believed."""
         import httpx
 
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=self._settings.timeout_s, trust_env=False)
         try:
-            answer = await self._http.post(self._settings.gateway, data=self._signed(method, content, {}))
-            return self._believed(method, answer.text)
-        except (httpx.HTTPError, ValueError, KeyError, ChannelUnavailable) as failed:
+            async with asyncio.timeout(self._settings.timeout_s):  # httpx starts anew with each piece
+                answer = await self._http.post(self._settings.gateway, data=self._signed(method, content, {}))
+            return self._believed(method, answer.text, content["out_trade_no"])
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
             self._log(
                 "alipay_no_answer", method=method, out_trade_no=content["out_trade_no"], error=repr(failed)
             )
             return {}
 
-    def _believed(self, method: str, text: str) -> dict[str, Any]:
-        """The answer's node, if the signature covers its very text. Raises ValueError, KeyError."""
+    def _believed(self, method: str, text: str, out_trade_no: str) -> dict[str, Any]:
+        """The answer's node, if the signature covers its very text. Raises ValueError, RecursionError."""
         name = f'"{method.replace(".", "_")}_response":'
         start = text.index(name) + len(name)
         node, length = json.JSONDecoder().raw_decode(text[start:])
-        if not rsa2.verifies(self._load_keys()[1], text[start : start + length], json.loads(text)["sign"]):
+        whole = json.loads(text)
+        if not (isinstance(whole, dict) and isinstance(whole.get("sign"), str) and isinstance(node, dict)):
+            raise ValueError("this is no signed answer")
+        if not rsa2.verifies(self._load_keys()[1], text[start : start + length], whole["sign"]):
             raise ValueError("the answer's signature is not Alipay's")
-        if not isinstance(node, dict):
-            raise ValueError("the answer is no object")
+        if node.get("code") == "10000" and node.get("out_trade_no") != out_trade_no:
+            raise ValueError("the answer is about another trade")
         return node
 
 
