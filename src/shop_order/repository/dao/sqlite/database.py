@@ -43,7 +43,11 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     conn.execute("PRAGMA synchronous=FULL")
     conn.execute("PRAGMA recursive_triggers=ON")
     conn.execute("PRAGMA foreign_keys=ON")
-    if not writes:
+    if writes:
+        # New orders touch a page in each of twenty B-trees: kept in memory, and carried over less often.
+        conn.execute("PRAGMA cache_size=-16000")
+        conn.execute("PRAGMA wal_autocheckpoint=4000")
+    else:
         conn.execute("PRAGMA query_only=ON")
     return conn
 
