@@ -52,6 +52,9 @@ class Shop:
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(("SHOP_ORDER_", "SHOP_SANDBOX_"))
         }
+        # As where it is installed: compiled once, outside of the source tree.
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        inherited["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "compiled")
         return {
             **inherited,
             "SHOP_ORDER_APP__ENV": "test",
