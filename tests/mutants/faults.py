@@ -272,8 +272,8 @@ FAULTS = (
         (SQLITE + "outbox.py", "WHERE order_sn NOT IN", "WHERE event_id NOT IN"),
         (
             SQLITE + "outbox.py",
-            "(SELECT order_sn FROM outbox WHERE not_before_ms > ?)",
-            "(SELECT event_id FROM outbox WHERE not_before_ms > ?)",
+            "(SELECT order_sn FROM outbox WHERE not_before_ms > 0 AND",
+            "(SELECT event_id FROM outbox WHERE not_before_ms > 0 AND",
         ),
     ),
     fault(

@@ -54,7 +54,8 @@ def take(conn: sqlite3.Connection, limit: int, now_ms: int) -> list[Event]:
     """
     sql = (
         "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE order_sn NOT IN"
-        " (SELECT order_sn FROM outbox WHERE not_before_ms > ?) ORDER BY event_id LIMIT ?)"
+        " (SELECT order_sn FROM outbox WHERE not_before_ms > 0 AND not_before_ms > ?)"
+        " ORDER BY event_id LIMIT ?)"
     )
     numbers = [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
     if not numbers:

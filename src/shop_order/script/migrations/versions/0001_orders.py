@@ -132,6 +132,9 @@ def _history() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("idx_outbox_order", "outbox", ["order_sn", "version"])
+    # Of the few rows that are held back, so that a long outbox is not read through at every round.
+    held = sa.text("not_before_ms > 0")
+    op.create_index("idx_outbox_held", "outbox", ["not_before_ms"], sqlite_where=held)
     op.create_table(
         "order_sn_claim",
         sa.Column("order_sn", sa.String(_SN), primary_key=True),
