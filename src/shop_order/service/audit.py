@@ -71,7 +71,7 @@ def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broke
         prev = event.hash
     if order is None:
         return Broken(order_sn, len(chain), "has no order")
-    if order.version != len(chain):
+    if not chain or order.version != len(chain):
         return Broken(order_sn, order.version, "is missing")
     told = json.loads(chain[-1].payload)
     if told["new_status"] != int(order.status) or told["user_id"] != order.user:

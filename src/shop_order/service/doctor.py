@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.event.order_events import PAYMENT_OPENED, REFUND_REQUESTED, Event
 from shop_order.domain.ports import Audit, Lease, Leases, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.audit import check_chain
@@ -14,6 +16,7 @@ from shop_order.service.audit import check_chain
 PAGE = 500
 RECHECK_S = 2.0
 _PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
+_MOVES_BY_ITSELF = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,14 @@ class Doctor:
     async def _examine_order(self, report: Report, order_sn: str, lease: Lease | None, waiting: bool) -> None:
         order = await self._audit.order(order_sn)
         report.orders += 1
-        broken = check_chain(order_sn, list(await self._audit.chain(order_sn)), order)
+        chain = list(await self._audit.chain(order_sn))
+        broken = check_chain(order_sn, chain, order)
         if broken:
             report.findings.add(Finding("history", order_sn, f"version {broken.version} {broken.what}"))
         if order is None:
             return
+        if not broken:
+            report.findings |= {Finding("history", order_sn, what) for what in untold(order, chain)}
         report.findings |= {Finding("money", order_sn, what) for what in money_faults(order)}
         for payment in order.payments.values():
             report.paid_fen += payment.amount_fen if payment.is_paid else 0
@@ -124,6 +130,28 @@ class Doctor:
             for lease in page:
                 yield lease
             after = page[-1].order_sn
+
+
+def untold(order: Order, chain: Sequence[Event]) -> list[str]:
+    """Where the rows of an order are not what its events tell."""
+    told = [(event.type, json.loads(event.payload)) for event in chain]
+    placed = told[0][1]
+    faults = []
+    lines = [(line["goods_id"], line["nums"], line["price_fen"]) for line in placed["lines"]]
+    if sorted(lines) != sorted((i.goods, i.nums, i.price_fen) for i in order.items):
+        faults.append("has other items than were ordered")
+    ordered = (placed["total_fen"], placed["pay_fen"], placed["expire_at_ms"])
+    if ordered != (order.total_fen, order.pay_fen, order.expire_ms):
+        faults.append("has other amounts, or another time to pay, than were ordered")
+    opened = {data["payment_sn"]: data["amount_fen"] for type, data in told if type == PAYMENT_OPENED}
+    if opened != {sn: payment.amount_fen for sn, payment in order.payments.items()}:
+        faults.append("has other payments than its history tells of")
+    refunds = {data["refund_sn"]: data["amount_fen"] for type, data in told if type == REFUND_REQUESTED}
+    if refunds != {sn: refund.amount_fen for sn, refund in order.refunds.items()}:
+        faults.append("has other refunds than its history tells of")
+    if (order.due_ms is not None) != (order.status in _MOVES_BY_ITSELF):
+        faults.append(f"is {order.status.name} and would {'move' if order.due_ms else 'not move'} by itself")
+    return faults
 
 
 def money_faults(order: Order) -> list[str]:

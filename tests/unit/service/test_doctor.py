@@ -1,0 +1,95 @@
+"""The doctor sees what somebody changed behind the service's back, also where the sums still agree."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.item import Line
+from shop_order.service.doctor import Doctor, Report
+from shop_order.service.order import PlaceOrder
+from shop_order.service.payment import PayOrder
+from tests.world.shop import ADDRESS, World
+
+BUYER = Actor(Role.USER, 7)
+
+
+async def placed(world: World) -> Order:
+    return (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1), Line(2, 2))))).result
+
+
+async def paid(world: World, *, late: bool) -> Order:
+    """A paid order, or a cancelled one whose late money was given back."""
+    order = await placed(world)
+    attempt = (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result
+    if late:
+        await world.orders.cancel(BUYER, order.order_sn)
+    sn = attempt.payment.payment_sn
+    world.provider.pay(sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(sn), {})
+    await world.settlement.refund_due()
+    return order
+
+
+async def examined(world: World) -> Report:
+    async def at_once(seconds: float) -> None: ...
+
+    return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        'UPDATE order_goods SET nums = 3 WHERE "order" = {id} AND goods = 2',
+        # everything made cheaper, and the sums agree
+        'UPDATE order_goods SET price_fen = 1 WHERE "order" = {id};'
+        " UPDATE order_info SET total_fen = 3, pay_fen = 3 WHERE id = {id};"
+        " UPDATE payment SET amount_fen = 3, refunded_fen = min(refunded_fen, 3) WHERE order_sn = '{sn}'",
+        "UPDATE order_info SET user = 8 WHERE id = {id}",
+        "UPDATE order_info SET status = 4, due_ms = NULL WHERE id = {id}",
+        "UPDATE order_info SET expire_ms = expire_ms + 1 WHERE id = {id}",
+        "UPDATE order_info SET version = 0 WHERE id = {id}",
+        "DELETE FROM order_info WHERE id = {id}",
+        "DROP TRIGGER order_event_no_delete; DELETE FROM order_event WHERE order_sn = '{sn}'",
+    ],
+)
+@pytest.mark.parametrize("kind", ["pending", "paid", "late"])
+async def test_an_order_that_was_edited_is_found(world: World, kind: str, statements: str) -> None:
+    order = await placed(world) if kind == "pending" else await paid(world, late=kind == "late")
+    await placed(world)
+    await found_after(world, order, statements)
+
+
+@pytest.mark.parametrize(
+    ("kind", "statements"),
+    [
+        ("pending", "UPDATE order_info SET due_ms = NULL WHERE id = {id}"),
+        ("paid", "UPDATE order_info SET due_ms = 5 WHERE id = {id}"),
+        ("paid", "DELETE FROM payment WHERE order_sn = '{sn}'"),
+        ("late", "DELETE FROM refund WHERE order_sn = '{sn}'"),
+        # the money never came, so nothing was given back
+        (
+            "late",
+            "DELETE FROM refund WHERE order_sn = '{sn}';"
+            " UPDATE payment SET state = 'closed', refunded_fen = 0 WHERE order_sn = '{sn}'",
+        ),
+        ("late", "DELETE FROM refund WHERE order_sn = '{sn}'; DELETE FROM payment WHERE order_sn = '{sn}'"),
+        ("late", "UPDATE payment SET refunded_fen = 0 WHERE order_sn = '{sn}'"),
+    ],
+)
+async def test_money_and_time_that_were_edited_are_found(world: World, kind: str, statements: str) -> None:
+    order = await placed(world) if kind == "pending" else await paid(world, late=kind == "late")
+    await found_after(world, order, statements)
+
+
+async def found_after(world: World, order: Order, statements: str) -> None:
+    assert (await examined(world)).clean
+    connection = sqlite3.connect(world.path)
+    connection.executescript(statements.format(id=order.id, sn=order.order_sn))
+    connection.close()
+    report = await examined(world)
+    assert {finding.order_sn for finding in report.findings} == {order.order_sn}
