@@ -15,11 +15,12 @@ from shop_order.domain.valueobject.text import plain_text
 
 T = TypeVar("T")
 MOST_KEY = 255
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def command_hash(command: Sequence[object]) -> bytes:
     """The hash of a normalised command: equal commands, equal hashes, whatever the protocol."""
-    return hashlib.sha256(json.dumps(command, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(_COMPACT.encode(command).encode()).digest()
 
 
 def checked_key(key: str) -> str:

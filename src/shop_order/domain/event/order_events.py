@@ -25,6 +25,7 @@ REFUND_SUCCEEDED = "refund.succeeded"
 REFUND_FAILED = "refund.failed"
 
 GENESIS = bytes(32)
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Event:
 
 def payload(data: dict[str, object]) -> bytes:
     """The canonical bytes of an event's data: sorted keys, no blanks, UTF-8."""
-    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _CANONICAL.encode(data).encode()
 
 
 def link(
