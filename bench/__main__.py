@@ -67,8 +67,9 @@ def measured(folder: Path, chosen: argparse.Namespace) -> Results:
         for a_commit in (1, TOGETHER):
             database = here / f"bare-{a_commit}.db"
             migrate(f"sqlite:///{database}")
-            rate = bare.orders_per_second(database, a_commit=a_commit, seconds=chosen.seconds / 2)
+            rate, us = bare.stored_alone(database, a_commit=a_commit, seconds=chosen.seconds / 2)
             results.bare.setdefault(a_commit, []).append(rate)
+            results.bare_us.setdefault(a_commit, []).append(us)
         one_round(here, chosen, results, last=number == chosen.rounds - 1)
         print(f"round {number + 1} of {chosen.rounds} done", file=sys.stderr)
     return results

@@ -32,6 +32,7 @@ class Results:
     seconds: float
     runs: list[Run] = field(default_factory=list)
     bare: dict[int, list[float]] = field(default_factory=dict)  # orders/s by orders a commit
+    bare_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an order, likewise
     fdatasync_us: list[float] = field(default_factory=list)
     first_start_s: list[float] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
@@ -43,13 +44,14 @@ class Results:
 def summary(results: Results) -> dict[str, object]:
     """The medians; what the committed reference holds."""
     bare = {a_commit: statistics.median(rates) for a_commit, rates in results.bare.items()}
-    lines = [line(group, bare) for group in grouped(results.runs)]
+    lines = [line(group, results.bare) for group in grouped(results.runs)]
     return {
         "machine": dict(results.machine),
         "seconds_a_run": results.seconds,
         "create_order": [one for one in lines if one["method"] == "CreateOrder"],
         "other": [one for one in lines if one["method"] != "CreateOrder"],
         "bare_sqlite3": {f"{n}_a_commit": round(rate) for n, rate in bare.items()},
+        "bare_sqlite3_cpu_us": {f"{n}_a_commit": middle(us) for n, us in results.bare_us.items()},
         "fdatasync_us": middle(results.fdatasync_us),
         "first_start_s": middle(results.first_start_s, 2),
         "start_s": middle(results.start_s, 2),
@@ -65,8 +67,8 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     return [[run for run in runs if (run.method, run.callers) == kind] for kind in kinds]
 
 
-def line(group: Sequence[Run], bare: Mapping[int, float]) -> dict[str, object]:
-    """The medians of runs of one kind."""
+def line(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
+    """The medians of runs of one kind; a ratio is taken within its round, so that a slow minute slows both."""
     head = group[0]
     medians: dict[str, object] = {
         "method": head.method,
@@ -81,10 +83,9 @@ def line(group: Sequence[Run], bare: Mapping[int, float]) -> dict[str, object]:
     }
     if head.method == "CreateOrder":
         medians["outbox_at_end"] = middle([run.outbox for run in group])
-        for a_commit, rate in bare.items():
-            medians[f"ratio_to_{a_commit}_a_commit"] = round(
-                statistics.median(run.per_second for run in group) / rate, 2
-            )
+        for a_commit, rates in bare.items():
+            ratios = [run.per_second / rate for run, rate in zip(group, rates, strict=True)]
+            medians[f"ratio_to_{a_commit}_a_commit"] = middle(ratios, 2)
     return medians
 
 
@@ -111,7 +112,16 @@ def shown(medians: Mapping[str, object]) -> str:
     table += [[str(row.get(name, "")) for name in (*heads, *ratios)] for row in rows]
     widths = [max(len(cell[i]) for cell in table) for i in range(len(table[0]))]
     text = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
-    rest = ("machine", "bare_sqlite3", "fdatasync_us", "first_start_s", "start_s", "rest_mib", "busy_mib")
+    rest = (
+        "machine",
+        "bare_sqlite3",
+        "bare_sqlite3_cpu_us",
+        "fdatasync_us",
+        "first_start_s",
+        "start_s",
+        "rest_mib",
+        "busy_mib",
+    )
     text += ["", *(f"{name}: {medians[name]}" for name in (*rest, "orders_counted"))]
     return "\n".join(text)
 
