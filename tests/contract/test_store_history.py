@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from shop_order.domain.entity.cart import Cart
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
+from shop_order.repository.dao.sqlite import check_schema
 from shop_order.repository.schema import GUARDS, migrate
 from shop_order.service.audit import AuditService, Broken
 from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid, sn
@@ -148,6 +152,26 @@ async def test_migrations_go_up_and_down(tmp_path: Path) -> None:
     await store.open()
     await added(store)
     await store.close()
+
+
+def test_a_kill_while_the_tables_are_made_leaves_none_and_the_next_start_makes_them(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/order.db"
+    dying = (
+        "import os; from alembic import op; from shop_order.repository.schema import migrate\n"
+        "make = op.create_table\n"
+        "op.create_table = lambda name, *a, **k: os._exit(9) if name == 'payment' else make(name, *a, **k)\n"
+        f"migrate({url!r})"
+    )
+    assert subprocess.run([sys.executable, "-c", dying], check=False).returncode == 9
+    migrate(url)
+    with closing(sqlite3.connect(tmp_path / "order.db")) as connection:
+        check_schema(connection)
+
+
+def test_two_that_make_the_tables_at_once_agree(tmp_path: Path) -> None:
+    code = f"from shop_order.repository.schema import migrate; migrate('sqlite:///{tmp_path}/order.db')"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [one.wait(30) for one in both] == [0, 0]
 
 
 async def test_ids_go_on_above_the_largest_order_id(engine: Engine) -> None:

@@ -9,7 +9,7 @@ GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_eve
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database behind a SQLAlchemy `url` to `revision`. Raises OSError if it can't be reached.
+    """Bring the database behind a SQLAlchemy `url` to `revision`. Raises OSError if it can't be used.
 
     Imports Alembic, which a running server does not need: the server only compares HEAD.
     """
@@ -22,6 +22,10 @@ def migrate(url: str, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", "shop_order:script/migrations")
     engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        # The driver begins no transaction for CREATE TABLE: a kill would leave half of the tables for good.
+        sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -29,7 +33,7 @@ def migrate(url: str, revision: str = "head") -> None:
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
-    except sa.exc.OperationalError as error:
-        raise OSError(f"the order database can't be reached: {error.orig}") from error
+    except sa.exc.DatabaseError as error:
+        raise OSError(f"the order database can't be used: {error.orig}") from error
     finally:
         engine.dispose()
