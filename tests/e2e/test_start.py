@@ -63,6 +63,22 @@ async def test_a_start_that_cannot_be_is_refused_with_one_line(
     assert said in one_line(refused.err)
 
 
+@pytest.mark.parametrize("damage", ["no database", "no file"])
+@pytest.mark.parametrize("command", [("serve",), ("migrate",)])
+async def test_a_database_that_can_not_be_used_is_told_in_one_line(
+    tmp_path: Path, command: tuple[str, ...], damage: str
+) -> None:
+    file, environ = tmp_path / "damaged.db", Shop(tmp_path).environ
+    if damage == "no file":
+        file.mkdir()
+    else:
+        file.write_bytes(b"this is text " * 1000)
+    environ = {**environ, "SHOP_ORDER_DB__URL": f"sqlite:///{file}"}
+    refused = await run(tmp_path, "shop-order", *command, environ=environ)
+    assert refused.code == 2
+    assert "can't be used" in one_line(refused.err)
+
+
 @pytest.mark.parametrize("front", ["grpc", "http"])
 async def test_a_taken_port_is_named(tmp_path: Path, front: str) -> None:
     shop = Shop(tmp_path)

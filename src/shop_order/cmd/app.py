@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -223,11 +224,14 @@ def grpc_tls(settings: Settings) -> ServerTls | None:
 
 
 def remember(loaded: Loaded) -> None:
-    """Record an accepted configuration in the order database."""
-    with closing(connect(Path(sqlite_path(loaded.settings.db.url)), writes=True)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        record(connection, loaded, real_ms())
-        connection.execute("COMMIT")
+    """Record an accepted configuration in the order database. Raises OSError if it takes no more."""
+    try:
+        with closing(connect(Path(sqlite_path(loaded.settings.db.url)), writes=True)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            record(connection, loaded, real_ms())
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError as full:
+        raise OSError(f"the order database can't be written: {full}") from full
 
 
 def open_log(settings: Settings) -> Logging:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -140,7 +141,8 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     try:
         raise SystemExit(_loop(start()))
     except OrderServiceError as refused:
-        refuse(refused.message)
+        damaged = isinstance(refused.__cause__, sqlite3.Error)
+        refuse(f"{refused.message} ({refused.__cause__})" if damaged else refused.message)
     except SchemaBehind as behind:
         refuse(f"{behind}; run `shop-order migrate`")
     except (StoreTaken, CannotListen, OSError) as refused:

@@ -54,7 +54,7 @@ def on_signals(app: App) -> asyncio.Event:
     def reload() -> None:
         try:
             app.reload()
-        except ConfigError as bad:
+        except (ConfigError, OSError) as bad:
             log.error("reload_refused", error=str(bad))
 
     loop.add_signal_handler(signal.SIGHUP, reload)
@@ -77,12 +77,15 @@ def ensure_schema(loaded: Loaded) -> None:
 
 
 def revision(path: Path) -> str:
-    """The schema's revision, empty without one."""
+    """The schema's revision, empty without one. Raises OSError for what is no database."""
     if not path.exists():
         return ""
-    with closing(sqlite3.connect(path)) as connection:
-        try:
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            named = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+            if not connection.execute(named).fetchone():
+                return ""
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:
-            return ""
+    except sqlite3.DatabaseError as damaged:
+        raise OSError(f"the order database {path} can't be used: {damaged}") from damaged
     return row[0] if row else ""
