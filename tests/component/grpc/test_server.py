@@ -135,7 +135,7 @@ async def test_the_later_stream_too(world: World, metadata: Any, code: StatusCod
 
 async def test_only_services_ask_for_verdicts(world: World) -> None:
     method = "/shop.neighbours.ReservationCheck/CheckReservations"
-    asked = neighbours_pb2.OrderSns(order_sns=[SN])
+    asked = neighbours_pb2.OrderSns(order_sns=["another shop's", SN])
     answer = await world.call(method, asked, neighbours_pb2.Verdicts, SERVICE)
     assert [(v.order_sn, v.answer, v.until_ms) for v in answer.verdicts] == [(SN, "EXTEND", 99)]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
