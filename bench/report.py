@@ -68,7 +68,7 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def line(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
-    """The medians of runs of one kind; a ratio is taken within its round, so that a slow minute slows both."""
+    """The medians of runs of one kind; ratios are of the same round, so that a slow minute slows both."""
     head = group[0]
     medians: dict[str, object] = {
         "method": head.method,
