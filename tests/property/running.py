@@ -88,7 +88,11 @@ class Running(Stage):
         order = self.model.orders[payment.order_sn]
         if state == "paid":
             self.model.money(payment)
-        elif state == "closed" or order.status != PENDING or self.now_ms() > payment.expire_ms + GRACE_MS:
+        elif (
+            state == "closed"
+            or (order.status != PENDING and state == "waiting")
+            or self.now_ms() > payment.expire_ms + GRACE_MS
+        ):
             self.model.closed(payment)
 
     @rule()

@@ -44,7 +44,9 @@ class Settlement:
                 return await self._paying.believe(payment.payment_sn, trade)
             order = await self._orders.get(payment.order_sn)
             over = self._now() > payment.expire_ms + GRACE_MS
-            if trade.state != "unknown" and (over or order.status is not OrderStatus.PENDING):
+            # What no buyer has opened can't be closed: until its link ends, money may come without a notice.
+            unwanted = order.status is not OrderStatus.PENDING and trade.state == "waiting"
+            if trade.state != "unknown" and (over or unwanted):
                 return await self._paying.close(payment)
         except AmountMismatch:
             return payment  # the alert is out; nothing may move until an operator has looked

@@ -89,3 +89,26 @@ async def test_numbers_are_drawn_by_one_thread_alone(world: World) -> None:
     await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
     assert (await world.store.orders.get(order.order_sn)).refunds, "the late money is on its way back"
     assert drawing == {threading.current_thread()}, "random bytes are kept in blocks that threads can't share"
+
+
+async def test_money_for_a_cancelled_order_is_found_without_a_notice(world: World) -> None:
+    order, attempt = await attempted(world)
+    await world.orders.cancel(BUYER, order.order_sn)
+    await world.settlement.ask_due()  # nobody has opened the cashier yet: there is nothing to close
+    world.provider.pay(attempt.payment_sn)
+    world.real_ms += 60_000
+    await world.settlement.ask_due()
+    await world.settlement.refund_due()
+    assert world.provider.ledger[attempt.payment_sn].holds_fen == 0
+
+
+async def test_an_unopened_attempt_of_a_cancelled_order_ends_with_its_link(world: World) -> None:
+    order, attempt = await attempted(world)
+    await world.orders.cancel(BUYER, order.order_sn)
+    await world.settlement.ask_due()
+    world.real_ms += 1_800_000 + 61_000
+    await world.settlement.ask_due()
+    stored = await world.store.orders.get(order.order_sn)
+    assert stored.payments[attempt.payment_sn].state is PaymentState.CLOSED
+    world.real_ms += 86_400_000
+    assert await world.settlement.ask_due() == 0
