@@ -284,7 +284,7 @@ class Paying(Buying):
         return None
 
     def expected_ship(self, order: ModelOrder, parcel: str) -> Refusal | None:
-        if order.status == SHIPPED and order.parcel == parcel:
+        if order.status in (SHIPPED, COMPLETED) and order.parcel == parcel:
             return None
         if order.status != PAID:
             return IllegalTransition

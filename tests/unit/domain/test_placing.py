@@ -123,6 +123,9 @@ def test_a_parcel_confirms_itself_after_a_week_and_the_same_parcel_again_is_no_e
     version = order.version
     order.ship("顺丰", "SF1", ADMIN, NOW_MS + 9, auto_confirm_ms=WEEK_MS)
     assert (order.version, order.shipped_ms) == (version, NOW_MS + 5)
+    order.complete(BUYER, NOW_MS + 10)
+    order.ship("顺丰", "SF1", ADMIN, NOW_MS + 11, auto_confirm_ms=WEEK_MS)
+    assert (order.version, order.status) == (version + 1, OrderStatus.COMPLETED)
 
 
 @pytest.mark.parametrize(

@@ -156,8 +156,7 @@ class Order:
         """
         plain_text("logistics_company", company, most=50, required=True)
         plain_text("logistics_no", no, most=64, required=True)
-        same = (self.logistics_company, self.logistics_no) == (company, no)
-        if self.status is OrderStatus.SHIPPED and same:
+        if (self.logistics_company, self.logistics_no) == (company, no):
             return
         self._refuse_open_refund()
         old = self._advance(OrderStatus.SHIPPED)
