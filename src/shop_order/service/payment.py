@@ -239,6 +239,7 @@ class PaymentService:
         amount_fen = self._gateway_secret.check(notice)
         if not notice.means_paid:
             return
+        plain_text("trade_no", notice.trade_no, most=100, required=True)
         paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
         await self.believe(
             notice.payment_sn, paid, order_sn=notice.order_sn, payment_type=notice.payment_type
