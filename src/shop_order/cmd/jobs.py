@@ -10,6 +10,7 @@ from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
+MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
 PURGE_EVERY_S = 60.0
 
 
@@ -56,7 +57,7 @@ class Jobs:
                 failures += 1
                 self._core.metrics.job(name, "failed")
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
-                await asyncio.sleep(min(FAILED_PAUSE_S * failures, 30.0))
+                await asyncio.sleep(min(FAILED_PAUSE_S * failures, MOST_PAUSE_S))
                 continue
             failures = 0
             self._core.metrics.job(name, "ok")

@@ -217,8 +217,8 @@ class Limit(Section):
     goods_queue: Count
     goods_batch: int = Field(ge=1, le=1024)
     stock_queue: Count
-    stock_batch: int = Field(ge=1, le=1024)
-    relay_batch: int = Field(ge=1, le=1024)
+    stock_batch: int = Field(ge=1, le=256)
+    relay_batch: int = Field(ge=1, le=500)
     log_queue: Count
 
 
