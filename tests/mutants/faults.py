@@ -171,7 +171,7 @@ FAULTS = (
     ),
     fault(
         "a refund's notice believed as a payment",
-        STORIES,
+        "tests/unit/service/test_refund_notice.py",
         (SERVICE + "payment.py", "if notice.is_refund:\n            return", "if False:\n            return"),
     ),
     fault(

@@ -23,7 +23,7 @@ PROFILES = {
     "ci": settings(COMMON, max_examples=500),
     "dev": settings(COMMON, max_examples=50),
     # The planted faults: always the same stories, and no time lost on telling them shortly.
-    "mutants": settings(COMMON, max_examples=80, derandomize=True, database=None, phases=[Phase.generate]),
+    "mutants": settings(COMMON, max_examples=150, derandomize=True, database=None, phases=[Phase.generate]),
 }
 
 

@@ -13,7 +13,7 @@ def test_passes(): pass
 @pytest.mark.engine("mysql")
 def test_fails(): assert False
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:2"])
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:2", "mysql://not/offered"])
 def test_named_by_url(url): pass
 
 @pytest.mark.engine("consul")
@@ -25,6 +25,7 @@ def test_left_out(): pass
 @pytest.fixture(autouse=True)
 def outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("SHOP_TEST_ENGINES", "redis://127.0.0.1:1/0 redis+cluster://127.0.0.1:2")
 
 
 def run(pytester: pytest.Pytester) -> pytest.RunResult:

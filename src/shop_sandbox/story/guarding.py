@@ -14,6 +14,7 @@ BAG, VASE = 107, 111
 async def anothers_order(tell: Teller, cast: Cast) -> None:
     """Looks exactly like one that does not exist."""
     tell.title("六、别人的订单", "6. Another user's order")
+    before = await cast.provider.available(BAG)
     order = await cast.zhang.order(BAG, 1)
     path = f"/orders/{order.order_sn}"
     with tell.step(
@@ -33,6 +34,7 @@ async def anothers_order(tell: Teller, cast: Cast) -> None:
     with tell.step("张三自己取消，没有问题", "Zhang San himself cancels it"):
         await cast.zhang.grpc.cancel_order(order.order_sn, reason="changed my mind")
         expect(await cast.zhang.status(order.order_sn), 5, "status")
+        await until(lambda: cast.provider.available(BAG), before, "available bags")
 
 
 async def same_key_again(tell: Teller, cast: Cast) -> None:
