@@ -18,7 +18,8 @@ def answers(port: int) -> bool:
     import pymysql
 
     try:
-        with pymysql.connect(host=HOST, port=port, user="app", password="app", connect_timeout=2) as one:
+        user, _, password = APP.partition(":")
+        with pymysql.connect(host=HOST, port=port, user=user, password=password, connect_timeout=2) as one:
             one.cursor().execute("SELECT 1")
     except (pymysql.err.MySQLError, OSError):
         return False

@@ -90,7 +90,9 @@ def empty(url: str) -> None:
         names = {name for (name,) in cursor.fetchall()}
         if "alembic_version" not in names or "elsewhere" in names:
             return make(url.replace(Address.of(url).database, "shop"), url)
-        cursor.execute("SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()")
+        cursor.execute(
+            "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
+        )
         missing = MYSQL_GUARDS - {name for (name,) in cursor.fetchall()}
         cursor.execute("TRUNCATE order_event")
         for name in sorted(names - {"order_event", "alembic_version"}):

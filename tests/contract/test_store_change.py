@@ -175,7 +175,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
         o.payments[second.payment_sn] = second
         o._record("payment.opened", BUYER, NOW_MS)
 
-    with pytest.raises(Exception, match="UNIQUE|Duplicate entry"):
+    with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, force)
 
     def two_refunds(o: Order) -> None:
@@ -185,7 +185,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
             )
         o._record("refund.approved", BUYER, NOW_MS)
 
-    with pytest.raises(Exception, match="UNIQUE|Duplicate entry"):
+    with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, two_refunds)
     assert engine.count("refund") == 0
     assert engine.count("order_event") == 2

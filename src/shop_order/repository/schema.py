@@ -53,5 +53,6 @@ def _sqlalchemy_url(url: str) -> sa.URL:
 
         at = Address.of(url)
         # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.
-        return sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, {"charset": "utf8mb4"})
+        charset = {"charset": "utf8mb4"}
+        return sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
     return sa.make_url(url)

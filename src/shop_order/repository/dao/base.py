@@ -34,7 +34,7 @@ class Leases(Protocol):
     """Which of the processes that share a database does what; a lease ends by itself."""
 
     async def hold(self, name: str) -> bool:
-        """Whether this process may do the job of this name now; a free one is taken. Raises DependencyDown."""
+        """Whether this process may do this job now; a free one is taken. Raises DependencyDown."""
 
     async def worker(self) -> int:
         """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
@@ -80,7 +80,7 @@ class Store(Protocol):
         """What one process at a time does."""
 
     async def open(self, *, serve: bool = True) -> None:
-        """Connect; to `serve` a file, be the only process. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """Connect; to `serve` a file, alone. Raises StoreTaken, SchemaBehind, DependencyDown."""
 
     async def close(self) -> None:
         """Finish what is queued, then disconnect."""

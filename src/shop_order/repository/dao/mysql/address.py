@@ -23,10 +23,10 @@ class Address:
             parts = urlsplit(url)
             port = parts.port or 3306
         except ValueError as bad:
-            raise ValueError("not a URL of the form mysql://user:pw@host:port/db") from bad
+            raise ValueError("not a URL of the form mysql://user:password@host:port/db") from bad
         database = unquote(parts.path.removeprefix("/"))
         if not (parts.hostname and parts.username and database) or "/" in database:
-            raise ValueError("needs user, host and database: mysql://user:pw@host:port/db")
+            raise ValueError("needs user, host and database: mysql://user:password@host:port/db")
         if parts.query or parts.fragment:
             raise ValueError("takes no options behind the database's name")
         return cls(parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), database)

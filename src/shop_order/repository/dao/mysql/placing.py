@@ -53,10 +53,10 @@ async def store_one(session: Session, new: Placing) -> None:
 async def store_many(session: Session, news: Sequence[Placing]) -> bool:
     """The same for a batch; False, with rows left to be undone, if one of them meets a conflict."""
     await lock_buyers(session, news)
-    claims = sorted(new.claim for new in news)
+    claims = sorted((new.claim for new in news), key=tuple)
     if await insert(session, INTO_CLAIM, claims, UNLESS_THERE) < len(claims):
         return False
-    keys = sorted(key_row(new.key, new.order_sn, "") for new in news if new.key)
+    keys = sorted((key_row(new.key, new.order_sn, "") for new in news if new.key), key=tuple)
     if await insert(session, INTO_KEY, keys, UNLESS_THERE) < len(keys):
         return False
     from_carts = [new for new in news if new.cart_version is not None]
@@ -137,9 +137,7 @@ async def find_keys(session: Session, wanted: Sequence[tuple[str, str, int]]) ->
         'SELECT scope, "key", created_ms, command_hash, order_sn, payment_sn FROM idempotency_key'
         f" WHERE {either}"
     )
-    found = {
-        (row[0], row[1]): row for row in await session.all(sql, [v for one in wanted for v in one[:2]])
-    }
+    found = {(row[0], row[1]): row for row in await session.all(sql, [v for one in wanted for v in one[:2]])}
     records: list[KeyRecord | None] = []
     for scope, key, over_ms in wanted:
         row = found.get((scope, key))

@@ -17,7 +17,7 @@ from shop_order.repository.dao.rows import Row
 log = get_logger("store")
 CONNECT_S = 3
 LOCK_WAIT_S = 5
-# Double quotes name columns as in SQLite. NO_BACKSLASH_ESCAPES must stay out: the client escapes by backslash.
+# Double quotes name columns, as in SQLite. Without NO_BACKSLASH_ESCAPES: the client escapes by backslash.
 SQL_MODE = (
     "ANSI_QUOTES,ONLY_FULL_GROUP_BY,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -31,7 +31,7 @@ _READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL).
 _AGAIN = frozenset({1205, 1213, 1020, 3572})
 # Shutdown, killed, gone away, lost, cut off, too many connections.
-_LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2014, 2055})
+_LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055})
 # No rights, no database or table, disk or table full, storage engine, read-only server, user or server busy.
 _DOWN = frozenset({
     1021, 1030, 1034, 1040, 1041, 1044, 1045, 1049, 1114, 1130, 1142, 1146, 1194, 1203, 1226, 1290, 1792,
@@ -91,7 +91,7 @@ class Session:
         return (await self._execute(sql, values))[0]
 
     async def _execute(self, sql: str, values: Sequence[Any]) -> tuple[int, Sequence[Row]]:
-        cursor = self._connection.cursor()
+        cursor: Any = self._connection.cursor()
         try:
             await cursor.execute(bound(sql), tuple(values) if values else None)
         except (errors.Error, OSError, EOFError) as failed:

@@ -5,6 +5,8 @@ Column names of chapter 2 stand as given; what is widened, and why: docs/decisio
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -32,7 +34,7 @@ def upgrade() -> None:
         op.execute(statement)
 
 
-def _table(name: str, *columns: sa.schema.SchemaItem, **options: object) -> None:
+def _table(name: str, *columns: sa.schema.SchemaItem, **options: Any) -> None:
     """Compared byte by byte and without padding: in MySQL's default, keys `a` and `A` were the same."""
     dialect = op.get_bind().dialect
     collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
