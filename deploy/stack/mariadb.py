@@ -24,14 +24,17 @@ def start(root: Path) -> None:
     data = root / "data" / _NAME
     if not (data / "mysql").is_dir():
         data.mkdir(parents=True, exist_ok=True)
-        processes.run(
-            [
-                "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
-                "--auth-root-authentication-method=normal", "--skip-test-db",
-            ]
-        )  # fmt: skip
+        processes.run(initialization(data))
     processes.start(root, _NAME, command(data, PORT))
     processes.wait(_NAME, lambda: prepare(socket(PORT)))
+
+
+def initialization(data: Path) -> list[str]:
+    """What makes an empty data directory."""
+    return [
+        "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
+        "--auth-root-authentication-method=normal", "--skip-test-db",
+    ]  # fmt: skip
 
 
 def command(data: Path, port: int) -> list[str]:

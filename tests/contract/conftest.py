@@ -14,7 +14,7 @@ from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
 # Tests of servers alone are not even collected where no server is named.
-collect_ignore = [] if available("mysql") else ["test_store_servers.py"]
+collect_ignore = [] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pymysql
 import pytest
 
+import shop_order.script
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
@@ -24,6 +26,7 @@ from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
 from tests.contract.servers import connected, empty
 
+SCRIPT = Path(str(shop_order.script.__file__)).parent / "mysql" / "schema.sql"
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
 
 
@@ -312,3 +315,44 @@ async def test_a_server_that_is_not_there_is_down_at_once(server: Engine) -> Non
         with pytest.raises(DependencyDown):
             await store.orders.get(sn())
         await store.close()
+
+
+# ---- the script ----
+
+
+async def test_the_script_makes_what_the_migrations_make(server: Engine) -> None:
+    other = server.url + "_script"
+    name = Address.of(other).database
+    statements = [part for part in SCRIPT.read_text().split(";\n") if part.strip()]
+    server.sql(f"CREATE DATABASE {name}")
+    try:
+        with connected(other) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+        assert described(server, name) == described(server, Address.of(server.url).database)
+        store = open_store(other, next_id=server.next_id)
+        await store.open()
+        await added(store)
+        await store.close()
+    finally:
+        server.sql(f"DROP DATABASE {name}")
+
+
+def described(server: Engine, schema: str) -> dict[str, list[tuple[object, ...]]]:
+    """Columns, indexes, checks and triggers of a database, as the server tells them."""
+    asked = {
+        "columns": "table_name, column_name, column_type, is_nullable, column_default, collation_name,"
+        " generation_expression",
+        "statistics": "table_name, index_name, non_unique, seq_in_index, column_name",
+        "triggers": "trigger_name, event_manipulation, action_timing, action_statement",
+        "tables": "table_name, engine, table_collation",
+    }
+    found = {}
+    for view, columns in asked.items():
+        at = "trigger_schema" if view == "triggers" else "table_schema"
+        rows = server.sql(f"SELECT {columns} FROM information_schema.{view} WHERE {at} = ?", schema)
+        found[view] = sorted((row for row in rows if row[0] != "alembic_version"), key=repr)
+    sql = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = ?"
+    found["checks"] = sorted(server.sql(sql, schema), key=repr)
+    return found
