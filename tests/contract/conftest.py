@@ -4,27 +4,69 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from shop_order.repository.dao.base import Store
-from tests.contract.engine import Engine
+from tests.contract.engine import Engine, FileEngine
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
+# Tests of servers alone are not even collected where no server is named.
+collect_ignore = [] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[None]:
+    """Databases made on servers go with the run."""
+    yield
+    if urls := available("mysql"):
+        from tests.contract.servers import drop
+
+        for url in urls:
+            drop(url)
+
+
+@pytest.fixture(params=available("sqlite", "mysql"))
+async def engine(request: pytest.FixtureRequest, servers: None) -> AsyncIterator[Engine]:
+    """An open store on a real file or server, and how to open it again."""
+    async for engine in opened(request.param):
+        yield engine
+
 
 @pytest.fixture(params=available("sqlite"))
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    """An open store on a real file, and how to open it again."""
-    folder = fresh_folder()
-    path = migrated_copy(folder / "order.db")
+async def file_engine(request: pytest.FixtureRequest) -> AsyncIterator[FileEngine]:
+    """The same, on a file."""
+    async for engine in opened(request.param):
+        assert isinstance(engine, FileEngine)
+        yield engine
+
+
+@pytest.fixture(params=available("mysql"))
+async def server(request: pytest.FixtureRequest, servers: None) -> AsyncIterator[Engine]:
+    """The same, on a server."""
+    async for engine in opened(request.param):
+        yield engine
+
+
+async def opened(url: str) -> AsyncIterator[Engine]:
+    """An engine, and its end."""
     ids = itertools.count(1000)
-    engine = Engine(f"{request.param}/{path}", path, ids.__next__)
+    folder = None
+    engine: Engine
+    if url == "sqlite://":
+        folder = fresh_folder()
+        engine = FileEngine(f"sqlite:///{migrated_copy(folder / 'order.db')}", ids.__next__)
+    else:
+        from tests.contract.servers import server_engine
+
+        engine = server_engine(url, ids.__next__)
     await engine.open()
     yield engine
     await engine.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
@@ -17,6 +18,7 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import Store
+from shop_order.repository.schema import GUARDS
 
 NOW_MS = 1_795_000_000_123
 DAY_MS = 86_400_000
@@ -34,8 +36,8 @@ _ids = itertools.count(1)
 class Engine:
     """One order database; `sql` looks past the service at what was stored."""
 
+    guards: ClassVar[frozenset[str]]
     url: str
-    path: Path
     next_id: Callable[[], int]
     opened: list[Store] = field(default_factory=list)
 
@@ -62,17 +64,31 @@ class Engine:
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a statement on a connection of our own; writes are committed."""
-        connection = sqlite3.connect(self.path, isolation_level=None)
-        try:
-            return connection.execute(statement, values).fetchall()
-        finally:
-            connection.close()
+        raise NotImplementedError
 
     def count(self, table: str) -> int:
         """Rows of a table."""
         (found,) = self.sql(f"SELECT count(*) FROM {table}")[0]
         assert isinstance(found, int)
         return found
+
+
+class FileEngine(Engine):
+    """An SQLite file."""
+
+    guards = GUARDS
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
 
 
 def sn() -> str:

@@ -16,9 +16,10 @@ from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
 from shop_order.repository.dao.sqlite import check_schema
 from shop_order.repository.schema import GUARDS, migrate
 from shop_order.service.audit import AuditService, Broken
-from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid, sn
+from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn
 
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
+NOTHING = f"x'{bytes(32).hex()}'"
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,9 @@ COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
 )
 @pytest.mark.parametrize("recursive_triggers", ["ON", "OFF"])
 async def test_triggers_refuse_to_change_what_happened(
-    engine: Engine, statement: str, recursive_triggers: str
+    file_engine: FileEngine, statement: str, recursive_triggers: str
 ) -> None:
+    engine = file_engine
     new = await added(engine.store)
     before = engine.sql("SELECT * FROM order_event")
     connection = sqlite3.connect(engine.path, isolation_level=None)
@@ -60,7 +62,7 @@ async def story(store: Store) -> str:
     ("tampering", "version", "what"),
     [
         (
-            "UPDATE order_event SET payload = CAST(replace(payload, '2', '3') AS BLOB) WHERE version = 2",
+            "UPDATE order_event SET payload = x'7b7d' WHERE version = 2",
             2,
             "altered",
         ),
@@ -70,8 +72,8 @@ async def story(store: Store) -> str:
         ("UPDATE order_event SET created_ms = created_ms + 1 WHERE version = 3", 3, "altered"),
         ("UPDATE order_event SET type = 'order.cancelled' WHERE version = 3", 3, "altered"),
         ("UPDATE order_event SET id = id + 100 WHERE version = 1", 1, "altered"),
-        ("UPDATE order_event SET hash = zeroblob(32) WHERE version = 2", 2, "altered"),
-        ("UPDATE order_event SET prev_hash = zeroblob(32) WHERE version = 3", 3, "does not follow"),
+        (f"UPDATE order_event SET hash = {NOTHING} WHERE version = 2", 2, "altered"),
+        (f"UPDATE order_event SET prev_hash = {NOTHING} WHERE version = 3", 3, "does not follow"),
         ("DELETE FROM order_event WHERE version = 2", 2, "missing"),
         ("DELETE FROM order_event WHERE version = 1", 1, "missing"),
         ("DELETE FROM order_event WHERE version = 4", 4, "missing"),
@@ -87,7 +89,7 @@ async def test_the_audit_names_the_first_broken_link(
 ) -> None:
     order_sn, audit = await story(engine.store), AuditService(engine.store.audit)
     assert await audit.verify() == (1, [])
-    for guard in GUARDS:
+    for guard in engine.guards:
         engine.sql(f"DROP TRIGGER {guard}")
     engine.sql(tampering)
     for walked, broken in (await audit.verify(order_sn), await audit.verify()):
@@ -114,7 +116,8 @@ async def test_a_number_without_order_and_events_is_no_chain(store: Store) -> No
 # ---- opening ----
 
 
-async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(engine: Engine) -> None:
+async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(file_engine: FileEngine) -> None:
+    engine = file_engine
     second = open_store(engine.url, next_id=engine.next_id)
     with pytest.raises(StoreTaken):
         await second.open()
@@ -129,14 +132,25 @@ async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(eng
 
 @pytest.mark.parametrize(
     "spoil",
-    ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"]
-    + [f"DROP TRIGGER {guard}" for guard in sorted(GUARDS)],
+    [
+        "UPDATE alembic_version SET version_num = '0000'",
+        "DROP TABLE alembic_version",
+        "DROP TRIGGER order_event_no_update",
+        "DROP TRIGGER order_event_no_delete",
+    ],
 )
 async def test_a_schema_that_is_not_ours_ends_the_start(engine: Engine, spoil: str) -> None:
     await engine.opened.pop().close()
     engine.sql(spoil)
     with pytest.raises(SchemaBehind):
         await engine.open()
+
+
+async def test_without_the_third_guard_a_file_is_not_served(file_engine: FileEngine) -> None:
+    await file_engine.opened.pop().close()
+    file_engine.sql("DROP TRIGGER order_event_no_second")
+    with pytest.raises(SchemaBehind):
+        await file_engine.open()
 
 
 async def test_migrations_go_up_and_down(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from shop_order.domain.errors import DependencyDown, OrderServiceError
-from tests.contract.engine import NOW_MS, Engine, add, added, order
+from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order
 
 
-def spoil(engine: Engine, first_byte: int) -> None:
+def spoil(engine: FileEngine, first_byte: int) -> None:
     """Overwrite the file from there on, as a failing disk would."""
     for log in engine.path.parent.glob(f"{engine.path.name}-*"):
         if not log.name.endswith(".lock"):
@@ -30,7 +30,8 @@ async def test_a_table_that_can_not_be_read_is_a_database_that_is_down(engine: E
 
 
 @pytest.mark.parametrize("first_byte", [0, 4096])
-async def test_a_damaged_file_refuses_the_start(engine: Engine, first_byte: int) -> None:
+async def test_a_damaged_file_refuses_the_start(file_engine: FileEngine, first_byte: int) -> None:
+    engine = file_engine
     await added(engine.store)
     await engine.opened.pop().close()
     spoil(engine, first_byte)
@@ -38,7 +39,8 @@ async def test_a_damaged_file_refuses_the_start(engine: Engine, first_byte: int)
         await engine.open()
 
 
-async def test_a_full_disk_refuses_every_order_of_the_batch_and_stores_none(engine: Engine) -> None:
+async def test_a_full_disk_refuses_every_order_of_the_batch_and_stores_none(file_engine: FileEngine) -> None:
+    engine = file_engine
     await added(engine.store)
     writer = engine.store._db.writer  # type: ignore[attr-defined]
     pages = await writer.submit(lambda conn: conn.execute("PRAGMA page_count").fetchone()[0])

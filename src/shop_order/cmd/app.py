@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import sqlite3
 import time
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 
 from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.jobs import Jobs
 from shop_order.configs import Loaded, Settings, reload
-from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import record
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Role
@@ -23,7 +20,7 @@ from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import LogConfig, Logging, get_logger, set_level, start_logging
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer
-from shop_order.repository.dao.sqlite.database import connect
+from shop_order.repository.history import open_history
 from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
@@ -152,7 +149,7 @@ class App:
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()
-        if self._opened:
+        if self._opened and await self._relays():
             await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         if self._refresh is not None:
             self._refresh.cancel()
@@ -160,6 +157,12 @@ class App:
                 await self._refresh
         await self.core.close()
         log.info("stopped")
+
+    async def _relays(self) -> bool:
+        try:
+            return await self.core.store.leases.hold("relay")
+        except OrderServiceError:
+            return False
 
     def reload(self) -> None:
         """Take up what can change at run time; a bad configuration is refused and the old one kept."""
@@ -226,11 +229,9 @@ def grpc_tls(settings: Settings) -> ServerTls | None:
 def remember(loaded: Loaded) -> None:
     """Record an accepted configuration in the order database. Raises OSError if it takes no more."""
     try:
-        with closing(connect(Path(sqlite_path(loaded.settings.db.url)), writes=True)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            record(connection, loaded, real_ms())
-            connection.execute("COMMIT")
-    except sqlite3.OperationalError as full:
+        with open_history(loaded.settings.db.url, writes=True) as records:
+            record(records, loaded, real_ms())
+    except OSError as full:
         raise OSError(f"the order database can't be written: {full}") from full
 
 

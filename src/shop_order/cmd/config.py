@@ -2,9 +2,8 @@
 
 import difflib
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -13,7 +12,7 @@ import typer
 
 from shop_order.configs import ConfigError, load, show
 from shop_order.configs.engines import sqlite_path
-from shop_order.configs.history import UnknownEntry, content_of, entries
+from shop_order.configs.history import Records, UnknownEntry, content_of, entries
 from shop_order.configs.rollback import plan, write
 
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
@@ -82,13 +81,15 @@ def rollback_command(
 
 
 @contextmanager
-def _history() -> Iterator[sqlite3.Connection]:
+def _history() -> Iterator[Records]:
+    from shop_order.repository.history import open_history
+
     # Without the override: a bad one must not bar the way back.
-    file = Path(sqlite_path(load(os.environ, use_override=False).settings.db.url)).resolve()
-    if not file.is_file():
+    url = load(os.environ, use_override=False).settings.db.url
+    if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
         raise ConfigError(f"there is no history yet: the order database {file} does not exist")
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-        yield connection
+    with open_history(url, writes=False) as records:
+        yield records
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except (ConfigError, UnknownEntry) as error:
         _fail(str(error))
-    except sqlite3.Error as error:
+    except OSError as error:
         _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")
 
 

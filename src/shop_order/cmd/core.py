@@ -62,7 +62,8 @@ class Core:
         self._exit = AsyncExitStack()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._releases: set[asyncio.Task[None]] = set()
-        self._snowflakes = Snowflakes(real_ms, worker=0)
+        self._worker = 0
+        self._snowflakes = Snowflakes(real_ms, self._worker)
         self.store = open_store(
             settings.db.url,
             next_id=self.next_id,
@@ -89,6 +90,14 @@ class Core:
     def next_id(self) -> int:
         """A new id."""
         return self._snowflakes.next_id()
+
+    async def keep_worker(self) -> int:
+        """Renew the worker id of our ids, or go on with another if it was lost. Raises DependencyDown."""
+        if (worker := await self.store.leases.worker()) != self._worker:
+            log.warning("worker_changed", before=self._worker, now=worker)
+            self._worker = worker
+            self._snowflakes = Snowflakes(real_ms, worker, after=self.next_id())
+        return 0
 
     def _gateways(self, settings: Settings) -> None:
         limit, neighbours = settings.limit, settings.neighbours
@@ -170,7 +179,8 @@ class Core:
         """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
-        self._snowflakes = Snowflakes(real_ms, worker=0, after=await self.store.last_id())
+        self._worker = await self.store.leases.worker() if serve else 0
+        self._snowflakes = Snowflakes(real_ms, self._worker, after=await self.store.last_id())
         await self.clock.load()
         for channel in self._channels.values():
             self._exit.push_async_callback(channel.close)

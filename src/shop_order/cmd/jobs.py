@@ -12,6 +12,7 @@ log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
 MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
 PURGE_EVERY_S = 60.0
+WORKER_EVERY_S = 5.0
 
 
 class Jobs:
@@ -28,11 +29,12 @@ class Jobs:
         def scan_every() -> float:
             return core.settings.order.scan_interval_s
 
-        self._loop("relay", core.relay.publish, core.relay.wait)
-        self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
-        self._loop("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
-        self._loop("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
-        self._loop("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._once("relay", core.relay.publish, core.relay.wait)
+        self._once("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
+        self._once("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
+        self._once("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
+        self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._loop("worker", core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
 
     async def stop(self) -> None:
@@ -40,6 +42,16 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _once(
+        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
+    ) -> None:
+        """A loop whose steps only one of the processes that share a database does."""
+
+        async def ours() -> int:
+            return await step() if await self._core.store.leases.hold(name) else 0
+
+        self._loop(name, ours, pause)
 
     def _loop(
         self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]

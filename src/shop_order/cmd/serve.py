@@ -67,6 +67,8 @@ def ensure_schema(loaded: Loaded) -> None:
     In a process of its own: Alembic would stay in the server's memory for nothing.
     Raises OSError if that fails.
     """
+    if not loaded.settings.db.url.startswith("sqlite:"):
+        return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
     path = Path(sqlite_path(loaded.settings.db.url))
     if revision(path) == HEAD:
         return

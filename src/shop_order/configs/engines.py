@@ -1,6 +1,7 @@
 """Which engine URLs this version can open, and what production demands."""
 
 import os
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -10,7 +11,7 @@ from shop_order.configs.settings import Settings
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "db": (frozenset({"sqlite"}), frozenset({"mysql"})),
+    "db": (frozenset({"sqlite", "mysql"}), frozenset()),
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
     "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
@@ -48,6 +49,8 @@ def check(settings: Settings) -> None:
         url = getattr(settings, room).url
         if schemes[room] == "sqlite" and not (url.startswith("sqlite:///") and sqlite_path(url).strip()):
             raise ConfigError(f"{room.upper()}__URL: needs a file: sqlite:///path")
+    if schemes["db"] == "mysql":
+        _check_mysql(settings.db.url)
     if settings.server.workers > 1:
         alone = [f"{room.upper()}__URL={s}:" for room, s in schemes.items() if s in _ONE_PROCESS]
         if alone:
@@ -60,6 +63,18 @@ def check(settings: Settings) -> None:
     _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
+
+
+def _check_mysql(url: str) -> None:
+    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
+        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
+    try:
+        parts = urlsplit(url)
+        whole = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
+    except ValueError:
+        whole = ""
+    if not whole or parts.query or parts.fragment or "/" in parts.path[1:]:
+        raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
 
 
 def _check_files(settings: Settings) -> None:

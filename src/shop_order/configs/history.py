@@ -1,11 +1,19 @@
 """Every accepted load, in the table `config_history` of the order database; secrets are masked."""
 
 import hashlib
-import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from shop_order.configs.load import Loaded
 from shop_order.configs.show import document
+
+
+class Records(Protocol):
+    """A connection to the order database, whichever it is."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Any:
+        """A statement with `?`; the cursor over its rows."""
 
 
 class UnknownEntry(LookupError):
@@ -22,7 +30,7 @@ class Entry:
     created_ms: int
 
 
-def record(connection: sqlite3.Connection, loaded: Loaded, now_ms: int) -> bool:
+def record(connection: Records, loaded: Loaded, now_ms: int) -> bool:
     """Adds the load unless the newest entry is equal; tells whether it did. The caller commits."""
     content = document(loaded.settings)
     digest = hashlib.sha256(content.encode()).hexdigest()
@@ -36,7 +44,7 @@ def record(connection: sqlite3.Connection, loaded: Loaded, now_ms: int) -> bool:
     return True
 
 
-def entries(connection: sqlite3.Connection, limit: int = 50) -> list[Entry]:
+def entries(connection: Records, limit: int = 50) -> list[Entry]:
     """The newest entries first."""
     rows = connection.execute(
         "SELECT id, digest, source, created_ms FROM config_history ORDER BY id DESC LIMIT ?", (limit,)
@@ -44,7 +52,7 @@ def entries(connection: sqlite3.Connection, limit: int = 50) -> list[Entry]:
     return [Entry(*row) for row in rows]
 
 
-def content_of(connection: sqlite3.Connection, entry_id: int) -> str:
+def content_of(connection: Records, entry_id: int) -> str:
     """The YAML of an entry. Raises UnknownEntry."""
     row = connection.execute("SELECT content FROM config_history WHERE id = ?", (entry_id,)).fetchone()
     if row is None:

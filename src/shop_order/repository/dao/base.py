@@ -30,6 +30,16 @@ class ShopTime(Protocol):
         """Move forward; returns the new offset."""
 
 
+class Leases(Protocol):
+    """Which of the processes that share a database does what; a lease ends by itself."""
+
+    async def hold(self, name: str) -> bool:
+        """Whether this process may do this job now; a free one is taken. Raises DependencyDown."""
+
+    async def worker(self) -> int:
+        """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
+
+
 class Store(Protocol):
     """One order database: its parts share connections, batches and transactions."""
 
@@ -65,8 +75,12 @@ class Store(Protocol):
     def time(self) -> ShopTime:
         """The test clock."""
 
+    @property
+    def leases(self) -> Leases:
+        """What one process at a time does."""
+
     async def open(self, *, serve: bool = True) -> None:
-        """Connect; to `serve`, be the only process. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """Connect; to `serve` a file, alone. Raises StoreTaken, SchemaBehind, DependencyDown."""
 
     async def close(self) -> None:
         """Finish what is queued, then disconnect."""

@@ -30,6 +30,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(self._db)
         self.audit = SqliteAudit(self._db)
         self.time = SqliteTime(self._db)
+        self.leases = OneProcess()
 
     async def open(self, *, serve: bool = True) -> None:
         """See `repository.dao.base.Store`."""
@@ -53,6 +54,16 @@ class SqliteStore:
             " UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'outbox')"
         )
         return await self._db.reader.submit(lambda conn: int(conn.execute(sql).fetchone()[0]))
+
+
+class OneProcess:
+    """See `repository.dao.base.Leases`: the file's lock lets no other process serve it."""
+
+    async def hold(self, name: str) -> bool:
+        return True
+
+    async def worker(self) -> int:
+        return 0
 
 
 def check_schema(conn: sqlite3.Connection) -> None:

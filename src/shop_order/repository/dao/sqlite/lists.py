@@ -6,6 +6,7 @@ import sqlite3
 
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.filtering import conditions
 from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
 
 
@@ -39,22 +40,6 @@ def list_orders(
     ]
     more = len(found) > limit
     return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
-
-
-def conditions(where: OrderFilter) -> tuple[str, list[object]]:
-    """The WHERE of a filter, values always bound."""
-    parts: list[tuple[str, object]] = []
-    if where.user is not None:
-        parts.append(("user = ?", where.user))
-    if where.status is not None:
-        parts.append(("status = ?", int(where.status)))
-    if where.order_sn is not None:
-        parts.append(("order_sn = ?", where.order_sn))
-    if where.start_ms is not None:
-        parts.append(("created_at >= ?", rows.time_text(where.start_ms)))
-    if where.end_ms is not None:
-        parts.append(("created_at < ?", rows.time_text(where.end_ms)))
-    return " AND ".join(text for text, _ in parts) or "1 = 1", [value for _, value in parts]
 
 
 def by_parent(

@@ -18,9 +18,16 @@ from shop_order.domain.ports import (
     OrderFilter,
     OrderPage,
 )
-from shop_order.domain.status import OrderStatus
 from shop_order.pkg.batching import Batcher
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.changing import (
+    UPDATE_ORDER,
+    Before,
+    changed_payments,
+    changed_refunds,
+    order_values,
+)
+from shop_order.repository.dao.placing import KEEP_KEYS_MS, TOMBSTONE, placing
 from shop_order.repository.dao.rows import (
     EVENT_COLUMNS,
     ITEM_COLUMNS,
@@ -28,31 +35,21 @@ from shop_order.repository.dao.rows import (
     PAYMENT_COLUMNS,
     REFUND_COLUMNS,
 )
-from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.database import BulkJob, Database
 from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
     INSERT_CLAIM,
-    KEEP_KEYS_MS,
     MOST_ROWS,
-    TOMBSTONE,
     count_unpaid,
     find_key,
-    placing,
+    store_many,
+    store_one,
     take_key,
 )
 
 T = TypeVar("T")
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
 INSERT_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (?, ?, ?, ?)"
-CHANGED = (
-    "pay_type, status, trade_no, pay_time, updated_at, due_ms, payment_sn, cancel_reason, logistics_company,"
-    " logistics_no, shipped_ms, completed_ms, refund_status, version"
-)
-_CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
-UPDATE_ORDER = (
-    f"UPDATE order_info SET {', '.join(f'{column} = ?' for column in CHANGED.split(', '))}"
-    " WHERE order_sn = ? AND version = ?"
-)
 UPSERT_PAYMENT = (
     f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
     " ON CONFLICT (payment_sn) DO UPDATE SET state = excluded.state, trade_no = excluded.trade_no,"
@@ -64,7 +61,6 @@ UPSERT_REFUND = (
     " ON CONFLICT (refund_sn) DO UPDATE SET state = excluded.state, finished_ms = excluded.finished_ms,"
     " try_ms = CASE WHEN excluded.try_ms IS NULL THEN NULL ELSE try_ms END"
 )
-FIRST_ASK_MS = 30_000
 WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
 
 
@@ -84,9 +80,9 @@ class SqliteOrders:
     async def add(
         self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
     ) -> None:
-        job = placing(order, self._next_id, cart_version, key, unpaid_limit)
-        await self._db.writer.submit(job)
-        order.last_hash = job.item.last_hash
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        await self._db.writer.submit(BulkJob(new, store_one, store_many))
+        order.last_hash = new.last_hash
         self._on_stored([happened.type for happened in order.happened])
         order.happened.clear()
 
@@ -95,12 +91,12 @@ class SqliteOrders:
     ) -> tuple[Order, T]:
         def job(conn: sqlite3.Connection) -> tuple[Order, T]:
             order = load(conn, "order_sn", order_sn)
-            before = (order.version, order.status, dict(order.payments), dict(order.refunds))
+            before = Before.of(order)
             decided = decide(order)
             if key:
                 take_key(conn, key, order_sn, decided.payment_sn if isinstance(decided, Payment) else "")
             if order.happened:
-                self._save(conn, order, *before)
+                self._save(conn, order, before)
             return order, decided
 
         order, decided = await self._db.writer.submit(job)
@@ -109,34 +105,13 @@ class SqliteOrders:
             order.happened.clear()
         return order, decided
 
-    def _save(
-        self,
-        conn: sqlite3.Connection,
-        order: Order,
-        version: int,
-        status: OrderStatus,
-        payments: Mapping[str, object],
-        refunds: Mapping[str, object],
-    ) -> None:
-        row = rows.order_row(order)
-        stored = conn.execute(UPDATE_ORDER, (*(row[i] for i in _CHANGED_AT), order.order_sn, version))
-        if stored.rowcount != 1:
+    def _save(self, conn: sqlite3.Connection, order: Order, before: Before) -> None:
+        if conn.execute(UPDATE_ORDER, order_values(order, before)).rowcount != 1:
             raise TooMuchContention  # one writer: only a second process could have come between
-        for payment in order.payments.values():
-            decided_now = payment.is_open and status is not order.status
-            if payment is not payments.get(payment.payment_sn) or decided_now:
-                ask_ms = (
-                    (order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS)
-                    if payment.is_open
-                    else None
-                )
-                open_sn = order.order_sn if payment.is_open else None
-                conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
-        for refund in order.refunds.values():
-            if refund is not refunds.get(refund.refund_sn):
-                try_ms = order.updated_ms if refund.is_open else None
-                surplus_of = refund.payment_sn if refund.surplus else None
-                conn.execute(UPSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
+        for payment, open_sn, ask_ms in changed_payments(order, before):
+            conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
+        for refund, surplus_of, try_ms in changed_refunds(order, before):
+            conn.execute(UPSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
         self._store_events(conn, order)
 
     def _store_events(self, conn: sqlite3.Connection, order: Order) -> None:

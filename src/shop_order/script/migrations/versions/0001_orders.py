@@ -5,6 +5,8 @@ Column names of chapter 2 stand as given; what is widened, and why: docs/decisio
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -27,9 +29,23 @@ def upgrade() -> None:
     _history()
     _money()
     _ours()
-    if op.get_bind().dialect.name == "sqlite":
-        for statement in _SQLITE_GUARDS:
-            op.execute(statement)
+    guards = _SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else _MYSQL_GUARDS
+    for statement in guards:
+        op.execute(statement)
+
+
+def _table(name: str, *columns: sa.schema.SchemaItem, **options: Any) -> None:
+    """Compared byte by byte and without padding: in MySQL's default, keys `a` and `A` were the same."""
+    dialect = op.get_bind().dialect
+    collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+    op.create_table(
+        name,
+        *columns,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate=collation,
+        **options,
+    )
 
 
 def _times() -> list[sa.Column[str]]:
@@ -37,7 +53,7 @@ def _times() -> list[sa.Column[str]]:
 
 
 def _cart() -> None:
-    op.create_table(
+    _table(
         "shopping_cart",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("user", sa.BigInteger, nullable=False),
@@ -47,7 +63,7 @@ def _cart() -> None:
         *_times(),
         sa.UniqueConstraint("user", "goods", name="uq_cart_user_goods"),
     )
-    op.create_table(
+    _table(
         "cart_version",
         sa.Column("user", _ID, primary_key=True, autoincrement=False),
         sa.Column("version", sa.BigInteger, nullable=False),
@@ -55,7 +71,7 @@ def _cart() -> None:
 
 
 def _orders() -> None:
-    op.create_table(
+    _table(
         "order_info",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("user", sa.BigInteger, nullable=False),
@@ -91,7 +107,7 @@ def _orders() -> None:
     op.create_index("idx_order_user_status", "order_info", ["user", "status", "created_at", "id"])
     op.create_index("idx_order_created", "order_info", ["created_at", "id"])
     op.create_index("idx_order_due", "order_info", ["due_ms"])
-    op.create_table(
+    _table(
         "order_goods",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("order", sa.BigInteger, nullable=False),
@@ -108,7 +124,7 @@ def _orders() -> None:
 
 
 def _history() -> None:
-    op.create_table(
+    _table(
         "order_event",
         sa.Column("order_sn", sa.String(_SN), primary_key=True),
         sa.Column("version", sa.BigInteger, primary_key=True),
@@ -120,7 +136,7 @@ def _history() -> None:
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    _table(
         "outbox",
         sa.Column("event_id", _ID, primary_key=True, autoincrement=False),
         sa.Column("order_sn", sa.String(_SN), nullable=False),
@@ -135,7 +151,7 @@ def _history() -> None:
     # Of the few rows that are held back, so that a long outbox is not read through at every round.
     held = sa.text("not_before_ms > 0")
     op.create_index("idx_outbox_held", "outbox", ["not_before_ms"], sqlite_where=held)
-    op.create_table(
+    _table(
         "order_sn_claim",
         sa.Column("order_sn", sa.String(_SN), primary_key=True),
         sa.Column("order_id", sa.BigInteger, nullable=False),
@@ -145,7 +161,7 @@ def _history() -> None:
 
 
 def _money() -> None:
-    op.create_table(
+    _table(
         "payment",
         sa.Column("payment_sn", sa.String(_SN), primary_key=True),
         sa.Column("order_sn", sa.String(_SN), nullable=False),
@@ -169,7 +185,7 @@ def _money() -> None:
     )
     op.create_index("idx_payment_order", "payment", ["order_sn"])
     op.create_index("idx_payment_ask", "payment", ["ask_ms"])
-    op.create_table(
+    _table(
         "refund",
         sa.Column("refund_sn", sa.String(_SN), primary_key=True),
         sa.Column("payment_sn", sa.String(_SN), nullable=False),
@@ -191,7 +207,7 @@ def _money() -> None:
 
 
 def _ours() -> None:
-    op.create_table(
+    _table(
         "idempotency_key",
         sa.Column("scope", sa.String(40), primary_key=True),
         sa.Column("key", sa.String(255), primary_key=True),
@@ -202,12 +218,12 @@ def _ours() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("idx_key_created", "idempotency_key", ["created_ms"])
-    op.create_table(
+    _table(
         "shop_time",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("offset_ms", sa.BigInteger, nullable=False),
     )
-    op.create_table(
+    _table(
         "config_history",
         sa.Column("id", _ID, primary_key=True, autoincrement=True),
         sa.Column("content", sa.Text, nullable=False),
@@ -226,6 +242,14 @@ _SQLITE_GUARDS = (
     """CREATE TRIGGER order_event_no_second BEFORE INSERT ON order_event
     WHEN EXISTS (SELECT 1 FROM order_event WHERE order_sn = NEW.order_sn AND version = NEW.version)
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
+)
+
+
+_MYSQL_GUARDS = (
+    """CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
+    FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'""",
+    """CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
+    FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'""",
 )
 
 

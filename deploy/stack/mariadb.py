@@ -1,0 +1,63 @@
+"""MariaDB from Debian, on a port and in a data directory of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deploy.stack import processes
+from deploy.stack.sql import APP, answers, prepare
+
+PORT = 33307
+URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
+_NAME = "mariadb"
+
+
+def install(root: Path) -> None:
+    """The Debian package; the data directory is made at the first start."""
+    if not shutil.which("mariadbd", path="/usr/sbin:/usr/bin"):
+        processes.apt("mariadb-server")
+
+
+def start(root: Path) -> None:
+    """Start it, and make the database and its user."""
+    data = root / "data" / _NAME
+    if not (data / "mysql").is_dir():
+        data.mkdir(parents=True, exist_ok=True)
+        processes.run(initialization(data))
+    processes.start(root, _NAME, command(data, PORT))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)))
+
+
+def initialization(data: Path) -> list[str]:
+    """What makes an empty data directory."""
+    return [
+        "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
+        "--auth-root-authentication-method=normal", "--skip-test-db",
+    ]  # fmt: skip
+
+
+def command(data: Path, port: int) -> list[str]:
+    """A durable server with a binary log, as a company would run it."""
+    return [
+        "/usr/sbin/mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--port={port}",
+        f"--bind-address={processes.HOST}", f"--socket={socket(port)}", f"--pid-file={data}/own.pid",
+        "--skip-name-resolve", "--character-set-server=utf8mb4", "--innodb-flush-log-at-trx-commit=1",
+        "--log-bin", "--sync-binlog=1", "--binlog-expire-logs-seconds=3600",
+        "--log-bin-trust-function-creators=1",
+    ]  # fmt: skip
+
+
+def socket(port: int) -> str:
+    """Short, since a socket's path has a limit of 108 characters."""
+    return f"/tmp/shop-{_NAME}-{port}.sock"  # noqa: S108 - the port is ours alone
+
+
+def ready(root: Path) -> bool:
+    """The service's user can ask for the database."""
+    return bool(processes.running(root, _NAME)) and answers(PORT)
+
+
+def stop(root: Path) -> None:
+    """TERM: it writes everything back first."""
+    processes.stop(root, _NAME)

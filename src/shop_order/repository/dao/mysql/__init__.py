@@ -1,0 +1,71 @@
+"""The order database in MySQL 8 or MariaDB; several processes may share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shop_order.repository.dao.base import SchemaBehind, StoreOptions
+from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.audit import MysqlAudit
+from shop_order.repository.dao.mysql.carts import MysqlCarts
+from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.leases import MysqlLeases
+from shop_order.repository.dao.mysql.orders import MysqlOrders
+from shop_order.repository.dao.mysql.outbox import MysqlOutbox
+from shop_order.repository.dao.mysql.payments import MysqlPayments
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.mysql.time import MysqlTime
+from shop_order.repository.schema import HEAD, MYSQL_GUARDS
+
+
+class MysqlStore:
+    """Everything in one database; every write goes through one connection (decision mysql)."""
+
+    def __init__(self, address: Address, next_id: Callable[[], int], options: StoreOptions) -> None:
+        self._db = Database(address, options)
+        self.commits = self._db.writer.batches
+        self.orders = MysqlOrders(self._db, next_id, options.on_stored)
+        self.lookups = self.orders.lookups
+        self.payments = MysqlPayments(self._db)
+        self.carts = MysqlCarts(self._db)
+        self.outbox = MysqlOutbox(self._db)
+        self.audit = MysqlAudit(self._db)
+        self.time = MysqlTime(self._db)
+        self.leases = MysqlLeases(self._db)
+
+    async def open(self, *, serve: bool = True) -> None:
+        """See `repository.dao.base.Store`; a second process is welcome."""
+        await self._db.reader.submit(check_schema)
+
+    async def close(self) -> None:
+        """Finish what is queued, let the leases go, disconnect."""
+        await self.leases.leave_all()
+        await self._db.close()
+
+    async def ping(self) -> None:
+        """Raises DependencyDown if the database can't be asked."""
+        await self._db.reader.submit(lambda session: session.first("SELECT 1"))
+
+    async def last_id(self) -> int:
+        """The largest id of an order, a cart's line or an event, whether published or not."""
+        sql = (
+            "SELECT greatest((SELECT coalesce(max(id), 0) FROM order_info),"
+            " (SELECT coalesce(max(id), 0) FROM shopping_cart),"
+            " (SELECT coalesce(max(id), 0) FROM order_event))"
+        )
+        (largest,) = await self._db.reader.submit(lambda session: session.first(sql)) or (0,)
+        return int(largest)
+
+
+async def check_schema(session: Session) -> None:
+    """Raises SchemaBehind unless the tables are today's and the guards of the history stand."""
+    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
+    if "alembic_version" not in {name for (name,) in await session.all(sql)}:
+        raise SchemaBehind("the order database has no tables yet")
+    (version,) = await session.first("SELECT version_num FROM alembic_version") or ("",)
+    if version != HEAD:
+        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {HEAD!r}")
+    sql = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
+    names = {name for (name,) in await session.all(sql)}
+    if missing := sorted(MYSQL_GUARDS - names):
+        raise SchemaBehind(f"triggers that guard the history are missing: {', '.join(missing)}")

@@ -1,0 +1,35 @@
+"""Where a MySQL server is, from its URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`mysql://user:pw@host:port/db`, its parts decoded."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        """Raises ValueError if a part is missing or unknown; the text names no password."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 3306
+        except ValueError as bad:
+            raise ValueError("not a URL of the form mysql://user:password@host:port/db") from bad
+        database = unquote(parts.path.removeprefix("/"))
+        if not (parts.hostname and parts.username and database) or "/" in database:
+            raise ValueError("needs user, host and database: mysql://user:password@host:port/db")
+        if parts.query or parts.fragment:
+            raise ValueError("takes no options behind the database's name")
+        return cls(parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), database)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}/{self.database}"

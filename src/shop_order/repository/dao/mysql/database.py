@@ -1,0 +1,232 @@
+"""One MySQL or MariaDB database: a writer whose batches share a commit, and two readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Generic, TypeVar, cast
+
+from shop_order.domain.errors import DependencyDown, Overloaded, TooMuchContention
+from shop_order.pkg.batching import Batcher
+from shop_order.pkg.log import get_logger
+from shop_order.repository.dao.base import StoreOptions
+from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.session import Interrupted, LostConnection, Session
+
+T = TypeVar("T")
+Job = Callable[[Session], Awaitable[Any]]
+log = get_logger("store")
+TRIES = 4
+BATCH_S = 15.0  # longer than one lock wait: a batch that takes longer has lost its server
+OUTCOME_S = 10.0  # how long the outcome of a commit without an answer is asked for
+PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
+
+
+@dataclass(frozen=True, slots=True)
+class BulkJob(Generic[T]):
+    """A job that many of its kind can do by fewer statements: `many` stores the items of a batch, or
+    answers False (then what it did is undone), and `one` stores a single one, or raises what hinders it."""
+
+    item: T
+    one: Callable[[Session, T], Awaitable[None]]
+    many: Callable[[Session, Sequence[T]], Awaitable[bool]]
+
+    async def __call__(self, session: Session) -> None:
+        await self.one(session, self.item)
+
+
+class Link:
+    """A connection that is made when it is needed, and made anew after it broke."""
+
+    def __init__(self, address: Address, *, writes: bool) -> None:
+        self._address = address
+        self._writes = writes
+        self._session: Session | None = None
+        self._pause_s = 0.0
+        self._not_before = 0.0
+
+    async def session(self) -> Session:
+        """Raises DependencyDown; a server that did not answer is left alone for a moment."""
+        if self._session is None:
+            if monotonic() < self._not_before:
+                raise DependencyDown("the order database")
+            try:
+                self._session = await Session.open(self._address, writes=self._writes)
+            except (Interrupted, DependencyDown) as failed:
+                first, longest = PAUSE_S
+                self._pause_s = min(max(first, self._pause_s * 2), longest)
+                self._not_before = monotonic() + self._pause_s
+                log.error("database_away", database=str(self._address), error=repr(failed))
+                raise DependencyDown("the order database") from failed
+            self._pause_s = 0.0
+        return self._session
+
+    def drop(self) -> None:
+        """The connection is of no use any more."""
+        if self._session is not None:
+            self._session.drop()
+            self._session = None
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class Worker:
+    """One connection that runs jobs in batches, each batch in one transaction."""
+
+    def __init__(self, address: Address, options: StoreOptions, *, writes: bool, most: int) -> None:
+        self._link = Link(address, writes=writes)
+        self.batches: Batcher[Job, Any] = Batcher(
+            self._write if writes else self._read,
+            most=most,
+            queue=options.queue,
+            full=Overloaded,
+            observe=options.on_batch if writes else None,
+        )
+
+    async def submit(self, job: Callable[[Session], Awaitable[T]]) -> T:
+        """Run the job; what it raises undoes this job only. It may be run again: it decides, then stores."""
+        return cast(T, await self.batches.submit(job))
+
+    async def close(self) -> None:
+        """Finish the queue, then disconnect."""
+        await self.batches.join()
+        await self._link.close()
+
+    async def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        for _ in range(TRIES):
+            session = await self._link.session()
+            results: Sequence[Any] = ()
+            try:
+                async with asyncio.timeout(BATCH_S):
+                    results = await all_of(session, jobs)
+                    await session.commit()
+                return results
+            except (LostConnection, TimeoutError) as lost:
+                log.warning("connection_lost", committing=session.committing, error=repr(lost))
+                self._link.drop()
+                if session.committing and await self._stood(session):
+                    return results
+            except Interrupted as interrupted:
+                log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
+                await self._undo(session)
+            except BaseException:
+                self._link.drop()  # in the middle of a statement, or of a transaction that is none of ours
+                raise
+        if len(jobs) == 1:
+            raise TooMuchContention
+        return [await self._alone(job) for job in jobs]
+
+    async def _alone(self, job: Job) -> Any:
+        try:
+            return (await self._write([job]))[0]
+        except Exception as failed:  # noqa: BLE001 - it is handed to the job's own caller
+            return failed
+
+    async def _undo(self, session: Session) -> None:
+        try:
+            await session.rollback()
+        except Interrupted:
+            self._link.drop()
+
+    async def _stood(self, lost: Session) -> bool:
+        """Whether a commit without an answer was made: one of its rows tells. Raises DependencyDown."""
+        if lost.proof is None:
+            raise DependencyDown("the order database")
+        sql, values = lost.proof
+        end = monotonic() + OUTCOME_S
+        while monotonic() < end:
+            try:
+                session = await self._link.session()
+                async with asyncio.timeout(BATCH_S):
+                    # Locking waits for the lost transaction's own end, should the server still be at it.
+                    found = await session.first(f"{sql} FOR UPDATE", values)
+                    await session.rollback()
+                return found is not None
+            except (Interrupted, TimeoutError):
+                self._link.drop()
+            except DependencyDown:
+                await asyncio.sleep(PAUSE_S[0])
+        raise DependencyDown("the order database")
+
+    async def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        for _ in range(2):
+            session = await self._link.session()
+            try:
+                async with asyncio.timeout(BATCH_S):
+                    # One snapshot, from the first statement to the rollback: an order and its attempts agree.
+                    results = [await attempt(session, job) for job in jobs]
+                    await session.rollback()
+                return results
+            except (Interrupted, TimeoutError) as lost:
+                log.warning("connection_lost", committing=False, error=repr(lost))
+                self._link.drop()
+            except BaseException:
+                self._link.drop()
+                raise
+        raise DependencyDown("the order database")
+
+
+async def all_of(session: Session, jobs: Sequence[Job]) -> list[Any]:
+    """The result of each job; those that can be done together are, unless that meets a conflict."""
+    together = [job for job in jobs if isinstance(job, BulkJob)]
+    done = bool(together) and await in_bulk(session, together)
+    return [None if done and isinstance(job, BulkJob) else await one(session, job) for job in jobs]
+
+
+async def in_bulk(session: Session, jobs: Sequence[BulkJob[Any]]) -> bool:
+    """Whether they could be done together, before anything else; otherwise nothing was changed."""
+    many = jobs[0].many
+    if any(job.many is not many for job in jobs):
+        return False
+    try:
+        done = await many(session, [job.item for job in jobs])
+    except Interrupted:
+        raise
+    except Exception:  # noqa: BLE001 - each is tried alone, and its caller is told
+        done = False
+    if not done:
+        await session.rollback()
+    return done
+
+
+async def one(session: Session, job: Job) -> Any:
+    """Run a job so that its failure undoes nothing of its neighbours."""
+    proof = session.proof
+    await session.run("SAVEPOINT one")
+    result = await attempt(session, job)
+    if isinstance(result, Exception):
+        await session.run("ROLLBACK TO SAVEPOINT one")
+        session.disprove(proof)
+    return result
+
+
+async def attempt(session: Session, job: Job) -> Any:
+    """The job's result, or what it raised as a value; what ends the whole transaction is raised."""
+    try:
+        return await job(session)
+    except Interrupted:
+        raise
+    except Exception as refused:  # noqa: BLE001 - it is handed to the job's own caller
+        return refused
+
+
+class Database:
+    """The writer, a reader for look-ups and one for scans, so that a list delays no look-up."""
+
+    def __init__(self, address: Address, options: StoreOptions) -> None:
+        self.queue = options.queue
+        self.batch = options.batch
+        self.writer = Worker(address, options, writes=True, most=options.batch)
+        self.reader = Worker(address, options, writes=False, most=options.batch)
+        self.scanner = Worker(address, options, writes=False, most=4)
+
+    async def close(self) -> None:
+        """Finish every queue, and disconnect."""
+        for worker in (self.scanner, self.reader, self.writer):
+            await worker.close()

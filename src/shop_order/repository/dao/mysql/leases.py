@@ -1,0 +1,94 @@
+"""Jobs that one process at a time does, and worker ids: rows that end by themselves.
+
+The database's clock decides, so that the processes' own need not agree. A holder that was paused past its
+end may still be in the middle of a step: every step is a compare-and-set or absorbed by its receiver.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from time import monotonic
+
+from shop_order.domain.errors import DependencyDown
+from shop_order.pkg.log import get_logger
+from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.session import Session
+
+log = get_logger("leases")
+JOB_S = 10.0
+WORKER_S = 60.0
+ASK_AGAIN_S = 1.0  # after another process was found to hold it
+WORKERS = 1024  # what a snowflake has room for
+_NOW = "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)"
+_ADD = (
+    "INSERT INTO job_lease (name, holder, until_ms, fence) VALUES (?, '', 0, 0)"
+    " ON DUPLICATE KEY UPDATE name = name"
+)
+# Set from left to right: the fence counts changes of the holder.
+_TAKE = (
+    f"UPDATE job_lease SET fence = fence + (holder <> ?), holder = ?, until_ms = {_NOW} + ?"
+    f" WHERE name = ? AND (holder = ? OR until_ms < {_NOW})"
+)
+_LEAVE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
+_TAKEN = f"SELECT name FROM job_lease WHERE name LIKE ? AND until_ms >= {_NOW} AND holder <> ?"
+
+
+class MysqlLeases:
+    """See `repository.dao.base.Leases`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._until: dict[str, float] = {}  # monotonic seconds up to which a name is ours
+        self._ask_at: dict[str, float] = {}
+        self._worker: int | None = None
+
+    async def hold(self, name: str) -> bool:
+        return await self._hold(name, JOB_S)
+
+    async def worker(self) -> int:
+        if self._worker is not None and await self._hold(f"worker-{self._worker}", WORKER_S):
+            return self._worker
+        rows = await self._db.writer.submit(lambda session: session.all(_TAKEN, ("worker-%", self._holder)))
+        taken = {name for (name,) in rows}
+        for number in range(WORKERS):
+            name = f"worker-{number}"
+            if name not in taken and await self._hold(name, WORKER_S):
+                self._worker = number
+                return number
+        raise DependencyDown("a free worker id")
+
+    async def leave_all(self) -> None:
+        """Let others have them at once."""
+        if not self._until:
+            return
+        try:
+            await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
+        except DependencyDown as away:
+            log.warning("leases_end_by_themselves", error=away.message)
+        self._until.clear()
+
+    async def _hold(self, name: str, lasts_s: float) -> bool:
+        now = monotonic()
+        if self._until.get(name, 0.0) - now > lasts_s / 2:
+            return True
+        if now < self._ask_at.get(name, 0.0):
+            return False
+        values = (self._holder, self._holder, int(lasts_s * 1000), name, self._holder)
+
+        async def job(session: Session) -> int:
+            return await session.run(_TAKE, values) or (
+                await session.run(_ADD, (name,)) and await session.run(_TAKE, values)
+            )
+
+        if await self._db.writer.submit(job):
+            if name not in self._until:
+                log.info("lease_taken", lease=name, holder=self._holder)
+            self._until[name] = now + lasts_s
+            return True
+        if self._until.pop(name, None) is not None:
+            log.warning("lease_lost", lease=name, holder=self._holder)
+        self._ask_at[name] = now + ASK_AGAIN_S
+        return False

@@ -1,0 +1,67 @@
+"""Whole orders, many at once: a handful of statements whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import OrderNotFound
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+
+_ITEMS = f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"'
+_PAYMENTS = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn"
+_REFUNDS = f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn"
+
+
+async def load(session: Session, column: str, value: object) -> Order:
+    """The whole aggregate. Raises OrderNotFound."""
+    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} = ?"
+    found = await session.all(sql, (value,))
+    if not found:
+        raise OrderNotFound
+    (order,) = await orders_of(session, found, hashes=True)
+    return order
+
+
+async def orders_of(session: Session, found: Sequence[Row], *, hashes: bool) -> list[Order]:
+    """The aggregates of ORDER_COLUMNS; without `hashes` they are for reading only."""
+    # The first event is the order itself: no attempt yet.
+    later = [row[2] for row in found if row[30] > 1]
+    items = await by_parent(session, _ITEMS, [row[0] for row in found], "id", 0)
+    payments = await by_parent(session, _PAYMENTS, later, "created_ms", 1)
+    refunds = await by_parent(session, _REFUNDS, later, "created_ms", 2)
+    last = await _last_hashes(session, found) if hashes else {}
+    return [
+        rows.order_of(
+            row,
+            items.get(row[0], []),
+            payments.get(row[2], []),
+            refunds.get(row[2], []),
+            last.get(row[2], b""),
+        )
+        for row in found
+    ]
+
+
+async def _last_hashes(session: Session, found: Sequence[Row]) -> dict[str, bytes]:
+    if not found:
+        return {}
+    either = " OR ".join(["(order_sn = ? AND version = ?)"] * len(found))
+    values = [value for row in found for value in (row[2], row[30])]
+    sql = f"SELECT order_sn, hash FROM order_event WHERE {either}"
+    return {sn: rows.stored_bytes(digest) for sn, digest in await session.all(sql, values)}
+
+
+async def by_parent(
+    session: Session, select: str, parents: Sequence[object], order_by: str, parent_at: int
+) -> dict[object, list[Row]]:
+    """Child rows of many parents in one statement, grouped by the parent's column."""
+    grouped: dict[object, list[Row]] = {}
+    if not parents:
+        return grouped
+    sql = f"{select} IN ({rows.marks(len(parents))}) ORDER BY {order_by}"
+    for row in await session.all(sql, parents):
+        grouped.setdefault(row[parent_at], []).append(row)
+    return grouped

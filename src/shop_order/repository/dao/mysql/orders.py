@@ -1,0 +1,213 @@
+"""Orders in MySQL: every commit is one batch of the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
+from shop_order.domain.event.order_events import Event, seal
+from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage
+from shop_order.pkg.batching import Batcher
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.changing import (
+    UPDATE_ORDER,
+    Before,
+    changed_payments,
+    changed_refunds,
+    order_values,
+)
+from shop_order.repository.dao.mysql.database import BulkJob, Database
+from shop_order.repository.dao.mysql.lists import list_orders
+from shop_order.repository.dao.mysql.loading import load, orders_of
+from shop_order.repository.dao.mysql.placing import (
+    FIND_CLAIM,
+    UNLESS_THERE,
+    count_unpaid,
+    find_keys,
+    insert,
+    store_many,
+    store_one,
+    take_key,
+)
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.placing import (
+    INTO_CLAIM,
+    INTO_EVENT,
+    INTO_OUTBOX,
+    KEEP_KEYS_MS,
+    TOMBSTONE,
+    insertion,
+    placing,
+)
+from shop_order.repository.dao.rows import EVENT_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+
+T = TypeVar("T")
+DECIDED_AT_MOST = 3
+INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
+UPDATE_PAYMENT = (
+    "UPDATE payment SET state = ?, trade_no = ?, paid_ms = ?, refunded_fen = ?, open_order_sn = ?,"
+    " ask_ms = ? WHERE payment_sn = ?"
+)
+INSERT_REFUND = f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES ({rows.marks(11)})"
+UPDATE_REFUND = (
+    "UPDATE refund SET state = ?, finished_ms = ?, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
+    " WHERE refund_sn = ?"
+)
+PROOF = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
+WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
+Wanted = tuple[str, object]  # column and value
+
+
+class Outrun(Exception):
+    """Another process changed the order after it was read."""
+
+
+class MysqlOrders:
+    """See `domain.ports.Orders`."""
+
+    def __init__(
+        self, db: Database, next_id: Callable[[], int], on_stored: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._db = db
+        self._next_id = next_id
+        self._on_stored = on_stored
+        self.lookups: Batcher[WantedKey, KeyRecord | None] = Batcher(
+            self._find_keys, most=db.batch, queue=db.queue, full=Overloaded
+        )
+        self._gets: Batcher[Wanted, Order] = Batcher(
+            self._load_many, most=db.batch, queue=db.queue, full=Overloaded
+        )
+
+    async def add(
+        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+    ) -> None:
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        await self._db.writer.submit(BulkJob(new, store_one, store_many))
+        order.last_hash = new.last_hash
+        self._on_stored([happened.type for happened in order.happened])
+        order.happened.clear()
+
+    async def change(
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+    ) -> tuple[Order, T]:
+        async def job(session: Session) -> tuple[Order, T]:
+            order = await load(session, "order_sn", order_sn)
+            before = Before.of(order)
+            decided = decide(order)
+            if key:
+                payment_sn = decided.payment_sn if isinstance(decided, Payment) else ""
+                await take_key(session, key, order_sn, payment_sn)
+            if order.happened:
+                await self._save(session, order, before)
+            return order, decided
+
+        for _ in range(DECIDED_AT_MOST):
+            try:
+                order, decided = await self._db.writer.submit(job)
+            except Outrun:
+                continue
+            if order.happened:
+                self._on_stored([happened.type for happened in order.happened])
+                order.happened.clear()
+            return order, decided
+        raise TooMuchContention
+
+    async def _save(self, session: Session, order: Order, before: Before) -> None:
+        if not await session.run(UPDATE_ORDER, order_values(order, before)):
+            raise Outrun
+        for payment, open_sn, ask_ms in changed_payments(order, before):
+            p = payment
+            if p.payment_sn in before.payments:
+                values = (p.state.value, p.trade_no, p.paid_ms, p.refunded_fen, open_sn, ask_ms, p.payment_sn)
+                await session.run(UPDATE_PAYMENT, values)
+            else:
+                await session.run(INSERT_PAYMENT, (*rows.payment_row(p), open_sn, ask_ms))
+        for refund, surplus_of, try_ms in changed_refunds(order, before):
+            if refund.refund_sn in before.refunds:
+                changed = (refund.state.value, refund.finished_ms, try_ms, refund.refund_sn)
+                await session.run(UPDATE_REFUND, changed)
+            else:
+                await session.run(INSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
+        await self._store_events(session, order)
+
+    async def _store_events(self, session: Session, order: Order) -> None:
+        events = []
+        for happened in order.happened:
+            event = seal(happened, id=self._next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
+            order.last_hash = event.hash
+            events.append(event)
+        await insert(session, INTO_EVENT, [rows.event_row(event) for event in events])
+        waiting = [(event.id, event.order_sn, event.version, event.created_ms) for event in events]
+        await insert(session, INTO_OUTBOX, waiting)
+        session.prove(PROOF, (events[-1].order_sn, events[-1].version, events[-1].hash))
+
+    async def get(self, order_sn: str) -> Order:
+        return await self._gets.submit(("order_sn", order_sn))
+
+    async def get_by_id(self, id: int) -> Order:
+        return await self._gets.submit(("id", id))
+
+    async def _load_many(self, wanted: Sequence[Wanted]) -> Sequence[Order | BaseException]:
+        async def rows_of(session: Session) -> dict[Wanted, Row]:
+            found: dict[Wanted, Row] = {}
+            for column, at in (("order_sn", 2), ("id", 0)):
+                if values := [value for name, value in wanted if name == column]:
+                    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} IN"
+                    stored = await session.all(f"{sql} ({rows.marks(len(values))})", values)
+                    found |= {(column, row[at]): row for row in stored}
+            return found
+
+        async def whole(session: Session) -> Sequence[Order | BaseException]:
+            found = await rows_of(session)
+            # Two who want the same order get one each: they may go different ways with it.
+            stored = [found[one] for one in wanted if one in found]
+            orders = iter(await orders_of(session, stored, hashes=True))
+            return [next(orders) if one in found else OrderNotFound() for one in wanted]
+
+        return await self._db.reader.submit(whole)
+
+    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+        return await self._db.scanner.submit(
+            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP)
+        )
+
+    async def history(self, order_sn: str) -> Sequence[Event]:
+        sql = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
+        found = await self._db.reader.submit(lambda session: session.all(sql, (order_sn,)))
+        return [rows.event_of(row) for row in found]
+
+    async def count_unpaid(self, user: int) -> int:
+        return await self._db.reader.submit(lambda session: count_unpaid(session, user))
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+        sql = "SELECT order_sn FROM order_info WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        return [sn for (sn,) in found]
+
+    async def statuses_or_tombstones(
+        self, order_sns: Sequence[str], now_ms: int
+    ) -> Mapping[str, Order | None]:
+        plant = insertion(INTO_CLAIM, 3, 1, UNLESS_THERE)
+
+        async def job(session: Session) -> dict[str, Order | None]:
+            found: dict[str, Order | None] = {}
+            for order_sn in sorted(order_sns):
+                await session.run(plant, (order_sn, TOMBSTONE, now_ms))
+                (owner,) = await session.first(FIND_CLAIM, (order_sn,)) or (TOMBSTONE,)
+                found[order_sn] = None if owner == TOMBSTONE else await load(session, "order_sn", order_sn)
+            return found
+
+        return await self._db.writer.submit(job)
+
+    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
+        return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
+
+    async def _find_keys(self, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
+        return await self._db.reader.submit(lambda session: find_keys(session, wanted))
+
+    async def purge_keys(self, now_ms: int) -> int:
+        sql = "DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT 500"
+        return await self._db.writer.submit(lambda session: session.run(sql, (now_ms - KEEP_KEYS_MS,)))

@@ -1,0 +1,47 @@
+"""Looking attempts and refunds up, and when to ask about them next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.rows import PAYMENT_COLUMNS, REFUND_COLUMNS
+
+
+class MysqlPayments:
+    """See `domain.ports.Payments`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def find(self, payment_sn: str) -> Payment | None:
+        sql = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE payment_sn = ?"
+        row = await self._db.reader.submit(lambda session: session.first(sql, (payment_sn,)))
+        return rows.payment_of(row) if row else None
+
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
+        sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        return [(rows.payment_of(row), row[-1]) for row in found]
+
+    async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+        sql = (
+            f"SELECT {REFUND_COLUMNS}, tries FROM refund"
+            " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
+        )
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        return [(rows.refund_of(row), row[-1]) for row in found]
+
+    async def ask_later(self, payment_sn: str, at_ms: int) -> None:
+        sql = (
+            "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
+            " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
+        )
+        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
+
+    async def refund_later(self, refund_sn: str, at_ms: int) -> None:
+        sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
+        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))

@@ -1,0 +1,155 @@
+"""One connection to MySQL or MariaDB: statements with `?`, and errors sorted by what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import asyncmy
+from asyncmy import errors
+
+from shop_order.domain.errors import DependencyDown
+from shop_order.pkg.log import get_logger
+from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.rows import Row
+
+log = get_logger("store")
+CONNECT_S = 3
+LOCK_WAIT_S = 5
+# Double quotes name columns, as in SQLite. Without NO_BACKSLASH_ESCAPES: the client escapes by backslash.
+SQL_MODE = (
+    "ANSI_QUOTES,ONLY_FULL_GROUP_BY,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
+    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+)
+_SETTING = (
+    f"SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_S}"
+)
+_WRITES = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+# Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL).
+_AGAIN = frozenset({1205, 1213, 1020, 3572})
+# Shutdown, killed, gone away, lost, cut off, too many connections.
+_LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055})
+# No rights, no database or table, disk or table full, storage engine, read-only server, user or server busy.
+_DOWN = frozenset({
+    1021, 1030, 1034, 1040, 1041, 1044, 1045, 1049, 1114, 1130, 1142, 1146, 1194, 1203, 1226, 1290, 1792,
+    1836, 1932, 3100, 4031,
+})  # fmt: skip
+
+
+class Interrupted(Exception):
+    """The whole transaction is gone; what it did is undone and may be done again."""
+
+
+class LostConnection(Interrupted):
+    """The connection broke; if it was committing, nobody knows whether it did."""
+
+
+class Session:
+    """A transaction at a time on one connection; nobody else may use it meanwhile."""
+
+    def __init__(self, connection: asyncmy.Connection) -> None:
+        self._connection = connection
+        self.committing = False
+        self._proof: tuple[str, Row] | None = None
+
+    @classmethod
+    async def open(cls, address: Address, *, writes: bool) -> Session:
+        """Raises LostConnection, DependencyDown."""
+        try:
+            connection = await asyncmy.connect(
+                host=address.host,
+                port=address.port,
+                user=address.user,
+                password=address.password,
+                db=address.database,
+                charset="utf8mb4",
+                autocommit=False,
+                connect_timeout=CONNECT_S,
+            )
+        except (errors.Error, OSError, EOFError) as failed:
+            raise told(failed) from failed
+        session = cls(connection)
+        await session.run(_SETTING)
+        await session.run(_WRITES if writes else _READS)
+        await session.rollback()
+        return session
+
+    async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """Every row."""
+        return (await self._execute(sql, values))[1]
+
+    async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row."""
+        found = await self.all(sql, values)
+        return found[0] if found else None
+
+    async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """How many rows were changed; a row that already was as asked does not count."""
+        return (await self._execute(sql, values))[0]
+
+    async def _execute(self, sql: str, values: Sequence[Any]) -> tuple[int, Sequence[Row]]:
+        cursor: Any = self._connection.cursor()
+        try:
+            await cursor.execute(bound(sql), tuple(values) if values else None)
+        except (errors.Error, OSError, EOFError) as failed:
+            raise told(failed) from failed
+        return cursor.rowcount, await cursor.fetchall() if cursor.description else ()
+
+    def prove(self, sql: str, values: Row) -> None:
+        """How to find out later whether this transaction was committed: it was if that finds a row."""
+        self._proof = (sql, values)
+
+    @property
+    def proof(self) -> tuple[str, Row] | None:
+        """The latest one of this transaction."""
+        return self._proof
+
+    def disprove(self, earlier: tuple[str, Row] | None) -> None:
+        """What the latest proof stood for was undone."""
+        self._proof = earlier
+
+    async def commit(self) -> None:
+        """Raises LostConnection with `committing` set if nobody knows."""
+        self.committing = True
+        await self.run("COMMIT")
+        self.committing = False
+        self._proof = None
+
+    async def rollback(self) -> None:
+        """Undo everything since the last commit. Raises LostConnection."""
+        await self.run("ROLLBACK")
+        self.committing = False
+        self._proof = None
+
+    def drop(self) -> None:
+        """Close at once; the server undoes what was not committed."""
+        self._connection.close()
+
+    async def close(self) -> None:
+        """Say good-bye."""
+        try:
+            await self._connection.ensure_closed()
+        except (errors.Error, OSError, EOFError):
+            self.drop()
+
+
+@lru_cache(maxsize=1024)
+def bound(sql: str) -> str:
+    """The statement with the driver's placeholders; ours never stand inside a text."""
+    return sql.replace("?", "%s")
+
+
+def told(error: Exception) -> Exception:
+    """The error as those above treat it; what is no fault of the server's stays as it is."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    if not isinstance(error, errors.Error) or isinstance(error, errors.InterfaceError) or number in _LOST:
+        return LostConnection(repr(error))
+    if number in _AGAIN:
+        return Interrupted(repr(error))
+    if number in _DOWN:
+        log.error("database_failed", error=repr(error))
+        return DependencyDown("the order database")
+    return error

@@ -1,0 +1,104 @@
+"""An order database of our own on a MySQL or MariaDB server, emptied for every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pymysql
+
+from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.schema import HEAD, MYSQL_GUARDS, migrate
+from tests.contract.engine import Engine
+
+MODE = "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES"
+_GUARD = """CREATE TRIGGER {} BEFORE {} ON order_event
+    FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'"""
+
+
+class ServerEngine(Engine):
+    """The same, looked at through a connection of our own."""
+
+    guards = MYSQL_GUARDS
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        with connected(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement.replace("%", "%%").replace("?", "%s"), values)
+            connection.commit()
+            return [tuple(map(plain, row)) for row in cursor.fetchall()]
+
+
+def plain(value: object) -> object:
+    """Exact numbers as SQLite gives them."""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def connected(url: str) -> Any:
+    """A connection that reads what SQLite reads."""
+    at = Address.of(url)
+    return pymysql.connect(
+        host=at.host,
+        port=at.port,
+        user=at.user,
+        password=at.password,
+        database=at.database or None,
+        sql_mode=MODE,
+        init_command="SET SESSION lock_wait_timeout = 20",
+    )
+
+
+def server_engine(server: str, next_id: Callable[[], int]) -> ServerEngine:
+    """An empty database on this server; one a test run."""
+    url = own_database(server)
+    empty(url)
+    return ServerEngine(url, next_id)
+
+
+@cache
+def own_database(server: str) -> str:
+    """Its URL; made anew, and left for the next run to replace."""
+    parts = urlsplit(server)
+    url = urlunsplit(parts._replace(path=f"/shop_test_{os.getpid()}"))
+    make(server, url)
+    return url
+
+
+def make(server: str, url: str) -> None:
+    """Make the database of `url` anew, with all tables."""
+    name = Address.of(url).database
+    with connected(server) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        cursor.execute(f"CREATE DATABASE {name}")
+    migrate(url)
+
+
+def drop(server: str) -> None:
+    """Remove it."""
+    name = Address.of(own_database(server)).database
+    with connected(server) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+def empty(url: str) -> None:
+    """Take every row out; what a test did to tables and triggers is mended."""
+    with connected(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = database()")
+        names = {name for (name,) in cursor.fetchall()}
+        if "alembic_version" not in names or "elsewhere" in names:
+            return make(url.replace(Address.of(url).database, "shop"), url)
+        cursor.execute(
+            "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
+        )
+        missing = MYSQL_GUARDS - {name for (name,) in cursor.fetchall()}
+        cursor.execute("TRUNCATE order_event")
+        for name in sorted(names - {"order_event", "alembic_version"}):
+            cursor.execute(f"DELETE FROM {name}")
+        cursor.execute("UPDATE alembic_version SET version_num = %s", (HEAD,))
+        for guard in missing:
+            cursor.execute(_GUARD.format(guard, guard.rpartition("_")[2].upper()))
+        connection.commit()
+    return None

@@ -1,0 +1,358 @@
+"""What only a server has: other processes beside ours, connections that break, triggers of its own kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pymysql
+import pytest
+
+import shop_order.script
+from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
+from shop_order.domain.ports import KeyTaken
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao.base import SchemaBehind, Store
+from shop_order.repository.dao.mysql import session as sessions
+from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.session import LostConnection, Session
+from shop_order.repository.history import open_history
+from shop_order.repository.schema import MYSQL_GUARDS, migrate
+from shop_order.service.audit import AuditService
+from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
+from tests.contract.servers import connected, empty
+
+SCRIPT = Path(str(shop_order.script.__file__)).parent / "mysql" / "schema.sql"
+COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
+
+
+@asynccontextmanager
+async def process(server: Engine) -> AsyncIterator[Store]:
+    """Another process that serves the same database."""
+    other = open_store(server.url, next_id=server.next_id)
+    await other.open()
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+def kill_all(server: Engine) -> None:
+    """The server ends every connection to the database but ours."""
+    with connected(server.url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+        )
+        for (id,) in cursor.fetchall():
+            with suppress(pymysql.err.MySQLError):
+                cursor.execute(f"KILL {id}")
+
+
+# ---- the history ----
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE order_event SET payload = x'7b7d'",
+        "UPDATE IGNORE order_event SET version = 9 WHERE version = 1",
+        "DELETE FROM order_event",
+        "DELETE e FROM order_event e JOIN order_info o ON o.order_sn = e.order_sn",
+        f"REPLACE INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event",
+        f"INSERT INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event"
+        " ON DUPLICATE KEY UPDATE type = 'x'",
+        f"INSERT INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event",
+        f"INSERT IGNORE INTO order_event ({COLUMNS}) SELECT {COLUMNS} FROM order_event",
+    ],
+)
+async def test_nothing_changes_what_happened(server: Engine, statement: str) -> None:
+    new = await added(server.store)
+    before = server.sql("SELECT * FROM order_event")
+    if "INSERT IGNORE" in statement:
+        server.sql(statement)
+    else:
+        with pytest.raises(pymysql.err.MySQLError, match=r"append-only|Duplicate entry"):
+            server.sql(statement)
+    assert server.sql("SELECT * FROM order_event") == before
+    assert await AuditService(server.store.audit).verify(new.order_sn) == (1, [])
+
+
+async def test_migrations_go_down_and_up_with_data(server: Engine) -> None:
+    await added(server.store)
+    await server.opened.pop().close()
+    migrate(server.url, "base")
+    assert server.sql("SHOW TABLES LIKE 'order_info'") == []
+    migrate(server.url)
+    migrate(server.url)
+    await server.open()
+    await added(server.store)
+    triggers = server.sql(
+        "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
+    )
+    assert {name for (name,) in triggers} == MYSQL_GUARDS
+
+
+async def test_a_database_without_tables_is_not_served(server: Engine) -> None:
+    await server.opened.pop().close()
+    migrate(server.url, "base")
+    with pytest.raises(SchemaBehind):
+        await server.open()
+    server.sql("DROP TABLE IF EXISTS alembic_version")
+    empty(server.url)
+
+
+async def test_the_history_of_configurations_is_kept_here_too(server: Engine) -> None:
+    with open_history(server.url, writes=True) as records:
+        sql = "INSERT INTO config_history (content, digest, source, created_ms) VALUES (?, ?, ?, ?)"
+        records.execute(sql, ("a: 100%", "d", "s", 7))
+    with open_history(server.url, writes=False) as records:
+        found = records.execute("SELECT content FROM config_history WHERE created_ms = ?", (7,)).fetchone()
+    assert tuple(found) == ("a: 100%",)
+
+
+async def test_keys_differ_in_case_and_blanks(server: Engine) -> None:
+    for name in ("k", "K", "k ", "ｋ"):
+        await add(server.store, order(), key=key(name))
+    assert server.count("order_info") == 4
+
+
+# ---- several processes ----
+
+
+async def test_of_one_key_in_two_processes_one_order_is_stored(server: Engine) -> None:
+    async with process(server) as other:
+        got = await asyncio.gather(
+            *(add(store, order(), key=key()) for _ in range(10) for store in (server.store, other)),
+            return_exceptions=True,
+        )
+    assert sum(isinstance(one, KeyTaken) for one in got) == 19
+    assert server.count("order_info") == 1
+
+
+async def test_the_limit_on_unpaid_orders_is_exact_over_processes(server: Engine) -> None:
+    async with process(server) as other:
+        got = await asyncio.gather(
+            *(add(store, order(), limit=3) for _ in range(10) for store in (server.store, other)),
+            return_exceptions=True,
+        )
+    assert sum(isinstance(one, TooManyUnpaid) for one in got) == 17
+    assert server.count("order_info") == 3
+
+
+async def test_of_cart_changes_in_two_processes_none_is_lost(server: Engine) -> None:
+    def put(id: int) -> object:
+        def change(cart: Cart) -> None:
+            cart.add(1, 1, checked=True, id=id, now_ms=NOW_MS)
+
+        return change
+
+    async with process(server) as other:
+        await asyncio.gather(
+            *(
+                store.carts.change(user, put(user * 1000 + n * 2 + at))  # type: ignore[arg-type]
+                for n in range(20)
+                for user in (7, 8)
+                for at, store in enumerate((server.store, other))
+            )
+        )
+    for user in (7, 8):
+        assert (await server.store.carts.get(user)).lines[1].nums == 40
+
+
+async def test_changes_of_two_processes_are_decided_on_what_is_stored(server: Engine) -> None:
+    new = await added(server.store)
+
+    def cancel(o: Order) -> None:
+        o.cancel("", BUYER, NOW_MS, code="BUYER")
+
+    async with process(server) as other:
+        got = await asyncio.gather(
+            *(store.orders.change(new.order_sn, cancel) for _ in range(5) for store in (server.store, other)),
+            return_exceptions=True,
+        )
+    assert not any(isinstance(one, TooMuchContention) for one in got)
+    assert server.count("order_event") == 2
+    assert await AuditService(server.store.audit).verify(new.order_sn) == (1, [])
+
+
+async def test_many_orders_of_two_processes_deadlock_for_nobody(server: Engine) -> None:
+    async with process(server) as other:
+        await asyncio.gather(
+            *(
+                add(store, order(user=n % 5), limit=1000, key=key(f"{at}-{n}", user=n % 5))
+                for n in range(200)
+                for at, store in enumerate((server.store, other))
+            )
+        )
+    assert server.count("order_info") == 400
+
+
+async def test_a_job_is_done_by_one_process_until_it_ends(server: Engine) -> None:
+    ours = server.store.leases
+    assert await ours.hold("relay")
+    async with process(server) as other:
+        assert not await other.leases.hold("relay")
+        assert await other.leases.hold("timeout")
+        assert not await ours.hold("timeout")
+        assert await ours.worker() != await other.leases.worker()
+        assert await ours.hold("relay")
+    third = await server.reopen()
+    assert await third.leases.hold("relay")
+    assert await third.leases.hold("timeout")
+    assert server.sql("SELECT fence FROM job_lease WHERE name = 'relay'") == [(2,)]
+
+
+async def test_a_lease_that_ran_out_is_lost(server: Engine) -> None:
+    ours = server.store.leases
+    assert await ours.hold("relay")
+    assert await ours.worker() == 0
+    server.sql("UPDATE job_lease SET until_ms = 1")
+    async with process(server) as other:
+        assert await other.leases.hold("relay")
+        assert await other.leases.worker() == 0
+        ours._until.clear()  # type: ignore[attr-defined]
+        assert not await ours.hold("relay")
+        assert await ours.worker() == 1
+
+
+# ---- trouble ----
+
+
+async def test_after_a_killed_connection_the_next_call_works(server: Engine) -> None:
+    new = await added(server.store)
+    kill_all(server)
+    assert (await server.store.orders.get(new.order_sn)).id == new.id
+    await added(server.store)
+    assert server.count("order_info") == 2
+
+
+async def test_connections_that_are_killed_under_load_cost_no_order(server: Engine) -> None:
+    stop = asyncio.Event()
+
+    async def killer() -> None:
+        while not stop.is_set():
+            await asyncio.to_thread(kill_all, server)
+            await asyncio.sleep(0.05)
+
+    killing = asyncio.create_task(killer())
+    stored = []
+    for _ in range(20):
+        many = [order() for _ in range(20)]
+        got = await asyncio.gather(*(add(server.store, new) for new in many), return_exceptions=True)
+        for new, answer in zip(many, got, strict=True):
+            assert isinstance(answer, Order | DependencyDown | TooMuchContention)
+            stored += [new] if isinstance(answer, Order) else []
+    stop.set()
+    await killing
+    assert stored
+    for new in stored:
+        assert (await server.store.orders.get(new.order_sn)).id == new.id
+    assert server.count("order_info") == server.count("order_event") == server.count("outbox")
+
+
+@pytest.fixture
+def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The connection dies around the next COMMIT: before it reaches the server, or after."""
+    cut: list[str] = []
+    commit = Session.commit
+
+    async def cut_off(self: Session) -> None:
+        if not cut:
+            return await commit(self)
+        self.committing = True
+        if cut.pop() == "after":
+            await self.run("COMMIT")
+        self.drop()
+        raise LostConnection("cut")
+
+    monkeypatch.setattr(sessions.Session, "commit", cut_off)
+    yield cut
+    assert not cut
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_order_whose_commit_has_no_answer_is_stored_once(
+    server: Engine, silent_commit: list[str], when: str
+) -> None:
+    silent_commit.append(when)
+    new = await add(server.store, order(), key=key(), limit=5)
+    assert (await server.store.orders.get(new.order_sn)).id == new.id
+    assert [server.count(t) for t in ("order_info", "order_event", "outbox", "idempotency_key")] == [1] * 4
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_change_whose_commit_has_no_answer_is_decided_once(
+    server: Engine, silent_commit: list[str], when: str
+) -> None:
+    new = await added(server.store)
+    silent_commit.append(when)
+    await opened(server.store, new)
+    found = await server.store.orders.get(new.order_sn)
+    assert (found.version, len(found.payments), server.count("order_event")) == (2, 1, 2)
+
+
+async def test_a_row_that_is_locked_for_long_is_waited_for(server: Engine) -> None:
+    new = await added(server.store)
+    with connected(server.url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM order_info WHERE order_sn = %s FOR UPDATE", (new.order_sn,))
+        waiting = asyncio.create_task(opened(server.store, new))
+        await asyncio.sleep(sessions.LOCK_WAIT_S + 1)
+        connection.rollback()
+    await waiting
+    assert (await server.store.orders.get(new.order_sn)).version == 2
+
+
+async def test_a_server_that_is_not_there_is_down_at_once(server: Engine) -> None:
+    at = Address.of(server.url)
+    for url in (f"mysql://app:app@{at.host}:1/shop", f"mysql://app:wrong@{at.host}:{at.port}/shop"):
+        store = open_store(url, next_id=server.next_id)
+        with pytest.raises(DependencyDown):
+            await store.open()
+        with pytest.raises(DependencyDown):
+            await store.orders.get(sn())
+        await store.close()
+
+
+# ---- the script ----
+
+
+async def test_the_script_makes_what_the_migrations_make(server: Engine) -> None:
+    other = server.url + "_script"
+    name = Address.of(other).database
+    statements = [part for part in SCRIPT.read_text().split(";\n") if part.strip()]
+    server.sql(f"CREATE DATABASE {name}")
+    try:
+        with connected(other) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+        assert described(server, name) == described(server, Address.of(server.url).database)
+        store = open_store(other, next_id=server.next_id)
+        await store.open()
+        await added(store)
+        await store.close()
+    finally:
+        server.sql(f"DROP DATABASE {name}")
+
+
+def described(server: Engine, schema: str) -> dict[str, list[tuple[object, ...]]]:
+    """Columns, indexes, checks and triggers of a database, as the server tells them."""
+    asked = {
+        "columns": "table_name, column_name, column_type, is_nullable, column_default, collation_name,"
+        " generation_expression",
+        "statistics": "table_name, index_name, non_unique, seq_in_index, column_name",
+        "triggers": "trigger_name, event_manipulation, action_timing, action_statement",
+        "tables": "table_name, engine, table_collation",
+    }
+    found = {}
+    for view, columns in asked.items():
+        at = "trigger_schema" if view == "triggers" else "table_schema"
+        rows = server.sql(f"SELECT {columns} FROM information_schema.{view} WHERE {at} = ?", schema)
+        found[view] = sorted((row for row in rows if row[0] != "alembic_version"), key=repr)
+    sql = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = ?"
+    found["checks"] = sorted(server.sql(sql, schema), key=repr)
+    return found
