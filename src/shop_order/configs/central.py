@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.errors import ConfigError
+from shop_order.configs.errors import ConfigAway, ConfigError
 from shop_order.configs.sources import Document, SharedSource, Source, SourceAway
 
 
@@ -68,7 +68,7 @@ class Central:
 
     def _copy(self, source: SharedSource, why: str) -> list[Document]:
         if self.strict:
-            raise ConfigError(why)
+            raise ConfigAway(why)
         file = self._file(_name(source))
         try:
             documents = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -88,4 +88,5 @@ class Central:
 
 
 def _name(source: SharedSource) -> str:
-    return f"{source.kind}-{source.identity.replace('/', '-').strip('-')}.yaml"
+    identity = source.identity.removesuffix(".yaml").strip("/").replace("/", "-")
+    return f"{source.kind}-{identity}.yaml"

@@ -96,6 +96,11 @@ def load(
     return replace(loaded, notes=tuple(central.notes))
 
 
+def config_url(environ: Mapping[str, str]) -> str:
+    """CONFIG__URL, without reading what it names. Raises ConfigError."""
+    return str(tree.from_environment(environ).get(_URL, _packaged().values[_URL]))
+
+
 def _load(
     variables: Mapping[Path, str], central: Central, use_override: bool, override: str | None
 ) -> Loaded:
@@ -113,7 +118,10 @@ def _load(
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
-    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing."""
+    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing.
+
+    Asks the shared sources: not for an event loop's thread.
+    """
     fresh = load(environ, strict=True)
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]

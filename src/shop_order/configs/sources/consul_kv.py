@@ -48,7 +48,9 @@ class ConsulSource:
                 answer = http.get(self._where(), params={"recurse": "true"})
                 rows = _rows(answer)
         except (httpx.HTTPError, ValueError) as error:
-            raise SourceAway(f"Consul at {self._address} can't be asked: {error or repr(error)}") from error
+            raise SourceAway(
+                f"Consul at {self._address} can't be asked: {str(error) or repr(error)}"
+            ) from error
         return [(self.identity, yaml.safe_dump(tree.nest(_settings(rows)), allow_unicode=True))]
 
     async def watch(self, changed: Callable[[], None]) -> None:

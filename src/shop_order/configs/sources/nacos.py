@@ -1,4 +1,4 @@
-"""`order-service.yaml` in Nacos (specification 6.3): read and published over HTTP, pushed by its own client."""
+"""`order-service.yaml` in Nacos (specification 6.3): read and published over HTTP, pushed by its client."""
 
 import asyncio
 import logging
