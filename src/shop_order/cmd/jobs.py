@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
+from shop_order.cmd.presence import Turns
 from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
@@ -19,6 +20,7 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._turns = Turns(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -29,10 +31,14 @@ class Jobs:
             return core.settings.order.scan_interval_s
 
         self._loop("relay", core.relay.publish, core.relay.wait)
-        self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
-        self._loop("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
-        self._loop("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
-        self._loop("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._loop(
+            "timeout", self._once("timeout", core.timeouts.run_once), lambda: asyncio.sleep(scan_every())
+        )
+        self._loop("ask", self._once("ask", core.settlement.ask_due), lambda: asyncio.sleep(scan_every()))
+        self._loop(
+            "refund", self._once("refund", core.settlement.refund_due), lambda: asyncio.sleep(scan_every())
+        )
+        self._loop("purge", self._once("purge", self._purge), lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
 
     async def stop(self) -> None:
@@ -40,6 +46,13 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._turns.end()
+
+    def _once(self, name: str, step: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+        async def in_turn() -> int:
+            return await step() if await self._turns.ours(name) else 0
+
+        return in_turn
 
     def _loop(
         self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -70,6 +71,8 @@ class NacosSource:
     kind = "nacos"
 
     def __init__(self, url: str) -> None:
+        if find_spec("v2") is None:
+            raise ConfigError("CONFIG__URL: nacos: needs `pip install shop-order[nacos]`")
         self._url = parse_url(url)
 
     @property
@@ -110,10 +113,8 @@ class NacosSource:
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Nacos pushes within a fraction of a second; its client connects again by itself."""
-        try:
-            from v2.nacos import ClientConfigBuilder, NacosConfigService
-        except ImportError as error:
-            raise ConfigError("CONFIG__URL: nacos: needs `pip install shop-order[nacos]`") from error
+        from v2.nacos import ClientConfigBuilder, NacosConfigService
+
         _quieten()
         builder = ClientConfigBuilder().server_address(",".join(self._url.servers))
         builder = builder.namespace_id(self._url.namespace).log_level(logging.ERROR)

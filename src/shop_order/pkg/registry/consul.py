@@ -138,6 +138,9 @@ class ConsulLease:
 
     async def take(self) -> bool:
         """Whether it is ours now. Raises RegistryAway."""
+        row = await self._consul.ask("GET", f"/kv/{quote(self._key)}", absent=True)
+        if row.status_code == 200 and row.json()[0].get("Session"):
+            return False  # no session need be made to learn that
         asked_s = self._monotonic_s()
         wanted = {
             "Name": self._key,
