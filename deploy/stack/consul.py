@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.stack import processes
 from deploy.stack.processes import HOST, run, say
 
 PORT = 38500
-PORTS = {"http": PORT, "dns": 38600, "grpc": -1, "grpc_tls": -1, "server": 38300, "serf_lan": 38301}
+DNS_PORT, SERVER_PORT, SERF_PORT = 38600, 38300, 38301
 URLS = (f"consul://{HOST}:{PORT}",)
 MODULE = "github.com/hashicorp/consul"
 SOURCE = Path(__file__).with_suffix("")
-BASE = f"http://{HOST}:{PORT}/v1"
+AWAY = b"away"
 
 
 def install(root: Path) -> None:
@@ -33,32 +34,40 @@ def install(root: Path) -> None:
 
 def start(root: Path) -> None:
     """Start one server."""
-    data = root / "data" / "consul"
+    ports = {"http": PORT, "dns": DNS_PORT, "server": SERVER_PORT, "serf_lan": SERF_PORT}
+    start_on(root, "consul", ports, root / "data" / "consul")
+
+
+def start_on(root: Path, name: str, ports: Mapping[str, int], data: Path) -> None:
+    """Start one with ports of its own; quick to elect itself, with sessions as short as a test needs."""
     data.mkdir(parents=True, exist_ok=True)
-    config = data / "consul.json"
-    config.write_text(
-        json.dumps(
-            {
-                "server": True,
-                "bootstrap_expect": 1,
-                "data_dir": str(data / "state"),
-                "bind_addr": HOST,
-                "client_addr": HOST,
-                "ports": {**PORTS, "serf_wan": -1},
-                "performance": {"raft_multiplier": 1},
-                "disable_host_node_id": True,
-                "disable_update_check": True,
-                "ui_config": {"enabled": True},
-            },
-            indent=1,
-        )
-    )
-    processes.start(root, "consul", [str(_binary(root)), "agent", f"-config-file={config}"], cwd=data)
+    config = {
+        "server": True,
+        "bootstrap_expect": 1,
+        "data_dir": str(data / "state"),
+        "bind_addr": HOST,
+        "client_addr": HOST,
+        "ports": {"grpc": -1, "grpc_tls": -1, "serf_wan": -1, **ports},
+        "performance": {"raft_multiplier": 1},
+        "session_ttl_min": "1s",
+        "disable_host_node_id": True,
+        "disable_update_check": True,
+        "ui_config": {"enabled": True},
+    }
+    file = data / "consul.json"
+    file.write_text(json.dumps(config, indent=1))
+    processes.start(root, name, [str(_binary(root)), "agent", f"-config-file={file}"], cwd=data)
 
 
 def ready(root: Path) -> bool:
     """It has a leader, and answers from its KV."""
-    return b":" in _get("/status/leader") and _get("/kv/?keys=true&separator=/") != b"away"
+    return ready_on(PORT)
+
+
+def ready_on(port: int) -> bool:
+    """The same for one with ports of its own."""
+    base = f"http://{HOST}:{port}/v1"
+    return b":" in _get(f"{base}/status/leader") and _get(f"{base}/kv/?keys=true&separator=/") != AWAY
 
 
 def stop(root: Path) -> None:
@@ -70,11 +79,11 @@ def _binary(root: Path) -> Path:
     return root / "cache" / "consul" / "consul"
 
 
-def _get(path: str) -> bytes:
+def _get(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(BASE + path, timeout=2) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
-        return b"" if error.code == 404 else b"away"
+        return b"" if error.code == 404 else AWAY
     except OSError:
-        return b"away"
+        return AWAY

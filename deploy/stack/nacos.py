@@ -16,11 +16,9 @@ from deploy.stack.processes import HOST, run, say
 PORT = 38848  # 39848 and 39849 are its gRPC ports
 URLS = (f"nacos://{HOST}:{PORT}?namespace=order-service&group=DEFAULT_GROUP",)
 SOURCE = Path(__file__).with_suffix("")
-BASE = f"http://{HOST}:{PORT}/nacos/v3/admin/core"
 USER = "nobody"
 MEMORY = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC")
 PROPERTIES = {
-    "nacos.server.main.port": str(PORT),
     "nacos.server.contextPath": "/nacos",
     "server.address": HOST,
     "nacos.inetutils.ip-address": HOST,
@@ -55,26 +53,36 @@ def install(root: Path) -> None:
 
 def start(root: Path) -> None:
     """Start it, as an unprivileged user where we are root."""
-    cache, home = root / "cache" / "nacos", root / "data" / "nacos"
+    start_on(root, "nacos", PORT, root / "data" / "nacos")
+
+
+def start_on(root: Path, name: str, port: int, home: Path) -> None:
+    """Start one on a port of its own, of which port + 1000 and + 1001 must be free too."""
+    cache = root / "cache" / "nacos"
     (home / "conf").mkdir(parents=True, exist_ok=True)
-    lines = [f"{key}={value}\n" for key, value in PROPERTIES.items()]
+    lines = [f"{key}={value}\n" for key, value in {"nacos.server.main.port": str(port), **PROPERTIES}.items()]
     (home / "conf" / "application.properties").write_text("".join(lines))
     # hessian 4 before 3.3.6: with the other one first, or without it, pushes die in silence.
     libraries = f"{cache}/classes:{cache}/lib/hessian-4.0.63.jar:{cache}/lib/*"
     switches = ("-Dnacos.standalone=true", "-Dnacos.functionMode=config", f"-Dnacos.home={home}")
     config = f"--spring.config.additional-location=file:{home}/conf/"
     command = ["java", *MEMORY, *switches, f"-Duser.home={home}", "-cp", libraries, "NacosStandalone", config]
-    processes.start(root, "nacos", [*_unprivileged(home), *command], cwd=home)
+    processes.start(root, name, [*_unprivileged(home), *command], cwd=home)
 
 
 def ready(root: Path) -> bool:
     """Says so itself; the namespace of the service is made when it does."""
-    if _status(f"{BASE}/state/readiness") != 200:
+    return ready_on(PORT)
+
+
+def ready_on(port: int) -> bool:
+    """The same for one on a port of its own."""
+    core = f"http://{HOST}:{port}/nacos/v3/admin/core"
+    if _status(f"{core}/state/readiness") != 200:
         return False
     wanted = b"namespaceId=order-service&namespaceName=order-service"
-    return _status(f"{BASE}/namespace?namespaceId=order-service") == 200 or (
-        _status(f"{BASE}/namespace", wanted) == 200
-    )
+    known = _status(f"{core}/namespace?namespaceId=order-service") == 200
+    return known or _status(f"{core}/namespace", wanted) == 200
 
 
 def stop(root: Path) -> None:
