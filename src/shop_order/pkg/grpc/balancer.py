@@ -10,6 +10,8 @@ import grpc
 import grpc.aio
 
 FIRST_ANSWER_S = 5.0
+# What an instance that ends says of calls it will not answer; our own caller's cancelling is no such error.
+_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
@@ -17,7 +19,7 @@ class Balanced(grpc.aio.Channel):
     """A channel for unary calls whose addresses are told by `use`.
 
     The calls must be ones that may be repeated, as all calls to neighbours may: one that an instance could
-    not answer (UNAVAILABLE) is sent once more to another.
+    not answer is sent once more to another.
     """
 
     def __init__(self, name: str, open_one: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
@@ -123,7 +125,7 @@ class _Method:
         try:
             return await self._on(first)(request, **options)
         except grpc.aio.AioRpcError as failed:
-            if failed.code() is not grpc.StatusCode.UNAVAILABLE or not others:
+            if failed.code() not in _ELSEWHERE or not others:
                 raise
         except grpc.aio.UsageError:
             if not others:  # the channel was closed between choosing and calling
