@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from shop_order.cmd.core import Core
 from shop_order.configs import ConfigError, Loaded, reload
@@ -36,7 +37,7 @@ class Reloading:
         settings = self._core.settings
         if self.trouble:
             log.error("config_degraded", why=self.trouble)
-            self._core.metrics.config("refused" if "can't be asked" not in self.trouble else "away")
+            self._core.metrics.config("copy")
         sources = shared_sources(settings.config.url, settings.registry.url)
         self._tasks = [asyncio.create_task(self._watch(source)) for source in sources]
         self._tasks.append(asyncio.create_task(self._follow(looks=bool(sources))))
@@ -88,9 +89,10 @@ class Reloading:
         log.error(f"reload_{outcome}", error=why)
 
     async def _watch(self, source: SharedSource) -> None:
+        folder = Path(self._core.settings.data_dir) / "config" / source.kind
         while True:
             try:
-                await source.watch(self.hint)
+                await source.watch(self.hint, folder)
             except Exception as failed:  # noqa: BLE001 - a background loop
                 log.error("config_watch_failed", source=source.kind, error=repr(failed))
             await asyncio.sleep(WATCH_AGAIN_S)

@@ -66,12 +66,12 @@ def test_where_settings_are_kept_can_not_be_set_there(shared: Place) -> None:
             reload(running, shared.environ)
 
 
-async def test_a_change_is_told(shared: Place) -> None:
+async def test_a_change_is_told(shared: Place, tmp_path: Path) -> None:
     await asyncio.to_thread(shared.say, "order: {pay_timeout_s: 77}\n")
     config, registry = (shared.environ.get(f"SHOP_ORDER_{room}__URL") for room in ("CONFIG", "REGISTRY"))
     (source,) = shared_sources(config or "file:", registry or "none://")
     told = asyncio.Event()
-    watching = asyncio.create_task(source.watch(told.set))
+    watching = asyncio.create_task(source.watch(told.set, tmp_path))
     try:
         await asyncio.sleep(1)  # what is told at the start is no change
         for seconds in (78, 79):

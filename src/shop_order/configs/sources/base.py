@@ -1,6 +1,7 @@
 """What a configuration source must do."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 Document = tuple[str, str]  # its name, its YAML text
@@ -35,9 +36,9 @@ class SharedSource(Source, Protocol):
         """What the kept copy belongs to; another server of the same cluster is the same."""
         ...
 
-    async def watch(self, changed: Callable[[], None]) -> None:
+    async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """Call `changed` whenever the documents may have changed; runs until it is cancelled.
 
-        Outlives every absence of the source, and calls `changed` after it.
+        `folder` is for files that the source's own client wants to write. Outlives every absence of the source, and calls `changed` after it.
         """
         ...

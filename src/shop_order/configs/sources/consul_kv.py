@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -53,7 +54,7 @@ class ConsulSource:
             ) from error
         return [(self.identity, yaml.safe_dump(tree.nest(_settings(rows)), allow_unicode=True))]
 
-    async def watch(self, changed: Callable[[], None]) -> None:
+    async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """One blocking query after the other."""
         index, away = 0, False
         limit = httpx.Timeout(TIMEOUT_S, read=WAIT_S * 1.1 + TIMEOUT_S)

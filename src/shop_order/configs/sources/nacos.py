@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -111,13 +112,14 @@ class NacosSource:
             after = str(stored["content"]) if stored and operation != "I" else None
         return versions
 
-    async def watch(self, changed: Callable[[], None]) -> None:
+    async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """Nacos pushes within a fraction of a second; its client connects again by itself."""
         from v2.nacos import ClientConfigBuilder, NacosConfigService
 
         _quieten()
         builder = ClientConfigBuilder().server_address(",".join(self._url.servers))
         builder = builder.namespace_id(self._url.namespace).log_level(logging.ERROR)
+        builder = builder.log_dir(str(folder)).cache_dir(str(folder))  # else it writes into the home folder
         if self._url.username:
             builder = builder.username(self._url.username).password(self._url.password)
         config = builder.build()
