@@ -70,7 +70,7 @@ class Metrics:
         self._jobs.labels(name, outcome).inc()
 
     def config(self, outcome: str) -> None:
-        """A configuration was `applied`, `unchanged`, `refused` or `failed`, its source `away`, or a `copy` used."""
+        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
         self._config.labels(outcome).inc()
 
     def outbox(self, waiting: int, lag_s: float) -> None:

@@ -79,7 +79,8 @@ async def test_a_holder_that_was_paused_can_do_no_harm(
     name, key = uuid.uuid4().hex, f"order-service/locks/{uuid.uuid4().hex}/done"
     paused = await Consul(URL, lambda: 0.0).lock(name, 1)  # whose clock stands still
     assert paused is not None
-    paused._renewing.cancel()  # type: ignore[attr-defined]
+    assert paused._renewing is not None
+    paused._renewing.cancel()
     for _ in range(60):
         other = await engine.lock(name, 1)
         if other is not None:

@@ -126,18 +126,18 @@ async def test_a_shared_setting_in_the_kv_is_taken_up_while_it_runs(
 ) -> None:
     async with Town(tmp_path, own_consul) as town:
         await town.announce(registry)
-        put = httpx.put(f"http://{own_consul.address}/v1/kv/order-service/order/pay_timeout_s", content="77")
-        put.raise_for_status()
+        setting = "/kv/order-service/order/pay_timeout_s"
+        await registry.ask("PUT", setting, json=77)
 
         async def taken() -> bool:
             return bool(town.core.settings.order.pay_timeout_s == 77)
 
         await town.until(taken)
-        httpx.put(f"http://{own_consul.address}/v1/kv/order-service/order/pay_timeout_s", content="never")
+        await registry.ask("PUT", setting, json="never")
 
         async def refused() -> bool:
             return "config" in str(await town.ready())
 
         await town.until(refused)
         assert town.core.settings.order.pay_timeout_s == 77
-        httpx.delete(f"http://{own_consul.address}/v1/kv/order-service/order/pay_timeout_s")
+        await registry.ask("DELETE", setting)

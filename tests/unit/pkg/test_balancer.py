@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -29,7 +30,7 @@ async def start() -> AsyncIterator[Start]:
             await asyncio.sleep(0.005)
             return address.encode()
 
-        handlers = {"Who": grpc.unary_unary_rpc_method_handler(who)}
+        handlers: Any = {"Who": grpc.unary_unary_rpc_method_handler(who)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.Test", handlers),))
         await server.start()
         servers.append(server)

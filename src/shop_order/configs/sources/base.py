@@ -39,6 +39,7 @@ class SharedSource(Source, Protocol):
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """Call `changed` whenever the documents may have changed; runs until it is cancelled.
 
-        `folder` is for files that the source's own client wants to write. Outlives every absence of the source, and calls `changed` after it.
+        Outlives every absence of the source, and calls `changed` after it. `folder` is for files that the
+        source's own client wants to write.
         """
         ...
