@@ -98,7 +98,7 @@ class Shop:
 
     async def start_service(self) -> None:
         """Start the order service alone, on the data it had."""
-        self.app = App(self.loaded)
+        self.app = App(self.loaded, self.environ)
         await self.app.start()
 
     async def stop_service(self) -> None:

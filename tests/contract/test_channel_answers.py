@@ -68,7 +68,9 @@ async def asking(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    settings = AlipaySettings(f"http://127.0.0.1:{port}/", "1", "2", ours, theirs, "http://n/", TIMEOUT_S)
+    settings = AlipaySettings(
+        f"http://127.0.0.1:{port}/", "1", "2", ours, theirs, "http://n/", lambda: TIMEOUT_S
+    )
     channel = Alipay(settings, lambda: 0, lambda *args, **about: None)
     try:
         yield channel

@@ -46,7 +46,13 @@ def channel(provider: rsa.RSAPrivateKey, tmp_path: Path) -> Alipay:
     ours.write_bytes(private)
     theirs.write_bytes(public)
     settings = AlipaySettings(
-        "http://127.0.0.1:9/", PAID["app_id"], PAID["seller_id"], ours, theirs, "http://127.0.0.1:9/n", 1.0
+        "http://127.0.0.1:9/",
+        PAID["app_id"],
+        PAID["seller_id"],
+        ours,
+        theirs,
+        "http://127.0.0.1:9/n",
+        lambda: 1.0,
     )
     return Alipay(settings, lambda: 0, lambda *args, **about: None)
 
@@ -156,7 +162,9 @@ def test_what_no_provider_sends_is_malformed(channel: Alipay, bytes_sent: bytes)
 def test_without_keys_the_channel_is_not_available(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     channel = Alipay(
-        AlipaySettings("", "a", "s", missing, missing, "", 1.0), lambda: 0, lambda *args, **about: None
+        AlipaySettings("", "a", "s", missing, missing, "", lambda: 1.0),
+        lambda: 0,
+        lambda *args, **about: None,
     )
     assert not channel.available()
     with pytest.raises(ChannelUnavailable):

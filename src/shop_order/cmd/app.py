@@ -6,18 +6,21 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.jobs import Jobs
-from shop_order.configs import Loaded, Settings, reload
+from shop_order.cmd.presence import Presence
+from shop_order.cmd.reloading import Reloading
+from shop_order.configs import Loaded, Settings
 from shop_order.configs.history import record
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.log import LogConfig, Logging, get_logger, set_level, start_logging
+from shop_order.pkg.log import LogConfig, Logging, get_logger, start_logging
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer
 from shop_order.repository.history import open_history
@@ -38,12 +41,14 @@ DEV_TOKEN_S = 3600
 class App:
     """One running order service: `start`, `stop`, and the ports it got."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
         settings = loaded.settings
         self.core = Core(loaded, token=dev_token(settings))
         self.grpc_port = 0
         self.http_port = 0
         self._jobs = Jobs(self.core)
+        self._presence = Presence(self.core.registry)
+        self._reloading = Reloading(self.core, environ, remember)
         self._opened = False
         self._stopping = False
         self._keys = self._key_source(settings)
@@ -136,6 +141,11 @@ class App:
         self.grpc_port = await self._grpc.start()
         self.http_port = await self._http.start()
         self._jobs.start()
+        self._reloading.start()
+        server = self.core.settings.server
+        if not self.core.settings.registry.url.startswith("none:"):
+            host = server.advertise_host or server.host
+            self._presence.begin(host, self.grpc_port, tls=bool(server.tls_cert))
         log.info(
             "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
         )
@@ -144,6 +154,8 @@ class App:
         """Finish what was accepted: no new calls, running ones end, outbox drained, files closed."""
         self._stopping = True
         await self._grpc.not_serving()
+        await self._presence.end()
+        await self._reloading.stop()
         if self.http_port:
             await asyncio.sleep(self.core.settings.server.stop_wait_s)
         grace_s = self.core.settings.server.stop_timeout_s
@@ -165,12 +177,8 @@ class App:
             return False
 
     def reload(self) -> None:
-        """Take up what can change at run time; a bad configuration is refused and the old one kept."""
-        reloaded = reload(self.core.loaded, os.environ)
-        self.core.loaded = reloaded.loaded
-        set_level(reloaded.loaded.settings.log.level)
-        remember(reloaded.loaded)
-        log.info("reloaded", applied=reloaded.applied, needs_restart=reloaded.needs_restart)
+        """Take up soon what can change at run time; a bad configuration is refused and the old one kept."""
+        self._reloading.hint()
 
     # ---- what the fronts ask ----
 
@@ -190,6 +198,10 @@ class App:
             await self.core.store.ping()
         except OrderServiceError:
             return Readiness(False, ("database",))
+        if self._presence.away:
+            missing.append("registry")
+        if self._reloading.trouble:
+            missing.append("config")
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
         return Readiness(not self._stopping, tuple(missing))

@@ -1,20 +1,30 @@
-"""`shop-order config`: what is set and why, what was set before, and the way back."""
+"""`shop-order config`: what is set and why, what was set before, and the way back.
+
+With CONFIG__URL=nacos:// history, diff and rollback are Nacos' own; otherwise the order database's.
+"""
 
 import difflib
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
-from shop_order.configs import ConfigError, load, show
+from shop_order.configs import ConfigError, load, masked, show
 from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries
+from shop_order.configs.load import config_url
 from shop_order.configs.rollback import plan, write
+from shop_order.configs.sources import SourceAway, open_source
 
+if TYPE_CHECKING:
+    from shop_order.configs.sources.nacos import NacosSource, Version
+
+OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
 
 
@@ -33,7 +43,16 @@ def show_command(
 def history_command(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many entries, the newest first.")] = 20,
 ) -> None:
-    """List the configurations this service was started or reloaded with."""
+    """List what was published in Nacos, or the configurations this service was started or reloaded with."""
+    if (published := _nacos()) is not None:
+        with _one_line_errors():
+            for version in published.history()[:limit]:
+                at = datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds")
+                digest = "removed" if version.content is None else _digest(version.content)
+                typer.echo(
+                    f"{version.id:>5}  {at}  {digest:12}  {OPERATIONS[version.operation]} {version.by}"
+                )
+        return
     with _one_line_errors(), _history() as connection:
         for entry in entries(connection, limit):
             at = datetime.fromtimestamp(entry.created_ms / 1000, UTC).isoformat(timespec="seconds")
@@ -46,8 +65,8 @@ def diff_command(
     newer: Annotated[int, typer.Argument(metavar="B", help="Number of another entry.")],
 ) -> None:
     """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
-    with _one_line_errors(), _history() as connection:
-        texts = [content_of(connection, number).splitlines() for number in (older, newer)]
+    with _one_line_errors():
+        texts = [text.splitlines() for text in _contents(older, newer)]
     for line in difflib.unified_diff(
         texts[0], texts[1], f"entry {older}", f"entry {newer}", lineterm="", n=1
     ):
@@ -58,14 +77,22 @@ def diff_command(
 def rollback_command(
     number: Annotated[int, typer.Argument(metavar="N", help="Number of an entry of `history`.")],
 ) -> None:
-    """Go back to entry N, at the next start or reload (SIGHUP).
+    """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
 
-    Writes what entry N sets differently from the documents of today into
+    With Nacos the document of entry N is published again, if the service could start with it.
+    Without it this writes what entry N sets differently from the documents of today into
     {DATA_DIR}/config/override.yaml, which counts after all documents and before the environment
     variables. Secrets were never stored: they stay as they are now. A setting that is fixed by an
     environment variable is named, since the variable still wins. Nothing is written if the service
     could not start with the result.
     """
+    if (published := _nacos()) is not None:
+        with _one_line_errors():
+            document = _published(published.history(), number)
+            load(os.environ, given={published.kind: document}, strict=True)
+            published.publish(document)
+        typer.echo(f"entry {number} is published again as {published.identity}")
+        return
     with _one_line_errors():
         with _history() as connection:
             content = content_of(connection, number)
@@ -78,6 +105,35 @@ def rollback_command(
     if rollback.fixed_by_environment:
         names = ", ".join(f"SHOP_ORDER_{key}" for key in rollback.fixed_by_environment)
         typer.echo(f"still decided by the environment: {names}", err=True)
+
+
+def _nacos() -> "NacosSource | None":
+    with _one_line_errors():
+        source = open_source(config_url(os.environ))
+    # By its kind: the class would have to be imported first, which costs every other command time.
+    return cast("NacosSource", source) if source.kind == "nacos" else None
+
+
+def _published(versions: "Sequence[Version]", number: int) -> str:
+    """What an entry of Nacos' history published. Raises UnknownEntry."""
+    for version in versions:
+        if version.id == number:
+            if version.content is None:
+                raise UnknownEntry(f"entry {number} removed the document: it published nothing")
+            return version.content
+    raise UnknownEntry(f"the history has no entry {number}")
+
+
+def _contents(*numbers: int) -> list[str]:
+    if (published := _nacos()) is not None:
+        versions = published.history()
+        return [masked(f"entry {n}", _published(versions, n)) for n in numbers]
+    with _history() as connection:
+        return [content_of(connection, number) for number in numbers]
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @contextmanager
@@ -96,7 +152,7 @@ def _history() -> Iterator[Records]:
 def _one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (ConfigError, UnknownEntry) as error:
+    except (ConfigError, SourceAway, UnknownEntry) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -21,9 +21,11 @@ from shop_order.gateway.inboxes import GrpcInboxes
 from shop_order.gateway.inventory import GrpcStock
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.gateway.users import GrpcAddresses
+from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.registry import open_registry
 from shop_order.pkg.util.entropy import Entropy
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
@@ -62,6 +64,8 @@ class Core:
         self._exit = AsyncExitStack()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._releases: set[asyncio.Task[None]] = set()
+        self._followers: list[asyncio.Task[None]] = []
+        self.registry = open_registry(settings.registry.url)
         self._worker = 0
         self._snowflakes = Snowflakes(real_ms, self._worker)
         self.store = open_store(
@@ -122,7 +126,7 @@ class Core:
         goods.behind(stock, store.commits)
         self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
         self.inboxes = GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour)
-        self.alipay = alipay(settings)
+        self.alipay = alipay(settings, lambda: self.settings.pay.alipay.timeout_s)
         self.channels: dict[PaymentType, PaymentChannel] = {}
         if self.alipay is not None:
             self.channels[PaymentType.ALIPAY] = self.alipay
@@ -182,8 +186,12 @@ class Core:
         self._worker = await self.store.leases.worker() if serve else 0
         self._snowflakes = Snowflakes(real_ms, self._worker, after=await self.store.last_id())
         await self.clock.load()
-        for channel in self._channels.values():
+        self._exit.push_async_callback(self.registry.aclose)
+        for name, channel in self._channels.items():
             self._exit.push_async_callback(channel.close)
+            if isinstance(channel, Balanced):
+                self._followers.append(asyncio.create_task(self._follow(name, channel)))
+        self._exit.push_async_callback(self._unfollow)
         if self.alipay is not None:
             self._exit.push_async_callback(self.alipay.aclose)
         return self
@@ -233,8 +241,22 @@ class Core:
 
     def _channel(self, address: str) -> grpc.aio.Channel:
         if address not in self._channels:
-            self._channels[address] = open_channel(address)
+            named = ":" not in address
+            grace_s = self.settings.neighbours.timeout_s
+            self._channels[address] = (
+                Balanced(address, open_channel, grace_s=grace_s) if named else open_channel(address)
+            )
         return self._channels[address]
+
+    async def _follow(self, name: str, channel: Balanced) -> None:
+        async for addresses in self.registry.watch(name):
+            log.info("instances", name=name, addresses=addresses)
+            channel.use(addresses)
+
+    async def _unfollow(self) -> None:
+        for task in self._followers:
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
 
     def _give_back(self, order_sn: str) -> None:
         """Release a lease nobody needs, in the background; should it fail, the lease ends by itself."""
@@ -251,7 +273,7 @@ class Core:
             log.warning("release_failed", order_sn=order_sn, error=failed.code)
 
 
-def alipay(settings: Settings) -> Alipay | None:
+def alipay(settings: Settings, timeout_s: Callable[[], float]) -> Alipay | None:
     """The channel, if it is configured."""
     ours = settings.pay.alipay
     if not (ours.app_id and ours.seller_id and ours.app_private_key_file and ours.public_key_file):
@@ -264,7 +286,7 @@ def alipay(settings: Settings) -> Alipay | None:
             app_private_key=Path(ours.app_private_key_file),
             public_key=Path(ours.public_key_file),
             notify_url=ours.notify_url or settings.server.base_url + NOTIFY_PATH,
-            timeout_s=ours.timeout_s,
+            timeout_s=timeout_s,
         ),
         real_ms,
         get_logger("alipay").warning,

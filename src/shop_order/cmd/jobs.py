@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
+from shop_order.cmd.presence import Turns
 from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
@@ -20,6 +21,7 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._turns = Turns(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -42,6 +44,7 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._turns.end()
 
     def _once(
         self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
@@ -49,7 +52,8 @@ class Jobs:
         """A loop whose steps only one of the processes that share a database does."""
 
         async def ours() -> int:
-            return await step() if await self._core.store.leases.hold(name) else 0
+            mine = await self._core.store.leases.hold(name) and await self._turns.ours(name)
+            return await step() if mine else 0
 
         self._loop(name, ours, pause)
 

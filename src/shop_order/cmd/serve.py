@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.app import App, open_log
-from shop_order.configs import ConfigError, Loaded
+from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.pkg.log import get_logger
 from shop_order.repository.schema import HEAD
@@ -51,13 +51,7 @@ def on_signals(app: App) -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    def reload() -> None:
-        try:
-            app.reload()
-        except (ConfigError, OSError) as bad:
-            log.error("reload_refused", error=str(bad))
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
     return stop
 
 

@@ -3,6 +3,6 @@
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.load import Loaded, Reloaded, load, reload
 from shop_order.configs.settings import Settings, key_bytes
-from shop_order.configs.show import show
+from shop_order.configs.show import masked, show
 
-__all__ = ["ConfigError", "Loaded", "Reloaded", "Settings", "key_bytes", "load", "reload", "show"]
+__all__ = ["ConfigError", "Loaded", "Reloaded", "Settings", "key_bytes", "load", "masked", "reload", "show"]

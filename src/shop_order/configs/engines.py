@@ -15,8 +15,8 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
     "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
-    "registry": (frozenset({"none"}), frozenset({"consul"})),
-    "config": (frozenset({"file"}), frozenset({"nacos"})),
+    "registry": (frozenset({"none", "consul"}), frozenset()),
+    "config": (frozenset({"file", "nacos"}), frozenset()),
 }
 _ONE_PROCESS = frozenset({"sqlite", "memory", "embedded"})
 
@@ -60,6 +60,7 @@ def check(settings: Settings) -> None:
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
+    _check_registry(settings, schemes["registry"])
     _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
@@ -75,6 +76,25 @@ def _check_mysql(url: str) -> None:
         whole = ""
     if not whole or parts.query or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
+
+
+def _check_registry(settings: Settings, scheme: str) -> None:
+    neighbours = settings.neighbours
+    named = {
+        "GOODS": (neighbours.goods,),
+        "INVENTORY": (neighbours.inventory,),
+        "COUPONS": (neighbours.coupons,),
+        "USERS": (neighbours.users,),
+        "INBOXES": neighbours.inboxes,
+    }
+    names = [key for key, addresses in named.items() if any(":" not in a for a in addresses)]
+    if scheme == "none" and names:
+        raise ConfigError(
+            f"NEIGHBOURS__{names[0]}: a name needs a registry: set REGISTRY__URL, or write host:port"
+        )
+    server = settings.server
+    if scheme != "none" and not server.advertise_host and server.host in ("0.0.0.0", "::"):  # noqa: S104
+        raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs an address to call, not every address")
 
 
 def _check_files(settings: Settings) -> None:

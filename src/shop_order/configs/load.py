@@ -1,40 +1,45 @@
 """Reads the layers, checks them, and makes one immutable Settings.
 
-Later layers win: packaged yaml, profile, the operator's documents, rollback's override, environment.
+Later layers win: packaged yaml, profile, the operator's documents (files, then Consul's KV, then Nacos),
+rollback's override, environment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
 from shop_order.configs import engines, tree
+from shop_order.configs.central import Central
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.settings import ENVIRONMENTS, Settings
-from shop_order.configs.sources import open_source
+from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import Path
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
+_REGISTRY = ("registry", "url")
 _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, and the origin of each value by its path."""
+    """The settings, the origin of each value by its path, and which shared source could not be used."""
 
     settings: Settings
     origins: Mapping[Path, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         """What beside the packaged defaults took part, for the history."""
         kinds = {origin.split(" ", 1)[0] for origin in self.origins.values()}
-        extra = [kind for kind in ("file", "override", "environment") if kind in kinds]
+        extra = [kind for kind in ("file", "consul", "nacos", "override", "environment") if kind in kinds]
         return "+".join([f"profile:{self.settings.app.env}", *extra])
 
 
@@ -63,28 +68,61 @@ def override_file(data_dir: str) -> FilePath:
     return FilePath(data_dir) / "config" / "override.yaml"
 
 
-def load(environ: Mapping[str, str], *, use_override: bool = True, override: str | None = None) -> Loaded:
+def load(
+    environ: Mapping[str, str],
+    *,
+    use_override: bool = True,
+    override: str | None = None,
+    strict: bool = False,
+    given: Mapping[str, str] | None = None,
+) -> Loaded:
     """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
 
-    `override` stands in for the text of the override document. Raises ConfigError.
+    `override` stands in for the text of the override document, `given` for what a shared source says, by
+    its kind. A shared source that is away, or says what can't be used, is replaced by its last good copy,
+    unless `strict`. Raises ConfigError.
     """
     variables = tree.from_environment(environ)
-    layers = _documents(variables)
-    data_dir = str(variables.get(_DATA_DIR, layers.values[_DATA_DIR]))
-    if use_override:
-        _put_override(layers, data_dir, override)
+    data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
+    central = Central(data_dir, env, strict=strict, given=given or {})
+    try:
+        loaded = _load(variables, central, use_override, override)
+    except ConfigError as bad:
+        if strict or not central.has_copies():
+            raise
+        central = Central(data_dir, env, only_copies=str(bad))
+        loaded = _load(variables, central, use_override, override)
+    central.keep()
+    return replace(loaded, notes=tuple(central.notes))
+
+
+def config_url(environ: Mapping[str, str]) -> str:
+    """CONFIG__URL, without reading what it names. Raises ConfigError."""
+    return str(tree.from_environment(environ).get(_URL, _packaged().values[_URL]))
+
+
+def _load(
+    variables: Mapping[Path, str], central: Central, use_override: bool, override: str | None
+) -> Loaded:
+    layers = _documents(variables, central)
+    # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
+    if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
+        _put_override(layers, central.data_dir, override)
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
     if layers.values[_ENV] != "production":
-        _put_dev_keys(layers, data_dir)
-    settings = _validated(layers, data_dir)
+        _put_dev_keys(layers, central.data_dir)
+    settings = _validated(layers, central.data_dir)
     engines.check(settings)
     return Loaded(settings, dict(layers.origins))
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
-    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing."""
-    fresh = load(environ)
+    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing.
+
+    Asks the shared sources: not for an event loop's thread.
+    """
+    fresh = load(environ, strict=True)
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]
     kept = {path: old[path] for path in changed if path not in RELOADABLE}
@@ -108,27 +146,51 @@ def values_of(settings: Settings) -> dict[Path, Any]:
     return values
 
 
-def _documents(variables: Mapping[Path, str]) -> _Layers:
-    packaged = _Layers()
-    folder = resources.files("shop_order.configs")
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+def _folder() -> Traversable:
+    return resources.files("shop_order.configs")
+
+
+def _packaged() -> _Layers:
+    layers = _Layers()
+    for entry in sorted(_folder().iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".yaml") and entry.name.count(".") == 1:
-            packaged.put(f"default {entry.name}", tree.parse(entry.name, entry.read_text(encoding="utf-8")))
+            layers.put(f"default {entry.name}", tree.parse(entry.name, entry.read_text(encoding="utf-8")))
+    return layers
+
+
+def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
+    packaged = _packaged()
     source = open_source(str(variables.get(_URL, packaged.values[_URL])))
     env = _known_env(variables.get(_ENV, packaged.values[_ENV]))
-    own = _parsed(source.documents(env))
+    own = _parsed(central.read(source, env))
     if _ENV not in variables and (named := _value(own, _ENV, env)) != env:
         env = _known_env(named)
-        own = _parsed(source.documents(env))
+        own = _parsed(central.read(source, env))
     profile = f"app.{env}.yaml"
-    packaged.put(f"profile {profile}", tree.parse(profile, (folder / profile).read_text(encoding="utf-8")))
-    for name, flat in own:
-        if _URL in flat:
-            raise ConfigError(f"CONFIG__URL: is set in the environment only, not in {name}")
-        packaged.put(f"file {name}", flat)
+    packaged.put(f"profile {profile}", tree.parse(profile, (_folder() / profile).read_text(encoding="utf-8")))
+    registry = variables.get(_REGISTRY, _value(own, _REGISTRY, packaged.values[_REGISTRY]))
+    shared = _shared(str(registry), central, env)
+    for kind, documents in ((source.kind, own), ("consul", shared))[:: 1 if source.kind == "file" else -1]:
+        for name, flat in documents:
+            _refuse_bootstrap(flat, kind, name)
+            packaged.put(f"{kind} {name}", flat)
     if _ENV not in variables and packaged.values[_ENV] != env:
         raise ConfigError("APP__ENV: can't be set by a profile")
     return packaged
+
+
+def _shared(registry_url: str, central: Central, env: str) -> list[tuple[str, dict[Path, Any]]]:
+    source = open_registry_source(registry_url)
+    return [] if source is None else _parsed(central.read(source, env))
+
+
+def _refuse_bootstrap(flat: Mapping[Path, Any], kind: str, name: str) -> None:
+    if _URL in flat:
+        raise ConfigError(f"CONFIG__URL: is set in the environment only, not in {name}")
+    barred = {"file": (), "nacos": (_DATA_DIR,), "consul": (_DATA_DIR, _ENV, _REGISTRY)}[kind]
+    for path in barred:
+        if path in flat:
+            raise ConfigError(f"{tree.key_of(path)}: can't be set in {kind} {name}")
 
 
 def _parsed(documents: list[tuple[str, str]]) -> list[tuple[str, dict[Path, Any]]]:

@@ -1,14 +1,14 @@
 """The configuration as text: for `config show`, and as the document the history keeps."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
-from shop_order.configs.settings import Settings
-from shop_order.configs.tree import nest
+from shop_order.configs.settings import Section, Settings
+from shop_order.configs.tree import Path, leaves, nest, parse
 
 MASK = "***"
 _USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
@@ -33,6 +33,29 @@ def document(settings: Settings) -> str:
     """The effective settings as YAML with secrets masked, as the history keeps them."""
     flat = {path: plain(value, secrets=False) for path, value in values_of(settings).items()}
     return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
+
+
+def masked(name: str, text: str) -> str:
+    """A document as it was published, with its settings in order and secrets masked. Raises ConfigError."""
+    flat = parse(name, text)
+    secret = secret_paths()
+    shown = {
+        path: MASK if path in secret and value else plain(value, secrets=False)
+        for path, value in flat.items()
+    }
+    return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)
+
+
+def secret_paths() -> set[Path]:
+    """The settings that are keys or passwords."""
+    found = set()
+    for path in leaves():
+        section: type[Section] = Settings
+        for name in path[:-1]:
+            section = cast(type[Section], section.model_fields[name].annotation)
+        if "SecretStr" in str(section.model_fields[path[-1]].annotation):
+            found.add(path)
+    return found
 
 
 def plain(value: Any, *, secrets: bool) -> Any:

@@ -32,6 +32,12 @@ class Metrics:
         self._jobs = Counter(
             "shop_order_job_runs", "Runs of jobs", ["job", "outcome"], registry=self.registry
         )
+        self._config = Counter(
+            "shop_order_config_loads",
+            "Configurations that were looked at",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._outbox = Gauge("shop_order_outbox_waiting", "Events to be published", registry=self.registry)
         self._lag = Gauge(
             "shop_order_outbox_lag_seconds", "Age of the oldest of them", registry=self.registry
@@ -62,6 +68,10 @@ class Metrics:
     def job(self, name: str, outcome: str) -> None:
         """A job ran: `ok`, or `failed`."""
         self._jobs.labels(name, outcome).inc()
+
+    def config(self, outcome: str) -> None:
+        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
+        self._config.labels(outcome).inc()
 
     def outbox(self, waiting: int, lag_s: float) -> None:
         """What the relay has before it."""

@@ -92,7 +92,11 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"DB__URL": "oracle://h"}, "DB__URL.*unknown engine"),
         ({"DB__URL": "sqlite://"}, "DB__URL.*needs a file"),
         ({"CACHE__URL": "redis://h"}, "CACHE__URL.*not built"),
-        ({"CONFIG__URL": "nacos://h:8848"}, "CONFIG__URL.*not built"),
+        ({"CONFIG__URL": "nacos://h:8848?tenant=x"}, "CONFIG__URL.*unknown parameter tenant"),
+        ({"CONFIG__URL": "nacos:"}, "CONFIG__URL.*write nacos://"),
+        ({"REGISTRY__URL": "consul://"}, "REGISTRY__URL.*write consul://"),
+        ({"REGISTRY__URL": "consul://h:1", "SERVER__HOST": "0.0.0.0"}, "SERVER__ADVERTISE_HOST"),
+        ({"NEIGHBOURS__GOODS": "goods-service"}, "NEIGHBOURS__GOODS.*needs a registry"),
         ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
         ({"SERVER__WORKERS": "2"}, "SERVER__WORKERS.*DB__URL=sqlite"),
         (

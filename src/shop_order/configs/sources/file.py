@@ -11,6 +11,8 @@ _APP_NAMES = ("app.yaml", *(f"app.{env}.yaml" for env in ENVIRONMENTS))
 class FileSource:
     """`file:` reads nothing beyond the packaged defaults; `file:/folder` the operator's documents."""
 
+    kind = "file"
+
     def __init__(self, url: str) -> None:
         path = url.removeprefix("file:")
         if path.startswith("//"):

@@ -51,7 +51,7 @@ class AlipaySettings:
     app_private_key: Path
     public_key: Path
     notify_url: str
-    timeout_s: float
+    timeout_s: Callable[[], float]  # asked at every call, since the setting may be reloaded
 
 
 class Alipay:
@@ -207,9 +207,9 @@ class Alipay:
         import httpx
 
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=self._settings.timeout_s, trust_env=False)
+            self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - the next lines set one
         try:
-            async with asyncio.timeout(self._settings.timeout_s):  # httpx starts anew with each piece
+            async with asyncio.timeout(self._settings.timeout_s()):  # httpx starts anew with each piece
                 answer = await self._http.post(self._settings.gateway, data=self._signed(method, content, {}))
             return self._believed(method, answer.text, content["out_trade_no"])
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:

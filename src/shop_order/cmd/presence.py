@@ -1,0 +1,94 @@
+"""What we do at a registry while we serve: stay registered, and take turns with other instances."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.registry import Instance, Lease, Registry, RegistryAway
+
+log = get_logger("registry")
+LOOK_EVERY_S = 3.0
+TURN_S = 10.0
+SERVICE = "order-service"
+TAGS = ("order", "payment", "grpc")
+HEALTH = "health"
+
+
+class Presence:
+    """Keeps one instance registered, also after the registry lost its memory."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._instance: Instance | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.away = False
+
+    def begin(self, host: str, port: int, *, tls: bool) -> None:
+        """Register as specification 6.2 has it, and stay registered."""
+        self._instance = Instance(SERVICE, host, port, TAGS, HEALTH, tls)
+        self._task = asyncio.create_task(self._keep(self._instance))
+
+    async def end(self) -> None:
+        """Leave the registry; should it be away, its health check notices."""
+        if self._task is None or self._instance is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        try:
+            await self._registry.deregister(self._instance)
+        except RegistryAway as away:
+            log.warning("not_deregistered", id=self._instance.id, error=str(away))
+
+    async def _keep(self, instance: Instance) -> None:
+        while True:
+            try:
+                if not await self._registry.knows(instance):
+                    await self._registry.register(instance)
+                    log.info("registered", id=instance.id)
+                self._now(away=False)
+            except RegistryAway as away:
+                self._now(away=True, why=str(away))
+            except Exception as failed:  # noqa: BLE001 - a background loop
+                self._now(away=True, why=repr(failed))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _now(self, *, away: bool, why: str = "") -> None:
+        if away and not self.away:
+            log.warning("registry_away", error=why)
+        self.away = away
+
+
+class Turns:
+    """Who runs a job that one instance is enough for.
+
+    It saves work and nothing else: every step of these jobs is a compare-and-set on versions of orders or
+    keys, so a holder that was paused and goes on too late changes nothing. Hence a registry that is away
+    stops no job: then every instance runs it.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._leases: dict[str, Lease] = {}
+
+    async def ours(self, job: str) -> bool:
+        """Whether this instance is to run the job now."""
+        lease = self._leases.get(job)
+        if lease is not None:
+            if lease.held():
+                return True
+            del self._leases[job]
+            await lease.give_back()
+        try:
+            lease = await self._registry.lock(job, TURN_S)
+        except RegistryAway:
+            return True
+        if lease is not None:
+            self._leases[job] = lease
+        return lease is not None
+
+    async def end(self) -> None:
+        """Let others go on at once."""
+        leases, self._leases = [*self._leases.values()], {}
+        await asyncio.gather(*(lease.give_back() for lease in leases))

@@ -1,0 +1,102 @@
+"""Shared settings in Consul's KV: the key `order-service/limit/user_rate` holds LIMIT__USER_RATE."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import yaml
+
+from shop_order.configs import tree
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.sources.base import Document, SourceAway
+
+PREFIX = "order-service/"
+NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
+PORT = 8500
+TIMEOUT_S = 3.0
+WAIT_S = 30
+RETRY_S = 2.0
+
+
+class ConsulSource:
+    """Every key below `order-service/`; the values are texts, as in environment variables."""
+
+    kind = "consul"
+
+    def __init__(self, url: str) -> None:
+        split = urlsplit(url)
+        try:
+            self._address = f"{split.hostname or ''}:{split.port or PORT}"
+        except ValueError as error:
+            raise ConfigError(f"REGISTRY__URL: {error}") from error
+        if not split.hostname or split.path.strip("/") or split.query:
+            raise ConfigError("REGISTRY__URL: write consul://host:port, or consul://:token@host:port")
+        self._headers = {"X-Consul-Token": unquote(split.password)} if split.password else {}
+
+    @property
+    def identity(self) -> str:
+        """The prefix: every server of a datacenter has the same."""
+        return f"kv/{PREFIX}"
+
+    def documents(self, env: str) -> list[Document]:
+        """All keys as one document. Raises ConfigError for a value that is no text, SourceAway."""
+        try:
+            with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
+                answer = http.get(self._where(), params={"recurse": "true"})
+                rows = _rows(answer)
+        except (httpx.HTTPError, ValueError) as error:
+            raise SourceAway(
+                f"Consul at {self._address} can't be asked: {str(error) or repr(error)}"
+            ) from error
+        return [(self.identity, yaml.safe_dump(tree.nest(_settings(rows)), allow_unicode=True))]
+
+    async def watch(self, changed: Callable[[], None], folder: Path) -> None:
+        """One blocking query after the other."""
+        index, away = 0, False
+        limit = httpx.Timeout(TIMEOUT_S, read=WAIT_S * 1.1 + TIMEOUT_S)
+        async with httpx.AsyncClient(timeout=limit, trust_env=False, headers=self._headers) as http:
+            while True:
+                query = {"recurse": "true", "index": str(index), "wait": f"{WAIT_S}s"}
+                try:
+                    answer = await http.get(self._where(), params=query)
+                    _rows(answer)
+                    seen = int(answer.headers["X-Consul-Index"])
+                except (httpx.HTTPError, ValueError, KeyError):
+                    away = True
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if away or seen != index:
+                    changed()
+                # An index that went back belongs to a Consul that lost its memory: begin anew.
+                index, away = (seen if seen >= index else 0), False
+
+    def _where(self) -> str:
+        return f"http://{self._address}/v1/kv/{PREFIX}"
+
+
+def _rows(answer: httpx.Response) -> Any:
+    """The rows below the prefix, none if there are none. Raises ValueError for a refusal."""
+    if answer.status_code == 404:
+        return []
+    if answer.status_code != 200:
+        raise ValueError(f"{answer.status_code} {answer.text.strip()}")
+    return answer.json()
+
+
+def _settings(rows: Any) -> dict[tree.Path, str]:
+    settings: dict[tree.Path, str] = {}
+    for row in rows:
+        name = str(row["Key"]).removeprefix(PREFIX)
+        if not name or name.endswith("/") or name.startswith(NOT_SETTINGS):
+            continue
+        path = tuple(name.lower().split("/"))
+        tree.require_known(path, f"consul {row['Key']}")
+        try:
+            settings[path] = base64.b64decode(row["Value"] or "").decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{tree.key_of(path)}: is not a text (consul {row['Key']})") from error
+    return settings

@@ -1,0 +1,141 @@
+"""One channel over all instances of a service: calls go round, and follow changes without a dropped one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+FIRST_ANSWER_S = 5.0
+# What an instance that ends says of calls it will not answer; our own caller's cancelling is no such error.
+_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+
+
+class Balanced(grpc.aio.Channel):
+    """A channel for unary calls whose addresses are told by `use`.
+
+    The calls must be ones that may be repeated, as all calls to neighbours may: one that an instance could
+    not answer is sent once more to another.
+    """
+
+    def __init__(self, name: str, open_one: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
+        """`grace_s` is how long calls over an instance that left may still take."""
+        self._name = name
+        self._open_one = open_one
+        self._grace_s = grace_s
+        self._members: dict[str, grpc.aio.Channel] = {}
+        self._order: tuple[grpc.aio.Channel, ...] = ()
+        self._turn = 0
+        self._told = asyncio.Event()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def use(self, addresses: Sequence[str]) -> None:
+        """The instances from now on; connections to those that stay are kept."""
+        for address in set(self._members) - set(addresses):
+            task = asyncio.create_task(self._members.pop(address).close(self._grace_s))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        for address in addresses:
+            if address not in self._members:
+                channel = self._members[address] = self._open_one(address)
+                channel.get_state(try_to_connect=True)
+        self._order = tuple(self._members.values())
+        self._told.set()
+
+    async def candidates(self) -> tuple[grpc.aio.Channel, ...]:
+        """The instances to try, the next in turn first and those that can't be reached last."""
+        if not self._told.is_set():
+            try:
+                await asyncio.wait_for(self._told.wait(), FIRST_ANSWER_S)
+            except TimeoutError:
+                raise self._nobody("the registry has not answered yet") from None
+        order = self._order
+        if not order:
+            raise self._nobody("no healthy instance")
+        self._turn = turn = (self._turn + 1) % len(order)
+        turned = order[turn:] + order[:turn]
+        # Asking also makes an idle or broken one connect again.
+        dead = {channel for channel in turned if channel.get_state(try_to_connect=True) in _DEAD}
+        return tuple(sorted(turned, key=dead.__contains__))
+
+    def _nobody(self, why: str) -> grpc.aio.AioRpcError:
+        empty = grpc.aio.Metadata()
+        return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty, f"{self._name}: {why}")
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> Any:
+        """A method that chooses an instance for each call."""
+        return _Method(self, method, request_serializer, response_deserializer)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """READY if any instance is; TRANSIENT_FAILURE if none can be reached, or there is none."""
+        states = [channel.get_state(try_to_connect) for channel in self._order]
+        if not states:
+            return grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        for state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING):
+            if state in states:
+                return state
+        return grpc.ChannelConnectivity.IDLE if any(s not in _DEAD for s in states) else states[0]
+
+    async def close(self, grace: float | None = None) -> None:
+        """Close every connection."""
+        members, self._members, self._order = [*self._members.values()], {}, ()
+        await asyncio.gather(*(channel.close(grace) for channel in members), *self._leaving)
+
+    async def channel_ready(self) -> None:
+        """Wait until an instance is connected."""
+        first, *_ = await self.candidates()
+        await first.channel_ready()
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        raise NotImplementedError("ask get_state")
+
+    async def __aenter__(self) -> Balanced:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def unary_stream(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("neighbours have unary methods only")
+
+    stream_unary = stream_stream = unary_stream
+
+
+class _Method:
+    """Looks like a grpc.aio.UnaryUnaryMultiCallable to who awaits its calls."""
+
+    def __init__(self, balanced: Balanced, method: str, serializer: Any, deserializer: Any) -> None:
+        self._balanced = balanced
+        self._method = method
+        self._codec = {"request_serializer": serializer, "response_deserializer": deserializer}
+        self._calls: dict[grpc.aio.Channel, Any] = {}
+
+    async def __call__(self, request: Any, **options: Any) -> Any:
+        first, *others = await self._balanced.candidates()
+        try:
+            return await self._on(first)(request, **options)
+        except grpc.aio.AioRpcError as failed:
+            if failed.code() not in _ELSEWHERE or not others:
+                raise
+        except grpc.aio.UsageError:
+            if not others:  # the channel was closed between choosing and calling
+                raise
+        return await self._on(others[0])(request, **options)
+
+    def _on(self, channel: grpc.aio.Channel) -> Any:
+        call = self._calls.get(channel)
+        if call is None:
+            if len(self._calls) > 64:  # channels of instances that left
+                self._calls.clear()
+            call = self._calls[channel] = channel.unary_unary(self._method, **self._codec)
+        return call

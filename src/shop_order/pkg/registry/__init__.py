@@ -1,0 +1,20 @@
+"""The room of registries: the scheme of REGISTRY__URL picks one."""
+
+from shop_order.pkg.registry.base import Instance, Lease, Registry, RegistryAway
+
+
+def open_registry(url: str) -> Registry:
+    """The registry of an engine URL; nothing is asked yet. Raises ValueError for an unknown scheme."""
+    scheme = url.partition(":")[0]
+    if scheme == "none":
+        from shop_order.pkg.registry.none import NoRegistry
+
+        return NoRegistry()
+    if scheme == "consul":
+        from shop_order.pkg.registry.consul import Consul
+
+        return Consul(url)
+    raise ValueError(f"no registry for {scheme}: in this version")
+
+
+__all__ = ["Instance", "Lease", "Registry", "RegistryAway", "open_registry"]

@@ -1,0 +1,211 @@
+"""Consul over its HTTP API (specification 6.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+
+from shop_order.pkg.registry.base import Instance, RegistryAway
+
+PORT = 8500
+INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
+LOCKS = "order-service/locks/"
+ANSWER_S = 3.0
+WAIT_S = 30
+RETRY_S = 0.5
+MOST_RETRY_S = 5.0
+MIN_TTL_S = 10.0  # the least that Consul takes
+LOCK_DELAY = "15s"  # Consul's own: so long nobody gets the lock of a session that died
+
+
+class Consul:
+    """See `base.Registry`; `consul://host:port`, or `consul://:token@host:port`."""
+
+    def __init__(self, url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        split = urlsplit(url)
+        token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
+        self._monotonic_s = monotonic_s
+        self._http = httpx.AsyncClient(
+            base_url=f"http://{split.hostname}:{split.port or PORT}/v1",
+            headers=token,
+            timeout=ANSWER_S,
+            trust_env=False,
+        )
+
+    async def register(self, instance: Instance) -> None:
+        check = {
+            "GRPC": f"{instance.host}:{instance.port}/{instance.health}",
+            "GRPCUseTLS": instance.tls,
+            # The agent stands beside us and asks an address: the certificate is made for callers' names.
+            "TLSSkipVerify": instance.tls,
+            "Interval": INTERVAL,
+            "Timeout": TIMEOUT,
+            "DeregisterCriticalServiceAfter": DEREGISTER,
+        }
+        registration = {
+            "ID": instance.id,
+            "Name": instance.name,
+            "Tags": list(instance.tags),
+            "Address": instance.host,
+            "Port": instance.port,
+            "Check": check,
+        }
+        await self.ask("PUT", "/agent/service/register", json=registration)
+
+    async def knows(self, instance: Instance) -> bool:
+        answer = await self.ask("GET", f"/agent/service/{quote(instance.id)}", absent=True)
+        return answer.status_code == 200
+
+    async def deregister(self, instance: Instance) -> None:
+        await self.ask("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
+
+    async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
+        index, known, forgetful, retry_s = 0, None, False, RETRY_S
+        while True:
+            query = {"passing": "1", "index": str(index), "wait": f"{WAIT_S}s"}
+            try:
+                answer = await self.ask("GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S)
+                seen, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
+            except (RegistryAway, KeyError, ValueError):
+                index = 0  # ask anew: what answers next may be a Consul that begins again
+                forgetful = known is not None
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, MOST_RETRY_S)
+                continue
+            retry_s = RETRY_S
+            forgetful = (forgetful or seen < index) and not found
+            index = seen if seen >= index else 0
+            # A Consul that lost its memory names nobody until they have registered again: that is no news.
+            if found != known and not forgetful:
+                known = found
+                yield found
+
+    async def lock(self, name: str, ttl_s: float) -> ConsulLease | None:
+        lease = ConsulLease(self, f"{LOCKS}{name}", max(ttl_s, MIN_TTL_S), self._monotonic_s)
+        return lease if await lease.take() else None
+
+    async def get(self, key: str) -> bytes | None:
+        answer = await self.ask("GET", f"/kv/{quote(key)}", absent=True)
+        if answer.status_code == 404:
+            return None
+        return base64.b64decode(answer.json()[0]["Value"] or "")
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        json: Any = None,
+        wait_s: float = 0.0,
+        absent: bool = False,
+        conflict: bool = False,
+    ) -> httpx.Response:
+        """One call; `absent` and `conflict` say that 404 and 409 are answers too. Raises RegistryAway."""
+        limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
+        try:
+            answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
+        except httpx.HTTPError as error:
+            raise RegistryAway(f"Consul can't be asked: {str(error) or repr(error)}") from error
+        expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
+        if answer.status_code not in expected:
+            raise RegistryAway(f"Consul refused {path}: {answer.status_code} {answer.text.strip()[:200]}")
+        return answer
+
+
+class ConsulLease:
+    """A key held by a session that a task of ours renews. See `base.Lease`."""
+
+    def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
+        self._consul = consul
+        self._key = key
+        self._ttl_s = ttl_s
+        self._monotonic_s = monotonic_s
+        self._session = ""
+        self._until_s = float("-inf")
+        self._renewing: asyncio.Task[None] | None = None
+        self.fence = 0
+
+    async def take(self) -> bool:
+        """Whether it is ours now. Raises RegistryAway."""
+        row = await self._consul.ask("GET", f"/kv/{quote(self._key)}", absent=True)
+        if row.status_code == 200 and row.json()[0].get("Session"):
+            return False  # no session need be made to learn that
+        asked_s = self._monotonic_s()
+        wanted = {
+            "Name": self._key,
+            "TTL": f"{self._ttl_s:g}s",
+            "Behavior": "release",
+            "LockDelay": LOCK_DELAY,
+        }
+        self._session = str((await self._consul.ask("PUT", "/session/create", json=wanted)).json()["ID"])
+        given = False
+        try:
+            answer = await self._consul.ask(
+                "PUT", f"/kv/{quote(self._key)}", params={"acquire": self._session}
+            )
+            if answer.json() is True:
+                row = (await self._consul.ask("GET", f"/kv/{quote(self._key)}")).json()[0]
+                # Where the session ended meanwhile, the number would be another holder's.
+                given = row.get("Session") == self._session
+                self.fence = int(row["LockIndex"])
+        finally:
+            if not given:
+                with suppress(RegistryAway):
+                    await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
+        if given:
+            self._until_s = asked_s + self._ttl_s
+            self._renewing = asyncio.create_task(self._renew())
+        return given
+
+    def held(self) -> bool:
+        return self._monotonic_s() < self._until_s
+
+    async def put(self, key: str, value: bytes) -> bool:
+        check = {"Verb": "check-session", "Key": self._key, "Session": self._session}
+        put = {"Verb": "set", "Key": key, "Value": base64.b64encode(value).decode()}
+        answer = await self._consul.ask("PUT", "/txn", json=[{"KV": check}, {"KV": put}], conflict=True)
+        return answer.status_code == 200
+
+    async def give_back(self) -> None:
+        self._until_s = float("-inf")
+        if self._renewing is not None:
+            self._renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewing
+        with suppress(RegistryAway):  # else it ends by itself
+            await self._consul.ask("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
+            await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._ttl_s / 3)
+            asked_s = self._monotonic_s()
+            if asked_s >= self._until_s:
+                return  # it may be another's already: a late renewal must not make it look like ours
+            try:
+                answer = await self._consul.ask("PUT", f"/session/renew/{self._session}", absent=True)
+            except RegistryAway:
+                continue
+            if answer.status_code == 404:
+                self._until_s = float("-inf")
+                return
+            self._until_s = asked_s + self._ttl_s
+
+
+def _addresses(rows: Any) -> tuple[str, ...]:
+    found = set()
+    for row in rows:
+        host = str(row["Service"]["Address"] or row["Node"]["Address"])
+        found.add(f"[{host}]:{row['Service']['Port']}" if ":" in host else f"{host}:{row['Service']['Port']}")
+    return tuple(sorted(found))

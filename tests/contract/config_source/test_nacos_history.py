@@ -1,0 +1,71 @@
+"""`shop-order config history|diff|rollback` where the configuration is in Nacos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from shop_order.cmd.config import config_app
+from shop_order.configs import load
+from tests.contract.config_source.conftest import Place
+from tests.plugins.engines import available
+
+pytestmark = pytest.mark.engine("nacos")
+
+
+@pytest.fixture
+def nacos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    place = Place(available("nacos")[0], tmp_path)
+    place.open()
+    for key, value in place.environ.items():
+        monkeypatch.setenv(key, value)
+    return place
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(config_app, list(arguments))
+
+
+def numbers() -> list[str]:
+    return [line.split()[0] for line in run("history").stdout.splitlines()]
+
+
+def test_history_diff_and_rollback_are_those_of_nacos(nacos: Place) -> None:
+    secret = "s" * 40
+    nacos.say(f"order: {{pay_timeout_s: 60}}\nauth: {{link_keys: [{secret}]}}\n")
+    nacos.say("order: {pay_timeout_s: 61}\n")
+    nacos.say("order: {pay_timeout_s: 62}\n")
+    third, second, first = numbers()
+    diff = run("diff", first, third).stdout
+    assert "-  pay_timeout_s: 60" in diff
+    assert "+  pay_timeout_s: 62" in diff
+    assert "link_keys" in diff
+    assert secret not in diff
+    back = run("rollback", first)
+    assert back.exit_code == 0, back.output
+    for _ in range(100):  # readers see it a moment later
+        if load(nacos.environ).settings.order.pay_timeout_s == 60:
+            break
+    assert load(nacos.environ).settings.order.pay_timeout_s == 60
+    assert len(numbers()) >= 4
+    assert run("rollback", second).exit_code == 0
+
+
+def test_a_rollback_to_what_can_not_be_used_publishes_nothing(nacos: Place) -> None:
+    nacos.say("order: {pay_timeout_s: never}\n")
+    nacos.say("order: {pay_timeout_s: 62}\n")
+    result = run("rollback", numbers()[-1])
+    assert result.exit_code == 2
+    assert "ORDER__PAY_TIMEOUT_S" in result.stderr
+    assert load(nacos.environ).settings.order.pay_timeout_s == 62
+    assert run("rollback", "999999").exit_code == 2
+
+
+def test_a_nacos_that_is_away_is_one_line(nacos: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_ORDER_CONFIG__URL", nacos.away()["SHOP_ORDER_CONFIG__URL"])
+    for command in (["history"], ["diff", "1", "2"], ["rollback", "1"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == 1

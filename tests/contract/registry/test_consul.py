@@ -1,0 +1,125 @@
+"""What Consul itself says of what the service told it, and how its answers are followed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from shop_order.cmd.presence import HEALTH, SERVICE, TAGS, Turns
+from shop_order.pkg.registry import Instance, RegistryAway, consul
+from shop_order.pkg.registry.consul import Consul
+from tests.plugins.engines import available
+
+pytestmark = pytest.mark.engine("consul")
+URL = available("consul")[0]
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Consul]:
+    """The real one."""
+    engine = Consul(URL)
+    yield engine
+    await engine.aclose()
+
+
+async def has(engine: Consul, name: str, port: int, state: str) -> None:
+    """Register an instance whose check says `state`: passing, warning or critical."""
+    check = {"CheckID": f"check-{name}-{port}", "TTL": "60s", "Status": state}
+    body = {"ID": f"{name}-{port}", "Name": name, "Address": "127.0.0.1", "Port": port, "Check": check}
+    await engine.ask("PUT", "/agent/service/register", json=body)
+
+
+async def next_of(watch: AsyncIterator[Sequence[str]]) -> Sequence[str]:
+    return await asyncio.wait_for(anext(watch), 5)
+
+
+async def test_the_registration_is_that_of_the_specification(engine: Consul) -> None:
+    instance = Instance(SERVICE, "127.0.0.1", 59_999, TAGS, HEALTH)
+    await engine.register(instance)
+    try:
+        service: Any = (await engine.ask("GET", "/agent/service/order-service-127.0.0.1-59999")).json()
+        assert service["Service"] == "order-service"
+        assert service["Tags"] == ["order", "payment", "grpc"]
+        assert (service["Address"], service["Port"]) == ("127.0.0.1", 59_999)
+        checks: Any = (await engine.ask("GET", "/agent/checks")).json()
+        check = checks["service:order-service-127.0.0.1-59999"]
+        assert (check["Type"], check["Interval"], check["Timeout"]) == ("grpc", "10s", "5s")
+        catalog: Any = (await engine.ask("GET", "/health/checks/order-service")).json()
+        (definition,) = [c["Definition"] for c in catalog if c["ServiceID"] == instance.id]
+        assert definition.get("DeregisterCriticalServiceAfter", "1m30s") == "1m30s"
+    finally:
+        await engine.deregister(instance)
+
+
+async def test_only_passing_instances_are_named_and_each_change_is_told(engine: Consul) -> None:
+    name = f"goods-{uuid.uuid4().hex[:8]}"
+    watch = engine.watch(name)
+    assert await next_of(watch) == ()
+    await has(engine, name, 1001, "passing")
+    assert await next_of(watch) == ("127.0.0.1:1001",)
+    await has(engine, name, 1002, "critical")
+    await has(engine, name, 1003, "passing")
+    assert await next_of(watch) == ("127.0.0.1:1001", "127.0.0.1:1003")
+    await engine.ask("PUT", f"/agent/check/fail/check-{name}-1001")
+    assert await next_of(watch) == ("127.0.0.1:1003",)
+    for port in (1002, 1003, 1001):
+        await engine.ask("PUT", f"/agent/service/deregister/{name}-{port}")
+    assert await next_of(watch) == ()
+
+
+async def test_a_holder_that_was_paused_can_do_no_harm(
+    engine: Consul, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consul, "MIN_TTL_S", 1.0)
+    monkeypatch.setattr(consul, "LOCK_DELAY", "0s")
+    name, key = uuid.uuid4().hex, f"order-service/locks/{uuid.uuid4().hex}/done"
+    paused = await Consul(URL, lambda: 0.0).lock(name, 1)  # whose clock stands still
+    assert paused is not None
+    assert paused._renewing is not None
+    paused._renewing.cancel()
+    for _ in range(60):
+        other = await engine.lock(name, 1)
+        if other is not None:
+            break
+        await asyncio.sleep(0.1)
+    assert other is not None
+    assert paused.held(), "it does not know"
+    assert not await paused.put(key, b"late")
+    assert await engine.get(key) is None
+    assert await other.put(key, b"in time")
+    assert other.fence > paused.fence
+    await other.give_back()
+
+
+async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(engine: Consul) -> None:
+    now_s = [100.0]
+    lease = await Consul(URL, lambda: now_s[0]).lock(uuid.uuid4().hex, 10)
+    assert lease is not None
+    now_s[0] += 9.9
+    assert lease.held()
+    now_s[0] += 0.2
+    assert not lease.held()
+    await lease.give_back()
+
+
+async def test_two_instances_take_turns_and_the_next_follows_at_once(engine: Consul) -> None:
+    job = uuid.uuid4().hex
+    one, other = Turns(engine), Turns(engine)
+    assert await one.ours(job)
+    assert await one.ours(job)
+    assert not await other.ours(job)
+    await one.end()
+    assert await other.ours(job)
+    await other.end()
+
+
+async def test_a_consul_that_is_away_stops_no_job() -> None:
+    nobody = Consul("consul://127.0.0.1:9")
+    with pytest.raises(RegistryAway):
+        await nobody.lock("job", 10)
+    assert await Turns(nobody).ours("job")
+    await nobody.aclose()

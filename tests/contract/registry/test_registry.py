@@ -1,0 +1,49 @@
+"""What every registry must do."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from shop_order.pkg.registry import Instance, Registry
+
+
+async def test_of_many_who_want_a_lock_one_gets_it_until_it_is_given_back(registry: Registry) -> None:
+    name = uuid.uuid4().hex
+    asked = await asyncio.gather(*(registry.lock(name, 10) for _ in range(8)))
+    (first,) = [lease for lease in asked if lease is not None]
+    assert first.held()
+    assert await registry.lock(name, 10) is None
+    await first.give_back()
+    assert not first.held()
+    second = await registry.lock(name, 10)
+    assert second is not None
+    assert second.fence > first.fence, "a later holder must be told from an earlier one"
+    await second.give_back()
+
+
+async def test_only_the_holder_of_a_lock_can_store_a_value(registry: Registry) -> None:
+    name, key = uuid.uuid4().hex, f"order-service/locks/{uuid.uuid4().hex}/done"
+    assert await registry.get(key) is None
+    first = await registry.lock(name, 10)
+    assert first is not None
+    assert await first.put(key, b"day 1")
+    await first.give_back()
+    second = await registry.lock(name, 10)
+    assert second is not None
+    assert not await first.put(key, b"too late")
+    assert await registry.get(key) == b"day 1"
+    assert await second.put(key, b"day 2")
+    assert await registry.get(key) == b"day 2"
+    await second.give_back()
+
+
+async def test_an_instance_is_known_until_it_leaves(registry: Registry) -> None:
+    instance = Instance(f"service-{uuid.uuid4().hex[:8]}", "127.0.0.1", 9)
+    assert not await registry.knows(instance)
+    await registry.register(instance)
+    await registry.register(instance)
+    assert await registry.knows(instance)
+    await registry.deregister(instance)
+    assert not await registry.knows(instance)
+    await registry.deregister(instance)
