@@ -10,8 +10,11 @@ import pytest
 
 from shop_order.repository.dao.base import Store
 from tests.contract.engine import Engine
+from tests.contract.oplog import Log, empty_log
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
+
+collect_ignore = [] if available("mongodb") else ["test_oplog_gone.py"]
 
 
 @pytest.fixture(params=available("sqlite"))
@@ -31,3 +34,10 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
 def store(engine: Engine) -> Store:
     """The open store."""
     return engine.store
+
+
+@pytest.fixture(params=available("sqlite", "mongodb"))
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    """An empty order log."""
+    async with empty_log(request.param) as found:
+        yield found

@@ -94,6 +94,8 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
+                order_log=core.order_log,
+                statistics=core.statistics,
                 addresses=core.addresses,
                 authenticator=authenticator,
                 limits=limits,
@@ -187,6 +189,8 @@ class App:
             await self.core.store.ping()
         except OrderServiceError:
             return Readiness(False, ("database",))
+        if self.core.order_log.away:
+            missing.append("order_log")
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
         return Readiness(not self._stopping, tuple(missing))

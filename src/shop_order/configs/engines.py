@@ -13,7 +13,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite"}), frozenset({"mysql"})),
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
-    "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
+    "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
     "registry": (frozenset({"none"}), frozenset({"consul"})),
     "config": (frozenset({"file"}), frozenset({"nacos"})),
 }

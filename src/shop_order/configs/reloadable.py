@@ -12,6 +12,7 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("limit", "global_burst"),
         ("order", "pay_timeout_s"),
         ("order", "auto_confirm_s"),
+        ("oplog", "keep_days"),
         ("pay", "return_urls"),
         ("pay", "callback_allow"),
         ("pay", "alipay", "timeout_s"),

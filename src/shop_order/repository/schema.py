@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HEAD = "0001"
+HEAD = "0002"
 GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
 
 
