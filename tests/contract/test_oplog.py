@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from shop_order.domain.order_log import WHOLE, Chapter, Facts, Figures, LogEntry
 from tests.contract.oplog import Log
@@ -33,13 +34,11 @@ def entry(version: int, *, order_sn: str = SN, at_ms: int = AT_MS, **changed: ob
 
 def facts(version: int, *, order_sn: str = SN, **changed: object) -> Facts:
     """The order as of `version`."""
-    return replace(
-        Facts(order_sn, version, 7, "2026-11-21", 1, "", "", 1999, 0, 0),
-        **changed,  # type: ignore[arg-type]
-    )
+    plain = Facts(order_sn, version, 7, "2026-11-21", 1, "", "", 1999, 0, 0)
+    return replace(plain, **changed)  # type: ignore[arg-type]
 
 
-def chapter(since: int, to: int, **changed: object) -> Chapter:
+def chapter(since: int, to: int, **changed: Any) -> Chapter:
     """From one version to another."""
     return Chapter(since, [entry(version) for version in range(since + 1, to + 1)], facts(to, **changed))
 
@@ -80,7 +79,7 @@ async def test_it_names_only_what_surely_is_stored(log: Log) -> None:
 
 
 async def test_figures_are_grouped_by_day_channel_and_status(log: Log) -> None:
-    def one(n: int, **about: object) -> Chapter:
+    def one(n: int, **about: Any) -> Chapter:
         sn = f"26112108000000000000000{n:04d}"
         return Chapter(0, [entry(1, order_sn=sn)], facts(1, order_sn=sn, **about))
 

@@ -86,7 +86,9 @@ async def test_what_was_published_is_logged_and_leaves_the_feed(store: Store, lo
 
 
 async def test_orders_from_before_there_was_a_log_are_walked_over(store: Store, log: Log) -> None:
-    numbers = [(await added(store)).order_sn for _ in range(3)]  # never published: the feed knows none of them
+    numbers = [
+        (await added(store)).order_sn for _ in range(3)
+    ]  # never published: the feed knows none of them
     feeding = service(store, log.store)
     assert [await feeding.walk_once() for _ in range(3)] == [3, 0, 0]
     assert await log.store.mark() == WHOLE
@@ -141,7 +143,8 @@ async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
 
 async def figures(store: Store, log: Log) -> Sums:
     """The sums of all orders."""
-    report = await Statistics(log=log.store, feed=store.feed, clock=lambda: NOW_MS).report()
+    found = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
+    report = await found.report()
     assert summed([*report.by_day.values()]) == summed([*report.by_channel.values()]) == report.total
     assert summed([*report.by_status.values()]) == report.total
     return report.total

@@ -1,7 +1,9 @@
-"""A log store that is killed and comes back: calls fail in time, and nothing that was published is missing."""
+"""A log store that is killed and comes back: calls fail in time, and in the end nothing is missing."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -37,7 +39,9 @@ class Server:
 
     def kill(self) -> None:
         """As a crash would."""
-        processes.stop(ROOT, NAME, timeout_s=0)
+        if pid := processes.running(ROOT, NAME):
+            os.kill(pid, signal.SIGKILL)
+        processes.wait("the end", lambda: not processes.running(ROOT, NAME))
 
 
 @pytest.fixture

@@ -137,7 +137,9 @@ class World:
             clock=self.clock,
             keep_days=lambda: 0,
         )
-        self.statistics = Statistics(log=self.log_store, feed=self.store.feed, clock=self.clock)
+        self.statistics = Statistics(
+            log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
+        )
 
     def order_service(self) -> OrderService:
         """The use cases of orders; a second one is what another process would be."""

@@ -173,7 +173,7 @@ class Core:
             clock=clock,
             keep_days=lambda: self.settings.oplog.keep_days,
         )
-        self.statistics = Statistics(log=self.log_store, feed=store.feed, clock=clock)
+        self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
         self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
 
     async def __aenter__(self) -> Self:

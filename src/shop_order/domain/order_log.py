@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
 
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
 WHOLE = "whole"  # the mark of a log that was told of every order there is
-_CHINA = timedelta(hours=8)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
+_CHINA_MS = 8 * 3_600_000
+_EPOCH = date(1970, 1, 1)
+_DAY = timedelta(days=1)
 _ACTIONS: Mapping[str, str] = {
     events.ORDER_CREATED: "create",
     events.ORDER_PAID: "pay",
@@ -32,7 +35,12 @@ def action_of(event_type: str) -> str:
 
 def day_of(ms: int) -> str:
     """The day in China, such as 2026-11-23."""
-    return (_EPOCH + timedelta(milliseconds=ms) + _CHINA).date().isoformat()
+    return _day((ms + _CHINA_MS) // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return (_EPOCH + number * _DAY).isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ class OrderLog(Protocol):
 
 def entry_of(event: Event) -> LogEntry:
     """The entry that tells of an event. Raises ValueError, KeyError for a payload somebody altered."""
-    data = json.loads(event.payload)
+    data = json.loads(event.payload.decode())
     return LogEntry(
         id=event.id,
         order_sn=event.order_sn,
@@ -172,24 +180,23 @@ def entry_of(event: Event) -> LogEntry:
 
 
 def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
-    """The facts after one more entry. Raises KeyError for details somebody altered."""
-    facts = replace(facts, version=entry.version, user_id=entry.user_id, status=entry.new_status)
+    """The facts after one more entry. Raises ValueError, KeyError for details somebody altered."""
     told = entry.details
+    changed: dict[str, Any] = {}
     match event_type:
         case events.ORDER_CREATED:
-            return replace(facts, day=day_of(entry.at_ms), pay_fen=_whole(told["pay_fen"]))
+            changed = {"day": day_of(entry.at_ms), "pay_fen": _whole(told["pay_fen"])}
         case events.PAYMENT_OPENED if not facts.payment_sn:
-            return replace(facts, channel=channel_of(told["payment_type"]))
+            changed = {"channel": channel_of(told["payment_type"])}
         case events.ORDER_PAID:
-            return replace(
-                facts,
-                channel=channel_of(told["payment_type"]),
-                payment_sn=str(told["payment_sn"]),
-                paid_fen=_whole(told["pay_fen"]),
-            )
+            changed = {
+                "channel": channel_of(told["payment_type"]),
+                "payment_sn": str(told["payment_sn"]),
+                "paid_fen": _whole(told["pay_fen"]),
+            }
         case events.REFUND_SUCCEEDED if told["payment_sn"] == facts.payment_sn:
-            return replace(facts, refunded_fen=facts.refunded_fen + _whole(told["amount_fen"]))
-    return facts
+            changed = {"refunded_fen": facts.refunded_fen + _whole(told["amount_fen"])}
+    return replace(facts, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
 
 
 def channel_of(payment_type: object) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import (
+    DAY_MS,
     WHOLE,
     Facts,
     Fed,
@@ -19,14 +20,13 @@ from shop_order.domain.order_log import (
 )
 from shop_order.domain.ports import Audit, Clock
 
-DAY_MS = 86_400_000
-PAGE = 200  # rows of the feed, or orders of the walk, in one step
-EVENTS = 500  # told in one call
+PAGE = 64  # rows of the feed, or orders of the walk, in one step: it may hold an order up for a moment only
+EVENTS = 128  # told in one call
 MOST_SETTLING = 20_000
 MOST_ENTRIES = 1000  # of one order
 FORGET = 1000  # entries in one step
 IDLE_S = 0.5
-REST = 4.0  # after a full page: so many times longer than it took, so that orders come first
+REST = 9.0  # after a full page: so many times longer than it took, so that orders come first
 MOST_REST_S = 1.0
 FORGOTTEN_S = 60.0
 NEVER_S = float("-inf")

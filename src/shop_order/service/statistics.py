@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.order_log import WHOLE, Feed, Figures, OrderLog, day_of
-from shop_order.domain.ports import Clock
+from shop_order.domain.ports import Clock, Outbox
 
 K = TypeVar("K", str, int)
 MOST_DAYS = 366
@@ -55,8 +55,9 @@ class Report:
 class Statistics:
     """Figures out of the order log."""
 
-    def __init__(self, *, log: OrderLog, feed: Feed, clock: Clock) -> None:
+    def __init__(self, *, log: OrderLog, outbox: Outbox, feed: Feed, clock: Clock) -> None:
         self._log = log
+        self._outbox = outbox
         self._feed = feed
         self._clock = clock
 
@@ -72,7 +73,8 @@ class Statistics:
             raise InvalidArgument("end", "is before start")
         if (last - first).days >= MOST_DAYS:
             raise InvalidArgument("start", f"is more than {MOST_DAYS} days before end")
-        waiting, _ = await self._feed.lag()
+        unpublished, _ = await self._outbox.lag()
+        unlogged, _ = await self._feed.lag()
         whole = await self._log.mark() == WHOLE
         found = await self._log.figures(first.isoformat(), last.isoformat())
         return Report(
@@ -82,7 +84,7 @@ class Statistics:
             grouped(found, lambda one: one.day),
             grouped(found, lambda one: one.channel),
             grouped(found, lambda one: one.status),
-            waiting,
+            unpublished + unlogged,
             whole,
         )
 
