@@ -10,11 +10,15 @@ import pytest
 
 from shop_order.repository.dao.base import Store
 from tests.contract.engine import Engine, FileEngine
+from tests.contract.oplog import Log, empty_log
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
 # Tests of servers alone are not even collected where no server is named.
-collect_ignore = [] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]
+collect_ignore = [
+    *([] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]),
+    *([] if available("mongodb") else ["test_oplog_gone.py"]),
+]
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +77,10 @@ async def opened(url: str) -> AsyncIterator[Engine]:
 def store(engine: Engine) -> Store:
     """The open store."""
     return engine.store
+
+
+@pytest.fixture(params=available("sqlite", "mongodb"))
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    """An empty order log."""
+    async with empty_log(request.param) as found:
+        yield found

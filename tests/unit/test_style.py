@@ -21,6 +21,7 @@ TEXT_SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".proto", ".sh", ".sql"
 # What is imported under another name than the one it is installed by.
 DISTRIBUTION_OF = {
     "fastapi_offline": "fastapi-offline",
+    "bson": "pymongo",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",

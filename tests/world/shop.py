@@ -13,16 +13,19 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.repository.dao import open_store
+from shop_order.repository.oplog import open_order_log
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settlement import Settlement
+from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import InProcessInboxes, InProcessStock, Neighbours, Shelf
@@ -83,14 +86,18 @@ class World:
 
     async def restart(self) -> None:
         """The process ends and another one takes the files over."""
-        await self.store.close()
+        await self._stop()
         await self._start()
 
     async def close(self) -> None:
         """Stop everything and leave no file behind."""
-        await self.store.close()
+        await self._stop()
         await self.neighbours.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _stop(self) -> None:
+        await self.store.close()
+        await self.log_store.close()
 
     async def _start(self) -> None:
         self.store = open_store(f"sqlite:///{self.path}", next_id=self.ids.__next__)
@@ -121,6 +128,18 @@ class World:
         )
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
+        self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
+        self.order_log = OrderLogService(
+            feed=self.store.feed,
+            log=self.log_store,
+            history=self.store.audit,
+            alert=self.alert,
+            clock=self.clock,
+            keep_days=lambda: 0,
+        )
+        self.statistics = Statistics(
+            log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
+        )
 
     def order_service(self) -> OrderService:
         """The use cases of orders; a second one is what another process would be."""

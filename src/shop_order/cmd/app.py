@@ -96,6 +96,8 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
+                order_log=core.order_log,
+                statistics=core.statistics,
                 addresses=core.addresses,
                 authenticator=authenticator,
                 limits=limits,
@@ -202,6 +204,8 @@ class App:
             missing.append("registry")
         if self._reloading.trouble:
             missing.append("config")
+        if self.core.order_log.away:
+            missing.append("order_log")
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
         return Readiness(not self._stopping, tuple(missing))

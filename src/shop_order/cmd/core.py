@@ -31,6 +31,7 @@ from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import StoreOptions
+from shop_order.repository.oplog import open_order_log
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.clock import ShopClock
@@ -38,10 +39,12 @@ from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settlement import Settlement
+from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 
 log = get_logger("core")
@@ -78,6 +81,7 @@ class Core:
                 self.metrics.batch("commit"),
             ),
         )
+        self.log_store = open_order_log(settings.oplog.url)
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
         token_file = settings.neighbours.token_file
         self._neighbour = Neighbour(
@@ -174,6 +178,15 @@ class Core:
             outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms, batch=settings.limit.relay_batch
         )
         self.audit = AuditService(store.audit)
+        self.order_log = OrderLogService(
+            feed=store.feed,
+            log=self.log_store,
+            history=store.audit,
+            alert=self.alert,
+            clock=clock,
+            keep_days=lambda: self.settings.oplog.keep_days,
+        )
+        self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
         self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
 
     async def __aenter__(self) -> Self:
@@ -181,6 +194,7 @@ class Core:
 
     async def open(self, *, serve: bool = True) -> Self:
         """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
         self._worker = await self.store.leases.worker() if serve else 0

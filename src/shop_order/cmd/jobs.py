@@ -36,6 +36,8 @@ class Jobs:
         self._once("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
         self._once("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._once("order_log", core.order_log.step, core.order_log.wait)
+        self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("worker", core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
 
@@ -86,4 +88,6 @@ class Jobs:
     async def _lag(self) -> int:
         waiting, oldest_ms = await self._core.store.outbox.lag()
         self._core.metrics.outbox(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
+        waiting, oldest_ms = await self._core.store.feed.lag()
+        self._core.metrics.order_log(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
         return 0

@@ -13,6 +13,7 @@ import typer
 
 from shop_order.cmd.config import config_app
 from shop_order.cmd.openapi import openapi
+from shop_order.cmd.stats import stats_app
 from shop_order.configs import ConfigError, Loaded, load
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's o
 app.add_typer(config_app, name="config")
 audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 app.add_typer(audit_app, name="audit")
+app.add_typer(stats_app, name="stats")
 app.command()(openapi)
 
 REFUSED = 2  # the start was refused: one line says why
@@ -91,7 +93,7 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
         typer.echo(f"{walked} chains walked, {len(broken)} broken")
         return FOUND if broken else 0
 
-    _inspect(walk)
+    inspect(walk)
 
 
 @app.command()
@@ -109,10 +111,10 @@ def doctor() -> None:
         )
         return 0 if report.clean else FOUND
 
-    _inspect(examine)
+    inspect(examine)
 
 
-def _inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
+def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
     """Look at the database beside a running server, without serving it."""
 
     async def look_and_close() -> int:

@@ -14,7 +14,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite", "mysql"}), frozenset()),
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
-    "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
+    "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
     "registry": (frozenset({"none", "consul"}), frozenset()),
     "config": (frozenset({"file", "nacos"}), frozenset()),
 }

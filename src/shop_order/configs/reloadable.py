@@ -13,6 +13,7 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("order", "pay_timeout_s"),
         ("order", "auto_confirm_s"),
         ("order", "scan_interval_s"),
+        ("oplog", "keep_days"),
         ("pay", "return_urls"),
         ("pay", "callback_allow"),
         ("pay", "alipay", "timeout_s"),

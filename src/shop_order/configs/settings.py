@@ -134,6 +134,12 @@ class Engine(Section):
     url: str = Field(min_length=1)
 
 
+class OrderLog(Engine):
+    """The order log; `keep_days` 0 keeps entries for ever."""
+
+    keep_days: int = Field(ge=0, le=36_500)
+
+
 class Neighbours(Section):
     """Addresses of the other services, `host:port` or a name in the registry."""
 
@@ -243,7 +249,7 @@ class Settings(Section):
     db: Engine
     cache: Engine
     message: Engine
-    oplog: Engine
+    oplog: OrderLog
     registry: Engine
     config: Engine
     neighbours: Neighbours

@@ -176,7 +176,7 @@ class Outbox(Protocol):
         """At most `limit` events of the longest waiting orders, in order of version without a gap."""
 
     async def published(self, event_ids: Iterable[int]) -> None:
-        """They were acknowledged: forget them."""
+        """They were acknowledged: hand them over to the order log's feed, and forget them."""
 
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
         """They were not acknowledged: hold their orders back for a while, longer each time."""

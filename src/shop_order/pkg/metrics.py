@@ -42,6 +42,12 @@ class Metrics:
         self._lag = Gauge(
             "shop_order_outbox_lag_seconds", "Age of the oldest of them", registry=self.registry
         )
+        self._log_waiting = Gauge(
+            "shop_order_log_waiting", "Events the order log is not known to have", registry=self.registry
+        )
+        self._log_lag = Gauge(
+            "shop_order_log_lag_seconds", "Age of the oldest of them", registry=self.registry
+        )
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
@@ -77,6 +83,11 @@ class Metrics:
         """What the relay has before it."""
         self._outbox.set(waiting)
         self._lag.set(lag_s)
+
+    def order_log(self, waiting: int, lag_s: float) -> None:
+        """What the order log is still to be told."""
+        self._log_waiting.set(waiting)
+        self._log_lag.set(lag_s)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

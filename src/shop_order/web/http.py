@@ -19,7 +19,9 @@ from shop_order.domain.ports import Addresses, Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
+from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
+from shop_order.service.statistics import Statistics
 from shop_order.web.auth import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
@@ -35,6 +37,7 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
+from shop_order.web.handler.statistics import StatisticsHandler
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks
@@ -66,6 +69,8 @@ class HttpParts:
     carts: CartService
     orders: OrderService
     payments: PaymentService
+    order_log: OrderLogService
+    statistics: Statistics
     addresses: Addresses
     authenticator: Authenticator
     limits: RateLimits
@@ -143,6 +148,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             trusted_proxies=trusted,
         ),
         AdminHandler(parts.orders),
+        StatisticsHandler(parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(document),
     ]

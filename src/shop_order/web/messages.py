@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from shop_order.domain.errors import InvalidArgument, OrderServiceError
+from shop_order.domain.order_log import action_of
 from shop_order.domain.status import OrderStatus
 
 
@@ -148,14 +149,6 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
-_ACTIONS: Mapping[str, str] = {
-    "order.created": "create",
-    "order.paid": "pay",
-    "order.shipped": "ship",
-    "order.completed": "complete",
-    "order.cancelled": "cancel",
-}
-
 _STATUS_WORDS: Mapping[OrderStatus, tuple[str, str]] = {
     OrderStatus.PENDING: ("待支付", "pending payment"),
     OrderStatus.PAID: ("已支付", "paid"),
@@ -191,7 +184,7 @@ def status_text(status: OrderStatus, language: Language) -> str:
 
 def action_text(event_type: str) -> str:
     """The order log's word for an event (specification 6.4); what is not about the order keeps its type."""
-    return _ACTIONS.get(event_type, event_type)
+    return action_of(event_type)
 
 
 @lru_cache(maxsize=512)

@@ -87,6 +87,8 @@ ROLES: Mapping[str, Who] = {
     "POST /api/v1/cashier/{order_sn}": Who.ANYONE,
     "POST /api/v1/payments/notify/alipay": Who.ANYONE,
     "POST /api/v1/admin/orders/{order_sn}/ship": OPERATOR,
+    "GET /api/v1/admin/orders/{order_sn}/logs": OPERATOR,
+    "GET /api/v1/admin/stats/orders": OPERATOR,
     "POST /api/v1/admin/clock": OPERATOR,
     "GET /api/v1/docs": Who.ANYONE,
     "GET /api/v1/redoc": Who.ANYONE,

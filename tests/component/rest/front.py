@@ -83,6 +83,8 @@ class Rest:
             carts=world.carts,
             orders=world.orders,
             payments=world.payments,
+            order_log=world.order_log,
+            statistics=world.statistics,
             addresses=AddressBook(),
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(open_limiter("memory://", 100), lambda: self.rates),

@@ -83,6 +83,8 @@ def test_nobody_comes_in_as_the_system() -> None:
         ("/shop.order.Order/UpdateOrderStatus", {"user", "acting", "admin"}),
         ("/shop.neighbours.ReservationCheck/CheckReservations", {"service", "acting"}),
         ("POST /api/v1/admin/orders/{order_sn}/ship", {"admin"}),
+        ("GET /api/v1/admin/orders/{order_sn}/logs", {"admin"}),
+        ("GET /api/v1/admin/stats/orders", {"admin"}),
         ("POST /api/v1/admin/clock", {"admin"}),
         ("GET /metrics", {"admin"}),
     ],

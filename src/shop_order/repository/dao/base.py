@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shop_order.domain.order_log import Feed
 from shop_order.domain.ports import Audit, Carts, Orders, Outbox, Payments
 from shop_order.pkg.batching import Batcher
 
@@ -66,6 +67,10 @@ class Store(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What is to be published."""
+
+    @property
+    def feed(self) -> Feed:
+        """What was published and is still to be logged."""
 
     @property
     def audit(self) -> Audit:

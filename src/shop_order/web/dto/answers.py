@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -223,6 +223,65 @@ class SubmitTokenData(Answer):
 
     token: str = Field(examples=["st_…"])
     expires_at: str = _time("有效期至 / Valid until")
+
+
+class AdminLogData(LogData):
+    """One entry of the order log, with what else is known of the event."""
+
+    id: str = Field(description="事件编号 / The event's id", examples=["7398511212347392"])
+    version: int = Field(examples=[1])
+    details: dict[str, Any] = Field(description="事件的其余内容 / The rest of the event")
+
+
+class AdminLogsData(Answer):
+    """The log of one order, in order of version."""
+
+    order_sn: str = Field(examples=[EXAMPLE_SN])
+    logs: list[AdminLogData]
+
+
+class SumsData(Answer):
+    """Orders with their amounts; `paid` is what was paid of them, `refunded` what went back of that."""
+
+    orders: int = Field(examples=[1])
+    amount: str = _amount("应付")
+    amount_fen: int = _fen("应付")
+    paid_amount: str = _amount("已付")
+    paid_fen: int = _fen("已付")
+    refunded_amount: str = _amount("已退", "0.00")
+    refunded_fen: int = _fen("已退", 0)
+
+
+class DaySumsData(SumsData):
+    """The orders placed on one day."""
+
+    day: str = Field(description="下单日（东八区）/ When they were placed", examples=["2026-11-23"])
+
+
+class ChannelSumsData(SumsData):
+    """The orders of one channel, empty while none is chosen."""
+
+    payment_type: str = Field(examples=["alipay"])
+
+
+class StatusSumsData(SumsData):
+    """The orders in one status."""
+
+    status: int = Field(examples=[2])
+    status_text: str = Field(examples=["已支付"])
+
+
+class StatisticsData(Answer):
+    """Figures of the orders placed from `start` to `end`, both included."""
+
+    start: str = Field(examples=["2026-11-01"])
+    end: str = Field(examples=["2026-11-23"])
+    total: SumsData
+    by_day: list[DaySumsData]
+    by_channel: list[ChannelSumsData]
+    by_status: list[StatusSumsData]
+    waiting_events: int = Field(description="尚未计入的事件数 / Events not counted yet", examples=[0])
+    complete: bool = Field(description="重建期间为 false / False while rebuilt", examples=[True])
 
 
 class ClockData(Answer):

@@ -9,10 +9,13 @@ from typing import Any
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.order_log import LogEntry
+from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.cart import CartLineView, CartView
+from shop_order.service.statistics import Report, Sums
 from shop_order.web.messages import Language, action_text, status_text
 from shop_order.web.times import rfc3339
 
@@ -171,4 +174,50 @@ def log(event: Event) -> dict[str, Any]:
         "operator_id": str(data["operator_id"]),
         "reason": data["reason"],
         "at": rfc3339(event.created_ms),
+    }
+
+
+def admin_log(entry: LogEntry) -> dict[str, Any]:
+    """AdminLogData."""
+    return {
+        "id": str(entry.id),
+        "version": entry.version,
+        "action": entry.action,
+        "old_status": entry.old_status,
+        "new_status": entry.new_status,
+        "operator": entry.operator,
+        "operator_id": str(entry.operator_id),
+        "reason": entry.reason,
+        "at": rfc3339(entry.at_ms),
+        "details": dict(entry.details),
+    }
+
+
+def statistics(it: Report, language: Language) -> dict[str, Any]:
+    """StatisticsData."""
+    return {
+        "start": it.first_day,
+        "end": it.last_day,
+        "total": sums(it.total),
+        "by_day": [{"day": day} | sums(of) for day, of in it.by_day.items()],
+        "by_channel": [{"payment_type": channel} | sums(of) for channel, of in it.by_channel.items()],
+        "by_status": [
+            {"status": status, "status_text": status_text(OrderStatus(status), language)} | sums(of)
+            for status, of in it.by_status.items()
+        ],
+        "waiting_events": it.waiting,
+        "complete": it.whole,
+    }
+
+
+def sums(it: Sums) -> dict[str, Any]:
+    """SumsData."""
+    return {
+        "orders": it.orders,
+        "amount": yuan_of_fen(it.amount_fen),
+        "amount_fen": it.amount_fen,
+        "paid_amount": yuan_of_fen(it.paid_fen),
+        "paid_fen": it.paid_fen,
+        "refunded_amount": yuan_of_fen(it.refunded_fen),
+        "refunded_fen": it.refunded_fen,
     }

@@ -88,6 +88,11 @@ Status = Annotated[
 PayType = Annotated[
     PaymentType, BeforeValidator(_pay_type), WithJsonSchema({"type": "string", "enum": list(PAY_TYPES)})
 ]
+Day = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-23"]}),
+]
 TimeMs = Annotated[
     int,
     BeforeValidator(_time_ms),

@@ -9,6 +9,7 @@ from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.audit import MysqlAudit
 from shop_order.repository.dao.mysql.carts import MysqlCarts
 from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.feed import MysqlFeed
 from shop_order.repository.dao.mysql.leases import MysqlLeases
 from shop_order.repository.dao.mysql.orders import MysqlOrders
 from shop_order.repository.dao.mysql.outbox import MysqlOutbox
@@ -29,6 +30,7 @@ class MysqlStore:
         self.payments = MysqlPayments(self._db)
         self.carts = MysqlCarts(self._db)
         self.outbox = MysqlOutbox(self._db)
+        self.feed = MysqlFeed(self._db)
         self.audit = MysqlAudit(self._db)
         self.time = MysqlTime(self._db)
         self.leases = MysqlLeases(self._db)

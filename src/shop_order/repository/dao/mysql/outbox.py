@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.feed import hand_over
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import EVENT_COLUMNS
 
@@ -24,9 +25,8 @@ class MysqlOutbox:
 
     async def published(self, event_ids: Iterable[int]) -> None:
         ids = sorted(event_ids)
-        sql = f"DELETE FROM outbox WHERE event_id IN ({rows.marks(len(ids))})"
         if ids:
-            await self._db.writer.submit(lambda session: session.run(sql, ids))
+            await self._db.writer.submit(lambda session: hand_over(session, ids))
 
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
         ids = sorted(event_ids)

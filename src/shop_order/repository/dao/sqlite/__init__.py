@@ -10,6 +10,7 @@ from shop_order.repository.dao.base import SchemaBehind, StoreOptions
 from shop_order.repository.dao.sqlite.audit import SqliteAudit
 from shop_order.repository.dao.sqlite.carts import SqliteCarts
 from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.feed import SqliteFeed
 from shop_order.repository.dao.sqlite.orders import SqliteOrders
 from shop_order.repository.dao.sqlite.outbox import SqliteOutbox
 from shop_order.repository.dao.sqlite.payments import SqlitePayments
@@ -28,6 +29,7 @@ class SqliteStore:
         self.payments = SqlitePayments(self._db)
         self.carts = SqliteCarts(self._db)
         self.outbox = SqliteOutbox(self._db)
+        self.feed = SqliteFeed(self._db)
         self.audit = SqliteAudit(self._db)
         self.time = SqliteTime(self._db)
         self.leases = OneProcess()

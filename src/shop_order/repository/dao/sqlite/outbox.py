@@ -9,6 +9,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import EVENT_COLUMNS
 from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.feed import hand_over
 
 _EVENT = ", ".join(f"e.{column}" for column in EVENT_COLUMNS.split(", "))
 
@@ -23,10 +24,8 @@ class SqliteOutbox:
         return await self._db.scanner.submit(lambda conn: take(conn, limit, now_ms))
 
     async def published(self, event_ids: Iterable[int]) -> None:
-        ids = [(id,) for id in event_ids]
-        await self._db.writer.submit(
-            lambda conn: conn.executemany("DELETE FROM outbox WHERE event_id = ?", ids).rowcount
-        )
+        ids = list(event_ids)
+        await self._db.writer.submit(lambda conn: hand_over(conn, ids))
 
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
         sql = (

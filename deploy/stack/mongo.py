@@ -1,0 +1,84 @@
+"""A server of MongoDB's protocol: mongo-java-server, since no public registry has MongoDB's own."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+from deploy.stack import processes
+from deploy.stack.processes import HOST, run
+
+PORT = 37017
+URLS = (f"mongodb://{HOST}:{PORT}/shop_logs",)
+NAME = "mongo"
+_SOURCE = Path(__file__).with_name("mongo_server")
+
+
+def _cache(root: Path) -> Path:
+    return root / "cache" / "mongo"
+
+
+def install(root: Path) -> None:
+    """Fetch the libraries from Maven Central and compile the one class that starts them."""
+    cache = _cache(root)
+    done = cache / "StandIn.class"
+    if done.exists():
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    pom = _SOURCE / "pom.xml"
+    run(
+        [
+            "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
+            f"-DoutputDirectory={cache / 'lib'}", "-DincludeScope=runtime",
+        ]
+    )  # fmt: skip
+    run(["javac", "-cp", f"{cache / 'lib'}/*", "-d", str(cache), str(_SOURCE / "StandIn.java")])
+
+
+def start(root: Path) -> None:
+    """Start it unless it runs already."""
+    start_on(root, NAME, PORT, root / "data" / "mongo" / "shop.db")
+
+
+def ready(root: Path) -> bool:
+    """See `ready_on`."""
+    return processes.running(root, NAME) > 0 and ready_on(PORT)
+
+
+def stop(root: Path) -> None:
+    """Stop it; data stays."""
+    processes.stop(root, NAME)
+
+
+def start_on(root: Path, name: str, port: int, file: Path) -> None:
+    """Start one of its own under `name`, for tests that kill it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cache = _cache(root)
+    path = f"{cache / 'lib'}/*:{cache}"
+    processes.start(
+        root, name, ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", path, "StandIn", str(port), str(file)]
+    )
+
+
+def ready_on(port: int) -> bool:
+    """A `ping` in MongoDB's own protocol is answered."""
+    body = _document(b"\x10ping\x00\x01\x00\x00\x00" + b"\x02$db\x00" + _text("admin"))
+    message = struct.pack("<I", 0) + b"\x00" + body
+    head = struct.pack("<iiii", 16 + len(message), 1, 0, 2013)
+    try:
+        with socket.create_connection((HOST, port), timeout=1) as connection:
+            connection.sendall(head + message)
+            answer = connection.recv(65_536)
+    except OSError:
+        return False
+    return b"ok" in answer and b"errmsg" not in answer
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode() + b"\x00"
+    return struct.pack("<i", len(raw)) + raw
+
+
+def _document(elements: bytes) -> bytes:
+    return struct.pack("<i", len(elements) + 5) + elements + b"\x00"

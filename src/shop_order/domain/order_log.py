@@ -1,0 +1,237 @@
+"""The order log (specification 6.4) and the figures drawn from it; `repository/oplog` stores both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+
+from shop_order.domain.event import order_events as events
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.status import PaymentType
+
+WHOLE = "whole"  # the mark of a log that was told of every order there is
+DAY_MS = 86_400_000
+_CHINA_MS = 8 * 3_600_000
+_EPOCH = date(1970, 1, 1)
+_DAY = timedelta(days=1)
+_ACTIONS: Mapping[str, str] = {
+    events.ORDER_CREATED: "create",
+    events.ORDER_PAID: "pay",
+    events.ORDER_SHIPPED: "ship",
+    events.ORDER_COMPLETED: "complete",
+    events.ORDER_CANCELLED: "cancel",
+}
+_COLUMNS = ("version", "user_id", "old_status", "new_status", "operator", "operator_id", "reason")
+
+
+def action_of(event_type: str) -> str:
+    """The order log's word for an event; what is not about the order keeps its type."""
+    return _ACTIONS.get(event_type, event_type)
+
+
+def day_of(ms: int) -> str:
+    """The day in China, such as 2026-11-23."""
+    return _day((ms + _CHINA_MS) // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return (_EPOCH + number * _DAY).isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One document of `order_logs`: what was done to an order; `id` is the event's."""
+
+    id: int
+    order_sn: str
+    version: int
+    user_id: int
+    action: str
+    old_status: int
+    new_status: int
+    operator: str
+    operator_id: int
+    reason: str
+    at_ms: int
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the figures need of one order, as of `version`; amounts in fen, `day` is when it was placed.
+
+    `channel` is the last chosen one, empty if none was. Surplus money and its way back do not count.
+    """
+
+    order_sn: str
+    version: int = 0
+    user_id: int = 0
+    day: str = ""
+    status: int = 0
+    channel: str = ""
+    payment_sn: str = ""
+    pay_fen: int = 0
+    paid_fen: int = 0
+    refunded_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """How one order went on: the entries after version `since`, and the facts after the last of them."""
+
+    since: int
+    entries: Sequence[LogEntry]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Orders of one day, channel and status, in fen."""
+
+    day: str
+    channel: str
+    status: int
+    orders: int
+    amount_fen: int
+    paid_fen: int
+    refunded_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """An event that the log may not have yet."""
+
+    event_id: int
+    order_sn: str
+    version: int
+
+
+class Feed(Protocol):
+    """The events on their way to the log, kept in the order database."""
+
+    async def take(self, after: int, limit: int) -> Sequence[Fed]:
+        """The next events above this id."""
+
+    async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
+        """At most so many events of these orders above their versions, in order of number and version."""
+
+    async def done(self, event_ids: Collection[int]) -> None:
+        """The log has them for good: forget them."""
+
+    async def lag(self) -> tuple[int, int]:
+        """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
+
+
+class OrderLog(Protocol):
+    """The log and the facts of every order; each method raises DependencyDown while it is away."""
+
+    settle_s: float  # so long what was stored may still be lost with the server
+
+    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+        """The facts of those that are known."""
+
+    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
+        """Store entries, once by event id, then the facts, if they still are at `since`.
+
+        The numbers of orders that are surely stored; the others must be asked for again.
+        """
+
+    async def entries(self, order_sn: str, limit: int) -> Sequence[LogEntry]:
+        """The entries of one order in order of version."""
+
+    async def figures(self, first_day: str, last_day: str) -> Sequence[Figures]:
+        """Orders placed from the first to the last day, grouped by day, channel and status."""
+
+    async def mark(self) -> str:
+        """How far the walk over all orders came: a number, WHOLE, or empty for a new (or lost) log."""
+
+    async def set_mark(self, mark: str) -> None:
+        """The walk came so far."""
+
+    async def forget(self, before_ms: int, limit: int) -> int:
+        """Delete entries, not facts, that are older; at most so many; how many."""
+
+    async def clear(self) -> None:
+        """Delete everything, the mark first."""
+
+
+def entry_of(event: Event) -> LogEntry:
+    """The entry that tells of an event. Raises ValueError, KeyError for a payload somebody altered."""
+    data = json.loads(event.payload.decode())
+    return LogEntry(
+        id=event.id,
+        order_sn=event.order_sn,
+        version=event.version,
+        user_id=data["user_id"],
+        action=action_of(event.type),
+        old_status=data["old_status"],
+        new_status=data["new_status"],
+        operator=data["operator"],
+        operator_id=data["operator_id"],
+        reason=data["reason"],
+        at_ms=event.created_ms,
+        details={name: value for name, value in data.items() if name not in _COLUMNS},
+    )
+
+
+def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
+    """The facts after one more entry. Raises ValueError, KeyError for details somebody altered."""
+    told = entry.details
+    changed: dict[str, Any] = {}
+    match event_type:
+        case events.ORDER_CREATED:
+            changed = {"day": day_of(entry.at_ms), "pay_fen": _whole(told["pay_fen"])}
+        case events.PAYMENT_OPENED if not facts.payment_sn:
+            changed = {"channel": channel_of(told["payment_type"])}
+        case events.ORDER_PAID:
+            changed = {
+                "channel": channel_of(told["payment_type"]),
+                "payment_sn": str(told["payment_sn"]),
+                "paid_fen": _whole(told["pay_fen"]),
+            }
+        case events.REFUND_SUCCEEDED if told["payment_sn"] == facts.payment_sn:
+            changed = {"refunded_fen": facts.refunded_fen + _whole(told["amount_fen"])}
+    return replace(facts, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
+
+
+def channel_of(payment_type: object) -> str:
+    """The word of column `pay_type`. Raises ValueError."""
+    return PaymentType(_whole(payment_type)).code
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise ValueError("not a whole number")
+    return value
+
+
+def chapters_of(
+    told: Sequence[Event], known: Mapping[str, Facts]
+) -> tuple[list[Chapter], list[tuple[Event, Exception]]]:
+    """Each order's events as a chapter, and the events that can't be read: their orders end before them."""
+    entries: dict[str, list[LogEntry]] = {}
+    facts: dict[str, Facts] = {}
+    unreadable: dict[str, tuple[Event, Exception]] = {}
+    for event in told:
+        sn = event.order_sn
+        if sn in unreadable:
+            continue
+        now = facts.get(sn) or known.get(sn) or Facts(sn)
+        try:
+            entry = entry_of(event)
+            facts[sn] = moved_on(now, event.type, entry)
+        except (ValueError, KeyError, TypeError, AttributeError) as altered:
+            unreadable[sn] = (event, altered)
+            continue
+        entries.setdefault(sn, []).append(entry)
+    found = [Chapter(_since(known, sn), own, facts[sn]) for sn, own in entries.items()]
+    return found, list(unreadable.values())
+
+
+def _since(known: Mapping[str, Facts], order_sn: str) -> int:
+    return known[order_sn].version if order_sn in known else 0

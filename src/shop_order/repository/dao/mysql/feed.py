@@ -1,0 +1,64 @@
+"""The way of events to the order log: what was published waits here until the log has it for good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.order_log import Fed
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.rows import EVENT_COLUMNS
+
+EVENTS = (
+    f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? AND version > ? ORDER BY version LIMIT ?"
+)
+
+
+async def hand_over(session: Session, event_ids: Sequence[int]) -> None:
+    """Published events leave the outbox for the feed."""
+    these = f"WHERE event_id IN ({rows.marks(len(event_ids))})"
+    await session.run(
+        "INSERT IGNORE INTO log_feed (event_id, order_sn, version, created_ms)"
+        f" SELECT event_id, order_sn, version, created_ms FROM outbox {these}",
+        event_ids,
+    )
+    await session.run(f"DELETE FROM outbox {these}", event_ids)
+
+
+class MysqlFeed:
+    """See `domain.order_log.Feed`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def take(self, after: int, limit: int) -> Sequence[Fed]:
+        sql = "SELECT event_id, order_sn, version FROM log_feed WHERE event_id > ? ORDER BY event_id LIMIT ?"
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (after, limit)))
+        return [Fed(*row) for row in found]
+
+    async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
+        return await self._db.scanner.submit(lambda session: events(session, since, limit))
+
+    async def done(self, event_ids: Collection[int]) -> None:
+        ids = sorted(event_ids)
+        sql = f"DELETE FROM log_feed WHERE event_id IN ({rows.marks(len(ids))})"
+        if ids:
+            await self._db.writer.submit(lambda session: session.run(sql, ids))
+
+    async def lag(self) -> tuple[int, int]:
+        sql = "SELECT count(*), coalesce(min(created_ms), 0) FROM log_feed"
+        count, oldest = await self._db.scanner.submit(lambda session: session.first(sql)) or (0, 0)
+        return count, oldest
+
+
+async def events(session: Session, since: Mapping[str, int], limit: int) -> list[Event]:
+    """At most `limit`, order by order."""
+    found: list[Event] = []
+    for order_sn, version in since.items():
+        rest = await session.all(EVENTS, (order_sn, version, limit - len(found)))
+        found.extend(map(rows.event_of, rest))
+        if len(found) >= limit:
+            break
+    return found

@@ -1,0 +1,26 @@
+"""The order log, picked by the scheme of its URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shop_order.repository.oplog.base import OrderLogStore
+
+
+def open_order_log(url: str) -> OrderLogStore:
+    """The log behind `url`; it connects when it is used.
+
+    Raises ValueError for a scheme that is not built, OSError if its client is missing or refuses the URL.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        from shop_order.repository.oplog.sqlite import SqliteOrderLog
+
+        return SqliteOrderLog(Path(rest.removeprefix("/")))
+    if scheme in ("mongodb", "mongodb+srv"):
+        try:
+            from shop_order.repository.oplog.mongo import MongoOrderLog
+        except ModuleNotFoundError as missing:
+            raise OSError("OPLOG__URL: mongodb: needs `pip install shop-order[mongo]`") from missing
+        return MongoOrderLog(url)
+    raise ValueError(f"no order log for {scheme}:")

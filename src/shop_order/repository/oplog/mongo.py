@@ -1,0 +1,259 @@
+"""The order log in MongoDB: `shop_logs.order_logs` as specification 6.4 has it, and `order_stats` beside it.
+
+An entry is an upsert by event id; the facts move from the version that was read to the next one. Where the
+server offers transactions, both go together; otherwise entries go first, so that facts never tell of an entry
+that is missing (decision oplog).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bson import Int64
+from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from shop_order.domain.errors import DependencyDown
+from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry
+from shop_order.repository.oplog.base import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.collection import AsyncCollection
+
+Document = dict[str, Any]
+DATABASE = "shop_logs"
+TIMEOUT_S = 5.0  # of one call, as the specification has it
+FIND_SERVER_MS = 2000
+DUPLICATE = 11000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_WALK = {"_id": "walk"}
+
+
+class MongoOrderLog:
+    """See `domain.order_log.OrderLog`; the database is the URL's, or `shop_logs`."""
+
+    # What a server acknowledged can still be lost with it, if it journals later than it says.
+    settle_s = 2.0
+
+    def __init__(self, url: str) -> None:
+        self._client = connected(url)
+        database = self._client.get_default_database(DATABASE).with_options(
+            write_concern=WriteConcern(w="majority", j=True, wtimeout=int(TIMEOUT_S * 1000))
+        )
+        self._logs: AsyncCollection[Document] = database["order_logs"]
+        self._stats: AsyncCollection[Document] = database["order_stats"]
+        self._meta: AsyncCollection[Document] = database["order_log_meta"]
+        self._prepared = False
+        self._transactions = False
+
+    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+        async with self._server():
+            found = self._stats.find({"_id": {"$in": list(order_sns)}})
+            return {document["_id"]: facts_of(document) async for document in found}
+
+    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
+        if not chapters:
+            return ()
+        async with self._server():
+            if self._transactions:
+                async with self._client.start_session() as session:
+                    await session.with_transaction(lambda own: self._write(chapters, own))
+            else:
+                await self._write(chapters, None)
+        return ()  # nothing is sure before it was asked for again
+
+    async def _write(self, chapters: Sequence[Chapter], session: AsyncClientSession | None) -> None:
+        entries = [
+            UpdateOne({"_id": Int64(entry.id)}, {"$setOnInsert": document_of(entry)}, upsert=True)
+            for one in chapters
+            for entry in one.entries
+        ]
+        stats = [stats_update(one) for one in chapters]
+        for collection, updates in ((self._logs, entries), (self._stats, stats)):
+            try:
+                await collection.bulk_write(updates, ordered=False, session=session)
+            except BulkWriteError as failed:
+                # Two upserts of one document at a time: the other one stored it.
+                if session is not None or not only_duplicates(failed):
+                    raise
+
+    async def entries(self, order_sn: str, limit: int) -> Sequence[LogEntry]:
+        async with self._server():
+            found = self._logs.find({"order_sn": order_sn}).sort("version", ASCENDING).limit(limit)
+            return [entry_of(document) async for document in found]
+
+    async def figures(self, first_day: str, last_day: str) -> Sequence[Figures]:
+        pipeline: list[Document] = [
+            {"$match": {"day": {"$gte": first_day, "$lte": last_day}}},
+            {
+                "$group": {
+                    "_id": {"day": "$day", "channel": "$channel", "status": "$status"},
+                    "orders": {"$sum": 1},
+                    "amount_fen": {"$sum": "$pay_fen"},
+                    "paid_fen": {"$sum": "$paid_fen"},
+                    "refunded_fen": {"$sum": "$refunded_fen"},
+                }
+            },
+            {"$sort": {"_id.day": 1, "_id.channel": 1, "_id.status": 1}},
+        ]
+        async with self._server():
+            return [figures_of(group) async for group in await self._stats.aggregate(pipeline)]
+
+    async def mark(self) -> str:
+        async with self._server():
+            found = await self._meta.find_one(_WALK)
+            return str(found["mark"]) if found else ""
+
+    async def set_mark(self, mark: str) -> None:
+        async with self._server():
+            await self._meta.update_one(_WALK, {"$set": {"mark": mark}}, upsert=True)
+
+    async def forget(self, before_ms: int, limit: int) -> int:
+        async with self._server():
+            over = self._logs.find({"timestamp": {"$lt": _EPOCH + before_ms * _MS}}, {"_id": 1})
+            ids = [document["_id"] async for document in over.sort("timestamp", ASCENDING).limit(limit)]
+            if not ids:
+                return 0
+            return (await self._logs.delete_many({"_id": {"$in": ids}})).deleted_count
+
+    async def clear(self) -> None:
+        async with self._server():
+            for collection in (self._meta, self._stats, self._logs):
+                await collection.drop()
+            self._prepared = False  # the indexes went with them
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    @asynccontextmanager
+    async def _server(self) -> AsyncIterator[None]:
+        """A server whose indexes stand and that was asked for transactions. Raises DependencyDown."""
+        try:
+            if not self._prepared:
+                await self._prepare()
+            yield
+        except PyMongoError as failed:
+            self._prepared = False  # another server may answer next time
+            raise DependencyDown(NAME) from failed
+
+    async def _prepare(self) -> None:
+        self._transactions = offers_transactions(await self._client.admin.command("isMaster"))
+        await self._logs.create_index([("order_sn", ASCENDING), ("version", ASCENDING)])
+        await self._logs.create_index([("timestamp", ASCENDING)])
+        await self._logs.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
+        await self._stats.create_index([("day", ASCENDING), ("channel", ASCENDING), ("status", ASCENDING)])
+        self._prepared = True
+
+
+def connected(url: str) -> AsyncMongoClient[Document]:
+    """A client that connects when it is used. Raises OSError for a URL it can't read."""
+    try:
+        return AsyncMongoClient(
+            url,
+            serverSelectionTimeoutMS=FIND_SERVER_MS,
+            connectTimeoutMS=FIND_SERVER_MS,
+            socketTimeoutMS=int(TIMEOUT_S * 1000),
+            tz_aware=True,
+            connect=False,
+            appname="order-service",
+        )
+    except (PyMongoError, ValueError) as bad:
+        raise OSError(f"OPLOG__URL: {bad}") from bad
+
+
+def offers_transactions(greeting: Mapping[str, Any]) -> bool:
+    """A replica set or a sharded cluster with sessions; a lone server has none."""
+    joined = "setName" in greeting or greeting.get("msg") == "isdbgrid"
+    return joined and "logicalSessionTimeoutMinutes" in greeting
+
+
+def only_duplicates(failed: BulkWriteError) -> bool:
+    """Nothing but keys that were there already."""
+    details = failed.details or {}
+    errors = details.get("writeErrors") or []
+    return (
+        bool(errors)
+        and not details.get("writeConcernErrors")
+        and all(error["code"] == DUPLICATE for error in errors)
+    )
+
+
+def document_of(e: LogEntry) -> Document:
+    """Specification 6.4's document without its `_id`; `reason` and `details` only if there are any."""
+    document = {
+        "order_sn": e.order_sn,
+        "version": Int64(e.version),
+        "user_id": Int64(e.user_id),
+        "action": e.action,
+        "old_status": e.old_status,
+        "new_status": e.new_status,
+        "operator": e.operator,
+        "operator_id": Int64(e.operator_id),
+        "timestamp": _EPOCH + e.at_ms * _MS,
+    }
+    if e.reason:
+        document["reason"] = e.reason
+    if e.details:
+        document["details"] = dict(e.details)
+    return document
+
+
+def entry_of(d: Document) -> LogEntry:
+    """The entry of a document."""
+    return LogEntry(
+        id=int(d["_id"]),
+        order_sn=d["order_sn"],
+        version=int(d["version"]),
+        user_id=int(d["user_id"]),
+        action=d["action"],
+        old_status=d["old_status"],
+        new_status=d["new_status"],
+        operator=d["operator"],
+        operator_id=int(d["operator_id"]),
+        reason=d.get("reason", ""),
+        at_ms=(d["timestamp"] - _EPOCH) // _MS,
+        details=d.get("details", {}),
+    )
+
+
+def stats_update(one: Chapter) -> UpdateOne:
+    """From the version that was read to the next; a first version only where there is none."""
+    document = asdict(one.facts)
+    order_sn = document.pop("order_sn")
+    for name, value in document.items():
+        if isinstance(value, int) and name != "status":
+            document[name] = Int64(value)
+    if one.since:
+        return UpdateOne({"_id": order_sn, "version": one.since}, {"$set": document})
+    return UpdateOne({"_id": order_sn}, {"$setOnInsert": document}, upsert=True)
+
+
+def facts_of(d: Document) -> Facts:
+    """The facts of a document of `order_stats`."""
+    return Facts(
+        order_sn=d["_id"],
+        version=int(d["version"]),
+        user_id=int(d["user_id"]),
+        day=d["day"],
+        status=int(d["status"]),
+        channel=d["channel"],
+        payment_sn=d["payment_sn"],
+        pay_fen=int(d["pay_fen"]),
+        paid_fen=int(d["paid_fen"]),
+        refunded_fen=int(d["refunded_fen"]),
+    )
+
+
+def figures_of(group: Document) -> Figures:
+    """One group of the aggregation."""
+    by = group["_id"]
+    sums = [int(group[name]) for name in ("orders", "amount_fen", "paid_fen", "refunded_fen")]
+    return Figures(by["day"], by["channel"], int(by["status"]), *sums)

@@ -1,0 +1,116 @@
+"""Basic statistics (specification 6.4): orders, amount and paid amount by day, channel and status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.order_log import WHOLE, Feed, Figures, OrderLog, day_of
+from shop_order.domain.ports import Clock, Outbox
+
+K = TypeVar("K", str, int)
+MOST_DAYS = 366
+USUAL_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Orders and fen."""
+
+    orders: int = 0
+    amount_fen: int = 0
+    paid_fen: int = 0
+    refunded_fen: int = 0
+
+    def plus(self, one: Figures) -> Sums:
+        """With one group more."""
+        return Sums(
+            self.orders + one.orders,
+            self.amount_fen + one.amount_fen,
+            self.paid_fen + one.paid_fen,
+            self.refunded_fen + one.refunded_fen,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of orders placed from `first_day` to `last_day` (days in China).
+
+    `waiting` events were not counted yet when it was made; `whole` is False while the log is being rebuilt.
+    """
+
+    first_day: str
+    last_day: str
+    total: Sums
+    by_day: dict[str, Sums]
+    by_channel: dict[str, Sums]
+    by_status: dict[int, Sums]
+    waiting: int
+    whole: bool
+
+
+class Statistics:
+    """Figures out of the order log."""
+
+    def __init__(self, *, log: OrderLog, outbox: Outbox, feed: Feed, clock: Clock) -> None:
+        self._log = log
+        self._outbox = outbox
+        self._feed = feed
+        self._clock = clock
+
+    async def report(self, first_day: str = "", last_day: str = "") -> Report:
+        """The figures; the last `USUAL_DAYS` days where none are named.
+
+        Raises InvalidArgument (no day, or too many of them), DependencyDown.
+        """
+        last = parsed("end", last_day or day_of(self._clock()))
+        usual = date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
+        first = parsed("start", first_day) if first_day else usual
+        if last < first:
+            raise InvalidArgument("end", "is before start")
+        if (last - first).days >= MOST_DAYS:
+            raise InvalidArgument("start", f"is more than {MOST_DAYS} days before end")
+        unpublished, _ = await self._outbox.lag()
+        unlogged, _ = await self._feed.lag()
+        whole = await self._log.mark() == WHOLE
+        found = await self._log.figures(first.isoformat(), last.isoformat())
+        return Report(
+            first.isoformat(),
+            last.isoformat(),
+            summed(found),
+            grouped(found, lambda one: one.day),
+            grouped(found, lambda one: one.channel),
+            grouped(found, lambda one: one.status),
+            unpublished + unlogged,
+            whole,
+        )
+
+
+def parsed(field: str, text: str) -> date:
+    """A day such as 2026-11-23. Raises InvalidArgument."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidArgument(field, "is not a day such as 2026-11-23") from error
+    if found.isoformat() != text:
+        raise InvalidArgument(field, "is not a day such as 2026-11-23")
+    return found
+
+
+def summed(figures: Iterable[Figures]) -> Sums:
+    """All of them together."""
+    total = Sums()
+    for one in figures:
+        total = total.plus(one)
+    return total
+
+
+def grouped(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, Sums]:
+    """Together by what `by` gives, in its order."""
+    groups: dict[K, Sums] = {}
+    for one in sorted(figures, key=by):
+        groups[by(one)] = groups.get(by(one), Sums()).plus(one)
+    return groups

@@ -1,0 +1,237 @@
+"""The way to the order log: everything that was published arrives, once, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import pytest
+
+from shop_order.domain.errors import DependencyDown, OrderNotFound
+from shop_order.domain.order_log import WHOLE, Chapter, OrderLog
+from shop_order.repository.dao.base import Store
+from shop_order.repository.oplog.sqlite import SqliteOrderLog
+from shop_order.service import orderlog
+from shop_order.service.orderlog import OrderLogService
+from shop_order.service.statistics import Statistics, Sums
+from tests.contract.engine import DAY_MS, NOW_MS, added, opened, paid, sn
+from tests.contract.oplog import Log
+
+
+class Time:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def service(
+    store: Store, log: OrderLog, clock: Callable[[], float] | None = None, keep_days: int = 0
+) -> OrderLogService:
+    """The feed of one process."""
+    return OrderLogService(
+        feed=store.feed,
+        log=log,
+        history=store.audit,
+        alert=lambda name, **about: pytest.fail(f"{name} {about}"),
+        clock=lambda: NOW_MS,
+        keep_days=lambda: keep_days,
+        monotonic_s=clock or Time(),
+    )
+
+
+async def publish(store: Store) -> None:
+    """The relay had everything acknowledged."""
+    while events := await store.outbox.take(100, NOW_MS):
+        await store.outbox.published([event.id for event in events])
+
+
+async def settle(feeding: OrderLogService, clock: Time, steps: int = 6) -> None:
+    """Step after step, until whatever was told has settled."""
+    for _ in range(steps):
+        await feeding.run_once()
+        clock.now_s += 1.0
+
+
+async def buy(store: Store, *, and_pay: bool = True) -> str:
+    """An order with its story, published."""
+    order = await added(store, (1, 2))
+    if and_pay:
+        await paid(store, order, await opened(store, order))
+    await publish(store)
+    return order.order_sn
+
+
+async def told(log: Log, order_sn: str) -> list[tuple[int, str]]:
+    return [(e.version, e.action) for e in await log.store.entries(order_sn, 100)]
+
+
+STORY = [(1, "create"), (2, "payment.opened"), (3, "pay")]
+
+
+async def test_what_was_published_is_logged_and_leaves_the_feed(store: Store, log: Log) -> None:
+    clock = Time()
+    feeding = service(store, log.store, clock)
+    one, other = await buy(store), await buy(store, and_pay=False)
+    assert (await store.feed.lag())[0] == 4
+    await settle(feeding, clock)
+    assert await store.feed.lag() == (0, 0)
+    assert await told(log, one) == STORY
+    assert await told(log, other) == STORY[:1]
+
+
+async def test_orders_from_before_there_was_a_log_are_walked_over(store: Store, log: Log) -> None:
+    numbers = [
+        (await added(store)).order_sn for _ in range(3)
+    ]  # never published: the feed knows none of them
+    feeding = service(store, log.store)
+    assert [await feeding.walk_once() for _ in range(3)] == [3, 0, 0]
+    assert await log.store.mark() == WHOLE
+    assert [await told(log, number) for number in numbers] == [STORY[:1]] * 3
+
+
+async def test_more_than_a_page_is_told_in_steps(
+    store: Store, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orderlog, "PAGE", 4)
+    monkeypatch.setattr(orderlog, "EVENTS", 2)  # also an order's own story comes in pieces
+    clock = Time()
+    feeding = service(store, log.store, clock)
+    numbers = [await buy(store) for _ in range(4)]
+    await settle(feeding, clock, steps=20)
+    assert [await told(log, number) for number in numbers] == [STORY] * 4
+    assert await store.feed.lag() == (0, 0)
+
+
+async def test_two_processes_that_feed_at_once_log_everything_once(store: Store, log: Log) -> None:
+    clock = Time()
+    feeding = [service(store, log.store, clock) for _ in range(2)]
+    numbers = [await buy(store) for _ in range(10)]
+    for _ in range(8):
+        await asyncio.gather(*(one.run_once() for one in feeding))
+        clock.now_s += 1.0
+    assert [await told(log, number) for number in numbers] == [STORY] * 10
+    assert await store.feed.lag() == (0, 0)
+    assert (await figures(store, log)) == Sums(10, 20_020, 20_020)
+
+
+async def test_a_log_that_lost_everything_is_made_anew_by_itself(store: Store, log: Log) -> None:
+    clock = Time()
+    feeding = service(store, log.store, clock)
+    numbers = [await buy(store) for _ in range(3)]
+    await settle(feeding, clock)
+    await log.store.clear()
+    await settle(feeding, clock)
+    assert [await told(log, number) for number in numbers] == [STORY] * 3
+    assert await log.store.mark() == WHOLE
+
+
+async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
+    clock = Time()
+    feeding = service(store, log.store, clock)
+    number, _ = await buy(store), await buy(store, and_pay=False)
+    await settle(feeding, clock)
+    before = await log.store.entries(number, 100), await figures(store, log)
+    assert await feeding.rebuild() == 2
+    assert (await log.store.entries(number, 100), await figures(store, log)) == before
+
+
+async def figures(store: Store, log: Log) -> Sums:
+    """The sums of all orders."""
+    found = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
+    report = await found.report()
+    assert summed([*report.by_day.values()]) == summed([*report.by_channel.values()]) == report.total
+    assert summed([*report.by_status.values()]) == report.total
+    return report.total
+
+
+def summed(groups: Sequence[Sums]) -> Sums:
+    columns = zip(*((s.orders, s.amount_fen, s.paid_fen, s.refunded_fen) for s in groups), strict=True)
+    return Sums(*map(sum, columns))
+
+
+async def test_an_order_is_looked_up_with_what_the_log_was_not_told_yet(store: Store, log: Log) -> None:
+    order = await added(store)
+    feeding = service(store, log.store)
+    assert [e.action for e in await feeding.of(order.order_sn)] == ["create"]
+    await opened(store, order)
+    assert [e.action for e in await feeding.of(order.order_sn)] == ["create", "payment.opened"]
+    with pytest.raises(OrderNotFound):
+        await feeding.of(sn())
+
+
+async def test_entries_whose_time_is_over_go_and_do_not_come_back(store: Store, log: Log) -> None:
+    clock = Time()
+    feeding = service(store, log.store, clock, keep_days=30)
+    old = (await added(store, now_ms=NOW_MS - 30 * DAY_MS - 1)).order_sn
+    young = (await added(store, now_ms=NOW_MS - 30 * DAY_MS)).order_sn
+    await publish(store)
+    await settle(feeding, clock)
+    assert await feeding.forget() == 1
+    assert list(await feeding.of(old)) == []
+    assert await told(log, young) == STORY[:1]
+    assert await service(store, log.store).forget() == 0  # 0 days keep for ever
+
+
+class ForgetfulLog(SqliteOrderLog):
+    """Acknowledges before it journals: what it was told is lost until `journal` is set."""
+
+    settle_s = 2.0
+    journal = False
+
+    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
+        if self.journal:
+            await super().append(chapters)
+        return ()
+
+
+async def test_what_the_log_acknowledged_and_lost_is_told_again(store: Store, tmp_path: Path) -> None:
+    forgetful = ForgetfulLog(tmp_path / "log.db")
+    await forgetful.set_mark(WHOLE)
+    clock = Time()
+    feeding = service(store, forgetful, clock)
+    number = await buy(store)
+    await settle(feeding, clock)
+    assert (await store.feed.lag())[0] == 3
+    forgetful.journal = True
+    await feeding.run_once()
+    assert (await store.feed.lag())[0] == 3  # it says it has them, but not for long enough
+    await settle(feeding, clock)
+    assert await store.feed.lag() == (0, 0)
+    assert [e.version for e in await forgetful.entries(number, 10)] == [1, 2, 3]
+    await forgetful.close()
+
+
+class AwayLog(SqliteOrderLog):
+    """A log that can be gone."""
+
+    gone = False
+
+    def _do(self, job):  # type: ignore[no-untyped-def]
+        if self.gone:
+            raise DependencyDown("the order log")
+        return super()._do(job)
+
+
+async def test_a_log_that_is_away_holds_up_nobody_and_catches_up(store: Store, tmp_path: Path) -> None:
+    log = AwayLog(tmp_path / "log.db")
+    clock = Time()
+    feeding = service(store, log, clock)
+    log.gone = True
+    number = await buy(store)
+    assert await store.outbox.orders_waiting() == set()
+    with pytest.raises(DependencyDown):
+        await feeding.run_once()
+    assert feeding.away
+    assert [e.version for e in await feeding.of(number)] == [1, 2, 3]  # out of the order's own history
+    log.gone = False
+    await settle(feeding, clock)
+    assert not feeding.away
+    assert [e.version for e in await log.entries(number, 10)] == [1, 2, 3]
+    assert await store.feed.lag() == (0, 0)
+    await log.close()

@@ -1,0 +1,88 @@
+"""From events to entries, and from entries to the facts that are counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shop_order.domain.event import order_events as events
+from shop_order.domain.event.order_events import GENESIS, Event, Happened, seal
+from shop_order.domain.order_log import Facts, chapters_of, day_of, entry_of
+
+SN = "261121080000000000000000001"
+PLAIN = {"user_id": 7, "old_status": 1, "new_status": 1, "operator": "user", "operator_id": 7, "reason": ""}
+MIDNIGHT_MS = 1_795_190_400_000  # 2026-11-21T00:00:00+08:00
+
+
+def event(version: int, type: str, order_sn: str = SN, **data: object) -> Event:
+    """One link of an order's chain."""
+    payload = events.payload(PLAIN | {"version": version} | data)
+    return seal(
+        Happened(version, type, payload, MIDNIGHT_MS), id=version, order_sn=order_sn, prev_hash=GENESIS
+    )
+
+
+def folded(*told: Event, known: Facts | None = None) -> Facts:
+    """The facts after these events."""
+    (chapter,), unreadable = chapters_of(told, {known.order_sn: known} if known else {})
+    assert not unreadable
+    return chapter.facts
+
+
+CREATED = event(1, events.ORDER_CREATED, old_status=0, pay_fen=1999)
+OPENED = event(2, events.PAYMENT_OPENED, payment_sn="P1", payment_type=2, amount_fen=1999)
+PAID = event(3, events.ORDER_PAID, new_status=2, payment_sn="P2", payment_type=1, pay_fen=1999)
+BACK = event(4, events.REFUND_SUCCEEDED, new_status=2, payment_sn="P2", refund_sn="R", amount_fen=999)
+
+
+def test_an_entry_has_the_specifications_fields_and_the_rest_as_details() -> None:
+    entry = entry_of(PAID)
+    assert (entry.id, entry.order_sn, entry.version, entry.user_id) == (3, SN, 3, 7)
+    assert (entry.action, entry.old_status, entry.new_status, entry.at_ms) == ("pay", 1, 2, MIDNIGHT_MS)
+    assert entry.details == {"payment_sn": "P2", "payment_type": 1, "pay_fen": 1999}
+
+
+def test_facts_follow_the_story() -> None:
+    assert folded(CREATED) == Facts(SN, 1, 7, "2026-11-21", 1, "", "", 1999)
+    assert folded(CREATED, OPENED).channel == "wechat"
+    assert folded(CREATED, OPENED, PAID, BACK) == Facts(
+        SN, 4, 7, "2026-11-21", 2, "alipay", "P2", 1999, 1999, 999
+    )
+    assert folded(PAID, BACK, known=folded(CREATED, OPENED)) == folded(CREATED, OPENED, PAID, BACK)
+
+
+def test_surplus_money_and_its_way_back_do_not_count() -> None:
+    surplus = event(5, events.REFUND_SUCCEEDED, payment_sn="P1", refund_sn="R1", amount_fen=1999)
+    assert folded(CREATED, PAID, surplus).refunded_fen == 0
+    late = event(4, events.PAYMENT_OPENED, payment_sn="P3", payment_type=2, amount_fen=1999)
+    assert folded(CREATED, PAID, late).channel == "alipay"
+
+
+def test_a_chapter_begins_after_what_was_known() -> None:
+    (chapter,), _ = chapters_of([PAID], {SN: Facts(SN, 2)})
+    assert (chapter.since, [e.version for e in chapter.entries]) == (2, [3])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"not json",
+        b"[]",
+        b"{}",
+        json.dumps(PLAIN | {"payment_sn": "P2", "payment_type": 9, "pay_fen": 1}).encode(),
+        json.dumps(PLAIN | {"payment_sn": "P2", "payment_type": 1, "pay_fen": "1"}).encode(),
+    ],
+)
+def test_an_altered_event_ends_its_own_orders_chapter_only(payload: bytes) -> None:
+    altered = Event(2, SN, 2, events.ORDER_PAID, payload, GENESIS, GENESIS, MIDNIGHT_MS)
+    after = event(3, events.ORDER_SHIPPED, new_status=3)
+    other = event(1, events.ORDER_CREATED, "9" * 27, pay_fen=5)
+    chapters, unreadable = chapters_of([CREATED, altered, after, other], {})
+    assert {c.facts.order_sn: [e.version for e in c.entries] for c in chapters} == {SN: [1], "9" * 27: [1]}
+    assert [found.version for found, _ in unreadable] == [2]
+
+
+def test_days_begin_at_midnight_in_china() -> None:
+    assert day_of(MIDNIGHT_MS) == "2026-11-21"
+    assert day_of(MIDNIGHT_MS - 1) == "2026-11-20"
