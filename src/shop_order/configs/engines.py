@@ -1,17 +1,20 @@
 """Which engine URLs this version can open, and what production demands."""
 
 import os
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
+from shop_order.pkg.redis.address import parse as redis_address
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite"}), frozenset({"mysql"})),
-    "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
+    "cache": (frozenset({"memory", *REDIS_SCHEMES}), frozenset()),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
     "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
     "registry": (frozenset({"none"}), frozenset({"consul"})),
@@ -48,6 +51,8 @@ def check(settings: Settings) -> None:
         url = getattr(settings, room).url
         if schemes[room] == "sqlite" and not (url.startswith("sqlite:///") and sqlite_path(url).strip()):
             raise ConfigError(f"{room.upper()}__URL: needs a file: sqlite:///path")
+    if schemes["cache"] in REDIS_SCHEMES:
+        _check_redis(settings.cache.url)
     if settings.server.workers > 1:
         alone = [f"{room.upper()}__URL={s}:" for room, s in schemes.items() if s in _ONE_PROCESS]
         if alone:
@@ -60,6 +65,15 @@ def check(settings: Settings) -> None:
     _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
+
+
+def _check_redis(url: str) -> None:
+    try:
+        redis_address(url)
+    except ValueError as wrong:
+        raise ConfigError(f"CACHE__URL: {wrong}") from None
+    if find_spec("redis") is None:
+        raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
 
 
 def _check_files(settings: Settings) -> None:
