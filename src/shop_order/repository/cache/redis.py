@@ -37,7 +37,9 @@ MARK = Script("""
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
-return redis.call('INCR', KEYS[2])
+-- The time: a counter that was lost and counts again might meet a number that somebody knows.
+local clock = redis.call('TIME')
+return redis.call('SET', KEYS[2], clock[1] .. string.format('%06d', clock[2]))
 """)
 MARKS = Script("""
 local revision = redis.call('GET', KEYS[2]) or '0'

@@ -64,7 +64,11 @@ class Revocations:
 
     async def _add(self, member: str, until_ms: int) -> None:
         self._take({**self._until_ms, member: until_ms})  # here at once, wherever else it takes a moment
-        await self._cache.mark(LIST, member, until_ms)
+        try:
+            await self._cache.mark(LIST, member, until_ms)
+        except CacheDown:
+            self._revision = -1  # the next look finds it missing and tells it
+            raise
 
     def _take(self, until_ms: dict[str, int]) -> None:
         if until_ms == self._until_ms:
