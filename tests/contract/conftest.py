@@ -13,6 +13,9 @@ from tests.contract.engine import Engine
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
+# What only shows where instances share an engine.
+collect_ignore = [] if available("redis") else ["test_cache_instances.py"]
+
 
 @pytest.fixture(params=available("sqlite"))
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:

@@ -137,36 +137,6 @@ async def test_no_more_than_the_burst_goes_however_many_come_at_once(one: Instan
     assert waits.count(0.0) == 10
 
 
-# ---- only where several instances share one ----
-
-
-@pytest.fixture(params=available("redis"))
-async def two(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Instance, Instance]]:
-    """Two instances of the service."""
-    async with instance(request.param) as first, instance(request.param) as second:
-        yield first, second
-
-
-async def test_instances_see_each_others_values_leases_and_limits(
-    two: tuple[Instance, Instance], key: str
-) -> None:
-    first, second = two
-    await first.cache.put(key, 1, b"one", TTL_MS)
-    assert await second.cache.get(key) == Entry(1, b"one")
-    assert await first.cache.claim(key + "lease", "first", TTL_MS) == "first"
-    assert await second.cache.claim(key + "lease", "second", TTL_MS) == "first"
-    waits = [await of.limiter.acquire(key, 1, 4) for of in (first, second) * 4]
-    assert waits.count(0.0) == 4
-
-
-async def test_keys_of_one_order_share_a_slot_and_many_orders_spread(two: tuple[Instance, Instance]) -> None:
-    first, second = two
-    keys = [f"order:{{{secrets.token_hex(8)}}}" for _ in range(200)]
-    await asyncio.gather(*(first.cache.put(key, 1, key.encode(), TTL_MS) for key in keys))
-    found = await asyncio.gather(*(second.cache.get(key) for key in keys))
-    assert found == [Entry(1, key.encode()) for key in keys]
-
-
 def test_memory_forgets_the_longest_unused_beyond_its_bound() -> None:
     async def fill() -> list[Entry | None]:
         async with instance("memory://", most_entries=3) as opened:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -86,6 +85,15 @@ class Process:
         return (await self.orders.change(order_sn, lambda o: o.cancel("", BUYER, NOW_MS + 5, code="BUYER")))[
             0
         ]
+
+
+async def eventually(look: Callable[[], Awaitable[Order]]) -> None:
+    """Wait until the second version is seen."""
+    async with asyncio.timeout(5):
+        while True:
+            if (await look()).version == 2:
+                return
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture(params=available("memory", "redis"))
@@ -198,12 +206,8 @@ async def test_a_caller_who_leaves_at_the_commit_leaves_nothing_old(
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    end = time.monotonic() + 5
-    while (await store.orders.get(order.order_sn)).version == 1 and time.monotonic() < end:
-        await asyncio.sleep(0.005)
-    while (shown := await there.views.get(order.order_sn)).version == 1 and time.monotonic() < end:
-        await asyncio.sleep(0.005)  # it is told right after the commit
-    assert shown.version == 2
+    await eventually(lambda: store.orders.get(order.order_sn))
+    await eventually(lambda: there.views.get(order.order_sn))  # it is told right after the commit
     assert there.counted[-1] == "hit"
 
 

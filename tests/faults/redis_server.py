@@ -15,11 +15,13 @@ from tests.shop import free_ports
 class RedisServer:
     """`with RedisServer(folder) as redis:`; its data outlives a kill, like that of any careful operator."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    def __init__(self, folder: Path, *more: str, config: Path | None = None) -> None:
+        """`config`: the file of a sentinel."""
         self.folder = folder
         self.port = free_ports(1)[0]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._more = more
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -32,9 +34,12 @@ class RedisServer:
 
     def spawn(self) -> None:
         """Start it on the data it had."""
-        durable = ["--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log"]
-        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        self._process = subprocess.Popen([*command, *durable, *self._more], cwd=self.folder)
+        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        log = ["--logfile", str(self.folder / "redis.log")]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        kind = [str(self._config), "--sentinel"] if self._config else durable
+        command = ["redis-server", *kind, *place, *log, *self._more]
+        self._process = subprocess.Popen(command, cwd=self.folder)
 
     def kill(self) -> None:
         """`kill -9`."""

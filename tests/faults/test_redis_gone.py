@@ -11,26 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
-from shop_order.pkg.redis.address import SCHEMES
 from shop_order.repository.cache.base import CacheDown, Entry
 from tests.contract.cache_engine import instance, until_up
 from tests.faults.redis_server import RedisServer
-from tests.plugins.engines import available
 from tests.shop import Shop
 
 TIMEOUT_S = 0.1
 pytestmark = pytest.mark.engine("redis")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """These start Redis themselves; they run where the machine says that it has one."""
-    metafunc.parametrize("machine", [url for url in available("redis") if url.startswith("redis:")])
-
-
 @pytest.fixture
-async def redis(machine: str, tmp_path: Path) -> AsyncIterator[RedisServer]:
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A running Redis."""
-    assert machine.partition(":")[0] in SCHEMES
     with RedisServer(tmp_path / "redis") as server:
         await server.ready()
         yield server

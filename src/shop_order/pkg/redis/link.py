@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from shop_order.pkg.batching import Batcher
 
 PROBE_FIRST_S, PROBE_MOST_S = 0.05, 1.0
+STEADY_S = 5.0  # who was up for less is probed less often: it answers, and fails what is asked
 Command = tuple[Any, ...]
 
 
@@ -71,6 +73,8 @@ class RedisLink:
         self._before_up: list[Callable[[], Awaitable[bool]]] = []
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
+        self._pause_s = PROBE_FIRST_S
+        self._up_since_s = float("-inf")
         self._batches: Batcher[Command, Any] = Batcher(
             self._run, most=most, queue=queue, full=lambda: RedisDown("too many wait"), observe=observe
         )
@@ -134,17 +138,18 @@ class RedisLink:
         if self._probe is not None or self._closed:
             return
         self.up = False
+        if time.monotonic() - self._up_since_s > STEADY_S:
+            self._pause_s = PROBE_FIRST_S
         self._on_change(False, why)
         self._probe = asyncio.create_task(self._probing(), name="redis-probe")
 
     async def _probing(self) -> None:
-        pause_s = PROBE_FIRST_S
         while True:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, PROBE_MOST_S)
             if await self._came_back():
                 self._probe = None
                 return
-            pause_s = min(pause_s * 2, PROBE_MOST_S)
 
     async def _came_back(self) -> bool:
         try:
@@ -155,6 +160,6 @@ class RedisLink:
                 continue
         except (Unanswered, TimeoutError, RedisDown):
             return False
-        self.up = True
+        self.up, self._up_since_s = True, time.monotonic()
         self._on_change(True, "")
         return True
