@@ -64,11 +64,8 @@ class Revocations:
 
     async def _add(self, member: str, until_ms: int) -> None:
         self._take({**self._until_ms, member: until_ms})  # here at once, wherever else it takes a moment
-        try:
-            await self._cache.mark(LIST, member, until_ms)
-        except CacheDown:
-            self._revision = -1  # the next look finds it missing and tells it
-            raise
+        self._revision = -1  # should the cache be down, or forget it, the next look finds out and tells it
+        await self._cache.mark(LIST, member, until_ms)
 
     def _take(self, until_ms: dict[str, int]) -> None:
         if until_ms == self._until_ms:
