@@ -18,6 +18,7 @@ from tests.world.files import fresh_folder, migrated_copy
 collect_ignore = [
     *([] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]),
     *([] if available("mongodb") else ["test_oplog_gone.py"]),
+    *([] if available("redis") else ["test_cache_instances.py"]),
 ]
 
 

@@ -21,7 +21,6 @@ from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import LogConfig, Logging, get_logger, start_logging
-from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer
 from shop_order.repository.history import open_history
 from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
@@ -69,8 +68,8 @@ class App:
         links = CashierLinks(signer, public_url=self._public_url, clock=core.clock)
         cursors = Cursors(signer)
         rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
-        authenticator = Authenticator(self._keys, rules)
-        limits = RateLimits(open_limiter(settings.cache.url, settings.limit.rate_keys), self._rates)
+        authenticator = Authenticator(self._keys, rules, revoked=core.shared.revocations)
+        limits = RateLimits(core.shared.limiter, self._rates)
         front = Front(
             log=get_logger("grpc"),
             observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
@@ -206,6 +205,8 @@ class App:
             missing.append("config")
         if self.core.order_log.away:
             missing.append("order_log")
+        if not self.core.shared.cache.up:
+            missing.append("cache")
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
         return Readiness(not self._stopping, tuple(missing))

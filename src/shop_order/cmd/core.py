@@ -12,6 +12,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
+from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import PaymentChannel
@@ -87,6 +88,7 @@ class Core:
         self._neighbour = Neighbour(
             FileToken(token_file) if token_file else token, lambda: self.settings.neighbours.timeout_s
         )
+        self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
         self._gateways(settings)
         self._use_cases(settings)
 
@@ -129,19 +131,22 @@ class Core:
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
         self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
-        self.inboxes = GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour)
+        self.stored, self.views = self.shared.orders(store.orders)
+        self.inboxes = self.shared.inboxes(
+            GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour), self.views
+        )
         self.alipay = alipay(settings, lambda: self.settings.pay.alipay.timeout_s)
         self.channels: dict[PaymentType, PaymentChannel] = {}
         if self.alipay is not None:
             self.channels[PaymentType.ALIPAY] = self.alipay
 
     def _use_cases(self, settings: Settings) -> None:
-        store, clock = self.store, self.clock
+        store, clock, orders = self.store, self.clock, self.stored
         numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
-        self.idempotency = Idempotency(store.orders, real_ms)
+        self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
         self.orders = OrderService(
-            orders=store.orders,
+            orders=orders,
             carts=store.carts,
             goods=self.goods,
             stock=self.stock,
@@ -151,12 +156,18 @@ class Core:
             next_id=self.next_id,
             rules=self._rules,
             on_lost=self._give_back,
+            shown=self.views,
         )
         self.carts = CartService(
-            carts=store.carts, goods=self.goods, stock=self.stock, clock=clock, next_id=self.next_id
+            carts=store.carts,
+            goods=self.goods,
+            stock=self.stock,
+            clock=clock,
+            next_id=self.next_id,
+            shown=self.shared.goods(self.goods),
         )
         self.payments = PaymentService(
-            orders=store.orders,
+            orders=orders,
             payments=store.payments,
             channels=self.channels,
             idempotency=self.idempotency,
@@ -168,12 +179,12 @@ class Core:
             alert=self.alert,
         )
         self.settlement = Settlement(
-            orders=store.orders, payments=store.payments, paying=self.payments, clock=clock, alert=self.alert
+            orders=orders, payments=store.payments, paying=self.payments, clock=clock, alert=self.alert
         )
         self.timeouts = TimeoutService(
-            orders=store.orders, service=self.orders, settlement=self.settlement, clock=clock
+            orders=orders, service=self.orders, settlement=self.settlement, clock=clock
         )
-        self.reservations = ReservationService(orders=store.orders, clock=clock, real_clock=real_ms)
+        self.reservations = ReservationService(orders=orders, clock=clock, real_clock=real_ms)
         self.relay = Relay(
             outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms, batch=settings.limit.relay_batch
         )
@@ -200,6 +211,8 @@ class Core:
         self._worker = await self.store.leases.worker() if serve else 0
         self._snowflakes = Snowflakes(real_ms, self._worker, after=await self.store.last_id())
         await self.clock.load()
+        await self.shared.open()
+        self._exit.push_async_callback(self.shared.close)
         self._exit.push_async_callback(self.registry.aclose)
         for name, channel in self._channels.items():
             self._exit.push_async_callback(channel.close)

@@ -8,11 +8,13 @@ from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
+from shop_order.pkg.redis.address import parse as redis_address
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite", "mysql"}), frozenset()),
-    "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
+    "cache": (frozenset({"memory", *REDIS_SCHEMES}), frozenset()),
     "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
     "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
     "registry": (frozenset({"none", "consul"}), frozenset()),
@@ -51,6 +53,8 @@ def check(settings: Settings) -> None:
             raise ConfigError(f"{room.upper()}__URL: needs a file: sqlite:///path")
     if schemes["db"] == "mysql":
         _check_mysql(settings.db.url)
+    if schemes["cache"] in REDIS_SCHEMES:
+        _check_redis(settings.cache.url)
     if settings.server.workers > 1:
         alone = [f"{room.upper()}__URL={s}:" for room, s in schemes.items() if s in _ONE_PROCESS]
         if alone:
@@ -95,6 +99,15 @@ def _check_registry(settings: Settings, scheme: str) -> None:
     server = settings.server
     if scheme != "none" and not server.advertise_host and server.host in ("0.0.0.0", "::"):  # noqa: S104
         raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs an address to call, not every address")
+
+
+def _check_redis(url: str) -> None:
+    try:
+        redis_address(url)
+    except ValueError as wrong:
+        raise ConfigError(f"CACHE__URL: {wrong}") from None
+    if find_spec("redis") is None:
+        raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
 
 
 def _check_files(settings: Settings) -> None:

@@ -140,6 +140,16 @@ class OrderLog(Engine):
     keep_days: int = Field(ge=0, le=36_500)
 
 
+class Cache(Engine):
+    """What instances share besides the database; times in seconds, 0 is off."""
+
+    timeout_s: float = Field(gt=0, le=10, allow_inf_nan=False)
+    order_ttl_s: Annotated[float, Field(ge=0, le=3600)] | None
+    absent_ttl_s: float = Field(ge=0, le=60)
+    goods_ttl_s: Annotated[float, Field(ge=0, le=300)] | None
+    most_entries: Count
+
+
 class Neighbours(Section):
     """Addresses of the other services, `host:port` or a name in the registry."""
 
@@ -247,7 +257,7 @@ class Settings(Section):
     data_dir: str = Field(min_length=1)
     server: Server
     db: Engine
-    cache: Engine
+    cache: Cache
     message: Engine
     oplog: OrderLog
     registry: Engine

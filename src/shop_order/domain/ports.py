@@ -140,6 +140,16 @@ class Orders(Protocol):
         """Forget keys whose time is over; how many."""
 
 
+class OrderLookup(Protocol):
+    """Orders to look at; what is decided is decided on `Orders`."""
+
+    async def get(self, order_sn: str) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+    async def get_by_id(self, id: int) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+
 class Payments(Protocol):
     """Looking attempts and refunds up, and the bookkeeping of asking the provider."""
 

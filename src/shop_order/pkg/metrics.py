@@ -48,6 +48,13 @@ class Metrics:
         self._log_lag = Gauge(
             "shop_order_log_lag_seconds", "Age of the oldest of them", registry=self.registry
         )
+        self._cache = Counter(
+            "shop_order_cache_lookups", "Look-ups in the cache", ["cache", "outcome"], registry=self.registry
+        )
+        self._cache_up = Gauge("shop_order_cache_up", "The cache answers", registry=self.registry)
+        self._cache_losses = Counter(
+            "shop_order_cache_losses", "How often the cache was lost", registry=self.registry
+        )
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
@@ -88,6 +95,16 @@ class Metrics:
         """What the order log is still to be told."""
         self._log_waiting.set(waiting)
         self._log_lag.set(lag_s)
+
+    def cache(self, name: str) -> Callable[[str], None]:
+        """Counts one cache's look-ups: `hit`, `absent`, `miss`, or `down`."""
+        return lambda outcome: self._cache.labels(name, outcome).inc()
+
+    def cache_is(self, up: bool) -> None:
+        """The cache came, or went."""
+        self._cache_up.set(int(up))
+        if not up:
+            self._cache_losses.inc()
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

@@ -50,16 +50,28 @@ class CartService:
     """The use cases of the cart (specification 4.1)."""
 
     def __init__(
-        self, *, carts: Carts, goods: GoodsCatalogue, stock: Stock, clock: Clock, next_id: Callable[[], int]
+        self,
+        *,
+        carts: Carts,
+        goods: GoodsCatalogue,
+        stock: Stock,
+        clock: Clock,
+        next_id: Callable[[], int],
+        shown: GoodsCatalogue | None = None,
     ) -> None:
+        """`shown`: where goods are looked up that are only shown; without it, where they are bought."""
         self._carts = carts
         self._goods = goods
+        self._shown = shown or goods
         self._stock = stock
         self._now = clock
         self._next_id = next_id
 
     async def view(self, actor: Actor) -> CartView:
-        """The lines with fresh goods data and stock. Raises DependencyDown, DeadlineExceeded."""
+        """The lines with goods data of this moment (or some seconds ago) and stock.
+
+        Raises DependencyDown, DeadlineExceeded.
+        """
         return await self._show(await self._carts.get(buyer(actor)))
 
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
@@ -114,7 +126,7 @@ class CartService:
         ids = sorted(cart.lines)
         if not ids:
             return CartView(cart.user, cart.version, ())
-        goods, stocks = await asyncio.gather(self._goods.get_many(ids), self._stock.available(ids))
+        goods, stocks = await asyncio.gather(self._shown.get_many(ids), self._stock.available(ids))
         lines = sorted(cart.lines.values(), key=lambda line: (line.created_ms, line.id))
         views = tuple(CartLineView(line, goods.get(line.goods), stocks.get(line.goods, 0)) for line in lines)
         return CartView(cart.user, cart.version, views)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from shop_order.domain.errors import InvalidArgument, KeyReused
 from shop_order.domain.ports import Clock, Key, KeyRecord, Orders
@@ -16,6 +16,8 @@ from shop_order.domain.valueobject.text import plain_text
 T = TypeVar("T")
 MOST_KEY = 255
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# How long to wait for another process that works on the same key: then the store's unique key decides.
+WAITS_S = (0.01, 0.02, 0.05, *(0.1,) * 30)
 
 
 def command_hash(command: Sequence[object]) -> bytes:
@@ -39,12 +41,24 @@ class Outcome(Generic[T]):
     replayed: bool = False
 
 
+class SharedFlights(Protocol):
+    """The keys that any process works on."""
+
+    async def enter(self, scope: str, key: str) -> str | None:
+        """A ticket, empty if nobody can tell; None while another process is at it. Raises KeyReused."""
+
+    async def leave(self, scope: str, key: str, ticket: str) -> None:
+        """The work is done, or was given up."""
+
+
 class Idempotency:
     """Runs a keyed command once."""
 
-    def __init__(self, orders: Orders, real_clock: Clock) -> None:
+    def __init__(self, orders: Orders, real_clock: Clock, shared: SharedFlights | None = None) -> None:
+        """`shared` saves work where there are several processes; what is right never depends on it."""
         self._orders = orders
         self._now = real_clock
+        self._shared = shared
         self._flights: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
     async def once(
@@ -93,10 +107,25 @@ class Idempotency:
         run: Callable[[Key | None], Awaitable[T]],
         replay: Callable[[KeyRecord], Awaitable[T]],
     ) -> Outcome[T]:
-        record = await self._orders.key(wanted.scope, wanted.key, self._now())
-        if record is None:
-            return Outcome(await run(wanted))
+        ticket, record = await self._board(wanted)
+        try:
+            if record is None:
+                return Outcome(await run(wanted))
+        finally:
+            if ticket and self._shared:
+                await self._shared.leave(wanted.scope, wanted.key, ticket)
         return Outcome(await replay(same_command(wanted, record)), replayed=True)
+
+    async def _board(self, wanted: Key) -> tuple[str, KeyRecord | None]:
+        """The ticket, and what the key led to: once nobody else works on it, or after a while."""
+        scope, key, ticket = wanted.scope, wanted.key, None
+        for pause_s in WAITS_S:
+            ticket = await self._shared.enter(scope, key) if self._shared else ""
+            record = await self._orders.key(scope, key, self._now())
+            if record or ticket is not None:
+                return ticket or "", record
+            await asyncio.sleep(pause_s)
+        return "", None
 
 
 def same_command(wanted: Key, record: KeyRecord) -> KeyRecord:

@@ -48,6 +48,17 @@ class KeySource(Protocol):
         """Grows when keys are replaced: what was verified before is verified again."""
 
 
+class Revoked(Protocol):
+    """Tokens that are no longer believed though they have not expired."""
+
+    @property
+    def generation(self) -> int:
+        """Grows when one is added: what was verified before is verified again."""
+
+    def covers(self, token: str, subject: str, issued_s: float) -> bool:
+        """The token itself was revoked, or whatever its subject was given up to then."""
+
+
 class DevKey:
     """The one HS256 key of development; the settings refuse it in production."""
 
@@ -82,21 +93,23 @@ class Authenticator:
         *,
         now_s: Callable[[], float] = time.time,
         cached: int = MOST_CACHED,
+        revoked: Revoked | None = None,
     ) -> None:
         self._keys = keys
+        self._revoked = revoked
         self._rules = rules
         self._now_s = now_s
         self._most = cached
         self._verified: OrderedDict[str, tuple[Actor, float]] = OrderedDict()
-        self._generation = keys.generation
+        self._generation = self._generations()
 
     def actor(self, authorization: str | None) -> Actor:
         """Who the header names. Raises Unauthenticated, DependencyDown."""
         if not authorization:
             raise Unauthenticated
-        if self._generation != self._keys.generation:
+        if self._generation != (generation := self._generations()):
             self._verified.clear()
-            self._generation = self._keys.generation
+            self._generation = generation
         if known := self._verified.get(authorization):
             if known[1] > self._now_s():
                 self._verified.move_to_end(authorization)
@@ -114,9 +127,19 @@ class Authenticator:
             raise Unauthenticated
         try:
             claims = self._decode(token)
+            self._refuse_revoked(token, claims)
             return actor_of(claims), self._expiry(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated from error
+
+    def _generations(self) -> tuple[int, int]:
+        return self._keys.generation, self._revoked.generation if self._revoked else 0
+
+    def _refuse_revoked(self, token: str, claims: Mapping[str, Any]) -> None:
+        # Without a time of issue it may have been given at any time.
+        issued_s = _seconds(claims.get("iat", 0))
+        if self._revoked and self._revoked.covers(token, str(claims["sub"]), issued_s):
+            raise Unauthenticated
 
     def _decode(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)

@@ -1,0 +1,64 @@
+"""What a Redis URL says; needs no driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+SCHEMES = {"redis": "single", "redis+sentinel": "sentinel", "redis+cluster": "cluster"}
+_PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where Redis is: `kind` is single, sentinel or cluster; `master` the name that sentinels know."""
+
+    kind: str
+    hosts: tuple[tuple[str, int], ...]
+    db: int = 0
+    master: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+def parse(url: str) -> RedisAddress:
+    """The address of a URL. Raises ValueError, without the password.
+
+    `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
+    `redis+cluster://host:port,host:port`.
+    """
+    parts = urlsplit(url)
+    kind = SCHEMES.get(parts.scheme)
+    if kind is None:
+        raise ValueError(f"no Redis URL: {parts.scheme}:")
+    if parts.query or parts.fragment:
+        raise ValueError("takes no ?query and no #fragment")
+    credentials, _, places = parts.netloc.rpartition("@")
+    username, colon, password = credentials.partition(":")
+    hosts = tuple(_host(place, _PORTS[kind]) for place in places.split(","))
+    if kind == "single" and len(hosts) != 1:
+        raise ValueError("names one host; several are redis+sentinel: or redis+cluster:")
+    path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
+    master = path.pop(0) if kind == "sentinel" and path else ""
+    if kind == "sentinel" and not master:
+        raise ValueError("needs the master's name: redis+sentinel://host:port/name")
+    if len(path) > 1 or (path and kind == "cluster") or not all(p.isascii() and p.isdigit() for p in path):
+        raise ValueError("a cluster has no database number" if kind == "cluster" else "ends with /database")
+    return RedisAddress(
+        kind,
+        hosts,
+        db=int(path[0]) if path else 0,
+        master=master,
+        username=unquote(username) if colon else "",
+        password=unquote(password if colon else username),
+    )
+
+
+def _host(place: str, default_port: int) -> tuple[str, int]:
+    host, port = place, ""
+    if not place.endswith("]"):
+        host, colon, port = place.rpartition(":")
+        host, port = (host, port) if colon else (place, "")
+    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+        raise ValueError("needs host:port")
+    return host.strip("[]"), int(port) if port else default_port

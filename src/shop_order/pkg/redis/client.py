@@ -1,0 +1,80 @@
+"""The driver's client for each kind of address; the only module that imports the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from shop_order.pkg.redis.address import RedisAddress
+from shop_order.pkg.redis.link import Command, NoScript, Unanswered
+
+FAILURES = (RedisError, OSError, EOFError)
+MOST_CONNECTIONS = 16
+
+
+class RedisClient:
+    """See `link.Client`."""
+
+    def __init__(self, redis: Redis | RedisCluster) -> None:
+        self._redis = redis
+
+    async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        pipeline: Any = (
+            self._redis.pipeline(transaction=False)
+            if isinstance(self._redis, Redis)
+            else self._redis.pipeline()
+        )
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except FAILURES as failed:
+            raise Unanswered(repr(failed)) from failed
+        return [told(answer) for answer in answers]
+
+    async def ping(self) -> None:
+        try:
+            if isinstance(self._redis, Redis):
+                await self._redis.ping()
+            else:
+                await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
+        except FAILURES as failed:
+            raise Unanswered(repr(failed)) from failed
+
+    async def close(self) -> None:
+        with suppress(*FAILURES):
+            await self._redis.aclose()
+
+
+def told(answer: Any) -> Any:
+    """A command's answer; of errors only what is done about them."""
+    if isinstance(answer, NoScriptError):
+        return NoScript()
+    return Unanswered(repr(answer)) if isinstance(answer, Exception) else answer
+
+
+def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
+    """A client that is not connected yet; it never tries again by itself: whoever asks has no time."""
+    login: dict[str, Any] = {
+        "username": address.username or None,
+        "password": address.password or None,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if address.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MOST_CONNECTIONS, **login))
+    if address.kind == "sentinel":
+        patient = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        watchers: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=patient)
+        return RedisClient(watchers.master_for(address.master, db=address.db, **login))
+    host, port = address.hosts[0]
+    return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MOST_CONNECTIONS, **login))

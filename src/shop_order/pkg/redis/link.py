@@ -1,0 +1,165 @@
+"""One link to Redis for the whole process: pipelined without a timer, and out of the way when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from shop_order.pkg.batching import Batcher
+
+PROBE_FIRST_S, PROBE_MOST_S = 0.05, 1.0
+STEADY_S = 5.0  # who was up for less is probed less often: it answers, and fails what is asked
+Command = tuple[Any, ...]
+
+
+class Unanswered(Exception):
+    """No answer, or one that is of no use: full memory, a replica, no rights."""
+
+
+class NoScript(Exception):
+    """The server does not know the script by its hash yet."""
+
+
+class Client(Protocol):
+    """What a link needs of a server, or of many."""
+
+    async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """One answer, Unanswered or NoScript a command, in order. Raises Unanswered."""
+
+    async def ping(self) -> None:
+        """Every server that we would write to answers. Raises Unanswered."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+class RedisDown(Exception):
+    """Redis did not answer in time, or does not for now: nobody knows whether the command took effect."""
+
+
+class Script:
+    """A Lua script; keys of one call share a {tag}."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """Commands that arrive while a pipeline is in flight leave together with the next one.
+
+    The first failure opens the circuit: from then on everybody is told at once, and one probe in the
+    background finds out when Redis is back. Who wrote in vain meanwhile says so by `before_up`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        timeout_s: float = 0.1,
+        most: int = 128,
+        queue: int = 4096,
+        on_change: Callable[[bool, str], None] = lambda up, why: None,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self.up = False
+        self._client = client
+        self._timeout_s = timeout_s
+        self._on_change = on_change
+        self._before_up: list[Callable[[], Awaitable[bool]]] = []
+        self._probe: asyncio.Task[None] | None = None
+        self._closed = False
+        self._pause_s = PROBE_FIRST_S
+        self._up_since_s = float("-inf")
+        self._batches: Batcher[Command, Any] = Batcher(
+            self._run, most=most, queue=queue, full=lambda: RedisDown("too many wait"), observe=observe
+        )
+
+    def before_up(self, do: Callable[[], Awaitable[bool]]) -> None:
+        """Do this before Redis is believed again, until it had nothing to do; RedisDown keeps Redis down."""
+        self._before_up.append(do)
+
+    async def open(self) -> None:
+        """Try once; if nobody answers, begin without and go on trying."""
+        if not await self._came_back():
+            self._lost("no answer at the start")
+
+    async def close(self) -> None:
+        """Stop trying, disconnect."""
+        self._closed = True
+        if self._probe is not None:
+            self._probe.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._probe
+        await self._batches.join()
+        await self._client.close()
+
+    async def command(self, *command: Any) -> Any:
+        """The command's answer. Raises RedisDown."""
+        if not self.up:
+            raise RedisDown("down")
+        return await self._submit(command)
+
+    async def script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """The script's answer. Raises RedisDown."""
+        if not self.up:
+            raise RedisDown("down")
+        return await self.script_now(script, keys, *arguments)
+
+    async def script_now(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """The same although the circuit may be open: for `before_up`. Raises RedisDown."""
+        try:
+            return await self._submit(("EVALSHA", script.sha, len(keys), *keys, *arguments))
+        except NoScript:
+            return await self._submit(("EVAL", script.text, len(keys), *keys, *arguments))
+
+    async def _submit(self, command: Command) -> Any:
+        try:
+            return await self._batches.submit(command)
+        except RedisDown:
+            self._lost("too many wait")
+            raise
+        except Unanswered as failed:
+            self._lost(f"{command[0]}: {failed}")
+            raise RedisDown(str(failed)) from failed
+
+    async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._client.run(commands)
+        except TimeoutError:
+            raise Unanswered(f"nothing within {self._timeout_s} s") from None
+
+    def _lost(self, why: str) -> None:
+        if self._probe is not None or self._closed:
+            return
+        self.up = False
+        if time.monotonic() - self._up_since_s > STEADY_S:
+            self._pause_s = PROBE_FIRST_S
+        self._on_change(False, why)
+        self._probe = asyncio.create_task(self._probing(), name="redis-probe")
+
+    async def _probing(self) -> None:
+        while True:
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, PROBE_MOST_S)
+            if await self._came_back():
+                self._probe = None
+                return
+
+    async def _came_back(self) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._client.ping()
+            # Others may write in vain while one of these waits; without anything to do none of them waits.
+            while any([await do() for do in self._before_up]):
+                continue
+        except (Unanswered, TimeoutError, RedisDown):
+            return False
+        self.up, self._up_since_s = True, time.monotonic()
+        self._on_change(True, "")
+        return True

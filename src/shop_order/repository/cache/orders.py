@@ -1,0 +1,253 @@
+"""Orders as callers look at them: out of the cache, and every change is told to it before it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import DependencyDown, OrderNotFound
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import Cursor, Inboxes, Key, KeyRecord, OrderFilter, OrderPage, Orders
+from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.dao import rows
+
+T = TypeVar("T")
+ABSENT = b"-"
+ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTimes:
+    """How long entries last, in ms: an order at most, and that there is none; 0 is off."""
+
+    order_ms: int
+    absent_ms: int
+
+
+class OrderViews:
+    """See `domain.ports.OrderLookup`: one read of the database for all who ask for the same order at once.
+
+    An order is kept under its version. Who reads while it is changed finds out when keeping what was read,
+    and reads again.
+    """
+
+    def __init__(
+        self,
+        orders: Orders,
+        cache: Cache,
+        *,
+        times: Callable[[], OrderTimes],
+        jitter: Callable[[], float],
+        count: Callable[[str], None],
+    ) -> None:
+        """`jitter` gives 0..1, `count` is told how each look-up went."""
+        self._orders = orders
+        self._cache = cache
+        self._times = times
+        self._jitter = jitter
+        self._count = count
+        self._longest_ms = 1
+        self._flights: dict[str, asyncio.Task[Order]] = {}
+
+    async def get(self, order_sn: str) -> Order:
+        """The whole order; nobody changes it. Raises OrderNotFound."""
+        key = key_of(order_sn)
+        if self._times().order_ms:
+            try:
+                entry = await self._cache.get(key)
+            except CacheDown:
+                self._count("down")
+            else:
+                if entry and entry.value == ABSENT:
+                    self._count("absent")
+                    raise OrderNotFound
+                if entry and entry.value and (found := decoded(entry.value)):
+                    self._count("hit")
+                    return found
+                self._count("miss")
+        return await self._together(key, lambda: self._load(order_sn))
+
+    async def get_by_id(self, id: int) -> Order:
+        """The same by the order's id. Raises OrderNotFound."""
+        key = f"id:{{{id}}}"
+        if self._times().order_ms:
+            try:
+                if (entry := await self._cache.get(key)) and entry.value:
+                    return await self.get(entry.value.decode())
+            except CacheDown:
+                self._count("down")
+        return await self._together(key, lambda: self._load_by_id(id, key))
+
+    async def changed(self, order: Order) -> None:
+        """This is the order now."""
+        key = key_of(order.order_sn)
+        self._flights.pop(key, None)  # it may have read what was before
+        if not await self._keep(key, order):
+            await self._outdate(key, order.version)
+
+    async def outdated(self, order_sn: str, version: int) -> None:
+        """The order is at this version, or may be."""
+        self._flights.pop(key_of(order_sn), None)
+        await self._outdate(key_of(order_sn), version)
+
+    async def _together(self, key: str, load: Callable[[], Awaitable[Order]]) -> Order:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = asyncio.ensure_future(load())
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return await asyncio.shield(flight)
+
+    def _landed(self, key: str, done: asyncio.Task[Order]) -> None:
+        if self._flights.get(key) is done:
+            del self._flights[key]
+        if not done.cancelled():
+            done.exception()  # its callers may have left
+
+    async def _load(self, order_sn: str) -> Order:
+        key = key_of(order_sn)
+        try:
+            order = await self._orders.get(order_sn)
+        except OrderNotFound:
+            if absent_ms := self._times().absent_ms:
+                await self._put(key, 0, ABSENT, absent_ms)
+            raise
+        if await self._keep(key, order):
+            return order
+        return await self._orders.get(order_sn)  # a newer one is known: it was changed while we read
+
+    async def _load_by_id(self, id: int, key: str) -> Order:
+        order = await self._orders.get_by_id(id)
+        if not await self._keep(key_of(order.order_sn), order):
+            order = await self._orders.get_by_id(id)
+        if order_ms := self._times().order_ms:
+            await self._put(key, 1, order.order_sn.encode(), order_ms)
+        return order
+
+    async def _keep(self, key: str, order: Order) -> bool:
+        """False if it is not kept because something newer is known, or because the cache is down."""
+        order_ms = self._times().order_ms
+        return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
+
+    async def _put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
+        # Never longer than `ttl_ms`, but not all of them at the same moment.
+        self._longest_ms = max(self._longest_ms, ttl_ms)
+        try:
+            return await self._cache.put(key, version, value, int(ttl_ms * (1 - 0.2 * self._jitter())) or 1)
+        except CacheDown:
+            return False
+
+    async def _outdate(self, key: str, version: int) -> None:
+        await self._cache.outdate(key, version, max(self._longest_ms, self._times().order_ms))
+
+
+class CachedOrders:
+    """See `domain.ports.Orders`: the database's orders; what changes is told to the views."""
+
+    def __init__(self, orders: Orders, views: OrderViews) -> None:
+        self._orders = orders
+        self._views = views
+
+    async def add(
+        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+    ) -> None:
+        # Nothing to tell: nobody could ask for a number before it was drawn.
+        await self._orders.add(order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit)
+
+    async def change(
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+    ) -> tuple[Order, T]:
+        # A task of its own: a caller who leaves at the commit must not leave the old order in the cache.
+        changing = asyncio.ensure_future(self._change(order_sn, decide, key))
+        changing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(changing)
+
+    async def _change(self, order_sn: str, decide: Callable[[Order], T], key: Key | None) -> tuple[Order, T]:
+        decided_at = 0
+
+        def noting(order: Order) -> T:
+            nonlocal decided_at
+            result = decide(order)
+            decided_at = order.version
+            return result
+
+        try:
+            order, result = await self._orders.change(order_sn, noting, key=key)
+        except DependencyDown:
+            if decided_at:  # it may be stored after all
+                await self._views.outdated(order_sn, decided_at)
+            raise
+        await self._views.changed(order)
+        return order, result
+
+    async def get(self, order_sn: str) -> Order:
+        return await self._orders.get(order_sn)
+
+    async def get_by_id(self, id: int) -> Order:
+        return await self._orders.get_by_id(id)
+
+    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+        return await self._orders.list(where, offset=offset, limit=limit, after=after)
+
+    async def history(self, order_sn: str) -> Sequence[Event]:
+        return await self._orders.history(order_sn)
+
+    async def count_unpaid(self, user: int) -> int:
+        return await self._orders.count_unpaid(user)
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+        return await self._orders.due(now_ms, limit)
+
+    async def statuses_or_tombstones(
+        self, order_sns: Sequence[str], now_ms: int
+    ) -> Mapping[str, Order | None]:
+        return await self._orders.statuses_or_tombstones(order_sns, now_ms)
+
+    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
+        return await self._orders.key(scope, key, now_ms)
+
+    async def purge_keys(self, now_ms: int) -> int:
+        return await self._orders.purge_keys(now_ms)
+
+
+class OutdatingInboxes:
+    """See `domain.ports.Inboxes`: an event on its way out ends what the cache holds of earlier versions.
+
+    It covers whoever stored a change and died before telling the cache.
+    """
+
+    def __init__(self, inboxes: Inboxes, views: OrderViews) -> None:
+        self._inboxes = inboxes
+        self._views = views
+
+    async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
+        newest = {event.order_sn: event.version for event in sorted(events, key=lambda e: e.version)}
+        await asyncio.gather(*(self._views.outdated(sn, version) for sn, version in newest.items()))
+        return await self._inboxes.deliver(events)
+
+
+def key_of(order_sn: str) -> str:
+    """The key of an order; whatever belongs to it shares its slot."""
+    return f"order:{{{order_sn}}}"
+
+
+def encoded(order: Order) -> bytes:
+    """The order as its rows, in JSON."""
+    items = [row[:ITEM_WIDTH] for row in rows.item_rows(order)]
+    payments = [rows.payment_row(p) for p in order.payments.values()]
+    refunds = [rows.refund_row(r) for r in order.refunds.values()]
+    return orjson.dumps([rows.order_row(order), items, payments, refunds, order.last_hash.hex()])
+
+
+def decoded(value: bytes) -> Order | None:
+    """The order of these bytes; None if somebody else wrote them."""
+    try:
+        parts: list[Any] = orjson.loads(value)
+        row, items, payments, refunds, hash = parts
+        return rows.order_of(row, items, payments, refunds, bytes.fromhex(hash))
+    except (ValueError, LookupError, TypeError):
+        return None

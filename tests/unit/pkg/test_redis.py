@@ -1,0 +1,207 @@
+"""Addresses of Redis, and the link: one pipeline for all who wait, one probe for all who were refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from shop_order.pkg.redis.address import RedisAddress, parse
+from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://h", RedisAddress("single", (("h", 6379),))),
+        ("redis://h:1/3", RedisAddress("single", (("h", 1),), db=3)),
+        ("redis://:p%40w@h", RedisAddress("single", (("h", 6379),), password="p@w")),
+        ("redis://u:p@[::1]:7/0", RedisAddress("single", (("::1", 7),), username="u", password="p")),
+        ("redis://p@h", RedisAddress("single", (("h", 6379),), password="p")),
+        (
+            "redis+sentinel://:p@a:1,b/shop/2",
+            RedisAddress("sentinel", (("a", 1), ("b", 26379)), db=2, master="shop", password="p"),
+        ),
+        ("redis+cluster://a:1,b:2,c", RedisAddress("cluster", (("a", 1), ("b", 2), ("c", 6379)))),
+    ],
+)
+def test_an_address_is_read(url: str, address: RedisAddress) -> None:
+    assert parse(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://:secret@",
+        "redis://a,b",
+        "redis://h:port",
+        "redis://h:0",
+        "redis://h/x",
+        "redis://h/1/2",
+        "redis://h?db=1",
+        "redis+sentinel://h:1",
+        "redis+cluster://h:1/2",
+        "memory://",
+    ],
+)
+def test_what_is_no_address_is_refused_without_the_password(url: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_password_does_not_show() -> None:
+    assert "secret" not in repr(parse("redis://:secret@h"))
+
+
+class Server:
+    """A server that can hang, be dead, and forget scripts."""
+
+    def __init__(self) -> None:
+        self.pipelines: list[Sequence[Command]] = []
+        self.pings = 0
+        self.dead = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.scripts: set[str] = set()
+
+    async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        self.pipelines.append(commands)
+        await self.gate.wait()
+        if self.dead:
+            raise Unanswered("dead")
+        return [self.answer(command) for command in commands]
+
+    def answer(self, command: Command) -> Any:
+        if command[0] == "EVALSHA" and command[1] not in self.scripts:
+            return NoScript()
+        if command[0] == "EVAL":
+            self.scripts.add(Script(command[1]).sha)
+        return Unanswered("no room") if command[0] == "FULL" else command[-1]
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.dead:
+            raise Unanswered("dead")
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+async def until(link: RedisLink) -> None:
+    """Wait until it is believed."""
+    async with asyncio.timeout(5):
+        while not link.up:  # noqa: ASYNC110 - the event is what is under test
+            await asyncio.sleep(0.01)
+
+
+async def test_who_comes_while_a_pipeline_is_in_flight_leaves_with_the_next(server: Server) -> None:
+    link = RedisLink(server)
+    await link.open()
+    server.gate.clear()
+    asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(1)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking += [asyncio.create_task(link.command("ECHO", n)) for n in range(1, 11)]
+    await asyncio.sleep(0)
+    server.gate.set()
+    assert await asyncio.gather(*asking) == list(range(11))
+    assert [len(pipeline) for pipeline in server.pipelines] == [1, 10]
+    await link.close()
+
+
+async def test_a_script_is_sent_once_and_known_by_its_hash_from_then_on(server: Server) -> None:
+    link, script = RedisLink(server), Script("return ARGV[1]")
+    await link.open()
+    assert [await link.script(script, ["k"], n) for n in range(3)] == [0, 1, 2]
+    sent = [command[0] for pipeline in server.pipelines for command in pipeline]
+    assert sent == ["EVALSHA", "EVAL", "EVALSHA", "EVALSHA"]
+    await link.close()
+
+
+async def test_after_one_failure_everybody_is_told_at_once(server: Server) -> None:
+    changes: list[bool] = []
+    link = RedisLink(server, timeout_s=0.05, on_change=lambda up, why: changes.append(up))
+    await link.open()
+    server.dead = True
+    for _ in range(20):
+        with pytest.raises(RedisDown):
+            await link.command("ECHO", 1)
+    assert len(server.pipelines) == 1
+    server.dead = False
+    await until(link)
+    assert await link.command("ECHO", 1) == 1
+    assert changes == [True, False, True]
+    await link.close()
+
+
+async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(server: Server) -> None:
+    link = RedisLink(server, timeout_s=0.05)
+    await link.open()
+    server.gate.clear()
+    async with asyncio.timeout(1):
+        with pytest.raises(RedisDown):
+            await link.command("ECHO", 1)
+    await link.close()
+
+
+async def test_an_answer_that_is_of_no_use_counts_as_none(server: Server) -> None:
+    link = RedisLink(server)
+    await link.open()
+    with pytest.raises(RedisDown):
+        await link.command("FULL")
+    assert not link.up
+    await link.close()
+
+
+async def test_more_than_may_wait_are_refused_at_once(server: Server) -> None:
+    link = RedisLink(server, queue=2, timeout_s=5)
+    await link.open()
+    server.gate.clear()
+    asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(6)]
+    done, _ = await asyncio.wait(asking, timeout=0.2)
+    assert done
+    assert all(isinstance(task.exception(), RedisDown) for task in done)
+    server.gate.set()
+    await asyncio.gather(*asking, return_exceptions=True)
+    await link.close()
+
+
+async def test_it_is_not_believed_before_those_who_missed_something_have_told_it(server: Server) -> None:
+    link = RedisLink(server)
+    told: list[bool] = []
+
+    async def tell() -> bool:
+        told.append(link.up)
+        await asyncio.sleep(0)
+        return len(told) < 4
+
+    link.before_up(tell)
+    await link.open()
+    assert link.up
+    assert told == [False] * 4, "asked again until there was nothing left"
+    await link.close()
+
+
+async def test_while_telling_fails_it_stays_down(server: Server) -> None:
+    link, fails = RedisLink(server, timeout_s=0.05), [True, True, False]
+
+    async def tell() -> bool:
+        if fails.pop(0):
+            raise RedisDown("not yet")
+        return False
+
+    link.before_up(tell)
+    await link.open()
+    assert not link.up
+    await until(link)
+    assert fails == []
+    await link.close()
