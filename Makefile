@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-CODE := conftest.py src tests $(wildcard bench)
+CODE := conftest.py src tests deploy $(wildcard bench)
 UV ?= $(firstword $(wildcard .venv/bin/uv) uv)
 
 # The environment is made anew when the folder was moved or its Python is gone.

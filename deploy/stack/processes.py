@@ -1,0 +1,154 @@
+"""Programs that outlive the command that started them: one pid file and one log file each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+
+class StackError(Exception):
+    """Something could not be installed, started or stopped; the text is one clear line."""
+
+
+def say(text: str) -> None:
+    """Progress, for the person who waits."""
+    sys.stderr.write(f"stack: {text}\n")
+    sys.stderr.flush()
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 1800,
+) -> str:
+    """The output of a command that must succeed. Raises StackError with its last lines."""
+    done = subprocess.run(  # noqa: S603 - the commands are ours
+        list(command),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if done.returncode:
+        tail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise StackError(f"{command[0]} failed: {tail}")
+    return done.stdout
+
+
+def start(
+    root: Path,
+    name: str,
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Start a program in a session of its own, unless it runs already."""
+    if running(root, name):
+        return
+    for folder in ("run", "log"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    with (root / "log" / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours
+            list(command),
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (root / "run" / f"{name}.pid").write_text(f"{process.pid} {_started(process.pid)}")
+
+
+def running(root: Path, name: str) -> int:
+    """Its pid, 0 if it does not run. A pid that another program has by now does not count."""
+    try:
+        pid, began = (root / "run" / f"{name}.pid").read_text().split()
+    except (FileNotFoundError, ValueError):
+        return 0
+    return int(pid) if began and _started(int(pid)) == began else 0
+
+
+def stop(root: Path, name: str, *, timeout_s: float = 30) -> None:
+    """TERM, then KILL after `timeout_s`; nothing if it does not run."""
+    pid = running(root, name)
+    if not pid:
+        return
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + timeout_s
+    while running(root, name):
+        if time.monotonic() > end:
+            os.killpg(pid, signal.SIGKILL)
+            break
+        time.sleep(0.1)
+    (root / "run" / f"{name}.pid").unlink(missing_ok=True)
+
+
+def wait(what: str, ready: Callable[[], bool], *, timeout_s: float = 90) -> None:
+    """Ask until it is ready. Raises StackError."""
+    end = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > end:
+            raise StackError(f"{what} was not ready within {timeout_s:.0f} s")
+        time.sleep(0.2)
+
+
+def port_is_open(port: int) -> bool:
+    """Whether somebody listens; an open port is not a ready server yet."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def apt(*packages: str) -> None:
+    """Install Debian packages that are missing, without starting them as services. Raises StackError."""
+    missing = [p for p in packages if not _installed(p)]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise StackError(f"install these packages as root first: {' '.join(missing)}")
+    say(f"apt-get install {' '.join(missing)}")
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "-q", "update"], env=quiet)
+        run(["apt-get", "-q", "install", "-y", "--no-install-recommends", *missing], env=quiet)
+    finally:
+        if ours:
+            policy.unlink()
+
+
+def _installed(package: str) -> bool:
+    done = subprocess.run(  # noqa: S603 - the commands are ours
+        ["dpkg-query", "-W", "-f", "${Status}", package],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.startswith("install ok installed")
+
+
+def _started(pid: int) -> str:
+    """When a process began, in clock ticks; empty if there is none (or only its corpse)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
