@@ -10,8 +10,10 @@ from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
-MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
+MOST_PAUSE_S = 30.0
+RELAY_PAUSE_S = 5.0  # buyers wait for what others do with events
 PURGE_EVERY_S = 60.0
+Step = Callable[[], Awaitable[int]]
 
 
 class Jobs:
@@ -28,12 +30,21 @@ class Jobs:
         def scan_every() -> float:
             return core.settings.order.scan_interval_s
 
-        self._loop("relay", core.relay.publish, core.relay.wait)
+        if not core.publisher.brokered:  # else `shop-order relay` does it
+            self.start_relay()
         self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
         self._loop("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
         self._loop("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
         self._loop("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
-        self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
+        self.start_lag()
+
+    def start_relay(self) -> None:
+        """Begin the loop that publishes the outbox."""
+        self._loop("relay", self._core.relay.publish, self._core.relay.wait, RELAY_PAUSE_S)
+
+    def start_lag(self) -> None:
+        """Begin the loop that counts what waits to be published."""
+        self._loop("lag", self._lag, lambda: asyncio.sleep(self._core.settings.order.scan_interval_s))
 
     async def stop(self) -> None:
         """End the loops; a step that runs is interrupted, which no step minds."""
@@ -42,13 +53,11 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _loop(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
+        self, name: str, step: Step, pause: Callable[[], Awaitable[None]], most_s: float = MOST_PAUSE_S
     ) -> None:
-        self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
+        self._tasks.append(asyncio.create_task(self._run(name, step, pause, most_s), name=name))
 
-    async def _run(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]], most_s: float) -> None:
         failures = 0
         while True:
             try:
@@ -57,7 +66,7 @@ class Jobs:
                 failures += 1
                 self._core.metrics.job(name, "failed")
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
-                await asyncio.sleep(min(FAILED_PAUSE_S * failures, MOST_PAUSE_S))
+                await asyncio.sleep(min(FAILED_PAUSE_S * failures, most_s))
                 continue
             failures = 0
             self._core.metrics.job(name, "ok")

@@ -7,12 +7,13 @@ from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite"}), frozenset({"mysql"})),
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
-    "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
+    "message": (frozenset({"embedded", "rocketmq"}), frozenset()),
     "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
     "registry": (frozenset({"none"}), frozenset({"consul"})),
     "config": (frozenset({"file"}), frozenset({"nacos"})),
@@ -54,6 +55,11 @@ def check(settings: Settings) -> None:
             raise ConfigError(
                 f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
             )
+    if schemes["message"] == "rocketmq":
+        try:
+            parse_rocketmq(settings.message.url)
+        except ValueError as bad:
+            raise ConfigError(f"MESSAGE__URL: {bad}") from None
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")

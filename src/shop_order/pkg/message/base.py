@@ -46,6 +46,9 @@ class BrokerAway(Exception):
 class Publisher(Protocol):
     """The sending side."""
 
+    brokered: bool
+    """A broker stands between: it holds messages back, carries properties, and has a relay of its own."""
+
     async def open(self) -> None:
         """Begin; a carrier that is away is no error."""
 

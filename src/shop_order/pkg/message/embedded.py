@@ -11,7 +11,9 @@ HandOver = Callable[[Sequence[bytes]], Awaitable[set[str]]]
 
 
 class EmbeddedPublisher:
-    """See `base.Publisher`. Delayed messages are not sent: whoever wants one looks at the clock instead."""
+    """See `base.Publisher`; only bodies are carried."""
+
+    brokered = False
 
     def __init__(self, hand_over: HandOver) -> None:
         self._hand_over = hand_over
@@ -24,6 +26,5 @@ class EmbeddedPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
         """Raises what handing over raises."""
-        now = [message for message in messages if not message.deliver_ms]
-        accepted = await self._hand_over([message.body for message in now])
-        return {message.id for message in messages if message.deliver_ms or message.id in accepted}
+        accepted = await self._hand_over([message.body for message in messages])
+        return {message.id for message in messages if message.id in accepted}

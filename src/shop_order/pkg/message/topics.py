@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 ORDER_EVENTS = "order-events"
 ORDER_TIMEOUTS = "order-timeouts"
-TIMEOUTS_GROUP = "order-service-timeouts"
 QUEUES = 8
 
 RETRY_S = (1, 2, 4, 8)  # after a vain attempt; the last one stands for all later ones
@@ -35,4 +34,5 @@ TOPICS = (
     Topic("wallet-commands", "FIFO"),
     Topic("wallet-events", "FIFO"),
 )
-GROUPS = (Group(TIMEOUTS_GROUP, in_order=False),)
+TIMEOUTS = Group("order-service-timeouts", in_order=False)
+GROUPS = (TIMEOUTS,)

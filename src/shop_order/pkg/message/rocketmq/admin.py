@@ -66,7 +66,7 @@ class Admin:
                 finally:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as gone:
-            raise BrokerAway(f"{host} can't be reached: {gone or type(gone).__name__}") from gone
+            raise BrokerAway(f"{host} can't be reached: {gone!r}") from gone
         (packed,) = struct.unpack(">i", answer[:4])
         end = 4 + (packed & 0xFFFFFF)
         header = json.loads(answer[4:end])
@@ -125,11 +125,11 @@ def commands(address: Address, topics: Iterable[Topic], groups: Iterable[Group])
     """The same by RocketMQ's own tool, for clusters where only its keepers may do that."""
     queues = f"-r {QUEUES} -w {QUEUES}"
     made = [
-        f"mqadmin updateTopic -c DefaultCluster -t '{address.full(t.name)}' {queues} -a +message.type={t.kind}"
+        f"mqadmin updateTopic -c DefaultCluster -t {address.full(t.name)} {queues} -a +message.type={t.kind}"
         for t in topics
     ]
     return made + [
-        f"mqadmin updateSubGroup -c DefaultCluster -g '{address.full(g.name)}' -r {MOST_RETRIES}"
+        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MOST_RETRIES}"
         f" -o {str(g.in_order).lower()}"
         for g in groups
     ]

@@ -142,9 +142,7 @@ class RocketConsumer:
             try:
                 return asyncio.run_coroutine_threadsafe(self._handle(delivery), self._loop).result()
             except Exception as failed:  # noqa: BLE001 - the edge: our trouble is no reason to drop a message
-                log.error(
-                    "message_not_handled", group=self._group.name, key=delivery.key, error=repr(failed)
-                )
+                log.error("message_not_handled", group=self._group.name, key=delivery.key, error=repr(failed))
             self._closing.wait(RETRY_S[min(tried, len(RETRY_S) - 1)])
         raise Closing
 

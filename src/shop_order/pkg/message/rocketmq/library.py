@@ -22,9 +22,20 @@ def library() -> Any:
         logger.setLevel(logging.CRITICAL)
         quiet.logger = logger  # type: ignore[attr-defined]
         sys.modules[_LOG] = quiet
+        logging.getLogger("concurrent.futures").addFilter(_is_not_the_clients)
     import rocketmq
 
     return rocketmq
+
+
+def _is_not_the_clients(record: logging.LogRecord) -> bool:
+    """While the broker is away each heartbeat of the client raises into nowhere, with a traceback."""
+    frame = record.exc_info[2] if isinstance(record.exc_info, tuple) else None
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").startswith("rocketmq."):
+            return False
+        frame = frame.tb_next
+    return True
 
 
 def configuration(address: Address) -> Any:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from shop_order.pkg.message.base import BrokerAway, Message
 from shop_order.pkg.message.rocketmq.address import Address
@@ -16,10 +16,13 @@ from shop_order.pkg.message.rocketmq.library import configuration, library
 IN_FLIGHT = 128  # messages on their way at once
 SEND_S = 12.0  # the client tries three times, three seconds each
 MS = 1000
+T = TypeVar("T")
 
 
 class RocketPublisher:
     """See `base.Publisher`. Messages of one topic and key form a line; each waits for the one before it."""
+
+    brokered = True
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -39,7 +42,7 @@ class RocketPublisher:
         """See `base.Publisher`; messages of different lines go side by side, at most IN_FLIGHT."""
         return await self._in_thread(lambda: self._publish(messages))
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _start(self) -> None:
