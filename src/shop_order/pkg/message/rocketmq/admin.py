@@ -16,11 +16,12 @@ from shop_order.pkg.message.base import BrokerAway
 from shop_order.pkg.message.rocketmq.address import Address
 from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
 
-MAKE_TOPIC, CLUSTERS, MAKE_GROUP = 17, 106, 200
+MAKE_TOPIC, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 106, 200, 202
 READ_WRITE = 6
 ANSWER_S = 5.0
 MOST_BYTES = 1 << 24
 _BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # their JSON has numbers for keys
+_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # objects as keys, too
 
 
 class Refused(Exception):
@@ -51,6 +52,17 @@ class Admin:
                 await self._ask(broker, MAKE_TOPIC, topic_fields(address, topic))
             for group in groups:
                 await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
+
+    async def stored(self, topic: str) -> int:
+        """How many messages a topic got since it was made, say one of dead letters; 0 if there is none."""
+        count = 0
+        for broker in await self.brokers():
+            try:
+                body = await self._ask(broker, STATISTICS, {"topic": topic})
+            except Refused:
+                continue
+            count += sum(int(end) for end in _MAX_OFFSET.findall(body))
+        return count
 
     async def _ask(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
         name, _, port = host.rpartition(":")
