@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from shop_order.pkg.log import get_logger
@@ -67,7 +68,7 @@ class RocketConsumer:
             consumer, self._consumer = self._consumer, None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    await asyncio.to_thread(consumer.shutdown)
+                    await _in_thread(consumer.shutdown)
         self._connected = False
 
     async def _keep(self) -> None:
@@ -99,7 +100,7 @@ class RocketConsumer:
             {self._address.full(self._topic): rocketmq.FilterExpression(self._expression)},
             consumption_thread_count=THREADS,
         )
-        await asyncio.to_thread(_startup, consumer)
+        await _in_thread(lambda: self._startup(consumer))
         self._consumer = consumer
         self._seen(True)
 
@@ -118,6 +119,15 @@ class RocketConsumer:
                 consumer.rpc_client.telemetry_stream(end, consumer, consumer.sign(), True, timeout=STREAM_S)
             else:
                 self._seen(True)
+
+    def _startup(self, consumer: Any) -> None:
+        try:
+            consumer.startup()
+        except Exception:
+            consumer.rpc_client.stop()
+            raise
+        if self._closing.is_set():  # nobody waits for it any more
+            consumer.shutdown()
 
     def _seen(self, connected: bool, error: str = "") -> None:
         if connected != self._connected:
@@ -150,12 +160,24 @@ class RocketConsumer:
         return await self._handler(delivery)
 
 
-def _startup(consumer: Any) -> None:
-    try:
-        consumer.startup()
-    except Exception:
-        consumer.rpc_client.stop()
-        raise
+async def _in_thread(work: Callable[[], None]) -> None:
+    """In a thread that may be left behind: the client waits ten seconds for a broker that is away, and
+    the end of the process must not."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as failed:  # noqa: BLE001 - raised again in the loop
+            failure.append(failed)
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, daemon=True, name="rocketmq-life").start()
+    await done.wait()
+    if failure:
+        raise failure[0]
 
 
 def _listener(take: Any) -> Any:
