@@ -117,7 +117,8 @@ class Sandbox:
         logger.info("sandbox serves gRPC on %d and HTTP on %d", self.grpc_port, self.http_port)
 
     def _application(self) -> Starlette:
-        operator = OperatorPages(self.goods, self.inventory, self.inbox)
+        more = (self.stock_inbox,) if self.settings.message else ()
+        operator = OperatorPages(self.goods, self.inventory, self.inbox, *more)
         alipay = AlipayPages(self.trades, self.notices, self.alipay_gateway, self.alipay, self.alipay_keys)
         return Starlette(routes=[*operator.routes(), *alipay.routes()])
 

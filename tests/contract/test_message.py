@@ -8,9 +8,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from shop_order.cmd.main import app as cli
 from shop_order.pkg.message import (
     BrokerAway,
     Delivery,
@@ -284,3 +287,26 @@ async def test_a_consumer_waits_for_its_broker_and_can_be_closed_meanwhile() -> 
     await asyncio.sleep(0.2)
     assert not consumer.connected
     await asyncio.wait_for(consumer.close(), 20)
+
+
+@pytest.mark.parametrize("url", BROKERS)
+def test_migrate_makes_the_topics_of_the_contract_and_may_be_repeated(url: str, tmp_path: Path) -> None:
+    name = f"m{uuid.uuid4().hex[:8]}"
+    url = f"{url}{'&' if '?' in url else '?'}prefix={name}"
+    environ = {"SHOP_ORDER_DATA_DIR": str(tmp_path), "SHOP_ORDER_MESSAGE__URL": url}
+    for _ in range(2):
+        done = CliRunner().invoke(cli, ["migrate"], env=environ)
+        assert done.exit_code == 0, done.output
+        assert "the broker has the topics and groups" in done.stderr
+    made = asyncio.run(Admin(parse(url).namesrv).kinds(name))
+    assert made == {f"{name}-{topic.name}": topic.kind for topic in TOPICS}
+
+
+def test_migrate_prints_commands_where_it_may_not_make_topics(tmp_path: Path) -> None:
+    environ = {
+        "SHOP_ORDER_DATA_DIR": str(tmp_path),
+        "SHOP_ORDER_MESSAGE__URL": "rocketmq://127.0.0.1:9",
+    }
+    done = CliRunner().invoke(cli, ["migrate"], env=environ)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("mqadmin updateTopic ") == len(TOPICS)

@@ -16,7 +16,7 @@ from shop_order.pkg.message.base import BrokerAway
 from shop_order.pkg.message.rocketmq.address import Address
 from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
 
-MAKE_TOPIC, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 106, 200, 202
+MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 READ_WRITE = 6
 ANSWER_S = 5.0
 MOST_BYTES = 1 << 24
@@ -52,6 +52,16 @@ class Admin:
                 await self._ask(broker, MAKE_TOPIC, topic_fields(address, topic))
             for group in groups:
                 await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
+
+    async def kinds(self, prefix: str) -> dict[str, str]:
+        """The kind of each topic whose name begins so, as the brokers have it. Raises BrokerAway, Refused."""
+        found: dict[str, str] = {}
+        for broker in await self.brokers():
+            table = json.loads(await self._ask(broker, ALL_TOPICS, {}))["topicConfigTable"]
+            for name, topic in table.items():
+                if name.startswith(prefix):
+                    found[name] = topic.get("attributes", {}).get("message.type", "NORMAL")
+        return found
 
     async def stored(self, topic: str) -> int:
         """How many messages a topic got since it was made, say one of dead letters; 0 if there is none."""
