@@ -23,7 +23,7 @@ from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.topics import GROUPS, TOPICS
 from tests.plugins.engines import available
-from tests.shop import Shop
+from tests.shop import Shop, free_ports
 
 PENDING, CANCELLED = 1, 5
 BACK_S = 20.0  # consumers must be back so long after the broker is
@@ -120,7 +120,9 @@ async def test_a_purchase_reaches_the_neighbours_through_the_broker(town: Town) 
 
 @pytest.mark.parametrize("url", BROKERS)
 async def test_an_unpaid_order_ends_by_its_message_without_any_scan(url: str, tmp_path: Path) -> None:
-    async with Town(tmp_path, url, ORDER__PAY_TIMEOUT_S="3", ORDER__SCAN_INTERVAL_S="600") as town:
+    (port,) = free_ports(1)
+    environ = {"ORDER__PAY_TIMEOUT_S": "3", "ORDER__SCAN_INTERVAL_S": "600", "MESSAGE__RELAY_PORT": str(port)}
+    async with Town(tmp_path, url, **environ) as town:
         order = await town.place()
         assert order["status"] == PENDING
 
@@ -129,6 +131,13 @@ async def test_an_unpaid_order_ends_by_its_message_without_any_scan(url: str, tm
 
         await town.until(cancelled, 20)
         await town.all_arrived()
+        published = f'shop_order_batch_size_sum{{batch="relay"}} {len(town.events()):.1f}'
+
+        async def counted() -> bool:
+            metrics = (await town.http.get(f"http://127.0.0.1:{port}/metrics")).text
+            return published in metrics and "shop_order_outbox_lag_seconds 0.0" in metrics
+
+        await town.until(counted)
         await town.check_doctor()
 
 

@@ -10,9 +10,9 @@ from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
-MOST_PAUSE_S = 30.0
-RELAY_PAUSE_S = 5.0  # buyers wait for what others do with events
+MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
 PURGE_EVERY_S = 60.0
+LAG_EVERY_S = 2.0
 Step = Callable[[], Awaitable[int]]
 
 
@@ -40,11 +40,11 @@ class Jobs:
 
     def start_relay(self) -> None:
         """Begin the loop that publishes the outbox."""
-        self._loop("relay", self._core.relay.publish, self._core.relay.wait, RELAY_PAUSE_S)
+        self._loop("relay", self._core.relay.publish, self._core.relay.wait)
 
     def start_lag(self) -> None:
         """Begin the loop that counts what waits to be published."""
-        self._loop("lag", self._lag, lambda: asyncio.sleep(self._core.settings.order.scan_interval_s))
+        self._loop("lag", self._lag, lambda: asyncio.sleep(LAG_EVERY_S))
 
     async def stop(self) -> None:
         """End the loops; a step that runs is interrupted, which no step minds."""
@@ -52,10 +52,8 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _loop(
-        self, name: str, step: Step, pause: Callable[[], Awaitable[None]], most_s: float = MOST_PAUSE_S
-    ) -> None:
-        self._tasks.append(asyncio.create_task(self._run(name, step, pause, most_s), name=name))
+    def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
 
     async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]], most_s: float) -> None:
         failures = 0
@@ -66,7 +64,7 @@ class Jobs:
                 failures += 1
                 self._core.metrics.job(name, "failed")
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
-                await asyncio.sleep(min(FAILED_PAUSE_S * failures, most_s))
+                await asyncio.sleep(min(FAILED_PAUSE_S * failures, MOST_PAUSE_S))
                 continue
             failures = 0
             self._core.metrics.job(name, "ok")
