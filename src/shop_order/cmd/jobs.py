@@ -25,11 +25,7 @@ class Jobs:
 
     def start(self) -> None:
         """Begin every loop."""
-        core = self._core
-
-        def scan_every() -> float:
-            return core.settings.order.scan_interval_s
-
+        core, scan_every = self._core, self._scan_every
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
         self._loop("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
@@ -44,7 +40,10 @@ class Jobs:
 
     def start_lag(self) -> None:
         """Begin the loop that counts what waits to be published."""
-        self._loop("lag", self._lag, lambda: asyncio.sleep(LAG_EVERY_S))
+        self._loop("lag", self._lag, lambda: asyncio.sleep(min(self._scan_every(), LAG_EVERY_S)))
+
+    def _scan_every(self) -> float:
+        return self._core.settings.order.scan_interval_s
 
     async def stop(self) -> None:
         """End the loops; a step that runs is interrupted, which no step minds."""
@@ -55,7 +54,7 @@ class Jobs:
     def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
 
-    async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]], most_s: float) -> None:
+    async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             try:
