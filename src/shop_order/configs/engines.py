@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
 
@@ -15,7 +16,7 @@ from shop_order.pkg.redis.address import parse as redis_address
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite", "mysql"}), frozenset()),
     "cache": (frozenset({"memory", *REDIS_SCHEMES}), frozenset()),
-    "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
+    "message": (frozenset({"embedded", "rocketmq"}), frozenset()),
     "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
     "registry": (frozenset({"none", "consul"}), frozenset()),
     "config": (frozenset({"file", "nacos"}), frozenset()),
@@ -61,6 +62,11 @@ def check(settings: Settings) -> None:
             raise ConfigError(
                 f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
             )
+    if schemes["message"] == "rocketmq":
+        try:
+            parse_rocketmq(settings.message.url)
+        except ValueError as bad:
+            raise ConfigError(f"MESSAGE__URL: {bad}") from None
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")

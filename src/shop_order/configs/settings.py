@@ -150,6 +150,12 @@ class Cache(Engine):
     most_entries: Count
 
 
+class Message(Engine):
+    """The carrier of events, and where its relay shows metrics."""
+
+    relay_port: Port
+
+
 class Neighbours(Section):
     """Addresses of the other services, `host:port` or a name in the registry."""
 
@@ -258,7 +264,7 @@ class Settings(Section):
     server: Server
     db: Engine
     cache: Cache
-    message: Engine
+    message: Message
     oplog: OrderLog
     registry: Engine
     config: Engine
