@@ -24,9 +24,9 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
-from shop_order.repository.dao import rows
-from shop_order.repository.dao.sqlite import placing
+from shop_order.repository.dao import placing, rows
 from shop_order.repository.dao.sqlite.database import connect
+from shop_order.repository.dao.sqlite.placing import INSERT_CLAIM, INSERT_KEY
 
 CHUNK = 1_024
 USERS = 200
@@ -103,8 +103,8 @@ def steps(order: Order, event_id: int) -> list[Step]:
     key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - placing.KEEP_KEYS_MS)
     item_row, event_row = rows.item_rows(order), rows.event_row(event)
     return [
-        (placing.INSERT_CLAIM, (sn, order.id, now_ms)),
-        (placing.INSERT_KEY, key_row),
+        (INSERT_CLAIM, (sn, order.id, now_ms)),
+        (INSERT_KEY, key_row),
         (one_row(placing.INTO_ORDER, order_row), order_row),
         *((one_row(placing.INTO_ITEM, row), row) for row in item_row),
         (one_row(placing.INTO_EVENT, event_row), event_row),

@@ -138,9 +138,7 @@ class Core:
         self._own_inboxes = neighbours.inboxes if settings.message.url.startswith("embedded:") else ()
         own = GrpcInboxes([self._channel(a) for a in self._own_inboxes], self._neighbour)
         self.publisher = open_publisher(settings.message.url, hand_over=own.hand_over)
-        published = PublishedEvents(
-            self.publisher, now_ms=real_ms, ahead_ms=lambda: self.clock() - real_ms()
-        )
+        published = PublishedEvents(self.publisher, now_ms=real_ms, ahead_ms=lambda: self.clock() - real_ms())
         self.inboxes = self.shared.inboxes(published, self.views)
         self.alipay = alipay(settings, lambda: self.settings.pay.alipay.timeout_s)
         self.channels: dict[PaymentType, PaymentChannel] = {}

@@ -52,7 +52,8 @@ async def _relay(core: Core) -> None:
         log.info("started", metrics_port=metrics.relay_port)
         await stop.wait()
         await jobs.stop()
-        await core.relay.drain(DRAIN_S)
+        if await core.store.leases.hold("relay"):
+            await core.relay.drain(DRAIN_S)
     finally:
         await jobs.stop()
         await core.publisher.close()
@@ -71,7 +72,10 @@ def own_log(settings: Settings) -> Settings:
 
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
-    """Be the only relay of the database. Raises StoreTaken."""
+    """Be the only relay of a database file; those of a server take turns by its lease. Raises StoreTaken."""
+    if not settings.db.url.startswith("sqlite:"):
+        yield
+        return
     path = f"{sqlite_path(settings.db.url)}.relay.lock"
     lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
