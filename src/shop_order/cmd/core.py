@@ -190,6 +190,10 @@ class Core:
             orders=orders, service=self.orders, settlement=self.settlement, clock=clock
         )
         self.reservations = ReservationService(orders=orders, clock=clock, real_clock=real_ms)
+        self._behind(settings)
+
+    def _behind(self, settings: Settings) -> None:
+        store, clock = self.store, self.clock
         self.relay = Relay(
             outbox=store.outbox,
             inboxes=self.inboxes,
