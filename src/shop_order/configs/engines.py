@@ -66,8 +66,6 @@ def check(settings: Settings) -> None:
 
 
 def _check_mysql(url: str) -> None:
-    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
-        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
     try:
         parts = urlsplit(url)
         whole = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
@@ -75,6 +73,8 @@ def _check_mysql(url: str) -> None:
         whole = ""
     if not whole or parts.query or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
+    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
+        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
 
 
 def _check_files(settings: Settings) -> None:
