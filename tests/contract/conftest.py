@@ -14,7 +14,9 @@ from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
 # Tests of servers alone are not even collected where no server is named.
-collect_ignore = [] if available("mysql") else ["test_store_servers.py", "test_server_dies.py"]
+collect_ignore = (
+    [] if available("mysql") else ["test_store_servers.py", "test_store_plans.py", "test_server_dies.py"]
+)
 
 
 @pytest.fixture(scope="session")
