@@ -78,6 +78,7 @@ class Shop:
             order=self.grpc_address,
             notice_scale=0.002,
             check_interval_s=0.2,
+            message=broker if (broker := self.loaded.settings.message.url).startswith("rocketmq:") else "",
         )
         return Sandbox(settings, order_token=lambda: self.token(role=Role.SERVICE, subject="inventory"))
 

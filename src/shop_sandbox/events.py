@@ -140,13 +140,18 @@ def known(connection: sqlite3.Connection, ids: list[str]) -> set[str]:
     return {one for (one,) in connection.execute(select, ids)}
 
 
-def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
-    """Remember the event and what follows from it here; a second time nothing happens."""
-    taken = connection.execute(
+def taken(connection: sqlite3.Connection, event: Event, now_ms: int) -> bool:
+    """Remember the event; False if it was before."""
+    inserted = connection.execute(
         "INSERT INTO inbox VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (event.id, event.order_sn, event.type, now_ms),
     )
-    if taken.rowcount == 0:
+    return inserted.rowcount > 0
+
+
+def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
+    """Remember the event and what follows from it here; a second time nothing happens."""
+    if not taken(connection, event, now_ms):
         return
     connection.execute(
         "INSERT INTO order_copy VALUES (?, ?, ?, ?) ON CONFLICT (order_sn) DO UPDATE"

@@ -43,10 +43,12 @@ MAX_SHOWN = 200
 class OperatorPages:
     """Routes under /admin, /images and /shop."""
 
-    def __init__(self, goods: Goods, inventory: Inventory, inbox: EventInbox) -> None:
+    def __init__(self, goods: Goods, inventory: Inventory, inbox: EventInbox, *more: EventInbox) -> None:
+        """`more` are inboxes whose dead letters are shown, too."""
         self._goods = goods
         self._inventory = inventory
         self._inbox = inbox
+        self._more = more
 
     def routes(self) -> list[Route]:
         """All of them, for the application."""
@@ -120,7 +122,11 @@ class OperatorPages:
 
     def _table(self, table: str) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
-            return JSONResponse(await self._inbox.rows(table))
+            rows = await self._inbox.rows(table)
+            if table == "dead-letters":
+                for inbox in self._more:
+                    rows += await inbox.rows(table)
+            return JSONResponse(rows)
 
         return show
 

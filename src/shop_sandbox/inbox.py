@@ -46,12 +46,22 @@ class _Delivery:
 
 
 class EventInbox:
-    """`shop.neighbours.EventInbox`."""
+    """`shop.neighbours.EventInbox`; with a broker two of them read it, one for `stock`, one for `lists`."""
 
-    def __init__(self, database: Database, inventory: Inventory, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        inventory: Inventory,
+        clock_ms: Callable[[], int],
+        *,
+        stock: bool = True,
+        lists: bool = True,
+    ) -> None:
         self._database = database
         self._inventory = inventory
         self._clock_ms = clock_ms
+        self._stock = stock
+        self._record = events.record if lists else events.taken
         self.dead_letters = 0
 
     async def deliver(self, batch: pb.EventBatch) -> pb.DeliverResult:
@@ -93,7 +103,7 @@ class EventInbox:
 
     async def _take(self, step: Sequence[Event], delivery: _Delivery) -> None:
         going = [event for event in step if event.order_sn not in delivery.blocked]
-        problems = await self._command_stock(going)
+        problems = await self._command_stock(going) if self._stock else {}
         recorded = []
         for event in going:
             if event.order_sn in delivery.blocked:
@@ -114,7 +124,7 @@ class EventInbox:
 
         def record(connection: sqlite3.Connection) -> None:
             for event in recorded:
-                events.record(connection, event, now_ms)
+                self._record(connection, event, now_ms)
 
         await self._database.run(record)
         delivery.accepted.extend(event.id for event in recorded)

@@ -10,7 +10,7 @@ from typing import Self
 
 from starlette.applications import Starlette
 
-from shop_sandbox import events, goods, leases, seed, users
+from shop_sandbox import events, goods, leases, rocketmq, seed, users
 from shop_sandbox.alipay import notices, trades
 from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import ensure_keys
@@ -58,6 +58,9 @@ class Sandbox:
         self.inventory = Inventory(self.inventory_db, clock_ms)
         self.users = Users(self.users_db)
         self.inbox = EventInbox(self.inbox_db, self.inventory, clock_ms)
+        self.stock_db = Database(data_dir / "stock_inbox.db", events.SCHEMA)
+        self.stock_inbox = EventInbox(self.stock_db, self.inventory, clock_ms, lists=False)
+        self.lists_inbox = EventInbox(self.inbox_db, self.inventory, clock_ms, stock=False)
         self.check_back = CheckBack(
             self.inventory,
             order=settings.order,
@@ -100,6 +103,12 @@ class Sandbox:
         self.grpc_port = await neighbours.start(settings.host, settings.grpc_port)
         stack.push_async_callback(neighbours.stop)
         await stack.enter_async_context(self.notices.running())
+        if settings.message:
+            self.stock_db.open()
+            stack.push_async_callback(self.stock_db.close)
+            await stack.enter_async_context(
+                rocketmq.consuming(settings.message, stock=self.stock_inbox, lists=self.lists_inbox)
+            )
         http_server = HttpServer(self._application(), listener)
         await http_server.start()
         stack.push_async_callback(http_server.stop)
@@ -108,7 +117,8 @@ class Sandbox:
         logger.info("sandbox serves gRPC on %d and HTTP on %d", self.grpc_port, self.http_port)
 
     def _application(self) -> Starlette:
-        operator = OperatorPages(self.goods, self.inventory, self.inbox)
+        more = (self.stock_inbox,) if self.settings.message else ()
+        operator = OperatorPages(self.goods, self.inventory, self.inbox, *more)
         alipay = AlipayPages(self.trades, self.notices, self.alipay_gateway, self.alipay, self.alipay_keys)
         return Starlette(routes=[*operator.routes(), *alipay.routes()])
 

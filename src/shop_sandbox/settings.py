@@ -27,6 +27,7 @@ class SandboxSettings:
     seed_stock: int = 1_000_000
     notice_scale: float = 1 / 60  # 4 minutes of the provider are 4 seconds here
     check_interval_s: float = 1.0
+    message: str = ""  # rocketmq://host:port: events are read from the broker too
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -61,7 +62,13 @@ def from_environment(environment: Mapping[str, str]) -> SandboxSettings:
 
 
 def _value(key: str, name: str, text: str) -> Any:
-    kinds: dict[str, type] = {"host": str, "order": str, "notice_scale": float, "check_interval_s": float}
+    kinds: dict[str, type] = {
+        "host": str,
+        "order": str,
+        "message": str,
+        "notice_scale": float,
+        "check_interval_s": float,
+    }
     kind = Path if name in ("data_dir", "keys_dir", "token_file") else kinds.get(name, int)
     try:
         return kind(text)

@@ -106,8 +106,7 @@ async def test_the_backup_is_a_whole_database(readme: str, shop: Shop, tmp_path:
 def test_the_commands_are_those_there_are(readme: str) -> None:
     group: Any = typer.main.get_command(app)
     told = set(re.findall(r"^\| `shop-order (\w+)", text_of(readme), re.MULTILINE))
-    # `relay` has nothing to do while delivery is embedded, and says so.
-    assert told == set(group.commands) - {"relay"}
+    assert told == set(group.commands)
 
 
 def test_engines_are_built_or_refused_as_told(readme: str) -> None:

@@ -12,12 +12,14 @@ from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.jobs import Jobs
 from shop_order.configs import Loaded, Settings, reload
 from shop_order.configs.history import record
-from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.errors import OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import LogConfig, Logging, get_logger, set_level, start_logging
+from shop_order.pkg.message import Delivery, open_consumer
+from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer
 from shop_order.repository.history import open_history
@@ -48,6 +50,9 @@ class App:
         self._stopping = False
         self._keys = self._key_source(settings)
         self._refresh: asyncio.Task[None] | None = None
+        self._run_out = open_consumer(
+            settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
+        )
         self._logging: Logging | None = None
         self._fronts(settings)
 
@@ -136,6 +141,8 @@ class App:
         self.grpc_port = await self._grpc.start()
         self.http_port = await self._http.start()
         self._jobs.start()
+        if self._run_out is not None:
+            await self._run_out.open()
         log.info(
             "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
         )
@@ -149,7 +156,9 @@ class App:
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()
-        if self._opened and await self._relays():
+        if self._run_out is not None:
+            await self._run_out.close()
+        if self._opened and not self.core.publisher.brokered and await self._relays():
             await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         if self._refresh is not None:
             self._refresh.cancel()
@@ -192,7 +201,15 @@ class App:
             return Readiness(False, ("database",))
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
+        if self._run_out is not None and not self._run_out.connected:
+            missing.append("message")
         return Readiness(not self._stopping, tuple(missing))
+
+    async def _order_ran_out(self, delivery: Delivery) -> bool:
+        """A message that was held back until an order's time was over; the scan is behind it."""
+        with suppress(OrderNotFound):
+            await self.core.timeouts.decide(delivery.key)
+        return True
 
     def _jwks_failed(self, error: Exception) -> None:
         log.error("jwks_failed", error=repr(error))

@@ -16,6 +16,7 @@ from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import PaymentChannel
 from shop_order.domain.status import PaymentType
+from shop_order.gateway.events import PublishedEvents
 from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
 from shop_order.gateway.inventory import GrpcStock
@@ -23,6 +24,7 @@ from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.gateway.users import GrpcAddresses
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
 from shop_order.pkg.log import get_logger
+from shop_order.pkg.message import open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.util.entropy import Entropy
 from shop_order.pkg.util.order_sn import OrderNumbers
@@ -121,7 +123,13 @@ class Core:
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
         self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
-        self.inboxes = GrpcInboxes([self._channel(a) for a in neighbours.inboxes], self._neighbour)
+        # With a broker between us the neighbours' inboxes are not ours to call.
+        self._own_inboxes = neighbours.inboxes if settings.message.url.startswith("embedded:") else ()
+        own = GrpcInboxes([self._channel(a) for a in self._own_inboxes], self._neighbour)
+        self.publisher = open_publisher(settings.message.url, hand_over=own.hand_over)
+        self.inboxes = PublishedEvents(
+            self.publisher, now_ms=real_ms, ahead_ms=lambda: self.clock() - real_ms()
+        )
         self.alipay = alipay(settings)
         self.channels: dict[PaymentType, PaymentChannel] = {}
         if self.alipay is not None:
@@ -167,7 +175,13 @@ class Core:
         )
         self.reservations = ReservationService(orders=store.orders, clock=clock, real_clock=real_ms)
         self.relay = Relay(
-            outbox=store.outbox, inboxes=self.inboxes, real_clock=real_ms, batch=settings.limit.relay_batch
+            outbox=store.outbox,
+            inboxes=self.inboxes,
+            real_clock=real_ms,
+            batch=settings.limit.relay_batch,
+            # Another process's commits give no hint.
+            idle_s=0.2 if self.publisher.brokered else 1.0,
+            observe=self.metrics.batch("relay"),
         )
         self.audit = AuditService(store.audit)
         self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
@@ -205,7 +219,7 @@ class Core:
             "goods": (neighbours.goods,),
             "inventory": (neighbours.inventory,),
             "users": (neighbours.users,),
-            "inboxes": neighbours.inboxes,
+            "inboxes": self._own_inboxes,
         }
         away = {
             address

@@ -12,7 +12,9 @@ log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
 MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
 PURGE_EVERY_S = 60.0
+LAG_EVERY_S = 2.0
 WORKER_EVERY_S = 5.0
+Step = Callable[[], Awaitable[int]]
 
 
 class Jobs:
@@ -24,18 +26,26 @@ class Jobs:
 
     def start(self) -> None:
         """Begin every loop."""
-        core = self._core
-
-        def scan_every() -> float:
-            return core.settings.order.scan_interval_s
-
-        self._once("relay", core.relay.publish, core.relay.wait)
+        core, scan_every = self._core, self._scan_every
+        if not core.publisher.brokered:  # else `shop-order relay` does it
+            self.start_relay()
         self._once("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
         self._once("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
         self._once("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("worker", core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
-        self._loop("lag", self._lag, lambda: asyncio.sleep(scan_every()))
+        self.start_lag()
+
+    def start_relay(self) -> None:
+        """Begin the loop that publishes the outbox."""
+        self._once("relay", self._core.relay.publish, self._core.relay.wait)
+
+    def start_lag(self) -> None:
+        """Begin the loop that counts what waits to be published."""
+        self._loop("lag", self._lag, lambda: asyncio.sleep(min(self._scan_every(), LAG_EVERY_S)))
+
+    def _scan_every(self) -> float:
+        return self._core.settings.order.scan_interval_s
 
     async def stop(self) -> None:
         """End the loops; a step that runs is interrupted, which no step minds."""
@@ -43,9 +53,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _once(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
-    ) -> None:
+    def _once(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         """A loop whose steps only one of the processes that share a database does."""
 
         async def ours() -> int:
@@ -53,14 +61,10 @@ class Jobs:
 
         self._loop(name, ours, pause)
 
-    def _loop(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
-    ) -> None:
+    def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
 
-    async def _run(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             try:

@@ -45,22 +45,46 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox; with embedded delivery this runs inside `serve`."""
-    refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
+    found = loaded()
+    if found.settings.message.url.startswith("embedded:"):
+        refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
+    from shop_order.cmd.relay import relay_until_stopped
+
+    run(lambda: relay_until_stopped(found))
 
 
 @app.command()
 def migrate(
     revision: Annotated[str, typer.Option(help="head, or base to drop every table.")] = "head",
 ) -> None:
-    """Bring the order database's schema up to date."""
+    """Bring the order database's schema up to date, and the broker's topics."""
     from shop_order.repository.schema import migrate as bring
 
-    url = loaded().settings.db.url
+    settings = loaded().settings
+    url = settings.db.url
     try:
         bring(url, revision)
     except OSError as failed:
         refuse(str(failed))
     typer.echo(f"the order database is at {revision}", err=True)
+    if settings.message.url.startswith("rocketmq:") and revision != "base":
+        _migrate_topics(settings.message.url)
+
+
+def _migrate_topics(url: str) -> None:
+    from shop_order.cmd.topics import make_topics
+    from shop_order.pkg.message import BrokerAway
+    from shop_order.pkg.message.rocketmq.admin import Refused
+
+    try:
+        left = asyncio.run(make_topics(url))
+    except (BrokerAway, Refused) as failed:
+        refuse(f"MESSAGE__URL: {failed}")
+    if left:
+        typer.echo("MESSAGE__URL names no name server (?namesrv=host:9876); let its keeper run:", err=True)
+        typer.echo("\n".join(left))
+    else:
+        typer.echo("the broker has the topics and groups", err=True)
 
 
 @app.command()

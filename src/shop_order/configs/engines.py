@@ -8,12 +8,13 @@ from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite", "mysql"}), frozenset()),
     "cache": (frozenset({"memory"}), frozenset({"redis", "redis+cluster"})),
-    "message": (frozenset({"embedded"}), frozenset({"rocketmq"})),
+    "message": (frozenset({"embedded", "rocketmq"}), frozenset()),
     "oplog": (frozenset({"sqlite"}), frozenset({"mongodb"})),
     "registry": (frozenset({"none"}), frozenset({"consul"})),
     "config": (frozenset({"file"}), frozenset({"nacos"})),
@@ -57,6 +58,8 @@ def check(settings: Settings) -> None:
             raise ConfigError(
                 f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
             )
+    if schemes["message"] == "rocketmq":
+        _check_rocketmq(settings.message.url)
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
@@ -75,6 +78,15 @@ def _check_mysql(url: str) -> None:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
     if find_spec("asyncmy") is None or find_spec("pymysql") is None:
         raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
+
+
+def _check_rocketmq(url: str) -> None:
+    try:
+        parse_rocketmq(url)
+    except ValueError as bad:
+        raise ConfigError(f"MESSAGE__URL: {bad}") from None
+    if find_spec("rocketmq") is None:
+        raise ConfigError("MESSAGE__URL: rocketmq: needs the extra: pip install 'shop-order[rocketmq]'")
 
 
 def _check_files(settings: Settings) -> None:

@@ -134,6 +134,12 @@ class Engine(Section):
     url: str = Field(min_length=1)
 
 
+class Message(Engine):
+    """The carrier of events, and where its relay shows metrics."""
+
+    relay_port: Port
+
+
 class Neighbours(Section):
     """Addresses of the other services, `host:port` or a name in the registry."""
 
@@ -242,7 +248,7 @@ class Settings(Section):
     server: Server
     db: Engine
     cache: Engine
-    message: Engine
+    message: Message
     oplog: Engine
     registry: Engine
     config: Engine

@@ -19,22 +19,22 @@ _MS = timedelta(milliseconds=1)
 
 
 class GrpcInboxes:
-    """See `domain.ports.Inboxes`."""
+    """Hands messages to every inbox of some neighbours."""
 
     def __init__(self, channels: Sequence[grpc.aio.Channel], neighbour: Neighbour) -> None:
         self._stubs = [EventInboxStub(channel) for channel in channels]
         self._neighbour = neighbour
 
-    async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
-        batch = pb.EventBatch(cloud_events=[cloud_event(event) for event in events])
+    async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
+        """Ids that every inbox accepted. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+        batch = pb.EventBatch(cloud_events=cloud_events)
         try:
             answers = await asyncio.gather(
                 *(self._neighbour.call(s.Deliver, batch, request_id="") for s in self._stubs)
             )
         except grpc.aio.AioRpcError as error:
             raise failure("an event inbox", error) from error
-        everywhere = set.intersection(*(set(answer.accepted_ids) for answer in answers))
-        return [event.id for event in events if str(event.id) in everywhere]
+        return set.intersection(*(set(answer.accepted_ids) for answer in answers))
 
 
 def cloud_event(event: Event) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, Inboxes, Outbox
@@ -23,6 +24,7 @@ class Relay:
         batch: int = 128,
         idle_s: float = 1.0,
         gather_s: float = 0.02,
+        observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._outbox = outbox
         self._inboxes = inboxes
@@ -30,6 +32,7 @@ class Relay:
         self._batch = batch
         self._idle_s = idle_s
         self._gather_s = gather_s
+        self._observe = observe
         self._awake = asyncio.Event()
 
     def hint(self) -> None:
@@ -48,6 +51,7 @@ class Relay:
         acknowledged = set(await self._inboxes.deliver(events))
         if acknowledged:
             await self._outbox.published(acknowledged)
+            self._observe(len(acknowledged))
         if refused := [event.id for event in events if event.id not in acknowledged]:
             await self._outbox.refused(refused, self._now())
         return len(acknowledged)

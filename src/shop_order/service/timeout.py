@@ -29,14 +29,18 @@ class TimeoutService:
         Raises what the first of the others met, after all had their turn.
         """
         due = await self._orders.due(self._now(), BATCH)
-        ends = await asyncio.gather(*map(self._decide, due), return_exceptions=True)
+        ends = await asyncio.gather(*map(self.decide, due), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
         return sum(end is True for end in ends)
 
-    async def _decide(self, order_sn: str) -> bool:
-        """With an open attempt its provider is asked first: a buyer whose notice was lost gets the goods."""
+    async def decide(self, order_sn: str) -> bool:
+        """Whether this order could be decided; nothing happens before its time.
+
+        With an open attempt its provider is asked first: a buyer whose notice was lost gets the goods.
+        Raises OrderNotFound, DependencyDown.
+        """
         order = await self._orders.get(order_sn)
         if attempt := order.open_payment():
             await self._settlement.ask(attempt)

@@ -92,6 +92,7 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"DB__URL": "oracle://h"}, "DB__URL.*unknown engine"),
         ({"DB__URL": "sqlite://"}, "DB__URL.*needs a file"),
         ({"CACHE__URL": "redis://h"}, "CACHE__URL.*not built"),
+        ({"MESSAGE__URL": "rocketmq://h"}, "MESSAGE__URL.*host:port"),
         ({"CONFIG__URL": "nacos://h:8848"}, "CONFIG__URL.*not built"),
         ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
         ({"SERVER__WORKERS": "2"}, "SERVER__WORKERS.*DB__URL=sqlite"),

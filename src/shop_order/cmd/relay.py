@@ -1,0 +1,90 @@
+"""`shop-order relay`: publishes the outbox to the broker until a signal says stop. One at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from prometheus_client import start_http_server
+
+from shop_order.cmd.app import dev_token, open_log
+from shop_order.cmd.core import Core
+from shop_order.cmd.jobs import Jobs
+from shop_order.configs import Loaded, Settings
+from shop_order.configs.engines import sqlite_path
+from shop_order.domain.errors import OrderServiceError
+from shop_order.pkg.log import get_logger
+from shop_order.repository.dao.base import StoreTaken
+
+log = get_logger("relay")
+DRAIN_S = 5.0
+
+
+async def relay_until_stopped(loaded: Loaded) -> int:
+    """Publish; the exit code. A broker that is away is waited for. Raises what refuses a start."""
+    settings = own_log(loaded.settings)
+    logging = open_log(settings)
+    try:
+        with only_one(settings):
+            await _relay(Core(loaded, token=dev_token(settings)))
+        return 0
+    finally:
+        logging.close()
+
+
+async def _relay(core: Core) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    jobs = Jobs(core)
+    try:
+        await core.open(serve=False)
+        await core.publisher.open()
+        metrics = core.settings.message
+        if metrics.relay_port:
+            start_http_server(metrics.relay_port, core.settings.server.host, core.metrics.registry)
+        jobs.start_relay()
+        jobs.start_lag()
+        log.info("started", metrics_port=metrics.relay_port)
+        await stop.wait()
+        await jobs.stop()
+        with suppress(OrderServiceError):  # what is left waits in the outbox
+            if await core.store.leases.hold("relay"):
+                await core.relay.drain(DRAIN_S)
+    finally:
+        await jobs.stop()
+        await core.publisher.close()
+        await core.close()
+        log.info("stopped")
+
+
+def own_log(settings: Settings) -> Settings:
+    """A log file of our own beside the service's: two processes must not rotate one file."""
+    if not settings.log.filename:
+        return settings
+    path = Path(settings.log.filename)
+    mine = settings.log.model_copy(update={"filename": str(path.with_name(f"relay.{path.name}"))})
+    return settings.model_copy(update={"log": mine})
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Be the only relay of a database file; a shared server has leases for that. Raises StoreTaken."""
+    if not settings.db.url.startswith("sqlite:"):
+        yield
+        return
+    lock = os.open(f"{sqlite_path(settings.db.url)}.relay.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        os.close(lock)
+        raise StoreTaken("another relay publishes this database") from taken
+    try:
+        yield
+    finally:
+        os.close(lock)

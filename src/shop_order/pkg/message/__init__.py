@@ -1,0 +1,64 @@
+"""The room of messages: the scheme of the engine's URL picks one."""
+
+from __future__ import annotations
+
+from shop_order.pkg.message.base import (
+    BrokerAway,
+    Consumer,
+    Delivery,
+    Handler,
+    Message,
+    Publisher,
+)
+from shop_order.pkg.message.embedded import HandOver
+from shop_order.pkg.message.topics import Group
+
+
+def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
+    """The publisher of an engine URL, not opened yet; `hand_over` is what `embedded:` delivers by.
+
+    Raises ValueError for a scheme that is not built, or a URL that can't be read.
+    """
+    scheme = url.partition(":")[0]
+    if scheme == "embedded":
+        from shop_order.pkg.message.embedded import EmbeddedPublisher
+
+        return EmbeddedPublisher(hand_over)
+    if scheme == "rocketmq":
+        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.publisher import RocketPublisher
+
+        return RocketPublisher(parse(url))
+    raise ValueError(f"no messages over {scheme}:")
+
+
+def open_consumer(
+    url: str, handler: Handler, *, group: Group, topic: str, tags: tuple[str, ...] = ()
+) -> Consumer | None:
+    """A consumer, not opened yet; None where messages need none: `embedded:` calls the inboxes itself.
+
+    Without `tags` every message of the topic comes. Raises ValueError as `open_publisher` does.
+    """
+    scheme = url.partition(":")[0]
+    if scheme == "embedded":
+        return None
+    if scheme == "rocketmq":
+        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.consumer import RocketConsumer
+
+        return RocketConsumer(parse(url), handler, group=group, topic=topic, tags=tags)
+    raise ValueError(f"no messages over {scheme}:")
+
+
+__all__ = [
+    "BrokerAway",
+    "Consumer",
+    "Delivery",
+    "Group",
+    "HandOver",
+    "Handler",
+    "Message",
+    "Publisher",
+    "open_consumer",
+    "open_publisher",
+]

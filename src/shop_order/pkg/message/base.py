@@ -1,0 +1,76 @@
+"""What a carrier of messages must do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `id` names it among those of a call; messages of one `key` keep their order.
+
+    With `deliver_ms` (epoch ms, real time) it is held back until then, and has no order.
+    """
+
+    id: str
+    topic: str
+    key: str
+    tag: str
+    body: bytes
+    properties: Mapping[str, str] = field(default_factory=dict)
+    deliver_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as its consumer gets it, at least once; `attempt` counts from 1."""
+
+    key: str
+    tag: str
+    body: bytes
+    properties: Mapping[str, str]
+    attempt: int
+
+
+Handler = Callable[[Delivery], Awaitable[bool]]
+"""True: done. False: it can't be done; after some attempts the message goes to the dead letters.
+An exception is trouble on the consumer's side: the message comes again until it is done."""
+
+
+class BrokerAway(Exception):
+    """The carrier can't be reached: nothing of what was handed over is known to have arrived."""
+
+
+class Publisher(Protocol):
+    """The sending side."""
+
+    brokered: bool
+    """A broker stands between: it holds messages back, carries properties, and has a relay of its own."""
+
+    async def open(self) -> None:
+        """Begin; a carrier that is away is no error."""
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+
+    async def publish(self, messages: Sequence[Message]) -> set[str]:
+        """Hand messages over; the ids of those that were stored on the other side.
+
+        After one that was not, none of its key is sent. Raises BrokerAway when nothing could be sent.
+        """
+
+
+class Consumer(Protocol):
+    """The receiving side: calls its handler until it is closed."""
+
+    async def open(self) -> None:
+        """Begin; a carrier that is away is waited for in the background."""
+
+    async def close(self) -> None:
+        """No new message; those being handled are finished or come again."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages arrive at present."""

@@ -1,0 +1,157 @@
+"""Makes topics and groups without Java: the few words of RocketMQ's remoting protocol that takes.
+
+A frame is its length, the header's length, a JSON header, and a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import struct
+from collections.abc import Iterable, Mapping
+
+from shop_order.pkg.message.base import BrokerAway
+from shop_order.pkg.message.rocketmq.address import Address
+from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
+
+MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
+READ_WRITE = 6
+ANSWER_S = 5.0
+MOST_BYTES = 1 << 24
+_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # their JSON has numbers for keys
+_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # objects as keys, too
+
+
+class Refused(Exception):
+    """The broker would not do it."""
+
+
+class Admin:
+    """Speaks to the brokers that a name server knows."""
+
+    def __init__(self, namesrv: str) -> None:
+        self._namesrv = namesrv
+        self._opaque = itertools.count(1)
+
+    async def brokers(self) -> list[str]:
+        """host:port of every master. Raises BrokerAway."""
+        body = await self._ask(self._namesrv, CLUSTERS, {})
+        table = json.loads(_BARE_KEY.sub(rb'\1"\2":', body)).get("brokerAddrTable", {})
+        masters = (row.get("brokerAddrs", {}).get("0") for row in table.values())
+        return sorted(master for master in masters if master)
+
+    async def make(self, address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> None:
+        """Make or mend topics and groups on every master; again is no error. Raises BrokerAway, Refused."""
+        brokers = await self.brokers()
+        if not brokers:
+            raise BrokerAway(f"the name server {self._namesrv} knows no broker")
+        for broker in brokers:
+            for topic in topics:
+                await self._ask(broker, MAKE_TOPIC, topic_fields(address, topic))
+            for group in groups:
+                await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
+
+    async def kinds(self, prefix: str) -> dict[str, str]:
+        """The kind of each topic whose name begins so, as the brokers have it. Raises BrokerAway, Refused."""
+        found: dict[str, str] = {}
+        for broker in await self.brokers():
+            table = json.loads(await self._ask(broker, ALL_TOPICS, {}))["topicConfigTable"]
+            for name, topic in table.items():
+                if name.startswith(prefix):
+                    found[name] = topic.get("attributes", {}).get("message.type", "NORMAL")
+        return found
+
+    async def stored(self, topic: str) -> int:
+        """How many messages a topic got since it was made, say one of dead letters; 0 if there is none."""
+        count = 0
+        for broker in await self.brokers():
+            try:
+                body = await self._ask(broker, STATISTICS, {"topic": topic})
+            except Refused:
+                continue
+            count += sum(int(end) for end in _MAX_OFFSET.findall(body))
+        return count
+
+    async def _ask(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
+        name, _, port = host.rpartition(":")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                reader, writer = await asyncio.open_connection(name, int(port))
+                try:
+                    writer.write(self._frame(code, fields, body))
+                    (length,) = struct.unpack(">i", await reader.readexactly(4))
+                    if not 4 <= length <= MOST_BYTES:
+                        raise BrokerAway(f"{host} does not speak RocketMQ's remoting protocol")
+                    answer = await reader.readexactly(length)
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as gone:
+            raise BrokerAway(f"{host} can't be reached: {gone!r}") from gone
+        (packed,) = struct.unpack(">i", answer[:4])
+        end = 4 + (packed & 0xFFFFFF)
+        header = json.loads(answer[4:end])
+        if header["code"] != 0:
+            raise Refused(f"{host} answered {header['code']}: {header.get('remark', '')}")
+        return answer[end:]
+
+    def _frame(self, code: int, fields: Mapping[str, str], body: bytes) -> bytes:
+        header = {
+            "code": code,
+            "language": "PYTHON",
+            "version": 0,
+            "opaque": next(self._opaque),
+            "flag": 0,
+            "serializeTypeCurrentRPC": "JSON",
+            "extFields": dict(fields),
+        }
+        head = json.dumps(header).encode()
+        return struct.pack(">ii", 4 + len(head) + len(body), len(head)) + head + body
+
+
+def topic_fields(address: Address, topic: Topic) -> dict[str, str]:
+    """A topic as the broker wants it described."""
+    return {
+        "topic": address.full(topic.name),
+        "defaultTopic": "TBW102",
+        "readQueueNums": str(QUEUES),
+        "writeQueueNums": str(QUEUES),
+        "perm": str(READ_WRITE),
+        "topicFilterType": "SINGLE_TAG",
+        "topicSysFlag": "0",
+        "order": "false",
+        "attributes": f"+message.type={topic.kind}",
+    }
+
+
+def group_config(address: Address, group: Group) -> dict[str, object]:
+    """A group as the broker wants it described."""
+    waits = [seconds * 1000 for seconds in RETRY_S]
+    return {
+        "groupName": address.full(group.name),
+        "consumeEnable": True,
+        "consumeBroadcastEnable": True,
+        "consumeFromMinEnable": True,
+        "consumeMessageOrderly": group.in_order,
+        "retryQueueNums": 1,
+        "retryMaxTimes": MOST_RETRIES,
+        "groupRetryPolicy": {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": waits}},
+        "brokerId": 0,
+        "whichBrokerWhenConsumeSlowly": 1,
+        "notifyConsumerIdsChangedEnable": True,
+    }
+
+
+def commands(address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
+    """The same by RocketMQ's own tool, for clusters where only its keepers may do that."""
+    queues = f"-r {QUEUES} -w {QUEUES}"
+    made = [
+        f"mqadmin updateTopic -c DefaultCluster -t {address.full(t.name)} {queues} -a +message.type={t.kind}"
+        for t in topics
+    ]
+    return made + [
+        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MOST_RETRIES}"
+        f" -o {str(g.in_order).lower()}"
+        for g in groups
+    ]
