@@ -24,9 +24,17 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
-from shop_order.repository.dao import placing, rows
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.placing import (
+    INTO_EVENT,
+    INTO_ITEM,
+    INTO_ORDER,
+    INTO_OUTBOX,
+    KEEP_KEYS_MS,
+    insertion,
+)
+from shop_order.repository.dao.sqlite import placing
 from shop_order.repository.dao.sqlite.database import connect
-from shop_order.repository.dao.sqlite.placing import INSERT_CLAIM, INSERT_KEY
 
 CHUNK = 1_024
 USERS = 200
@@ -100,18 +108,18 @@ def steps(order: Order, event_id: int) -> list[Step]:
     event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
     order_row = rows.order_row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
-    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - placing.KEEP_KEYS_MS)
+    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - KEEP_KEYS_MS)
     item_row, event_row = rows.item_rows(order), rows.event_row(event)
     return [
-        (INSERT_CLAIM, (sn, order.id, now_ms)),
-        (INSERT_KEY, key_row),
-        (one_row(placing.INTO_ORDER, order_row), order_row),
-        *((one_row(placing.INTO_ITEM, row), row) for row in item_row),
-        (one_row(placing.INTO_EVENT, event_row), event_row),
-        (placing.INTO_OUTBOX + " (?, ?, ?, ?)", (event.id, sn, event.version, now_ms)),
+        (placing.INSERT_CLAIM, (sn, order.id, now_ms)),
+        (placing.INSERT_KEY, key_row),
+        (one_row(INTO_ORDER, order_row), order_row),
+        *((one_row(INTO_ITEM, row), row) for row in item_row),
+        (one_row(INTO_EVENT, event_row), event_row),
+        (INTO_OUTBOX + " (?, ?, ?, ?)", (event.id, sn, event.version, now_ms)),
     ]
 
 
 def one_row(into: str, row: Sequence[Any]) -> str:
     """The statement that inserts one row."""
-    return placing.insertion(into, len(row), 1, "")
+    return insertion(into, len(row), 1, "")

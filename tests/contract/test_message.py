@@ -268,6 +268,12 @@ async def test_a_message_is_held_back_until_its_time(broker: Carrier) -> None:
     assert due <= came[0] <= due + 5
 
 
+async def test_a_message_that_no_broker_would_take_is_not_taken_for_an_outage(broker: Carrier) -> None:
+    empty = Message("1", ORDER_EVENTS, key(), "order.paid", b"")
+    huge = Message("2", ORDER_EVENTS, key(), "order.paid", b"x" * 5_000_000)
+    assert await broker.publisher.publish([empty, huge]) == set()
+
+
 async def test_no_broker_is_said_at_once_and_opening_does_not_mind() -> None:
     publisher = open_publisher("rocketmq://127.0.0.1:9", hand_over=Carrier(EMBEDDED)._inbox)
     await publisher.open()

@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -17,6 +17,7 @@ from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
+from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.base import StoreTaken
 
@@ -52,8 +53,9 @@ async def _relay(core: Core) -> None:
         log.info("started", metrics_port=metrics.relay_port)
         await stop.wait()
         await jobs.stop()
-        if await core.store.leases.hold("relay"):
-            await core.relay.drain(DRAIN_S)
+        with suppress(OrderServiceError):  # what is left waits in the outbox
+            if await core.store.leases.hold("relay"):
+                await core.relay.drain(DRAIN_S)
     finally:
         await jobs.stop()
         await core.publisher.close()
@@ -72,16 +74,17 @@ def own_log(settings: Settings) -> Settings:
 
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
-    """Be the only relay of a database file; those of a server take turns by its lease. Raises StoreTaken."""
+    """Be the only relay of a database file; a shared server has leases for that. Raises StoreTaken."""
     if not settings.db.url.startswith("sqlite:"):
         yield
         return
-    path = f"{sqlite_path(settings.db.url)}.relay.lock"
-    lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    lock = os.open(f"{sqlite_path(settings.db.url)}.relay.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
     except BlockingIOError as taken:
+        os.close(lock)
         raise StoreTaken("another relay publishes this database") from taken
+    try:
+        yield
     finally:
         os.close(lock)

@@ -63,10 +63,7 @@ def check(settings: Settings) -> None:
                 f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
             )
     if schemes["message"] == "rocketmq":
-        try:
-            parse_rocketmq(settings.message.url)
-        except ValueError as bad:
-            raise ConfigError(f"MESSAGE__URL: {bad}") from None
+        _check_rocketmq(settings.message.url)
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
@@ -77,8 +74,6 @@ def check(settings: Settings) -> None:
 
 
 def _check_mysql(url: str) -> None:
-    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
-        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
     try:
         parts = urlsplit(url)
         whole = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
@@ -86,6 +81,17 @@ def _check_mysql(url: str) -> None:
         whole = ""
     if not whole or parts.query or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
+    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
+        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
+
+
+def _check_rocketmq(url: str) -> None:
+    try:
+        parse_rocketmq(url)
+    except ValueError as bad:
+        raise ConfigError(f"MESSAGE__URL: {bad}") from None
+    if find_spec("rocketmq") is None:
+        raise ConfigError("MESSAGE__URL: rocketmq: needs the extra: pip install 'shop-order[rocketmq]'")
 
 
 def _check_registry(settings: Settings, scheme: str) -> None:

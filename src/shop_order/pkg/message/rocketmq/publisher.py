@@ -9,10 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
+from shop_order.pkg.log import get_logger
 from shop_order.pkg.message.base import BrokerAway, Message
 from shop_order.pkg.message.rocketmq.address import Address
 from shop_order.pkg.message.rocketmq.library import configuration, library
 
+log = get_logger("message")
 IN_FLIGHT = 128  # messages on their way at once
 SEND_S = 12.0  # the client tries three times, three seconds each
 MS = 1000
@@ -64,8 +66,11 @@ class RocketPublisher:
             heads = [lines[name].popleft() for name in names]
             failures = self._wave(heads)
             stored.update(head.id for head, failure in zip(heads, failures, strict=True) if failure is None)
-            if not stored and (reason := next((f for f in failures if f is not None), None)):
-                raise BrokerAway(f"RocketMQ took nothing: {reason!r}") from reason
+            if reason := next((failure for failure in failures if failure is not None), None):
+                if not stored and not is_about_the_message(reason):
+                    raise BrokerAway(f"RocketMQ took nothing: {reason!r}") from reason
+                count = len(failures) - failures.count(None)
+                log.warning("messages_not_stored", count=count, first=repr(reason))
             for name, failure in zip(names, failures, strict=True):
                 if failure is not None or not lines[name]:
                     del lines[name]
@@ -94,6 +99,21 @@ def outgoing(address: Address, message: Message) -> Any:
     for name, value in message.properties.items():
         out.add_property(name, value)
     return out
+
+
+def is_about_the_message(failure: Exception) -> bool:
+    """Whether sending the same again can't help until somebody changes something."""
+    library()
+    from rocketmq.v5.exception import client_exception as of
+
+    return isinstance(
+        failure,
+        of.BadRequestException
+        | of.IllegalArgumentException
+        | of.PayloadEmptyException
+        | of.PayloadTooLargeException
+        | of.RequestHeaderFieldsTooLargeException,
+    )
 
 
 def _failure(sent: Future[Any] | Exception) -> Exception | None:

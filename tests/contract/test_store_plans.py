@@ -1,0 +1,213 @@
+"""Every statement the store sends to a server goes by an index, also when the tables are large.
+
+The statements are recorded while every method of every part is used once; then the server explains each over
+200,000 orders. A scan is allowed only where `SCANS` gives the reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pymysql
+import pytest
+
+from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
+from shop_order.domain.status import OrderStatus, RefundState
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.mysql.session import Session
+from tests.contract.engine import BUYER, NOW_MS, Engine, add, key, opened, order, paid, sn
+from tests.contract.servers import connected
+
+ORDERS = 200_000
+FIRST = 5_000_000  # ids of the seeded rows, above those of the suite's own orders
+FEW = 2_000  # rows a statement may look at without an index's help
+SCANS = {
+    "SELECT count(*), coalesce(min(created_ms), 0) FROM outbox": "the outbox is short, but after an outage",
+    "SELECT DISTINCT order_sn FROM outbox": "for the doctor only",
+    "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox": "goes along the line and ends at the limit",
+    "SELECT name FROM job_lease": "a row for each job and process",
+    "SELECT table_name FROM information_schema": "the server's own tables",
+    "SELECT trigger_name FROM information_schema": "the server's own tables",
+    "SELECT version_num FROM alembic_version": "one row",
+    "SELECT count(*) FROM (SELECT 1 FROM order_info WHERE 1 = 1 LIMIT": "stops at the limit",
+}
+Statement = tuple[str, Sequence[Any]]
+_DIGITS = "(SELECT 0 AS d" + "".join(f" UNION ALL SELECT {n}" for n in range(1, 10)) + ")"
+_NUMBERS = (
+    "(SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d AS n FROM "
+    + ", ".join(f"{_DIGITS} AS {name}" for name in "abcef")
+    + ", (SELECT 0 AS d UNION ALL SELECT 1) AS g) AS numbers"
+)
+_CREATED = "timestamp('2026-01-01') + INTERVAL n SECOND"
+SEED = (
+    "INSERT INTO order_info (id, user, order_sn, pay_type, status, address, signer_name, signer_mobile,"
+    " created_at, updated_at, province, city, district, total_fen, discount_fen, freight_fen, pay_fen,"
+    " expire_ms, due_ms, payment_sn, cancel_reason, logistics_company, logistics_no, shipped_ms,"
+    " completed_ms, refund_status, version)"
+    f" SELECT {FIRST} + n, 1000 + n % 5000, concat('S', n), 'alipay', 1 + n % 5, 'a', 'n', '1', {_CREATED},"
+    f" {_CREATED}, '', '', '', 1, 0, 0, 1, 0, IF(n % 50 = 0, 1790000000000 + n, NULL), concat('P', n), '',"
+    f" '', '', 0, 0, 0, 2 FROM {_NUMBERS}",
+    'INSERT INTO order_goods (id, "order", goods, goods_name, nums, price_fen)'
+    f" SELECT {FIRST} + n, {FIRST} + n, n % 1000, 'g', 1, 1 FROM {_NUMBERS}",
+    "INSERT INTO order_event (order_sn, version, id, type, payload, prev_hash, hash, created_ms)"
+    f" SELECT concat('S', n), 1, n, 'order.created', '{{}}', '', '', n FROM {_NUMBERS}",
+    "INSERT INTO order_sn_claim (order_sn, order_id, created_ms)"
+    f" SELECT concat('S', n), n, n FROM {_NUMBERS}",
+    'INSERT INTO idempotency_key (scope, "key", command_hash, order_sn, payment_sn, created_ms)'
+    f" SELECT concat(n % 5000, ':place'), n, '', '', '', 1794990000000 + n FROM {_NUMBERS}",
+    "INSERT INTO payment (payment_sn, order_sn, user, payment_type, trade_type, amount_fen, state,"
+    " payment_url, created_ms, expire_ms, trade_no, paid_ms, refunded_fen, ask_ms)"
+    " SELECT concat('P', n), concat('S', n), 1, 1, 'page', 1, 'paid', '', 0, 0, '', 0, 0,"
+    f" IF(n % 100 = 0, 1790000000000 + n, NULL) FROM {_NUMBERS}",
+    "INSERT INTO refund (refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms,"
+    " finished_ms, try_ms) SELECT concat('R', n), concat('P', n), concat('S', n), 1, 'succeeded', '', 0, 0,"
+    f" 0, IF(n % 100 = 0, 1790000000000 + n, NULL) FROM {_NUMBERS}",
+    "INSERT INTO outbox (event_id, order_sn, version, created_ms)"
+    f" SELECT n, concat('S', n), 1, n FROM {_NUMBERS} WHERE n < 20000",
+    "INSERT INTO shopping_cart (id, user, goods, nums, checked)"
+    f" SELECT n, n % 20000, n, 1, 1 FROM {_NUMBERS}",
+    f"INSERT INTO cart_version (user, version) SELECT n, 1 FROM {_NUMBERS} WHERE n < 20000",
+)
+
+
+@pytest.fixture
+def seeded(server: Engine) -> Iterator[Engine]:
+    """Many rows of everything, and the server's statistics about them."""
+    tables = re.findall(r"INTO ([a-z_]+)", " ".join(SEED))
+    with connected(server.url) as connection, connection.cursor() as cursor:
+        for statement in SEED:
+            cursor.execute(statement)
+        connection.commit()
+        cursor.execute(f"ANALYZE TABLE {', '.join(tables)}")
+    assert server.count("order_info") == ORDERS
+    yield server
+    for table in tables:  # to delete so many rows would take the next test its time
+        server.sql(f"TRUNCATE {table}")
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Statement]]:
+    """What is sent meanwhile."""
+    sent: list[Statement] = []
+    execute = Session._execute
+
+    async def record(self: Session, sql: str, values: Sequence[Any]) -> Any:
+        sent.append((sql, values))
+        return await execute(self, sql, values)
+
+    monkeypatch.setattr(Session, "_execute", record)
+    yield sent
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_every_statement_goes_by_an_index(seeded: Engine, recorded: list[Statement]) -> None:
+    ids = itertools.count(10**9)
+    store = open_store(seeded.url, next_id=ids.__next__)
+    await store.open()
+    await use_everything(store)
+    await store.close()
+    kinds = {shape(sql): (sql, values) for sql, values in recorded}
+    explained = [one for one in kinds.values() if re.match(r"\(?(SELECT|UPDATE|DELETE)\b", one[0])]
+    assert len(explained) > 40
+    with connected(seeded.url) as connection:
+        found = [(sql, why) for sql, values in explained for why in scans(connection, sql, values)]
+    assert [(sql, why) for sql, why in found if not any(sql.startswith(known) for known in SCANS)] == []
+
+
+def shape(sql: str) -> str:
+    """A statement whatever the length of its lists."""
+    return re.sub(r"(\(?\?(, |\) OR |\), )?)+|\(\w+ = \? AND [^)]*\)( OR )?", "?", sql)
+
+
+def scans(connection: Any, sql: str, values: Sequence[Any]) -> list[str]:
+    """The tables that a statement would read through."""
+    with connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute("EXPLAIN " + sql.replace("?", "%s"), tuple(values))
+        plan = cursor.fetchall()
+    return [
+        f"{step['table']}: {step['type']} of {step['rows']} rows by {step['key']}"
+        for step in plan
+        if step["type"] in ("ALL", "index")
+        and not str(step["table"]).startswith("<")
+        and int(step["rows"] or 0) > FEW
+    ]
+
+
+async def use_everything(store: Store) -> None:
+    """Every method of every part, on orders of our own and on what was seeded."""
+    await use_orders(store)
+    await use_lists(store)
+    await store.carts.get(7)
+    await store.carts.change(7, fill)
+    await store.carts.change(7, lambda cart: cart.update(1, nums=5, checked=None, now_ms=NOW_MS))
+    await store.carts.change(7, lambda cart: cart.remove([1]))
+    now_ms = NOW_MS + 10**9
+    await store.outbox.refused([e.id for e in await store.outbox.take(100, now_ms)], now_ms)
+    await store.outbox.published([e.id for e in await store.outbox.take(100, now_ms)])
+    await store.outbox.orders_waiting()
+    await store.outbox.lag()
+    await store.payments.find("P7")
+    await store.payments.to_ask(now_ms, 50)
+    await store.payments.to_refund(now_ms, 50)
+    await store.payments.ask_later("P100", now_ms)
+    await store.payments.refund_later("R100", now_ms)
+    await store.audit.order_sns("S1", 100)
+    await store.audit.chain("S7")
+    await store.audit.order("S7")
+    await store.time.advance(1)
+    await store.last_id()
+    await store.ping()
+    await store.leases.hold("relay")
+    await store.leases.worker()
+
+
+def fill(cart: Cart) -> None:
+    cart.add(1, 2, checked=True, id=10**8, now_ms=NOW_MS)
+
+
+async def use_orders(store: Store) -> None:
+    await store.carts.change(7, fill)
+    await add(store, order((1, 2)), cart_version=(await store.carts.get(7)).version, key=key(), limit=20)
+    with pytest.raises(KeyTaken):
+        await add(store, order((1, 2)), key=key(), limit=20)
+    new = await add(store, order((2, 1)), key=key("other"), limit=20)
+    payment = await opened(store, new)
+    await paid(store, new, payment)
+    refund = Refund("R" + sn(), payment.payment_sn, new.order_sn, 1, RefundState.APPROVED, "", True, NOW_MS)
+
+    def approve(o: Order) -> None:
+        o.refunds[refund.refund_sn] = refund
+        o._record("refund.approved", BUYER, NOW_MS)
+
+    await store.orders.change(new.order_sn, approve)
+    await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))
+    await store.orders.get(new.order_sn)
+    await store.orders.get_by_id(new.id)
+    await store.orders.history(new.order_sn)
+    await store.orders.count_unpaid(1007)
+    await store.orders.due(NOW_MS + 10**9, 32)
+    await store.orders.statuses_or_tombstones([new.order_sn, sn()], NOW_MS)
+    await store.orders.key("7:place", "k", NOW_MS)
+    await store.orders.purge_keys(NOW_MS)
+
+
+async def use_lists(store: Store) -> None:
+    at = Cursor(1_767_300_000_000, FIRST + 150_000)
+    for where in (
+        OrderFilter(),
+        OrderFilter(user=1007),
+        OrderFilter(user=1007, status=OrderStatus.PAID),
+        OrderFilter(order_sn="S7"),
+        OrderFilter(user=1007, start_ms=1_767_250_000_000, end_ms=1_767_300_000_000),
+        OrderFilter(start_ms=1_767_250_000_000, end_ms=1_767_300_000_000),
+    ):
+        for after in (None, at):
+            await store.orders.list(where, offset=0, limit=20, after=after)
