@@ -63,9 +63,9 @@ class Presence:
 class Turns:
     """Who runs a job that one instance is enough for.
 
-    It saves work and nothing else: every step of these jobs is a compare-and-set on versions of orders or
-    keys, so a holder that was paused and goes on too late changes nothing. Hence a registry that is away
-    stops no job: then every instance runs it.
+    It saves work and nothing else: the database's lease decides, and every step of these jobs is a
+    compare-and-set, so a holder that was paused and goes on too late changes nothing. Hence a registry that
+    is away stops no job.
     """
 
     def __init__(self, registry: Registry) -> None:

@@ -7,9 +7,13 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from shop_order.cmd.presence import HEALTH, SERVICE, TAGS, Turns
+from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul
 from shop_order.pkg.registry.consul import Consul
 from tests.plugins.engines import available
@@ -69,6 +73,68 @@ async def test_only_passing_instances_are_named_and_each_change_is_told(engine: 
     for port in (1002, 1003, 1001):
         await engine.ask("PUT", f"/agent/service/deregister/{name}-{port}")
     assert await next_of(watch) == ()
+
+
+async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(engine: Consul) -> None:
+    name = f"goods-{uuid.uuid4().hex[:8]}"
+    servers = {await answering(server): server for server in (grpc.aio.server(), grpc.aio.server())}
+    first, second = servers
+    channel = Balanced(name, open_channel, grace_s=2)
+    who = channel.unary_unary("/t.Test/Who")
+    answers: list[str] = []
+
+    async def follow() -> None:
+        async for addresses in engine.watch(name):
+            channel.use(addresses)
+
+    async def calling() -> None:
+        while True:
+            answers.append((await who(b"", timeout=5)).decode())
+
+    async def answers_come_from(*expected: str) -> None:
+        for _ in range(100):
+            before = len(answers)
+            await asyncio.sleep(0.05)
+            if set(answers[before:]) == set(expected):
+                return
+        raise AssertionError(f"{expected} do not answer alone")
+
+    await has(engine, name, int(first.rpartition(":")[2]), "passing")
+    tasks = [asyncio.create_task(follow())]
+    for _ in range(100):  # the first answer names nobody if it was faster than the registration
+        if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            break
+        await asyncio.sleep(0.05)
+    callers = [asyncio.create_task(calling()) for _ in range(4)]
+    await answers_come_from(first)
+    await has(engine, name, int(second.rpartition(":")[2]), "passing")
+    await answers_come_from(first, second)
+    await engine.ask("PUT", f"/agent/service/deregister/{name}-{first.rpartition(':')[2]}")
+    await answers_come_from(second)
+    await servers[first].stop(1)
+    await answers_come_from(second)
+    for caller in callers:
+        assert not caller.done(), "a call was dropped"
+    for task in (*callers, *tasks):
+        task.cancel()
+    await asyncio.gather(*callers, *tasks, return_exceptions=True)
+    await channel.close()
+    await servers[second].stop(0)
+    await engine.ask("PUT", f"/agent/service/deregister/{name}-{second.rpartition(':')[2]}")
+
+
+async def answering(server: grpc.aio.Server) -> str:
+    """Start a server that answers its own address."""
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+
+    async def who(_request: bytes, _context: object) -> bytes:
+        await asyncio.sleep(0.002)
+        return address.encode()
+
+    handlers: Any = {"Who": grpc.unary_unary_rpc_method_handler(who)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.Test", handlers),))
+    await server.start()
+    return address
 
 
 async def test_a_holder_that_was_paused_can_do_no_harm(

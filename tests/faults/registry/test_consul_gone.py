@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from shop_order.pkg.registry.consul import Consul
+from shop_sandbox.server import Sandbox
 from tests.faults.registry.conftest import Own
 from tests.shop import Shop
 
@@ -24,14 +25,19 @@ class Town(Shop):
     def __init__(self, folder: Path, engine: Own, **environ: str) -> None:
         names = dict(zip(("GOODS", "INVENTORY", "USERS", "INBOXES"), NEIGHBOURS, strict=True))
         named = {f"NEIGHBOURS__{key}": name for key, name in names.items()}
+        self.consul = engine.address
         super().__init__(folder, REGISTRY__URL=f"consul://{engine.address}", **named, **environ)
 
-    async def announce(self, registry: Consul) -> None:
-        """Register the sandbox under each name, without a check: it counts as healthy."""
-        for name in NEIGHBOURS:
-            port = self.ports["sandbox_grpc"]
-            body = {"ID": f"{name}-{port}", "Name": name, "Address": "127.0.0.1", "Port": port}
-            await registry.ask("PUT", "/agent/service/register", json=body)
+    def _sandbox(self, **more: Any) -> Sandbox:
+        return super()._sandbox(consul=self.consul, **more)
+
+    async def serves(self) -> bool:
+        """Whether it found its neighbours: Consul looks at them first."""
+        try:
+            await self.place()
+        except (AssertionError, httpx.HTTPError):
+            return False
+        return True
 
     async def ready(self) -> Any:
         return (await self.http.get("/readyz")).json()
@@ -54,7 +60,6 @@ async def test_an_instance_is_registered_while_it_serves_and_consul_finds_it_hea
     own_consul: Own, registry: Consul, tmp_path: Path
 ) -> None:
     async with Town(tmp_path, own_consul) as town:
-        await town.announce(registry)
         ours = f"order-service-127.0.0.1-{town.ports['grpc']}"
 
         async def known() -> bool:
@@ -67,7 +72,7 @@ async def test_an_instance_is_registered_while_it_serves_and_consul_finds_it_hea
             return [row["Service"]["ID"] for row in rows] == [ours]
 
         await town.until(passing, 25)
-        await town.place()
+        await town.until(town.serves, 25)
         await town.stop_service()
         assert await registered(registry) == []
 
@@ -76,8 +81,7 @@ async def test_buyers_go_on_while_consul_is_gone_and_it_learns_of_us_again(
     own_consul: Own, registry: Consul, tmp_path: Path
 ) -> None:
     async with Town(tmp_path, own_consul) as town:
-        await town.announce(registry)
-        await town.place()
+        await town.until(town.serves, 25)
 
         own_consul.kill(forget=True)
 
@@ -95,8 +99,6 @@ async def test_buyers_go_on_while_consul_is_gone_and_it_learns_of_us_again(
             return await registered(registry) == [f"order-service-127.0.0.1-{town.ports['grpc']}"]
 
         await town.until(back, 20)
-        await town.place()  # nobody has told Consul of the neighbours again: what it said before stands
-        await town.announce(registry)
         await town.place()
         assert "registry" not in str(await town.ready())
         await town.check_doctor()
@@ -109,23 +111,14 @@ async def test_a_start_without_consul_serves_as_soon_as_it_comes(
     async with Town(tmp_path, own_consul) as town:
         assert (await town.http.get("/readyz")).status_code == 200
         await asyncio.to_thread(own_consul.start)
-        await town.announce(registry)
 
-        async def serves() -> bool:
-            try:
-                await town.place()
-            except (AssertionError, httpx.HTTPError):
-                return False
-            return True
-
-        await town.until(serves, 25)
+        await town.until(town.serves, 25)
 
 
 async def test_a_shared_setting_in_the_kv_is_taken_up_while_it_runs(
     own_consul: Own, registry: Consul, tmp_path: Path
 ) -> None:
     async with Town(tmp_path, own_consul) as town:
-        await town.announce(registry)
         setting = "/kv/order-service/order/pay_timeout_s"
         await registry.ask("PUT", setting, json=77)
 

@@ -111,6 +111,12 @@ async def test_the_first_call_waits_for_the_registrys_first_answer(balanced: Bal
     assert await call == address.encode()
 
 
+async def test_it_waits_no_longer_than_the_call_may_take(balanced: Balanced) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await asyncio.wait_for(balanced.unary_unary("/t.Test/Who")(b"", timeout=0.05), 1)
+    assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 async def test_another_failure_than_an_unreachable_instance_is_not_repeated(
     balanced: Balanced, start: Start
 ) -> None:

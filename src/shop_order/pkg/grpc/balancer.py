@@ -46,11 +46,11 @@ class Balanced(grpc.aio.Channel):
         self._order = tuple(self._members.values())
         self._told.set()
 
-    async def candidates(self) -> tuple[grpc.aio.Channel, ...]:
+    async def candidates(self, timeout_s: float = FIRST_ANSWER_S) -> tuple[grpc.aio.Channel, ...]:
         """The instances to try, the next in turn first and those that can't be reached last."""
         if not self._told.is_set():
             try:
-                await asyncio.wait_for(self._told.wait(), FIRST_ANSWER_S)
+                await asyncio.wait_for(self._told.wait(), timeout_s)
             except TimeoutError:
                 raise self._nobody("the registry has not answered yet") from None
         order = self._order
@@ -121,7 +121,7 @@ class _Method:
         self._calls: dict[grpc.aio.Channel, Any] = {}
 
     async def __call__(self, request: Any, **options: Any) -> Any:
-        first, *others = await self._balanced.candidates()
+        first, *others = await self._balanced.candidates(options.get("timeout") or FIRST_ANSWER_S)
         try:
             return await self._on(first)(request, **options)
         except grpc.aio.AioRpcError as failed:
