@@ -69,7 +69,7 @@ class Shop:
         """host:port of the gRPC front."""
         return f"127.0.0.1:{self.ports['grpc']}"
 
-    def _sandbox(self) -> Sandbox:
+    def _sandbox(self, **more: Any) -> Sandbox:
         settings = SandboxSettings(
             grpc_port=self.ports["sandbox_grpc"],
             http_port=self.ports["sandbox_http"],
@@ -79,6 +79,7 @@ class Shop:
             notice_scale=0.002,
             check_interval_s=0.2,
             message=broker if (broker := self.loaded.settings.message.url).startswith("rocketmq:") else "",
+            **more,
         )
         return Sandbox(settings, order_token=lambda: self.token(role=Role.SERVICE, subject="inventory"))
 

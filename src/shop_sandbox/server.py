@@ -27,6 +27,7 @@ from shop_sandbox.http_server import HttpServer, listen
 from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.order_token import TokenFile
+from shop_sandbox.registry import Registration
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.users import Users
 
@@ -102,6 +103,8 @@ class Sandbox:
         neighbours = NeighbourServer(methods(self.goods, self.inventory, self.users, self.inbox))
         self.grpc_port = await neighbours.start(settings.host, settings.grpc_port)
         stack.push_async_callback(neighbours.stop)
+        if settings.consul:
+            await stack.enter_async_context(Registration(settings.consul, settings.host, self.grpc_port))
         await stack.enter_async_context(self.notices.running())
         if settings.message:
             self.stock_db.open()

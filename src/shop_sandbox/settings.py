@@ -28,6 +28,7 @@ class SandboxSettings:
     notice_scale: float = 1 / 60  # 4 minutes of the provider are 4 seconds here
     check_interval_s: float = 1.0
     message: str = ""  # rocketmq://host:port: events are read from the broker too
+    consul: str = ""  # host:port of a Consul where the neighbours are registered by name
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -66,6 +67,7 @@ def _value(key: str, name: str, text: str) -> Any:
         "host": str,
         "order": str,
         "message": str,
+        "consul": str,
         "notice_scale": float,
         "check_interval_s": float,
     }
