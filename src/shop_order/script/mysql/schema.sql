@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0002: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0003: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -119,6 +119,15 @@ CREATE TABLE `job_lease` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
+CREATE TABLE `log_feed` (
+  `event_id` bigint NOT NULL,
+  `order_sn` varchar(30) NOT NULL,
+  `version` bigint NOT NULL,
+  `created_ms` bigint NOT NULL,
+  PRIMARY KEY (`event_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
 CREATE TABLE `order_event` (
   `order_sn` varchar(30) NOT NULL,
   `version` bigint NOT NULL,
@@ -218,4 +227,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

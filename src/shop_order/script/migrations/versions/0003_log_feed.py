@@ -11,6 +11,7 @@ down_revision: str | None = "0002"
 
 def upgrade() -> None:
     """Orders that are there already need no row: a log that is new walks over all of them."""
+    is_mariadb = getattr(op.get_bind().dialect, "is_mariadb", False)
     op.create_table(
         "log_feed",
         sa.Column(
@@ -22,6 +23,9 @@ def upgrade() -> None:
         sa.Column("order_sn", sa.String(30), nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin",
     )
 
 
