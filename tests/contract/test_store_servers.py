@@ -17,8 +17,10 @@ from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchConte
 from shop_order.domain.ports import KeyTaken
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store
+from shop_order.repository.dao.mysql import database
 from shop_order.repository.dao.mysql import session as sessions
 from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.database import OPEN_S
 from shop_order.repository.dao.mysql.session import LostConnection, Session
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import MYSQL_GUARDS, migrate
@@ -315,6 +317,30 @@ async def test_a_server_that_is_not_there_is_down_at_once(server: Engine) -> Non
         with pytest.raises(DependencyDown):
             await store.orders.get(sn())
         await store.close()
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_is_down(server: Engine) -> None:
+    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    store = open_store(f"mysql://app:app@127.0.0.1:{port}/shop", next_id=server.next_id)
+    async with asyncio.timeout(OPEN_S + 2):
+        with pytest.raises(DependencyDown):
+            await store.open()
+    await store.close()
+    silent.close()
+
+
+async def test_a_server_that_hangs_is_given_up_and_comes_back(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "READ_S", 0.5)
+    new = await added(server.store)
+    with connected(server.url) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES order_info WRITE")
+        with pytest.raises(DependencyDown):
+            await server.store.orders.get(new.order_sn)
+        cursor.execute("UNLOCK TABLES")
+    assert (await server.store.orders.get(new.order_sn)).id == new.id
 
 
 # ---- the script ----

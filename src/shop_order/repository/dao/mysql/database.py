@@ -19,6 +19,8 @@ T = TypeVar("T")
 Job = Callable[[Session], Awaitable[Any]]
 log = get_logger("store")
 TRIES = 4
+OPEN_S = 4.0
+READ_S = 5.0
 BATCH_S = 15.0  # longer than one lock wait: a batch that takes longer has lost its server
 OUTCOME_S = 10.0  # how long the outcome of a commit without an answer is asked for
 PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
@@ -53,8 +55,9 @@ class Link:
             if monotonic() < self._not_before:
                 raise DependencyDown("the order database")
             try:
-                self._session = await Session.open(self._address, writes=self._writes)
-            except (Interrupted, DependencyDown) as failed:
+                async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
+                    self._session = await Session.open(self._address, writes=self._writes)
+            except (Interrupted, DependencyDown, TimeoutError) as failed:
                 first, longest = PAUSE_S
                 self._pause_s = min(max(first, self._pause_s * 2), longest)
                 self._not_before = monotonic() + self._pause_s
@@ -158,7 +161,7 @@ class Worker:
         for _ in range(2):
             session = await self._link.session()
             try:
-                async with asyncio.timeout(BATCH_S):
+                async with asyncio.timeout(READ_S):
                     # One snapshot, from the first statement to the rollback: an order and its attempts agree.
                     results = [await attempt(session, job) for job in jobs]
                     await session.rollback()

@@ -11,7 +11,7 @@ import secrets
 import socket
 from time import monotonic
 
-from shop_order.domain.errors import DependencyDown
+from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.session import Session
@@ -66,7 +66,7 @@ class MysqlLeases:
             return
         try:
             await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
-        except DependencyDown as away:
+        except OrderServiceError as away:
             log.warning("leases_end_by_themselves", error=away.message)
         self._until.clear()
 

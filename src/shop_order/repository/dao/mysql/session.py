@@ -72,9 +72,13 @@ class Session:
         except (errors.Error, OSError, EOFError) as failed:
             raise told(failed) from failed
         session = cls(connection)
-        await session.run(_SETTING)
-        await session.run(_WRITES if writes else _READS)
-        await session.rollback()
+        try:
+            await session.run(_SETTING)
+            await session.run(_WRITES if writes else _READS)
+            await session.rollback()
+        except BaseException:
+            session.drop()
+            raise
         return session
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
