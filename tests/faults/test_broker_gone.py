@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -26,6 +26,7 @@ from tests.plugins.engines import available
 from tests.shop import Shop, free_ports
 
 PENDING, CANCELLED = 1, 5
+PLENTIFUL = 110  # a thousand in stock
 BACK_S = 20.0  # consumers must be back so long after the broker is
 SOURCES = Path(__file__).parents[2] / "src"
 BROKERS = available("rocketmq")
@@ -39,7 +40,7 @@ class Town(Shop):
         super().__init__(folder, MESSAGE__URL=self.broker, **environ)
         self.relay: subprocess.Popen[bytes] | None = None
 
-    async def __aenter__(self) -> Town:
+    async def __aenter__(self) -> Self:
         address = parse(self.broker)
         await Admin(address.namesrv).make(address, TOPICS, GROUPS)
         await super().__aenter__()
@@ -164,12 +165,11 @@ async def test_a_broker_killed_under_load_loses_nothing_and_consumers_come_back(
 
     async def buyer(user: int) -> None:
         while not closed.is_set():
-            goods = 101 + len(bought) % 10  # none runs out
-            order = await (town.paid if len(bought) % 3 else town.place)(user, goods=goods)
+            order = await (town.paid if len(bought) % 3 else town.place)(user, goods=PLENTIFUL)
             bought.append(order["order_sn"])
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.05)
 
-    buyers = [asyncio.create_task(buyer(user)) for user in (7, 8)]
+    buyers = [asyncio.create_task(buyer(user)) for user in (7, 8, 9, 10)]
     try:
         await town.until(lambda: _true(len(town.arrived()) > 20), 30)
         before = town.arrived()
@@ -191,6 +191,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_consumers_come_back(
         closed.set()
         await asyncio.gather(*buyers)
     await town.all_arrived(90)
+    print(f"{len(bought)} orders, {len(town.events())} events")
     await town.check_doctor()
     assert not town._rows("sandbox/inbox.db", "SELECT 1 FROM dead_letter")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from tests.contract.servers import connected, empty, own_database
+from tests.contract.servers import connected, make
 from tests.faults.test_broker_gone import BROKERS, Town
 from tests.plugins.engines import available
 
@@ -18,12 +20,18 @@ class SharedTown(Town):
     """The order database is on a server."""
 
     def __init__(self, folder: Path, broker: str, server: str) -> None:
-        self.database = own_database(server)
-        empty(self.database)
+        self.database = urlunsplit(urlsplit(server)._replace(path=f"/shop_relays_{os.getpid()}"))
+        make(server, self.database)
         super().__init__(folder, broker, DB__URL=self.database)
 
     def events(self, where: str = "1") -> set[str]:
         return {str(id) for (id,) in self._found(f"SELECT id FROM order_event WHERE {where}")}
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            self._found(f"DROP DATABASE {urlsplit(self.database).path.strip('/')}")
 
     def holder(self) -> str:
         """Which process publishes, as its lease says."""
