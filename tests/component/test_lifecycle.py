@@ -84,6 +84,7 @@ async def test_while_stopping_it_is_not_ready_but_still_answers(tmp_path: Path) 
 
 
 async def test_a_stop_loses_no_accepted_request(shop: Shop) -> None:
+    await shop.sandbox.inventory.set_stock(101, 1_000_000)  # a quick machine sells what is on the shelf
     answered: set[str] = set()
     refused: list[str] = []
     closed = asyncio.Event()
