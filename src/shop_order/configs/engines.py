@@ -62,6 +62,7 @@ def check(settings: Settings) -> None:
             raise ConfigError(
                 f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
             )
+        raise ConfigError("SERVER__WORKERS: more than one is not built yet; start more instances instead")
     if schemes["message"] == "rocketmq":
         _check_rocketmq(settings.message.url)
     ports = settings.server.http_port, settings.server.grpc_port
