@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, Inboxes, Outbox
@@ -72,10 +73,8 @@ class Relay:
 
     async def wait(self) -> None:
         """Sleep until a hint, at most `idle_s`."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._idle_s):
                 await self._awake.wait()
                 await asyncio.sleep(self._gather_s)
-        except TimeoutError:
-            pass
         self._awake.clear()
