@@ -102,3 +102,22 @@ def empty(url: str) -> None:
             cursor.execute(_GUARD.format(guard, guard.rpartition("_")[2].upper()))
         connection.commit()
     return None
+
+
+def described(server: Engine, schema: str) -> dict[str, list[tuple[object, ...]]]:
+    """Columns, indexes, checks and triggers of a database, as the server tells them."""
+    asked = {
+        "columns": "table_name, column_name, column_type, is_nullable, column_default, collation_name,"
+        " generation_expression",
+        "statistics": "table_name, index_name, non_unique, seq_in_index, column_name",
+        "triggers": "trigger_name, event_manipulation, action_timing, action_statement",
+        "tables": "table_name, engine, table_collation",
+    }
+    found = {}
+    for view, columns in asked.items():
+        at = "trigger_schema" if view == "triggers" else "table_schema"
+        rows = server.sql(f"SELECT {columns} FROM information_schema.{view} WHERE {at} = ?", schema)
+        found[view] = sorted((row for row in rows if row[0] != "alembic_version"), key=repr)
+    sql = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = ?"
+    found["checks"] = sorted(server.sql(sql, schema), key=repr)
+    return found

@@ -26,7 +26,7 @@ from shop_order.repository.history import open_history
 from shop_order.repository.schema import MYSQL_GUARDS, migrate
 from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
-from tests.contract.servers import connected, empty
+from tests.contract.servers import connected, described, empty
 
 SCRIPT = Path(str(shop_order.script.__file__)).parent / "mysql" / "schema.sql"
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
@@ -363,22 +363,3 @@ async def test_the_script_makes_what_the_migrations_make(server: Engine) -> None
         await store.close()
     finally:
         server.sql(f"DROP DATABASE {name}")
-
-
-def described(server: Engine, schema: str) -> dict[str, list[tuple[object, ...]]]:
-    """Columns, indexes, checks and triggers of a database, as the server tells them."""
-    asked = {
-        "columns": "table_name, column_name, column_type, is_nullable, column_default, collation_name,"
-        " generation_expression",
-        "statistics": "table_name, index_name, non_unique, seq_in_index, column_name",
-        "triggers": "trigger_name, event_manipulation, action_timing, action_statement",
-        "tables": "table_name, engine, table_collation",
-    }
-    found = {}
-    for view, columns in asked.items():
-        at = "trigger_schema" if view == "triggers" else "table_schema"
-        rows = server.sql(f"SELECT {columns} FROM information_schema.{view} WHERE {at} = ?", schema)
-        found[view] = sorted((row for row in rows if row[0] != "alembic_version"), key=repr)
-    sql = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = ?"
-    found["checks"] = sorted(server.sql(sql, schema), key=repr)
-    return found

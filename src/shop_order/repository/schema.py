@@ -12,6 +12,7 @@ HEAD = "0003"
 GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
 # A second INSERT of a key meets the primary key; what makes of it a REPLACE or an UPDATE meets a trigger.
 MYSQL_GUARDS = frozenset({"order_event_no_update", "order_event_no_delete"})
+ALONE_S = 60  # how long one migration waits for another
 
 
 def migrate(url: str, revision: str = "head") -> None:
@@ -34,6 +35,8 @@ def migrate(url: str, revision: str = "head") -> None:
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:
+            if engine.dialect.name != "sqlite":
+                _prepare_server(connection)
             config.attributes["connection"] = connection
             if revision == "base":
                 command.downgrade(config, revision)
@@ -43,6 +46,22 @@ def migrate(url: str, revision: str = "head") -> None:
         raise OSError(f"the order database can't be used: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+def _prepare_server(connection: sa.Connection) -> None:
+    """Wait for another migration of this database to end. Raises OSError if it does not."""
+    from shop_order.script.migrations.steps import is_tidb
+
+    alone = f"SELECT GET_LOCK(concat('shop-order migrate ', left(database(), 40)), {ALONE_S})"
+    if not connection.exec_driver_sql(alone).scalar():
+        raise OSError("another migration of this order database does not end")
+    if is_tidb(connection):
+        checked = "SELECT @@GLOBAL.tidb_enable_check_constraint"
+        if not connection.exec_driver_sql(checked).scalar():
+            raise OSError(
+                "TiDB would forget the checks of the tables:"
+                " SET GLOBAL tidb_enable_check_constraint = ON first"
+            )
 
 
 def _sqlalchemy_url(url: str) -> sa.URL:

@@ -5,11 +5,11 @@ Column names of chapter 2 stand as given; what is widened, and why: docs/decisio
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
+
+from shop_order.script.migrations.steps import drop_table, make_index, make_table, make_trigger
 
 revision = "0001"
 down_revision: str | None = None
@@ -30,22 +30,8 @@ def upgrade() -> None:
     _money()
     _ours()
     guards = _SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else _MYSQL_GUARDS
-    for statement in guards:
-        op.execute(statement)
-
-
-def _table(name: str, *columns: sa.schema.SchemaItem, **options: Any) -> None:
-    """Compared byte by byte and without padding: in MySQL's default, keys `a` and `A` were the same."""
-    dialect = op.get_bind().dialect
-    collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
-    op.create_table(
-        name,
-        *columns,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate=collation,
-        **options,
-    )
+    for name, rest in guards.items():
+        make_trigger(name, rest)
 
 
 def _times() -> list[sa.Column[str]]:
@@ -53,7 +39,7 @@ def _times() -> list[sa.Column[str]]:
 
 
 def _cart() -> None:
-    _table(
+    make_table(
         "shopping_cart",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("user", sa.BigInteger, nullable=False),
@@ -63,15 +49,16 @@ def _cart() -> None:
         *_times(),
         sa.UniqueConstraint("user", "goods", name="uq_cart_user_goods"),
     )
-    _table(
+    make_table(
         "cart_version",
         sa.Column("user", _ID, primary_key=True, autoincrement=False),
         sa.Column("version", sa.BigInteger, nullable=False),
+        clustered=True,
     )
 
 
 def _orders() -> None:
-    _table(
+    make_table(
         "order_info",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("user", sa.BigInteger, nullable=False),
@@ -103,11 +90,11 @@ def _orders() -> None:
         sa.UniqueConstraint("order_sn", name="idx_order_sn"),
         sa.CheckConstraint("status BETWEEN 1 AND 5", name="ck_order_status"),
     )
-    op.create_index("idx_order_user_created", "order_info", ["user", "created_at", "id"])
-    op.create_index("idx_order_user_status", "order_info", ["user", "status", "created_at", "id"])
-    op.create_index("idx_order_created", "order_info", ["created_at", "id"])
-    op.create_index("idx_order_due", "order_info", ["due_ms"])
-    _table(
+    make_index("idx_order_user_created", "order_info", ["user", "created_at", "id"])
+    make_index("idx_order_user_status", "order_info", ["user", "status", "created_at", "id"])
+    make_index("idx_order_created", "order_info", ["created_at", "id"])
+    make_index("idx_order_due", "order_info", ["due_ms"])
+    make_table(
         "order_goods",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("order", sa.BigInteger, nullable=False),
@@ -119,12 +106,12 @@ def _orders() -> None:
         *_times(),
         sa.Column("price_fen", sa.BigInteger, sa.CheckConstraint("price_fen >= 0"), nullable=False),
     )
-    op.create_index("idx_order", "order_goods", ["order"])
-    op.create_index("idx_goods", "order_goods", ["goods"])
+    make_index("idx_order", "order_goods", ["order"])
+    make_index("idx_goods", "order_goods", ["goods"])
 
 
 def _history() -> None:
-    _table(
+    make_table(
         "order_event",
         sa.Column("order_sn", sa.String(_SN), primary_key=True),
         sa.Column("version", sa.BigInteger, primary_key=True),
@@ -136,7 +123,7 @@ def _history() -> None:
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
-    _table(
+    make_table(
         "outbox",
         sa.Column("event_id", _ID, primary_key=True, autoincrement=False),
         sa.Column("order_sn", sa.String(_SN), nullable=False),
@@ -147,11 +134,11 @@ def _history() -> None:
         # SQLite then remembers the largest event id, also when its row is gone: ids go on above it.
         sqlite_autoincrement=True,
     )
-    op.create_index("idx_outbox_order", "outbox", ["order_sn", "version"])
+    make_index("idx_outbox_order", "outbox", ["order_sn", "version"])
     # Of the few rows that are held back, so that a long outbox is not read through at every round.
     held = sa.text("not_before_ms > 0")
-    op.create_index("idx_outbox_held", "outbox", ["not_before_ms"], sqlite_where=held)
-    _table(
+    make_index("idx_outbox_held", "outbox", ["not_before_ms"], sqlite_where=held)
+    make_table(
         "order_sn_claim",
         sa.Column("order_sn", sa.String(_SN), primary_key=True),
         sa.Column("order_id", sa.BigInteger, nullable=False),
@@ -161,7 +148,7 @@ def _history() -> None:
 
 
 def _money() -> None:
-    _table(
+    make_table(
         "payment",
         sa.Column("payment_sn", sa.String(_SN), primary_key=True),
         sa.Column("order_sn", sa.String(_SN), nullable=False),
@@ -183,9 +170,9 @@ def _money() -> None:
         sa.CheckConstraint("refunded_fen <= amount_fen", name="ck_payment_refunded"),
         sa.UniqueConstraint("open_order_sn", name="uq_payment_open"),
     )
-    op.create_index("idx_payment_order", "payment", ["order_sn"])
-    op.create_index("idx_payment_ask", "payment", ["ask_ms"])
-    _table(
+    make_index("idx_payment_order", "payment", ["order_sn"])
+    make_index("idx_payment_ask", "payment", ["ask_ms"])
+    make_table(
         "refund",
         sa.Column("refund_sn", sa.String(_SN), primary_key=True),
         sa.Column("payment_sn", sa.String(_SN), nullable=False),
@@ -202,12 +189,12 @@ def _money() -> None:
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
         sa.UniqueConstraint("surplus_of", name="uq_refund_surplus"),
     )
-    op.create_index("idx_refund_order", "refund", ["order_sn"])
-    op.create_index("idx_refund_try", "refund", ["try_ms"])
+    make_index("idx_refund_order", "refund", ["order_sn"])
+    make_index("idx_refund_try", "refund", ["try_ms"])
 
 
 def _ours() -> None:
-    _table(
+    make_table(
         "idempotency_key",
         sa.Column("scope", sa.String(40), primary_key=True),
         sa.Column("key", sa.String(255), primary_key=True),
@@ -215,42 +202,45 @@ def _ours() -> None:
         sa.Column("order_sn", sa.String(_SN), nullable=False),
         sa.Column("payment_sn", sa.String(_SN), nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
+        clustered=True,
         sqlite_with_rowid=False,
     )
-    op.create_index("idx_key_created", "idempotency_key", ["created_ms"])
-    _table(
+    make_index("idx_key_created", "idempotency_key", ["created_ms"])
+    make_table(
         "shop_time",
         sa.Column("id", _ID, primary_key=True, autoincrement=False),
         sa.Column("offset_ms", sa.BigInteger, nullable=False),
+        clustered=True,
     )
-    _table(
+    make_table(
         "config_history",
         sa.Column("id", _ID, primary_key=True, autoincrement=True),
         sa.Column("content", sa.Text, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
+        clustered=True,
     )
 
 
 # REPLACE deletes without the DELETE trigger unless recursive_triggers is on; the third one works without it.
-_SQLITE_GUARDS = (
-    """CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
+_SQLITE_GUARDS = {
+    "order_event_no_update": """BEFORE UPDATE ON order_event
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
-    """CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
+    "order_event_no_delete": """BEFORE DELETE ON order_event
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
-    """CREATE TRIGGER order_event_no_second BEFORE INSERT ON order_event
+    "order_event_no_second": """BEFORE INSERT ON order_event
     WHEN EXISTS (SELECT 1 FROM order_event WHERE order_sn = NEW.order_sn AND version = NEW.version)
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END""",
-)
+}
 
 
-_MYSQL_GUARDS = (
-    """CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
+_MYSQL_GUARDS = {
+    "order_event_no_update": """BEFORE UPDATE ON order_event
     FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'""",
-    """CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
+    "order_event_no_delete": """BEFORE DELETE ON order_event
     FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'""",
-)
+}
 
 
 def downgrade() -> None:
@@ -259,4 +249,4 @@ def downgrade() -> None:
         "config_history", "shop_time", "idempotency_key", "refund", "payment", "order_sn_claim", "outbox",
         "order_event", "order_goods", "order_info", "cart_version", "shopping_cart",
     ):  # fmt: skip
-        op.drop_table(table)
+        drop_table(table)
