@@ -19,7 +19,7 @@ _SERVERS = ["test_store_migrations.py", "test_store_servers.py", "test_server_di
 collect_ignore = [
     *([] if available("mysql") else _SERVERS),
     *([] if available("mongodb") else ["test_oplog_gone.py"]),
-    *([] if available("redis") else ["test_cache_instances.py"]),
+    *([] if available("redis") else ["test_cache_instances.py", "test_server_tls.py"]),
 ]
 
 

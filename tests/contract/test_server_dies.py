@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pymysql
 import pytest
 
-from deploy.stack import mariadb, mysql, processes
-from deploy.stack.__main__ import ROOT
-from deploy.stack.sql import APP
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import KeyTaken
@@ -28,65 +19,17 @@ from shop_order.repository.dao.base import Store
 from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService
 from tests.contract.engine import add, key, order
-from tests.contract.servers import connected
+from tests.contract.own_server import Server, make_of, own_server
 from tests.plugins.engines import available
 
 BUYERS = 16
 
 
-@dataclass
-class Server:
-    """A program of the same make as the one that is named, on a port of its own."""
-
-    make: str
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-
-    @property
-    def url(self) -> str:
-        """As the settings take it."""
-        return f"mysql://{APP}@127.0.0.1:{self.port}/shop"
-
-    def start(self) -> None:
-        """Until it answers."""
-        data = self.folder / "data"
-        if self.make == "mariadb":
-            if not data.exists():
-                processes.run(mariadb.initialization(data))
-            command = mariadb.command(data, self.port)
-        else:
-            if not data.exists():
-                processes.run([*mysql.program(ROOT, data), "--initialize-insecure"])
-            command = mysql.command(ROOT, data, self.port)
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        module = mariadb if self.make == "mariadb" else mysql
-        processes.wait(self.make, lambda: module.prepare(module.socket(self.port)))
-
-    def kill(self) -> None:
-        """As a power cut would."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
 @pytest.fixture(params=available("mysql"))
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with connected(request.param) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT version()")
-        make = "mariadb" if "mariadb" in cursor.fetchone()[0].lower() else "mysql"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    one = Server(make, Path(tempfile.mkdtemp(prefix="shop-server-")), port)
-    one.start()
-    migrate(one.url)
-    yield one
-    one.kill()
-    shutil.rmtree(one.folder, ignore_errors=True)
-    for path in (mysql.socket(port), mariadb.socket(port), f"{mysql.socket(port)}.lock"):
-        Path(path).unlink(missing_ok=True)
+    with own_server(make_of(request.param)) as one:
+        migrate(one.url)
+        yield one
 
 
 @dataclass

@@ -24,6 +24,10 @@ class RedisServer:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
 
+    def more(self, *options: str) -> None:
+        """Add to what it is started with."""
+        self._more += options
+
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.spawn()

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.settings import Settings
+from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
@@ -80,10 +81,22 @@ def _check_mysql(url: str) -> None:
         whole = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
     except ValueError:
         whole = ""
-    if not whole or parts.query or parts.fragment or "/" in parts.path[1:]:
-        raise ConfigError("DB__URL: must be mysql://user:password@host:port/db, without options")
+    if not whole or parts.fragment or "/" in parts.path[1:]:
+        raise ConfigError("DB__URL: must be mysql://user:password@host:port/db")
+    _check_tls("DB__URL", parts.query)
     if find_spec("asyncmy") is None or find_spec("pymysql") is None:
         raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
+
+
+def _check_tls(key: str, query: str) -> None:
+    try:
+        chosen = tls.parse(query)
+        if chosen:
+            chosen.context()
+    except ValueError as bad:
+        raise ConfigError(f"{key}: {bad}") from None
+    except OSError as unreadable:
+        raise ConfigError(f"{key}: a file of its ssl- options can't be used: {unreadable}") from None
 
 
 def _check_rocketmq(url: str) -> None:
@@ -119,6 +132,7 @@ def _check_redis(url: str) -> None:
         redis_address(url)
     except ValueError as wrong:
         raise ConfigError(f"CACHE__URL: {wrong}") from None
+    _check_tls("CACHE__URL", urlsplit(url).query)
     if find_spec("redis") is None:
         raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
 

@@ -70,6 +70,7 @@ def _on_server(url: str) -> Iterator[Records]:
             password=at.password,
             database=at.database,
             charset="utf8mb4",
+            ssl=at.tls.context() if at.tls else None,
             connect_timeout=5,
             read_timeout=5,
         ) as connection:

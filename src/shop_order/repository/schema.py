@@ -28,7 +28,7 @@ def migrate(url: str, revision: str = "head") -> None:
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", "shop_order:script/migrations")
-    engine = sa.create_engine(_sqlalchemy_url(url))
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         # The driver begins no transaction for CREATE TABLE: a kill would leave half of the tables for good.
         sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
@@ -64,7 +64,7 @@ def _prepare_server(connection: sa.Connection) -> None:
             )
 
 
-def _sqlalchemy_url(url: str) -> sa.URL:
+def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
@@ -73,5 +73,6 @@ def _sqlalchemy_url(url: str) -> sa.URL:
         at = Address.of(url)
         # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.
         charset = {"charset": "utf8mb4"}
-        return sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
-    return sa.make_url(url)
+        there = sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
+        return sa.create_engine(there, connect_args={"ssl": at.tls.context()} if at.tls else {})
+    return sa.create_engine(url)

@@ -10,6 +10,7 @@ import pytest
 
 from shop_order.pkg.redis.address import RedisAddress, parse
 from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
+from shop_order.pkg.tls import EngineTls
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,12 @@ from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, S
             RedisAddress("sentinel", (("a", 1), ("b", 26379)), db=2, master="shop", password="p"),
         ),
         ("redis+cluster", "a:1,b:2,c", RedisAddress("cluster", (("a", 1), ("b", 2), ("c", 6379)))),
+        ("rediss", "h/2", RedisAddress("single", (("h", 6379),), db=2, tls=EngineTls())),
+        (
+            "rediss+sentinel",
+            "a/shop?ssl-ca=/c&ssl-mode=verify_ca",
+            RedisAddress("sentinel", (("a", 26379),), master="shop", tls=EngineTls("/c", check_name=False)),
+        ),
     ],
 )
 def test_an_address_is_read(scheme: str, rest: str, address: RedisAddress) -> None:
@@ -43,6 +50,8 @@ def test_an_address_is_read(scheme: str, rest: str, address: RedisAddress) -> No
         ("redis", "h/x"),
         ("redis", "h/1/2"),
         ("redis", "h?db=1"),
+        ("redis", "h?ssl-ca=/c"),
+        ("rediss", "h?db=1"),
         ("redis+sentinel", "h:1"),
         ("redis+cluster", "h:1/2"),
         ("memory", ""),

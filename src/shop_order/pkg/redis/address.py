@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-SCHEMES = {"redis": "single", "redis+sentinel": "sentinel", "redis+cluster": "cluster"}
+from shop_order.pkg import tls
+from shop_order.pkg.tls import EngineTls
+
+_KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
+SCHEMES = {f"redis{s}{rest}": kind for rest, kind in _KINDS.items() for s in ("", "s")}
 _PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 
 
@@ -19,20 +23,22 @@ class RedisAddress:
     master: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    tls: EngineTls | None = None
 
 
 def parse(url: str) -> RedisAddress:
     """The address of a URL. Raises ValueError, without the password.
 
     `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
-    `redis+cluster://host:port,host:port`.
+    `redis+cluster://host:port,host:port`; `rediss` for each is over TLS, with the options of `pkg.tls`.
     """
     parts = urlsplit(url)
     kind = SCHEMES.get(parts.scheme)
     if kind is None:
         raise ValueError(f"no Redis URL: {parts.scheme}:")
-    if parts.query or parts.fragment:
-        raise ValueError("takes no ?query and no #fragment")
+    secure = parts.scheme.startswith("rediss")
+    if parts.fragment or (parts.query and not secure):
+        raise ValueError("takes no #fragment, and a ?query over TLS only (rediss:)")
     credentials, _, places = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
     hosts = tuple(_host(place, _PORTS[kind]) for place in places.split(","))
@@ -51,6 +57,7 @@ def parse(url: str) -> RedisAddress:
         master=master,
         username=unquote(username) if colon else "",
         password=unquote(password if colon else username),
+        tls=(tls.parse(parts.query) or EngineTls()) if secure else None,
     )
 
 

@@ -10,12 +10,13 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shop_order.pkg.redis.address import RedisAddress
 from shop_order.pkg.redis.link import Command, NoScript, Unanswered
+from shop_order.pkg.tls import EngineTls
 
-FAILURES = (RedisError, OSError, EOFError)
+FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
 MOST_CONNECTIONS = 16
 
 
@@ -68,13 +69,31 @@ def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
+        **_tls(address.tls),
     }
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MOST_CONNECTIONS, **login))
     if address.kind == "sentinel":
-        patient = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        patient = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            **_tls(address.tls),
+        }
         watchers: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=patient)
         return RedisClient(watchers.master_for(address.master, db=address.db, **login))
     host, port = address.hosts[0]
     return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MOST_CONNECTIONS, **login))
+
+
+def _tls(tls: EngineTls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {
+        "ssl": True,
+        "ssl_ca_certs": tls.ca or None,
+        "ssl_certfile": tls.cert or None,
+        "ssl_keyfile": tls.key or None,
+        "ssl_check_hostname": tls.check_name,
+        "ssl_cert_reqs": "required",
+    }

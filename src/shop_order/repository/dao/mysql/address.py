@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from shop_order.pkg import tls
+from shop_order.pkg.tls import EngineTls
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`mysql://user:pw@host:port/db`, its parts decoded."""
+    """`mysql://user:pw@host:port/db[?ssl-ca=…]`, its parts decoded."""
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     database: str
+    tls: EngineTls | None = None
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -27,9 +31,16 @@ class Address:
         database = unquote(parts.path.removeprefix("/"))
         if not (parts.hostname and parts.username and database) or "/" in database:
             raise ValueError("needs user, host and database: mysql://user:password@host:port/db")
-        if parts.query or parts.fragment:
-            raise ValueError("takes no options behind the database's name")
-        return cls(parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), database)
+        if parts.fragment:
+            raise ValueError("takes nothing behind a #")
+        return cls(
+            parts.hostname,
+            port,
+            unquote(parts.username),
+            unquote(parts.password or ""),
+            database,
+            tls.parse(parts.query),
+        )
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}/{self.database}"

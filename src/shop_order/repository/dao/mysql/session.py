@@ -26,12 +26,16 @@ _SETTING = (
     f"SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_S}"
 )
 _WRITES = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-_READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # TiDB has no READ ONLY
 
-# Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL).
-_AGAIN = frozenset({1205, 1213, 1020, 3572})
-# Shutdown, killed, gone away, lost, cut off, too many connections.
-_LOST = frozenset({0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055})
+# Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL); TiDB: conflicts, another schema.
+_AGAIN = frozenset({1205, 1213, 1020, 3572, 8002, 8022, 8028, 9007})
+# Shutdown, killed, gone away, lost, cut off, too many connections; TiDB's own stores are out of reach: after
+# a COMMIT nobody knows.
+_LOST = frozenset({
+    0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055, 8027, 8501, 9001,
+    9002, 9003, 9005,
+})  # fmt: skip
 # No rights, no database or table, disk or table full, storage engine, read-only server, user or server busy.
 _DOWN = frozenset({
     1021, 1030, 1034, 1040, 1041, 1044, 1045, 1049, 1114, 1130, 1142, 1146, 1194, 1203, 1226, 1290, 1792,
@@ -65,6 +69,7 @@ class Session:
                 user=address.user,
                 password=address.password,
                 db=address.database,
+                ssl=address.tls.context() if address.tls else None,
                 charset="utf8mb4",
                 autocommit=False,
                 connect_timeout=CONNECT_S,
@@ -74,12 +79,17 @@ class Session:
         session = cls(connection)
         try:
             await session.run(_SETTING)
-            await session.run(_WRITES if writes else _READS)
+            await session.run(_WRITES if writes else _READS if session.is_tidb else f"{_READS}, READ ONLY")
             await session.rollback()
         except BaseException:
             session.drop()
             raise
         return session
+
+    @property
+    def is_tidb(self) -> bool:
+        """Whether it is TiDB that speaks MySQL's protocol."""
+        return "TiDB" in str(self._connection.get_server_info())
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         """Every row."""
