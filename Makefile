@@ -14,7 +14,7 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 .PHONY: .venv/.runtime
 endif
 
-.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept openapi lock hooks \
+.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept openapi schema lock hooks \
 	clean distclean
 
 help: ## this list
@@ -77,6 +77,9 @@ proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses 
 
 openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
+
+schema: .venv/.dev ## write the tables of a new SQLite file again from the migrations
+	@$(PY) -m tests.baseline.sqlite_schema
 
 lock: ## pin the dependencies again (UPGRADE=1 takes newer ones)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

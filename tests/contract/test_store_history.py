@@ -14,7 +14,7 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
 from shop_order.repository.dao.sqlite import check_schema
-from shop_order.repository.schema import GUARDS, migrate
+from shop_order.repository.schema import GUARDS, create, migrate
 from shop_order.service.audit import AuditService, Broken
 from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn
 
@@ -186,6 +186,45 @@ def test_two_that_make_the_tables_at_once_agree(tmp_path: Path) -> None:
     code = f"from shop_order.repository.schema import migrate; migrate('sqlite:///{tmp_path}/order.db')"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [one.wait(30) for one in both] == [0, 0]
+
+
+def test_a_new_file_has_what_the_migrations_make(tmp_path: Path) -> None:
+    made, migrated = tmp_path / "made.db", tmp_path / "migrated.db"
+    migrate(f"sqlite:///{migrated}")
+    assert create(made) is True
+    assert everything_in(made) == everything_in(migrated), "the migrations changed: make schema"
+    assert create(made) is False
+
+
+def test_a_kill_while_a_new_file_is_made_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "order.db"
+    dying = (
+        "import os, pathlib; from shop_order.repository import schema\n"
+        "statements = list(schema._statements(schema.SQLITE_SCRIPT.read_text()))\n"
+        "schema._statements = lambda _: (s if i < 5 else os._exit(9) for i, s in enumerate(statements))\n"
+        f"schema.create(pathlib.Path({str(path)!r}))"
+    )
+    assert subprocess.run([sys.executable, "-c", dying], check=False).returncode == 9
+    assert everything_in(path) == []
+    assert create(path) is True
+
+
+def test_two_that_make_a_new_file_at_once_agree(tmp_path: Path) -> None:
+    path = tmp_path / "order.db"
+    call = f"create(pathlib.Path({str(path)!r}))"
+    code = f"import pathlib; from shop_order.repository.schema import create; {call}"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [one.wait(30) for one in both] == [0, 0]
+    with closing(sqlite3.connect(path)) as connection:
+        check_schema(connection)
+
+
+def everything_in(path: Path) -> list[tuple[str, ...]]:
+    """Every table, index and trigger with its text, and the revision."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall() if rows else []
+    return sorted((*row[:3], " ".join((row[3] or "").split())) for row in rows) + revision
 
 
 async def test_ids_go_on_above_the_largest_order_id(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from shop_order.cmd.app import App, open_log
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.pkg.log import get_logger
-from shop_order.repository.schema import HEAD
+from shop_order.repository.schema import HEAD, create
 
 log = get_logger("serve")
 GARBAGE = 20_000  # new objects before the collector looks; the default of 700 costs 5 % of a busy server
@@ -56,20 +56,27 @@ def on_signals(app: App) -> asyncio.Event:
 
 
 def ensure_schema(loaded: Loaded) -> None:
-    """Make or mend the embedded database's tables.
+    """Make or mend the embedded database's tables. Raises OSError if that fails.
 
-    In a process of its own: Alembic would stay in the server's memory for nothing.
-    Raises OSError if that fails.
+    Old tables are mended in a process of its own: Alembic would stay in the server's memory for nothing.
     """
     if not loaded.settings.db.url.startswith("sqlite:"):
         return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
     path = Path(sqlite_path(loaded.settings.db.url))
-    if revision(path) == HEAD:
+    if revision(path) == HEAD or created(path):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise OSError(f"the order database could not be migrated: {done.stderr.strip().splitlines()[-1]}")
+
+
+def created(path: Path) -> bool:
+    """Whether the file was new, and has its tables now. Raises OSError for what can't be used."""
+    try:
+        return create(path)
+    except sqlite3.DatabaseError as damaged:
+        raise OSError(f"the order database {path} can't be used: {damaged}") from damaged
 
 
 def revision(path: Path) -> str:

@@ -37,7 +37,7 @@ class BulkJob(Generic[T]):
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     """A connection with our pragmas: durable commits, and triggers that REPLACE can't pass."""
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     conn.execute("PRAGMA busy_timeout=5000")
     conn.execute("PRAGMA journal_mode=WAL")
     conn.execute("PRAGMA synchronous=FULL")

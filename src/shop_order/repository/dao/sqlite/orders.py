@@ -40,8 +40,9 @@ from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
     INSERT_CLAIM,
     MOST_ROWS,
+    WantedKey,
     count_unpaid,
-    find_key,
+    find_keys,
     store_many,
     store_one,
     take_key,
@@ -61,7 +62,6 @@ UPSERT_REFUND = (
     " ON CONFLICT (refund_sn) DO UPDATE SET state = excluded.state, finished_ms = excluded.finished_ms,"
     " try_ms = CASE WHEN excluded.try_ms IS NULL THEN NULL ELSE try_ms END"
 )
-WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
 
 
 class SqliteOrders:
@@ -166,7 +166,7 @@ class SqliteOrders:
         return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
 
     async def _find_keys(self, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
-        return await self._db.reader.submit(lambda conn: [find_key(conn, *one) for one in wanted])
+        return await self._db.reader.submit(lambda conn: find_keys(conn, wanted))
 
     async def purge_keys(self, now_ms: int) -> int:
         sql = (

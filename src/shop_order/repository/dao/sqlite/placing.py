@@ -22,6 +22,7 @@ from shop_order.repository.dao.placing import (
     INTO_ORDER,
     INTO_OUTBOX,
     KEEP_KEYS_MS,
+    KEY_COLUMNS,
     TOMBSTONE,
     Placing,
     insertion,
@@ -30,6 +31,8 @@ from shop_order.repository.dao.placing import (
 from shop_order.repository.dao.rows import Row
 
 MOST_ROWS = 32  # of one statement: stays below the 999 variables an old SQLite allows
+
+WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
 
 UNLESS_THERE = " ON CONFLICT DO NOTHING"
 INSERT_CLAIM = f"{INTO_CLAIM} (?, ?, ?){UNLESS_THERE}"
@@ -77,14 +80,12 @@ def store_rows(conn: sqlite3.Connection, news: Sequence[Placing]) -> None:
 
 
 def insert(conn: sqlite3.Connection, into: str, values: Sequence[Row], otherwise: str = "") -> int:
-    """Insert rows by as few statements as powers of two allow; how many came in."""
-    done, at, size = 0, 0, MOST_ROWS
-    while at < len(values):
-        while size > len(values) - at:
-            size //= 2
-        statement = insertion(into, len(values[at]), size, otherwise)
-        done += conn.execute(statement, list(chain.from_iterable(values[at : at + size]))).rowcount
-        at += size
+    """Insert rows by as few statements as MOST_ROWS allows; how many came in."""
+    done = 0
+    for at in range(0, len(values), MOST_ROWS):
+        part = values[at : at + MOST_ROWS]
+        statement = insertion(into, len(part[0]), len(part), otherwise)
+        done += conn.execute(statement, list(chain.from_iterable(part))).rowcount
     return done
 
 
@@ -107,19 +108,26 @@ def take_key(conn: sqlite3.Connection, key: Key, order_sn: str, payment_sn: str)
     over_ms = key.created_ms - KEEP_KEYS_MS
     if conn.execute(INSERT_KEY, (*key_row(key, order_sn, payment_sn), over_ms)).rowcount:
         return
-    record = find_key(conn, key.scope, key.key, over_ms)
+    (record,) = find_keys(conn, [(key.scope, key.key, over_ms)])
     assert record is not None
     raise KeyTaken(record)
 
 
-def find_key(conn: sqlite3.Connection, scope: str, key: str, over_ms: int) -> KeyRecord | None:
-    """What the key led to, if it is younger than `over_ms`."""
+def find_keys(conn: sqlite3.Connection, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
+    """What each key led to, if it is young enough."""
+    values = ", ".join(["(?, ?)"] * len(wanted))
+    # A cross join: SQLite would scan the table for a pair of columns IN a list.
     sql = (
-        "SELECT command_hash, order_sn, payment_sn FROM idempotency_key"
-        ' WHERE scope = ? AND "key" = ? AND created_ms > ?'
+        f"SELECT {KEY_COLUMNS} FROM (VALUES {values}) AS wanted CROSS JOIN idempotency_key"
+        ' ON scope = wanted.column1 AND "key" = wanted.column2'
     )
-    row = conn.execute(sql, (scope, key, over_ms)).fetchone()
-    return KeyRecord(bytes(row[0]), row[1], row[2]) if row else None
+    keys = [part for scope, key, _ in wanted for part in (scope, key)]
+    there = {(row[0], row[1]): row for row in conn.execute(sql, keys).fetchall()}
+    found: list[KeyRecord | None] = []
+    for scope, key, over_ms in wanted:
+        row = there.get((scope, key))
+        found.append(KeyRecord(bytes(row[2]), row[3], row[4]) if row and row[5] > over_ms else None)
+    return found
 
 
 def take_from_cart(conn: sqlite3.Connection, new: Placing) -> bool:
