@@ -9,13 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import bare, counting, machine, report
+from bench import counting, databases, machine, report
 from bench.report import Results, Run
 from bench.shop import Failed, Generator, Shop
-from shop_order.repository.schema import migrate
 
 CALLERS = (1, 16, 32)
-TOGETHER = 16  # orders a commit of the batched bare loop
+OTHERS = ("GetOrder (cached)", "GetOrder", "ListOrders", "PayOrder", "NotifyPayment")
+TOGETHER = 16  # orders a commit of the batched bare loop; callers of the other methods
 REST_S = 2.0
 WARM_UP_S = 1.0
 
@@ -49,6 +49,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--callers", type=int, nargs="+", default=list(CALLERS), help="default 1 16 32")
     parser.add_argument("--dir", type=Path, default=Path("data"), help="where the databases lie; a real disk")
     parser.add_argument("--json", type=Path, help="where the result is written")
+    parser.add_argument(
+        "--db", default=databases.SQLITE, help="sqlite, or mysql://user:password@host:port/database"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting, e.g. CACHE__URL=redis://…",
+    )
     parser.add_argument("--keep", action="store_true", help="leave databases and logs in place")
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
@@ -64,21 +74,27 @@ def measured(folder: Path, chosen: argparse.Namespace) -> Results:
         here = folder / str(number)
         here.mkdir()
         results.fdatasync_us.append(machine.fdatasync_us(here))
-        for a_commit in (1, TOGETHER):
-            database = here / f"bare-{a_commit}.db"
-            migrate(f"sqlite:///{database}")
-            rate, us = bare.stored_alone(database, a_commit=a_commit, seconds=chosen.seconds / 2)
-            results.bare.setdefault(a_commit, []).append(rate)
-            results.bare_us.setdefault(a_commit, []).append(us)
-        one_round(here, chosen, results, last=number == chosen.rounds - 1)
+        database = databases.database(chosen.db, here)
+        try:
+            results.database = database.name
+            for a_commit in (1, TOGETHER):
+                rate, us = database.bare(a_commit, chosen.seconds / 2)
+                results.bare.setdefault(a_commit, []).append(rate)
+                results.bare_us.setdefault(a_commit, []).append(us)
+            one_round(here, database, chosen, results, last=number == chosen.rounds - 1)
+        finally:
+            if not chosen.keep:
+                database.drop()
         print(f"round {number + 1} of {chosen.rounds} done", file=sys.stderr)
     return results
 
 
-def one_round(folder: Path, chosen: argparse.Namespace, results: Results, *, last: bool) -> None:
+def one_round(
+    folder: Path, database: databases.Database, chosen: argparse.Namespace, results: Results, *, last: bool
+) -> None:
     """A fresh service and sandbox, driven by 1, 16 and 32 callers; then the rows are counted."""
     answers = folder / "answers.txt"
-    shop = Shop(folder)
+    shop = Shop(folder, database, dict(setting.split("=", 1) for setting in chosen.set))
     with shop:
         results.first_start_s.append(shop.start_s)
         shop.stop_service()
@@ -89,16 +105,16 @@ def one_round(folder: Path, chosen: argparse.Namespace, results: Results, *, las
         with Generator(shop, answers) as load:
             for callers in chosen.callers:
                 results.runs.append(run(shop, load, "CreateOrder", callers, chosen.seconds))
-            if last:
-                results.runs.append(run(shop, load, "GetOrder", TOGETHER, chosen.seconds))
-                results.runs.append(run(shop, load, "PayOrder", TOGETHER, chosen.seconds))
+            for kind in OTHERS if last else ():
+                results.runs.append(run(shop, load, kind, TOGETHER, chosen.seconds))
         results.busy_mib.append(machine.resident_mib(shop.service_pid))
-    results.counted += counting.compare(shop.database, answers)
+    results.counted += counting.compare(database, answers)
 
 
 def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) -> Run:
     """One run; the events it made are published before the CPU is read. Raises Failed."""
-    pids = (shop.service_pid, shop.sandbox_pid, load.pid)
+    servers = shop.database.server_pids()
+    pids = (shop.service_pid, shop.sandbox_pid, *servers, load.pid)
     load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": seconds})
     load.read()
     before = [machine.cpu_s(pid) for pid in pids]
@@ -107,11 +123,11 @@ def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) 
     waiting = shop.outbox()
     result = load.read()
     shop.drain()
-    after = [machine.cpu_s(pid) for pid in pids[:2]]
+    after = [machine.cpu_s(pid) for pid in pids[:-1]]
     if result["errors"]:
         raise Failed(f"{method} was refused: {result['errors']}")
     used = [now - then for now, then in zip((*after, generator_s), before, strict=True)]
-    service_us, sandbox_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
+    service_us, sandbox_us, *server_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
     return Run(
         method,
         callers,
@@ -120,6 +136,7 @@ def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) 
         result["p99_ms"],
         service_us,
         sandbox_us,
+        sum(server_us),
         generator_us,
         waiting,
     )

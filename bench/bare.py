@@ -26,11 +26,12 @@ from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.placing import (
+    INTO_CLAIM,
     INTO_EVENT,
     INTO_ITEM,
+    INTO_KEY,
     INTO_ORDER,
     INTO_OUTBOX,
-    KEEP_KEYS_MS,
     insertion,
 )
 from shop_order.repository.dao.sqlite import placing
@@ -48,7 +49,7 @@ def stored_alone(path: Path, *, a_commit: int, seconds: float) -> tuple[float, f
     The database exists and is migrated.
     """
     took_s, used_s, stored = 0.0, 0.0, 0
-    chunks = made()
+    chunks = made(placing.UNLESS_THERE)
     with closing(connect(path, writes=True)) as connection:
         while took_s < seconds:
             chunk = next(chunks)
@@ -73,8 +74,8 @@ def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> 
     execute("COMMIT")
 
 
-def made() -> Iterator[list[list[Step]]]:
-    """Chunks of orders, each as its statements with their values."""
+def made(unless_there: str) -> Iterator[list[list[Step]]]:
+    """Chunks of orders, each as its statements with their values; claims and keys end in `unless_there`."""
     now_ms = time.time_ns() // 1_000_000
     ids = Snowflakes(lambda: time.time_ns() // 1_000_000, worker=1)
     numbers = OrderNumbers(lambda: time.time_ns() // 1_000_000, random.randrange)
@@ -96,23 +97,23 @@ def made() -> Iterator[list[list[Step]]]:
             pay_timeout_ms=1_800_000,
             next_id=ids.next_id,
         )
-        return steps(order, ids.next_id())
+        return steps(order, ids.next_id(), unless_there)
 
     while True:
         yield [one() for _ in range(CHUNK)]
 
 
-def steps(order: Order, event_id: int) -> list[Step]:
+def steps(order: Order, event_id: int, unless_there: str) -> list[Step]:
     """The statements that store a new order, as the service has them."""
     sn, now_ms = order.order_sn, order.created_ms
     event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
     order_row = rows.order_row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
-    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms, now_ms - KEEP_KEYS_MS)
+    key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms)
     item_row, event_row = rows.item_rows(order), rows.event_row(event)
     return [
-        (placing.INSERT_CLAIM, (sn, order.id, now_ms)),
-        (placing.INSERT_KEY, key_row),
+        (INTO_CLAIM + " (?, ?, ?)" + unless_there, (sn, order.id, now_ms)),
+        (one_row(INTO_KEY, key_row) + unless_there, key_row),
         (one_row(INTO_ORDER, order_row), order_row),
         *((one_row(INTO_ITEM, row), row) for row in item_row),
         (one_row(INTO_EVENT, event_row), event_row),

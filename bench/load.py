@@ -27,6 +27,7 @@ from bench.shop import SEEDED_GOODS
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role
+from shop_order.service.notice import GatewaySecret
 from shop_order.web.auth import mint_token
 from shop_sandbox.seed import BENCH_FIRST_ID
 
@@ -35,6 +36,9 @@ FIRST_USER = 1_000_000
 BODIES = 499  # prime beside USERS, so that users and bodies meet in all combinations
 DEADLINE_S = 10.0
 ALIPAY = 1
+
+NOT_SEEN_LATELY = 20_000  # orders that GetOrder walks before it comes to one again
+SEEN = 200  # orders that stay in the cache
 
 Metadata = tuple[tuple[str, str], ...]
 Call = tuple[bytes, Metadata]
@@ -47,6 +51,7 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    last: float = 0.0
 
 
 class Callers:
@@ -60,10 +65,20 @@ class Callers:
         self._prefix = secrets.token_hex(6)
         self._number = count()
         self._placed: list[tuple[int, int, str]] = []  # which user, id, number
+        self._attempts: list[tuple[int, pb.PaymentInfo]] = []
+        self._gateway = GatewaySecret([secret().encode()])
 
-    async def run(self, method: str, callers: int, warm_up_s: float, window_s: float) -> None:
+    async def run(self, kind: str, callers: int, warm_up_s: float, window_s: float) -> None:
         """One run: says `begin` and `end` of the window, then the result."""
-        calls = {"CreateOrder": self._orders, "GetOrder": self._looks, "PayOrder": self._payments}[method]()
+        makers = {
+            "CreateOrder": self._orders,
+            "GetOrder": lambda: self._looks(NOT_SEEN_LATELY),
+            "GetOrder (cached)": lambda: self._looks(SEEN),
+            "ListOrders": self._lists,
+            "PayOrder": self._payments,
+            "NotifyPayment": self._notices,
+        }
+        calls, method = makers[kind](), kind.partition(" ")[0]
         call: Callable[..., Any] = self._channel.unary_unary(f"/order.OrderService/{method}")
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
@@ -76,11 +91,13 @@ class Callers:
         await asyncio.gather(*tasks)
         if method == "CreateOrder":
             self._keep(tally.answers)
+        if method == "PayOrder":
+            self._attempts += [(who, pb.PaymentInfo.FromString(raw)) for who, raw in tally.answers]
         took = sorted(tally.latencies)
         say(
             event="result",
             calls=len(took),
-            seconds=window_s,
+            seconds=min(max(tally.last - begin, 0.001), window_s),  # shorter if nothing was left to call
             p50_ms=percentile(took, 0.50) * 1000,
             p99_ms=percentile(took, 0.99) * 1000,
             errors=dict(tally.errors),
@@ -97,14 +114,33 @@ class Callers:
             key = ("idempotency-key", f"{self._prefix}-{next(self._number)}")
             yield who, (message, (("authorization", self._tokens[who]), key))
 
-    def _looks(self) -> Iterator[tuple[int, Call]]:
-        for who, id, _ in cycle(self._placed[-2000:]):
+    def _looks(self, orders: int) -> Iterator[tuple[int, Call]]:
+        for who, id, _ in cycle(self._placed[-orders:]):
             yield who, (pb.GetOrderRequest(id=id).SerializeToString(), self._authorized(who))
+
+    def _lists(self) -> Iterator[tuple[int, Call]]:
+        message = pb.ListOrdersRequest(page=1, page_size=20).SerializeToString()
+        for who in cycle(range(USERS)):
+            yield who, (message, self._authorized(who))
 
     def _payments(self) -> Iterator[tuple[int, Call]]:
         for who, _, order_sn in reversed(self._placed):
             request = pb.PayOrderRequest(order_sn=order_sn, payment_type=ALIPAY)
             yield who, (request.SerializeToString(), self._authorized(who))
+
+    def _notices(self) -> Iterator[tuple[int, Call]]:
+        """Each attempt's success, as our own payment gateway tells of it."""
+        for who, attempt in self._attempts:
+            notice = pb.NotifyPaymentRequest(
+                order_sn=attempt.order_sn,
+                payment_sn=attempt.payment_sn,
+                trade_no=f"2026{attempt.payment_sn[1:]}",
+                payment_type=ALIPAY,
+                amount_fen=attempt.amount_fen,
+            )
+            signed = {field.name: str(value) for field, value in notice.ListFields()}
+            notice.sign = self._gateway.sign(signed)
+            yield who, (notice.SerializeToString(), ())
 
     def _authorized(self, who: int) -> Metadata:
         return (("authorization", self._tokens[who]),)
@@ -134,6 +170,14 @@ async def drive(
         tally.answers.append((who, answer))
         if begin <= ended <= end:
             tally.latencies.append(ended - started)
+            tally.last = ended
+
+
+def secret() -> str:
+    """What our payment gateway signs with."""
+    found = load(os.environ).settings.pay.gateway_secret
+    assert found is not None
+    return found.get_secret_value()
 
 
 def tokens(users: Sequence[int]) -> list[str]:

@@ -28,6 +28,15 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def pids_in(file: Path) -> tuple[int, ...]:
+    """The process that wrote its number there; none if it runs elsewhere."""
+    try:
+        pid = int(file.read_text())
+    except (OSError, ValueError):
+        return ()
+    return (pid,) if Path(f"/proc/{pid}").exists() else ()
+
+
 def resident_mib(pid: int) -> float:
     """Memory that is in RAM, in MiB; 0 where there is no /proc."""
     try:

@@ -20,6 +20,7 @@ class Run:
     p99_ms: float
     service_us: float
     sandbox_us: float
+    database_us: float  # of the database's own processes, if it has any on this machine
     generator_us: float
     outbox: int  # events that were still to be published when the window ended
 
@@ -30,6 +31,7 @@ class Results:
 
     machine: Mapping[str, object]
     seconds: float
+    database: str = ""
     runs: list[Run] = field(default_factory=list)
     bare: dict[int, list[float]] = field(default_factory=dict)  # orders/s by orders a commit
     bare_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an order, likewise
@@ -48,10 +50,11 @@ def summary(results: Results) -> dict[str, object]:
     return {
         "machine": dict(results.machine),
         "seconds_a_run": results.seconds,
+        "database": results.database,
         "create_order": [one for one in lines if one["method"] == "CreateOrder"],
         "other": [one for one in lines if one["method"] != "CreateOrder"],
-        "bare_sqlite3": {f"{n}_a_commit": round(rate) for n, rate in bare.items()},
-        "bare_sqlite3_cpu_us": {f"{n}_a_commit": middle(us) for n, us in results.bare_us.items()},
+        "bare": {f"{n}_a_commit": round(rate) for n, rate in bare.items()},
+        "bare_cpu_us": {f"{n}_a_commit": middle(us) for n, us in results.bare_us.items()},
         "fdatasync_us": middle(results.fdatasync_us),
         "first_start_s": middle(results.first_start_s, 2),
         "start_s": middle(results.start_s, 2),
@@ -79,6 +82,7 @@ def line(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str,
         "p99_ms": middle([run.p99_ms for run in group], 2),
         "service_us": middle([run.service_us for run in group]),
         "sandbox_us": middle([run.sandbox_us for run in group]),
+        "database_us": middle([run.database_us for run in group]),
         "generator_us": middle([run.generator_us for run in group]),
     }
     if head.method == "CreateOrder":
@@ -105,6 +109,7 @@ def shown(medians: Mapping[str, object]) -> str:
         "p99_ms",
         "service_us",
         "sandbox_us",
+        "database_us",
         "generator_us",
     )
     ratios = sorted({name for row in rows for name in row if name.startswith("ratio")}, key=len)
@@ -114,8 +119,9 @@ def shown(medians: Mapping[str, object]) -> str:
     text = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     rest = (
         "machine",
-        "bare_sqlite3",
-        "bare_sqlite3_cpu_us",
+        "database",
+        "bare",
+        "bare_cpu_us",
         "fdatasync_us",
         "first_start_s",
         "start_s",
@@ -137,7 +143,7 @@ def write(path: Path, results: Results) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     every = {
         "runs": [asdict(run) for run in results.runs],
-        "bare_sqlite3": {str(n): [round(rate) for rate in rates] for n, rates in results.bare.items()},
+        "bare": {str(n): [round(rate) for rate in rates] for n, rates in results.bare.items()},
     }
     document = {"medians": summary(results), "every_run": rounded(every)}
     path.write_text(json.dumps(document, indent=1) + "\n")

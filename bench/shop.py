@@ -7,13 +7,14 @@ import http.client
 import json
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+
+from bench.databases import Database
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
@@ -37,9 +38,10 @@ def free_ports(count: int) -> list[int]:
 class Shop:
     """`with Shop(folder) as shop:` runs both; `start_s` is the service's time to its first answer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database, settings: Mapping[str, str]) -> None:
         self.folder = folder
-        self.database = folder / "order" / "order.db"
+        self.database = database
+        self._settings = settings
         self.grpc_port, self.http_port, self._sandbox_grpc, self._sandbox_http = free_ports(4)
         self.start_s = 0.0
         self._service: subprocess.Popen[bytes] | None = None
@@ -73,6 +75,8 @@ class Shop:
             "SHOP_SANDBOX_KEYS_DIR": str(self.folder / "order" / "dev"),
             "SHOP_SANDBOX_ORDER": f"127.0.0.1:{self.grpc_port}",
             "SHOP_SANDBOX_SEED_GOODS": str(SEEDED_GOODS),
+            **self.database.environ(),
+            **{f"SHOP_ORDER_{name}": value for name, value in self._settings.items()},
         }
 
     @property
@@ -116,16 +120,14 @@ class Shop:
     def drain(self) -> None:
         """Wait until every event is published. Raises Failed."""
         until = time.monotonic() + DRAIN_LIMIT_S
-        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            while connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone():
-                if time.monotonic() > until:
-                    raise Failed("the outbox does not become empty")
-                time.sleep(0.05)
+        while self.outbox():
+            if time.monotonic() > until:
+                raise Failed("the outbox does not become empty")
+            time.sleep(0.05)
 
     def outbox(self) -> int:
         """How many events wait to be published."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        return int(self.database.rows("SELECT count(*) FROM outbox")[0][0])
 
     def _spawn(self, module: str, name: str) -> subprocess.Popen[bytes]:
         self.folder.mkdir(parents=True, exist_ok=True)
