@@ -41,7 +41,7 @@ class Shop:
     def __init__(self, folder: Path, database: Database, settings: Mapping[str, str]) -> None:
         self.folder = folder
         self.database = database
-        self._settings = settings
+        self.settings = settings
         self.grpc_port, self.http_port, self._sandbox_grpc, self._sandbox_http = free_ports(4)
         self.start_s = 0.0
         self._service: subprocess.Popen[bytes] | None = None
@@ -76,7 +76,7 @@ class Shop:
             "SHOP_SANDBOX_ORDER": f"127.0.0.1:{self.grpc_port}",
             "SHOP_SANDBOX_SEED_GOODS": str(SEEDED_GOODS),
             **self.database.environ(),
-            **{f"SHOP_ORDER_{name}": value for name, value in self._settings.items()},
+            **{f"SHOP_ORDER_{name}": value for name, value in self.settings.items()},
         }
 
     @property
