@@ -79,6 +79,7 @@ class Shop:
             notice_scale=0.002,
             check_interval_s=0.2,
             message=broker if (broker := self.loaded.settings.message.url).startswith("rocketmq:") else "",
+            trace=self.loaded.settings.trace.url,
             **more,
         )
         return Sandbox(settings, order_token=lambda: self.token(role=Role.SERVICE, subject="inventory"))

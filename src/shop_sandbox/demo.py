@@ -41,7 +41,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
-    chosen = beside(chosen, settings.data_dir, settings.server.grpc_port)
+    chosen = beside(chosen, settings.data_dir, settings.server.grpc_port, settings.trace.url)
     ensure_schema(loaded)
     logging = open_log(settings)
     try:
@@ -92,8 +92,8 @@ def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings)
         environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
 
 
-def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int) -> SandboxSettings:
-    """The sandbox on the order service's data folder and port, where nobody set others."""
+def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int, trace: str) -> SandboxSettings:
+    """The sandbox on the order service's data folder, port and collector, where nobody set others."""
     packaged = SandboxSettings()
     folder = Path(data_dir)
     return replace(
@@ -101,4 +101,5 @@ def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int) -> SandboxSet
         data_dir=folder / "sandbox" if chosen.data_dir == packaged.data_dir else chosen.data_dir,
         keys_dir=folder / "dev" if chosen.keys_dir == packaged.keys_dir else chosen.keys_dir,
         order=f"127.0.0.1:{grpc_port}" if chosen.order == packaged.order else chosen.order,
+        trace=trace if chosen.trace == packaged.trace else chosen.trace,
     )

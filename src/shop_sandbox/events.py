@@ -78,6 +78,8 @@ class Event:
     user_id: int
     data: dict[str, Any]
     body: bytes
+    traceparent: str
+    request_id: str
 
 
 def event_id(body: bytes) -> str:
@@ -106,6 +108,8 @@ def parsed(body: bytes) -> Event:
             user_id=data.get("user_id") or 0,
             data=data,
             body=body,
+            traceparent=str(envelope.get("traceparent", "")),
+            request_id=str(envelope.get("requestid", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadEvent(f"not a CloudEvent: {error!r}") from error

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -19,6 +19,9 @@ from shop_sandbox.http_server import listen
 from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.users import NotFound, Users
+
+if TYPE_CHECKING:
+    from shop_order.api.client.tracing import Tracing
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 STOP_GRACE_S = 5.0
@@ -63,8 +66,11 @@ def methods(
 class NeighbourServer:
     """A grpc.aio server for a table of methods, with health."""
 
-    def __init__(self, services: Mapping[str, Mapping[str, Method]]) -> None:
+    def __init__(
+        self, services: Mapping[str, Mapping[str, Method]], tracing: "Tracing | None" = None
+    ) -> None:
         self._services = services
+        self._tracing = tracing
 
     async def start(self, host: str, port: int) -> int:
         """Listen there, alone, and answer the port. Raises PortTaken."""
@@ -79,7 +85,10 @@ class NeighbourServer:
         health = health_aio.HealthServicer()
         add_HealthServicer_to_server(health, self._server)
         for service, table in self._services.items():
-            handlers = {name: _unary(f"{service}/{name}", *method) for name, method in table.items()}
+            handlers = {
+                name: self._seen(f"{service}/{name}", _unary(f"{service}/{name}", *method))
+                for name, method in table.items()
+            }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
@@ -91,13 +100,35 @@ class NeighbourServer:
         await self._server.start()
         return bound
 
+    def _seen(
+        self, name: str, handler: "grpc.RpcMethodHandler[bytes, bytes]"
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """Where traces are on, calls that carry one are spans of it; a batch of events carries none."""
+        if self._tracing is None:
+            return handler
+        tracing = self._tracing
+        handle: Any = handler.unary_unary
+        service, _, short = name.rpartition("/")
+        about = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
+
+        async def seen(raw: bytes, context: Any) -> Any:
+            carried = dict(context.invocation_metadata() or ())
+            if "traceparent" not in carried:
+                return await handle(raw, context)
+            with tracing.server(name, carried["traceparent"], carried.get("tracestate", ""), about):
+                return await handle(raw, context)
+
+        return grpc.unary_unary_rpc_method_handler(seen)
+
     async def stop(self) -> None:
         """Let running calls end, at most 5 s."""
         await self._server.stop(STOP_GRACE_S)
 
 
 def _unary(
-    name: str, call: Callable[[Any], Awaitable[Message | bytes]], request_type: type[Message]
+    name: str,
+    call: Callable[[Any], Awaitable[Message | bytes]],
+    request_type: type[Message],
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def handle(raw: bytes, context: _Context) -> bytes:
         try:

@@ -8,14 +8,19 @@ go on: a stock figure for a person to look at is better than a buyer who never h
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox import events
 from shop_sandbox.database import Database
 from shop_sandbox.events import Event
 from shop_sandbox.inventory import Inventory
+
+if TYPE_CHECKING:
+    from shop_order.api.client.tracing import Tracing
 
 MAX_BATCH = 500
 MAX_COMMANDS = 256
@@ -56,7 +61,9 @@ class EventInbox:
         *,
         stock: bool = True,
         lists: bool = True,
+        tracing: "Tracing | None" = None,
     ) -> None:
+        self._tracing = tracing
         self._database = database
         self._inventory = inventory
         self._clock_ms = clock_ms
@@ -72,8 +79,10 @@ class EventInbox:
         parsed = await self._parse(batch.cloud_events, delivery)
         ids = [event.id for event in parsed]
         done = await self._database.run(lambda connection: events.known(connection, ids))
-        for step in _steps(event for event in parsed if event.id not in done):
-            await self._take(step, delivery)
+        new = [event for event in parsed if event.id not in done]
+        with self._traced(new, delivery):
+            for step in _steps(new):
+                await self._take(step, delivery)
         return pb.DeliverResult(accepted_ids=[*delivery.accepted, *(one for one in ids if one in done)])
 
     async def rows(self, table: str, limit: int = 100) -> list[dict[str, object]]:
@@ -87,6 +96,31 @@ class EventInbox:
             return [dict(zip(names, row, strict=True)) for row in rows]
 
         return await self._database.run(read)
+
+    @contextmanager
+    def _traced(self, new: Sequence[Event], delivery: _Delivery) -> Iterator[None]:
+        """Where traces are on: a span for each event, in the trace of the request that made it."""
+        if self._tracing is None:
+            yield
+            return
+        spans = []
+        for event in new:
+            about = {
+                "messaging.operation.type": "process",
+                "messaging.message.id": event.id,
+                "shop.order_sn": event.order_sn,
+                "shop.request_id": event.request_id,
+            }
+            spans.append(
+                (event.id, self._tracing.consumer(f"process {event.type}", event.traceparent, about))
+            )
+        try:
+            yield
+        finally:
+            for event_id, span in spans:
+                if event_id not in delivery.accepted:
+                    span.failed("not accepted")
+                span.end()
 
     async def _parse(self, bodies: Iterable[bytes], delivery: _Delivery) -> list[Event]:
         parsed = []

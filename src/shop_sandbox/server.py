@@ -10,6 +10,7 @@ from typing import Self
 
 from starlette.applications import Starlette
 
+from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
 from shop_sandbox.alipay import notices, trades
 from shop_sandbox.alipay.gateway import Gateway
@@ -50,6 +51,7 @@ class Sandbox:
     ) -> None:
         data_dir = settings.data_dir
         self.settings = settings
+        self.tracing = open_tracing(TraceConfig(settings.trace, "shop-sandbox"))
         self.goods_db = Database(data_dir / "goods.db", goods.SCHEMA)
         self.inventory_db = Database(data_dir / "inventory.db", leases.SCHEMA)
         self.users_db = Database(data_dir / "users.db", users.SCHEMA)
@@ -58,10 +60,14 @@ class Sandbox:
         self.goods = Goods(self.goods_db)
         self.inventory = Inventory(self.inventory_db, clock_ms)
         self.users = Users(self.users_db)
-        self.inbox = EventInbox(self.inbox_db, self.inventory, clock_ms)
+        self.inbox = EventInbox(self.inbox_db, self.inventory, clock_ms, tracing=self.tracing)
         self.stock_db = Database(data_dir / "stock_inbox.db", events.SCHEMA)
-        self.stock_inbox = EventInbox(self.stock_db, self.inventory, clock_ms, lists=False)
-        self.lists_inbox = EventInbox(self.inbox_db, self.inventory, clock_ms, stock=False)
+        self.stock_inbox = EventInbox(
+            self.stock_db, self.inventory, clock_ms, lists=False, tracing=self.tracing
+        )
+        self.lists_inbox = EventInbox(
+            self.inbox_db, self.inventory, clock_ms, stock=False, tracing=self.tracing
+        )
         self.check_back = CheckBack(
             self.inventory,
             order=settings.order,
@@ -95,12 +101,17 @@ class Sandbox:
         except OSError as error:
             raise PortTaken(f"{settings.host}:{settings.http_port}: {error.strerror}") from error
         stack.callback(listener.close)
+        if self.tracing is not None:
+            self.tracing.open()
+            stack.push_async_callback(self.tracing.close)
         self.http_port = listener.getsockname()[1]
         for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db, self.alipay_db):
             database.open()
             stack.push_async_callback(database.close)
         await self._seed()
-        neighbours = NeighbourServer(methods(self.goods, self.inventory, self.users, self.inbox))
+        neighbours = NeighbourServer(
+            methods(self.goods, self.inventory, self.users, self.inbox), self.tracing
+        )
         self.grpc_port = await neighbours.start(settings.host, settings.grpc_port)
         stack.push_async_callback(neighbours.stop)
         if settings.consul:

@@ -29,6 +29,7 @@ class SandboxSettings:
     check_interval_s: float = 1.0
     message: str = ""  # rocketmq://host:port: events are read from the broker too
     consul: str = ""  # host:port of a Consul where the neighbours are registered by name
+    trace: str = "none:"  # otlp://host:port: traces of the order service are continued
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -68,6 +69,7 @@ def _value(key: str, name: str, text: str) -> Any:
         "order": str,
         "message": str,
         "consul": str,
+        "trace": str,
         "notice_scale": float,
         "check_interval_s": float,
     }

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from shop_order.pkg.log import bind_fields, reset_fields
+from shop_order.pkg.tracing import Origin
+from shop_order.pkg.tracing.context import current_span
 from shop_order.repository.dao.base import Store
+from shop_order.repository.schema import migrate
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
 
 
@@ -65,3 +73,32 @@ async def test_the_lag_counts_what_waits_and_since_when(store: Store) -> None:
     await added(store, now_ms=NOW_MS + 5)
     await store.orders.change(new.order_sn, lambda o: o.cancel("", BUYER, NOW_MS + 9, code="BUYER"))
     assert await store.outbox.lag() == (3, NOW_MS)
+
+
+async def test_an_event_that_waits_remembers_whose_request_made_it(store: Store) -> None:
+    asked = bind_fields(request_id="r" * 128)
+    span = current_span.set(Origin("", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"))
+    try:
+        new = await added(store)
+    finally:
+        current_span.reset(span)
+        reset_fields(asked)
+    await opened(store, new)
+    first, second = await store.outbox.take(10, NOW_MS)
+    assert (first.request_id, first.traceparent) == ("r" * 128, "00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    assert (second.request_id, second.traceparent) == ("", "")
+    told = (await store.orders.history(new.order_sn))[0]
+    assert (told, told.request_id) == (first, "")  # the chain knows nothing of it
+
+
+def test_events_that_waited_before_a_migration_wait_after_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'order.db'}"
+    migrate(url, "0003")
+    with closing(sqlite3.connect(tmp_path / "order.db")) as old:
+        old.execute("INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (7, 'S', 1, 9)")
+        old.commit()
+    migrate(url)
+    with closing(sqlite3.connect(tmp_path / "order.db")) as new:
+        assert new.execute("SELECT event_id, tries, request_id, traceparent FROM outbox").fetchall() == [
+            (7, 0, "", "")
+        ]

@@ -106,11 +106,13 @@ def test_a_printed_address_can_be_connected_to(host: str, shown: str) -> None:
 
 
 def test_the_sandbox_lies_beside_the_order_service_unless_somebody_says_otherwise() -> None:
-    found = beside(SandboxSettings(), "/elsewhere", 5000)
+    found = beside(SandboxSettings(), "/elsewhere", 5000, "otlp://c:4317")
     assert (found.data_dir, found.keys_dir) == (Path("/elsewhere/sandbox"), Path("/elsewhere/dev"))
-    assert found.order == "127.0.0.1:5000"
-    own = SandboxSettings(data_dir=Path("mine"), keys_dir=Path("keys"), order="127.0.0.1:6000")
-    assert beside(own, "/elsewhere", 5000) == own
+    assert (found.order, found.trace) == ("127.0.0.1:5000", "otlp://c:4317")
+    own = SandboxSettings(
+        data_dir=Path("mine"), keys_dir=Path("keys"), order="127.0.0.1:6000", trace="otlp://other:4317"
+    )
+    assert beside(own, "/elsewhere", 5000, "none:") == own
 
 
 def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_commands_are_those_there_are(readme: str) -> None:
 def test_engines_are_built_or_refused_as_told(readme: str) -> None:
     rows = re.findall(r"^\| `([A-Z]+)__URL` \| (`\w+:`.*) \| (.*) \|$", text_of(readme), re.MULTILINE)
     rows = [(room, built, later) for room, built, later in rows if "//" not in built]
-    assert {room for room, _, _ in rows} == {"DB", "CACHE", "MESSAGE", "OPLOG", "REGISTRY", "CONFIG"}
+    assert {room for room, _, _ in rows} == {"DB", "CACHE", "MESSAGE", "OPLOG", "REGISTRY", "CONFIG", "TRACE"}
     for room, built, later in rows:
         for scheme in re.findall(r"`([\w+]+):`", built):
             assert check_scheme(room.lower(), f"{scheme}://x") == scheme

@@ -35,6 +35,10 @@ DISTRIBUTION_OF = {
     "yaml": "pyyaml",
     "consul": "py-consul",
     "rocketmq": "rocketmq-python-client",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.proto": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry": "opentelemetry-sdk",
+    "promql_parser": "promql-parser",
     "v2": "nacos-sdk-python",
 }
 

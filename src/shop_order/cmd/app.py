@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.jobs import Jobs
+from shop_order.cmd.observing import processing
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
@@ -82,6 +83,7 @@ class App:
             authenticator=authenticator,
             limits=limits,
             callback_allow=lambda: core.settings.pay.callback_allow,
+            tracing=core.tracing,
         )
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),
@@ -115,6 +117,7 @@ class App:
                 advance_clock=core.clock.advance if settings.app.env != "production" else None,
                 log=get_logger("rest"),
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
+                tracing=core.tracing,
             ),
             HttpSettings(
                 deadline_s=lambda: core.settings.server.deadline_s,
@@ -224,7 +227,7 @@ class App:
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
         """A message that was held back until an order's time was over; the scan is behind it."""
-        with suppress(OrderNotFound):
+        with suppress(OrderNotFound), processing(self.core.tracing, delivery):
             await self.core.timeouts.decide(delivery.key)
         return True
 

@@ -12,6 +12,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
+from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
@@ -67,6 +68,7 @@ class Core:
         self.loaded = loaded
         settings = loaded.settings
         self.metrics = Metrics()
+        self.tracing = tracing(settings, self.metrics)
         self._exit = AsyncExitStack()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._releases: set[asyncio.Task[None]] = set()
@@ -88,7 +90,9 @@ class Core:
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
         token_file = settings.neighbours.token_file
         self._neighbour = Neighbour(
-            FileToken(token_file) if token_file else token, lambda: self.settings.neighbours.timeout_s
+            FileToken(token_file) if token_file else token,
+            lambda: self.settings.neighbours.timeout_s,
+            self.tracing,
         )
         self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
         self._gateways(settings)
@@ -133,28 +137,36 @@ class Core:
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
         self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
-        self.stored, self.views = self.shared.orders(store.orders)
+        self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
         # With a broker between us the neighbours' inboxes are not ours to call.
         self._own_inboxes = neighbours.inboxes if settings.message.url.startswith("embedded:") else ()
         own = GrpcInboxes([self._channel(a) for a in self._own_inboxes], self._neighbour)
         self.publisher = open_publisher(settings.message.url, hand_over=own.hand_over)
-        published = PublishedEvents(self.publisher, now_ms=real_ms, ahead_ms=lambda: self.clock() - real_ms())
+        published = PublishedEvents(
+            self.publisher,
+            now_ms=real_ms,
+            ahead_ms=lambda: self.clock() - real_ms(),
+            tracing=self.tracing,
+        )
         self.inboxes = self.shared.inboxes(published, self.views)
         self.alipay = alipay(settings, lambda: self.settings.pay.alipay.timeout_s)
         self.channels: dict[PaymentType, PaymentChannel] = {}
         if self.alipay is not None:
-            self.channels[PaymentType.ALIPAY] = self.alipay
+            self.channels[PaymentType.ALIPAY] = seen(self.tracing, "alipay", self.alipay)
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
+        carts = seen(self.tracing, "carts", store.carts)
+        goods = seen(self.tracing, "goods", self.goods)
+        stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
         self.orders = OrderService(
             orders=orders,
-            carts=store.carts,
-            goods=self.goods,
-            stock=self.stock,
+            carts=carts,
+            goods=goods,
+            stock=stock,
             idempotency=self.idempotency,
             clock=clock,
             next_sn=numbers.order_sn,
@@ -164,12 +176,12 @@ class Core:
             shown=self.views,
         )
         self.carts = CartService(
-            carts=store.carts,
-            goods=self.goods,
-            stock=self.stock,
+            carts=carts,
+            goods=goods,
+            stock=stock,
             clock=clock,
             next_id=self.next_id,
-            shown=self.shared.goods(self.goods),
+            shown=self.shared.goods(goods),
         )
         self.payments = PaymentService(
             orders=orders,
@@ -220,6 +232,9 @@ class Core:
 
     async def open(self, *, serve: bool = True) -> Self:
         """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        if self.tracing is not None:
+            self.tracing.open()
+            self._exit.push_async_callback(self.tracing.close)
         self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)

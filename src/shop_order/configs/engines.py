@@ -21,6 +21,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
     "registry": (frozenset({"none", "consul"}), frozenset()),
     "config": (frozenset({"file", "nacos"}), frozenset()),
+    "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
 }
 _ONE_PROCESS = frozenset({"sqlite", "memory", "embedded"})
 
@@ -70,6 +71,8 @@ def check(settings: Settings) -> None:
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
     _check_registry(settings, schemes["registry"])
+    if schemes["trace"] != "none":
+        _check_trace(settings.trace.url)
     _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
@@ -135,6 +138,18 @@ def _check_redis(url: str) -> None:
     _check_tls("CACHE__URL", urlsplit(url).query)
     if find_spec("redis") is None:
         raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
+
+
+def _check_trace(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = parts.hostname and parts.port and not (parts.path.strip("/") or parts.query or parts.username)
+    except ValueError:
+        whole = ""
+    if not whole:
+        raise ConfigError("TRACE__URL: must be otlp://host:port or otlps://host:port")
+    if any(find_spec(f"opentelemetry.{part}") is None for part in ("sdk", "exporter")):
+        raise ConfigError("TRACE__URL: otlp: needs the extra: pip install 'shop-order[otel]'")
 
 
 def _check_files(settings: Settings) -> None:

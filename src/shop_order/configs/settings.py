@@ -256,6 +256,13 @@ class Log(Section):
     compress: bool
 
 
+class Trace(Engine):
+    """Where spans go, and how many of them."""
+
+    sampler: Literal["parentbased_traceidratio", "traceidratio"]
+    ratio: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
 class Settings(Section):
     """The whole configuration; immutable: a reload makes a new one."""
 
@@ -274,6 +281,7 @@ class Settings(Section):
     order: Order
     limit: Limit
     log: Log
+    trace: Trace
 
 
 def key_bytes(keys: Iterable[SecretStr]) -> list[bytes]:

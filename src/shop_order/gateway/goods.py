@@ -10,13 +10,14 @@ from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import GoodsStub
 from shop_order.domain.errors import Overloaded
 from shop_order.domain.valueobject.item import MOST_FEN, Goods
-from shop_order.gateway.calls import failure, joined_ids, request_id
+from shop_order.gateway.calls import failure
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
+from shop_order.pkg.tracing import Origin, origin
 
 NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
 MOST_ASKED = 500  # ids in one call: a few large orders together name more than a service takes
-Wanted = tuple[Sequence[int], str]
+Wanted = tuple[Sequence[int], Origin]
 
 
 class GrpcGoods:
@@ -38,16 +39,16 @@ class GrpcGoods:
         )
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
-        return await self.batches.submit((goods_ids, request_id()))
+        return await self.batches.submit((goods_ids, origin()))
 
     async def _fetch(self, wanted: Sequence[Wanted]) -> Sequence[Mapping[int, Goods]]:
         ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})
-        request_ids = joined_ids([r for _, r in wanted])
+        origins = [asked for _, asked in wanted]
         found: dict[int, Goods] = {}
         for at in range(0, len(ids), MOST_ASKED):
             asked = pb.GoodsIds(ids=ids[at : at + MOST_ASKED])
             try:
-                answer = await self._neighbour.call(self._stub.BatchGetGoods, asked, request_id=request_ids)
+                answer = await self._neighbour.call(self._stub.BatchGetGoods, asked, origins=origins)
             except grpc.aio.AioRpcError as error:
                 raise failure("the goods service", error) from error
             found |= {g.id: goods_of(g) for g in answer.goods}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +31,7 @@ class GrpcInboxes:
         batch = pb.EventBatch(cloud_events=cloud_events)
         try:
             answers = await asyncio.gather(
-                *(self._neighbour.call(s.Deliver, batch, request_id="") for s in self._stubs)
+                *(self._neighbour.call(s.Deliver, batch, origins=()) for s in self._stubs)
             )
         except grpc.aio.AioRpcError as error:
             raise failure("an event inbox", error) from error
@@ -38,10 +39,17 @@ class GrpcInboxes:
 
 
 def cloud_event(event: Event) -> bytes:
-    """CloudEvents 1.0 JSON; `data` is the very payload that was hashed."""
+    """CloudEvents 1.0 JSON; `data` is the very payload that was hashed.
+
+    Whose request made the event is told beside it, by the extension attributes `traceparent` and `requestid`.
+    """
     at = (_EPOCH + event.created_ms * _MS).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = (
         f'{{"specversion":"1.0","id":"{event.id}","source":"/order-service","type":"{event.type}",'
-        f'"subject":"{event.order_sn}","time":"{at}","datacontenttype":"application/json","data":'
+        f'"subject":"{event.order_sn}","time":"{at}","datacontenttype":"application/json",'
     )
-    return head.encode() + event.payload + b"}"
+    if event.traceparent:
+        head += f'"traceparent":"{event.traceparent}",'
+    if event.request_id:
+        head += f'"requestid":{json.dumps(event.request_id)},'  # of the caller's choice: it may hold quotes
+    return head.encode() + b'"data":' + event.payload + b"}"

@@ -11,12 +11,13 @@ from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
 from shop_order.domain.errors import DependencyDown, OutOfStock, Overloaded, PlacingGivenUp
 from shop_order.domain.ports import Lease, NumberTaken
 from shop_order.domain.valueobject.item import Line
-from shop_order.gateway.calls import failure, joined_ids, request_id
+from shop_order.gateway.calls import failure
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
+from shop_order.pkg.tracing import Origin, origin
 
 NAME = "the inventory service"
-Wanted = tuple[str, Sequence[Line], str]
+Wanted = tuple[str, Sequence[Line], Origin]
 
 
 class GrpcStock:
@@ -38,13 +39,15 @@ class GrpcStock:
         self.reservations: Batcher[Wanted, None] = Batcher(
             self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
         )
-        self._releasing: Batcher[str, None] = Batcher(self._release, most=most, queue=queue, full=Overloaded)
+        self._releasing: Batcher[tuple[str, Origin], None] = Batcher(
+            self._release, most=most, queue=queue, full=Overloaded
+        )
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
-        await self.reservations.submit((order_sn, lines, request_id()))
+        await self.reservations.submit((order_sn, lines, origin()))
 
     async def release(self, order_sn: str) -> None:
-        await self._releasing.submit(order_sn)
+        await self._releasing.submit((order_sn, origin()))
 
     async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
         try:
@@ -74,10 +77,10 @@ class GrpcStock:
             )
             for order_sn, lines, _ in wanted
         ]
-        ids = joined_ids([r for _, _, r in wanted])
+        origins = [asked for _, _, asked in wanted]
         try:
             answer = await self._neighbour.call(
-                self._stub.Reserve, pb.ReserveRequests(requests=requests), request_id=ids
+                self._stub.Reserve, pb.ReserveRequests(requests=requests), origins=origins
             )
         except grpc.aio.AioRpcError as error:
             raise failure(NAME, error) from error
@@ -85,12 +88,14 @@ class GrpcStock:
             raise DependencyDown(NAME)  # it did not answer what we asked: nothing is known
         return [None if result.ok else refusal(result) for result in answer.results]
 
-    async def _release(self, order_sns: Sequence[str]) -> Sequence[None]:
+    async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
+        released = pb.OrderSns(order_sns=[order_sn for order_sn, _ in wanted])
+        origins = [asked for _, asked in wanted]
         try:
-            await self._neighbour.call(self._stub.Release, pb.OrderSns(order_sns=order_sns), request_id="")
+            await self._neighbour.call(self._stub.Release, released, origins=origins)
         except grpc.aio.AioRpcError as error:
             raise failure(NAME, error) from error
-        return [None] * len(order_sns)
+        return [None] * len(wanted)
 
 
 def refusal(result: pb.Result) -> Exception:

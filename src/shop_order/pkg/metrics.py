@@ -55,6 +55,9 @@ class Metrics:
         self._cache_losses = Counter(
             "shop_order_cache_losses", "How often the cache was lost", registry=self.registry
         )
+        self._spans = Counter(
+            "shop_order_trace_spans", "Spans handed to the collector", ["outcome"], registry=self.registry
+        )
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
@@ -105,6 +108,10 @@ class Metrics:
         self._cache_up.set(int(up))
         if not up:
             self._cache_losses.inc()
+
+    def spans(self, outcome: str, count: int) -> None:
+        """Spans were `sent`, or `lost`."""
+        self._spans.labels(outcome).inc(count)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

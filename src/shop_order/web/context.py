@@ -7,11 +7,15 @@ import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import InvalidArgument, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.log import bind_fields
+from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Span
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _ORDER_SN = re.compile(r"[0-9]{27}", re.ASCII)
@@ -64,6 +68,14 @@ def about(order_sn: object) -> None:
     """The request is about this order: from now on a field of its log lines; what is no number, is not."""
     if isinstance(order_sn, str) and _ORDER_SN.fullmatch(order_sn):
         bind_fields(order_sn=order_sn)
+
+
+def note(span: Span) -> None:
+    """What the request was called and about, on its span; to be asked when it is over."""
+    fields = bound_fields()
+    for name in ("request_id", "order_sn"):
+        if value := fields.get(name):
+            span.set(f"shop.{name}", str(value))
 
 
 def current() -> RequestContext | None:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,6 +42,10 @@ from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks
 from shop_order.web.middleware.edge import Edge, Observe, RequestLog
+from shop_order.web.middleware.traced import Traced
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
 
 MOST_BODY = 1024 * 1024
 _ALLOWED_HEADERS = ("Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "X-Request-ID")
@@ -84,6 +88,7 @@ class HttpParts:
     advance_clock: AdvanceClock | None
     log: RequestLog
     observe: Observe
+    tracing: Tracing | None = None
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
@@ -101,6 +106,8 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
             expose_headers=_EXPOSED_HEADERS,
         )
         middleware.insert(1, cors)
+    if parts.tracing:
+        middleware.insert(0, Middleware(Traced, tracing=parts.tracing))
     app = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, middleware=middleware
     )

@@ -10,6 +10,7 @@ import pytest
 
 from shop_order.pkg.grpc.client import FileToken, Neighbour, call_metadata, open_channel
 from shop_order.pkg.log import bind_fields, reset_fields
+from shop_order.pkg.tracing import Origin
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ async def test_a_call_carries_token_request_id_and_deadline(echo: tuple[str, lis
         say: Any = channel.unary_unary("/echo.Echo/Say")
         token = bind_fields(request_id="r-1")
         assert await neighbour.call(say, b"hi") == b"hi"
-        await neighbour.call(say, b"hi", request_id="r-2", timeout_s=1.0)
+        await neighbour.call(say, b"hi", origins=[Origin("r-2"), Origin(""), Origin("r-3")], timeout_s=1.0)
         await neighbour.call(say, b"hi", timeout_s=60.0)
         reset_fields(token)
     assert [(s["authorization"], s["x-request-id"]) for s in seen] == [
         ("Bearer t0", "r-1"),
-        ("Bearer t0", "r-2"),
+        ("Bearer t0", "r-2,r-3"),
         ("Bearer t0", "r-1"),
     ]
     assert [round(s["deadline"]) for s in seen] == [3, 1, 3]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ORDER_CREATED = "order.created"
 ORDER_PAID = "order.paid"
@@ -40,7 +40,11 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One link of an order's chain; `payload` is the exact bytes that were hashed."""
+    """One link of an order's chain; `payload` is the exact bytes that were hashed.
+
+    `request_id` and `traceparent` tell whose request made it while it waits to be published: no part of the
+    chain.
+    """
 
     id: int
     order_sn: str
@@ -50,6 +54,8 @@ class Event:
     prev_hash: bytes
     hash: bytes
     created_ms: int
+    request_id: str = field(default="", compare=False)
+    traceparent: str = field(default="", compare=False)
 
 
 def payload(data: dict[str, object]) -> bytes:

@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
 
-from shop_order.pkg.log import current_request_id
+from shop_order.pkg.tracing import Origin, is_recorded, origin
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MOST_IDS = 8
 _KEEPALIVE_MS = 30_000
 _MAX_BACKOFF_MS = 2_000
 
@@ -87,32 +91,47 @@ def open_sync_channel(
 
 
 class Neighbour:
-    """Calls another service with our token, a request id and a deadline."""
+    """Calls another service with our token, a request id, a deadline and, where it is on, the trace."""
 
-    def __init__(self, token: TokenSource, timeout_s: Callable[[], float]) -> None:
+    def __init__(
+        self, token: TokenSource, timeout_s: Callable[[], float], tracing: "Tracing | None" = None
+    ) -> None:
         """`timeout_s` is asked at every call, since the setting may be reloaded."""
         self._token = token
         self._timeout_s = timeout_s
+        self._tracing = tracing
 
     async def call(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
         request: Request,
         *,
-        request_id: str | None = None,
+        origins: Sequence[Origin] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
         """The method's answer. Raises grpc.aio.AioRpcError as grpc does, nothing of its own.
 
-        A shorter `timeout_s` is what is left of the caller's own deadline, negative if it is over;
-        without `request_id` the one bound in this task is sent.
+        A shorter `timeout_s` is what is left of the caller's own deadline, negative if it is over.
+        `origins` are those whose call this is, without it the one of this task.
         """
         limit_s = self._timeout_s()
-        return await method(
-            request,
-            timeout=limit_s if timeout_s is None else min(limit_s, timeout_s),
-            metadata=call_metadata(self._token(), current_request_id() if request_id is None else request_id),
-        )
+        limit_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
+        asked = (origin(),) if origins is None else origins
+        metadata = call_metadata(self._token(), joined_ids(asked))
+        traced = [one.traceparent for one in asked if one.traceparent] if self._tracing else None
+        if self._tracing is None or not traced:
+            return await method(request, timeout=limit_s, metadata=metadata)
+        recorded = [traceparent for traceparent in traced if is_recorded(traceparent)]
+        if not recorded:
+            metadata += (("traceparent", traced[0]),)
+            return await method(request, timeout=limit_s, metadata=metadata)
+        name, about = named(method)
+        with self._tracing.client(name, recorded, about) as span:
+            try:
+                return await method(request, timeout=limit_s, metadata=metadata + span.carried())
+            except grpc.aio.AioRpcError as failed:
+                span.set("rpc.grpc.status_code", failed.code().value[0])
+                raise
 
 
 def call_metadata(token: str, request_id: str) -> Metadata:
@@ -123,6 +142,19 @@ def call_metadata(token: str, request_id: str) -> Metadata:
     if request_id:
         carried.append(("x-request-id", request_id))
     return tuple(carried)
+
+
+def joined_ids(origins: Sequence[Origin]) -> str:
+    """The ids of the requests a call is for, so that the callee's log leads back to them."""
+    return ",".join([one.request_id for one in origins if one.request_id][:MOST_IDS])
+
+
+def named(method: object) -> tuple[str, dict[str, str]]:
+    """What a span of a call is named, and says; grpc keeps a method's name to itself."""
+    path = getattr(method, "_method", b"")
+    name = (path.decode() if isinstance(path, bytes) else str(path)).strip("/")
+    service, _, short = name.rpartition("/")
+    return name, {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
 
 
 def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:

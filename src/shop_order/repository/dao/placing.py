@@ -9,8 +9,9 @@ from functools import lru_cache
 from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import seal
 from shop_order.domain.ports import Key
+from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.rows import EVENT_COLUMNS, ITEM_COLUMNS, ORDER_COLUMNS, Row
+from shop_order.repository.dao.rows import EVENT_COLUMNS, ITEM_COLUMNS, ORDER_COLUMNS, OUTBOX_COLUMNS, Row
 
 KEEP_KEYS_MS = 86_400_000
 TOMBSTONE = 0  # an order id no order has
@@ -21,7 +22,7 @@ INTO_KEY = f"INSERT INTO idempotency_key ({KEY_COLUMNS}) VALUES"
 INTO_ORDER = f"INSERT INTO order_info ({ORDER_COLUMNS}) VALUES"
 INTO_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES"
 INTO_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES"
-INTO_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES"
+INTO_OUTBOX = f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def placing(
 ) -> Placing:
     """The rows of a new order, its events and outbox."""
     events = []
+    asked = origin()
     last_hash = order.last_hash  # the order's own moves on only when it is stored
     for happened in order.happened:
         event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=last_hash)
@@ -65,7 +67,7 @@ def placing(
         order=rows.order_row(order),
         items=rows.item_rows(order),
         events=[rows.event_row(event) for event in events],
-        outbox=[(event.id, event.order_sn, event.version, event.created_ms) for event in events],
+        outbox=[rows.outbox_row(event, asked) for event in events],
         last_hash=last_hash,
     )
 

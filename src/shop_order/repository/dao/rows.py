@@ -14,6 +14,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.pkg.tracing import Origin
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - columns hold UTC without an offset
 _MS = timedelta(milliseconds=1)
@@ -34,6 +35,8 @@ REFUND_COLUMNS = (
     "refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms, finished_ms"
 )
 EVENT_COLUMNS = "id, order_sn, version, type, payload, prev_hash, hash, created_ms"
+OUTBOX_COLUMNS = "event_id, order_sn, version, created_ms, request_id, traceparent"
+WAITING_COLUMNS = f"{', '.join(f'e.{c}' for c in EVENT_COLUMNS.split(', '))}, o.request_id, o.traceparent"
 CART_COLUMNS = "id, goods, nums, checked, created_at, updated_at"
 
 Row = Sequence[Any]
@@ -160,9 +163,14 @@ def event_row(e: Event) -> Row:
 
 
 def event_of(row: Row) -> Event:
-    """The event of EVENT_COLUMNS."""
+    """The event of EVENT_COLUMNS, or of WAITING_COLUMNS."""
     payload, prev_hash, hash = map(stored_bytes, row[4:7])
-    return Event(row[0], row[1], row[2], row[3], payload, prev_hash, hash, row[7])
+    return Event(row[0], row[1], row[2], row[3], payload, prev_hash, hash, *row[7:])
+
+
+def outbox_row(e: Event, origin: Origin) -> Row:
+    """Values of OUTBOX_COLUMNS."""
+    return (e.id, e.order_sn, e.version, e.created_ms, *origin)
 
 
 def stored_bytes(value: object) -> bytes:

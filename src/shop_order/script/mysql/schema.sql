@@ -157,6 +157,8 @@ CREATE TABLE `outbox` (
   `created_ms` bigint NOT NULL,
   `tries` int NOT NULL DEFAULT '0',
   `not_before_ms` bigint NOT NULL DEFAULT '0',
+  `request_id` varchar(128) NOT NULL DEFAULT '',
+  `traceparent` varchar(55) NOT NULL DEFAULT '',
   PRIMARY KEY (`event_id`),
   KEY `idx_outbox_order` (`order_sn`,`version`),
   KEY `idx_outbox_held` (`not_before_ms`)
@@ -227,4 +229,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0003');
+INSERT INTO "alembic_version" VALUES('0004');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -122,7 +122,7 @@ CREATE TABLE outbox (
 	created_ms BIGINT NOT NULL,
 	tries INTEGER DEFAULT '0' NOT NULL,
 	not_before_ms BIGINT DEFAULT '0' NOT NULL
-);
+, request_id VARCHAR(128) DEFAULT '' NOT NULL, traceparent VARCHAR(55) DEFAULT '' NOT NULL);
 CREATE TABLE payment (
 	payment_sn VARCHAR(30) NOT NULL,
 	order_sn VARCHAR(30) NOT NULL,

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
@@ -22,11 +22,15 @@ from shop_order.pkg.grpc.server import Handler, Link
 from shop_order.web.auth import Authenticator
 from shop_order.web.context import RequestContext, about
 from shop_order.web.grpc.call import Call
+from shop_order.web.grpc.traced import traced
 from shop_order.web.limits import RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
 from shop_order.web.middleware.client_address import contains, networks
 from shop_order.web.roles import ROLES, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
 
 KEYED = frozenset(
     f"/{service}/{method}"
@@ -66,10 +70,12 @@ class Front:
     authenticator: Authenticator
     limits: RateLimits
     callback_allow: Callable[[], tuple[str, ...]] = tuple  # what may send notices; empty: all
+    tracing: Tracing | None = None
 
     def links(self) -> Sequence[Link[Call]]:
         """The chain, outermost first."""
         return (
+            *([traced(self.tracing)] if self.tracing else ()),
             request_log(self.log, self.observe),
             recovery(self.log),
             deadline(self.deadline_s),

@@ -11,6 +11,7 @@ from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContentio
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage
 from shop_order.pkg.batching import Batcher
+from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
@@ -93,6 +94,8 @@ class MysqlOrders:
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
     ) -> tuple[Order, T]:
+        asked = origin()
+
         async def job(session: Session) -> tuple[Order, T]:
             order = await load(session, "order_sn", order_sn)
             before = Before.of(order)
@@ -101,7 +104,7 @@ class MysqlOrders:
                 payment_sn = decided.payment_sn if isinstance(decided, Payment) else ""
                 await take_key(session, key, order_sn, payment_sn)
             if order.happened:
-                await self._save(session, order, before)
+                await self._save(session, order, before, asked)
             return order, decided
 
         for _ in range(DECIDED_AT_MOST):
@@ -115,7 +118,7 @@ class MysqlOrders:
             return order, decided
         raise TooMuchContention
 
-    async def _save(self, session: Session, order: Order, before: Before) -> None:
+    async def _save(self, session: Session, order: Order, before: Before, asked: Origin) -> None:
         if not await session.run(UPDATE_ORDER, order_values(order, before)):
             raise Outrun
         for payment, open_sn, ask_ms in changed_payments(order, before):
@@ -131,17 +134,16 @@ class MysqlOrders:
                 await session.run(UPDATE_REFUND, changed)
             else:
                 await session.run(INSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
-        await self._store_events(session, order)
+        await self._store_events(session, order, asked)
 
-    async def _store_events(self, session: Session, order: Order) -> None:
+    async def _store_events(self, session: Session, order: Order, asked: Origin) -> None:
         events = []
         for happened in order.happened:
             event = seal(happened, id=self._next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
             order.last_hash = event.hash
             events.append(event)
         await insert(session, INTO_EVENT, [rows.event_row(event) for event in events])
-        waiting = [(event.id, event.order_sn, event.version, event.created_ms) for event in events]
-        await insert(session, INTO_OUTBOX, waiting)
+        await insert(session, INTO_OUTBOX, [rows.outbox_row(event, asked) for event in events])
         session.prove(PROOF, (events[-1].order_sn, events[-1].version, events[-1].hash))
 
     async def get(self, order_sn: str) -> Order:

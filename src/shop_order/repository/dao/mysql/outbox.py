@@ -9,9 +9,7 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.feed import hand_over
 from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.rows import EVENT_COLUMNS
-
-_EVENT = ", ".join(f"e.{column}" for column in EVENT_COLUMNS.split(", "))
+from shop_order.repository.dao.rows import WAITING_COLUMNS
 
 
 class MysqlOutbox:
@@ -62,7 +60,7 @@ async def take(session: Session, limit: int, now_ms: int) -> list[Event]:
     if not numbers:
         return []
     sql = (
-        f"SELECT {_EVENT} FROM outbox o"
+        f"SELECT {WAITING_COLUMNS} FROM outbox o"
         " JOIN order_event e ON e.order_sn = o.order_sn AND e.version = o.version"
         f" WHERE o.order_sn IN ({rows.marks(len(numbers))}) ORDER BY o.order_sn, o.version LIMIT ?"
     )

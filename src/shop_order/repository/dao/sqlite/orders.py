@@ -19,6 +19,7 @@ from shop_order.domain.ports import (
     OrderPage,
 )
 from shop_order.pkg.batching import Batcher
+from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
@@ -27,7 +28,7 @@ from shop_order.repository.dao.changing import (
     changed_refunds,
     order_values,
 )
-from shop_order.repository.dao.placing import KEEP_KEYS_MS, TOMBSTONE, placing
+from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, TOMBSTONE, placing
 from shop_order.repository.dao.rows import (
     EVENT_COLUMNS,
     ITEM_COLUMNS,
@@ -50,7 +51,7 @@ from shop_order.repository.dao.sqlite.placing import (
 
 T = TypeVar("T")
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
-INSERT_OUTBOX = "INSERT INTO outbox (event_id, order_sn, version, created_ms) VALUES (?, ?, ?, ?)"
+INSERT_OUTBOX = f"{INTO_OUTBOX} ({rows.marks(6)})"
 UPSERT_PAYMENT = (
     f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
     " ON CONFLICT (payment_sn) DO UPDATE SET state = excluded.state, trade_no = excluded.trade_no,"
@@ -89,6 +90,8 @@ class SqliteOrders:
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
     ) -> tuple[Order, T]:
+        asked = origin()
+
         def job(conn: sqlite3.Connection) -> tuple[Order, T]:
             order = load(conn, "order_sn", order_sn)
             before = Before.of(order)
@@ -96,7 +99,7 @@ class SqliteOrders:
             if key:
                 take_key(conn, key, order_sn, decided.payment_sn if isinstance(decided, Payment) else "")
             if order.happened:
-                self._save(conn, order, before)
+                self._save(conn, order, before, asked)
             return order, decided
 
         order, decided = await self._db.writer.submit(job)
@@ -105,21 +108,21 @@ class SqliteOrders:
             order.happened.clear()
         return order, decided
 
-    def _save(self, conn: sqlite3.Connection, order: Order, before: Before) -> None:
+    def _save(self, conn: sqlite3.Connection, order: Order, before: Before, asked: Origin) -> None:
         if conn.execute(UPDATE_ORDER, order_values(order, before)).rowcount != 1:
             raise TooMuchContention  # one writer: only a second process could have come between
         for payment, open_sn, ask_ms in changed_payments(order, before):
             conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
         for refund, surplus_of, try_ms in changed_refunds(order, before):
             conn.execute(UPSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
-        self._store_events(conn, order)
+        self._store_events(conn, order, asked)
 
-    def _store_events(self, conn: sqlite3.Connection, order: Order) -> None:
+    def _store_events(self, conn: sqlite3.Connection, order: Order, asked: Origin) -> None:
         for happened in order.happened:
             event = seal(happened, id=self._next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
             order.last_hash = event.hash
             conn.execute(INSERT_EVENT, rows.event_row(event))
-            conn.execute(INSERT_OUTBOX, (event.id, event.order_sn, event.version, event.created_ms))
+            conn.execute(INSERT_OUTBOX, rows.outbox_row(event, asked))
 
     async def get(self, order_sn: str) -> Order:
         return await self._db.reader.submit(lambda conn: load(conn, "order_sn", order_sn))

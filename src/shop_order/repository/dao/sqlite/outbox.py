@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.rows import EVENT_COLUMNS
+from shop_order.repository.dao.rows import WAITING_COLUMNS
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.feed import hand_over
-
-_EVENT = ", ".join(f"e.{column}" for column in EVENT_COLUMNS.split(", "))
 
 
 class SqliteOutbox:
@@ -60,7 +58,7 @@ def take(conn: sqlite3.Connection, limit: int, now_ms: int) -> list[Event]:
     if not numbers:
         return []
     sql = (
-        f"SELECT {_EVENT} FROM outbox o"
+        f"SELECT {WAITING_COLUMNS} FROM outbox o"
         " JOIN order_event e ON e.order_sn = o.order_sn AND e.version = o.version"
         f" WHERE o.order_sn IN ({rows.marks(len(numbers))}) ORDER BY o.order_sn, o.version LIMIT ?"
     )

@@ -1,0 +1,227 @@
+"""Spans of OpenTelemetry, sent by OTLP over gRPC. Imported only where traces are on (extra `otel`).
+
+No instrumentation package: the interceptor for gRPC alone costs 100 µs a call, and would not know that calls
+of several requests travel together. Providers are not global: two services in one process keep their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Token
+from importlib.metadata import version
+from types import TracebackType
+from typing import Self
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+from opentelemetry.trace import Span as OtelSpan
+
+from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig
+from shop_order.pkg.tracing.context import Traced, current_span
+
+QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost
+EVERY_MS = 1_000
+SEND_S = 5.0
+CLOSE_S = 3.0
+MOST_STATE_CHARS = 512
+_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_NOBODY = Context()
+
+Attributes = Mapping[str, str | int | float | bool]
+
+
+class Span:
+    """One span: current for what runs inside its `with` block, and ended after it.
+
+    An exception makes it a failed one, but a server's: whether its answer is a failure, the status says.
+    """
+
+    __slots__ = ("_token", "judges_itself", "recorded", "traceparent")
+
+    def __init__(self, span: OtelSpan, *, judges_itself: bool) -> None:
+        self.recorded = span
+        self._token: Token[Traced | None] | None = None
+        self.judges_itself = judges_itself
+        of = span.get_span_context()
+        self.traceparent = f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
+
+    @property
+    def trace_id(self) -> str:
+        """As logs and search fields name the trace."""
+        return self.traceparent[3:35]
+
+    def carried(self) -> tuple[tuple[str, str], ...]:
+        """The metadata, or headers, that let the callee continue the trace."""
+        if state := self.recorded.get_span_context().trace_state:
+            return (("traceparent", self.traceparent), ("tracestate", state.to_header()))
+        return (("traceparent", self.traceparent),)
+
+    def set(self, name: str, value: str | int) -> None:
+        """Note a fact; nothing that is about a person."""
+        self.recorded.set_attribute(name, value)
+
+    def rename(self, name: str) -> None:
+        """Call it otherwise than at its beginning."""
+        self.recorded.update_name(name)
+
+    def failed(self, why: str) -> None:
+        """It went wrong: the class of an error, or a status; never a text that may quote somebody."""
+        self.recorded.set_status(Status(StatusCode.ERROR))
+        self.recorded.set_attribute("error.type", why)
+
+    def end(self) -> None:
+        """It is over, for a span that is in no `with` block."""
+        self.recorded.end()
+
+    def __enter__(self) -> Self:
+        self._token = current_span.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            current_span.reset(self._token)
+        if kind is not None and not self.judges_itself:
+            self.failed(kind.__name__)
+        self.recorded.end()
+
+
+class Tracing:
+    """What a service records; `open` and `close` are its life."""
+
+    def __init__(
+        self, config: TraceConfig, address: str, *, tls: bool, observe: Callable[[str, int], None]
+    ) -> None:
+        ratio = TraceIdRatioBased(config.ratio)
+        resource = {
+            "service.name": config.service,
+            "service.version": version("shop-order"),
+            "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+        }
+        if config.environment:
+            resource["deployment.environment.name"] = config.environment
+        self._provider = TracerProvider(
+            sampler=ParentBased(ratio) if config.sampler == PARENT_SAMPLER else ratio,
+            resource=Resource.create(resource),
+            shutdown_on_exit=False,
+        )
+        self._address, self._tls, self._observe = address, tls, observe
+        self._tracer = self._provider.get_tracer("shop_order")
+
+    def open(self) -> None:
+        """Begin to send. A collector that is away is no error: spans wait, then are lost and counted."""
+        scheme = "https" if self._tls else "http"
+        exporter = OTLPSpanExporter(f"{scheme}://{self._address}", insecure=not self._tls, timeout=SEND_S)
+        self._provider.add_span_processor(
+            BatchSpanProcessor(
+                _Counted(exporter, self._observe),
+                max_queue_size=QUEUE,
+                schedule_delay_millis=EVERY_MS,
+                max_export_batch_size=BATCH,
+            )
+        )
+
+    async def close(self) -> None:
+        """Send what waits, for CLOSE_S at most: nobody's end waits for a collector."""
+        thread = threading.Thread(target=self._provider.shutdown, daemon=True, name="traces-end")
+        thread.start()
+        await asyncio.to_thread(thread.join, CLOSE_S)
+
+    def span(self, name: str) -> Span:
+        """A span of what happens inside, below the current one."""
+        return self._start(name, SpanKind.INTERNAL)
+
+    def server(self, name: str, parent: str, state: str, attributes: Attributes | None = None) -> Span:
+        """A span of a request; `parent` and `state` are what its caller sent, empty if nothing."""
+        return self._start(name, SpanKind.SERVER, parent, state=state, attributes=attributes)
+
+    def client(self, name: str, parents: Sequence[str], attributes: Attributes) -> Span:
+        """A span of a call for these: it stands in the first one's trace, and is linked to the others'."""
+        return self._start(name, SpanKind.CLIENT, parents[0], links=parents[1:], attributes=attributes)
+
+    def producer(self, name: str, parent: str, attributes: Attributes) -> Span:
+        """A span of a message that is sent because of what `parent` did."""
+        return self._start(name, SpanKind.PRODUCER, parent, attributes=attributes)
+
+    def consumer(self, name: str, parent: str, attributes: Attributes) -> Span:
+        """A span of a message that came with this `traceparent`."""
+        return self._start(name, SpanKind.CONSUMER, parent, attributes=attributes)
+
+    def _start(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: str | None = None,
+        *,
+        state: str = "",
+        links: Sequence[str] = (),
+        attributes: Attributes | None = None,
+    ) -> Span:
+        """Below `parent` (empty or unreadable begins a trace), or below the current one."""
+        above = current_span.get() if parent is None else None
+        if isinstance(above, Span):
+            context = set_span_in_context(above.recorded, _NOBODY)
+        else:
+            context = context_of(parent or "", state)
+        linked = [Link(of) for text in links if (of := parsed(text)) is not None]
+        span = self._tracer.start_span(name, context, kind, attributes, linked)
+        return Span(span, judges_itself=kind is SpanKind.SERVER)
+
+
+def context_of(traceparent: str, state: str = "") -> Context:
+    """The context of a span elsewhere; an empty one for what can't be read."""
+    above = parsed(traceparent, state)
+    return _NOBODY if above is None else set_span_in_context(NonRecordingSpan(above), _NOBODY)
+
+
+def parsed(traceparent: str, state: str = "") -> SpanContext | None:
+    """What a `traceparent` of W3C's says, None if it says nothing valid. `state` is a `tracestate`."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None or (found[1] == "00" and found[5]):
+        return None
+    states = TraceState.from_header([state]) if 0 < len(state) <= MOST_STATE_CHARS else None
+    flags = TraceFlags(int(found[4], 16))
+    of = SpanContext(
+        int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=flags, trace_state=states
+    )
+    return of if of.is_valid else None
+
+
+class _Counted(SpanExporter):
+    """Tells how many spans were sent, and how many were lost."""
+
+    def __init__(self, exporter: SpanExporter, observe: Callable[[str, int], None]) -> None:
+        self._exporter = exporter
+        self._observe = observe
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        self._observe("sent" if result is SpanExportResult.SUCCESS else "lost", len(spans))
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
