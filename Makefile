@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 CODE := conftest.py src tests deploy $(wildcard bench)
+# What the tests may use besides the embedded engines: what somebody named, else what runs of `make stack`.
+ENGINES_UP = $${SHOP_TEST_ENGINES-`[ ! -d "$${SHOP_STACK:-.stack}" ] || $(PY) -m deploy.stack urls | xargs`}
 UV ?= $(firstword $(wildcard .venv/bin/uv) uv)
 
 # The environment is made anew when the folder was moved or its Python is gone.
@@ -14,8 +16,8 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 .PHONY: .venv/.runtime
 endif
 
-.PHONY: help setup setup-dev run demo test test-fast check style fix bench proto proto-accept openapi schema lock hooks \
-	clean distclean
+.PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-all test-list test-fast \
+	check style fix bench proto proto-accept openapi schema lock hooks clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,7 +29,12 @@ help: ## this list
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: .venv/.runtime requirements/dev.txt
+.venv/.engines: .venv/.runtime requirements/engines.txt
+	@echo "installing the clients of the engines (requirements/engines.txt)"
+	@$(PIP) install -q --require-hashes -r requirements/engines.txt
+	@touch $@
+
+.venv/.dev: .venv/.engines requirements/dev.txt
 	@echo "installing what tests and checks need (requirements/dev.txt)"
 	@$(PIP) install -q --require-hashes -r requirements/dev.txt
 	@touch $@
@@ -44,8 +51,28 @@ run: .venv/.runtime ## the whole Shop in one process, with demo data (RELOAD=1 f
 demo: .venv/.runtime ## play the whole story through the public interfaces
 	@$(PY) -m shop_sandbox.main story
 
-test: .venv/.dev ## every test this machine can run
-	@$(PY) -m pytest $(ARGS)
+stack: .venv/.engines ## install and start MySQL, Redis, RocketMQ, … without Docker (ENGINES="redis consul": only these)
+	@$(PY) -m deploy.stack up $(ENGINES)
+
+stack-down: .venv/.engines ## stop them; their data stays in .stack
+	@$(PY) -m deploy.stack down $(ENGINES)
+
+stack-status: .venv/.engines ## what runs where
+	@$(PY) -m deploy.stack status $(ENGINES)
+
+run-stack: stack ## three instances on these engines behind nginx with TLS (DB=mariadb takes MariaDB); Ctrl-C stops them
+	@$(PY) -m deploy.stack.shop $(ARGS)
+
+test: .venv/.dev ## every test this machine can run: the embedded engines, and those of `make stack` that are up
+	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest $(ARGS)
+
+test-all: .venv/.dev ## start the engines and run every test, none left out (ONLY_ENGINES=1: those that need one)
+	@$(PY) -m deploy.stack up
+	@SHOP_TEST_ENGINES="`$(PY) -m deploy.stack urls | xargs`" \
+		$(PY) -m pytest --complete $(if $(ONLY_ENGINES),--only-engines) $(ARGS)
+
+test-list: .venv/.dev ## write tests/engines again: which tests there are for each engine
+	@$(PY) -m pytest --write-engine-tests
 
 test-fast: .venv/.dev ## the tests without the slow ones
 	@$(PY) -m pytest -m "not slow" $(ARGS)

@@ -1,17 +1,29 @@
-"""`python -m deploy.stack up|down|status|urls [ENGINE …]`: install, start, wait, print what runs where."""
+"""`python -m deploy.stack up|install|down|status|urls [ENGINE …]`: the real engines of this machine."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import re
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
 
-from deploy.stack.processes import StackError, say, wait
+from deploy.stack import processes
+from deploy.stack.processes import StackError, only_one, say, wait
 
-ROOT = Path(__file__).resolve().parents[2] / ".stack"
+# SHOP_STACK puts programs and data on another disk.
+ROOT = Path(os.environ.get("SHOP_STACK") or Path(__file__).resolve().parents[2] / ".stack")
 ENGINES = ("mariadb", "mysql", "redis", "rocketmq", "mongo", "consul", "nacos")
+READY_S = 180.0  # all of them start at once
+TELL_EVERY_S = 15.0
+_PORT = re.compile(r":(\d+)(?=[/?,]|$)")
 
 
 class Engine(Protocol):
@@ -42,25 +54,42 @@ def engine(name: str) -> Engine:
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="deploy.stack", description="The real engines on this machine.")
-    parser.add_argument("command", choices=("up", "down", "status", "urls"))
+    parser.add_argument("command", choices=(*IN_PARALLEL, *IN_TURN))
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help="all without one")
     chosen = parser.parse_args()
+    names = list(dict.fromkeys(chosen.engines)) or list(ENGINES)
     try:
-        for name in chosen.engines or ENGINES:
-            COMMANDS[chosen.command](name, engine(name))
+        engines = [(name, engine(name)) for name in names]
+        if chosen.command in IN_PARALLEL:
+            _together(IN_PARALLEL[chosen.command], engines)
+        else:
+            for one in engines:
+                IN_TURN[chosen.command](*one)
+        if chosen.command == "up":
+            _where(engines)
     except StackError as failed:
         say(str(failed))
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
+def install(name: str, one: Engine) -> None:
+    """Fetch and build; another process that is at it already is waited for."""
+    with only_one(f"install-{name}"):
+        one.install(ROOT)
+    say(f"{name}: installed")
+
+
 def up(name: str, one: Engine) -> None:
-    """Install, start, wait."""
-    say(f"{name}: installing")
-    one.install(ROOT)
-    one.start(ROOT)
-    wait(name, lambda: one.ready(ROOT))
-    say(f"{name}: ready at {', '.join(one.URLS)}")
+    """Install, start, wait until it answers."""
+    install(name, one)
+    if not one.ready(ROOT):
+        _ports_are_free(name, one)
+        one.start(ROOT)
+        wait(name, lambda: one.ready(ROOT), timeout_s=READY_S)
+    say(f"{name}: ready")
 
 
 def down(name: str, one: Engine) -> None:
@@ -81,7 +110,65 @@ def urls(name: str, one: Engine) -> None:
         sys.stdout.write("".join(f"{url}\n" for url in one.URLS))
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "urls": urls}
+IN_PARALLEL = {"up": up, "install": install, "down": down}
+IN_TURN = {"status": status, "urls": urls}
+
+
+def _together(command: Callable[[str, Engine], None], engines: Sequence[tuple[str, Engine]]) -> None:
+    """One thread an engine; what failed is told when the others are done. Raises StackError."""
+    failed: list[str] = []
+    busy: dict[str, float] = {}
+
+    def guarded(one: tuple[str, Engine]) -> None:
+        busy[one[0]] = time.monotonic()
+        try:
+            command(*one)
+        except (StackError, OSError) as why:
+            say(f"{one[0]}: FAILED: {why}")
+            failed.append(one[0])
+        finally:
+            del busy[one[0]]
+
+    with _telling(busy), ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(guarded, engines))
+    if failed:
+        raise StackError(f"failed: {', '.join(sorted(failed))}; logs: {ROOT / 'log'}")
+
+
+@contextmanager
+def _telling(busy: dict[str, float]) -> Iterator[None]:
+    """Say from time to time what is still being worked at."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(TELL_EVERY_S):
+            now = time.monotonic()
+            say("still at " + ", ".join(f"{name} ({now - since:.0f} s)" for name, since in [*busy.items()]))
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _ports_are_free(name: str, one: Engine) -> None:
+    """Raises StackError if a port is taken by what we did not start."""
+    if any(processes.running(ROOT, file.stem) for file in (ROOT / "run").glob(f"{name}*.pid")):
+        return
+    for port in sorted({int(port) for url in one.URLS for port in _PORT.findall(url)}):
+        if processes.port_is_open(port):
+            raise StackError(f"port {port} is taken by a program that this stack did not start")
+
+
+def _where(engines: Sequence[tuple[str, Engine]]) -> None:
+    for name, one in engines:
+        sys.stdout.write(f"{name:9} {one.URLS[0]}\n")
+        sys.stdout.write("".join(f"{'':9} {url}\n" for url in one.URLS[1:]))
+    sys.stdout.write(f"programs and data: {ROOT}, logs: {ROOT / 'log'}\n")
+
 
 if __name__ == "__main__":
     sys.exit(main())

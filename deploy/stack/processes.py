@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
+# Debian's package that brings a tool, where there is none yet.
+TOOLS = {"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "unzip": "unzip"}
 
 
 class StackError(Exception):
@@ -113,13 +119,46 @@ def port_is_open(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
+def newer(made: Path, *sources: Path) -> bool:
+    """Whether it is there, and was made after all it is made of."""
+    return made.exists() and all(made.stat().st_mtime >= source.stat().st_mtime for source in sources)
+
+
+@contextmanager
+def only_one(what: str) -> Iterator[None]:
+    """Let others on this machine, threads too, wait until we are done with `what`."""
+    with Path(tempfile.gettempdir(), f"shop-stack-{what}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def need(*tools: str) -> None:
+    """Bring the tools that are missing. Raises StackError."""
+    apt(*dict.fromkeys(TOOLS[tool] for tool in tools if shutil.which(tool) is None))
+
+
+def maven(pom: Path, libraries: Path) -> None:
+    """Put the jars that a pom names, and theirs, into a folder. Raises StackError."""
+    need("java", "mvn")
+    copy = ("dependency:copy-dependencies", f"-DoutputDirectory={libraries}", "-DincludeScope=runtime")
+    with only_one("maven"):  # two at once may spoil its repository
+        run(["mvn", "-q", "-B", "-f", str(pom), *copy], cwd=pom.parent)
+
+
 def apt(*packages: str) -> None:
     """Install Debian packages that are missing, without starting them as services. Raises StackError."""
+    with only_one("apt"):
+        _apt(*packages)
+
+
+def _apt(*packages: str) -> None:
     missing = [p for p in packages if not _installed(p)]
     if not missing:
         return
     if os.geteuid() != 0:
         raise StackError(f"install these packages as root first: {' '.join(missing)}")
+    if shutil.which("apt-get") is None:
+        raise StackError(f"this is no Debian: install what there is of {' '.join(missing)}")
     say(f"apt-get install {' '.join(missing)}")
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
@@ -128,14 +167,17 @@ def apt(*packages: str) -> None:
         policy.chmod(0o755)
     try:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "-q", "update"], env=quiet)
-        run(["apt-get", "-q", "install", "-y", "--no-install-recommends", *missing], env=quiet)
+        patient = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600"]
+        run([*patient, "update"], env=quiet)
+        run([*patient, "install", "-y", "--no-install-recommends", *missing], env=quiet)
     finally:
         if ours:
             policy.unlink()
 
 
 def _installed(package: str) -> bool:
+    if shutil.which("dpkg-query") is None:
+        return False
     done = subprocess.run(  # noqa: S603 - the commands are ours
         ["dpkg-query", "-W", "-f", "${Status}", package],  # noqa: S607
         capture_output=True,

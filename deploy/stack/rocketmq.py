@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from deploy.stack import processes
-from deploy.stack.processes import HOST, StackError
+from deploy.stack.processes import HOST
 from shop_order.pkg.message.base import BrokerAway
 from shop_order.pkg.message.rocketmq.admin import Admin
 
@@ -24,12 +24,10 @@ def install(root: Path) -> None:
     jars = _jars(root)
     if (jars / ".complete").exists():
         return
-    processes.apt(*(p for p, tool in (("default-jre-headless", "java"), ("maven", "mvn")) if not _has(tool)))
     jars.mkdir(parents=True, exist_ok=True)
     pom = jars.parent / "pom.xml"
     pom.write_text(_pom())
-    copy = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
-    processes.run(["mvn", "-q", "-B", "-f", str(pom), *copy], cwd=jars.parent)
+    processes.maven(pom, jars)
     (jars / ".complete").touch()
 
 
@@ -94,14 +92,6 @@ def _jars(root: Path) -> Path:
 
 def _home(root: Path) -> Path:
     return root / "data" / "rocketmq" / "home"
-
-
-def _has(tool: str) -> bool:
-    try:
-        processes.run([tool, "-version"])
-    except (StackError, FileNotFoundError):
-        return False
-    return True
 
 
 def _proxy(broker: Path) -> dict[str, object]:

@@ -32,7 +32,8 @@ def _scheme(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 
-def _engines_of(item: pytest.Item) -> Iterator[str]:
+def engines_of(item: pytest.Item) -> Iterator[str]:
+    """The schemes of the engines that a test uses, some more than once."""
     for marker in item.iter_markers("engine"):
         yield from marker.args
     if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
@@ -69,7 +70,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and report.passed:
-        item.config.stash[_EXERCISED].update(set(_engines_of(item)))
+        item.config.stash[_EXERCISED].update(set(engines_of(item)))
     return report
 
 

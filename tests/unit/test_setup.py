@@ -28,10 +28,13 @@ def test_every_declared_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert declared(project["project"]["dependencies"]) <= set(PIN.findall(lock("runtime")))
     assert declared(project["dependency-groups"]["dev"]) <= set(PIN.findall(lock("dev")))
+    extras = project["project"]["optional-dependencies"]
+    engines = [line for name in ("mysql", "redis", "rocketmq", "mongo", "nacos") for line in extras[name]]
+    assert declared(engines) <= set(PIN.findall(lock("engines")))
     assert declared(project["build-system"]["requires"]) == set(PIN.findall(lock("build")))
 
 
-@pytest.mark.parametrize("name", ["build", "runtime", "dev"])
+@pytest.mark.parametrize("name", ["build", "runtime", "engines", "dev"])
 def test_every_pin_carries_hashes_and_no_index_is_named(name: str) -> None:
     blocks = re.split(r"\n(?=\S)", lock(name).strip())
     assert [block for block in blocks if not PIN.match(block)] == []
@@ -40,9 +43,10 @@ def test_every_pin_carries_hashes_and_no_index_is_named(name: str) -> None:
 
 
 def test_the_locks_agree_where_they_overlap() -> None:
-    runtime, dev = (set(PIN_LINE.findall(lock(name))) for name in ("runtime", "dev"))
-    shared = set(PIN.findall(lock("runtime"))) & set(PIN.findall(lock("dev")))
-    assert {pin for pin in dev if pin.partition("==")[0] in shared} <= runtime
+    runtime, engines, dev = (set(PIN_LINE.findall(lock(name))) for name in ("runtime", "engines", "dev"))
+    assert runtime <= engines
+    shared = set(PIN.findall(lock("engines"))) & set(PIN.findall(lock("dev")))
+    assert {pin for pin in dev if pin.partition("==")[0] in shared} <= engines
 
 
 def python_without_venv(folder: Path) -> None:

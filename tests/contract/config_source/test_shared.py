@@ -83,6 +83,7 @@ async def test_a_change_is_told(shared: Place, tmp_path: Path) -> None:
         await asyncio.gather(watching, return_exceptions=True)
 
 
+@pytest.mark.engine("nacos")
 def test_production_does_not_start_on_defaults_alone(tmp_path: Path) -> None:
     environ = {
         "SHOP_ORDER_DATA_DIR": str(tmp_path),
