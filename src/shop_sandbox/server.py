@@ -77,7 +77,8 @@ class Sandbox:
         )
         self.alipay_keys = ensure_keys(settings.keys_dir)
         self.trades = Trades(self.alipay_db, clock_ms)
-        self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, settings.notice_scale)
+        scale, ca_file = settings.notice_scale, settings.ca_file
+        self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, scale, ca_file)
         self.alipay_gateway = Gateway(self.trades, self.notices, self.alipay_keys)
         self.alipay = Simulator(self.trades, self.notices, clock_ms)
         self.grpc_port = 0

@@ -30,6 +30,7 @@ class SandboxSettings:
     message: str = ""  # rocketmq://host:port: events are read from the broker too
     consul: str = ""  # host:port of a Consul where the neighbours are registered by name
     trace: str = "none:"  # otlp://host:port: traces of the order service are continued
+    ca_file: Path | None = None  # PEM: whose certificate a notice's https address may show
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -42,6 +43,9 @@ class SandboxSettings:
         ):
             if not lowest <= getattr(self, name) <= highest:
                 raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
+
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise SettingsError(f"{PREFIX}CA_FILE: there is no file {self.ca_file}")
 
     @property
     def order_token_file(self) -> Path:
@@ -73,7 +77,7 @@ def _value(key: str, name: str, text: str) -> Any:
         "notice_scale": float,
         "check_interval_s": float,
     }
-    kind = Path if name in ("data_dir", "keys_dir", "token_file") else kinds.get(name, int)
+    kind = Path if name in ("data_dir", "keys_dir", "token_file", "ca_file") else kinds.get(name, int)
     try:
         return kind(text)
     except ValueError:

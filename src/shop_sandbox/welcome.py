@@ -62,10 +62,11 @@ def text(shop: Running) -> str:
 """
 
 
-def curl(rest: str, token: str) -> str:
-    """A shell command that places an order over REST."""
+def curl(rest: str, token: str, ca: str = "") -> str:
+    """A shell command that places an order over REST; `ca` is whom to trust with https."""
     name, phone, detail = ADDRESS
-    return f"""curl -sS -X POST {rest}/api/v1/orders \\
+    trusting = f"--cacert {ca} " if ca else ""
+    return f"""curl -sS {trusting}-X POST {rest}/api/v1/orders \\
   -H 'Authorization: Bearer {token}' \\
   -H 'Content-Type: application/json' \\
   -H "Idempotency-Key: curl-$(date +%s)" \\
@@ -74,13 +75,14 @@ def curl(rest: str, token: str) -> str:
   | {python()} -m json.tool --no-ensure-ascii"""
 
 
-def grpc_call(target: str, token: str) -> str:
-    """A shell command that places an order over gRPC, with the client other services use."""
+def grpc_call(target: str, token: str, ca: str = "") -> str:
+    """A shell command that places an order over gRPC, with the client other services use; `ca`: over TLS."""
+    secure = f'use_tls=True, cert_file="{ca}", ' if ca else ""
     return f"""{python()} - <<'PY'
 from shop_order.api.client import AddressInfo, CreateOrderRequest, OrderItemRequest, new_sync_order_client
 
 token = "{token}"
-with new_sync_order_client("{target}", token=token) as orders:
+with new_sync_order_client("{target}", {secure}token=token) as orders:
     order = orders.create_order(
         CreateOrderRequest([OrderItemRequest(101, 1)], AddressInfo{ADDRESS!r})
     )
@@ -88,7 +90,7 @@ with new_sync_order_client("{target}", token=token) as orders:
 PY"""
 
 
-def grpcurl(target: str, token: str) -> str:
+def grpcurl(target: str, token: str, ca: str = "") -> str:
     """The same call for those who have grpcurl; on one line, so that it is easy to copy."""
     name, phone, detail = ADDRESS
     wanted = (
@@ -96,7 +98,7 @@ def grpcurl(target: str, token: str) -> str:
         f'"address": {{"name": "{name}", "phone": "{phone}", "detail": "{detail}"}}}}'
     )
     return (
-        f"grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{wanted}' "
+        f"grpcurl {f'-cacert {ca}' if ca else '-plaintext'} -H 'authorization: Bearer {token}' -d '{wanted}' "
         f"{target} order.OrderService/CreateOrder"
     )
 

@@ -9,8 +9,10 @@ import contextlib
 import json
 import logging
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import httpx
 
@@ -80,11 +82,19 @@ class Notice:
 class Notices:
     """The provider's post office."""
 
-    def __init__(self, database: Database, keys: Keys, clock_ms: Callable[[], int], scale: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: Keys,
+        clock_ms: Callable[[], int],
+        scale: float,
+        ca_file: Path | None = None,
+    ) -> None:
         self._database = database
         self._keys = keys
         self._clock_ms = clock_ms
         self._scale = scale
+        self._ca_file = ca_file
         self._wake = asyncio.Event()
         self._sending: set[int] = set()
 
@@ -92,7 +102,10 @@ class Notices:
     async def running(self) -> AsyncIterator[None]:
         """Send what is due while the block runs."""
         # Never through a proxy and never along a redirect: notices stay on this machine.
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_S) as client:
+        trusted = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+        async with httpx.AsyncClient(
+            trust_env=False, follow_redirects=False, timeout=TIMEOUT_S, verify=trusted
+        ) as client:
             self._client = client
             task = asyncio.create_task(self._run(), name="alipay-notices")
             try:
