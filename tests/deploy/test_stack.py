@@ -1,0 +1,160 @@
+"""`make stack`: programs that outlive their command, started together, each failure told by itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.stack import __main__ as stack
+from deploy.stack import processes
+from deploy.stack.processes import StackError
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True);"
+    " time.sleep(60)",
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A stack's folder; what a test started there ends with it."""
+    yield tmp_path
+    for file in (tmp_path / "run").glob("*.pid"):
+        processes.stop(tmp_path, file.stem, timeout_s=0)
+
+
+class Fake:
+    """An engine that is a file."""
+
+    URLS: tuple[str, ...] = ("fake://127.0.0.1:1",)
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.did: list[str] = []
+
+    def install(self, root: Path) -> None:
+        self.did.append("install")
+        if self.fails:
+            raise StackError("there is no such package")
+
+    def start(self, root: Path) -> None:
+        self.did.append("start")
+
+    def ready(self, root: Path) -> bool:
+        return "start" in self.did
+
+    def stop(self, root: Path) -> None:
+        self.did.append("stop")
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch, root: Path) -> dict[str, Fake]:
+    found = {"first": Fake(), "second": Fake(fails=True), "third": Fake()}
+    monkeypatch.setattr(stack, "ROOT", root)
+    monkeypatch.setattr(stack, "ENGINES", tuple(found))
+    monkeypatch.setattr(stack, "engine", lambda name: found[name])
+    return found
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["stack", *words])
+    return stack.main()
+
+
+def test_a_program_runs_until_it_is_stopped(root: Path) -> None:
+    processes.start(root, "one", SLEEPER)
+    pid = processes.running(root, "one")
+    assert pid and os.getsid(pid) == pid, "a Ctrl-C at the terminal must not reach it"
+    processes.start(root, "one", SLEEPER)
+    assert processes.running(root, "one") == pid, "it runs already"
+    processes.stop(root, "one")
+    assert not processes.running(root, "one") and not (root / "run" / "one.pid").exists()
+
+
+def test_one_that_does_not_listen_is_killed(root: Path) -> None:
+    processes.start(root, "one", STUBBORN)
+    processes.wait("it", lambda: "here" in (root / "log" / "one.log").read_text())
+    processes.stop(root, "one", timeout_s=0.2)
+    assert not (root / "run" / "one.pid").exists()
+
+
+def test_a_number_that_another_program_has_by_now_does_not_count(root: Path) -> None:
+    (root / "run").mkdir()
+    (root / "run" / "one.pid").write_text(f"{os.getpid()} 1")
+    assert processes.running(root, "one") == 0
+    processes.stop(root, "one")  # or we would not be here any more
+
+
+def test_what_only_one_may_do_is_waited_for() -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with processes.only_one("a-test"):
+            order.append("second")
+
+    with processes.only_one("a-test"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_failed_command_is_one_line_with_what_it_said_last() -> None:
+    with pytest.raises(StackError, match=r"failed: no luck$"):
+        processes.run([sys.executable, "-c", "import sys; sys.exit('no luck')"])
+
+
+def test_one_engine_that_fails_stops_no_other(
+    engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "up") == 1
+    said = capsys.readouterr().err
+    assert "second: FAILED: there is no such package" in said and "failed: second;" in said
+    assert [one.did for one in engines.values()] == [["install", "start"], ["install"], ["install", "start"]]
+
+
+def test_each_engine_can_be_had_alone(
+    engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "up", "third") == 0
+    assert "third     fake://127.0.0.1:1" in capsys.readouterr().out
+    assert not engines["first"].did
+    assert command(monkeypatch, "urls") == 0
+    assert capsys.readouterr().out == "fake://127.0.0.1:1\n"
+    assert command(monkeypatch, "down", "third") == 0
+    assert engines["third"].did == ["install", "start", "stop"]
+
+
+def test_again_starts_nothing_twice(engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(monkeypatch, "up", "first") == command(monkeypatch, "up", "first") == 0
+    assert engines["first"].did == ["install", "start", "install"]
+
+
+def test_an_engine_that_is_not_known_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "up", "oracle") == 1
+    assert capsys.readouterr().err.startswith("stack: unknown engine oracle: one of mariadb, mysql, ")
+
+
+def test_a_port_that_somebody_else_has_is_named(
+    engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        engines["first"].URLS = (f"fake://127.0.0.1:{port}/x",)
+        assert command(monkeypatch, "up", "first") == 1
+    assert f"port {port} is taken by a program that this stack did not start" in capsys.readouterr().err
+    assert engines["first"].did == ["install"]
