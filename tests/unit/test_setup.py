@@ -29,7 +29,8 @@ def test_every_declared_dependency_is_pinned() -> None:
     assert declared(project["project"]["dependencies"]) <= set(PIN.findall(lock("runtime")))
     assert declared(project["dependency-groups"]["dev"]) <= set(PIN.findall(lock("dev")))
     extras = project["project"]["optional-dependencies"]
-    engines = [line for name in ("mysql", "redis", "rocketmq", "mongo", "nacos", "otel") for line in extras[name]]
+    named = ("mysql", "redis", "rocketmq", "mongo", "nacos", "otel")
+    engines = [line for name in named for line in extras[name]]
     assert declared(engines) <= set(PIN.findall(lock("engines")))
     assert declared(project["build-system"]["requires"]) == set(PIN.findall(lock("build")))
 
