@@ -36,6 +36,7 @@ from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.oplog import open_order_log
+from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.clock import ShopClock
@@ -216,6 +217,9 @@ class Core:
             observe=self.metrics.batch("relay"),
         )
         self.audit = AuditService(store.audit)
+        self.archive = ArchiveService(
+            archive=store.archive, clock=clock, after_days=lambda: self.settings.order.archive_after_days
+        )
         self.order_log = OrderLogService(
             feed=store.feed,
             log=self.log_store,

@@ -37,6 +37,7 @@ class Jobs:
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("order_log", core.order_log.step, core.order_log.wait)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._loop("archive", self._archive, core.archive.wait)
         self._loop("worker", core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         self.start_lag()
 
@@ -64,10 +65,12 @@ class Jobs:
         """A loop whose steps only one of the processes that share a database does."""
 
         async def ours() -> int:
-            mine = await self._core.store.leases.hold(name) and await self._turns.ours(name)
-            return await step() if mine else 0
+            return await step() if await self._mine(name) else 0
 
         self._loop(name, ours, pause)
+
+    async def _mine(self, name: str) -> bool:
+        return await self._core.store.leases.hold(name) and await self._turns.ours(name)
 
     def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
@@ -87,6 +90,14 @@ class Jobs:
             self._core.metrics.job(name, "ok")
             if not done:
                 await pause()
+
+    async def _archive(self) -> int:
+        archive = self._core.archive
+        if archive.is_on and await self._mine("archive"):
+            await archive.step()
+            if archive.is_resting:
+                await self._turns.leave("archive")  # for `shop-order archive`
+        return 0
 
     async def _purge(self) -> int:
         return await self._core.store.orders.purge_keys(real_ms())

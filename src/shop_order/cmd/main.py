@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from shop_order.cmd.archive import archive
 from shop_order.cmd.config import config_app
 from shop_order.cmd.openapi import openapi
 from shop_order.cmd.stats import stats_app
@@ -25,6 +26,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 app.add_typer(audit_app, name="audit")
 app.add_typer(stats_app, name="stats")
 app.command()(openapi)
+app.command()(archive)
 
 REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something
@@ -57,7 +59,9 @@ def relay() -> None:
 
 @app.command()
 def migrate(
-    revision: Annotated[str, typer.Option(help="head, or base to drop every table.")] = "head",
+    revision: Annotated[
+        str, typer.Option(help="head, an earlier revision, or base to drop every table.")
+    ] = "head",
 ) -> None:
     """Bring the order database's schema up to date, and the broker's topics."""
     from shop_order.repository.schema import migrate as bring

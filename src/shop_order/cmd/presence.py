@@ -88,6 +88,11 @@ class Turns:
             self._leases[job] = lease
         return lease is not None
 
+    async def leave(self, job: str) -> None:
+        """Let others do this job."""
+        if lease := self._leases.pop(job, None):
+            await lease.give_back()
+
     async def end(self) -> None:
         """Let others go on at once."""
         leases, self._leases = [*self._leases.values()], {}

@@ -30,7 +30,7 @@ async def relay_until_stopped(loaded: Loaded) -> int:
     settings = own_log(loaded.settings)
     logging = open_log(settings)
     try:
-        with only_one(settings):
+        with only_one(settings, "relay"):
             await _relay(Core(loaded, token=dev_token(settings)))
         return 0
     finally:
@@ -73,17 +73,17 @@ def own_log(settings: Settings) -> Settings:
 
 
 @contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
-    """Be the only relay of a database file; a shared server has leases for that. Raises StoreTaken."""
+def only_one(settings: Settings, job: str) -> Iterator[None]:
+    """Do this job alone on a database file; a shared server has leases for that. Raises StoreTaken."""
     if not settings.db.url.startswith("sqlite:"):
         yield
         return
-    lock = os.open(f"{sqlite_path(settings.db.url)}.relay.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    lock = os.open(f"{sqlite_path(settings.db.url)}.{job}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as taken:
         os.close(lock)
-        raise StoreTaken("another relay publishes this database") from taken
+        raise StoreTaken(f"another {job} works on this database") from taken
     try:
         yield
     finally:

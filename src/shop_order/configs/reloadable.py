@@ -16,6 +16,7 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("order", "pay_timeout_s"),
         ("order", "auto_confirm_s"),
         ("order", "scan_interval_s"),
+        ("order", "archive_after_days"),
         ("oplog", "keep_days"),
         ("pay", "return_urls"),
         ("pay", "callback_allow"),

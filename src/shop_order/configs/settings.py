@@ -217,12 +217,13 @@ class Pay(Section):
 
 
 class Order(Section):
-    """What happens to orders by itself."""
+    """What happens to orders by itself; `archive_after_days` 0 archives none."""
 
     pay_timeout_s: int = Field(ge=1, le=30 * 86400)
     auto_confirm_s: int = Field(ge=1, le=365 * 86400)
     scan_interval_s: Seconds
     lease_s: int = Field(ge=1, le=3600)
+    archive_after_days: int = Field(ge=0, le=36_500)
 
 
 class Limit(Section):

@@ -211,6 +211,19 @@ class Audit(Protocol):
         """The order as its row says, None if only events are left."""
 
 
+class Archive(Protocol):
+    """The history tables, for orders nobody has anything left to do with. They are found there by number."""
+
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> Sequence[Order]:
+        """Orders placed before then that are not archived, oldest first; for reading only."""
+
+    async def move(self, versions: Mapping[str, int]) -> int:
+        """Archive those of these orders that still are at these versions, in one commit; how many.
+
+        A later change of an archived order brings it back.
+        """
+
+
 # ---- neighbours ----
 
 

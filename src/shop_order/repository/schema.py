@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0004"
+HEAD = "0005"
 GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
 # A second INSERT of a key meets the primary key; what makes of it a REPLACE or an UPDATE meets a trigger.
 SQLITE_SCRIPT = files("shop_order.script") / "sqlite" / "schema.sql"
@@ -21,13 +21,14 @@ ALONE_S = 60  # how long one migration waits for another
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database behind a `DB__URL` to `revision`. Raises OSError if it can't be used.
+    """Bring the database behind a `DB__URL` up or down to `revision`. Raises OSError if it can't be used.
 
     Imports Alembic, which a running server does not need: the server only compares HEAD.
     """
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
+    from alembic.migration import MigrationContext
 
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,8 @@ def migrate(url: str, revision: str = "head") -> None:
             if engine.dialect.name != "sqlite":
                 _prepare_server(connection)
             config.attributes["connection"] = connection
-            if revision == "base":
+            now = MigrationContext.configure(connection).get_current_revision() or ""
+            if revision == "base" or (revision != "head" and revision < now):
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)

@@ -22,6 +22,7 @@ from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import GENESIS, Happened
 from shop_order.domain.status import (
     ORDER_TRANSITIONS,
+    SETTLED_REFUND,
     OrderStatus,
     PaymentType,
     RefundState,
@@ -290,6 +291,17 @@ class Order:
         if not back_fen:
             return RefundStatus.NONE
         return RefundStatus.WHOLE if back_fen >= self.pay_fen else RefundStatus.PART
+
+    @property
+    def is_finished(self) -> bool:
+        """No transition leads on from here."""
+        return not ORDER_TRANSITIONS[self.status]
+
+    @property
+    def is_settled(self) -> bool:
+        """Finished, and no money of it is on its way, or could not be given back: nothing is left to do."""
+        money = self.open_payment() or any(r.state not in SETTLED_REFUND for r in self.refunds.values())
+        return self.is_finished and not money
 
     def open_payment(self) -> Payment | None:
         """The attempt that may still bring money; there is never more than one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shop_order.domain.order_log import Feed
-from shop_order.domain.ports import Audit, Carts, Orders, Outbox, Payments
+from shop_order.domain.ports import Archive, Audit, Carts, Orders, Outbox, Payments
 from shop_order.pkg.batching import Batcher
 
 
@@ -75,6 +75,10 @@ class Store(Protocol):
     @property
     def audit(self) -> Audit:
         """The whole history."""
+
+    @property
+    def archive(self) -> Archive:
+        """The way of settled orders to the history tables."""
 
     @property
     def time(self) -> ShopTime:

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0003: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0005: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -212,6 +212,103 @@ CREATE TABLE `refund` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
+CREATE TABLE `order_info_history` (
+  `id` bigint NOT NULL,
+  `user` bigint NOT NULL,
+  `order_sn` varchar(30) NOT NULL,
+  `pay_type` varchar(20) NOT NULL,
+  `status` int NOT NULL,
+  `trade_no` varchar(100) DEFAULT NULL,
+  `order_mount` decimal(16,2) GENERATED ALWAYS AS ((`pay_fen` / 100.0)) VIRTUAL,
+  `pay_time` datetime(3) DEFAULT NULL,
+  `address` varchar(255) NOT NULL,
+  `signer_name` varchar(50) NOT NULL,
+  `signer_mobile` varchar(16) NOT NULL,
+  `post` varchar(20) DEFAULT NULL,
+  `note` varchar(255) DEFAULT NULL,
+  `created_at` datetime(3) DEFAULT NULL,
+  `updated_at` datetime(3) DEFAULT NULL,
+  `deleted_at` datetime(3) DEFAULT NULL,
+  `province` varchar(50) NOT NULL,
+  `city` varchar(50) NOT NULL,
+  `district` varchar(50) NOT NULL,
+  `total_fen` bigint NOT NULL,
+  `discount_fen` bigint NOT NULL,
+  `freight_fen` bigint NOT NULL,
+  `pay_fen` bigint NOT NULL,
+  `expire_ms` bigint NOT NULL,
+  `due_ms` bigint DEFAULT NULL,
+  `payment_sn` varchar(30) NOT NULL,
+  `cancel_reason` varchar(255) NOT NULL,
+  `logistics_company` varchar(50) NOT NULL,
+  `logistics_no` varchar(64) NOT NULL,
+  `shipped_ms` bigint NOT NULL,
+  `completed_ms` bigint NOT NULL,
+  `refund_status` int NOT NULL,
+  `version` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `idx_order_history_sn` (`order_sn`),
+  KEY `idx_order_history_user` (`user`,`created_at`,`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `order_goods_history` (
+  `id` bigint NOT NULL,
+  `order` bigint NOT NULL,
+  `goods` bigint NOT NULL,
+  `goods_name` varchar(100) NOT NULL,
+  `goods_image` varchar(255) DEFAULT NULL,
+  `goods_price` decimal(16,2) GENERATED ALWAYS AS ((`price_fen` / 100.0)) VIRTUAL,
+  `nums` int NOT NULL,
+  `created_at` datetime(3) DEFAULT NULL,
+  `updated_at` datetime(3) DEFAULT NULL,
+  `deleted_at` datetime(3) DEFAULT NULL,
+  `price_fen` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `idx_goods_history_order` (`order`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `payment_history` (
+  `payment_sn` varchar(30) NOT NULL,
+  `order_sn` varchar(30) NOT NULL,
+  `user` bigint NOT NULL,
+  `payment_type` int NOT NULL,
+  `trade_type` varchar(20) NOT NULL,
+  `amount_fen` bigint NOT NULL,
+  `state` varchar(20) NOT NULL,
+  `payment_url` text NOT NULL,
+  `created_ms` bigint NOT NULL,
+  `expire_ms` bigint NOT NULL,
+  `trade_no` varchar(100) NOT NULL,
+  `paid_ms` bigint NOT NULL,
+  `refunded_fen` bigint NOT NULL,
+  `open_order_sn` varchar(30) DEFAULT NULL,
+  `ask_ms` bigint DEFAULT NULL,
+  `ask_tries` int NOT NULL,
+  PRIMARY KEY (`payment_sn`),
+  KEY `idx_payment_history_order` (`order_sn`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `refund_history` (
+  `refund_sn` varchar(30) NOT NULL,
+  `payment_sn` varchar(30) NOT NULL,
+  `order_sn` varchar(30) NOT NULL,
+  `amount_fen` bigint NOT NULL,
+  `state` varchar(20) NOT NULL,
+  `reason` varchar(255) NOT NULL,
+  `surplus` smallint NOT NULL,
+  `created_ms` bigint NOT NULL,
+  `finished_ms` bigint NOT NULL,
+  `surplus_of` varchar(30) DEFAULT NULL,
+  `try_ms` bigint DEFAULT NULL,
+  `tries` int NOT NULL,
+  PRIMARY KEY (`refund_sn`),
+  KEY `idx_refund_history_order` (`order_sn`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
 CREATE TABLE `shop_time` (
   `id` bigint NOT NULL,
   `offset_ms` bigint NOT NULL,
@@ -229,4 +326,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

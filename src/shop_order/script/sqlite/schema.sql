@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0004');
+INSERT INTO "alembic_version" VALUES('0005');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -69,6 +69,20 @@ CREATE TABLE order_goods (
 	price_fen BIGINT NOT NULL CHECK (price_fen >= 0),
 	PRIMARY KEY (id)
 );
+CREATE TABLE order_goods_history (
+	id INTEGER NOT NULL,
+	"order" BIGINT NOT NULL,
+	goods BIGINT NOT NULL,
+	goods_name VARCHAR(100) NOT NULL,
+	goods_image VARCHAR(255),
+	goods_price NUMERIC(16, 2) GENERATED ALWAYS AS (price_fen / 100.0) VIRTUAL,
+	nums INTEGER NOT NULL,
+	created_at VARCHAR(23),
+	updated_at VARCHAR(23),
+	deleted_at VARCHAR(23),
+	price_fen BIGINT NOT NULL,
+	PRIMARY KEY (id)
+);
 CREATE TABLE order_info (
 	id INTEGER NOT NULL,
 	user BIGINT NOT NULL,
@@ -107,6 +121,43 @@ CREATE TABLE order_info (
 	CONSTRAINT idx_order_sn UNIQUE (order_sn),
 	CONSTRAINT ck_order_status CHECK (status BETWEEN 1 AND 5)
 );
+CREATE TABLE order_info_history (
+	id INTEGER NOT NULL,
+	user BIGINT NOT NULL,
+	order_sn VARCHAR(30) NOT NULL,
+	pay_type VARCHAR(20) NOT NULL,
+	status INTEGER NOT NULL,
+	trade_no VARCHAR(100),
+	order_mount NUMERIC(16, 2) GENERATED ALWAYS AS (pay_fen / 100.0) VIRTUAL,
+	pay_time VARCHAR(23),
+	address VARCHAR(255) NOT NULL,
+	signer_name VARCHAR(50) NOT NULL,
+	signer_mobile VARCHAR(16) NOT NULL,
+	post VARCHAR(20),
+	note VARCHAR(255),
+	created_at VARCHAR(23),
+	updated_at VARCHAR(23),
+	deleted_at VARCHAR(23),
+	province VARCHAR(50) NOT NULL,
+	city VARCHAR(50) NOT NULL,
+	district VARCHAR(50) NOT NULL,
+	total_fen BIGINT NOT NULL,
+	discount_fen BIGINT NOT NULL,
+	freight_fen BIGINT NOT NULL,
+	pay_fen BIGINT NOT NULL,
+	expire_ms BIGINT NOT NULL,
+	due_ms BIGINT,
+	payment_sn VARCHAR(30) NOT NULL,
+	cancel_reason VARCHAR(255) NOT NULL,
+	logistics_company VARCHAR(50) NOT NULL,
+	logistics_no VARCHAR(64) NOT NULL,
+	shipped_ms BIGINT NOT NULL,
+	completed_ms BIGINT NOT NULL,
+	refund_status INTEGER NOT NULL,
+	version BIGINT NOT NULL,
+	PRIMARY KEY (id),
+	CONSTRAINT idx_order_history_sn UNIQUE (order_sn)
+);
 CREATE TABLE order_sn_claim (
 	order_sn VARCHAR(30) NOT NULL,
 	order_id BIGINT NOT NULL,
@@ -144,6 +195,25 @@ CREATE TABLE payment (
 	CONSTRAINT ck_payment_refunded CHECK (refunded_fen <= amount_fen),
 	CONSTRAINT uq_payment_open UNIQUE (open_order_sn)
 );
+CREATE TABLE payment_history (
+	payment_sn VARCHAR(30) NOT NULL,
+	order_sn VARCHAR(30) NOT NULL,
+	user BIGINT NOT NULL,
+	payment_type INTEGER NOT NULL,
+	trade_type VARCHAR(20) NOT NULL,
+	amount_fen BIGINT NOT NULL,
+	state VARCHAR(20) NOT NULL,
+	payment_url TEXT NOT NULL,
+	created_ms BIGINT NOT NULL,
+	expire_ms BIGINT NOT NULL,
+	trade_no VARCHAR(100) NOT NULL,
+	paid_ms BIGINT NOT NULL,
+	refunded_fen BIGINT NOT NULL,
+	open_order_sn VARCHAR(30),
+	ask_ms BIGINT,
+	ask_tries INTEGER NOT NULL,
+	PRIMARY KEY (payment_sn)
+);
 CREATE TABLE refund (
 	refund_sn VARCHAR(30) NOT NULL,
 	payment_sn VARCHAR(30) NOT NULL,
@@ -159,6 +229,21 @@ CREATE TABLE refund (
 	tries INTEGER DEFAULT '0' NOT NULL,
 	PRIMARY KEY (refund_sn),
 	CONSTRAINT uq_refund_surplus UNIQUE (surplus_of)
+);
+CREATE TABLE refund_history (
+	refund_sn VARCHAR(30) NOT NULL,
+	payment_sn VARCHAR(30) NOT NULL,
+	order_sn VARCHAR(30) NOT NULL,
+	amount_fen BIGINT NOT NULL,
+	state VARCHAR(20) NOT NULL,
+	reason VARCHAR(255) NOT NULL,
+	surplus SMALLINT NOT NULL,
+	created_ms BIGINT NOT NULL,
+	finished_ms BIGINT NOT NULL,
+	surplus_of VARCHAR(30),
+	try_ms BIGINT,
+	tries INTEGER NOT NULL,
+	PRIMARY KEY (refund_sn)
 );
 CREATE TABLE shop_time (
 	id INTEGER NOT NULL,
@@ -197,3 +282,7 @@ CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
 CREATE TRIGGER order_event_no_second BEFORE INSERT ON order_event
     WHEN EXISTS (SELECT 1 FROM order_event WHERE order_sn = NEW.order_sn AND version = NEW.version)
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE INDEX idx_order_history_user ON order_info_history (user, created_at, id);
+CREATE INDEX idx_goods_history_order ON order_goods_history ("order");
+CREATE INDEX idx_payment_history_order ON payment_history (order_sn);
+CREATE INDEX idx_refund_history_order ON refund_history (order_sn);

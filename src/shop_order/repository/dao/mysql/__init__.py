@@ -7,6 +7,7 @@ from collections.abc import Callable
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.base import SchemaBehind, StoreOptions
 from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.archive import MysqlArchive
 from shop_order.repository.dao.mysql.audit import MysqlAudit
 from shop_order.repository.dao.mysql.carts import MysqlCarts
 from shop_order.repository.dao.mysql.database import Database
@@ -35,6 +36,7 @@ class MysqlStore:
         self.outbox = MysqlOutbox(self._db)
         self.feed = MysqlFeed(self._db)
         self.audit = MysqlAudit(self._db)
+        self.archive = MysqlArchive(self._db)
         self.time = MysqlTime(self._db)
         self.leases = MysqlLeases(self._db)
 

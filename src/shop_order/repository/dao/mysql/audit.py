@@ -21,13 +21,14 @@ class MysqlAudit:
         self._db = db
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        # Each half ends at the limit: the union of all numbers would be made before the outer one.
+        # Each part ends at the limit: the union of all numbers would be made before the outer one.
         sql = (
             "(SELECT order_sn FROM order_info WHERE order_sn > ? ORDER BY order_sn LIMIT ?) UNION"
+            " (SELECT order_sn FROM order_info_history WHERE order_sn > ? ORDER BY order_sn LIMIT ?) UNION"
             " (SELECT DISTINCT order_sn FROM order_event WHERE order_sn > ? ORDER BY order_sn LIMIT ?)"
             " ORDER BY order_sn LIMIT ?"
         )
-        values = (after, limit, after, limit, limit)
+        values = (after, limit, after, limit, after, limit, limit)
         return [sn for (sn,) in await self._db.scanner.submit(lambda session: session.all(sql, values))]
 
     async def chain(self, order_sn: str) -> Sequence[Event]:

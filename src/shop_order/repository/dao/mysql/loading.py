@@ -7,31 +7,37 @@ from collections.abc import Sequence
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
 
-_ITEMS = f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"'
-_PAYMENTS = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn"
-_REFUNDS = f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn"
-
 
 async def load(session: Session, column: str, value: object) -> Order:
-    """The whole aggregate. Raises OrderNotFound."""
-    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} = ?"
-    found = await session.all(sql, (value,))
-    if not found:
-        raise OrderNotFound
-    (order,) = await orders_of(session, found, hashes=True)
-    return order
+    """The whole aggregate, wherever it lies. Raises OrderNotFound."""
+    for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
+        found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
+        if found:
+            (order,) = await orders_of(session, found, hashes=True, tables=tables)
+            return order
+    raise OrderNotFound
 
 
-async def orders_of(session: Session, found: Sequence[Row], *, hashes: bool) -> list[Order]:
-    """The aggregates of ORDER_COLUMNS; without `hashes` they are for reading only."""
+async def orders_of(
+    session: Session, found: Sequence[Row], *, hashes: bool, tables: Tables = LIVE
+) -> list[Order]:
+    """The aggregates of ORDER_COLUMNS; without `hashes` they are for reading only.
+
+    Items come last, and each order has some: who reads without a snapshot knows by them that an order was
+    moved meanwhile.
+    """
     # The first event is the order itself: no attempt yet.
     later = [row[2] for row in found if row[30] > 1]
-    items = await by_parent(session, _ITEMS, [row[0] for row in found], "id", 0)
-    payments = await by_parent(session, _PAYMENTS, later, "created_ms", 1)
-    refunds = await by_parent(session, _REFUNDS, later, "created_ms", 2)
+    select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+    payments = await by_parent(session, select, later, "created_ms", 1)
+    select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+    refunds = await by_parent(session, select, later, "created_ms", 2)
+    select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
+    items = await by_parent(session, select, [row[0] for row in found], "id", 0)
     last = await _last_hashes(session, found) if hashes else {}
     return [
         rows.order_of(

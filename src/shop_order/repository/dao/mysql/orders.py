@@ -13,6 +13,7 @@ from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilt
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
     Before,
@@ -20,6 +21,7 @@ from shop_order.repository.dao.changing import (
     changed_refunds,
     order_values,
 )
+from shop_order.repository.dao.mysql.archive import bring_back
 from shop_order.repository.dao.mysql.database import BulkJob, Database
 from shop_order.repository.dao.mysql.lists import list_orders
 from shop_order.repository.dao.mysql.loading import load, orders_of
@@ -63,7 +65,7 @@ Wanted = tuple[str, object]  # column and value
 
 
 class Outrun(Exception):
-    """Another process changed the order after it was read."""
+    """Another process changed or moved the order after it was read."""
 
 
 class MysqlOrders:
@@ -98,6 +100,8 @@ class MysqlOrders:
 
         async def job(session: Session) -> tuple[Order, T]:
             order = await load(session, "order_sn", order_sn)
+            if order.is_finished and not order.items:
+                raise Outrun
             before = Before.of(order)
             decided = decide(order)
             if key:
@@ -119,8 +123,11 @@ class MysqlOrders:
         raise TooMuchContention
 
     async def _save(self, session: Session, order: Order, before: Before, asked: Origin) -> None:
-        if not await session.run(UPDATE_ORDER, order_values(order, before)):
-            raise Outrun
+        changed = order_values(order, before)
+        if not await session.run(UPDATE_ORDER, changed):
+            if not await bring_back(session, order.order_sn, before.version):
+                raise Outrun
+            await session.run(UPDATE_ORDER, changed)
         for payment, open_sn, ask_ms in changed_payments(order, before):
             p = payment
             if p.payment_sn in before.payments:
@@ -130,8 +137,8 @@ class MysqlOrders:
                 await session.run(INSERT_PAYMENT, (*rows.payment_row(p), open_sn, ask_ms))
         for refund, surplus_of, try_ms in changed_refunds(order, before):
             if refund.refund_sn in before.refunds:
-                changed = (refund.state.value, refund.finished_ms, try_ms, refund.refund_sn)
-                await session.run(UPDATE_REFUND, changed)
+                settled = (refund.state.value, refund.finished_ms, try_ms, refund.refund_sn)
+                await session.run(UPDATE_REFUND, settled)
             else:
                 await session.run(INSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
         await self._store_events(session, order, asked)
@@ -153,21 +160,17 @@ class MysqlOrders:
         return await self._gets.submit(("id", id))
 
     async def _load_many(self, wanted: Sequence[Wanted]) -> Sequence[Order | BaseException]:
-        async def rows_of(session: Session) -> dict[Wanted, Row]:
-            found: dict[Wanted, Row] = {}
-            for column, at in (("order_sn", 2), ("id", 0)):
-                if values := [value for name, value in wanted if name == column]:
-                    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} IN"
-                    stored = await session.all(f"{sql} ({rows.marks(len(values))})", values)
-                    found |= {(column, row[at]): row for row in stored}
-            return found
-
         async def whole(session: Session) -> Sequence[Order | BaseException]:
-            found = await rows_of(session)
             # Two who want the same order get one each: they may go different ways with it.
-            stored = [found[one] for one in wanted if one in found]
-            orders = iter(await orders_of(session, stored, hashes=True))
-            return [next(orders) if one in found else OrderNotFound() for one in wanted]
+            orders: dict[int, Order] = {}
+            for tables in (LIVE, HISTORY):
+                missing = {at: one for at, one in enumerate(wanted) if at not in orders}
+                found = await rows_of(session, tables, [*missing.values()])
+                there = [at for at, one in missing.items() if one in found]
+                stored = [found[wanted[at]] for at in there]
+                loaded = await orders_of(session, stored, hashes=True, tables=tables)
+                orders.update(zip(there, loaded, strict=True))
+            return [orders.get(at) or OrderNotFound() for at in range(len(wanted))]
 
         return await self._db.reader.submit(whole)
 
@@ -213,3 +216,14 @@ class MysqlOrders:
     async def purge_keys(self, now_ms: int) -> int:
         sql = "DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT 500"
         return await self._db.writer.submit(lambda session: session.run(sql, (now_ms - KEEP_KEYS_MS,)))
+
+
+async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:
+    """The rows of orders that lie in these tables."""
+    found: dict[Wanted, Row] = {}
+    for column, at in (("order_sn", 2), ("id", 0)):
+        if values := [value for name, value in wanted if name == column]:
+            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN"
+            stored = await session.all(f"{sql} ({rows.marks(len(values))})", values)
+            found |= {(column, row[at]): row for row in stored}
+    return found

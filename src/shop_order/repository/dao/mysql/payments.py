@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.mysql.database import Database
+from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import PAYMENT_COLUMNS, REFUND_COLUMNS
 
 
@@ -18,9 +20,14 @@ class MysqlPayments:
         self._db = db
 
     async def find(self, payment_sn: str) -> Payment | None:
-        sql = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE payment_sn = ?"
-        row = await self._db.reader.submit(lambda session: session.first(sql, (payment_sn,)))
-        return rows.payment_of(row) if row else None
+        async def job(session: Session) -> Payment | None:
+            for tables in (LIVE, HISTORY):
+                sql = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn = ?"
+                if row := await session.first(sql, (payment_sn,)):
+                    return rows.payment_of(row)
+            return None
+
+        return await self._db.reader.submit(job)
 
     async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
         sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"

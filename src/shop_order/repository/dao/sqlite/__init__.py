@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shop_order.repository.dao.base import SchemaBehind, StoreOptions
+from shop_order.repository.dao.sqlite.archive import SqliteArchive
 from shop_order.repository.dao.sqlite.audit import SqliteAudit
 from shop_order.repository.dao.sqlite.carts import SqliteCarts
 from shop_order.repository.dao.sqlite.database import Database
@@ -31,6 +32,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(self._db)
         self.feed = SqliteFeed(self._db)
         self.audit = SqliteAudit(self._db)
+        self.archive = SqliteArchive(self._db)
         self.time = SqliteTime(self._db)
         self.leases = OneProcess()
 

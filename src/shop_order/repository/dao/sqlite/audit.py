@@ -23,6 +23,7 @@ class SqliteAudit:
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
         sql = (
             "SELECT order_sn FROM (SELECT order_sn FROM order_info WHERE order_sn > ?1"
+            " UNION SELECT order_sn FROM order_info_history WHERE order_sn > ?1"
             " UNION SELECT order_sn FROM order_event WHERE order_sn > ?1) ORDER BY order_sn LIMIT ?2"
         )
         return await self._db.scanner.submit(lambda conn: [sn for (sn,) in conn.execute(sql, (after, limit))])

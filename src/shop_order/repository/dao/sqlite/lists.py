@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.filtering import conditions
 from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
 
@@ -13,33 +15,51 @@ from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_
 def list_orders(
     conn: sqlite3.Connection, where: OrderFilter, offset: int, limit: int, after: Cursor | None, cap: int
 ) -> OrderPage:
-    """One page, newest first, with items; the total stops at `cap`."""
+    """One page, newest first, with items; the total stops at `cap`. What is archived is found by number."""
+    page = _list(conn, where, offset, limit, after, cap, LIVE)
+    if where.order_sn is not None and not page.total:
+        page = _list(conn, where, offset, limit, after, cap, HISTORY)
+    return page
+
+
+def _list(
+    conn: sqlite3.Connection,
+    where: OrderFilter,
+    offset: int,
+    limit: int,
+    after: Cursor | None,
+    cap: int,
+    tables: Tables,
+) -> OrderPage:
     condition, values = conditions(where)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM order_info WHERE {condition} LIMIT ?)"
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?)"
     (total,) = conn.execute(sql, (*values, cap)).fetchone()
     if after:
         condition += " AND (created_at, id) < (?, ?)"
         values += [rows.time_text(after.created_ms), after.id]
     sql = (
-        f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition}"
+        f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {condition}"
         " ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
     )
     found = conn.execute(sql, (*values, limit + 1, offset)).fetchall()
-    page = found[:limit]
-    items = by_parent(
-        conn, f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order"', [r[0] for r in page], "id", 0
-    )
-    numbers = [r[2] for r in page]
-    payments = by_parent(
-        conn, f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn", numbers, "created_ms", 1
-    )
-    refunds = by_parent(conn, f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn", numbers, "created_ms", 2)
-    orders = [
-        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"")
-        for r in page
-    ]
+    orders = orders_of(conn, found[:limit], tables)
     more = len(found) > limit
     return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
+
+
+def orders_of(conn: sqlite3.Connection, found: list[Row], tables: Tables) -> list[Order]:
+    """The aggregates of ORDER_COLUMNS, for reading only."""
+    select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
+    items = by_parent(conn, select, [r[0] for r in found], "id", 0)
+    numbers = [r[2] for r in found]
+    select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+    payments = by_parent(conn, select, numbers, "created_ms", 1)
+    select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+    refunds = by_parent(conn, select, numbers, "created_ms", 2)
+    return [
+        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"")
+        for r in found
+    ]
 
 
 def by_parent(

@@ -21,6 +21,7 @@ from shop_order.domain.ports import (
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
     Before,
@@ -36,6 +37,7 @@ from shop_order.repository.dao.rows import (
     PAYMENT_COLUMNS,
     REFUND_COLUMNS,
 )
+from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import BulkJob, Database
 from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
@@ -109,8 +111,11 @@ class SqliteOrders:
         return order, decided
 
     def _save(self, conn: sqlite3.Connection, order: Order, before: Before, asked: Origin) -> None:
-        if conn.execute(UPDATE_ORDER, order_values(order, before)).rowcount != 1:
-            raise TooMuchContention  # one writer: only a second process could have come between
+        changed = order_values(order, before)
+        if conn.execute(UPDATE_ORDER, changed).rowcount != 1:
+            if not bring_back(conn, order.order_sn, before.version):
+                raise TooMuchContention  # one writer: only a second process could have come between
+            conn.execute(UPDATE_ORDER, changed)
         for payment, open_sn, ask_ms in changed_payments(order, before):
             conn.execute(UPSERT_PAYMENT, (*rows.payment_row(payment), open_sn, ask_ms))
         for refund, surplus_of, try_ms in changed_refunds(order, before):
@@ -180,19 +185,25 @@ class SqliteOrders:
 
 
 def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
-    """The whole aggregate. Raises OrderNotFound."""
-    row = conn.execute(f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {column} = ?", (value,)).fetchone()
-    if row is None:
-        raise OrderNotFound
+    """The whole aggregate, wherever it lies. Raises OrderNotFound."""
+    for tables in (LIVE, HISTORY):
+        sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?"
+        if row := conn.execute(sql, (value,)).fetchone():
+            return _whole(conn, row, tables)
+    raise OrderNotFound
+
+
+def _whole(conn: sqlite3.Connection, row: rows.Row, tables: Tables) -> Order:
     sn, version = row[2], row[30]
-    items = conn.execute(
-        f'SELECT {ITEM_COLUMNS} FROM order_goods WHERE "order" = ? ORDER BY id', (row[0],)
-    ).fetchall()
+    sql = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order" = ? ORDER BY id'
+    items = conn.execute(sql, (row[0],)).fetchall()
     payments: list[rows.Row] = []
     refunds: list[rows.Row] = []
     if version > 1:  # the first event is the order itself: no attempt yet
-        payments = conn.execute(f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_sn = ?", (sn,)).fetchall()
-        refunds = conn.execute(f"SELECT {REFUND_COLUMNS} FROM refund WHERE order_sn = ?", (sn,)).fetchall()
+        sql = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn = ?"
+        payments = conn.execute(sql, (sn,)).fetchall()
+        sql = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn = ?"
+        refunds = conn.execute(sql, (sn,)).fetchall()
     sql = "SELECT hash FROM order_event WHERE order_sn = ? AND version = ?"
     last = conn.execute(sql, (sn, version)).fetchone()
     return rows.order_of(row, items, payments, refunds, rows.stored_bytes(last[0]) if last else b"")

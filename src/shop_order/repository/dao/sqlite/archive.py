@@ -1,0 +1,60 @@
+"""Moving settled orders to the history tables, and back when something happens to one after all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.ports import Cursor
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves
+from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
+from shop_order.repository.dao.sqlite.database import Database
+from shop_order.repository.dao.sqlite.lists import orders_of
+
+
+class SqliteArchive:
+    """See `domain.ports.Archive`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> Sequence[Order]:
+        condition = "created_at < ?"
+        values: list[object] = [rows.time_text(before_ms)]
+        if after:
+            condition += " AND (created_at, id) > (?, ?)"
+            values += [rows.time_text(after.created_ms), after.id]
+        sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
+        return await self._db.scanner.submit(
+            lambda conn: orders_of(conn, conn.execute(sql, (*values, limit)).fetchall(), LIVE)
+        )
+
+    async def move(self, versions: Mapping[str, int]) -> int:
+        def job(conn: sqlite3.Connection) -> int:
+            same = at_version(conn, LIVE, versions)
+            carry(conn, LIVE, HISTORY, same)
+            return len(same)
+
+        return await self._db.writer.submit(job)
+
+
+def bring_back(conn: sqlite3.Connection, order_sn: str, version: int) -> bool:
+    """Make an archived order an order of today, if it lies there at this version."""
+    same = at_version(conn, HISTORY, {order_sn: version})
+    carry(conn, HISTORY, LIVE, same)
+    return bool(same)
+
+
+def at_version(conn: sqlite3.Connection, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
+    """Id and number of the orders that are at these versions."""
+    sql = f"SELECT id, order_sn, version FROM {tables.orders} WHERE order_sn IN ({rows.marks(len(versions))})"
+    return [row[:2] for row in conn.execute(sql, tuple(versions)) if row[2] == versions[row[1]]]
+
+
+def carry(conn: sqlite3.Connection, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
+    """Move orders with all that belongs to them."""
+    ids, numbers = [row[0] for row in orders], [row[1] for row in orders]
+    for sql, by_id in moves(source, target, len(orders)) if orders else ():
+        conn.execute(sql, ids if by_id else numbers)
