@@ -19,7 +19,8 @@ import uvloop
 from bench import empty, machine
 from bench.load import BODIES, body, tokens
 from bench.shop import SEEDED_GOODS
-from shop_order.cmd.app import App, open_log
+from shop_order.cmd.app import App
+from shop_order.cmd.opening import open_log
 from shop_order.cmd.serve import ensure_schema, settle_memory
 from shop_order.configs import load
 from shop_order.domain.valueobject.item import Goods, Line

@@ -35,7 +35,8 @@ def start(chosen: SandboxSettings) -> NoReturn:
 
 async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     # The servers take a second to import, which a refused setting need not wait for.
-    from shop_order.cmd.app import App, open_log
+    from shop_order.cmd.app import App
+    from shop_order.cmd.opening import open_log
     from shop_order.cmd.serve import ensure_schema, on_signals
     from shop_order.cmd.tokens import mint
     from shop_sandbox.server import Sandbox

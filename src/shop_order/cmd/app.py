@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
-from shop_order.cmd.core import Core, real_ms
+from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.observing import processing
+from shop_order.cmd.opening import remember
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
-from shop_order.configs.history import record
 from shop_order.domain.errors import OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.log import LogConfig, Logging, get_logger, start_logging
+from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.signing import Signer
-from shop_order.repository.history import open_history
 from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
@@ -40,11 +41,32 @@ log = get_logger("app")
 DEV_TOKEN_S = 3600
 
 
-class App:
-    """One running order service: `start`, `stop`, and the ports it got."""
+@dataclass(slots=True)
+class Seat:
+    """A worker's place among others: the ports are its parent's, and `missing` is what the others miss."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
+    listener: socket.socket
+    grpc_port: int
+    missing: tuple[str, ...] = ()
+
+
+async def at_once() -> None:
+    """Nothing to wait for."""
+
+
+class App:
+    """One running order service: `start`, `stop`, and the ports it got.
+
+    With a `seat` it serves only: its parent is registered, listens for changed settings, and says which of
+    its workers does what one process does for all.
+    """
+
+    def __init__(
+        self, loaded: Loaded, environ: Mapping[str, str] = os.environ, seat: Seat | None = None
+    ) -> None:
         settings = loaded.settings
+        self._seat = seat
+        self._on_duty = False
         self.core = Core(loaded, token=dev_token(settings))
         self.grpc_port = 0
         self.http_port = 0
@@ -58,7 +80,6 @@ class App:
         self._run_out = open_consumer(
             settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
-        self._logging: Logging | None = None
         self._fronts(settings)
 
     def _key_source(self, settings: Settings) -> KeySource:
@@ -90,9 +111,10 @@ class App:
             front,
             GrpcSettings(
                 settings.server.host,
-                settings.server.grpc_port,
+                self._seat.grpc_port if self._seat else settings.server.grpc_port,
                 grpc_tls(settings),
                 settings.server.reflection,
+                share_port=self._seat is not None,
             ),
             cashier_link=links.of,
             cursors=cursors,
@@ -126,7 +148,12 @@ class App:
                 callback_allow=lambda: core.settings.pay.callback_allow,
             ),
         )
-        self._http = HttpServer(application, host=settings.server.host, port=settings.server.http_port)
+        self._http = HttpServer(
+            application,
+            host=settings.server.host,
+            port=settings.server.http_port,
+            listener=self._seat.listener if self._seat else None,
+        )
 
     # ---- life ----
 
@@ -144,38 +171,56 @@ class App:
     async def _start(self) -> None:
         await self.core.open()
         self._opened = True
-        remember(self.core.loaded)
+        if self._seat is None:
+            remember(self.core.loaded)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
         self.grpc_port = await self._grpc.start()
         self.http_port = await self._http.start()
-        self._jobs.start()
-        if self._run_out is not None:
-            await self._run_out.open()
-        self._reloading.start()
-        server = self.core.settings.server
-        if not self.core.settings.registry.url.startswith("none:"):
-            host = server.advertise_host or server.host
-            self._presence.begin(host, self.grpc_port, tls=bool(server.tls_cert))
+        self._jobs.start_own()
+        if self._seat is None:
+            await self.take_duty()
+            self._reloading.start()
+            self._presence.begin_as(self.core.settings, self.grpc_port)
         log.info(
             "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
         )
 
-    async def stop(self) -> None:
-        """Finish what was accepted: no new calls, running ones end, outbox drained, files closed."""
+    async def take_duty(self) -> None:
+        """Begin what one process of an instance does for all of them."""
+        self._on_duty = True
+        self._jobs.start_shared()
+        if self._run_out is not None:
+            await self._run_out.open()
+
+    async def leave(self) -> None:
+        """Say that nobody should call us any more; who does is still answered."""
         self._stopping = True
         await self._grpc.not_serving()
         await self._presence.end()
         await self._reloading.stop()
+
+    async def stop(self) -> None:
+        """Leave, wait until that was noticed, and finish."""
+        await self.leave()
         if self.http_port:
             await asyncio.sleep(self.core.settings.server.stop_wait_s)
+        await self.finish()
+
+    async def finish(self, others_ended: Callable[[], Awaitable[None]] = at_once) -> None:
+        """Finish what was accepted: no new calls, running ones end, outbox drained, files closed.
+
+        What `others_ended` waits for may still fill the outbox.
+        """
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()
         if self._run_out is not None:
             await self._run_out.close()
-        if self._opened and not self.core.publisher.brokered and await self._relays():
-            await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
+        if self._opened and self._on_duty and not self.core.publisher.brokered:
+            await others_ended()
+            if await self._relays():
+                await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         if self._refresh is not None:
             self._refresh.cancel()
             with suppress(asyncio.CancelledError):
@@ -206,11 +251,16 @@ class App:
         return Rates(limit.user_rate, limit.user_burst, limit.global_rate, limit.global_burst)
 
     async def _readiness(self) -> Readiness:
-        missing = self.core.neighbours_away()
         try:
             await self.core.store.ping()
         except OrderServiceError:
             return Readiness(False, ("database",))
+        others = self._seat.missing if self._seat else ()
+        return Readiness(not self._stopping, tuple(dict.fromkeys((*self.missing(), *others))))
+
+    def missing(self) -> list[str]:
+        """What this process does without at present."""
+        missing = self.core.neighbours_away()
         if self._presence.away:
             missing.append("registry")
         if self._reloading.trouble:
@@ -221,9 +271,9 @@ class App:
             missing.append("cache")
         if self.core.alipay is None or not self.core.alipay.available():
             missing.append("alipay")
-        if self._run_out is not None and not self._run_out.connected:
+        if self._on_duty and self._run_out is not None and not self._run_out.connected:
             missing.append("message")
-        return Readiness(not self._stopping, tuple(missing))
+        return missing
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
         """A message that was held back until an order's time was over; the scan is behind it."""
@@ -261,29 +311,3 @@ def grpc_tls(settings: Settings) -> ServerTls | None:
     if not (server.tls_cert and server.tls_key):
         return None
     return ServerTls(server.tls_cert, server.tls_key, server.tls_client_ca)
-
-
-def remember(loaded: Loaded) -> None:
-    """Record an accepted configuration in the order database. Raises OSError if it takes no more."""
-    try:
-        with open_history(loaded.settings.db.url, writes=True) as records:
-            record(records, loaded, real_ms())
-    except OSError as full:
-        raise OSError(f"the order database can't be written: {full}") from full
-
-
-def open_log(settings: Settings) -> Logging:
-    """The process's log, as specification 6.6 has it. Raises OSError."""
-    s = settings.log
-    return start_logging(
-        LogConfig(
-            s.level,
-            s.filename,
-            s.stdout,
-            s.max_size,
-            s.max_backups,
-            s.max_age,
-            s.compress,
-            settings.limit.log_queue,
-        )
-    )

@@ -213,7 +213,7 @@ class Core:
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
             # Another process's commits give no hint.
-            idle_s=0.2 if self.publisher.brokered else 1.0,
+            idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
             observe=self.metrics.batch("relay"),
         )
         self.audit = AuditService(store.audit)

@@ -14,6 +14,7 @@ FAILED_PAUSE_S = 1.0
 MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
 PURGE_EVERY_S = 60.0
 WORKER_EVERY_S = 5.0
+CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
 Step = Callable[[], Awaitable[int]]
 
@@ -26,8 +27,15 @@ class Jobs:
         self._turns = Turns(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin every loop."""
+    def start_own(self) -> None:
+        """Begin the loops that every process has for itself."""
+        settings = self._core.settings
+        self._loop("worker", self._core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
+        if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
+            self._loop("clock", self._clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
+
+    def start_shared(self) -> None:
+        """Begin the loops that one process of an instance has for all."""
         core, scan_every = self._core, self._scan_every
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
@@ -38,7 +46,6 @@ class Jobs:
         self._once("order_log", core.order_log.step, core.order_log.wait)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("archive", self._archive, core.archive.wait)
-        self._loop("worker", core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         self.start_lag()
 
     def start_relay(self) -> None:
@@ -97,6 +104,10 @@ class Jobs:
             await archive.step()
             if archive.is_resting:
                 await self._turns.leave("archive")  # for `shop-order archive`
+        return 0
+
+    async def _clock(self) -> int:
+        await self._core.clock.load()
         return 0
 
     async def _purge(self) -> int:

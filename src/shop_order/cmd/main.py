@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -41,6 +40,10 @@ def main() -> None:
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
     found = loaded()  # before the imports, which a refused setting need not wait for
+    if found.settings.server.workers > 1:
+        from shop_order.cmd.workers.parent import serve_by_workers
+
+        run(lambda: serve_by_workers(found))
     from shop_order.cmd.serve import serve_until_stopped
 
     run(lambda: serve_until_stopped(found))
@@ -164,27 +167,14 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run to the exit code; what refuses a start becomes one line and exit code 2."""
     # gRPC's own complaint about a taken port would stand beside our one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from shop_order.domain.errors import OrderServiceError
-    from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+    from shop_order.cmd.opening import refusal, run_loop
 
     try:
-        raise SystemExit(_loop(start()))
-    except OrderServiceError as refused:
-        damaged = isinstance(refused.__cause__, sqlite3.Error)
-        refuse(f"{refused.message} ({refused.__cause__})" if damaged else refused.message)
-    except SchemaBehind as behind:
-        refuse(f"{behind}; run `shop-order migrate`")
-    except (StoreTaken, CannotListen, OSError) as refused:
-        refuse(str(refused))
-
-
-def _loop(work: Coroutine[Any, Any, int]) -> int:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
+        raise SystemExit(run_loop(start()))
+    except Exception as error:
+        if (line := refusal(error)) is None:
+            raise
+        refuse(line)
 
 
 def loaded() -> Loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from shop_order.configs import Settings
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.registry import Instance, Lease, Registry, RegistryAway
 
@@ -23,6 +24,12 @@ class Presence:
         self._instance: Instance | None = None
         self._task: asyncio.Task[None] | None = None
         self.away = False
+
+    def begin_as(self, settings: Settings, port: int) -> None:
+        """Begin with the address that the settings give us, if they name a registry."""
+        server = settings.server
+        if not settings.registry.url.startswith("none:"):
+            self.begin(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
 
     def begin(self, host: str, port: int, *, tls: bool) -> None:
         """Register as specification 6.2 has it, and stay registered."""

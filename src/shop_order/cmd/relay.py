@@ -12,9 +12,10 @@ from pathlib import Path
 
 from prometheus_client import start_http_server
 
-from shop_order.cmd.app import dev_token, open_log
+from shop_order.cmd.app import dev_token
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
+from shop_order.cmd.opening import open_log
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.errors import OrderServiceError

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from shop_order.cmd.core import Core
-from shop_order.configs import ConfigError, Loaded, reload
+from shop_order.configs import ConfigError, Loaded, Settings, reload
 from shop_order.configs.errors import ConfigAway
 from shop_order.configs.sources import SharedSource, shared_sources
 from shop_order.pkg.log import get_logger, set_level
+from shop_order.pkg.metrics import InstanceMetrics
 
 log = get_logger("config")
 LOOK_EVERY_S = 30.0  # beside the pushes, should one be lost
@@ -19,10 +20,26 @@ LOOK_AGAIN_S = 3.0  # while a shared source is away, or what it says is refused
 WATCH_AGAIN_S = 3.0
 
 
+class Configured(Protocol):
+    """What holds the settings as they are now."""
+
+    loaded: Loaded
+
+    @property
+    def settings(self) -> Settings:
+        """Those of `loaded`."""
+
+    @property
+    def metrics(self) -> InstanceMetrics:
+        """Who counts what was looked at."""
+
+
 class Reloading:
     """Reloads on a hint: a signal, or a shared source that says something changed."""
 
-    def __init__(self, core: Core, environ: Mapping[str, str], remember: Callable[[Loaded], None]) -> None:
+    def __init__(
+        self, core: Configured, environ: Mapping[str, str], remember: Callable[[Loaded], None]
+    ) -> None:
         self._core = core
         self._environ = environ
         self._remember = remember

@@ -11,7 +11,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from shop_order.cmd.app import App, open_log
+from shop_order.cmd.app import App
+from shop_order.cmd.opening import open_log
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.pkg.log import get_logger

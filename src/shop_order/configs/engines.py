@@ -1,6 +1,8 @@
 """Which engine URLs this version can open, and what production demands."""
 
 import os
+import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -23,7 +25,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "config": (frozenset({"file", "nacos"}), frozenset()),
     "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
 }
-_ONE_PROCESS = frozenset({"sqlite", "memory", "embedded"})
+_ONE_PROCESS = frozenset({"sqlite", "memory"})
 
 
 def check_scheme(room: str, url: str) -> str:
@@ -59,12 +61,7 @@ def check(settings: Settings) -> None:
     if schemes["cache"] in REDIS_SCHEMES:
         _check_redis(settings.cache.url)
     if settings.server.workers > 1:
-        alone = [f"{room.upper()}__URL={s}:" for room, s in schemes.items() if s in _ONE_PROCESS]
-        if alone:
-            raise ConfigError(
-                f"SERVER__WORKERS: {settings.server.workers} workers can't share {', '.join(alone)}; use 1"
-            )
-        raise ConfigError("SERVER__WORKERS: more than one is not built yet; start more instances instead")
+        _check_workers(settings.server.workers, schemes)
     if schemes["message"] == "rocketmq":
         _check_rocketmq(settings.message.url)
     ports = settings.server.http_port, settings.server.grpc_port
@@ -76,6 +73,14 @@ def check(settings: Settings) -> None:
     _check_files(settings)
     if settings.app.env == "production":
         _check_production(settings)
+
+
+def _check_workers(workers: int, schemes: Mapping[str, str]) -> None:
+    alone = [f"{room.upper()}__URL={scheme}:" for room, scheme in schemes.items() if scheme in _ONE_PROCESS]
+    if alone:
+        raise ConfigError(f"SERVER__WORKERS: {workers} workers can't share {', '.join(alone)}; use 1")
+    if sys.platform != "linux":
+        raise ConfigError("SERVER__WORKERS: only Linux shares a port fairly between processes; use 1")
 
 
 def _check_mysql(url: str) -> None:

@@ -1,20 +1,70 @@
-"""What operators count; Prometheus text. One registry an application, so that tests share nothing."""
+"""What operators count; Prometheus text. One registry an application, so that tests share nothing.
+
+Where several processes serve, each counts in files of a shared folder, and any of them tells of all.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class Metrics:
-    """The counters of one application."""
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for it
+
+
+def share(folder: str, name: str) -> None:
+    """Count in files of `folder` from now on; to be called before anything counts.
+
+    A process goes on where an earlier one of the same `name` ended, so that no sum ever goes back.
+    """
+    os.environ[_FOLDER] = folder
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
+def gone(name: str) -> None:
+    """A process of this name ended: its sums stay, what it measured at the moment does not."""
+    mark_process_dead(name, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
+
+
+class InstanceMetrics:
+    """What a process counts that serves nobody itself."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._config = Counter(
+            "shop_order_config_loads",
+            "Configurations that were looked at",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._workers = Counter(
+            "shop_order_worker_ends",
+            "Workers that ended while they should serve",
+            ["how"],
+            registry=self.registry,
+        )
+
+    def config(self, outcome: str) -> None:
+        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
+        self._config.labels(outcome).inc()
+
+    def worker_ended(self, how: str) -> None:
+        """`died`, `left` as it was told alone, was `silent` and killed, or `refused` to start."""
+        self._workers.labels(how).inc()
+
+
+class Metrics(InstanceMetrics):
+    """The counters of one application."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._requests = Histogram(
             "shop_order_request_seconds",
             "Answered requests",
@@ -32,26 +82,14 @@ class Metrics:
         self._jobs = Counter(
             "shop_order_job_runs", "Runs of jobs", ["job", "outcome"], registry=self.registry
         )
-        self._config = Counter(
-            "shop_order_config_loads",
-            "Configurations that were looked at",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._outbox = Gauge("shop_order_outbox_waiting", "Events to be published", registry=self.registry)
-        self._lag = Gauge(
-            "shop_order_outbox_lag_seconds", "Age of the oldest of them", registry=self.registry
-        )
-        self._log_waiting = Gauge(
-            "shop_order_log_waiting", "Events the order log is not known to have", registry=self.registry
-        )
-        self._log_lag = Gauge(
-            "shop_order_log_lag_seconds", "Age of the oldest of them", registry=self.registry
-        )
+        self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
+        self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
+        self._log_waiting = self._gauge("shop_order_log_waiting", "Events the order log is not known to have")
+        self._log_lag = self._gauge("shop_order_log_lag_seconds", "Age of the oldest of them")
         self._cache = Counter(
             "shop_order_cache_lookups", "Look-ups in the cache", ["cache", "outcome"], registry=self.registry
         )
-        self._cache_up = Gauge("shop_order_cache_up", "The cache answers", registry=self.registry)
+        self._cache_up = self._gauge("shop_order_cache_up", "The cache answers", "livemin")
         self._cache_losses = Counter(
             "shop_order_cache_losses", "How often the cache was lost", registry=self.registry
         )
@@ -85,10 +123,6 @@ class Metrics:
         """A job ran: `ok`, or `failed`."""
         self._jobs.labels(name, outcome).inc()
 
-    def config(self, outcome: str) -> None:
-        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
-        self._config.labels(outcome).inc()
-
     def outbox(self, waiting: int, lag_s: float) -> None:
         """What the relay has before it."""
         self._outbox.set(waiting)
@@ -114,5 +148,13 @@ class Metrics:
         self._spans.labels(outcome).inc(count)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
-        return generate_latest(self.registry)
+        """Everything, as Prometheus reads it; of all processes that share a folder."""
+        if _FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
+
+    def _gauge(self, name: str, meaning: str, of_workers: Literal["livemin", "livemax"] = "livemax") -> Gauge:
+        """`of_workers` picks among those that run: what only one of them looks at is 0 in the others."""
+        return Gauge(name, meaning, registry=self.registry, multiprocess_mode=of_workers)

@@ -34,8 +34,9 @@ class ShopClock:
         return self._real() + self._offset_ms
 
     async def load(self) -> None:
-        """Take up the offset that was kept; production has none."""
-        self._offset_ms = await self._time.offset_ms() if self._may_move else 0
+        """Take up the offset that is kept, which other processes may have moved on; production has none."""
+        if self._may_move:
+            self._offset_ms = max(self._offset_ms, await self._time.offset_ms())
 
     async def advance(self, by_s: int) -> int:
         """Move forward by whole seconds, at most a year at once; the new time. Raises InvalidArgument."""

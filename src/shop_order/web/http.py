@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from shop_order.domain.ports import Addresses, Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.listening import listen
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 MOST_BODY = 1024 * 1024
 _ALLOWED_HEADERS = ("Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "X-Request-ID")
 _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
-_BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +167,18 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
 
 
 class HttpServer:
-    """uvicorn on one port that is ours alone."""
+    """uvicorn on one port that is ours alone, or on a `listener` that is shared with other workers."""
 
-    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, *, host: str, port: int, listener: socket.socket | None = None) -> None:
         self._app = app
         self._address = (host, port)
+        self._listener = listener
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
-        listener = _listen(*self._address)
+        listener = self._listener or listen(*self._address)
         config = uvicorn.Config(
             self._app,
             http="httptools",
@@ -212,17 +213,3 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are handled where the process is wired."""
         yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle off: else every answer waits 40 ms for a delayed ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as refused:
-        listener.close()
-        raise OSError(refused.errno, f"can't listen on {host}:{port}: {refused.strerror}") from refused
-    return listener

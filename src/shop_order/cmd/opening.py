@@ -1,0 +1,71 @@
+"""What every serving process begins with, and what may refuse its start; imports no server for it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from shop_order.configs import Loaded, Settings
+from shop_order.configs.history import record
+from shop_order.pkg.log import LogConfig, Logging, start_logging
+from shop_order.repository.history import open_history
+
+
+class StartRefused(Exception):
+    """A process of ours could not start; the text is the one line it left."""
+
+
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Run to the exit code, on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def refusal(error: Exception) -> str | None:
+    """The line for what refuses a start; None for what nobody expected."""
+    from shop_order.domain.errors import OrderServiceError
+    from shop_order.pkg.grpc.server import CannotListen
+    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+
+    match error:
+        case OrderServiceError():
+            damaged = isinstance(error.__cause__, sqlite3.Error)
+            return f"{error.message} ({error.__cause__})" if damaged else error.message
+        case SchemaBehind():
+            return f"{error}; run `shop-order migrate`"
+        case StoreTaken() | CannotListen() | StartRefused() | OSError():
+            return str(error)
+        case _:
+            return None
+
+
+def remember(loaded: Loaded) -> None:
+    """Record an accepted configuration in the order database. Raises OSError if it takes no more."""
+    try:
+        with open_history(loaded.settings.db.url, writes=True) as records:
+            record(records, loaded, time.time_ns() // 1_000_000)
+    except OSError as full:
+        raise OSError(f"the order database can't be written: {full}") from full
+
+
+def open_log(settings: Settings) -> Logging:
+    """The process's log, as specification 6.6 has it. Raises OSError."""
+    s = settings.log
+    return start_logging(
+        LogConfig(
+            s.level,
+            s.filename,
+            s.stdout,
+            s.max_size,
+            s.max_backups,
+            s.max_age,
+            s.compress,
+            settings.limit.log_queue,
+        )
+    )
