@@ -48,7 +48,11 @@ class Buyer:
         self._note = notebook
         self._random = Random(seed)
         self._metadata = town.metadata(user)
-        options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)]
+        options = [
+            ("grpc.max_reconnect_backoff_ms", 200),
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
+        ]
         self._channel = grpc.aio.insecure_channel(town.grpc_address, options=options)
         self._nine = OrderServiceStub(self._channel)
         self._three = OrderStub(self._channel)

@@ -17,7 +17,7 @@ from tests.shop import Shop
 
 ROOT = Path(__file__).parents[2]
 SERVICE, SANDBOX = "service", "sandbox"
-START_S = 20.0
+START_S = 40.0
 GOODS = range(10_001, 10_006)  # the bench catalogue
 STOCK = 100_000
 

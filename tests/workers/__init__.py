@@ -1,0 +1,1 @@
+"""Instances of several processes, and several instances, on one database."""

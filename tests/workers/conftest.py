@@ -1,0 +1,24 @@
+"""Fixtures of the workers; all of them need engines that processes can share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.workers.town import Engines, SharedTown, offered
+
+
+@pytest.fixture(params=offered(), ids=lambda _: "shared")
+def engines(request: pytest.FixtureRequest) -> Engines:
+    """A database, a cache and a log."""
+    found: Engines = request.param
+    return found
+
+
+@pytest.fixture
+async def town(engines: Engines, tmp_path: Path) -> AsyncIterator[SharedTown]:
+    """Processes that are not started yet."""
+    async with SharedTown(tmp_path, engines) as made:
+        yield made

@@ -1,0 +1,211 @@
+"""Workers and instances are killed and stopped while buyers buy: what was answered is there, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import grpc.aio
+import pytest
+
+from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
+from tests.faults.buyers import Buyer, Notebook
+from tests.faults.processes import SANDBOX, SERVICE, Processes
+from tests.faults.test_kill import (
+    LEASE_S,
+    come_to_rest,
+    money_is_where_it_belongs,
+    orders_are_what_was_answered,
+    stock_is_where_it_belongs,
+)
+from tests.workers.town import RELAY, SECOND, TEA, Engines, SharedTown, alive, offered
+
+BUYERS = 8
+JOB_LEASE_S = 10  # of a killed holder
+
+
+def some_random() -> Random:
+    """Another seed tells another story."""
+    seed = os.environ.get("FAULT_SEED", "20261123")
+    print(f"seed {seed}")
+    return Random(int(seed))
+
+
+async def kill_a_worker(town: SharedTown, random: Random) -> None:
+    """Any worker of the first instance; the parent starts another."""
+    await town.whole()
+    dead = town.kill_worker(random.choice((1, 2)))
+    await town.until(lambda: not alive(dead))
+
+
+async def kill_who_is_on_duty(town: SharedTown, random: Random) -> None:
+    """Who publishes, scans and purges."""
+    await town.whole()
+    dead = town.kill_worker(town.on_duty())
+    await town.until(lambda: not alive(dead))
+
+
+async def kill_both_workers(town: SharedTown, random: Random) -> None:
+    """For a moment nobody listens."""
+    await town.whole()
+    for number in (1, 2):
+        town.kill_worker(number)
+
+
+async def stop_and_start(town: SharedTown, random: Random) -> None:
+    """As an operator does it."""
+    await town.stop(SERVICE)
+    await town.start(SERVICE)
+
+
+async def kill_the_parent(town: SharedTown, random: Random) -> None:
+    """And with it its workers."""
+    workers = town.workers()
+    town.kill(SERVICE)
+    await town.until(lambda: not any(map(alive, workers.values())))
+    await town.start(SERVICE)
+
+
+async def kill_an_instance(town: SharedTown, random: Random) -> None:
+    """One of two; the other serves on."""
+    name = random.choice((SERVICE, SECOND))
+    town.kill(name)
+    await asyncio.sleep(random.uniform(0.2, 1.0))
+    await town.start(name)
+
+
+async def stop_an_instance(town: SharedTown, random: Random) -> None:
+    """One of two, orderly."""
+    name = random.choice((SERVICE, SECOND))
+    await town.stop(name)
+    await town.start(name)
+
+
+async def kill_the_relay(town: SharedTown, random: Random) -> None:
+    """Events wait until it is back."""
+    town.kill(RELAY)
+    await town.start(RELAY)
+
+
+async def busy_run(town: SharedTown, view: Processes, random: Random, blows: Sequence[Any]) -> Notebook:
+    """Buyers shop while the blows fall; ends when every story was finished."""
+    notebook, closed = Notebook(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for number in range(BUYERS):
+            buyer = Buyer(view, 1000 + number, notebook, random.randrange(2**32))
+            group.create_task(buyer.shop(closed))
+        for blow in blows:
+            await asyncio.sleep(random.uniform(0.3, 1.5))
+            await blow(town, random)
+        await asyncio.sleep(0.5)
+        closed.set()
+    print(
+        f"{len(notebook.answers)} orders, unanswered calls {dict(notebook.unanswered)},"
+        f" {notebook.replayed} of them were done all the same"
+    )
+    assert notebook.unanswered, "no call was on its way at any blow: nothing was tried"
+    return notebook
+
+
+async def all_is_well(town: SharedTown, notebook: Notebook) -> None:
+    """The books of the service, the provider and the inventory agree with those of the buyers."""
+    async with grpc.aio.insecure_channel(town.grpc_address) as channel:
+        await come_to_rest(town)
+        await orders_are_what_was_answered(town, OrderServiceStub(channel), notebook)
+    await money_is_where_it_belongs(town, notebook)
+    await stock_is_where_it_belongs(town, notebook)
+    for words in (("doctor",), ("audit", "verify")):
+        code, said = await town.says(*words)
+        assert code == 0, said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.engine("mysql", "redis", "mongodb")
+async def test_workers_killed_and_stopped_lose_no_answered_order(engines: Engines, tmp_path: Path) -> None:
+    random = some_random()
+    blows = [
+        kill_a_worker,
+        kill_who_is_on_duty,
+        kill_both_workers,
+        stop_and_start,
+        kill_the_parent,
+        kill_a_worker,
+    ]
+    async with SharedTown(tmp_path, engines, ORDER__LEASE_S=str(LEASE_S)) as town:
+        await town.start(SANDBOX, SERVICE)
+        notebook = await busy_run(town, town, random, blows)
+        await town.whole()
+        await all_is_well(town, notebook)
+        assert {line["worker"] for line in town.logged() if line["msg"] == "grpc request"} == {1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.engine("mysql", "redis", "mongodb")
+async def test_two_instances_on_one_database_lose_no_answered_order(engines: Engines, tmp_path: Path) -> None:
+    random = some_random()
+    blows = [kill_an_instance, stop_an_instance, kill_an_instance, stop_an_instance, kill_an_instance]
+    async with SharedTown(tmp_path, engines, workers=1, ORDER__LEASE_S=str(LEASE_S)) as town:
+        await town.start(SANDBOX, SERVICE, SECOND)
+        notebook = await busy_run(town, cast(Processes, town.both()), random, blows)
+        await all_is_well(town, notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.engine("mysql", "redis", "mongodb", "rocketmq")
+@pytest.mark.parametrize("engines", offered(brokered=True), ids=lambda _: "shared")
+async def test_with_a_broker_the_relay_goes_on_where_it_was_killed(engines: Engines, tmp_path: Path) -> None:
+    random = some_random()
+    blows = [kill_who_is_on_duty, kill_the_relay, kill_both_workers, stop_and_start]
+    async with SharedTown(tmp_path, engines, ORDER__LEASE_S=str(LEASE_S)) as town:
+        await town.start(SANDBOX, SERVICE, RELAY)
+        notebook = await busy_run(town, town, random, blows)
+        await town.whole()
+        await all_is_well(town, notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.engine("mysql", "redis", "mongodb")
+async def test_orders_run_out_once_whoever_scans_is_killed(engines: Engines, tmp_path: Path) -> None:
+    users = range(400, 460)
+    async with SharedTown(tmp_path, engines, ORDER__PAY_TIMEOUT_S="4") as town:
+        await town.start(SANDBOX, SERVICE, SECOND)
+        placed = await asyncio.gather(*(buy(town, user) for user in users))
+        await town.until(lambda: cancelled(town), 30)
+        killed = [town.kill_worker(town.on_duty(name), name) for name in (SERVICE, SECOND)]
+        assert len(cancelled(town)) < len(users), "the scan was over before anybody was killed"
+        await town.until(lambda: len(cancelled(town)) == len(users), 3 * JOB_LEASE_S + 10)
+        await town.until(lambda: town.rows("SELECT count(*) FROM outbox") == [(0,)], 3 * JOB_LEASE_S)
+        assert cancelled(town) == dict.fromkeys(placed, 1)
+        events = Counter(order_sn for (order_sn,) in town.rows("SELECT order_sn FROM order_event"))
+        assert events == dict.fromkeys(placed, 2)  # placed, and cancelled
+        async with grpc.aio.insecure_channel(town.neighbours_address) as channel:
+            (tea,) = (
+                await InventoryStub(channel).GetStock(pb.GoodsIds(ids=[TEA.items[0].product_id]))
+            ).stocks
+        assert (tea.reserved, tea.sold) == (0, 0)
+        code, said = await town.says("doctor")
+        assert code == 0, said
+        assert not any(map(alive, killed))
+
+
+async def buy(town: SharedTown, user: int) -> str:
+    """One order."""
+    async with town.client(user) as orders:
+        return (await orders.create_order(TEA)).order_sn
+
+
+def cancelled(town: SharedTown) -> dict[str, int]:
+    """How often each order was cancelled."""
+    sql = "SELECT order_sn, count(*) FROM order_event WHERE type = 'order.cancelled' GROUP BY order_sn"
+    return {str(sn): int(str(times)) for sn, times in town.rows(sql)}
