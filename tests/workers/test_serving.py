@@ -15,6 +15,7 @@ from shop_order.api.client import OrderApiError, Retry
 from shop_order.domain.valueobject.actor import Role
 from tests.e2e.started import run
 from tests.faults.processes import SANDBOX, SERVICE
+from tests.plugins.engines import available
 from tests.shop import ADDRESS
 from tests.workers.town import SECOND, TEA, SharedTown, alive
 
@@ -162,6 +163,29 @@ async def test_a_clock_that_is_moved_in_one_process_moves_in_all(town: SharedTow
         for user in range(300, 306):
             async with town.client(user, address=address) as orders:
                 assert (await orders.create_order(TEA)).order_sn[:6] == today
+
+
+@pytest.mark.parametrize("registry", available("consul")[:1])
+async def test_an_instance_is_registered_once_and_leaves_when_it_stops(
+    town: SharedTown, registry: str
+) -> None:
+    town._environ[SERVICE]["SHOP_ORDER_REGISTRY__URL"] = registry
+    port = int(town.grpc_address.rpartition(":")[2])
+    services = f"{registry.replace('consul', 'http')}/v1/agent/services"
+
+    async def ours() -> list[str]:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            found = (await http.get(services)).json()
+        return [id for id, service in found.items() if service["Port"] == port]
+
+    await town.start(SERVICE)
+    await town.until(lambda: any(line["msg"] == "registered" for line in town.logged()))
+    assert await ours() == [f"order-service-127.0.0.1-{port}"]
+    await another_follows(town, 1)
+    assert await ours() == [f"order-service-127.0.0.1-{port}"]
+    assert [line["msg"] for line in town.logged()].count("registered") == 1
+    await town.stop(SERVICE)
+    assert await ours() == []
 
 
 # ---- asking ----

@@ -109,13 +109,7 @@ class App:
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),
             front,
-            GrpcSettings(
-                settings.server.host,
-                self._seat.grpc_port if self._seat else settings.server.grpc_port,
-                grpc_tls(settings),
-                settings.server.reflection,
-                share_port=self._seat is not None,
-            ),
+            self._grpc_settings(settings),
             cashier_link=links.of,
             cursors=cursors,
         )
@@ -153,6 +147,16 @@ class App:
             host=settings.server.host,
             port=settings.server.http_port,
             listener=self._seat.listener if self._seat else None,
+        )
+
+    def _grpc_settings(self, settings: Settings) -> GrpcSettings:
+        server, seat = settings.server, self._seat
+        return GrpcSettings(
+            server.host,
+            seat.grpc_port if seat else server.grpc_port,
+            grpc_tls(settings),
+            server.reflection,
+            share_port=seat is not None,
         )
 
     # ---- life ----

@@ -17,6 +17,9 @@ def hold(host: str, port: int) -> socket.socket:
 
     Linux only. While it is open nobody else gets the port, also when none of ours listens. Raises OSError.
     """
+    if not port:
+        with _taken(host, 0, 0) as free:  # an address that was not asked for would not outlive listening
+            port = free.getsockname()[1]
     held = _taken(host, port, 0)
     # Only listening tells for certain that nobody else does. Then it must end, or the kernel would hand
     # connections to a socket where nobody answers; the address stays ours.

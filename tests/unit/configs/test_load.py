@@ -10,6 +10,12 @@ from shop_order.configs.load import override_file
 from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.tree import leaves
 
+SHARED = {
+    "DB__URL": "mysql://u:secret@h/shop",
+    "CACHE__URL": "redis://h",
+    "OPLOG__URL": "mongodb://h/shop_logs",
+}
+
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
     return {"SHOP_ORDER_DATA_DIR": str(tmp_path), **{f"SHOP_ORDER_{k}": v for k, v in settings.items()}}
@@ -103,7 +109,11 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"REGISTRY__URL": "consul://h:1", "SERVER__HOST": "0.0.0.0"}, "SERVER__ADVERTISE_HOST"),
         ({"NEIGHBOURS__GOODS": "goods-service"}, "NEIGHBOURS__GOODS.*needs a registry"),
         ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
-        ({"SERVER__WORKERS": "2"}, "SERVER__WORKERS.*DB__URL=sqlite"),
+        (
+            {"SERVER__WORKERS": "2"},
+            "share DB__URL=sqlite:, CACHE__URL=memory:, OPLOG__URL=sqlite:; ",
+        ),
+        ({"SERVER__WORKERS": "2", **SHARED, "CACHE__URL": "memory://"}, "share CACHE__URL=memory:; use 1"),
         (
             {"SERVER__TLS_CERT": "/no/c.pem", "SERVER__TLS_KEY": "/no/k.pem"},
             "SERVER__TLS_CERT.*no readable file",
@@ -123,6 +133,12 @@ def test_a_bad_or_unknown_setting_is_one_clear_line(
         loaded(tmp_path, **settings)
     assert "\n" not in str(caught.value)
     assert not any(secret in str(caught.value) for secret in ("pw@", "short"))
+
+
+@pytest.mark.parametrize("message", ["embedded://", "rocketmq://127.0.0.1:8081"])
+def test_several_workers_need_engines_that_processes_share(tmp_path: Path, message: str) -> None:
+    settings = loaded(tmp_path, SERVER__WORKERS="4", **SHARED, MESSAGE__URL=message).settings
+    assert settings.server.workers == 4
 
 
 @pytest.mark.parametrize(

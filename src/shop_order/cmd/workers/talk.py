@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
+ORPHANED = 3  # the exit code of a worker whose parent is gone
 MOST_LINE = 1 << 20  # bytes; the settings are some ten thousand
-OUTLIVE_S = 8.0  # a worker may finish what it has begun, but not outlive its parent longer than this
 
 Heard = Callable[[str, Any], None]
 
@@ -40,27 +39,23 @@ def read(line: bytes) -> tuple[str, Any]:
 
 
 class ToParent:
-    """A worker's end. It listens in a thread, so that it hears of the parent's end whatever the loop does."""
+    """A worker's end. It listens in a thread: whatever the loop does, it does not outlive its parent."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def listen(self, schedule: Callable[..., object], heard: Heard, orphaned: Callable[[], None]) -> None:
-        """Have `heard` called for every line and `orphaned` at the parent's end, both by `schedule`."""
-        args = (schedule, heard, orphaned)
-        threading.Thread(target=self._listen, args=args, name="parent", daemon=True).start()
+    def listen(self, schedule: Callable[..., object], heard: Heard) -> None:
+        """Have `heard` called for every line, by `schedule`."""
+        threading.Thread(target=self._listen, args=(schedule, heard), name="parent", daemon=True).start()
 
     def say(self, word: str, value: object = None) -> None:
         """Tell the parent; it listens as long as it lives, and asks before it is told much."""
         with suppress(OSError):
             self._end.sendall(line_of(word, value))
 
-    def _listen(self, schedule: Callable[..., object], heard: Heard, orphaned: Callable[[], None]) -> None:
+    def _listen(self, schedule: Callable[..., object], heard: Heard) -> None:
         with suppress(OSError), self._end.makefile("rb") as lines:
             for line in lines:
-                with suppress(RuntimeError):  # the loop has ended before this process
+                with suppress(RuntimeError):  # the loop has ended, and this process soon will
                     schedule(heard, *read(line))
-        with suppress(RuntimeError):
-            schedule(orphaned)
-        time.sleep(OUTLIVE_S)
-        os._exit(1)
+        os._exit(ORPHANED)

@@ -7,6 +7,7 @@ the last three being open file descriptors.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from shop_order.pkg.metrics import share
 
 log = get_logger("worker")
 REFUSED = 2
+PR_SET_PDEATHSIG = 1
 
 
 class Work:
@@ -48,7 +50,7 @@ class Work:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave_and_stop)
         loop.add_signal_handler(signal.SIGHUP, _is_for_the_parent)
-        self._parent.listen(loop.call_soon_threadsafe, self._heard, self._orphaned)
+        self._parent.listen(loop.call_soon_threadsafe, self._heard)
         await self._told_settings.wait()
         loaded = Loaded(from_text(self._settings), {})
         logging = self._open_log(loaded)
@@ -118,13 +120,6 @@ class Work:
         self._alone.set()
         self._stop.set()
 
-    def _orphaned(self) -> None:
-        if self._app is None:
-            os._exit(REFUSED)
-        log.error("parent_gone")
-        self._alone.set()
-        self._stop.set()
-
     async def _others_ended(self) -> None:
         assert self._app is not None
         with suppress(TimeoutError):
@@ -135,6 +130,11 @@ def _is_for_the_parent() -> None:
     """HUP sent to all of us: the parent reloads, and tells."""
 
 
+def die_with_parent() -> None:
+    """Have the kernel end this process with its parent, also while it is stopped or hangs."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 async def _work(number: int, grpc_port: int, talk: int, log_to: int, listener: int) -> int:
     share(os.environ["PROMETHEUS_MULTIPROC_DIR"], name_of(number))
     seat = Seat(socket.socket(fileno=listener), grpc_port)
@@ -143,6 +143,7 @@ async def _work(number: int, grpc_port: int, talk: int, log_to: int, listener: i
 
 def main() -> None:
     """The process."""
+    die_with_parent()
     raise SystemExit(run_loop(_work(*map(int, sys.argv[1:6]))))
 
 
