@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -212,6 +213,7 @@ async def test_a_lease_that_ran_out_is_lost(server: Engine) -> None:
     ours = server.store.leases
     assert await ours.hold("relay")
     assert await ours.worker() == 0
+    assert 0 < ours.worker_ends_s - time.monotonic() <= 60
     server.sql("UPDATE job_lease SET until_ms = 1")
     async with process(server) as other:
         assert await other.leases.hold("relay")

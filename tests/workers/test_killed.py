@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +89,15 @@ async def stop_an_instance(town: SharedTown, random: Random) -> None:
     await town.start(name)
 
 
+async def pause_an_instance(town: SharedTown, random: Random) -> None:
+    """So long that its jobs become the other's; then it goes on in the middle of what it did."""
+    paused = town.process(random.choice((SERVICE, SECOND)))
+    paused.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(JOB_LEASE_S + 2)
+    paused.send_signal(signal.SIGCONT)
+    await asyncio.sleep(1)
+
+
 async def kill_the_relay(town: SharedTown, random: Random) -> None:
     """Events wait until it is back."""
     town.kill(RELAY)
@@ -152,7 +162,7 @@ async def test_workers_killed_and_stopped_lose_no_answered_order(engines: Engine
 @pytest.mark.engine("mysql", "redis", "mongodb")
 async def test_two_instances_on_one_database_lose_no_answered_order(engines: Engines, tmp_path: Path) -> None:
     random = some_random()
-    blows = [kill_an_instance, stop_an_instance, kill_an_instance, stop_an_instance, kill_an_instance]
+    blows = [kill_an_instance, stop_an_instance, pause_an_instance, kill_an_instance, stop_an_instance]
     async with SharedTown(tmp_path, engines, workers=1, ORDER__LEASE_S=str(LEASE_S)) as town:
         await town.start(SANDBOX, SERVICE, SECOND)
         notebook = await busy_run(town, cast(Processes, town.both()), random, blows)

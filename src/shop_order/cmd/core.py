@@ -15,7 +15,7 @@ import grpc.aio
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
-from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.domain.ports import PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.events import PublishedEvents
@@ -76,6 +76,7 @@ class Core:
         self._followers: list[asyncio.Task[None]] = []
         self.registry = open_registry(settings.registry.url)
         self._worker = 0
+        self._worker_ends_s = float("inf")
         self._snowflakes = Snowflakes(real_ms, self._worker)
         self.store = open_store(
             settings.db.url,
@@ -105,7 +106,9 @@ class Core:
         return self.loaded.settings
 
     def next_id(self) -> int:
-        """A new id."""
+        """A new id. Raises DependencyDown while the worker id in it may be another's."""
+        if time.monotonic() > self._worker_ends_s:
+            raise DependencyDown("a worker id")
         return self._snowflakes.next_id()
 
     async def keep_worker(self) -> int:
@@ -113,7 +116,8 @@ class Core:
         if (worker := await self.store.leases.worker()) != self._worker:
             log.warning("worker_changed", before=self._worker, now=worker)
             self._worker = worker
-            self._snowflakes = Snowflakes(real_ms, worker, after=self.next_id())
+            self._snowflakes = Snowflakes(real_ms, worker, after=self._snowflakes.next_id())
+        self._worker_ends_s = self.store.leases.worker_ends_s
         return 0
 
     def _gateways(self, settings: Settings) -> None:
@@ -242,7 +246,9 @@ class Core:
         self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
-        self._worker = await self.store.leases.worker() if serve else 0
+        if serve:
+            self._worker = await self.store.leases.worker()
+            self._worker_ends_s = self.store.leases.worker_ends_s
         self._snowflakes = Snowflakes(real_ms, self._worker, after=await self.store.last_id())
         await self.clock.load()
         await self.shared.open()

@@ -121,7 +121,9 @@ class Crew:
             self._choose()
         if worker.refused:
             return self._account(number, "refused", worker.refused)
-        return self._account(number, "silent" if worker.silent else "died" if how else "left", how or "left")
+        if worker.silent:
+            return self._account(number, "silent", f"silent for {MOST_UNANSWERED} questions, and killed")
+        return self._account(number, "died" if how else "left", how or "left")
 
     def _account(self, number: int, kind: str, how: str) -> str:
         if not self._leaving.is_set():

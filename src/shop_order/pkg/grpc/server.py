@@ -18,6 +18,7 @@ import grpc.aio
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
+SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
 _LEAST_PING_MS = 10_000
 _QUIET_S = 0.02
 _CLOSING_S = 1.0
@@ -144,7 +145,9 @@ class GrpcServer:
             await self._server.wait_for_termination()
 
     def _options(self) -> list[tuple[str, int]]:
+        shared = [("grpc.max_connection_age_ms", SHARED_AGE_MS)] if self._share_port else []
         return [
+            *shared,
             ("grpc.so_reuseport", int(self._share_port)),
             ("grpc.max_receive_message_length", self._max_message_bytes),
             ("grpc.max_send_message_length", self._max_message_bytes),

@@ -40,6 +40,10 @@ class Leases(Protocol):
     async def worker(self) -> int:
         """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
 
+    @property
+    def worker_ends_s(self) -> float:
+        """When, by this process's monotonic clock, the worker id may be another's unless asked for again."""
+
 
 class Store(Protocol):
     """One order database: its parts share connections, batches and transactions."""

@@ -60,6 +60,10 @@ class MysqlLeases:
                 return number
         raise DependencyDown("a free worker id")
 
+    @property
+    def worker_ends_s(self) -> float:
+        return self._until.get(f"worker-{self._worker}", 0.0)
+
     async def leave_all(self) -> None:
         """Let others have them at once."""
         if not self._until:

@@ -63,6 +63,8 @@ class SqliteStore:
 class OneProcess:
     """See `repository.dao.base.Leases`: the file's lock lets no other process serve it."""
 
+    worker_ends_s = float("inf")
+
     async def hold(self, name: str) -> bool:
         return True
 

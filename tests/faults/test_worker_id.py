@@ -1,0 +1,18 @@
+"""A process that was paused so long that its worker id is another's must not make ids with it."""
+
+from __future__ import annotations
+
+import time
+
+from tests.shop import ADDRESS, Shop
+
+BODY = {"items": [{"goods_id": 101, "nums": 1}], "address": ADDRESS}
+
+
+async def test_no_id_is_made_with_a_worker_id_that_ran_out(shop: Shop) -> None:
+    shop.core._worker_ends_s = time.monotonic() - 1
+    refused = await shop.http.post("/api/v1/orders", json=BODY, headers=shop.bearer())
+    assert (refused.status_code, refused.json()["error"]) == (503, "DEPENDENCY_DOWN")
+    await shop.core.keep_worker()
+    assert await shop.place()
+    await shop.check_doctor()
