@@ -158,6 +158,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.to_ask(now_ms, 50)
     await store.payments.to_refund(now_ms, 50)
     await store.payments.ask_later("P100", now_ms)
+    await store.backlog.behind(now_ms)
     await store.payments.refund_later("R100", now_ms)
     await store.audit.order_sns("S1", 100)
     await store.audit.chain("S7")

@@ -39,6 +39,21 @@ from shop_order.web.limits import RateLimits, Rates
 
 log = get_logger("app")
 DEV_TOKEN_S = 3600
+TELL_EVERY_S = 2.0
+PARTS = (
+    "database",
+    "goods",
+    "inventory",
+    "users",
+    "inboxes",
+    "registry",
+    "config",
+    "order_log",
+    "cache",
+    "alipay",
+    "message",
+)
+"""What can be missing, as `/readyz` names it."""
 
 
 @dataclass(slots=True)
@@ -182,6 +197,7 @@ class App:
         self.grpc_port = await self._grpc.start()
         self.http_port = await self._http.start()
         self._jobs.start_own()
+        self._jobs.every("readiness", self._tell_readiness, TELL_EVERY_S)
         if self._seat is None:
             await self.take_duty()
             self._reloading.start()
@@ -278,6 +294,10 @@ class App:
         if self._on_duty and self._run_out is not None and not self._run_out.connected:
             missing.append("message")
         return missing
+
+    async def _tell_readiness(self) -> int:
+        self.core.metrics.degraded(PARTS, (await self._readiness()).missing)
+        return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
         """A message that was held back until an order's time was over; the scan is behind it."""

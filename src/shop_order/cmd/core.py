@@ -115,6 +115,7 @@ class Core:
         """Renew the worker id of our ids, or go on with another if it was lost. Raises DependencyDown."""
         if (worker := await self.store.leases.worker()) != self._worker:
             log.warning("worker_changed", before=self._worker, now=worker)
+            self.metrics.worker_changed()
             self._worker = worker
             self._snowflakes = Snowflakes(real_ms, worker, after=self._snowflakes.next_id())
         self._worker_ends_s = self.store.leases.worker_ends_s

@@ -16,6 +16,7 @@ PURGE_EVERY_S = 60.0
 WORKER_EVERY_S = 5.0
 CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
+BEHIND_EVERY_S = 10.0
 Step = Callable[[], Awaitable[int]]
 
 
@@ -46,7 +47,12 @@ class Jobs:
         self._once("order_log", core.order_log.step, core.order_log.wait)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("archive", self._archive, core.archive.wait)
+        self.every("behind", self._behind, BEHIND_EVERY_S)
         self.start_lag()
+
+    def every(self, name: str, step: Step, pause_s: float) -> None:
+        """Begin a loop that every process has."""
+        self._loop(name, step, lambda: asyncio.sleep(pause_s))
 
     def start_relay(self) -> None:
         """Begin the loop that publishes the outbox."""
@@ -77,9 +83,12 @@ class Jobs:
         self._loop(name, ours, pause)
 
     async def _mine(self, name: str) -> bool:
-        return await self._core.store.leases.hold(name) and await self._turns.ours(name)
+        mine = await self._core.store.leases.hold(name) and await self._turns.ours(name)
+        self._core.metrics.job_held(name, mine)
+        return mine
 
     def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
+        self._core.metrics.job_begins(name)
         self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
 
     async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
@@ -112,6 +121,13 @@ class Jobs:
 
     async def _purge(self) -> int:
         return await self._core.store.orders.purge_keys(real_ms())
+
+    async def _behind(self) -> int:
+        now_ms = self._core.clock()
+        for one in await self._core.store.backlog.behind(now_ms):
+            oldest_s = (now_ms - one.since_ms) / 1000 if one.count else 0.0
+            self._core.metrics.behind(one.what, one.count, oldest_s)
+        return 0
 
     async def _lag(self) -> int:
         waiting, oldest_ms = await self._core.store.outbox.lag()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -128,8 +130,13 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    metrics: Annotated[
+        Path | None, typer.Option(help="Also write the findings here, for Prometheus' textfile collector.")
+    ] = None,
+) -> None:
     """Check that money, stock and history agree; exit code 1 if not."""
+    from shop_order.pkg.metrics import write_examined
 
     async def examine(core: Core) -> int:
         report = await core.doctor.examine()
@@ -140,6 +147,8 @@ def doctor() -> None:
             f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
             f" {len(report.findings)} findings"
         )
+        if metrics is not None:
+            write_examined(metrics, report.orders, Counter(finding.area for finding in report.findings))
         return 0 if report.clean else FOUND
 
     inspect(examine)

@@ -198,6 +198,26 @@ class Outbox(Protocol):
         """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What should have gone on by itself: how many, and since when the oldest (epoch ms, 0 if none).
+
+    An `order` whose time is over, a `payment` whose time is over and whose end nobody knows, a `refund` that
+    was approved and is not known to have arrived.
+    """
+
+    what: str
+    count: int
+    since_ms: int
+
+
+class Backlog(Protocol):
+    """What operators watch."""
+
+    async def behind(self, now_ms: int) -> Sequence[Behind]:
+        """One of each kind, also where nothing is behind."""
+
+
 class Audit(Protocol):
     """Reading the whole history, for verification and the doctor."""
 

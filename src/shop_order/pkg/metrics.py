@@ -6,15 +6,31 @@ Where several processes serve, each counts in files of a shared folder, and any 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+    write_to_textfile,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
+# A rule sees no first one of a counter that begins with it: those that must not be missed begin with 0.
+ALERTS = ("notice_mismatch", "payment_stuck", "refund_failed", "refund_stuck", "log_unreadable")
+CONFIG_OUTCOMES = ("applied", "unchanged", "refused", "failed", "away", "copy")
+JOB_OUTCOMES = ("ok", "failed")
+SPAN_OUTCOMES = ("sent", "lost")
+WORKER_ENDS = ("died", "left", "silent", "refused")
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for it
 
@@ -31,6 +47,12 @@ def share(folder: str, name: str) -> None:
 def gone(name: str) -> None:
     """A process of this name ended: its sums stay, what it measured at the moment does not."""
     mark_process_dead(name, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
+
+
+def begin(counter: Counter, outcomes: Sequence[str]) -> None:
+    """Show these from now on, as 0."""
+    for outcome in outcomes:
+        counter.labels(outcome)
 
 
 class InstanceMetrics:
@@ -50,6 +72,8 @@ class InstanceMetrics:
             ["how"],
             registry=self.registry,
         )
+        begin(self._config, CONFIG_OUTCOMES)
+        begin(self._workers, WORKER_ENDS)
 
     def config(self, outcome: str) -> None:
         """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
@@ -80,7 +104,7 @@ class Metrics(InstanceMetrics):
             "shop_order_alerts", "What an operator must look at", ["name"], registry=self.registry
         )
         self._jobs = Counter(
-            "shop_order_job_runs", "Runs of jobs", ["job", "outcome"], registry=self.registry
+            "shop_order_job_runs", "Runs of jobs", ["name", "outcome"], registry=self.registry
         )
         self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
         self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
@@ -96,6 +120,23 @@ class Metrics(InstanceMetrics):
         self._spans = Counter(
             "shop_order_trace_spans", "Spans handed to the collector", ["outcome"], registry=self.registry
         )
+        self._worker_changes = Counter(
+            "shop_order_worker_changes",
+            "Worker ids that were lost to another process",
+            registry=self.registry,
+        )
+        self._held = self._gauge("shop_order_job_held", "Whether we do the job", labels=["name"])
+        self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", labels=["what"])
+        self._behind_s = self._gauge(
+            "shop_order_behind_seconds", "Age of the oldest of them", labels=["what"]
+        )
+        self._degraded = self._gauge(
+            "shop_order_degraded", "What is missing though we serve", labels=["part"]
+        )
+        if _FOLDER not in os.environ:  # of several processes no sum would tell anything
+            ProcessCollector(registry=self.registry)
+        for counter, outcomes in ((self._alerts, ALERTS), (self._spans, SPAN_OUTCOMES)):
+            begin(counter, outcomes)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
@@ -122,6 +163,29 @@ class Metrics(InstanceMetrics):
     def job(self, name: str, outcome: str) -> None:
         """A job ran: `ok`, or `failed`."""
         self._jobs.labels(name, outcome).inc()
+
+    def job_begins(self, name: str) -> None:
+        """From now on the job is counted."""
+        for outcome in JOB_OUTCOMES:
+            self._jobs.labels(name, outcome)
+
+    def job_held(self, name: str, ours: bool) -> None:
+        """Whether this process is the one that does the job."""
+        self._held.labels(name).set(int(ours))
+
+    def worker_changed(self) -> None:
+        """Another process took our worker id: this one was paused for longer than its lease."""
+        self._worker_changes.inc()
+
+    def behind(self, what: str, count: int, oldest_s: float) -> None:
+        """So many wait, the oldest for so long."""
+        self._behind.labels(what).set(count)
+        self._behind_s.labels(what).set(oldest_s)
+
+    def degraded(self, parts: Sequence[str], missing: Collection[str]) -> None:
+        """Which of the parts are missing."""
+        for part in parts:
+            self._degraded.labels(part).set(int(part in missing))
 
     def outbox(self, waiting: int, lag_s: float) -> None:
         """What the relay has before it."""
@@ -155,6 +219,25 @@ class Metrics(InstanceMetrics):
         MultiProcessCollector(everybody, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
         return generate_latest(everybody)
 
-    def _gauge(self, name: str, meaning: str, of_workers: Literal["livemin", "livemax"] = "livemax") -> Gauge:
+    def _gauge(
+        self,
+        name: str,
+        meaning: str,
+        of_workers: Literal["livemin", "livemax"] = "livemax",
+        *,
+        labels: Sequence[str] = (),
+    ) -> Gauge:
         """`of_workers` picks among those that run: what only one of them looks at is 0 in the others."""
-        return Gauge(name, meaning, registry=self.registry, multiprocess_mode=of_workers)
+        return Gauge(name, meaning, labels, registry=self.registry, multiprocess_mode=of_workers)
+
+
+def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None:
+    """What the doctor found, by area: a file for node_exporter's textfile collector. Raises OSError."""
+    registry = CollectorRegistry()
+    found = Gauge("shop_order_doctor_findings", "What does not agree", ["area"], registry=registry)
+    for area in ("money", "stock", "history"):
+        found.labels(area).set(findings.get(area, 0))
+    Gauge("shop_order_doctor_orders", "Orders that were looked at", registry=registry).set(orders)
+    ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)
+    ended.set_to_current_time()
+    write_to_textfile(str(path), registry)

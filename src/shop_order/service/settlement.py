@@ -11,6 +11,7 @@ from shop_order.domain.status import OrderStatus
 from shop_order.service.payment import Alert, PaymentService
 
 BATCH = 50
+STUCK_MS = 600_000  # after an attempt's end: then a person should know that its provider does not
 GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
 ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
@@ -33,7 +34,9 @@ class Settlement:
         due = await self._payments.to_ask(self._now(), BATCH)
         for payment, tries in due:
             await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
-            await self.ask(payment)
+            asked = await self.ask(payment)
+            if asked.is_open and self._now() > payment.expire_ms + STUCK_MS:
+                self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
         return len(due)
 
     async def ask(self, payment: Payment) -> Payment:
@@ -61,10 +64,13 @@ class Settlement:
             await self._payments.refund_later(
                 refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
             )
-            await self._refund(refund)
+            known = await self._refund(refund)
+            if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
+                self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
         return len(due)
 
-    async def _refund(self, refund: Refund) -> None:
+    async def _refund(self, refund: Refund) -> bool:
+        """Whether its end is known now."""
         sn = refund.refund_sn
 
         def sent(order: Order) -> Payment:
@@ -83,12 +89,13 @@ class Settlement:
                 payment_sn=refund.payment_sn, refund_sn=sn, amount_fen=refund.amount_fen, reason=refund.reason
             )
         except ChannelUnavailable:
-            return  # not configured now: its turn comes again
+            return False  # not configured now: its turn comes again
         if answer == "succeeded":
             await self._orders.change(refund.order_sn, succeeded)
         elif answer == "failed":
             self._alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
             await self._orders.change(refund.order_sn, failed)
+        return answer != "unknown"
 
 
 def backoff(steps_ms: tuple[int, ...], tries: int) -> int:

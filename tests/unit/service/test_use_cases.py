@@ -27,7 +27,7 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.service.order import OrderRules, PlaceOrder
 from shop_order.service.payment import Attempt, PayOrder
 from shop_order.service.reservation import MARGIN_MS, Verdict
-from shop_order.service.settlement import ASK_BACKOFF_MS, backoff
+from shop_order.service.settlement import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World
 
 BUYER, OTHER = Actor(Role.USER, 7), Actor(Role.USER, 8)
@@ -304,6 +304,42 @@ async def test_a_refund_that_is_refused_for_good_calls_a_human(world: World) -> 
     assert [name for name, _ in world.alerts] == ["refund_failed"]
     world.real_ms += 10_000_000
     assert await world.settlement.refund_due() == 0
+
+
+async def test_a_refund_that_nobody_answers_for_calls_a_human_after_some_minutes(world: World) -> None:
+    order = await placed(world)
+    payment = (await attempted(world, order)).payment
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(payment.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
+    world.provider.mode = "down"
+    for wait_ms in REFUND_BACKOFF_MS[:-1]:
+        assert await world.settlement.refund_due() == 1
+        assert world.alerts == []
+        world.real_ms += wait_ms
+    assert await world.settlement.refund_due() == 1
+    ((name, about),) = world.alerts
+    assert (name, about["order_sn"]) == ("refund_stuck", order.order_sn)
+    world.provider.mode = "up"
+    world.real_ms += REFUND_BACKOFF_MS[-1]
+    assert await world.settlement.refund_due() == 1
+    assert len(world.alerts) == 1, "its end is known now"
+
+
+async def test_an_attempt_whose_provider_stays_silent_calls_a_human(world: World) -> None:
+    payment = (await attempted(world, await placed(world))).payment
+    world.provider.mode = "down"
+    world.real_ms = payment.expire_ms + STUCK_MS
+    assert await world.settlement.ask_due() == 1
+    assert world.alerts == []
+    world.real_ms += ASK_BACKOFF_MS[-1]
+    assert await world.settlement.ask_due() == 1
+    ((name, about),) = world.alerts
+    assert (name, about["payment_sn"]) == ("payment_stuck", payment.payment_sn)
+    world.provider.mode = "up"
+    world.real_ms += ASK_BACKOFF_MS[-1]
+    assert await world.settlement.ask_due() == 1
+    assert len(world.alerts) == 1, "it was closed"
 
 
 async def test_the_relay_takes_again_what_was_not_acknowledged(world: World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shop_order.domain.order_log import Feed
-from shop_order.domain.ports import Archive, Audit, Carts, Orders, Outbox, Payments
+from shop_order.domain.ports import Archive, Audit, Backlog, Carts, Orders, Outbox, Payments
 from shop_order.pkg.batching import Batcher
 
 
@@ -75,6 +75,10 @@ class Store(Protocol):
     @property
     def feed(self) -> Feed:
         """What was published and is still to be logged."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """What should have gone on by itself."""
 
     @property
     def audit(self) -> Audit:

@@ -9,6 +9,7 @@ from shop_order.repository.dao.base import SchemaBehind, StoreOptions
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.archive import MysqlArchive
 from shop_order.repository.dao.mysql.audit import MysqlAudit
+from shop_order.repository.dao.mysql.backlog import MysqlBacklog
 from shop_order.repository.dao.mysql.carts import MysqlCarts
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.feed import MysqlFeed
@@ -37,6 +38,7 @@ class MysqlStore:
         self.feed = MysqlFeed(self._db)
         self.audit = MysqlAudit(self._db)
         self.archive = MysqlArchive(self._db)
+        self.backlog = MysqlBacklog(self._db)
         self.time = MysqlTime(self._db)
         self.leases = MysqlLeases(self._db)
 

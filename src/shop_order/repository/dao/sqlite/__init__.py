@@ -9,6 +9,7 @@ from pathlib import Path
 from shop_order.repository.dao.base import SchemaBehind, StoreOptions
 from shop_order.repository.dao.sqlite.archive import SqliteArchive
 from shop_order.repository.dao.sqlite.audit import SqliteAudit
+from shop_order.repository.dao.sqlite.backlog import SqliteBacklog
 from shop_order.repository.dao.sqlite.carts import SqliteCarts
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.feed import SqliteFeed
@@ -33,6 +34,7 @@ class SqliteStore:
         self.feed = SqliteFeed(self._db)
         self.audit = SqliteAudit(self._db)
         self.archive = SqliteArchive(self._db)
+        self.backlog = SqliteBacklog(self._db)
         self.time = SqliteTime(self._db)
         self.leases = OneProcess()
 

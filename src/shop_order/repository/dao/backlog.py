@@ -1,0 +1,22 @@
+"""What to count of that which should go on by itself, for every SQL engine; each count walks an index."""
+
+from __future__ import annotations
+
+from shop_order.domain.ports import Behind
+from shop_order.repository.dao.rows import Row
+
+BACKLOG = (
+    ("order", "SELECT count(*), min(due_ms) FROM order_info WHERE due_ms <= ?"),
+    ("payment", "SELECT count(*), min(expire_ms) FROM payment WHERE ask_ms IS NOT NULL AND expire_ms <= ?"),
+    (
+        "refund",
+        "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
+        " AND state IN ('approved', 'sent', 'unknown') AND created_ms <= ?",
+    ),
+)
+
+
+def behind(what: str, row: Row | None) -> Behind:
+    """One count and its oldest."""
+    count, since_ms = row or (0, None)
+    return Behind(what, int(count), int(since_ms or 0))
