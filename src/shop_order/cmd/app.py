@@ -36,6 +36,7 @@ from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
+from shop_order.web.middleware.client_address import networks
 
 log = get_logger("app")
 DEV_TOKEN_S = 3600
@@ -120,6 +121,7 @@ class App:
             limits=limits,
             callback_allow=lambda: core.settings.pay.callback_allow,
             tracing=core.tracing,
+            trusted_proxies=networks(settings.server.trusted_proxies),
         )
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),

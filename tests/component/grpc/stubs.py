@@ -38,6 +38,7 @@ from shop_order.web.grpc.server import (
     published,
 )
 from shop_order.web.limits import RateLimits, Rates
+from shop_order.web.middleware.client_address import networks
 
 SECRET = "0" * 64
 SN = "261123134500123456789012349"
@@ -282,6 +283,7 @@ class World:
     rates: Rates = field(default_factory=lambda: Rates(user_rate=0))
     deadline_s: float = 5.0
     callback_allow: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     settings: GrpcSettings = field(default_factory=lambda: GrpcSettings(reflection=True))
     port: int = 0
 
@@ -294,6 +296,7 @@ class World:
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
             callback_allow=lambda: self.callback_allow,
+            trusted_proxies=networks(self.trusted_proxies),
         )
         return build_server(
             self._services(), front, self.settings, cashier_link=cashier_link, cursors=cursors()

@@ -182,6 +182,25 @@ async def test_row_40_notices_come_from_the_allow_list_only(
 
 
 @pytest.mark.parametrize(
+    ("trusted", "code"), [(("127.0.0.1",), StatusCode.OK), ((), StatusCode.PERMISSION_DENIED)]
+)
+async def test_the_allow_list_believes_proxies_we_trust(trusted: tuple[str, ...], code: StatusCode) -> None:
+    world = World(callback_allow=("203.0.113.0/24",), trusted_proxies=trusted)
+    server = world.server()
+    world.port = await server.start()
+    sent = ("/order.OrderService/NotifyPayment", pb.NotifyPaymentRequest(), pb.OrderInfo)
+    forwarded = (("x-forwarded-for", "127.0.0.1, 203.0.113.9"),)
+    if code is StatusCode.OK:
+        await world.call(*sent, forwarded)
+        error, _ = await refusal(world, *sent, (("x-forwarded-for", "203.0.113.9, 198.51.100.1"),))
+        assert error.code() is StatusCode.PERMISSION_DENIED
+    else:
+        error, _ = await refusal(world, *sent, forwarded)
+        assert error.code() is code
+    await server.stop(0)
+
+
+@pytest.mark.parametrize(
     ("peer", "address"),
     [
         ("ipv4:10.1.2.3:4567", "10.1.2.3"),

@@ -96,6 +96,17 @@ async def test_reflection_from_elsewhere_is_for_admins(world: World, monkeypatch
     assert set(SERVICES) <= set(await reflected(world.port, ADMIN))
 
 
+@pytest.mark.parametrize("trusted", [(), ("127.0.0.1",)])
+async def test_a_caller_behind_a_proxy_of_this_machine_is_not_this_machine(trusted: tuple[str, ...]) -> None:
+    world = World(trusted_proxies=trusted)
+    server = world.server()
+    port = await server.start()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await reflected(port, (("x-forwarded-for", "203.0.113.9"),))
+    await server.stop(0)
+    assert caught.value.code() is StatusCode.UNAUTHENTICATED
+
+
 async def test_reflection_can_be_off() -> None:
     world = World(settings=GrpcSettings(reflection=False))
     server = world.server()

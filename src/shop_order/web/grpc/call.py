@@ -9,6 +9,7 @@ from grpc import StatusCode
 from shop_order.pkg.grpc.server import Context
 from shop_order.web.context import RequestContext, accepted_request_id, enter
 from shop_order.web.messages import accepted_language
+from shop_order.web.middleware.client_address import Network, behind_proxies
 
 
 class Call:
@@ -31,9 +32,11 @@ class Call:
         left_s: float | None = self.context.time_remaining()
         return left_s
 
-    def address(self) -> str:
-        """The address of the peer, without its port; empty if it has none."""
-        return peer_address(self.context.peer())
+    def address(self, trusted: tuple[Network, ...]) -> str:
+        """The caller's address, without its port; empty when it can't be known."""
+        metadata = self.context.invocation_metadata() or ()
+        forwarded = [str(value) for name, value in metadata if name == "x-forwarded-for"]
+        return behind_proxies(peer_address(self.context.peer()), forwarded, trusted)
 
     def trailing(self) -> tuple[tuple[str, str], ...]:
         """The trailing metadata every answer carries."""

@@ -25,7 +25,7 @@ from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.traced import traced
 from shop_order.web.limits import RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
-from shop_order.web.middleware.client_address import contains, networks
+from shop_order.web.middleware.client_address import Network, contains, networks
 from shop_order.web.roles import ROLES, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
@@ -71,6 +71,7 @@ class Front:
     limits: RateLimits
     callback_allow: Callable[[], tuple[str, ...]] = tuple  # what may send notices; empty: all
     tracing: Tracing | None = None
+    trusted_proxies: tuple[Network, ...] = ()
 
     def links(self) -> Sequence[Link[Call]]:
         """The chain, outermost first."""
@@ -80,7 +81,7 @@ class Front:
             recovery(self.log),
             deadline(self.deadline_s),
             authentication(self.authenticator),
-            allow_list(self.callback_allow),
+            allow_list(self.callback_allow, self.trusted_proxies),
             rate_limit(self.limits),
             idempotency,
         )
@@ -180,7 +181,7 @@ def authentication(authenticator: Authenticator) -> Link[Call]:
     return link
 
 
-def allow_list(allowed: Callable[[], tuple[str, ...]]) -> Link[Call]:
+def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, ...]) -> Link[Call]:
     """Where notices may come from, if that is set (contract, chapter 4); asked at every notice."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -189,7 +190,7 @@ def allow_list(allowed: Callable[[], tuple[str, ...]]) -> Link[Call]:
 
         async def listed(call: Call) -> bytes:
             listing = allowed()
-            if listing and not contains(networks(listing), call.address()):
+            if listing and not contains(networks(listing), call.address(trusted)):
                 raise Forbidden
             return await handler(call)
 

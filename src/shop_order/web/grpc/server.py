@@ -21,7 +21,6 @@ from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reservation import ReservationService
-from shop_order.web.auth import Authenticator
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.chain import Front, refused
@@ -107,7 +106,7 @@ def build_server(
     handlers.append(_health(state))
     names = [methods.service for methods in ours]
     if settings.reflection:
-        handlers.append(_reflection([*names, HEALTH, REFLECTION], front.authenticator))
+        handlers.append(_reflection([*names, HEALTH, REFLECTION], front))
     server = GrpcServer(settings.address, handlers, tls=settings.tls, share_port=settings.share_port)
     return OrderGrpcServer(server, state, ["", "health", *names, HEALTH])
 
@@ -137,7 +136,7 @@ def _health(state: HealthState) -> grpc.GenericRpcHandler:
     return generic(HEALTH, {"Check": check, "Watch": watch})
 
 
-def _reflection(names: Sequence[str], authenticator: Authenticator) -> grpc.GenericRpcHandler:
+def _reflection(names: Sequence[str], front: Front) -> grpc.GenericRpcHandler:
     """Reflection for callers of this machine, and for admins (contract, chapter 5)."""
     servicer = reflection.aio.ReflectionServicer(names, descriptor_pool.Default())
     row = ROLES[f"/{REFLECTION}/ServerReflectionInfo"]
@@ -147,8 +146,8 @@ def _reflection(names: Sequence[str], authenticator: Authenticator) -> grpc.Gene
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
         call = Call(b"", context)
         try:
-            local = is_loopback(call.address())
-            actor = None if local else authenticator.actor(call.metadata.get("authorization"))
+            local = is_loopback(call.address(front.trusted_proxies))
+            actor = None if local else front.authenticator.actor(call.metadata.get("authorization"))
             authorize(row, actor, loopback=local)
         except OrderServiceError as refusal:
             code = grpc_code(refusal)

@@ -34,18 +34,19 @@ def is_loopback(address: str) -> bool:
 
 
 def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
-    """The caller's address; empty when it can't be known.
-
-    X-Forwarded-For counts only from a trusted proxy and is read from right to left, since its left
-    part is the caller's own text. A forwarded request from an untrusted peer has no known address.
-    """
+    """The caller's address in an ASGI scope; empty when it can't be known."""
     peer: str = scope["client"][0] if scope.get("client") else ""
-    hops: list[str] = [
-        hop.strip()
-        for name, value in scope["headers"]
-        if name == b"x-forwarded-for"
-        for hop in value.decode("latin-1").split(",")
-    ]
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return behind_proxies(peer, forwarded, trusted)
+
+
+def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
+    """The caller's address by the peer and every X-Forwarded-For; empty when it can't be known.
+
+    The header counts only from a trusted proxy and is read from right to left, since its left part is the
+    caller's own text. A forwarded request from an untrusted peer has no known address.
+    """
+    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     if not hops:
         return peer
     if not contains(trusted, peer):
