@@ -20,7 +20,7 @@ from deploy.stack.processes import StackError, only_one, say, wait
 
 # SHOP_STACK puts programs and data on another disk.
 ROOT = Path(os.environ.get("SHOP_STACK") or Path(__file__).resolve().parents[2] / ".stack")
-ENGINES = ("mariadb", "mysql", "redis", "rocketmq", "mongo", "consul", "nacos")
+ENGINES = ("mariadb", "mysql", "redis", "rocketmq", "mongo", "consul", "nacos", "nginx")
 READY_S = 180.0  # all of them start at once
 TELL_EVERY_S = 15.0
 _PORT = re.compile(r":(\d+)(?=[/?,]|$)")

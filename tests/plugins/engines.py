@@ -9,7 +9,7 @@ from _pytest.terminal import TerminalReporter
 
 # By the scheme of its URL: the embedded ones are always there, the others where SHOP_TEST_ENGINES names them.
 EMBEDDED = ("sqlite", "memory", "embedded", "file", "none")
-EXTERNAL = ("mysql", "redis", "rocketmq", "mongodb", "consul", "nacos")
+EXTERNAL = ("mysql", "redis", "rocketmq", "mongodb", "consul", "nacos", "nginx")
 
 # These tests start the whole service with its packaged settings.
 WHOLE_SERVICE_FOLDERS = {"e2e", "faults"}

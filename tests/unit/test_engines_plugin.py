@@ -38,7 +38,7 @@ def test_only_a_test_that_passed_counts(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "exercised: sqlite (1 test), redis (2 tests)",
-            "not exercised: memory, embedded, file, none, mysql, rocketmq, mongodb, consul, nacos",
+            "not exercised: memory, embedded, file, none, mysql, rocketmq, mongodb, consul, nacos, nginx",
         ]
     )
 
