@@ -37,8 +37,8 @@ def start(root: Path) -> None:
 def ready(root: Path) -> bool:
     """It speaks TLS, and shows its counters."""
     try:
-        trust = ssl.create_default_context(cafile=certificate(root))
         requests()
+        trust = ssl.create_default_context(cafile=certificate(root))
         asked = f"https://{HOST}:{TLS}/healthz"
         with urllib.request.urlopen(asked, timeout=5, context=trust):
             return True

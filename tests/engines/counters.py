@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pymongo
 import pymysql
 
+from deploy.stack import nginx
 from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.redis.address import parse as redis_address
@@ -70,6 +71,10 @@ def _nacos(url: str) -> int:
     return asked + sum(_samples(page, "grpc_server_executor", "completedTaskCount", "grpcSdkServer"))
 
 
+def _nginx(_: str) -> int:
+    return nginx.requests()
+
+
 def _samples(page: str, name: str, *labels: str) -> Iterable[int]:
     for found, told, value in _SAMPLE.findall(page):
         if found == name and all(f'"{label}"' in told for label in labels):
@@ -90,4 +95,5 @@ _COUNTERS: dict[str, Callable[[str], int]] = {
     "mongodb": _mongodb,
     "consul": _consul,
     "nacos": _nacos,
+    "nginx": _nginx,
 }

@@ -20,7 +20,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from shop_order.web.http import _listen
+from shop_order.pkg.listening import listen
 
 EVENTS = 4
 EVENT_S = 0.25
@@ -136,4 +136,4 @@ async def _serve(name: str, http_port: int, grpc_port: int) -> None:
         access_log=False,
         timeout_keep_alive=30,
     )
-    await uvicorn.Server(config).serve(sockets=[_listen("127.0.0.1", http_port)])
+    await uvicorn.Server(config).serve(sockets=[listen("127.0.0.1", http_port)])
