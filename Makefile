@@ -17,7 +17,7 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 endif
 
 .PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-all test-list test-fast \
-	check style fix bench proto proto-accept openapi schema lock hooks clean distclean
+	test-tidb check style fix bench proto proto-accept openapi schema lock hooks clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,11 @@ test-list: .venv/.dev ## write tests/engines again: which tests there are for ea
 
 test-fast: .venv/.dev ## the tests without the slow ones
 	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-tidb: .venv/.dev ## the store's contract suite on TiDB, whose build takes minutes
+	@$(PY) -m deploy.stack up tidb
+	@SHOP_TEST_ENGINES="`$(PY) -m deploy.stack urls tidb`" $(PY) -m pytest tests/contract -k "test_store and mysql:" \
+		$(ARGS); code=$$?; $(PY) -m deploy.stack down tidb; exit $$code
 
 check: .venv/.dev ## style, types, import rules
 	@$(PY) -m ruff check $(CODE)

@@ -21,6 +21,7 @@ from deploy.stack.processes import StackError, only_one, say, wait
 # SHOP_STACK puts programs and data on another disk.
 ROOT = Path(os.environ.get("SHOP_STACK") or Path(__file__).resolve().parents[2] / ".stack")
 ENGINES = ("mariadb", "mysql", "redis", "rocketmq", "mongo", "consul", "nacos", "nginx")
+ON_REQUEST = ("tidb",)  # only where it is named
 READY_S = 180.0  # all of them start at once
 TELL_EVERY_S = 15.0
 _PORT = re.compile(r":(\d+)(?=[/?,]|$)")
@@ -46,8 +47,8 @@ class Engine(Protocol):
 
 def engine(name: str) -> Engine:
     """The module of an engine. Raises StackError for an unknown one."""
-    if name not in ENGINES:
-        raise StackError(f"unknown engine {name}: one of {', '.join(ENGINES)}")
+    if name not in ENGINES + ON_REQUEST:
+        raise StackError(f"unknown engine {name}: one of {', '.join(ENGINES + ON_REQUEST)}")
     return cast(Engine, importlib.import_module(f"deploy.stack.{name}"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.stack import processes
@@ -13,10 +13,27 @@ from shop_order.pkg.message.base import BrokerAway
 from shop_order.pkg.message.rocketmq.admin import Admin
 
 VERSION = "5.4.0"
-NAMESRV, PROXY, REMOTING, BROKER = 39876, 38081, 38082, 30911
-URLS = (f"rocketmq://{HOST}:{PROXY}?namesrv={HOST}:{NAMESRV}",)
 ARTEFACTS = ("rocketmq-namesrv", "rocketmq-proxy", "rocketmq-tools")
-NAMES = ("rocketmq-namesrv", "rocketmq-proxy")
+NAME = "rocketmq"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of one cluster; the broker also takes the port below its own by two, and the one above it."""
+
+    namesrv: int = 39_876
+    proxy: int = 38_081
+    remoting: int = 38_082
+    broker: int = 30_911
+
+    @property
+    def url(self) -> str:
+        """As the service's settings take it."""
+        return f"rocketmq://{HOST}:{self.proxy}?namesrv={HOST}:{self.namesrv}"
+
+
+PORTS = Ports()
+URLS = (PORTS.url,)
 
 
 def install(root: Path) -> None:
@@ -33,15 +50,20 @@ def install(root: Path) -> None:
 
 def start(root: Path) -> None:
     """The name server, then the proxy with its broker. Raises StackError."""
-    home, data = _home(root), root / "data" / "rocketmq"
+    start_on(root, NAME, PORTS, root / "data" / NAME)
+
+
+def start_on(root: Path, name: str, ports: Ports, data: Path) -> None:
+    """Start a cluster with ports of its own. Raises StackError."""
+    home = data / "home"
     for folder in (home / "conf", data / "store"):
         folder.mkdir(parents=True, exist_ok=True)
     namesrv, proxy, broker = (
-        home / "conf" / name for name in ("namesrv.conf", "rmq-proxy.json", "broker.conf")
+        home / "conf" / file for file in ("namesrv.conf", "rmq-proxy.json", "broker.conf")
     )
-    namesrv.write_text(f"listenPort={NAMESRV}\nbindAddress={HOST}\n")
-    proxy.write_text(json.dumps(_proxy(broker), indent=2))
-    broker.write_text(_broker(data / "store"))
+    namesrv.write_text(f"listenPort={ports.namesrv}\nbindAddress={HOST}\n")
+    proxy.write_text(json.dumps(_proxy(ports, broker), indent=2))
+    broker.write_text(_broker(ports, data / "store"))
     # No logback file stands in our home: the logs' folder is made, or the first line written fails.
     (data / "logs").mkdir(exist_ok=True)
     env = {"ROCKETMQ_HOME": str(home)}
@@ -49,40 +71,45 @@ def start(root: Path) -> None:
     small = [*java[:1], "-Xms64m", "-Xmx128m", *java[1:]]
     large = [*java[:1], "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", *java[1:]]
     begin = "org.apache.rocketmq.namesrv.NamesrvStartup"
-    processes.start(root, NAMES[0], [*small, begin, "-c", str(namesrv)], env=env)
-    processes.wait("rocketmq's name server", lambda: processes.port_is_open(NAMESRV))
-    begin, lookup = "org.apache.rocketmq.proxy.ProxyStartup", f"{HOST}:{NAMESRV}"
-    files = ["-pm", "local", "-pc", str(proxy), "-bc", str(broker), "-n", lookup]
-    processes.start(root, NAMES[1], [*large, begin, *files], env=env)
+    processes.start(root, f"{name}-namesrv", [*small, begin, "-c", str(namesrv)], env=env)
+    processes.wait("rocketmq's name server", lambda: processes.port_is_open(ports.namesrv))
+    begin, lookup = "org.apache.rocketmq.proxy.ProxyStartup", f"{HOST}:{ports.namesrv}"
+    options = ["-pm", "local", "-pc", str(proxy), "-bc", str(broker), "-n", lookup]
+    processes.start(root, f"{name}-proxy", [*large, begin, *options], env=env)
 
 
 def ready(root: Path) -> bool:
+    """See `ready_on`."""
+    return ready_on(PORTS)
+
+
+def ready_on(ports: Ports) -> bool:
     """The broker is registered and the proxy takes calls."""
-    if not (processes.port_is_open(NAMESRV) and processes.port_is_open(PROXY)):
+    if not (processes.port_is_open(ports.namesrv) and processes.port_is_open(ports.proxy)):
         return False
     try:
-        return bool(asyncio.run(Admin(f"{HOST}:{NAMESRV}").brokers()))
+        return bool(asyncio.run(Admin(f"{HOST}:{ports.namesrv}").brokers()))
     except BrokerAway:
         return False
 
 
 def stop(root: Path) -> None:
     """The broker first: it says good-bye to the name server. What was accepted is on disk."""
-    for name in reversed(NAMES):
-        processes.stop(root, name, timeout_s=40)
+    stop_on(root, NAME)
 
 
-def kill_broker(root: Path) -> None:
-    """As a power cut would: for tests of what comes back."""
-    if pid := processes.running(root, NAMES[1]):
-        os.killpg(pid, 9)
+def stop_on(root: Path, name: str) -> None:
+    """The same for a cluster of its own."""
+    for part in ("proxy", "namesrv"):
+        processes.stop(root, f"{name}-{part}", timeout_s=40)
 
 
 def mqadmin(root: Path, *arguments: str) -> str:
     """The output of RocketMQ's own tool. Raises StackError."""
     tool = "org.apache.rocketmq.tools.command.MQAdminStartup"
-    java = ["java", f"-Duser.home={root / 'data' / 'rocketmq'}", "-cp", f"{_jars(root)}/*", tool]
-    env = {"ROCKETMQ_HOME": str(_home(root)), "NAMESRV_ADDR": f"{HOST}:{NAMESRV}"}
+    data = root / "data" / NAME
+    java = ["java", f"-Duser.home={data}", "-cp", f"{_jars(root)}/*", tool]
+    env = {"ROCKETMQ_HOME": str(data / "home"), "NAMESRV_ADDR": f"{HOST}:{PORTS.namesrv}"}
     return processes.run([*java, *arguments], env=env, timeout_s=60)
 
 
@@ -90,31 +117,27 @@ def _jars(root: Path) -> Path:
     return root / "cache" / "rocketmq" / VERSION / "lib"
 
 
-def _home(root: Path) -> Path:
-    return root / "data" / "rocketmq" / "home"
-
-
-def _proxy(broker: Path) -> dict[str, object]:
+def _proxy(ports: Ports, broker: Path) -> dict[str, object]:
     return {
         "rocketMQClusterName": "DefaultCluster",
-        "namesrvAddr": f"{HOST}:{NAMESRV}",
+        "namesrvAddr": f"{HOST}:{ports.namesrv}",
         "proxyMode": "local",
         "brokerConfigPath": str(broker),
-        "grpcServerPort": PROXY,
-        "remotingListenPort": REMOTING,
+        "grpcServerPort": ports.proxy,
+        "remotingListenPort": ports.remoting,
         # What a killed consumer or broker had in hand comes again after 15 s instead of 60.
         "defaultInvisibleTimeMills": 15_000,
     }
 
 
-def _broker(store: Path) -> str:
+def _broker(ports: Ports, store: Path) -> str:
     settings = {
         "brokerClusterName": "DefaultCluster",
         "brokerName": "broker-a",
         "brokerId": 0,
         "brokerIP1": HOST,
-        "listenPort": BROKER,
-        "namesrvAddr": f"{HOST}:{NAMESRV}",
+        "listenPort": ports.broker,
+        "namesrvAddr": f"{HOST}:{ports.namesrv}",
         "storePathRootDir": store,
         "storePathCommitLog": store / "commitlog",
         "flushDiskType": "SYNC_FLUSH",

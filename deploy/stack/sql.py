@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy.stack.processes import HOST
 
 APP = "app:app"
-_PREPARE = (
+PREPARE = (
     "CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4",
     f"CREATE USER IF NOT EXISTS 'app'@'{HOST}' IDENTIFIED BY 'app'",
     # Tests make databases of their own beside it.
@@ -32,7 +32,7 @@ def prepare(socket: str) -> bool:
 
     try:
         with pymysql.connect(unix_socket=socket, user="root", connect_timeout=2) as connection:
-            for statement in _PREPARE:
+            for statement in PREPARE:
                 connection.cursor().execute(statement)
     except (pymysql.err.OperationalError, OSError):
         return False

@@ -11,16 +11,41 @@ import pytest
 from shop_order.repository.dao.base import Store
 from tests.contract.engine import Engine, FileEngine
 from tests.contract.oplog import Log, empty_log
+from tests.contract.tidb import left_out
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
 
 # Tests of servers alone are not even collected where no server is named.
-_SERVERS = ["test_store_migrations.py", "test_store_servers.py", "test_server_dies.py"]
+_SERVERS = [
+    "test_store_migrations.py",
+    "test_store_servers.py",
+    "test_store_tidb.py",
+    "test_server_dies.py",
+]
 collect_ignore = [
     *([] if available("mysql") else _SERVERS),
     *([] if available("mongodb") else ["test_oplog_gone.py"]),
     *([] if available("redis") else ["test_cache_instances.py", "test_server_tls.py"]),
 ]
+
+
+def _tidb() -> list[str]:
+    if not (urls := available("mysql")):
+        return []
+    from tests.contract.servers import is_tidb
+
+    return [url for url in urls if is_tidb(url)]
+
+
+TIDB = _tidb()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is otherwise on TiDB: `tests.contract.tidb` says what and why."""
+    out = [item for item in items for url in TIDB if url in item.name and left_out(item.name, url)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +77,13 @@ async def file_engine(request: pytest.FixtureRequest) -> AsyncIterator[FileEngin
 @pytest.fixture(params=available("mysql"))
 async def server(request: pytest.FixtureRequest, servers: None) -> AsyncIterator[Engine]:
     """The same, on a server."""
+    async for engine in opened(request.param):
+        yield engine
+
+
+@pytest.fixture(params=TIDB)
+async def tidb(request: pytest.FixtureRequest, servers: None) -> AsyncIterator[Engine]:
+    """The same, on TiDB."""
     async for engine in opened(request.param):
         yield engine
 

@@ -23,8 +23,6 @@ from tests.faults.redis_server import RedisServer
 from tests.plugins.engines import available
 from tests.world.certificates import make_certificate
 
-MAKES = sorted({make_of(url) for url in available("mysql")} - {"tidb"})
-
 
 @dataclass
 class Secure:
@@ -35,12 +33,12 @@ class Secure:
     other_ca: Path
 
 
-@pytest.fixture(scope="module", params=MAKES)
+@pytest.fixture(scope="module", params=available("mysql"))
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("tls")
     (cert, key), (other, _) = (make_certificate(folder, name) for name in ("server", "other"))
     options = (f"--ssl-cert={cert}", f"--ssl-key={key}", f"--ssl-ca={cert}", "--require-secure-transport=ON")
-    with own_server(request.param, *options) as server:
+    with own_server(make_of(request.param), *options) as server:
         yield Secure(server.url, cert, other)
 
 

@@ -59,7 +59,7 @@ async def test_a_migration_that_is_killed_after_every_step_ends_as_if_it_never_w
     assert until_through(server.url, "base") > 10
     assert server.sql("SHOW TABLES LIKE 'order_info'") == []
     dying.clear()
-    assert until_through(server.url, "head") > 30
+    assert until_through(server.url, "head") > 20
     assert described(server, name) == wanted
     await server.open()
     await added(server.store)

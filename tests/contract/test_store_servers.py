@@ -24,7 +24,7 @@ from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.database import OPEN_S
 from shop_order.repository.dao.mysql.session import LostConnection, Session
 from shop_order.repository.history import open_history
-from shop_order.repository.schema import MYSQL_GUARDS, migrate
+from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
 from tests.contract.servers import connected, described, empty
@@ -96,7 +96,7 @@ async def test_migrations_go_down_and_up_with_data(server: Engine) -> None:
     triggers = server.sql(
         "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
     )
-    assert {name for (name,) in triggers} == MYSQL_GUARDS
+    assert {name for (name,) in triggers} == server.guards
 
 
 async def test_a_database_without_tables_is_not_served(server: Engine) -> None:

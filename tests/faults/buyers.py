@@ -43,7 +43,10 @@ class Notebook:
 class Buyer:
     """One user with a seed of its own; `shop` runs until `closed` is set and the last story is finished."""
 
-    def __init__(self, town: Processes, user: int, notebook: Notebook, seed: int) -> None:
+    def __init__(
+        self, town: Processes, user: int, notebook: Notebook, seed: int, *, at: str = "", rest_s: float = 0.04
+    ) -> None:
+        """`at`: the gRPC address, if not the town's first; `rest_s`: how long it may rest after a story."""
         self._user = user
         self._note = notebook
         self._random = Random(seed)
@@ -53,7 +56,8 @@ class Buyer:
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
         ]
-        self._channel = grpc.aio.insecure_channel(town.grpc_address, options=options)
+        self._channel = grpc.aio.insecure_channel(at or town.grpc_address, options=options)
+        self._rest_s = rest_s
         self._nine = OrderServiceStub(self._channel)
         self._three = OrderStub(self._channel)
         self._provider = httpx.AsyncClient(base_url=town.sandbox_url, timeout=5, trust_env=False)
@@ -64,7 +68,7 @@ class Buyer:
         while not closed.is_set():
             number += 1
             await self._story(f"{self._user}-{number}")
-            await asyncio.sleep(self._random.uniform(0, 0.04))
+            await asyncio.sleep(self._random.uniform(0, self._rest_s))
         await self._channel.close()
         await self._provider.aclose()
 

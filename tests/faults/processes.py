@@ -49,6 +49,7 @@ class Processes:
                 "SHOP_SANDBOX_SEED_STOCK": str(STOCK),
             },
         }
+        self._words: dict[str, tuple[str, ...]] = {}  # where it is not `serve`
         self._modules = {SERVICE: "shop_order.cmd.main", SANDBOX: "shop_sandbox.main"}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -59,9 +60,10 @@ class Processes:
         await asyncio.gather(*(self._serving(name) for name in names))
 
     def _spawn(self, name: str) -> None:
+        command = self._command(name, *self._words.get(name, ("serve",)))
         with open(self.folder / f"{name}.out", "ab") as out:
             self._running[name] = subprocess.Popen(
-                self._command(name, "serve"), env=self._env(name), stdout=out, stderr=out, cwd=self.folder
+                command, env=self._env(name), stdout=out, stderr=out, cwd=self.folder
             )
 
     async def _serving(self, name: str) -> None:

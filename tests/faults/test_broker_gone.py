@@ -10,23 +10,25 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from deploy.stack import processes, rocketmq
+from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
 from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.topics import GROUPS, TOPICS
+from shop_sandbox.server import Sandbox
+from tests.faults.engines.own import Own, own_rocketmq
 from tests.plugins.engines import available
 from tests.shop import Shop, free_ports
 
 PENDING, CANCELLED = 1, 5
-PLENTIFUL = 110  # a thousand in stock
+PLENTIFUL = 10_001  # the first of those that are seeded beside the catalogue
 BACK_S = 20.0  # consumers must be back so long after the broker is
 SOURCES = Path(__file__).parents[2] / "src"
 BROKERS = available("rocketmq")
@@ -39,6 +41,9 @@ class Town(Shop):
         self.broker = f"{url}{'&' if '?' in url else '?'}prefix=t{uuid.uuid4().hex[:8]}"
         super().__init__(folder, MESSAGE__URL=self.broker, **environ)
         self.relay: subprocess.Popen[bytes] | None = None
+
+    def _sandbox(self, **more: Any) -> Sandbox:
+        return super()._sandbox(seed_goods=1, **more)
 
     async def __aenter__(self) -> Self:
         address = parse(self.broker)
@@ -157,9 +162,26 @@ async def test_a_second_relay_is_refused_and_a_killed_one_is_followed(town: Town
     await town.check_doctor()
 
 
+@pytest.fixture(params=BROKERS[:1])
+def own_broker() -> Iterator[Own]:
+    """A broker that only this test has: others need theirs."""
+    rocketmq.install(STACK)
+    broker = own_rocketmq()
+    broker.start()
+    yield broker
+    broker.end()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_a_broker_killed_under_load_loses_nothing_and_consumers_come_back(town: Town) -> None:
+async def test_a_broker_killed_under_load_loses_nothing_and_consumers_come_back(
+    own_broker: Own, tmp_path: Path
+) -> None:
+    async with Town(tmp_path, own_broker.url) as town:
+        await live_through_a_kill(town, own_broker)
+
+
+async def live_through_a_kill(town: Town, broker: Own) -> None:
     closed = asyncio.Event()
     bought: list[str] = []
 
@@ -173,12 +195,11 @@ async def test_a_broker_killed_under_load_loses_nothing_and_consumers_come_back(
     try:
         await town.until(lambda: _true(len(town.arrived()) > 20), 30)
         before = town.arrived()
-        await asyncio.to_thread(rocketmq.kill_broker, STACK)
+        await asyncio.to_thread(broker.kill)
         sold = len(bought)
         await town.until(lambda: _missing(town), 30)
         assert (await town.readiness())["status"] == "degraded"
-        await asyncio.to_thread(rocketmq.start, STACK)
-        await asyncio.to_thread(processes.wait, "the broker", lambda: rocketmq.ready(STACK))
+        await asyncio.to_thread(broker.start)
         ready = time.monotonic()
         assert len(bought) > sold, "buyers went on while the broker was away"
         later = town.events() - town.arrived()

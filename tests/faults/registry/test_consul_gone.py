@@ -12,7 +12,7 @@ import pytest
 
 from shop_order.pkg.registry.consul import Consul
 from shop_sandbox.server import Sandbox
-from tests.faults.registry.conftest import Own
+from tests.faults.engines.own import Own
 from tests.shop import Shop
 
 pytestmark = [pytest.mark.engine("consul"), pytest.mark.slow]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from shop_order.cmd.config import config_app
 from shop_order.configs import load
 from shop_order.configs.sources.nacos import NacosSource
-from tests.faults.registry.conftest import Own
+from tests.faults.engines.own import Own
 from tests.shop import Shop
 
 pytestmark = [pytest.mark.engine("nacos"), pytest.mark.slow]

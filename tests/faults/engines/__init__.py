@@ -1,0 +1,1 @@
+"""Every engine together, and one of them gone."""
