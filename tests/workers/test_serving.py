@@ -77,7 +77,9 @@ async def test_metrics_are_of_all_workers_and_no_sum_goes_back_when_one_dies(tow
         assert await counted(town, *LISTS) == asked
     asked += await every_worker_answers(town)
     assert await counted(town, *LISTS) == asked
-    assert await counted(town, "shop_order_worker_ends_total", "died") == 1
+    await another_follows(town, 2, signal.SIGTERM)  # it may finish what it has begun
+    ends = {how: await counted(town, "shop_order_worker_ends_total", how) for how in ("died", "left")}
+    assert ends == {"died": 1, "left": 1}
     assert await counted(town, "shop_order_cache_up") == 1
 
 
@@ -151,6 +153,29 @@ async def test_a_stop_under_load_loses_no_order_that_was_answered(town: SharedTo
     assert "Traceback" not in town.said(SERVICE)
 
 
+async def test_while_the_balancer_has_not_noticed_a_stop_all_are_served_and_told_not_to_come(
+    town: SharedTown,
+) -> None:
+    town._environ[SERVICE]["SHOP_ORDER_SERVER__STOP_WAIT_S"] = "5"
+    await town.start(SANDBOX, SERVICE)
+    stopping = asyncio.create_task(town.stop(SERVICE))
+    async with httpx.AsyncClient(base_url=town.url, trust_env=False) as http:
+        await town.until(lambda: httpx.get(f"{town.url}/readyz", trust_env=False).status_code == 503)
+        assert (await http.get("/readyz")).json()["status"] == "stopping"
+    for user in range(100, 106):
+        async with town.client(user, retry=ONCE) as orders:
+            assert (await orders.create_order(TEA)).order_sn
+    assert not stopping.done()
+    await stopping
+
+
+async def test_a_stop_in_the_middle_of_a_start_leaves_nobody_behind(town: SharedTown) -> None:
+    town._spawn(SERVICE)
+    await town.until(lambda: len(started(town)) == 2)
+    await town.stop(SERVICE)
+    assert not any(map(alive, started(town)))
+
+
 async def test_a_clock_that_is_moved_in_one_process_moves_in_all(town: SharedTown) -> None:
     await town.start(SANDBOX, SERVICE, SECOND)
     admin = {"Authorization": f"Bearer {town.token(1, role=Role.ADMIN)}"}
@@ -203,10 +228,16 @@ async def every_worker_answers(town: SharedTown) -> int:
     return calls
 
 
-async def another_follows(town: SharedTown, number: int) -> None:
-    """Kill a worker, and wait until another serves in its place."""
-    dead = town.kill_worker(number)
+async def another_follows(town: SharedTown, number: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """End a worker, and wait until another serves in its place."""
+    dead = town.workers()[number]
+    os.kill(dead, by)
     await town.until(lambda: not alive(dead) and len(town.workers()) == 2)
+
+
+def started(town: SharedTown) -> list[int]:
+    """Pids of the workers that were ever started."""
+    return [int(str(line["pid"])) for line in town.logged() if line["msg"] == "worker_started"]
 
 
 async def counted(town: SharedTown, name: str, label: str = "") -> float:

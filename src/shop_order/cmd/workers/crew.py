@@ -109,6 +109,7 @@ class Crew:
         except OSError as failed:
             return self._account(number, "refused", f"could not be started: {failed}")
         self._workers[number] = worker
+        log.info("worker_started", number=number, pid=worker.pid)
         if self._leaving.is_set():
             worker.kill()
         worker.say("settings", self._settings())
