@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -101,4 +102,5 @@ class HealthHandler:
     )
     async def metrics(self) -> Response:
         """What was counted."""
-        return Response(self._metrics(), media_type=METRICS)
+        text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
+        return Response(text, media_type=METRICS)
