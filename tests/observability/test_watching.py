@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -240,3 +241,37 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
         assert panel["description"], panel["title"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+
+
+SHARING = """
+import sys
+from shop_order.pkg.metrics import Metrics, share
+folder, name, held = sys.argv[1:]
+share(folder, name)
+mine = Metrics()
+mine.job_begins("refund")
+mine.job_held("refund", held == "held")
+mine.behind("refund", 2 if held == "held" else 0, 90.0 if held == "held" else 0.0)
+mine.degraded(("cache", "goods"), ["cache"])
+mine.alert("refund_stuck")
+print(mine.text().decode())
+"""
+
+
+async def test_of_several_workers_the_one_that_looks_counts(tmp_path: Path) -> None:
+    for name, held in (("1", "held"), ("2", "idle")):
+        command = [sys.executable, "-c", SHARING, str(tmp_path), name, held]
+        text = await asyncio.to_thread(subprocess.check_output, command, text=True)
+    shown = {
+        (family.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert shown["shop_order_job_held", "refund"] == 1
+    assert shown["shop_order_behind", "refund"] == 2
+    assert shown["shop_order_behind_seconds", "refund"] == 90
+    assert (shown["shop_order_degraded", "cache"], shown["shop_order_degraded", "goods"]) == (1, 0)
+    assert (shown["shop_order_alerts", "refund_stuck"], shown["shop_order_alerts", "notice_mismatch"]) == (
+        2,
+        0,
+    )

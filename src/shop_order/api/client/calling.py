@@ -19,6 +19,7 @@ from shop_order.api.proto import order_pb2 as pb
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 Token = str | Callable[[], str]
+Trace = Callable[[], tuple[tuple[str, str], ...]]  # metadata of the trace a call belongs to
 
 SERVICE = "order.OrderService"
 CHANNEL_OPTIONS = (
@@ -96,9 +97,16 @@ def new_request_id() -> str:
     return secrets.token_hex(12)
 
 
-def metadata(token: Token | None, request_id: str, key: str, language: str) -> tuple[tuple[str, str], ...]:
+def no_trace() -> tuple[tuple[str, str], ...]:
+    """Calls belong to no trace."""
+    return ()
+
+
+def metadata(
+    token: Token | None, request_id: str, key: str, language: str, trace: tuple[tuple[str, str], ...] = ()
+) -> tuple[tuple[str, str], ...]:
     """What every call carries."""
-    carried = [("x-request-id", request_id)]
+    carried = [("x-request-id", request_id), *trace]
     if bearer := token() if callable(token) else token:
         carried.append(("authorization", f"Bearer {bearer}"))
     if key:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import grpc
 
 from shop_order.api.client import calling
-from shop_order.api.client.calling import Method, Q, R, Retry, Token
+from shop_order.api.client.calling import Method, Q, R, Retry, Token, Trace, no_trace
 from shop_order.api.client.errors import error_of
 from shop_order.api.client.requests import CreateOrderRequest, ListOrdersRequest, PayOrderRequest
 from shop_order.api.proto import order_pb2 as pb
@@ -30,13 +30,18 @@ class SyncOrderClient:
         token: Token | None = None,
         language: str = "",
         retry: Retry | None = None,
+        trace: Trace = no_trace,
     ) -> None:
-        """`token` is sent as a bearer token; a function is asked at every call."""
+        """`token` is sent as a bearer token; a function is asked at every call, as `trace` is.
+
+        With `trace=tracing.current_trace` calls continue the trace of OpenTelemetry's current span.
+        """
         self._channel = channel
         self._timeout_s = timeout_s
         self._token = token
         self._language = language
         self._retry = retry or Retry()
+        self._trace = trace
         self._stubs: dict[str, Any] = {}
 
     def with_token(self, token: Token) -> SyncOrderClient:
@@ -47,6 +52,7 @@ class SyncOrderClient:
             token=token,
             language=self._language,
             retry=self._retry,
+            trace=self._trace,
         )
 
     def close(self) -> None:
@@ -127,7 +133,7 @@ class SyncOrderClient:
         attempt = 0
         while True:
             attempt += 1
-            carried = calling.metadata(self._token, request_id, key, self._language)
+            carried = calling.metadata(self._token, request_id, key, self._language, self._trace())
             left_s = max(ends_s - time.monotonic(), 0.001)
             try:
                 answer: R = stub(request, timeout=left_s, metadata=carried)

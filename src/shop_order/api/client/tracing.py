@@ -9,4 +9,22 @@ from shop_order.pkg.tracing import OWN_SAMPLER, PARENT_SAMPLER, TraceConfig, ope
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Span, Tracing
 
-__all__ = ["OWN_SAMPLER", "PARENT_SAMPLER", "Span", "TraceConfig", "Tracing", "open_tracing"]
+
+def current_trace() -> tuple[tuple[str, str], ...]:
+    """W3C context of OpenTelemetry's current span, for `trace=` of the clients."""
+    from opentelemetry.propagate import inject
+
+    carried: dict[str, str] = {}
+    inject(carried)
+    return tuple(carried.items())
+
+
+__all__ = [
+    "OWN_SAMPLER",
+    "PARENT_SAMPLER",
+    "Span",
+    "TraceConfig",
+    "Tracing",
+    "current_trace",
+    "open_tracing",
+]
