@@ -43,6 +43,8 @@ class SandboxSettings:
         ):
             if not lowest <= getattr(self, name) <= highest:
                 raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
+        if self.trace.partition(":")[0] not in ("none", "otlp", "otlps"):
+            raise SettingsError(f"{PREFIX}TRACE must be none:, or otlp://host:port")
 
         if self.ca_file is not None and not self.ca_file.is_file():
             raise SettingsError(f"{PREFIX}CA_FILE: there is no file {self.ca_file}")

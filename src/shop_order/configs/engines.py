@@ -153,7 +153,11 @@ def _check_trace(url: str) -> None:
         whole = ""
     if not whole:
         raise ConfigError("TRACE__URL: must be otlp://host:port or otlps://host:port")
-    if any(find_spec(f"opentelemetry.{part}") is None for part in ("sdk", "exporter")):
+    try:
+        found = all(map(find_spec, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.grpc")))
+    except ModuleNotFoundError:  # a package above is missing
+        found = False
+    if not found:
         raise ConfigError("TRACE__URL: otlp: needs the extra: pip install 'shop-order[otel]'")
 
 
