@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from shop_order.cmd.config import config_app
 from shop_order.configs import load
+from shop_order.configs.sources.base import SourceAway
 from shop_order.configs.sources.nacos import NacosSource
 from tests.faults.engines.own import Own
 from tests.shop import Shop
 
-pytestmark = [pytest.mark.engine("nacos"), pytest.mark.slow]
+pytestmark = [pytest.mark.engine("nacos"), pytest.mark.slow, pytest.mark.timeout(300)]
 PUSHED_S = 10.0
 
 
@@ -26,7 +27,17 @@ class Town(Shop):
         super().__init__(folder, CONFIG__URL=self.config_url)
 
     async def publish(self, text: str) -> None:
-        await asyncio.to_thread(NacosSource(self.config_url).publish, text)
+        source = NacosSource(self.config_url)
+        await asyncio.to_thread(source.publish, text)
+
+        async def shown() -> bool:
+            """It answers readers from a copy that follows."""
+            try:
+                return [text] == [found for _, found in await asyncio.to_thread(source.documents, "test")]
+            except SourceAway:
+                return False
+
+        await self.until(shown, PUSHED_S)
 
     async def pay_timeout(self, seconds: int, within_s: float = PUSHED_S) -> None:
         """Wait until the running service uses it."""
