@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from deploy.stack import processes
-from deploy.stack.processes import StackError, only_one, say, wait
+from deploy.stack.processes import RUN, StackError, only_one, say, wait
 
 # SHOP_STACK puts programs and data on another disk.
 ROOT = Path(os.environ.get("SHOP_STACK") or Path(__file__).resolve().parents[2] / ".stack")
@@ -61,6 +61,8 @@ def main() -> int:
     names = list(dict.fromkeys(chosen.engines)) or list(ENGINES)
     try:
         engines = [(name, engine(name)) for name in names]
+        if chosen.command == "down" and not chosen.engines:
+            _shop_first()
         if chosen.command in IN_PARALLEL:
             _together(IN_PARALLEL[chosen.command], engines)
         else:
@@ -68,6 +70,8 @@ def main() -> int:
                 IN_TURN[chosen.command](*one)
         if chosen.command == "up":
             _where(engines)
+        if chosen.command == "status":
+            _shop()
     except StackError as failed:
         say(str(failed))
         return 1
@@ -169,6 +173,20 @@ def _where(engines: Sequence[tuple[str, Engine]]) -> None:
         sys.stdout.write(f"{name:9} {one.URLS[0]}\n")
         sys.stdout.write("".join(f"{'':9} {url}\n" for url in one.URLS[1:]))
     sys.stdout.write(f"programs and data: {ROOT}, logs: {ROOT / 'log'}\n")
+
+
+def _shop() -> None:
+    """The programs of `make run-stack`."""
+    for file in sorted((ROOT / "run").glob("shop-*.pid")):
+        state = "running" if processes.running(ROOT, file.stem) else "ended"
+        sys.stdout.write(f"{file.stem.removeprefix('shop-'):9} {state}\n")
+
+
+def _shop_first() -> None:
+    """What an earlier `make run-stack` left goes before its engines. Raises StackError if it runs."""
+    with only_one(RUN, wait=False):
+        for file in sorted((ROOT / "run").glob("shop-*.pid")):
+            processes.stop(ROOT, file.stem)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
+RUN = "make run-stack"
 # Debian's package that brings a tool, where there is none yet.
 TOOLS = {"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "unzip": "unzip"}
 
@@ -125,10 +126,16 @@ def newer(made: Path, *sources: Path) -> bool:
 
 
 @contextmanager
-def only_one(what: str) -> Iterator[None]:
-    """Let others on this machine, threads too, wait until we are done with `what`."""
-    with Path(tempfile.gettempdir(), f"shop-stack-{what}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def only_one(what: str, *, wait: bool = True) -> Iterator[None]:
+    """Let others on this machine, threads too, wait until we are done with `what`.
+
+    Raises StackError instead of waiting where we may not.
+    """
+    with Path(tempfile.gettempdir(), f"shop-stack-{what.replace(' ', '-')}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(f"{what} is running already: stop it first") from None
         yield
 
 

@@ -1,0 +1,131 @@
+"""deploy/compose.yaml against compose's own schema, and what no schema knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from shop_sandbox.settings import from_environment
+from tests.deploy.settings import ROOT, loads
+
+FILE = ROOT / "deploy" / "compose.yaml"
+_PART = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
+IMAGE = re.compile(rf"(?:{_PART}/)*{_PART}:v?\d+(?:\.\d+){{1,2}}(?:-[\w.-]+)?")
+ENDING = {"migrate", "nacos-document", "certificate", "gateway-config"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = compose["services"]
+    return found
+
+
+def schema() -> Any:
+    folder = resources.files("check_jsonschema").joinpath("builtin_schemas", "vendor")
+    return json.loads(folder.joinpath("compose-spec.json").read_text("utf-8"))
+
+
+def needs(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = service.get("depends_on", {})
+    return found
+
+
+def test_it_is_what_the_schema_wants(compose: dict[str, Any]) -> None:
+    jsonschema.validate(compose, schema())
+
+
+def test_a_wrong_file_would_be_found(compose: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**compose, "services": {"redis": {"imaeg": "redis:7.0.15"}}}, schema())
+
+
+def test_it_says_that_it_was_not_run() -> None:
+    assert "NOT RUN" in FILE.read_text("utf-8").partition("\nname:")[0]
+
+
+def test_every_image_has_a_name_and_a_whole_version(services: dict[str, Any]) -> None:
+    assert [one["image"] for one in services.values() if not IMAGE.fullmatch(one["image"])] == []
+
+
+def test_whoever_stays_says_whether_it_is_well_and_whoever_stores_has_a_volume(
+    compose: dict[str, Any], services: dict[str, Any]
+) -> None:
+    for name, service in services.items():
+        built = "build" in service  # the Dockerfile has a check
+        assert name in ENDING or built or service["healthcheck"]["test"], name
+    used = {volume.partition(":")[0] for one in services.values() for volume in one.get("volumes", [])}
+    assert {name for name in used if not name.startswith(".")} == set(compose["volumes"])
+    assert all((FILE.parent / name).is_dir() for name in used if name.startswith("."))
+
+
+def test_what_somebody_waits_for_is_there_and_can_come_true(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        for other, how in needs(service).items():
+            ends = how["condition"] == "service_completed_successfully"
+            assert ends == (other in ENDING), f"{name} waits for {other}"
+            assert (
+                how["condition"] != "service_healthy"
+                or "healthcheck" in services[other]
+                or ("build" in services[other])
+            )
+
+
+def test_nobody_waits_in_a_circle(services: dict[str, Any]) -> None:
+    left = {name: set(needs(service)) for name, service in services.items()}
+    while left:
+        ready = [name for name, others in left.items() if not others & set(left)]
+        assert ready, f"a circle in {sorted(left)}"
+        for name in ready:
+            del left[name]
+
+
+def ours(services: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, service in services.items():
+        if service["image"].startswith("shop-order:") and name != "sandbox":
+            yield name, {key: str(value) for key, value in service["environment"].items()}
+
+
+def test_the_settings_are_ours(services: dict[str, Any]) -> None:
+    found = dict(ours(services))
+    assert set(found) == {"migrate", "order-1", "order-2", "order-3", "relay"}
+    for name, environ in found.items():
+        settings = loads({**environ, "SHOP_ORDER_SERVER__HOST": "0.0.0.0"})
+        # A name that is called is the name of a service, or another by which it is known.
+        for url in (settings.db.url, settings.cache.url, settings.message.url, settings.oplog.url):
+            for host in re.findall(r"(?:@|//|=)([a-z][\w-]*):\d", url):
+                assert host in services, (name, host)
+    environ = {key: str(value) for key, value in services["sandbox"]["environment"].items()}
+    del environ["SHOP_SANDBOX_CA_FILE"]  # it is there inside only
+    assert from_environment(environ).order.partition(":")[0] in services
+
+
+def test_only_this_machine_can_call(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published and all(str(port).startswith("127.0.0.1:") for port in published)
+
+
+def test_the_gateway_balances_over_the_instances_there_are(services: dict[str, Any], tmp_path: Path) -> None:
+    _, script, output, *words = services["gateway-config"]["command"]
+    assert (script, output) == ("/nginx/render.py", "--output=/conf/nginx.conf")
+    file = tmp_path / "nginx.conf"
+    render = [sys.executable, str(FILE.parent / "nginx" / "render.py"), f"--output={file}"]
+    subprocess.run([*render, *words], check=True)
+    for port in (8080, 50051):
+        behind = re.findall(rf"server ([\w-]+):{port} ", file.read_text())
+        assert [*dict.fromkeys(behind)] == [name for name in services if re.fullmatch(r"order-\d", name)]
