@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -55,6 +56,11 @@ class Backend:
     def alive(self) -> bool:
         """Not killed yet."""
         return self._process is not None and self._process.is_alive()
+
+    def pause(self) -> None:
+        """It takes connections and says nothing."""
+        assert self._process is not None and self._process.pid
+        os.kill(self._process.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -153,13 +159,16 @@ class Nginx:
         options = [("grpc.enable_retries", int(retries))]
         return grpc.aio.secure_channel(self.grpc_address, credentials, options=options)
 
+    def lines(self) -> list[dict[str, Any]]:
+        """The whole log; each line must be JSON."""
+        return [json.loads(line) for line in (self.folder / "access.json").read_bytes().splitlines()]
+
     async def log(self, request_id: str) -> dict[str, Any]:
         """The line of a request; nginx writes it after the answer."""
         for _ in range(200):
-            for line in (self.folder / "access.json").read_bytes().splitlines():
-                entry: dict[str, Any] = json.loads(line)
-                if entry["request_id"] == request_id:
-                    return entry
+            for line in self.lines():
+                if line["request_id"] == request_id:
+                    return line
             await asyncio.sleep(0.02)
         raise AssertionError(f"no line of {request_id}")
 

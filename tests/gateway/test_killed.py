@@ -128,6 +128,15 @@ async def test_one_is_killed_under_load_and_returns(start: Started, mortal: list
                 pass
 
 
+async def test_what_an_instance_that_hangs_does_not_answer_is_asked_of_another(
+    start: Started, mortal: list[Backend]
+) -> None:
+    nginx = start(mortal, deadline_s=1)
+    mortal[0].pause()
+    answers = await asyncio.gather(*(rest(nginx, "GET", "/api/v1/orders") for _ in range(3)))
+    assert {answer["instance"] for answer in answers} <= {"b", "c"}
+
+
 async def test_with_no_instance_left_callers_are_told_at_once(start: Started, mortal: list[Backend]) -> None:
     nginx = start(mortal)
     for one in mortal:

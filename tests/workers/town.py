@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import grpc.aio
@@ -105,7 +106,7 @@ class SharedTown(Processes):
         if own.broker:
             self._environ[SANDBOX]["SHOP_SANDBOX_MESSAGE"] = own.broker
 
-    async def __aenter__(self) -> SharedTown:
+    async def __aenter__(self) -> Self:
         await asyncio.to_thread(make, self._servers.db, self.engines.db)
         if self.engines.broker:
             address = parse(self.engines.broker)
