@@ -14,6 +14,7 @@ from shop_order.pkg.log import get_logger
 log = get_logger("workers")
 ASK_EVERY_S = 1.0
 MOST_UNANSWERED = 30  # questions: who is silent so long hangs, and is killed
+MOST_AT_START = 120  # while it does not serve yet: a busy machine imports slowly
 STEADY_S = 20.0  # who served so long is started again at once
 PAUSE_S = (0.5, 10.0)  # before one that did not is started again: first, longest
 OVERTIME_S = 10.0  # beside the grace for running calls: what a stop may take before it is forced
@@ -123,7 +124,7 @@ class Crew:
         if worker.refused:
             return self._account(number, "refused", worker.refused)
         if worker.silent:
-            return self._account(number, "silent", f"silent for {MOST_UNANSWERED} questions, and killed")
+            return self._account(number, "silent", f"killed: {worker.unanswered} questions unanswered")
         return self._account(number, "died" if how else "left", how or "left")
 
     def _account(self, number: int, kind: str, how: str) -> str:
@@ -165,7 +166,8 @@ class Crew:
     async def _ask(self) -> None:
         while True:
             for worker in [*self._workers.values()]:
-                if worker.unanswered >= MOST_UNANSWERED and not worker.silent:
+                most = MOST_UNANSWERED if worker.ready else MOST_AT_START
+                if worker.unanswered >= most and not worker.silent:
                     worker.silent = True
                     worker.kill()
                 worker.unanswered += 1

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -102,10 +103,17 @@ class Work:
             case "last":
                 self._alone.set()
 
-    def _begin(self, told: Any) -> None:
-        task = asyncio.create_task(told)
+    def _begin(self, told: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._do(told))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
+
+    async def _do(self, told: Coroutine[Any, Any, None]) -> None:
+        try:
+            await told
+        except Exception:
+            log.exception("worker_failed")  # another will be started, and told the same
+            self._stop.set()
 
     def _leave_and_stop(self) -> None:
         """An operator ends this worker alone: the parent will start another."""
