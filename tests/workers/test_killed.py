@@ -14,6 +14,7 @@ from typing import Any, cast
 import grpc.aio
 import pytest
 
+from shop_order.api.client import Retry
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
@@ -210,7 +211,8 @@ async def test_orders_run_out_once_whoever_scans_is_killed(engines: Engines, tmp
 
 async def buy(town: SharedTown, user: int) -> str:
     """One order."""
-    async with town.client(user) as orders:
+    patient = Retry(attempts=20, most_s=0.5)  # a connection that a dead worker had not taken yet is reset
+    async with town.client(user, retry=patient) as orders:
         return (await orders.create_order(TEA, idempotency_key=str(user))).order_sn
 
 
