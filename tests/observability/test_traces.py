@@ -22,8 +22,9 @@ from shop_order.api.client import OrderClient, SyncOrderClient
 from shop_order.api.client.tracing import current_trace
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from shop_order.pkg.log import LogConfig, start_logging
-from shop_order.pkg.message import Message
+from shop_order.cmd.observing import processing
+from shop_order.pkg.log import LogConfig, current_request_id, start_logging
+from shop_order.pkg.message import Delivery, Message
 from shop_order.pkg.message.embedded import EmbeddedPublisher
 from tests.observability.collector import Collector, Seen
 from tests.shop import ADDRESS, Shop
@@ -189,6 +190,17 @@ async def test_log_lines_name_the_trace_and_the_request(traced: Shop) -> None:
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     request = next(line for line in told if line["msg"] == "request")
     assert (request["trace_id"], request["request_id"]) == (trace, "r-7")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("r-42", True), ("", False), ("x" * 129, False), ("é", False), ("a b", False)]
+)
+def test_what_a_message_leads_to_is_told_under_its_request_s_id(sent: str, kept: bool) -> None:
+    before = current_request_id()
+    with processing(None, Delivery("S", "order.timeout", b"S", {"x-request-id": sent}, 1)):
+        assert (current_request_id() == sent) is kept
+        assert 0 < len(current_request_id()) <= 128
+    assert current_request_id() == before
 
 
 # ---- whose traces ----

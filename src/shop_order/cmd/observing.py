@@ -13,6 +13,7 @@ from shop_order.pkg.message import Delivery
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.tracing import TraceConfig, is_recorded, open_tracing
 from shop_order.pkg.tracing.context import current_span
+from shop_order.web.context import accepted_request_id
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -37,7 +38,8 @@ def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
     """What a message leads to carries on its request's id and, where traces are on, its trace."""
     carried = delivery.properties
     with ExitStack() as stack:
-        fields = {"request_id": carried["x-request-id"]} if "x-request-id" in carried else {}
+        # Whoever may write to the topic wrote it: what is no id would not fit into the outbox.
+        fields = {"request_id": accepted_request_id(carried.get("x-request-id"))}
         if tracing is not None:
             about = {"messaging.operation.type": "process", "shop.order_sn": delivery.key}
             name = f"process {delivery.tag}"
