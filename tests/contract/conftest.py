@@ -17,6 +17,7 @@ from tests.world.files import fresh_folder, migrated_copy
 
 # Tests of servers alone are not even collected where no server is named.
 _SERVERS = [
+    "test_store_batches.py",
     "test_store_migrations.py",
     "test_store_servers.py",
     "test_store_tidb.py",

@@ -17,6 +17,7 @@ from shop_order.repository.dao.mysql.session import Interrupted, LostConnection,
 
 T = TypeVar("T")
 Job = Callable[[Session], Awaitable[Any]]
+Many = Callable[[Session, Sequence[Any]], Awaitable[Sequence[Any] | None]]
 log = get_logger("store")
 TRIES = 4
 OPEN_S = 4.0
@@ -28,15 +29,15 @@ PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
 
 @dataclass(frozen=True, slots=True)
 class BulkJob(Generic[T]):
-    """A job that many of its kind can do by fewer statements: `many` stores the items of a batch, or
-    answers False (then what it did is undone), and `one` stores a single one, or raises what hinders it."""
+    """A job that many of its kind can do by fewer statements: `many` does the items of a batch, and answers
+    with each one's result or refusal, or with None: then what it did is undone, and each is done alone."""
 
     item: T
-    one: Callable[[Session, T], Awaitable[None]]
-    many: Callable[[Session, Sequence[T]], Awaitable[bool]]
+    one: Callable[[Session, T], Awaitable[Any]]
+    many: Callable[[Session, Sequence[T]], Awaitable[Sequence[Any] | None]]
 
-    async def __call__(self, session: Session) -> None:
-        await self.one(session, self.item)
+    async def __call__(self, session: Session) -> Any:
+        return await self.one(session, self.item)
 
 
 class Link:
@@ -177,25 +178,35 @@ class Worker:
 
 async def all_of(session: Session, jobs: Sequence[Job]) -> list[Any]:
     """The result of each job; those that can be done together are, unless that meets a conflict."""
-    together = [job for job in jobs if isinstance(job, BulkJob)]
-    done = bool(together) and await in_bulk(session, together)
-    return [None if done and isinstance(job, BulkJob) else await one(session, job) for job in jobs]
+    done: dict[int, Any] = {}
+    kinds = dict.fromkeys(job.many for job in jobs if isinstance(job, BulkJob))
+    for many in kinds:
+        at = [n for n, job in enumerate(jobs) if isinstance(job, BulkJob) and job.many is many]
+        items = [cast(BulkJob[Any], jobs[n]).item for n in at]
+        results = await in_bulk(session, many, items, alone=not done)
+        if results is not None:
+            done.update(zip(at, results, strict=True))
+    return [done[n] if n in done else await one(session, job) for n, job in enumerate(jobs)]
 
 
-async def in_bulk(session: Session, jobs: Sequence[BulkJob[Any]]) -> bool:
-    """Whether they could be done together, before anything else; otherwise nothing was changed."""
-    many = jobs[0].many
-    if any(job.many is not many for job in jobs):
-        return False
+async def in_bulk(session: Session, many: Many, items: Sequence[Any], *, alone: bool) -> Sequence[Any] | None:
+    """What `many` answers; after a None nothing was changed. `alone`: nothing else is in the transaction."""
+    proof = session.proof
+    if not alone:
+        await session.run("SAVEPOINT many")
     try:
-        done = await many(session, [job.item for job in jobs])
+        results = await many(session, items)
     except Interrupted:
         raise
     except Exception:  # noqa: BLE001 - each is tried alone, and its caller is told
-        done = False
-    if not done:
-        await session.rollback()
-    return done
+        results = None
+    if results is None:
+        if alone:
+            await session.rollback()
+        else:
+            await session.run("ROLLBACK TO SAVEPOINT many")
+            session.disprove(proof)
+    return results
 
 
 async def one(session: Session, job: Job) -> Any:

@@ -6,22 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
-from shop_order.domain.event.order_events import Event, seal
+from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage
 from shop_order.pkg.batching import Batcher
-from shop_order.pkg.tracing import Origin, origin
+from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
-from shop_order.repository.dao.changing import (
-    UPDATE_ORDER,
-    Before,
-    changed_payments,
-    changed_refunds,
-    order_values,
-)
-from shop_order.repository.dao.mysql.archive import bring_back
+from shop_order.repository.dao.mysql.changing import Change, Outrun, change_many, change_one
 from shop_order.repository.dao.mysql.database import BulkJob, Database
 from shop_order.repository.dao.mysql.lists import list_orders
 from shop_order.repository.dao.mysql.loading import load, orders_of
@@ -30,42 +22,23 @@ from shop_order.repository.dao.mysql.placing import (
     UNLESS_THERE,
     count_unpaid,
     find_keys,
-    insert,
     store_many,
     store_one,
-    take_key,
 )
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.placing import (
     INTO_CLAIM,
-    INTO_EVENT,
-    INTO_OUTBOX,
     KEEP_KEYS_MS,
     TOMBSTONE,
     insertion,
     placing,
 )
-from shop_order.repository.dao.rows import EVENT_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+from shop_order.repository.dao.rows import EVENT_COLUMNS, ORDER_COLUMNS, Row
 
 T = TypeVar("T")
 DECIDED_AT_MOST = 3
-INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES ({rows.marks(15)})"
-UPDATE_PAYMENT = (
-    "UPDATE payment SET state = ?, trade_no = ?, paid_ms = ?, refunded_fen = ?, open_order_sn = ?,"
-    " ask_ms = ? WHERE payment_sn = ?"
-)
-INSERT_REFUND = f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES ({rows.marks(11)})"
-UPDATE_REFUND = (
-    "UPDATE refund SET state = ?, finished_ms = ?, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
-    " WHERE refund_sn = ?"
-)
-PROOF = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
 WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is over
 Wanted = tuple[str, object]  # column and value
-
-
-class Outrun(Exception):
-    """Another process changed or moved the order after it was read."""
 
 
 class MysqlOrders:
@@ -96,24 +69,10 @@ class MysqlOrders:
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
     ) -> tuple[Order, T]:
-        asked = origin()
-
-        async def job(session: Session) -> tuple[Order, T]:
-            order = await load(session, "order_sn", order_sn)
-            if order.is_finished and not order.items:
-                raise Outrun
-            before = Before.of(order)
-            decided = decide(order)
-            if key:
-                payment_sn = decided.payment_sn if isinstance(decided, Payment) else ""
-                await take_key(session, key, order_sn, payment_sn)
-            if order.happened:
-                await self._save(session, order, before, asked)
-            return order, decided
-
+        change = Change(order_sn, decide, key, origin(), self._next_id)
         for _ in range(DECIDED_AT_MOST):
             try:
-                order, decided = await self._db.writer.submit(job)
+                order, decided = await self._db.writer.submit(BulkJob(change, change_one, change_many))
             except Outrun:
                 continue
             if order.happened:
@@ -121,37 +80,6 @@ class MysqlOrders:
                 order.happened.clear()
             return order, decided
         raise TooMuchContention
-
-    async def _save(self, session: Session, order: Order, before: Before, asked: Origin) -> None:
-        changed = order_values(order, before)
-        if not await session.run(UPDATE_ORDER, changed):
-            if not await bring_back(session, order.order_sn, before.version):
-                raise Outrun
-            await session.run(UPDATE_ORDER, changed)
-        for payment, open_sn, ask_ms in changed_payments(order, before):
-            p = payment
-            if p.payment_sn in before.payments:
-                values = (p.state.value, p.trade_no, p.paid_ms, p.refunded_fen, open_sn, ask_ms, p.payment_sn)
-                await session.run(UPDATE_PAYMENT, values)
-            else:
-                await session.run(INSERT_PAYMENT, (*rows.payment_row(p), open_sn, ask_ms))
-        for refund, surplus_of, try_ms in changed_refunds(order, before):
-            if refund.refund_sn in before.refunds:
-                settled = (refund.state.value, refund.finished_ms, try_ms, refund.refund_sn)
-                await session.run(UPDATE_REFUND, settled)
-            else:
-                await session.run(INSERT_REFUND, (*rows.refund_row(refund), surplus_of, try_ms))
-        await self._store_events(session, order, asked)
-
-    async def _store_events(self, session: Session, order: Order, asked: Origin) -> None:
-        events = []
-        for happened in order.happened:
-            event = seal(happened, id=self._next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
-            order.last_hash = event.hash
-            events.append(event)
-        await insert(session, INTO_EVENT, [rows.event_row(event) for event in events])
-        await insert(session, INTO_OUTBOX, [rows.outbox_row(event, asked) for event in events])
-        session.prove(PROOF, (events[-1].order_sn, events[-1].version, events[-1].hash))
 
     async def get(self, order_sn: str) -> Order:
         return await self._gets.submit(("order_sn", order_sn))

@@ -50,20 +50,20 @@ async def store_one(session: Session, new: Placing) -> None:
     await store_rows(session, [new])
 
 
-async def store_many(session: Session, news: Sequence[Placing]) -> bool:
-    """The same for a batch; False, with rows left to be undone, if one of them meets a conflict."""
+async def store_many(session: Session, news: Sequence[Placing]) -> Sequence[None] | None:
+    """The same for a batch; None, with rows left to be undone, if one of them meets a conflict."""
     await lock_buyers(session, news)
     claims = sorted((new.claim for new in news), key=tuple)
     if await insert(session, INTO_CLAIM, claims, UNLESS_THERE) < len(claims):
-        return False
+        return None
     keys = sorted((key_row(new.key, new.order_sn, "") for new in news if new.key), key=tuple)
     if await insert(session, INTO_KEY, keys, UNLESS_THERE) < len(keys):
-        return False
+        return None
     from_carts = [new for new in news if new.cart_version is not None]
     if from_carts and not await take_from_carts(session, from_carts):
-        return False
+        return None
     await store_rows(session, news)
-    return await within_limits(session, news)
+    return [None] * len(news) if await within_limits(session, news) else None
 
 
 async def lock_buyers(session: Session, news: Sequence[Placing]) -> None:

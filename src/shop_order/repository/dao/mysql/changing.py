@@ -1,0 +1,176 @@
+"""Changes of orders in MySQL: those of one batch are read together, decided one by one, stored together.
+
+Only if one of them meets a conflict is each of them done alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.event.order_events import Event, seal
+from shop_order.domain.ports import Key
+from shop_order.pkg.tracing import Origin
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.changing import (
+    UPDATE_ORDER,
+    Before,
+    changed_payments,
+    changed_refunds,
+    order_values,
+)
+from shop_order.repository.dao.mysql.archive import bring_back
+from shop_order.repository.dao.mysql.loading import load, orders_of
+from shop_order.repository.dao.mysql.placing import UNLESS_THERE, insert, take_key
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.placing import INTO_EVENT, INTO_KEY, INTO_OUTBOX, key_row
+from shop_order.repository.dao.rows import ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+
+INTO_PAYMENT = f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES"
+UPDATE_PAYMENT = (
+    "UPDATE payment SET state = ?, trade_no = ?, paid_ms = ?, refunded_fen = ?, open_order_sn = ?,"
+    " ask_ms = ? WHERE payment_sn = ?"
+)
+INTO_REFUND = f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES"
+UPDATE_REFUND = (
+    "UPDATE refund SET state = ?, finished_ms = ?, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
+    " WHERE refund_sn = ?"
+)
+PROOF = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
+
+
+class Outrun(Exception):
+    """Another process changed or moved the order after it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be decided about an order, and who asked for it."""
+
+    order_sn: str
+    decide: Callable[[Order], Any]
+    key: Key | None
+    asked: Origin
+    next_id: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An order before and after, and what the decision answered."""
+
+    change: Change
+    order: Order
+    before: Before
+    answer: Any
+
+    @classmethod
+    def of(cls, change: Change, order: Order) -> Decided:
+        """Raises what the decision raises, and Outrun for an order that was moved while it was read."""
+        if order.is_finished and not order.items:
+            raise Outrun
+        before = Before.of(order)
+        return cls(change, order, before, change.decide(order))
+
+    @property
+    def key_row(self) -> Row | None:
+        """What the key led to."""
+        key = self.change.key
+        return key_row(key, self.order.order_sn, self.payment_sn) if key else None
+
+    @property
+    def payment_sn(self) -> str:
+        """Of the attempt that was the answer."""
+        return self.answer.payment_sn if isinstance(self.answer, Payment) else ""
+
+
+async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
+    """The order and the decision's answer. Raises Outrun, KeyTaken, and what the decision raises."""
+    decided = Decided.of(change, await load(session, "order_sn", change.order_sn))
+    if change.key:
+        await take_key(session, change.key, change.order_sn, decided.payment_sn)
+    if decided.order.happened:
+        values = order_values(decided.order, decided.before)
+        if not await session.run(UPDATE_ORDER, values):
+            if not await bring_back(session, change.order_sn, decided.before.version):
+                raise Outrun
+            await session.run(UPDATE_ORDER, values)
+        await _store(session, [decided])
+    return decided.order, decided.answer
+
+
+async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[Any] | None:
+    """The same for a batch: an answer or a refusal each. None, with rows left to be undone, if one of them is
+    not what it seemed, or two are about one order."""
+    numbers = [change.order_sn for change in changes]
+    if len(set(numbers)) < len(numbers):
+        return None
+    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE order_sn IN ({rows.marks(len(numbers))})"
+    stored = await session.all(sql, numbers)
+    if len(stored) < len(numbers):
+        return None  # no order, or one of the history tables
+    orders = {order.order_sn: order for order in await orders_of(session, stored, hashes=True)}
+    answers = [_decide(change, orders[change.order_sn]) for change in changes]
+    decided = sorted((one for one in answers if isinstance(one, Decided)), key=lambda one: one.order.order_sn)
+    keys = sorted((row for one in decided if (row := one.key_row)), key=tuple)
+    if await insert(session, INTO_KEY, keys, UNLESS_THERE) < len(keys):
+        return None
+    happened = [one for one in decided if one.order.happened]
+    for one in happened:
+        if not await session.run(UPDATE_ORDER, order_values(one.order, one.before)):
+            return None
+    if happened:
+        await _store(session, happened)
+    return [(one.order, one.answer) if isinstance(one, Decided) else one for one in answers]
+
+
+def _decide(change: Change, order: Order) -> Decided | Exception:
+    try:
+        return Decided.of(change, order)
+    except Exception as refused:  # noqa: BLE001 - it is handed to the change's own caller
+        return refused
+
+
+async def _store(session: Session, happened: Sequence[Decided]) -> None:
+    """What belongs to orders that are changed already."""
+    await _store_payments(session, happened)
+    await _store_refunds(session, happened)
+    sealed = [(event, one.change.asked) for one in happened for event in _sealed(one)]
+    await insert(session, INTO_EVENT, [rows.event_row(event) for event, _ in sealed])
+    await insert(session, INTO_OUTBOX, [rows.outbox_row(event, asked) for event, asked in sealed])
+    last = sealed[-1][0]
+    session.prove(PROOF, (last.order_sn, last.version, last.hash))
+
+
+async def _store_payments(session: Session, happened: Iterable[Decided]) -> None:
+    new: list[Row] = []
+    for one in happened:
+        for p, open_sn, ask_ms in changed_payments(one.order, one.before):
+            if p.payment_sn in one.before.payments:
+                values = (p.state.value, p.trade_no, p.paid_ms, p.refunded_fen, open_sn, ask_ms, p.payment_sn)
+                await session.run(UPDATE_PAYMENT, values)
+            else:
+                new.append((*rows.payment_row(p), open_sn, ask_ms))
+    await insert(session, INTO_PAYMENT, new)
+
+
+async def _store_refunds(session: Session, happened: Iterable[Decided]) -> None:
+    new: list[Row] = []
+    for one in happened:
+        for refund, surplus_of, try_ms in changed_refunds(one.order, one.before):
+            if refund.refund_sn in one.before.refunds:
+                values = (refund.state.value, refund.finished_ms, try_ms, refund.refund_sn)
+                await session.run(UPDATE_REFUND, values)
+            else:
+                new.append((*rows.refund_row(refund), surplus_of, try_ms))
+    await insert(session, INTO_REFUND, new)
+
+
+def _sealed(one: Decided) -> Iterable[Event]:
+    order = one.order
+    for happened in order.happened:
+        event = seal(happened, id=one.change.next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
+        order.last_hash = event.hash
+        yield event

@@ -1,0 +1,106 @@
+"""Changes of orders that arrive together on a server: fewer statements, the same decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import IllegalTransition, TooMuchContention
+from shop_order.domain.ports import KeyTaken
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.service.audit import AuditService
+from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order
+
+
+def cancel(o: Order) -> None:
+    """The buyer does."""
+    o.cancel("", BUYER, NOW_MS, code="BUYER")
+
+
+async def test_changes_that_arrive_together_share_their_statements(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [await added(server.store, user=n) for n in range(16)]
+    refused = await added(server.store)
+    await server.store.orders.change(refused.order_sn, cancel)
+    sent: list[str] = []
+    execute = Session._execute
+
+    async def record(self: Session, sql: str, values: Sequence[Any]) -> Any:
+        sent.append(sql)
+        return await execute(self, sql, values)
+
+    monkeypatch.setattr(Session, "_execute", record)
+    blocker = asyncio.create_task(opened(server.store, many[0]))  # the others gather behind it
+    await asyncio.sleep(0)
+    got = await asyncio.gather(
+        *(opened(server.store, new) for new in [*many[1:], refused]), return_exceptions=True
+    )
+    await blocker
+    assert [type(one) for one in got[:-1]] == [Payment] * 15
+    assert isinstance(got[-1], IllegalTransition)
+    assert sum(sql.startswith("UPDATE order_info") for sql in sent) == 16
+    assert len(sent) - 16 < 30
+    for new in many:
+        assert (await server.store.orders.get(new.order_sn)).version == 2
+    assert await AuditService(server.store.audit).verify() == (17, [])
+
+
+async def test_of_two_changes_of_one_order_in_a_batch_the_second_sees_the_first(server: Engine) -> None:
+    new, other = await added(server.store), await added(server.store)
+    asking = [new.order_sn, other.order_sn, new.order_sn, new.order_sn]
+    got = await asyncio.gather(
+        *(server.store.orders.change(sn, cancel) for sn in asking), return_exceptions=True
+    )
+    assert not any(isinstance(one, TooMuchContention) for one in got)
+    assert server.count("order_event") == 4
+    assert await AuditService(server.store.audit).verify() == (2, [])
+
+
+async def test_a_key_that_two_changes_of_a_batch_carry_is_taken_once_and_the_rest_of_the_batch_stands(
+    server: Engine,
+) -> None:
+    many = [await added(server.store) for _ in range(5)]
+    same = key("same")
+
+    async def pay(of: Order, carried: bool) -> Payment:
+        payment = attempt(of)
+
+        def decide(o: Order) -> Payment:
+            o.open_attempt(payment, BUYER, NOW_MS)
+            return payment
+
+        return (await server.store.orders.change(of.order_sn, decide, key=same if carried else None))[1]
+
+    first = asyncio.create_task(pay(many[0], False))
+    await asyncio.sleep(0)
+    got = await asyncio.gather(*(pay(new, n < 2) for n, new in enumerate(many[1:])), return_exceptions=True)
+    await first
+    assert [type(one) for one in got].count(KeyTaken) == 1
+    assert server.count("payment") == 4
+    record = await server.store.orders.key(same.scope, same.key, NOW_MS)
+    assert record is not None
+    assert record.payment_sn in {one.payment_sn for one in got if isinstance(one, Payment)}
+
+
+async def test_new_orders_and_changes_of_one_batch_stand_or_fall_each_for_itself(server: Engine) -> None:
+    old = await added(server.store)
+    taken = key("taken")
+    await add(server.store, order(), key=taken)
+    first = asyncio.create_task(opened(server.store, old))
+    await asyncio.sleep(0)
+    one, two, three = order(), order(), await added(server.store)
+    got = await asyncio.gather(
+        add(server.store, one),
+        add(server.store, two, key=taken),
+        opened(server.store, three),
+        return_exceptions=True,
+    )
+    await first
+    assert [type(answer) for answer in got] == [Order, KeyTaken, Payment]
+    assert await AuditService(server.store.audit).verify() == (4, [])
