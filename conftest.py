@@ -1,3 +1,8 @@
 """Plugins of the whole test run; fixtures stand in tests/conftest.py."""
 
-pytest_plugins = ["tests.plugins.engines", "tests.plugins.complete", "pytester"]
+pytest_plugins = [
+    "tests.plugins.engines",
+    "tests.plugins.complete",
+    "tests.plugins.statements",
+    "pytester",
+]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.recording.recorder import child_path
+
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 40.0
 MODULES = {"shop-order": "shop_order.cmd.main", "shop-sandbox": "shop_sandbox.main"}
@@ -28,7 +30,7 @@ class Ran:
 def environ_with(own: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that knows no setting but `own`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SHOP_")}
-    return {**kept, "PYTHONPATH": str(ROOT / "src"), "PYTHONUTF8": "1", **own}
+    return {**kept, "PYTHONPATH": child_path(), "PYTHONUTF8": "1", **own}
 
 
 async def run(folder: Path, command: str, *words: str, environ: Mapping[str, str]) -> Ran:

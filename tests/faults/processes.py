@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.recording.recorder import child_path
 from tests.shop import Shop
 
-ROOT = Path(__file__).parents[2]
 SERVICE, SANDBOX = "service", "sandbox"
 START_S = 40.0
 GOODS = range(10_001, 10_006)  # the bench catalogue
@@ -133,4 +133,4 @@ class Processes:
 
     def _env(self, name: str) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SHOP_")}
-        return {**kept, **self._environ[name], "PYTHONPATH": str(ROOT / "src")}
+        return {**kept, **self._environ[name], "PYTHONPATH": child_path()}

@@ -25,12 +25,12 @@ from shop_order.pkg.message.topics import GROUPS, TOPICS
 from shop_sandbox.server import Sandbox
 from tests.faults.engines.own import Own, own_rocketmq
 from tests.plugins.engines import available
+from tests.recording.recorder import child_path
 from tests.shop import Shop, free_ports
 
 PENDING, CANCELLED = 1, 5
 PLENTIFUL = 10_001  # the first of those that are seeded beside the catalogue
 BACK_S = 20.0  # consumers must be back so long after the broker is
-SOURCES = Path(__file__).parents[2] / "src"
 BROKERS = available("rocketmq")
 
 
@@ -62,7 +62,7 @@ class Town(Shop):
 
     def spawn_relay(self) -> subprocess.Popen[bytes]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SHOP_")}
-        env = {**kept, **self.environ, "PYTHONPATH": str(SOURCES)}
+        env = {**kept, **self.environ, "PYTHONPATH": child_path()}
         with (self.folder / "relay.out").open("ab") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "shop_order.cmd.main", "relay"], env=env, stdout=out, stderr=out

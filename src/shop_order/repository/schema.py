@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0005"
+HEAD = "0006"
 GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
 # A second INSERT of a key meets the primary key; what makes of it a REPLACE or an UPDATE meets a trigger.
 SQLITE_SCRIPT = files("shop_order.script") / "sqlite" / "schema.sql"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from shop_order.domain.ports import OrderFilter
+from collections.abc import Sequence
+
+from shop_order.domain.ports import Cursor, OrderFilter
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.rows import Row
 
 
 def conditions(where: OrderFilter) -> tuple[str, list[object]]:
@@ -20,3 +23,8 @@ def conditions(where: OrderFilter) -> tuple[str, list[object]]:
     if where.end_ms is not None:
         parts.append(("created_at < ?", rows.time_text(where.end_ms)))
     return " AND ".join(text for text, _ in parts) or "1 = 1", [value for _, value in parts]
+
+
+def is_whole(found: Sequence[Row], offset: int, limit: int, after: Cursor | None) -> bool:
+    """Whether the rows of a page tell how many there are in all, as those of the last one do."""
+    return after is None and len(found) <= limit and (bool(found) or not offset)

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0005: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0006: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -56,6 +56,7 @@ CREATE TABLE `order_info` (
   KEY `idx_order_user_status` (`user`,`status`,`created_at`,`id`),
   KEY `idx_order_created` (`created_at`,`id`),
   KEY `idx_order_due` (`due_ms`),
+  KEY `idx_order_status` (`status`,`created_at`,`id`),
   CONSTRAINT `ck_order_status` CHECK ((`status` between 1 and 5)),
   CONSTRAINT `order_info_chk_1` CHECK ((`pay_fen` >= 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
@@ -326,4 +327,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0005');
+INSERT INTO alembic_version (version_num) VALUES ('0006');

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0005');
+INSERT INTO "alembic_version" VALUES('0006');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -286,3 +286,4 @@ CREATE INDEX idx_order_history_user ON order_info_history (user, created_at, id)
 CREATE INDEX idx_goods_history_order ON order_goods_history ("order");
 CREATE INDEX idx_payment_history_order ON payment_history (order_sn);
 CREATE INDEX idx_refund_history_order ON refund_history (order_sn);
+CREATE INDEX idx_order_status ON order_info (status, created_at, id);

@@ -8,7 +8,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
-from shop_order.repository.dao.filtering import conditions
+from shop_order.repository.dao.filtering import conditions, is_whole
 from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
 
 
@@ -32,8 +32,8 @@ def _list(
     tables: Tables,
 ) -> OrderPage:
     condition, values = conditions(where)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?)"
-    (total,) = conn.execute(sql, (*values, cap)).fetchone()
+    counted = [*values]
+    count = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?)"
     if after:
         condition += " AND (created_at, id) < (?, ?)"
         values += [rows.time_text(after.created_ms), after.id]
@@ -42,8 +42,12 @@ def _list(
         " ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
     )
     found = conn.execute(sql, (*values, limit + 1, offset)).fetchall()
-    orders = orders_of(conn, found[:limit], tables)
     more = len(found) > limit
+    if is_whole(found, offset, limit, after):
+        total = offset + len(found)
+    else:
+        (total,) = conn.execute(count, (*counted, cap)).fetchone()
+    orders = orders_of(conn, found[:limit], tables)
     return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
 
 
