@@ -14,12 +14,14 @@ from tests.recording import recorder
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last: comes after all other tests, whose doings it looks at")
-    if available("mysql") and recorder.FOLDER not in os.environ:
+    if not available("mysql"):
+        return
+    if recorder.FOLDER not in os.environ:  # else whoever named it wants to look into it
         folder = tempfile.mkdtemp(prefix="shop-statements-")
         os.environ[recorder.FOLDER] = folder
         config.add_cleanup(lambda: forget(folder))
-        for name in recorder.WATCHED:
-            recorder.watch(import_module(name))
+    for name in recorder.WATCHED:
+        recorder.watch(import_module(name))
 
 
 def forget(folder: str) -> None:

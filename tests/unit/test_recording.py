@@ -1,4 +1,4 @@
-"""The recorder of statements: kinds, not texts; the service's, not the tests'; in processes that tests start too."""
+"""The recorder of statements: kinds, not texts; the service's, not the tests'; in other processes too."""
 
 from __future__ import annotations
 
