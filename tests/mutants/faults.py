@@ -240,7 +240,7 @@ FAULTS = (
             "count_unpaid(conn, new.user) >= new.unpaid_limit",
             "count_unpaid(conn, new.user) > new.unpaid_limit",
         ),
-        (SQLITE + "placing.py", "count_unpaid(conn, user) <= limit", "count_unpaid(conn, user) <= limit + 1"),
+        (SQLITE + "placing.py", "all(count <= limits[user]", "all(count <= limits[user] + 1"),
     ),
     # ---- history and messages ----
     fault(

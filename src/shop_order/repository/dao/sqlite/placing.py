@@ -67,8 +67,20 @@ def store_many(conn: sqlite3.Connection, news: Sequence[Placing]) -> bool:
     if not all(take_from_cart(conn, new) for new in news if new.cart_version is not None):
         return False
     store_rows(conn, news)
-    limited = {new.user: new.unpaid_limit for new in news if new.unpaid_limit}
-    return all(count_unpaid(conn, user) <= limit for user, limit in limited.items())
+    return within_limits(conn, news)
+
+
+def within_limits(conn: sqlite3.Connection, news: Sequence[Placing]) -> bool:
+    """Whether nobody has more unpaid orders than the limit, those of this batch counted."""
+    limits = {new.user: new.unpaid_limit for new in news if new.unpaid_limit}
+    if not limits:
+        return True
+    sql = (
+        f"SELECT user, count(*) FROM order_info WHERE user IN ({rows.marks(len(limits))}) AND status = ?"
+        " GROUP BY user"
+    )
+    counted = conn.execute(sql, (*limits, int(OrderStatus.PENDING))).fetchall()
+    return all(count <= limits[user] for user, count in counted)
 
 
 def store_rows(conn: sqlite3.Connection, news: Sequence[Placing]) -> None:
