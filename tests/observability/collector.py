@@ -37,6 +37,7 @@ class Collector(service.TraceServiceServicer):
     def __init__(self) -> None:
         self.spans: list[Seen] = []
         self.resources: dict[str, dict[str, Any]] = {}
+        self.instances: set[str] = set()
 
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server()
@@ -59,6 +60,7 @@ class Collector(service.TraceServiceServicer):
             resource = valued(of.resource.attributes)
             name = resource["service.name"]
             self.resources[name] = resource
+            self.instances.add(str(resource["service.instance.id"]))
             self.spans += [seen(name, span) for scope in of.scope_spans for span in scope.spans]
         return wire.ExportTraceServiceResponse()
 
