@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 500
 MAX_COMMANDS = 256
-MAX_ATTEMPTS = 8
+MAX_ATTEMPTS = 4  # with a broker the orders of the same queue wait until then: 7 s
 MAX_PAGE = 1_000
 
 TABLES = {
