@@ -93,7 +93,7 @@ class Gateway:
     user: str = "www-data"  # of the workers; empty: whoever starts it
     pid: str = "/run/nginx.pid"
     error_log: str = "/var/log/nginx/error.log"
-    access_log: str = "/var/log/nginx/access.json"
+    access_log: str = "/var/log/nginx/access.log"  # Debian rotates *.log
     temp: str = "/var/lib/nginx"
 
     def __post_init__(self) -> None:

@@ -59,6 +59,7 @@ class Instance:
             "headers": headers,
             "body": length,
             "commands": self.commands,
+            "peer": str(scope["client"][1]),
         }
         extra = [(b"access-control-allow-origin", b"*"), (b"x-frame-options", b"SAMEORIGIN")]
         await send(
@@ -107,7 +108,7 @@ class Instance:
                 "缺货",
                 (("grpc-status-details-bin", status.SerializeToString()),),
             )
-        answer = {"instance": self.name, "headers": headers}
+        answer = {"instance": self.name, "headers": headers, "peer": context.peer()}
         return json.dumps({**answer, "body": len(body), "commands": self.commands}).encode()
 
     async def _watch(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:

@@ -22,6 +22,7 @@ import httpx
 
 from deploy.nginx.certificate import for_development
 from deploy.nginx.render import Gateway, Instance, render, write
+from shop_order.api.client.calling import CHANNEL_OPTIONS
 from tests.gateway import instance
 from tests.shop import free_ports
 
@@ -154,9 +155,9 @@ class Nginx:
         return httpx.AsyncClient(base_url=self.url, verify=self.trust(), timeout=20, trust_env=False, **more)
 
     def channel(self, *, retries: bool = True) -> grpc.aio.Channel:
-        """A gRPC channel over TLS; `retries` are of calls that no server has seen, and nothing else."""
+        """A gRPC channel over TLS as our own client makes it, or one that repeats nothing at all."""
         credentials = grpc.ssl_channel_credentials(self._root)
-        options = [("grpc.enable_retries", int(retries))]
+        options = CHANNEL_OPTIONS if retries else [("grpc.enable_retries", 0)]
         return grpc.aio.secure_channel(self.grpc_address, credentials, options=options)
 
     def lines(self) -> list[dict[str, Any]]:

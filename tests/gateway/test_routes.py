@@ -34,9 +34,13 @@ async def test_a_request_arrives_as_it_was_sent(nginx: Nginx) -> None:
 
 
 async def test_connections_to_instances_are_kept(nginx: Nginx) -> None:
-    async with nginx.http() as http:
-        arrived = (await http.get("/api/v1/orders")).json()["headers"]
-        assert "connection" not in arrived
+    async with nginx.http() as http, nginx.channel() as channel:
+        rest = [(await http.get("/api/v1/orders")).json() for _ in range(30)]
+        assert not any("connection" in arrived["headers"] for arrived in rest)
+        rpc = [await call(channel, "/order.OrderService/CancelOrder") for _ in range(30)]
+    # Three instances, one worker of nginx for each of our two connections.
+    for arrived in (rest, rpc):
+        assert len({(one["instance"], one["peer"]) for one in arrived}) <= 6
     text = (nginx.folder / "nginx.conf").read_text("utf-8")
     # The service ends idle connections after 30 s; nginx must have left by then.
     assert "keepalive_timeout 20s;" in text.partition("upstream order_grpc")[0]

@@ -23,8 +23,9 @@ Trace = Callable[[], tuple[tuple[str, str], ...]]  # metadata of the trace a cal
 
 SERVICE = "order.OrderService"
 CHANNEL_OPTIONS = (
-    # Repeating a call is decided here, by whether it may be repeated.
-    ("grpc.enable_retries", 0),
+    # Without a policy gRPC repeats only what no server has seen, as when a proxy reloads.
+    # All else is decided here, by whether it may be repeated.
+    ("grpc.enable_retries", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
