@@ -158,6 +158,8 @@ async def test_while_the_balancer_has_not_noticed_a_stop_all_are_served_and_told
 ) -> None:
     town._environ[SERVICE]["SHOP_ORDER_SERVER__STOP_WAIT_S"] = "5"
     await town.start(SANDBOX, SERVICE)
+    for pid in town.workers().values():
+        os.kill(pid, signal.SIGTERM)  # as a service manager does it
     stopping = asyncio.create_task(town.stop(SERVICE))
     async with httpx.AsyncClient(base_url=town.url, trust_env=False) as http:
         await town.until(lambda: httpx.get(f"{town.url}/readyz", trust_env=False).status_code == 503)

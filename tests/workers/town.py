@@ -23,7 +23,7 @@ from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.topics import GROUPS, TOPICS
 from tests.contract.servers import connected, make
-from tests.faults.processes import SANDBOX, SERVICE, Processes
+from tests.faults.processes import SANDBOX, SERVICE, START_S, Processes
 from tests.plugins.engines import available
 from tests.shop import ADDRESS, free_ports
 
@@ -71,6 +71,7 @@ class SharedTown(Processes):
 
     def __init__(self, folder: Path, engines: Engines, *, workers: int = 2, **environ: str) -> None:
         self._servers = engines
+        self._count = workers
         self.engines = own = engines.own
         environ = {
             "SERVER__WORKERS": str(workers),
@@ -121,6 +122,11 @@ class SharedTown(Processes):
         self.rows(f"DROP DATABASE {urlsplit(self.engines.db).path.strip('/')}")
         with pymongo.MongoClient[dict[str, object]](self.engines.oplog) as logs:
             logs.drop_database(urlsplit(self.engines.oplog).path.strip("/"))
+
+    async def _serving(self, name: str) -> None:
+        await super()._serving(name)  # the first of its workers does
+        if name in (SERVICE, SECOND) and self._count > 1:
+            await self.whole(name)
 
     def _command(self, name: str, *words: str) -> list[str]:
         return super()._command(name, *(("relay",) if name == RELAY and words == ("serve",) else words))
@@ -173,9 +179,9 @@ class SharedTown(Processes):
             await asyncio.sleep(0.05)
         raise AssertionError("\n".join(map(str, self.logged()[-30:])))
 
-    async def whole(self, name: str = SERVICE, workers: int = 2) -> None:
-        """Wait until so many workers serve."""
-        await self.until(lambda: len(self.workers(name)) == workers)
+    async def whole(self, name: str = SERVICE) -> None:
+        """Wait until all workers of an instance serve."""
+        await self.until(lambda: len(self.workers(name)) == self._count, START_S)
 
 
 class BothInstances:

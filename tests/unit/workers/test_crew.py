@@ -157,6 +157,30 @@ async def test_who_no_longer_answers_is_killed(stage: Stage, monkeypatch: pytest
     assert stage.story == [(2, "signal 9")]
 
 
+async def test_who_is_asked_to_stop_alone_may_and_another_follows(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ALL_TOLD_S", 0.01)
+    await stage.crew.start()
+    first = stage.spawned[0]
+    first._says.put_nowait(("asked", None))
+    await stage.until(lambda: len(stage.spawned) == 3)
+    assert first.words()[-2:] == ["stop", "last"]
+    assert stage.ended == [(1, "left")]
+
+
+async def test_who_is_asked_to_stop_together_with_its_parent_waits_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ALL_TOLD_S", 0.05)
+    await stage.crew.start()
+    for worker in stage.spawned:
+        worker._says.put_nowait(("asked", None))
+    stage.crew.leave()
+    await asyncio.sleep(0.15)
+    assert not any("stop" in worker.words() for worker in stage.spawned)
+
+
 async def test_each_hears_what_the_others_miss(stage: Stage) -> None:
     await stage.crew.start()
     first, second = stage.spawned

@@ -15,6 +15,7 @@ log = get_logger("workers")
 ASK_EVERY_S = 1.0
 MOST_UNANSWERED = 30  # questions: who is silent so long hangs, and is killed
 MOST_AT_START = 120  # while it does not serve yet: a busy machine imports slowly
+ALL_TOLD_S = 0.5  # a service manager signals all of us at once; then the parent says when to stop
 STEADY_S = 20.0  # who served so long is started again at once
 PAUSE_S = (0.5, 10.0)  # before one that did not is started again: first, longest
 OVERTIME_S = 10.0  # beside the grace for running calls: what a stop may take before it is forced
@@ -146,9 +147,17 @@ class Crew:
                     self._serving.set_result(None)
             case "refused", str(line):
                 worker.refused = line
+            case "asked", _:
+                asyncio.get_running_loop().call_later(ALL_TOLD_S, self._let_go, worker)
             case "missing", list(missing):
                 worker.unanswered = 0
                 worker.missing = tuple(missing)
+
+    def _let_go(self, worker: Worker) -> None:
+        """It was asked to stop: another will follow it, unless its parent was asked too."""
+        if not self._leaving.is_set():
+            worker.say("stop")
+            worker.say("last")
 
     # ---- all of them ----
 

@@ -88,7 +88,7 @@ class Parent:
         """Serve until a signal; the exit code. Raises StartRefused, OSError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reloading.hint)
         try:
             if not await self._started():
@@ -99,6 +99,10 @@ class Parent:
             await self._crew.stop(0.0)
             await self._registry.aclose()
             log.info("parent_stopped")
+
+    def _told_to_stop(self) -> None:
+        self._stop.set()
+        self._crew.leave()
 
     async def _started(self) -> bool:
         """Whether all serve, and nobody said stop before. Raises StartRefused, OSError."""

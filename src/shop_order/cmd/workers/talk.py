@@ -2,7 +2,8 @@
 
 From the parent: `settings` (the whole, first and whenever it changed), `ping` (with what the others miss),
 `duty` (do what one worker does for all), `leave`, `stop`, `last` (the others have ended).
-From a worker: `ready`, `refused` (with the line that says why), `missing` (its answer to `ping`).
+From a worker: `ready`, `refused` (with the line that says why), `missing` (its answer to `ping`), `asked` (it
+got a signal to stop: it alone, or all of us).
 """
 
 from __future__ import annotations

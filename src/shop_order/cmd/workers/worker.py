@@ -49,7 +49,7 @@ class Work:
         """Serve; the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._leave_and_stop)
+            loop.add_signal_handler(number, self._parent.say, "asked")
         loop.add_signal_handler(signal.SIGHUP, _is_for_the_parent)
         self._parent.listen(loop.call_soon_threadsafe, self._heard)
         await self._told_settings.wait()
@@ -115,19 +115,6 @@ class Work:
             log.exception("worker_failed")  # another will be started, and told the same
             self._stop.set()
 
-    def _leave_and_stop(self) -> None:
-        """An operator ends this worker alone: the parent will start another."""
-        if self._app is None:
-            os._exit(REFUSED)
-        self._begin(self._leave())
-
-    async def _leave(self) -> None:
-        assert self._app is not None
-        await self._app.leave()
-        await asyncio.sleep(self._app.core.settings.server.stop_wait_s)
-        self._alone.set()
-        self._stop.set()
-
     async def _others_ended(self) -> None:
         assert self._app is not None
         with suppress(TimeoutError):
@@ -135,7 +122,7 @@ class Work:
 
 
 def _is_for_the_parent() -> None:
-    """HUP sent to all of us: the parent reloads, and tells."""
+    """HUP sent to all of us: the parent reloads, and says what is new."""
 
 
 def die_with_parent() -> None:
