@@ -1,5 +1,6 @@
 """What stands before every method: the chain and its answers on the wire."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -254,6 +255,10 @@ async def test_two_different_keys_are_refused(world: World) -> None:
 async def test_every_call_is_logged_and_measured_once_refused_or_not(world: World) -> None:
     await world.call(STATUS, ASK, pb.OrderStatusResponse)
     await refusal(world, STATUS, ASK, pb.OrderStatusResponse, ())
+    for _ in range(1000):  # the answer may be here before its line is there
+        if len(world.journal.lines) == 2:
+            break
+        await asyncio.sleep(0.01)
     assert world.journal.observed == [(STATUS, "OK"), (STATUS, "UNAUTHENTICATED")]
     assert [(fields["code"], fields["user_id"]) for _, fields in world.journal.lines] == [
         ("OK", 7),

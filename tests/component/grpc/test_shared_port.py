@@ -37,7 +37,7 @@ async def test_a_caller_with_one_connection_meets_every_worker_in_time_and_no_ca
         servers = [answering(name, address) for name in (b"one", b"two")]
         for server in servers:
             await server.start()
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options = [("grpc.enable_retries", 1), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             ask: Any = channel.unary_unary("/shop.Test/Ask")
 
