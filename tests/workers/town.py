@@ -92,6 +92,7 @@ class SharedTown(Processes):
         self.second_address = f"127.0.0.1:{grpc_port}"
         self.second_url = f"http://127.0.0.1:{http_port}"
         first["SHOP_ORDER_MESSAGE__RELAY_PORT"] = str(relay_port)
+        first["TMPDIR"] = str(folder)  # a killed parent leaves its counters there
         self._environ[SECOND] = {
             **first,
             "SHOP_ORDER_SERVER__GRPC_PORT": str(grpc_port),
