@@ -34,6 +34,8 @@ PROPERTIES = {
     ),
     # What it was asked so far, at /nacos/actuator/prometheus.
     "management.endpoints.web.exposure.include": "prometheus,health",
+    # Its embedded database may need more than the three seconds of the default where every core is busy.
+    "db.pool.config.connectionTimeout": "60000",
     "management.elastic.metrics.export.enabled": "false",
     "management.influx.metrics.export.enabled": "false",
 }

@@ -25,6 +25,8 @@ STOCK = 100_000
 class Processes:
     """`shop-order serve` and `shop-sandbox serve` on fixed free ports, over data that outlives them."""
 
+    start_s = START_S
+
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         shop = Shop(folder, **environ)
@@ -67,7 +69,7 @@ class Processes:
             )
 
     async def _serving(self, name: str) -> None:
-        end = time.monotonic() + START_S
+        end = time.monotonic() + self.start_s
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while True:
                 said = (self.folder / f"{name}.out").read_text()[-2000:]

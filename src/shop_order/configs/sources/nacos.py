@@ -180,3 +180,9 @@ def _quieten() -> None:
     # Its loggers would write a second log beside ours, with every reconnection in it.
     for name in ("nacos", "config", "naming"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_the_clients)  # added twice it counts once
+
+
+def _is_not_the_clients(record: logging.LogRecord) -> bool:
+    """While Nacos is away some of its client's complaints go straight to the root, every second."""
+    return "/v2/nacos/" not in record.pathname.replace("\\", "/")
