@@ -20,8 +20,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
 SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
 _LEAST_PING_MS = 10_000
-_QUIET_S = 0.02
-_CLOSING_S = 1.0
+_QUIET_S = 0.1
+_CLOSING_S = 3.0
 
 C = TypeVar("C")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -82,7 +82,10 @@ class _Gate(grpc.GenericRpcHandler):
         return None
 
     async def close(self) -> None:
-        """Refuse, until no call has come for a moment, or at most a second."""
+        """Refuse, until no call has come for a moment, at most for _CLOSING_S.
+
+        A moment that is long for a busy machine: what grpc has read is handed over by then.
+        """
         self._closed = True
         for _ in range(int(_CLOSING_S / _QUIET_S)):
             before = self._calls
