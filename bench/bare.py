@@ -22,6 +22,7 @@ from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.pkg.tracing import Origin
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
@@ -111,13 +112,14 @@ def steps(order: Order, event_id: int, unless_there: str) -> list[Step]:
     scope, key = f"{order.user}:place", f"bench-{event_id}"
     key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms)
     item_row, event_row = rows.item_rows(order), rows.event_row(event)
+    outbox_row = rows.outbox_row(event, Origin(secrets.token_hex(16)))
     return [
         (INTO_CLAIM + " (?, ?, ?)" + unless_there, (sn, order.id, now_ms)),
         (one_row(INTO_KEY, key_row) + unless_there, key_row),
         (one_row(INTO_ORDER, order_row), order_row),
         *((one_row(INTO_ITEM, row), row) for row in item_row),
         (one_row(INTO_EVENT, event_row), event_row),
-        (INTO_OUTBOX + " (?, ?, ?, ?)", (event.id, sn, event.version, now_ms)),
+        (one_row(INTO_OUTBOX, outbox_row), outbox_row),
     ]
 
 
