@@ -40,12 +40,12 @@ def busy(one: Metrics) -> Metrics:
 
 
 def series(text: bytes) -> Series:
-    """Every sample but the times of creation, which several processes do not keep."""
+    """Every sample but the times of creation and the figures of a process, which several do not keep."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
-        if not sample.name.endswith("_created")
+        if not sample.name.endswith("_created") and not sample.name.startswith("process_")
     }
 
 
