@@ -108,6 +108,15 @@ async def test_a_database_without_tables_is_not_served(server: Engine) -> None:
     empty(server.url)
 
 
+async def test_a_database_that_lost_a_table_is_not_served(server: Engine) -> None:
+    await server.opened.pop().close()
+    server.sql("DROP TABLE payment_history")
+    with pytest.raises(SchemaBehind, match="payment_history"):
+        await server.open()
+    server.sql("DROP TABLE alembic_version")
+    empty(server.url)
+
+
 async def test_the_history_of_configurations_is_kept_here_too(server: Engine) -> None:
     with open_history(server.url, writes=True) as records:
         sql = "INSERT INTO config_history (content, digest, source, created_ms) VALUES (?, ?, ?, ?)"
