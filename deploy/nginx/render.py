@@ -50,6 +50,11 @@ _STRANGERS = """
 """
 
 
+REST_RESTS = "max_fails=3 fail_timeout=5s"
+# A caller could provoke gRPC failures: a message that is shorter than it says runs into nginx's time limit.
+NEVER_RESTS = "max_fails=0"
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One order service, as the gateway reaches it."""
@@ -119,8 +124,8 @@ def render(gateway: Gateway) -> str:
     values = {
         **{field.name: str(getattr(gateway, field.name)) for field in fields(gateway)},
         "user": f"user {gateway.user};" if gateway.user else "",
-        "rest_servers": _servers((one.host, one.http_port) for one in gateway.instances),
-        "grpc_servers": _servers((one.host, one.grpc_port) for one in gateway.instances),
+        "rest_servers": _servers(((one.host, one.http_port) for one in gateway.instances), REST_RESTS),
+        "grpc_servers": _servers(((one.host, one.grpc_port) for one in gateway.instances), NEVER_RESTS),
         "grpc_refusals": _GRPC_REFUSALS,
         "trusted_proxies": _real_ip(gateway.trusted_proxies),
         "origins": "\n".join(f'        "{origin}"  $http_origin;' for origin in gateway.origins),
@@ -185,8 +190,8 @@ def _arguments() -> argparse.Namespace:
     return parsed
 
 
-def _servers(addresses: Iterable[tuple[str, int]]) -> str:
-    return "\n".join(f"        server {host}:{port} max_fails=3 fail_timeout=5s;" for host, port in addresses)
+def _servers(addresses: Iterable[tuple[str, int]], rests: str) -> str:
+    return "\n".join(f"        server {host}:{port} {rests};" for host, port in addresses)
 
 
 def _listens(addresses: Sequence[str], options: str) -> str:

@@ -66,11 +66,11 @@ def environ() -> dict[str, str]:
 
 def test_the_settings_are_ours_and_production_takes_them() -> None:
     settings = loads(environ())
-    secret = only("Secret", "order-service")["stringData"]
+    secret = only("Secret", "order-service-files")["stringData"]
     assert settings.app.env == "production"
     files = {settings.neighbours.token_file, settings.pay.alipay.app_private_key_file}
     files |= {settings.pay.alipay.public_key_file}
-    assert files == {f"/secrets/{key}" for key in secret if not key.startswith("SHOP_ORDER_")}
+    assert files == {f"/secrets/{key}" for key in secret}
 
 
 def test_ports_and_probes_are_those_of_the_settings() -> None:

@@ -94,6 +94,43 @@ async def test_a_plain_request_to_a_grpc_path_harms_no_instance(nginx: Nginx) ->
         assert {(await call(channel))["instance"] for _ in range(3)} == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("te", [b"", b"gzip"])
+async def test_a_call_that_grpc_would_reset_harms_no_instance(nginx: Nginx, te: bytes) -> None:
+    for _ in range(12):
+        await call_by_hand(nginx, b"/order.OrderService/CancelOrder", te)
+    async with nginx.channel() as channel:
+        answers = [await call(channel, "/order.OrderService/CreateOrder") for _ in range(6)]
+    assert {answer["instance"] for answer in answers} == {"a", "b", "c"}
+
+
+async def call_by_hand(nginx: Nginx, path: bytes, te: bytes) -> None:
+    """A gRPC call with an empty message as no gRPC client sends it; back when it was answered."""
+    trust = nginx.trust()
+    trust.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", nginx.port, ssl=trust, server_hostname="localhost"
+    )
+    said = {
+        b":method": b"POST", b":scheme": b"https", b":authority": b"localhost", b":path": path,
+        b"content-type": b"application/grpc", **({b"te": te} if te else {}),
+    }  # fmt: skip
+    head = b"".join(b"\0%c%s%c%s" % (len(name), name, len(value), value) for name, value in said.items())
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+    writer.write(frame(1, 4, 1, head) + frame(0, 1, 1, bytes(5)))
+    async with asyncio.timeout(20):
+        kind = stream = 0
+        while stream != 1 or kind not in (1, 3):  # its answer's head, or a reset
+            header = await reader.readexactly(9)
+            kind, stream = header[3], int.from_bytes(header[5:])
+            await reader.readexactly(int.from_bytes(header[:3]))
+    writer.close()
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
 async def test_sizes_are_bounded(nginx: Nginx) -> None:
     async with nginx.http() as http:
         large = await http.post("/api/v1/orders", content=b"x" * (1024 * 1024 + 1))
