@@ -39,15 +39,18 @@ def run(
     timeout_s: float = 1800,
 ) -> str:
     """The output of a command that must succeed. Raises StackError with its last lines."""
-    done = subprocess.run(  # noqa: S603 - the commands are ours
-        list(command),
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - the commands are ours
+            list(command),
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise StackError(f"{command[0]} took longer than {timeout_s:.0f} s") from late
     if done.returncode:
         tail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
         raise StackError(f"{command[0]} failed: {tail}")
