@@ -344,7 +344,8 @@ def main() -> int:
 
 def _run(town: Town, count: int) -> int:
     """Until INT or TERM. Raises StackError."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts behind itself ignore INT
+        signal.signal(number, signal.default_int_handler)
     with only_one(RUN, wait=False):
         try:
             town.start(count)
