@@ -15,7 +15,7 @@ from bench.shop import Failed, Generator, Shop
 
 CALLERS = (1, 16, 32)
 SEEN_AGAIN = ("GetOrder (cached)",)  # orders are cached where a cache is shared
-OTHERS = ("GetOrder", "ListOrders", "PayOrder", "NotifyPayment")
+OTHERS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
 TOGETHER = 16  # orders a commit of the batched bare loop; callers of the other methods
 REST_S = 2.0
 WARM_UP_S = 1.0

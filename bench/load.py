@@ -25,6 +25,7 @@ import uvloop
 
 from bench.shop import SEEDED_GOODS
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2 import OrderSns
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role
 from shop_order.service.notice import GatewaySecret
@@ -39,6 +40,7 @@ ALIPAY = 1
 
 NOT_SEEN_LATELY = 20_000  # orders that GetOrder walks before it comes to one again
 SEEN = 200  # orders that stay in the cache
+LEASES = 100  # that one check-back asks of
 
 Metadata = tuple[tuple[str, str], ...]
 Call = tuple[bytes, Metadata]
@@ -77,9 +79,11 @@ class Callers:
             "ListOrders": self._lists,
             "PayOrder": self._payments,
             "NotifyPayment": self._notices,
+            "CheckReservations": self._checks,
         }
         calls, method = makers[kind](), kind.partition(" ")[0]
-        call: Callable[..., Any] = self._channel.unary_unary(f"/order.OrderService/{method}")
+        service = "shop.neighbours.ReservationCheck" if kind == "CheckReservations" else "order.OrderService"
+        call: Callable[..., Any] = self._channel.unary_unary(f"/{service}/{method}")
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s
@@ -142,6 +146,14 @@ class Callers:
             notice.sign = self._gateway.sign(signed)
             yield who, (notice.SerializeToString(), ())
 
+    def _checks(self) -> Iterator[tuple[int, Call]]:
+        """What the owner of the leases asks of unpaid orders when they run out."""
+        numbers = [order_sn for _, _, order_sn in self._placed]
+        (token,) = tokens(["inventory-service"], Role.SERVICE)
+        for at in cycle(range(0, len(numbers), LEASES)):
+            asked = OrderSns(order_sns=numbers[at : at + LEASES])
+            yield 0, (asked.SerializeToString(), (("authorization", f"Bearer {token}"),))
+
     def _authorized(self, who: int) -> Metadata:
         return (("authorization", self._tokens[who]),)
 
@@ -180,11 +192,11 @@ def secret() -> str:
     return found.get_secret_value()
 
 
-def tokens(users: Sequence[int]) -> list[str]:
+def tokens(subjects: Sequence[object], role: Role = Role.USER) -> list[str]:
     """A token for each, signed with the key of development that the service made."""
     secret = load(os.environ).settings.auth.hs256_key
     assert secret is not None
-    return [mint_token(secret.get_secret_value(), subject=str(u), role=Role.USER) for u in users]
+    return [mint_token(secret.get_secret_value(), subject=str(one), role=role) for one in subjects]
 
 
 def body(n: int) -> bytes:

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
-from shop_order.domain.ports import KeyTaken, NumberTaken
+from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao.base import Store
 from shop_order.service.audit import AuditService
@@ -62,8 +62,22 @@ async def test_after_a_tombstone_the_number_can_not_be_stored(engine: Engine) ->
 async def test_a_stored_order_gets_no_tombstone(store: Store) -> None:
     stands, unknown = await added(store), sn()
     found = await store.orders.statuses_or_tombstones([stands.order_sn, unknown], NOW_MS)
-    assert found == {stands.order_sn: stands, unknown: None}
+    assert found == {stands.order_sn: Standing(OrderStatus.PENDING, stands.expire_ms), unknown: None}
     assert await store.orders.statuses_or_tombstones([unknown], NOW_MS) == {unknown: None}
+
+
+async def test_a_number_is_stored_or_given_up_but_never_both(store: Store) -> None:
+    racing = [order(user=100 + n) for n in range(20)]
+    numbers = [new.order_sn for new in racing]
+    halves = [store.orders.statuses_or_tombstones(part, NOW_MS) for part in (numbers[:12], numbers[8:])]
+    adding = [add(store, new) for new in racing]
+    *added, first, second = await asyncio.gather(*adding, *halves, return_exceptions=True)
+    assert isinstance(first, dict) and isinstance(second, dict)
+    for new, outcome in zip(racing, added, strict=True):
+        given_up = isinstance(outcome, PlacingGivenUp)
+        stands = None if given_up else Standing(OrderStatus.PENDING, new.expire_ms)
+        assert given_up or outcome is new
+        assert {found[new.order_sn] for found in (first, second) if new.order_sn in found} == {stands}
 
 
 async def test_a_key_leads_to_its_order_for_a_day(engine: Engine) -> None:

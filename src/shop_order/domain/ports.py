@@ -49,6 +49,14 @@ class KeyTaken(Exception):
         self.record = record
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an order stands; `expire_ms` is the end of its time to be paid."""
+
+    status: OrderStatus
+    expire_ms: int
+
+
 class NumberTaken(Exception):
     """The order number belongs to another order: draw a new one, and leave that order's lease alone."""
 
@@ -130,8 +138,8 @@ class Orders(Protocol):
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Order | None]:
-        """Each order, or None after planting a tombstone: from then on that number can't be stored."""
+    ) -> Mapping[str, Standing | None]:
+        """Where each order stands, or None after planting a tombstone: that number can't be stored then."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """What the key led to, if it is still kept."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.ports import Clock, Orders
+from shop_order.domain.ports import Clock, Orders, Standing
 from shop_order.domain.status import OrderStatus
 
 MARGIN_MS = 120_000
@@ -34,7 +33,7 @@ class ReservationService:
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
 
-    def _verdict(self, order_sn: str, order: Order | None) -> Verdict:
+    def _verdict(self, order_sn: str, order: Standing | None) -> Verdict:
         if order is None:
             return Verdict(order_sn, "ABANDONED")
         if order.status is OrderStatus.CANCELLED:

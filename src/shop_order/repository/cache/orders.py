@@ -12,7 +12,7 @@ import orjson
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Cursor, Inboxes, Key, KeyRecord, OrderFilter, OrderPage, Orders
+from shop_order.domain.ports import Cursor, Inboxes, Key, KeyRecord, OrderFilter, OrderPage, Orders, Standing
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -204,7 +204,7 @@ class CachedOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Order | None]:
+    ) -> Mapping[str, Standing | None]:
         return await self._orders.statuses_or_tombstones(order_sns, now_ms)
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:

@@ -11,6 +11,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import Standing
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
@@ -26,6 +27,7 @@ ORDER_COLUMNS = (
     " expire_ms, due_ms, payment_sn, cancel_reason, logistics_company, logistics_no, shipped_ms,"
     " completed_ms, refund_status, version"
 )
+STANDING_COLUMNS = "order_sn, status, expire_ms"
 ITEM_COLUMNS = '"order", id, goods, goods_name, goods_image, price_fen, nums'
 PAYMENT_COLUMNS = (
     "payment_sn, order_sn, user, payment_type, trade_type, amount_fen, state, payment_url, created_ms,"
@@ -113,6 +115,11 @@ def stored_address(row: Row) -> Address:
     for field, value in (values | {"province": row[14], "city": row[15], "district": row[16]}).items():
         object.__setattr__(address, field, value)
     return address
+
+
+def standing_of(row: Row) -> Standing:
+    """From STANDING_COLUMNS."""
+    return Standing(OrderStatus(row[1]), row[2])
 
 
 def item_rows(order: Order) -> list[Row]:

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
+from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
+from shop_order.repository.dao.rows import (
+    ITEM_COLUMNS,
+    ORDER_COLUMNS,
+    PAYMENT_COLUMNS,
+    REFUND_COLUMNS,
+    STANDING_COLUMNS,
+    Row,
+)
 
 
 async def load(session: Session, column: str, value: object) -> Order:
@@ -20,6 +28,17 @@ async def load(session: Session, column: str, value: object) -> Order:
             (order,) = await orders_of(session, found, hashes=True, tables=tables)
             return order
     raise OrderNotFound
+
+
+async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing]:
+    """Where these orders stand, wherever they lie; those that do not exist are left out."""
+    found: dict[str, Standing] = {}
+    for tables in (LIVE, HISTORY, LIVE):  # as in `load`
+        if missing := [sn for sn in order_sns if sn not in found]:
+            sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
+            stored = await session.all(f"{sql} ({rows.marks(len(missing))})", missing)
+            found |= {row[0]: rows.standing_of(row) for row in stored}
+    return found
 
 
 async def orders_of(

@@ -8,7 +8,7 @@ from typing import TypeVar
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage
+from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage, Standing
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -16,12 +16,12 @@ from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.mysql.changing import Change, Outrun, change_many, change_one
 from shop_order.repository.dao.mysql.database import BulkJob, Database
 from shop_order.repository.dao.mysql.lists import list_orders
-from shop_order.repository.dao.mysql.loading import load, orders_of
+from shop_order.repository.dao.mysql.loading import orders_of, standings
 from shop_order.repository.dao.mysql.placing import (
-    FIND_CLAIM,
     UNLESS_THERE,
     count_unpaid,
     find_keys,
+    insert,
     store_many,
     store_one,
 )
@@ -30,7 +30,6 @@ from shop_order.repository.dao.placing import (
     INTO_CLAIM,
     KEEP_KEYS_MS,
     TOMBSTONE,
-    insertion,
     placing,
 )
 from shop_order.repository.dao.rows import EVENT_COLUMNS, ORDER_COLUMNS, Row
@@ -122,18 +121,14 @@ class MysqlOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Order | None]:
-        plant = insertion(INTO_CLAIM, 3, 1, UNLESS_THERE)
-
-        async def job(session: Session) -> dict[str, Order | None]:
-            found: dict[str, Order | None] = {}
-            for order_sn in sorted(order_sns):
-                await session.run(plant, (order_sn, TOMBSTONE, now_ms))
-                (owner,) = await session.first(FIND_CLAIM, (order_sn,)) or (TOMBSTONE,)
-                found[order_sn] = None if owner == TOMBSTONE else await load(session, "order_sn", order_sn)
-            return found
-
-        return await self._db.writer.submit(job)
+    ) -> Mapping[str, Standing | None]:
+        wanted = sorted(set(order_sns))
+        found = await self._db.reader.submit(lambda session: standings(session, wanted))
+        absent = [sn for sn in wanted if sn not in found]
+        if not absent:
+            return found  # as nearly always: no writer waits for a check-back
+        planted = await self._db.writer.submit(lambda session: plant(session, absent, now_ms))
+        return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
@@ -144,6 +139,17 @@ class MysqlOrders:
     async def purge_keys(self, now_ms: int) -> int:
         sql = "DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT 500"
         return await self._db.writer.submit(lambda session: session.run(sql, (now_ms - KEEP_KEYS_MS,)))
+
+
+async def plant(session: Session, order_sns: Sequence[str], now_ms: int) -> dict[str, Standing | None]:
+    """Take these numbers for tombstones; where those stand that were stored meanwhile."""
+    await insert(session, INTO_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns], UNLESS_THERE)
+    sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
+    taken = await session.all(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE])
+    found = await standings(session, [sn for (sn,) in taken])
+    if len(found) < len(taken):
+        raise OrderNotFound  # never: a number and its order are stored in one commit
+    return {sn: found.get(sn) for sn in order_sns}
 
 
 async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:

@@ -17,6 +17,7 @@ from shop_order.domain.ports import (
     KeyRecord,
     OrderFilter,
     OrderPage,
+    Standing,
 )
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
@@ -36,6 +37,7 @@ from shop_order.repository.dao.rows import (
     ORDER_COLUMNS,
     PAYMENT_COLUMNS,
     REFUND_COLUMNS,
+    STANDING_COLUMNS,
 )
 from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import BulkJob, Database
@@ -157,18 +159,14 @@ class SqliteOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Order | None]:
-        def job(conn: sqlite3.Connection) -> dict[str, Order | None]:
-            found: dict[str, Order | None] = {}
-            for order_sn in order_sns:
-                conn.execute(INSERT_CLAIM, (order_sn, TOMBSTONE, now_ms))
-                owner = conn.execute(
-                    "SELECT order_id FROM order_sn_claim WHERE order_sn = ?", (order_sn,)
-                ).fetchone()
-                found[order_sn] = None if owner[0] == TOMBSTONE else load(conn, "order_sn", order_sn)
-            return found
-
-        return await self._db.writer.submit(job)
+    ) -> Mapping[str, Standing | None]:
+        wanted = sorted(set(order_sns))
+        found = await self._db.reader.submit(lambda conn: standings(conn, wanted))
+        absent = [sn for sn in wanted if sn not in found]
+        if not absent:
+            return found  # as nearly always: no writer waits for a check-back
+        planted = await self._db.writer.submit(lambda conn: plant(conn, absent, now_ms))
+        return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
@@ -182,6 +180,28 @@ class SqliteOrders:
             ' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)'
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
+
+
+def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Standing]:
+    """Where these orders stand, wherever they lie; those that do not exist are left out."""
+    found: dict[str, Standing] = {}
+    for tables in (LIVE, HISTORY):
+        if missing := [sn for sn in order_sns if sn not in found]:
+            sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
+            stored = conn.execute(f"{sql} ({rows.marks(len(missing))})", missing)
+            found |= {row[0]: rows.standing_of(row) for row in stored}
+    return found
+
+
+def plant(conn: sqlite3.Connection, order_sns: Sequence[str], now_ms: int) -> dict[str, Standing | None]:
+    """Take these numbers for tombstones; where those stand that were stored meanwhile."""
+    conn.executemany(INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns])
+    sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
+    taken = conn.execute(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE]).fetchall()
+    found = standings(conn, [sn for (sn,) in taken])
+    if len(found) < len(taken):
+        raise OrderNotFound  # never: a number and its order are stored in one commit
+    return {sn: found.get(sn) for sn in order_sns}
 
 
 def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
