@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shop_order.domain.errors import DependencyDown, OrderServiceError
-from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order
+from shop_order.domain.errors import DependencyDown, OrderNotFound, OrderServiceError
+from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order, sn
 
 
 def spoil(engine: FileEngine, first_byte: int) -> None:
@@ -27,6 +27,15 @@ async def test_a_table_that_can_not_be_read_is_a_database_that_is_down(engine: E
     with pytest.raises(DependencyDown):
         await engine.store.orders.purge_keys(NOW_MS)
     assert (await engine.store.orders.get(new.order_sn)).id == new.id
+
+
+async def test_a_row_that_can_not_be_read_hides_no_other(engine: Engine) -> None:
+    many = [await added(engine.store) for _ in range(4)]
+    engine.sql("UPDATE order_info SET pay_type = 'shells' WHERE order_sn = ?", many[2].order_sn)
+    asked = [*(one.order_sn for one in many), sn()]
+    got = await asyncio.gather(*map(engine.store.orders.get, asked), return_exceptions=True)
+    assert [one.id for one in got if isinstance(one, type(many[0]))] == [many[n].id for n in (0, 1, 3)]
+    assert [type(got[n]) for n in (2, 4)] == [KeyError, OrderNotFound]
 
 
 @pytest.mark.parametrize("first_byte", [0, 4096])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
+from shop_order.domain.errors import OrderNotFound, OrderServiceError, Overloaded, TooMuchContention
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage, Standing
 from shop_order.pkg.batching import Batcher
@@ -99,7 +100,16 @@ class MysqlOrders:
                 orders.update(zip(there, loaded, strict=True))
             return [orders.get(at) or OrderNotFound() for at in range(len(wanted))]
 
-        return await self._db.reader.submit(whole)
+        try:
+            return await self._db.reader.submit(whole)
+        except OrderServiceError:
+            raise
+        except Exception:
+            if len(wanted) == 1:
+                raise
+        # A row of one of them can't be read, a damaged one or a newer release's: it must not hide the others.
+        alone = await asyncio.gather(*(self._load_many([one]) for one in wanted), return_exceptions=True)
+        return [found if isinstance(found, BaseException) else found[0] for found in alone]
 
     async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
         return await self._db.scanner.submit(
