@@ -1,4 +1,4 @@
-"""Changes of orders that arrive together on a server: fewer statements, the same decisions."""
+"""Orders, and changes of them, that arrive together on a server: fewer statements, the same decisions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 
+from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import IllegalTransition, TooMuchContention
+from shop_order.domain.errors import (
+    CartChanged,
+    IllegalTransition,
+    OrderNotFound,
+    TooManyUnpaid,
+    TooMuchContention,
+)
 from shop_order.domain.ports import KeyTaken
+from shop_order.repository.dao.mysql import placing
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.service.audit import AuditService
-from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order
+from tests.contract.archived import archive_all, cancelled, clean, late_money
+from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
 
 
 def cancel(o: Order) -> None:
@@ -22,20 +31,29 @@ def cancel(o: Order) -> None:
     o.cancel("", BUYER, NOW_MS, code="BUYER")
 
 
-async def test_changes_that_arrive_together_share_their_statements(
-    server: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many = [await added(server.store, user=n) for n in range(16)]
-    refused = await added(server.store)
-    await server.store.orders.change(refused.order_sn, cancel)
-    sent: list[str] = []
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement from now on."""
+    statements: list[str] = []
     execute = Session._execute
 
     async def record(self: Session, sql: str, values: Sequence[Any]) -> Any:
-        sent.append(sql)
+        statements.append(sql)
         return await execute(self, sql, values)
 
     monkeypatch.setattr(Session, "_execute", record)
+    return statements
+
+
+def how_many(sent: list[str], words: str) -> int:
+    return sum(sql.startswith(words) for sql in sent)
+
+
+async def test_changes_that_arrive_together_share_their_statements(server: Engine, sent: list[str]) -> None:
+    many = [await added(server.store, user=n) for n in range(16)]
+    refused = await added(server.store)
+    await server.store.orders.change(refused.order_sn, cancel)
+    sent.clear()
     blocker = asyncio.create_task(opened(server.store, many[0]))  # the others gather behind it
     await asyncio.sleep(0)
     got = await asyncio.gather(
@@ -44,11 +62,84 @@ async def test_changes_that_arrive_together_share_their_statements(
     await blocker
     assert [type(one) for one in got[:-1]] == [Payment] * 15
     assert isinstance(got[-1], IllegalTransition)
-    assert sum(sql.startswith("UPDATE order_info") for sql in sent) == 16
+    assert how_many(sent, "UPDATE order_info") == 16
     assert len(sent) - 16 < 30
     for new in many:
         assert (await server.store.orders.get(new.order_sn)).version == 2
     assert await AuditService(server.store.audit).verify() == (17, [])
+
+
+async def test_numbers_nobody_has_and_double_clicks_leave_the_rest_of_a_batch_together(
+    server: Engine, sent: list[str]
+) -> None:
+    gone = await cancelled(server.store)
+    assert await archive_all(server.store) == 1
+    many = [await added(server.store, user=n) for n in range(16)]
+    sent.clear()
+    blocker = asyncio.create_task(opened(server.store, many[0]))
+    await asyncio.sleep(0)
+    asked = [*(new.order_sn for new in many[1:]), many[1].order_sn, *(sn() for _ in range(16))]
+    got = await asyncio.gather(
+        *(server.store.orders.change(one, cancel) for one in asked),
+        late_money(server.store, gone),
+        return_exceptions=True,
+    )
+    await blocker
+    assert [type(one) for one in got] == [tuple] * 16 + [OrderNotFound] * 16 + [Order]
+    assert len(sent) - how_many(sent, "UPDATE order_info") < 60
+    assert server.count("order_event") == 16 + 16 + 6
+    assert await clean(server.store)
+
+
+async def test_who_is_hindered_leaves_the_other_new_orders_together(server: Engine, sent: list[str]) -> None:
+    def fill(cart: Cart) -> None:
+        cart.add(1, 2, checked=True, id=1, now_ms=NOW_MS)
+
+    store = server.store
+    await add(store, order(user=1), limit=1)
+    await store.carts.change(2, fill)
+    sent.clear()
+    blocker = asyncio.create_task(added(store))
+    await asyncio.sleep(0)
+    got = await asyncio.gather(
+        *(add(store, order(user=100 + n), limit=1) for n in range(16)),
+        add(store, order(user=1), limit=1),
+        add(store, order((1, 2), user=2), cart_version=1),
+        add(store, order((1, 2), user=2), cart_version=1),
+        add(store, order(user=3), cart_version=9),
+        return_exceptions=True,
+    )
+    await blocker
+    assert [type(one) for one in got] == [Order] * 16 + [TooManyUnpaid, Order, CartChanged, CartChanged]
+    assert how_many(sent, "INSERT INTO order_info") == 3  # the first, all others, one of two clicks
+    assert server.count("order_info") == 1 + 1 + 17
+    assert server.count("shopping_cart") == 0
+
+
+async def test_one_that_hinders_its_batch_is_looked_for(server: Engine, sent: list[str]) -> None:
+    taken = key("taken")
+    await add(server.store, order(), key=taken)
+    sent.clear()
+    blocker = asyncio.create_task(added(server.store))
+    await asyncio.sleep(0)
+    got = await asyncio.gather(
+        *(add(server.store, order(), key=taken if n == 20 else key(str(n))) for n in range(32)),
+        return_exceptions=True,
+    )
+    await blocker
+    assert [n for n, one in enumerate(got) if isinstance(one, KeyTaken)] == [20]
+    assert how_many(sent, "INSERT INTO order_info") <= 1 + 2 + 7
+    assert server.count("order_info") == server.count("outbox") == 2 + 31
+    assert await AuditService(server.store.audit).verify() == (33, [])
+
+
+async def test_a_statement_has_a_bound(
+    server: Engine, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "MOST_ROWS", 2)
+    new = await added(server.store, *((goods, 1) for goods in range(1, 6)))
+    assert how_many(sent, "INSERT INTO order_goods") == 3
+    assert await server.store.orders.get(new.order_sn) == new
 
 
 async def test_of_two_changes_of_one_order_in_a_batch_the_second_sees_the_first(server: Engine) -> None:

@@ -1,6 +1,7 @@
 """Changes of orders in MySQL: those of one batch are read together, decided one by one, stored together.
 
-Only if one of them meets a conflict is each of them done alone.
+What is about an order that is not among those of today, or that another one of the batch is about, is done
+alone after them; a number that no order has is refused with the batch.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Any
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import Key
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
     Before,
@@ -23,6 +26,7 @@ from shop_order.repository.dao.changing import (
     order_values,
 )
 from shop_order.repository.dao.mysql.archive import bring_back
+from shop_order.repository.dao.mysql.database import ALONE
 from shop_order.repository.dao.mysql.loading import load, orders_of
 from shop_order.repository.dao.mysql.placing import UNLESS_THERE, insert, take_key
 from shop_order.repository.dao.mysql.session import Session
@@ -102,17 +106,19 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
 
 
 async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[Any] | None:
-    """The same for a batch: an answer or a refusal each. None, with rows left to be undone, if one of them is
-    not what it seemed, or two are about one order."""
-    numbers = [change.order_sn for change in changes]
-    if len(set(numbers)) < len(numbers):
-        return None
+    """The same for a batch: an answer, a refusal or ALONE each. None, with rows left to be undone, if one of
+    them is not what it seemed."""
+    numbers = sorted({change.order_sn for change in changes})
     sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE order_sn IN ({rows.marks(len(numbers))})"
     stored = await session.all(sql, numbers)
-    if len(stored) < len(numbers):
-        return None  # no order, or one of the history tables
     orders = {order.order_sn: order for order in await orders_of(session, stored, hashes=True)}
-    answers = [_decide(change, orders[change.order_sn]) for change in changes]
+    unknown = await _unknown(session, [sn for sn in numbers if sn not in orders])
+    answers: list[Any] = []
+    for change in changes:  # of several about one order, the first
+        if order := orders.pop(change.order_sn, None):
+            answers.append(_decide(change, order))
+        else:
+            answers.append(OrderNotFound() if change.order_sn in unknown else ALONE)
     decided = sorted((one for one in answers if isinstance(one, Decided)), key=lambda one: one.order.order_sn)
     keys = sorted((row for one in decided if (row := one.key_row)), key=tuple)
     if await insert(session, INTO_KEY, keys, UNLESS_THERE) < len(keys):
@@ -124,6 +130,16 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     if happened:
         await _store(session, happened)
     return [(one.order, one.answer) if isinstance(one, Decided) else one for one in answers]
+
+
+async def _unknown(session: Session, numbers: Sequence[str]) -> set[str]:
+    """Those that no order has, wherever it lies."""
+    left = set(numbers)
+    for tables in (HISTORY, LIVE):  # between two looks it may have come back
+        if left:
+            sql = f"SELECT order_sn FROM {tables.orders} WHERE order_sn IN ({rows.marks(len(left))})"
+            left -= {sn for (sn,) in await session.all(sql, sorted(left))}
+    return left
 
 
 def _decide(change: Change, order: Order) -> Decided | Exception:

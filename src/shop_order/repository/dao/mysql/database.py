@@ -25,12 +25,15 @@ READ_S = 5.0
 BATCH_S = 15.0  # longer than one lock wait: a batch that takes longer has lost its server
 OUTCOME_S = 10.0  # how long the outcome of a commit without an answer is asked for
 PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
+FEW = 8  # so many are done one by one: to look further for the one that is at fault would cost as much
+ALONE: Any = object()  # what is said of an item that must be done by itself, after the others
 
 
 @dataclass(frozen=True, slots=True)
 class BulkJob(Generic[T]):
     """A job that many of its kind can do by fewer statements: `many` does the items of a batch, and answers
-    with each one's result or refusal, or with None: then what it did is undone, and each is done alone."""
+    with each one's result or refusal, or ALONE; or with None: then what it did is undone, and the item that
+    is at fault is looked for."""
 
     item: T
     one: Callable[[Session, T], Awaitable[Any]]
@@ -183,25 +186,39 @@ async def all_of(session: Session, jobs: Sequence[Job]) -> list[Any]:
     for many in kinds:
         at = [n for n, job in enumerate(jobs) if isinstance(job, BulkJob) and job.many is many]
         items = [cast(BulkJob[Any], jobs[n]).item for n in at]
-        results = await in_bulk(session, many, items, alone=not done)
-        if results is not None:
-            done.update(zip(at, results, strict=True))
+        results = await in_bulk(session, many, items, first=not done)
+        done.update((n, result) for n, result in zip(at, results, strict=True) if result is not ALONE)
     return [done[n] if n in done else await one(session, job) for n, job in enumerate(jobs)]
 
 
-async def in_bulk(session: Session, many: Many, items: Sequence[Any], *, alone: bool) -> Sequence[Any] | None:
-    """What `many` answers; after a None nothing was changed. `alone`: nothing else is in the transaction."""
+async def in_bulk(session: Session, many: Many, items: Sequence[Any], *, first: bool) -> Sequence[Any]:
+    """Each one's result; nothing was changed for one that is left ALONE. One that hinders the others is
+    looked for by halves, so that it costs a few of them their place in a batch, not all."""
+    results = await _tried(session, many, items, first=first)
+    if results is not None:
+        return results
+    if len(items) <= FEW:
+        return [ALONE] * len(items)
+    half = len(items) // 2
+    return [
+        *await in_bulk(session, many, items[:half], first=first),
+        *await in_bulk(session, many, items[half:], first=False),
+    ]
+
+
+async def _tried(session: Session, many: Many, items: Sequence[Any], *, first: bool) -> Sequence[Any] | None:
+    """What `many` answers; after a None nothing was changed. `first`: nothing else is in the transaction."""
     proof = session.proof
-    if not alone:
+    if not first:
         await session.run("SAVEPOINT many")
     try:
         results = await many(session, items)
     except Interrupted:
         raise
-    except Exception:  # noqa: BLE001 - each is tried alone, and its caller is told
+    except Exception:  # noqa: BLE001 - each is tried alone in the end, and its caller is told
         results = None
     if results is None:
-        if alone:
+        if first:
             await session.rollback()
         else:
             await session.run("ROLLBACK TO SAVEPOINT many")

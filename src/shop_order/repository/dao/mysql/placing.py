@@ -1,17 +1,20 @@
 """New orders in MySQL: those of one batch are stored together, by a handful of statements.
 
-Only if one of them meets a conflict is each of them stored alone. Rows are locked in one order (buyers
-first, sorted), so that the batches of several processes wait for each other instead of deadlocking.
+Those of a buyer whose cart or limit hinders one are stored alone. Rows are locked in one order (buyers first,
+sorted), so that the batches of several processes wait for each other instead of deadlocking.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
 from shop_order.domain.ports import Key, KeyRecord, KeyTaken, NumberTaken
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.mysql.database import ALONE
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.placing import (
     INTO_CLAIM,
@@ -28,6 +31,7 @@ from shop_order.repository.dao.placing import (
 )
 from shop_order.repository.dao.rows import Row
 
+MOST_ROWS = 512  # of one statement: its text is kept for the next one of its length
 # A row that is there already stays as it is, is locked, and does not count; IGNORE would also ignore faults.
 UNLESS_THERE = " ON DUPLICATE KEY UPDATE created_ms = created_ms"
 INTO_LOCK = "INSERT INTO cart_version (user, version) VALUES"
@@ -50,20 +54,29 @@ async def store_one(session: Session, new: Placing) -> None:
     await store_rows(session, [new])
 
 
-async def store_many(session: Session, news: Sequence[Placing]) -> Sequence[None] | None:
-    """The same for a batch; None, with rows left to be undone, if one of them meets a conflict."""
+async def store_many(session: Session, news: Sequence[Placing]) -> Sequence[Any] | None:
+    """The same for a batch, ALONE for those of hindered buyers; None, with rows left to be undone, if one of
+    the others meets a conflict."""
     await lock_buyers(session, news)
+    hindered = await over_limits(session, news) | await with_other_carts(session, news)
+    free = [new for new in news if new.user not in hindered]
+    if free and not await _stored(session, free):
+        return None
+    return [ALONE if new.user in hindered else None for new in news]
+
+
+async def _stored(session: Session, news: Sequence[Placing]) -> bool:
     claims = sorted((new.claim for new in news), key=tuple)
     if await insert(session, INTO_CLAIM, claims, UNLESS_THERE) < len(claims):
-        return None
+        return False
     keys = sorted((key_row(new.key, new.order_sn, "") for new in news if new.key), key=tuple)
     if await insert(session, INTO_KEY, keys, UNLESS_THERE) < len(keys):
-        return None
+        return False
     from_carts = [new for new in news if new.cart_version is not None]
     if from_carts and not await take_from_carts(session, from_carts):
-        return None
+        return False
     await store_rows(session, news)
-    return [None] * len(news) if await within_limits(session, news) else None
+    return True
 
 
 async def lock_buyers(session: Session, news: Sequence[Placing]) -> None:
@@ -82,25 +95,40 @@ async def store_rows(session: Session, news: Sequence[Placing]) -> None:
     session.prove(PROOF, (news[0].order_sn, news[0].order_id))
 
 
-async def within_limits(session: Session, news: Sequence[Placing]) -> bool:
-    """Whether nobody has more unpaid orders than the limit, those of this batch counted."""
+async def over_limits(session: Session, news: Sequence[Placing]) -> set[int]:
+    """Buyers who, with those of this batch, would have more unpaid orders than they may."""
     limits = {new.user: new.unpaid_limit for new in news if new.unpaid_limit}
     if not limits:
-        return True
+        return set()
     sql = (
         f"SELECT user, count(*) FROM order_info WHERE user IN ({rows.marks(len(limits))}) AND status = ?"
         " GROUP BY user"
     )
-    counted = await session.all(sql, [*limits, int(OrderStatus.PENDING)])
-    return all(count <= limits[user] for user, count in counted)
+    unpaid = Counter(new.user for new in news)
+    for user, count in await session.all(sql, [*limits, int(OrderStatus.PENDING)]):
+        unpaid[user] += count
+    return {user for user, limit in limits.items() if unpaid[user] > limit}
+
+
+async def with_other_carts(session: Session, news: Sequence[Placing]) -> set[int]:
+    """Buyers whose cart is not what they bought any more, or who buy it twice in this batch."""
+    bought = [(new.user, new.cart_version) for new in news if new.cart_version is not None]
+    if not bought:
+        return set()
+    clicks = Counter(user for user, _ in bought)
+    sql = f"SELECT user, version FROM cart_version WHERE user IN ({rows.marks(len(clicks))})"
+    versions = {row[0]: row[1] for row in await session.all(sql, sorted(clicks))}
+    return {user for user, version in bought if clicks[user] > 1 or versions.get(user) != version}
 
 
 async def insert(session: Session, into: str, values: Sequence[Row], otherwise: str = "") -> int:
-    """Insert rows by one statement; how many came in."""
-    if not values:
-        return 0
-    statement = insertion(into, len(values[0]), len(values), otherwise)
-    return await session.run(statement, [value for row in values for value in row])
+    """Insert rows by one statement, or as few as MOST_ROWS allows; how many came in."""
+    done = 0
+    for at in range(0, len(values), MOST_ROWS):
+        part = values[at : at + MOST_ROWS]
+        statement = insertion(into, len(part[0]), len(part), otherwise)
+        done += await session.run(statement, [value for row in part for value in row])
+    return done
 
 
 async def claim(session: Session, new: Placing) -> bool:
