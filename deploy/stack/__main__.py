@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -31,6 +32,7 @@ class Engine(Protocol):
     """What each module beside this one offers; `root` is the data directory of the whole stack."""
 
     URLS: tuple[str, ...]  # as the service's settings take them
+    PROGRAMS: tuple[str, ...]  # as their pid and log files are named
 
     def install(self, root: Path) -> None:
         """Fetch and build what is missing; quick when nothing is. Raises StackError."""
@@ -58,7 +60,8 @@ def main() -> int:
     parser.add_argument("command", choices=(*IN_PARALLEL, *IN_TURN))
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help="all without one")
     chosen = parser.parse_args()
-    names = list(dict.fromkeys(chosen.engines)) or list(ENGINES)
+    all_there_are = ENGINES + ON_REQUEST * (chosen.command in ("down", "status"))
+    names = list(dict.fromkeys(chosen.engines or all_there_are))
     try:
         engines = [(name, engine(name)) for name in names]
         if chosen.command == "down" and not chosen.engines:
@@ -90,10 +93,11 @@ def install(name: str, one: Engine) -> None:
 def up(name: str, one: Engine) -> None:
     """Install, start, wait until it answers."""
     install(name, one)
-    if not one.ready(ROOT):
-        _ports_are_free(name, one)
+    if not _ours_and_ready(one):
+        _ports_are_free(one)
         one.start(ROOT)
-        wait(name, lambda: one.ready(ROOT), timeout_s=READY_S)
+        ended = partial(processes.ended, ROOT, *one.PROGRAMS)
+        wait(name, lambda: one.ready(ROOT), timeout_s=READY_S, ended=ended)
     say(f"{name}: ready")
 
 
@@ -105,13 +109,13 @@ def down(name: str, one: Engine) -> None:
 
 def status(name: str, one: Engine) -> None:
     """One line an engine."""
-    state = "ready" if one.ready(ROOT) else "not running"
+    state = "ready" if _ours_and_ready(one) else "not running"
     sys.stdout.write(f"{name:9} {state:12} {' '.join(one.URLS)}\n")
 
 
 def urls(name: str, one: Engine) -> None:
     """The URLs of engines that are ready, for SHOP_TEST_ENGINES."""
-    if one.ready(ROOT):
+    if _ours_and_ready(one):
         sys.stdout.write("".join(f"{url}\n" for url in one.URLS))
 
 
@@ -137,7 +141,9 @@ def _together(command: Callable[[str, Engine], None], engines: Sequence[tuple[st
     with _telling(busy), ThreadPoolExecutor(len(engines)) as pool:
         list(pool.map(guarded, engines))
     if failed:
-        raise StackError(f"failed: {', '.join(sorted(failed))}; logs: {ROOT / 'log'}")
+        names = " ".join(sorted(failed))
+        again = f'make stack{"-down" * (command is down)} ENGINES="{names}"'
+        raise StackError(f"failed: {names}; mend it and say {again}; logs: {ROOT / 'log'}")
 
 
 @contextmanager
@@ -159,13 +165,21 @@ def _telling(busy: dict[str, float]) -> Iterator[None]:
         teller.join()
 
 
-def _ports_are_free(name: str, one: Engine) -> None:
+def _ours_and_ready(one: Engine) -> bool:
+    """An answer alone is not enough: another checkout's engine has the same ports."""
+    return all(processes.running(ROOT, program) for program in one.PROGRAMS) and one.ready(ROOT)
+
+
+def _ports_are_free(one: Engine) -> None:
     """Raises StackError if a port is taken by what we did not start."""
-    if any(processes.running(ROOT, file.stem) for file in (ROOT / "run").glob(f"{name}*.pid")):
+    if any(processes.running(ROOT, program) for program in one.PROGRAMS):
         return
     for port in sorted({int(port) for url in one.URLS for port in _PORT.findall(url)}):
         if processes.port_is_open(port):
-            raise StackError(f"port {port} is taken by a program that this stack did not start")
+            raise StackError(
+                f"port {port} is taken by a program that this stack did not start: stop it"
+                " (that of another checkout: make stack-down there)"
+            )
 
 
 def _where(engines: Sequence[tuple[str, Engine]]) -> None:

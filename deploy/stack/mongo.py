@@ -12,6 +12,7 @@ from deploy.stack.processes import HOST
 PORT = 37017
 URLS = (f"mongodb://{HOST}:{PORT}/shop_logs",)
 NAME = "mongo"
+PROGRAMS = (NAME,)
 _SOURCE = Path(__file__).with_name("mongo_server")
 
 
@@ -21,6 +22,7 @@ def _cache(root: Path) -> Path:
 
 def install(root: Path) -> None:
     """Fetch the libraries from Maven Central and compile the one class that starts them."""
+    processes.need("java")  # also where a cache was brought from another machine
     cache, pom, source = _cache(root), _SOURCE / "pom.xml", _SOURCE / "StandIn.java"
     if processes.newer(cache / "StandIn.class", pom, source):
         return

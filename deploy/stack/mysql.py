@@ -13,15 +13,24 @@ PORT = 33306
 VERSION = "8.0.33.1"
 URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
 _NAME = "mysql"
+PROGRAMS = (_NAME,)
+LIBRARIES = ("libaio1", "libnuma1", "libncurses6")
 
 
 def install(root: Path) -> None:
-    """Fetch the server's archive by Maven, and keep what it needs to run of it."""
+    """Fetch the server unless it is there, and the libraries that it does not bring."""
     home = root / "cache" / _NAME
-    if (home / "bin" / "mysqld").exists():
-        return
+    if not (home / "bin" / "mysqld").exists():
+        _fetch(root, home)
+    try:
+        processes.run([str(home / "bin" / "mysqld"), "--no-defaults", "--version"])
+    except processes.StackError:
+        processes.apt(*LIBRARIES)
+
+
+def _fetch(root: Path, home: Path) -> None:
+    """The server's archive by Maven, of which we keep what it needs to run."""
     processes.need("java", "mvn", "unzip")
-    processes.apt("libaio1", "libnuma1", "libncurses6")
     draft = root / "cache" / f"{_NAME}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -61,7 +70,7 @@ def start(root: Path) -> None:
         data.parent.mkdir(parents=True, exist_ok=True)
         processes.run([*program(root, data), "--initialize-insecure"])
     processes.start(root, _NAME, command(root, data, PORT))
-    processes.wait(_NAME, lambda: prepare(socket(PORT)))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
 
 
 def program(root: Path, data: Path) -> list[str]:

@@ -15,6 +15,7 @@ from deploy.stack.processes import HOST, run, say
 
 PORT = 38848  # 39848 and 39849 are its gRPC ports
 URLS = (f"nacos://{HOST}:{PORT}?namespace=order-service&group=DEFAULT_GROUP",)
+PROGRAMS = ("nacos",)
 SOURCE = Path(__file__).with_suffix("")
 USER = "nobody"
 MEMORY = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC")
@@ -43,6 +44,7 @@ PROPERTIES = {
 
 def install(root: Path) -> None:
     """Fetch the jars with Maven and compile the launcher."""
+    processes.need("java")  # also where a cache was brought from another machine
     cache = root / "cache" / "nacos"
     pom, launcher = SOURCE / "pom.xml", SOURCE / "NacosStandalone.java"
     if processes.newer(cache / "classes" / "NacosStandalone.class", pom, launcher):

@@ -107,10 +107,26 @@ def stop(root: Path, name: str, *, timeout_s: float = 30) -> None:
     (root / "run" / f"{name}.pid").unlink(missing_ok=True)
 
 
-def wait(what: str, ready: Callable[[], bool], *, timeout_s: float = 90) -> None:
-    """Ask until it is ready. Raises StackError."""
+def ended(root: Path, *names: str) -> str:
+    """What those that were started and do not run any more said last; empty if there are none."""
+    gone = [name for name in names if (root / "run" / f"{name}.pid").exists() and not running(root, name)]
+    return "; ".join(f"{name} ended by itself: {said_last(root, name)}" for name in gone)
+
+
+def said_last(root: Path, name: str) -> str:
+    """The last three lines of its log, as one."""
+    log = root / "log" / f"{name}.log"
+    return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or f"see {log}"
+
+
+def wait(
+    what: str, ready: Callable[[], bool], *, timeout_s: float = 90, ended: Callable[[], str] = str
+) -> None:
+    """Ask until it is ready, or until `ended` says why it never will be. Raises StackError."""
     end = time.monotonic() + timeout_s
     while not ready():
+        if why := ended():
+            raise StackError(why)
         if time.monotonic() > end:
             raise StackError(f"{what} was not ready within {timeout_s:.0f} s")
         time.sleep(0.2)

@@ -17,6 +17,7 @@ URLS = (
     f"redis+sentinel://{HOST}:{SENTINEL}/{MASTER}",
     "redis+cluster://" + ",".join(f"{HOST}:{port}" for port in CLUSTER),
 )
+PROGRAMS = ("redis-sentinel", "redis", *(f"redis-{port}" for port in CLUSTER))
 
 
 def install(root: Path) -> None:
@@ -34,7 +35,9 @@ def start(root: Path) -> None:
             root, f"redis-{port}", port, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"
         )
     for port in (PORT, SENTINEL, *CLUSTER):
-        processes.wait(f"redis on {port}", partial(_answers, port))
+        processes.wait(
+            f"redis on {port}", partial(_answers, port), ended=lambda: processes.ended(root, *PROGRAMS)
+        )
     if "cluster_known_nodes:1\n" in answer(CLUSTER[0], "cluster", "info").replace("\r", "") + "\n":
         nodes = [f"{HOST}:{port}" for port in CLUSTER]
         run(["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"])
@@ -51,7 +54,7 @@ def ready(root: Path) -> bool:
 
 def stop(root: Path) -> None:
     """The sentinel first, so that it does not mourn."""
-    for name in ("redis-sentinel", "redis", *(f"redis-{port}" for port in CLUSTER)):
+    for name in PROGRAMS:
         processes.stop(root, name)
 
 

@@ -34,10 +34,12 @@ class Ports:
 
 PORTS = Ports()
 URLS = (PORTS.url,)
+PROGRAMS = (f"{NAME}-namesrv", f"{NAME}-proxy")
 
 
 def install(root: Path) -> None:
     """The jars, 94 MB. Raises StackError."""
+    processes.need("java")  # also where a cache was brought from another machine
     jars = _jars(root)
     if (jars / ".complete").exists():
         return
@@ -72,7 +74,11 @@ def start_on(root: Path, name: str, ports: Ports, data: Path) -> None:
     large = [*java[:1], "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m", *java[1:]]
     begin = "org.apache.rocketmq.namesrv.NamesrvStartup"
     processes.start(root, f"{name}-namesrv", [*small, begin, "-c", str(namesrv)], env=env)
-    processes.wait("rocketmq's name server", lambda: processes.port_is_open(ports.namesrv))
+    processes.wait(
+        "rocketmq's name server",
+        lambda: processes.port_is_open(ports.namesrv),
+        ended=lambda: processes.ended(root, f"{name}-namesrv"),
+    )
     begin, lookup = "org.apache.rocketmq.proxy.ProxyStartup", f"{HOST}:{ports.namesrv}"
     options = ["-pm", "local", "-pc", str(proxy), "-bc", str(broker), "-n", lookup]
     processes.start(root, f"{name}-proxy", [*large, begin, *options], env=env)

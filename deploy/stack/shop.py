@@ -144,9 +144,7 @@ class Town:
         end = time.monotonic() + START_S
         while (word := ready_word(n)) != "ready" and time.monotonic() < end:
             if not processes.running(self.root, name):
-                raise StackError(
-                    f"instance {n} did not start: {last_line(self.root / 'log' / f'{name}.log')}"
-                )
+                raise StackError(f"instance {n} did not start: {processes.said_last(self.root, name)}")
             time.sleep(0.2)
         if word not in ("ready", "degraded"):
             raise StackError(f"instance {n} was not ready within {START_S:.0f} s")
@@ -260,12 +258,6 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def last_line(log: Path) -> str:
-    """What a program said last."""
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"see {log}"
 
 
 def greeting(town: Town, count: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.stack import processes
-from deploy.stack.processes import HOST, run, say
+from deploy.stack import golang, processes
+from deploy.stack.processes import HOST
 from deploy.stack.sql import APP, PREPARE, answers
 
 PORT, STATUS_PORT = 34000, 34080
@@ -13,27 +13,20 @@ URLS = (f"mysql://{APP}@{HOST}:{PORT}/shop",)
 MODULE = "github.com/pingcap/tidb/cmd/tidb-server"
 SOURCE = Path(__file__).with_suffix("")
 NAME = "tidb"
+PROGRAMS = (NAME,)
 # Without it a CHECK is read and forgotten.
 CHECKS = "SET GLOBAL tidb_enable_check_constraint = ON"
 
 
 def install(root: Path) -> None:
     """Build it: some five minutes on two cores the first time; Go's own cache makes it seconds after that."""
-    binary = _binary(root)
-    if binary.exists():
-        return
-    say("tidb: builds, which takes some minutes")
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    draft = binary.with_suffix(".new")
-    build = ("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), MODULE)
-    run(["nice", "-n", "19", *build], cwd=SOURCE, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
-    draft.replace(binary)
+    golang.build(root, _binary(root), MODULE, SOURCE)
 
 
 def start(root: Path) -> None:
     """Start it, and make the database and its user."""
     start_on(root, NAME, PORT, STATUS_PORT, root / "data" / NAME)
-    processes.wait(NAME, lambda: prepare(PORT))
+    processes.wait(NAME, lambda: prepare(PORT), ended=lambda: processes.ended(root, NAME))
 
 
 def start_on(root: Path, name: str, port: int, status_port: int, data: Path) -> None:

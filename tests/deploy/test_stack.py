@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import __main__ as stack
-from deploy.stack import processes
+from deploy.stack import consul, golang, mongo, mysql, nacos, processes, rocketmq, tidb
 from deploy.stack.processes import StackError
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -37,6 +38,7 @@ class Fake:
     """An engine that is a file."""
 
     URLS: tuple[str, ...] = ("fake://127.0.0.1:1",)
+    PROGRAMS: tuple[str, ...] = ()
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
@@ -121,7 +123,8 @@ def test_one_engine_that_fails_stops_no_other(
 ) -> None:
     assert command(monkeypatch, "up") == 1
     said = capsys.readouterr().err
-    assert "second: FAILED: there is no such package" in said and "failed: second;" in said
+    assert "second: FAILED: there is no such package" in said
+    assert 'failed: second; mend it and say make stack ENGINES="second"; logs: ' in said
     assert [one.did for one in engines.values()] == [["install", "start"], ["install"], ["install", "start"]]
 
 
@@ -158,3 +161,100 @@ def test_a_port_that_somebody_else_has_is_named(
         assert command(monkeypatch, "up", "first") == 1
     assert f"port {port} is taken by a program that this stack did not start" in capsys.readouterr().err
     assert engines["first"].did == ["install"]
+
+
+def test_what_answers_but_is_another_checkouts_is_not_taken_for_ours(
+    engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines["first"].PROGRAMS = ("first",)
+    monkeypatch.setattr(engines["first"], "ready", lambda _: True)
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        engines["first"].URLS = (f"fake://127.0.0.1:{theirs.getsockname()[1]}",)
+        assert command(monkeypatch, "up", "first") == 1
+    assert "another checkout" in capsys.readouterr().err
+    assert command(monkeypatch, "urls", "first") == 0
+    assert command(monkeypatch, "status", "first") == 0
+    assert capsys.readouterr().out == f"first     not running  {engines['first'].URLS[0]}\n"
+
+
+def test_an_engine_that_ends_at_its_start_is_told_at_once_with_what_it_said(
+    engines: dict[str, Fake], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Dies(Fake):
+        PROGRAMS = ("dying",)
+
+        def start(self, root: Path) -> None:
+            processes.start(root, "dying", [sys.executable, "-c", "raise SystemExit('no disk')"])
+
+        def ready(self, root: Path) -> bool:
+            return False
+
+    engines["first"] = Dies()
+    began = time.monotonic()
+    assert command(monkeypatch, "up", "first") == 1
+    assert time.monotonic() - began < stack.READY_S / 10
+    assert "first: FAILED: dying ended by itself: no disk" in capsys.readouterr().err
+
+
+def test_down_stops_also_what_was_only_started_on_request(
+    engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines["extra"] = Fake()
+    monkeypatch.setattr(stack, "ON_REQUEST", ("extra",))
+    monkeypatch.setattr(stack, "_shop_first", lambda: None)  # one that runs here is none of ours
+    assert command(monkeypatch, "install", "extra") == 0
+    assert command(monkeypatch, "down") == 0
+    assert [one.did[-1] for one in engines.values()] == ["stop"] * 4
+
+
+def test_without_a_go_one_is_fetched_once_for_all_that_are_built_with_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    brought = root / "cache" / "go" / "go" / "bin" / "go"
+
+    def run(words: list[str], **_: object) -> str:
+        ran.append(words)
+        made = Path(words[words.index("-o") + 1]) if "-o" in words else brought
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+        return ""
+
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(golang, "run", run)
+    for one in (consul, tidb):
+        one.install(root)
+        one.install(root)
+    fetching, *building = ran
+    assert golang.PACKAGE in fetching
+    assert [words[3:5] for words in building] == [[str(brought), "build"]] * 2
+
+
+@pytest.mark.parametrize("one", [mongo, nacos, rocketmq])
+def test_a_cache_that_another_machine_filled_does_not_stand_for_java(
+    one: stack.Engine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for made in ("mongo/StandIn.class", "nacos/classes/NacosStandalone.class"):
+        (root / "cache" / made).parent.mkdir(parents=True)
+        (root / "cache" / made).touch()
+    complete = root / "cache" / "rocketmq" / rocketmq.VERSION / "lib" / ".complete"
+    complete.parent.mkdir(parents=True)
+    complete.touch()
+    needed: list[str] = []
+    monkeypatch.setattr(processes, "need", lambda *tools: needed.extend(tools))
+    one.install(root)
+    assert needed == ["java"]
+
+
+@pytest.mark.parametrize(("code", "brought"), [(0, []), (127, [*mysql.LIBRARIES])])
+def test_a_cached_mysql_gets_the_libraries_that_this_machine_lacks(
+    root: Path, monkeypatch: pytest.MonkeyPatch, code: int, brought: list[str]
+) -> None:
+    server = root / "cache" / "mysql" / "bin" / "mysqld"
+    server.parent.mkdir(parents=True)
+    server.write_text(f"#!/bin/sh\nexit {code}\n")
+    server.chmod(0o755)
+    asked: list[str] = []
+    monkeypatch.setattr(processes, "apt", lambda *packages: asked.extend(packages))
+    mysql.install(root)
+    assert asked == brought

