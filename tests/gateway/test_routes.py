@@ -103,8 +103,18 @@ async def test_a_call_that_grpc_would_reset_harms_no_instance(nginx: Nginx, te: 
     assert {answer["instance"] for answer in answers} == {"a", "b", "c"}
 
 
-async def call_by_hand(nginx: Nginx, path: bytes, te: bytes) -> None:
-    """A gRPC call with an empty message as no gRPC client sends it; back when it was answered."""
+async def test_a_call_whose_message_is_cut_short_harms_no_instance(start: Started) -> None:
+    nginx = start(deadline_s=1)
+    half = b"\0" + (100).to_bytes(4) + b"half"
+    path = b"/order.OrderService/CancelOrder"
+    await asyncio.gather(*(call_by_hand(nginx, path, b"trailers", half) for _ in range(12)))
+    async with nginx.channel() as channel:
+        answers = [await call(channel, "/order.OrderService/CreateOrder") for _ in range(6)]
+    assert {answer["instance"] for answer in answers} == {"a", "b", "c"}
+
+
+async def call_by_hand(nginx: Nginx, path: bytes, te: bytes, message: bytes = bytes(5)) -> None:
+    """A gRPC call as no gRPC client sends it; back when it was answered."""
     trust = nginx.trust()
     trust.set_alpn_protocols(["h2"])
     reader, writer = await asyncio.open_connection(
@@ -116,7 +126,7 @@ async def call_by_hand(nginx: Nginx, path: bytes, te: bytes) -> None:
     }  # fmt: skip
     head = b"".join(b"\0%c%s%c%s" % (len(name), name, len(value), value) for name, value in said.items())
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
-    writer.write(frame(1, 4, 1, head) + frame(0, 1, 1, bytes(5)))
+    writer.write(frame(1, 4, 1, head) + frame(0, 1, 1, message))
     async with asyncio.timeout(20):
         kind = stream = 0
         while stream != 1 or kind not in (1, 3):  # its answer's head, or a reset
