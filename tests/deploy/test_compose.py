@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.stack import consul, mysql, nacos, rocketmq
 from shop_sandbox.settings import from_environment
 from tests.deploy.settings import ROOT, loads
 
@@ -63,6 +64,26 @@ def test_every_image_has_a_name_and_a_whole_version(services: dict[str, Any]) ->
     assert [one["image"] for one in services.values() if not IMAGE.fullmatch(one["image"])] == []
 
 
+def test_the_engines_are_of_the_lines_that_the_tests_ran_on(services: dict[str, Any]) -> None:
+    tested = {
+        "mysql": mysql.VERSION,
+        "rocketmq-namesrv": rocketmq.VERSION,
+        "rocketmq-broker": rocketmq.VERSION,
+        "consul": pinned(consul.SOURCE / "go.mod", rf"^\t{consul.MODULE} v([\d.]+)"),
+        "nacos": pinned(nacos.SOURCE / "pom.xml", r"nacos-server</artifactId>\s*<version>([\d.]+)"),
+    }
+    for name, version in tested.items():
+        major, minor, *_ = version.split(".")
+        assert re.search(rf":v?{major}\.{minor}\.", services[name]["image"]), (name, version)
+
+
+def pinned(file: Path, pattern: str) -> str:
+    """The version that a file of the stack names."""
+    found = re.search(pattern, file.read_text("utf-8"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
 def test_whoever_stays_says_whether_it_is_well_and_whoever_stores_has_a_volume(
     compose: dict[str, Any], services: dict[str, Any]
 ) -> None:
@@ -101,18 +122,23 @@ def ours(services: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
             yield name, {key: str(value) for key, value in service["environment"].items()}
 
 
+def known(services: dict[str, Any]) -> set[str]:
+    """The names by which one container finds another."""
+    networks = (one["networks"]["default"] for one in services.values() if "networks" in one)
+    return {*services, *(alias for network in networks for alias in network["aliases"])}
+
+
 def test_the_settings_are_ours(services: dict[str, Any]) -> None:
     found = dict(ours(services))
     assert set(found) == {"migrate", "order-1", "order-2", "order-3", "relay"}
     for name, environ in found.items():
-        settings = loads({**environ, "SHOP_ORDER_SERVER__HOST": "0.0.0.0"})
-        # A name that is called is the name of a service, or another by which it is known.
-        for url in (settings.db.url, settings.cache.url, settings.message.url, settings.oplog.url):
-            for host in re.findall(r"(?:@|//|=)([a-z][\w-]*):\d", url):
-                assert host in services, (name, host)
+        loads({**environ, "SHOP_ORDER_SERVER__HOST": "0.0.0.0"})
+        for value in environ.values():
+            for host in re.findall(r"(?:^|@|//|=)([a-z][\w.-]*):\d", value):
+                assert host in known(services), (name, host)
     environ = {key: str(value) for key, value in services["sandbox"]["environment"].items()}
     del environ["SHOP_SANDBOX_CA_FILE"]  # it is there inside only
-    assert from_environment(environ).order.partition(":")[0] in services
+    assert from_environment(environ).order.partition(":")[0] in known(services)
 
 
 def test_only_this_machine_can_call(services: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ WATCHING = ROOT / "deploy" / "observability"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SOURCES = ROOT / "src" / "shop_order"
 DASHBOARD = "grafana/order-service.json"
+METRIC = re.compile(r"\b(?:shop_order|process)_\w+")
 OF_THE_TARGET = {"job", "instance"}  # given by Prometheus at the scrape: the service must not use them itself
 
 Shown = Mapping[str, list[Mapping[str, str]]]  # metric: the labels of each of its series
@@ -188,6 +189,13 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
         assert f"| [{name}]({name}.md) | {rule['labels']['severity']} |" in index
 
 
+async def test_metrics_that_pages_name_exist(shown: Shown) -> None:
+    named = {name for page in RUNBOOKS.glob("*.md") for name in METRIC.findall(page.read_text())}
+    assert named
+    families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown}
+    assert named - families - set(shown) == set()
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in RUNBOOKS.glob("*.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text()):
@@ -229,6 +237,19 @@ def test_the_scraped_jobs_are_those_the_rules_name() -> None:
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
     texts = [str(rule["expr"]) for rule in rules().values()]
     assert {job for text in texts for job in re.findall(r'job="([\w-]+)"', text)} <= jobs
+
+
+def test_the_scraped_targets_are_those_of_compose() -> None:
+    services = yaml.safe_load((WATCHING.parent / "compose.yaml").read_text())["services"]
+    relay_port = services["relay"]["environment"]["SHOP_ORDER_MESSAGE__RELAY_PORT"]
+    wanted = {
+        "order-service": {f"{name}:8080" for name in services if re.fullmatch(r"order-\d", name)},
+        "order-relay": {f"relay:{relay_port}"},
+    }
+    config = yaml.safe_load((WATCHING / "prometheus.yml").read_text())
+    for scrape in config["scrape_configs"]:
+        targets = {target for group in scrape["static_configs"] for target in group["targets"]}
+        assert targets == wanted.get(scrape["job_name"], targets)
 
 
 def test_the_dashboard_can_be_imported_anywhere() -> None:
