@@ -96,7 +96,7 @@ fix: .venv/.dev ## let ruff repair what it can
 	@$(PY) -m ruff check --fix $(CODE)
 	@$(PY) -m ruff format $(CODE)
 
-bench: .venv/.runtime ## the benchmarks, with their ratios
+bench: .venv/.engines ## the benchmarks, with their ratios
 	@$(PY) -m bench $(ARGS)
 
 proto: .venv/.dev ## generate the gRPC code again from the .proto files
@@ -122,7 +122,7 @@ hooks: .venv/.dev ## check what is committed before it is
 
 clean: ## remove what tests and tools left; the data and .venv stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache __pycache__ build dist
-	@find src tests $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests deploy $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and .venv; the data stays
 	@rm -rf .venv
