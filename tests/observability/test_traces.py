@@ -162,6 +162,18 @@ async def test_calls_that_travel_together_are_linked_to_every_request(
     assert len(calls) < len(traces)
 
 
+async def test_runs_of_jobs_that_had_something_to_do_are_traces_of_their_own(
+    traced: Shop, collector: Collector
+) -> None:
+    await place(traced, {})
+    await traced.advance(1800)
+    await collector.until(lambda: "job timeout" in named(collector.spans, OURS))
+    (run,) = [span for span in collector.spans if span.name == "job timeout"]
+    assert (run.parent, run.attributes["shop.done"]) == ("", 1)
+    jobs = [span for span in collector.spans if span.name.startswith("job ")]
+    assert all(span.attributes["shop.done"] > 0 for span in jobs), "most runs find nothing, and are no spans"
+
+
 async def test_a_refusal_is_no_failure_of_ours(traced: Shop, collector: Collector) -> None:
     trace = new_trace()
     answer = await traced.http.get("/api/v1/orders/" + "1" * 27, headers={**traced.bearer(), **parent(trace)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
@@ -17,7 +18,14 @@ WORKER_EVERY_S = 5.0
 CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
 BEHIND_EVERY_S = 10.0
-Step = Callable[[], Awaitable[int]]
+Step = Callable[[], Awaitable[int]]  # how much it had to do
+Pause = Callable[[], Awaitable[None]]
+More = Callable[[int], bool]  # whether the next step follows at once, after one that had so much to do
+
+
+def never(done: int) -> bool:
+    """There is always a pause between two steps."""
+    return False
 
 
 class Jobs:
@@ -44,9 +52,9 @@ class Jobs:
         self._once("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
         self._once("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
-        self._once("order_log", core.order_log.step, core.order_log.wait)
+        self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
-        self._loop("archive", self._archive, core.archive.wait)
+        self._loop("archive", self._archive, core.archive.wait, never)
         self.every("behind", self._behind, BEHIND_EVERY_S)
         self.start_lag()
 
@@ -56,7 +64,8 @@ class Jobs:
 
     def start_relay(self) -> None:
         """Begin the loop that publishes the outbox."""
-        self._once("relay", self._core.relay.publish, self._core.relay.wait)
+        relay = self._core.relay
+        self._once("relay", relay.run_once, relay.wait, relay.was_full)
 
     def start_lag(self) -> None:
         """Begin the loop that counts what waits to be published."""
@@ -72,28 +81,27 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._turns.end()
 
-    def _once(
-        self, name: str, step: Callable[[], Awaitable[int]], pause: Callable[[], Awaitable[None]]
-    ) -> None:
+    def _once(self, name: str, step: Step, pause: Pause, more: More = bool) -> None:
         """A loop whose steps only one of the processes that share a database does."""
 
         async def ours() -> int:
             return await step() if await self._mine(name) else 0
 
-        self._loop(name, ours, pause)
+        self._loop(name, ours, pause, more)
 
     async def _mine(self, name: str) -> bool:
         mine = await self._core.store.leases.hold(name) and await self._turns.ours(name)
         self._core.metrics.job_held(name, mine)
         return mine
 
-    def _loop(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
+    def _loop(self, name: str, step: Step, pause: Pause, more: More = bool) -> None:
         self._core.metrics.job_begins(name)
-        self._tasks.append(asyncio.create_task(self._run(name, step, pause), name=name))
+        self._tasks.append(asyncio.create_task(self._run(name, step, pause, more), name=name))
 
-    async def _run(self, name: str, step: Step, pause: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, name: str, step: Step, pause: Pause, more: More) -> None:
         failures = 0
         while True:
+            began_ns = time.time_ns()
             try:
                 done = await step()
             except Exception as failed:
@@ -104,16 +112,18 @@ class Jobs:
                 continue
             failures = 0
             self._core.metrics.job(name, "ok")
-            if not done:
+            if done and self._core.tracing is not None:
+                self._core.tracing.ended(f"job {name}", began_ns, {"shop.job": name, "shop.done": done})
+            if not more(done):
                 await pause()
 
     async def _archive(self) -> int:
-        archive = self._core.archive
+        archive, archived = self._core.archive, 0
         if archive.is_on and await self._mine("archive"):
-            await archive.step()
+            archived = await archive.step()
             if archive.is_resting:
                 await self._turns.leave("archive")  # for `shop-order archive`
-        return 0
+        return archived
 
     async def _clock(self) -> int:
         await self._core.clock.load()

@@ -69,14 +69,15 @@ class ArchiveService:
         """Whether the walk is at its end, and the next one is not due for long."""
         return self._rest_s == LOOK_AGAIN_S
 
-    async def step(self) -> None:
-        """`run_once` as configured, if this is on."""
+    async def step(self) -> int:
+        """`run_once` as configured, if this is on; how many orders were archived."""
         if not self.is_on:
-            return
+            return 0
         began_s = self._now_s()
         walked = await self.run_once(self._after_days())
         took_s = self._now_s() - began_s
         self._rest_s = LOOK_AGAIN_S if walked.last else min(took_s * REST, MOST_REST_S)
+        return walked.archived
 
     async def wait(self) -> None:
         """Until the next step is due."""

@@ -57,10 +57,9 @@ class Relay:
             await self._outbox.refused(refused, self._now())
         return len(acknowledged)
 
-    async def publish(self) -> int:
-        """`run_once`, but 0 unless the batch was full: then nothing waits that a hint will not tell of."""
-        done = await self.run_once()
-        return done if done >= self._batch else 0
+    def was_full(self, done: int) -> bool:
+        """Whether more may wait after a batch of so many: else nothing does that a hint will not tell of."""
+        return done >= self._batch
 
     async def drain(self, deadline_s: float) -> None:
         """At stop: publish what waits, as long as that works and time is left."""

@@ -168,6 +168,11 @@ class Tracing:
         """A span of a message that came with this `traceparent`."""
         return self._start(name, SpanKind.CONSUMER, parent, attributes=attributes)
 
+    def ended(self, name: str, began_ns: int, attributes: Attributes) -> None:
+        """A span, a trace of its own, of what began then (epoch ns) and is over."""
+        span = self._tracer.start_span(name, _NOBODY, SpanKind.INTERNAL, attributes, start_time=began_ns)
+        span.end()
+
     def _start(
         self,
         name: str,
