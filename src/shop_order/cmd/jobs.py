@@ -90,7 +90,11 @@ class Jobs:
         self._loop(name, ours, pause, more)
 
     async def _mine(self, name: str) -> bool:
-        mine = await self._core.store.leases.hold(name) and await self._turns.ours(name)
+        if await self._core.store.leases.hold(name):
+            mine = await self._turns.ours(name)
+        else:
+            mine = False
+            await self._turns.leave(name)
         self._core.metrics.job_held(name, mine)
         return mine
 

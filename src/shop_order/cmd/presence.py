@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from shop_order.configs import Settings
 from shop_order.pkg.log import get_logger
@@ -11,6 +14,7 @@ from shop_order.pkg.registry import Instance, Lease, Registry, RegistryAway
 log = get_logger("registry")
 LOOK_EVERY_S = 3.0
 TURN_S = 10.0
+ASK_AGAIN_S = 10.0  # a registry that does not answer: a job must not wait for it at every step
 SERVICE = "order-service"
 TAGS = ("order", "payment", "grpc")
 HEALTH = "health"
@@ -49,10 +53,12 @@ class Presence:
             log.warning("not_deregistered", id=self._instance.id, error=str(away))
 
     async def _keep(self, instance: Instance) -> None:
+        told = False  # what it knows of this address may be another's who was here before us, and died
         while True:
             try:
-                if not await self._registry.knows(instance):
+                if not (told and await self._registry.knows(instance)):
                     await self._registry.register(instance)
+                    told = True
                     log.info("registered", id=instance.id)
                 self._now(away=False)
             except RegistryAway as away:
@@ -72,24 +78,27 @@ class Turns:
 
     It saves work and nothing else: the database's lease decides, and every step of these jobs is a
     compare-and-set, so a holder that was paused and goes on too late changes nothing. Hence a registry that
-    is away stops no job.
+    is away stops no job. Who does not have the database's lease must leave its turn to who has.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
+        self._monotonic_s = monotonic_s
+        self._ask_at_s = float("-inf")
         self._leases: dict[str, Lease] = {}
 
     async def ours(self, job: str) -> bool:
         """Whether this instance is to run the job now."""
         lease = self._leases.get(job)
-        if lease is not None:
-            if lease.held():
-                return True
-            del self._leases[job]
-            await lease.give_back()
+        if (lease is not None and lease.held()) or self._monotonic_s() < self._ask_at_s:
+            return True
         try:
+            if lease is not None:
+                await lease.give_back()  # or what we had of it would keep us out until it ends
+                del self._leases[job]
             lease = await self._registry.lock(job, TURN_S)
         except RegistryAway:
+            self._ask_at_s = self._monotonic_s() + ASK_AGAIN_S
             return True
         if lease is not None:
             self._leases[job] = lease
@@ -98,9 +107,9 @@ class Turns:
     async def leave(self, job: str) -> None:
         """Let others do this job."""
         if lease := self._leases.pop(job, None):
-            await lease.give_back()
+            with suppress(RegistryAway):  # then it ends by itself
+                await lease.give_back()
 
     async def end(self) -> None:
         """Let others go on at once."""
-        leases, self._leases = [*self._leases.values()], {}
-        await asyncio.gather(*(lease.give_back() for lease in leases))
+        await asyncio.gather(*map(self.leave, tuple(self._leases)))

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.presence import HEALTH, SERVICE, TAGS, Turns
+from shop_order.cmd.presence import ASK_AGAIN_S, HEALTH, SERVICE, TAGS, Presence, Turns
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul
@@ -181,6 +181,44 @@ async def test_two_instances_take_turns_and_the_next_follows_at_once(engine: Con
     await one.end()
     assert await other.ours(job)
     await other.end()
+
+
+async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
+    engine: Consul, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, job = [100.0], uuid.uuid4().hex
+    cut_off = Consul(URL, lambda: now_s[0])
+    turns = Turns(cut_off, lambda: now_s[0])
+    assert await turns.ours(job)
+    with monkeypatch.context() as cut:
+        cut.setattr(cut_off, "ask", refused)
+        now_s[0] += consul.MIN_TTL_S
+        assert await turns.ours(job), "it stops no job"
+    now_s[0] += ASK_AGAIN_S
+    assert await turns.ours(job), "its own session of before is nobody else's"
+    assert not await Turns(engine).ours(job)
+    await turns.end()
+    await cut_off.aclose()
+
+
+async def refused(*_: Any, **__: Any) -> Any:
+    raise RegistryAway("nobody answers")
+
+
+async def test_what_another_process_left_under_our_address_is_replaced(engine: Consul) -> None:
+    earlier = Instance(SERVICE, "127.0.0.1", 59_998, ("canary",), HEALTH)
+    await engine.register(earlier)
+    presence = Presence(engine)
+    presence.begin("127.0.0.1", 59_998, tls=False)
+    try:
+        for _ in range(100):
+            service: Any = (await engine.ask("GET", f"/agent/service/{earlier.id}")).json()
+            if service["Tags"] == list(TAGS):
+                break
+            await asyncio.sleep(0.05)
+        assert service["Tags"] == list(TAGS)
+    finally:
+        await presence.end()
 
 
 async def test_a_consul_that_is_away_stops_no_job() -> None:

@@ -48,7 +48,7 @@ class Lease(Protocol):
         ...
 
     async def give_back(self) -> None:
-        """Let the next one have it at once."""
+        """Let the next one have it at once; again changes nothing. Raises RegistryAway."""
         ...
 
 

@@ -73,7 +73,7 @@ class Consul:
             try:
                 answer = await self.ask("GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S)
                 seen, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
-            except (RegistryAway, KeyError, ValueError):
+            except (RegistryAway, KeyError, TypeError, ValueError):
                 index = 0  # ask anew: what answers next may be a Consul that begins again
                 forgetful = known is not None
                 await asyncio.sleep(retry_s)
@@ -183,9 +183,8 @@ class ConsulLease:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        with suppress(RegistryAway):  # else it ends by itself
-            await self._consul.ask("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
-            await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
+        await self._consul.ask("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
+        await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
 
     async def _renew(self) -> None:
         while True:

@@ -1,0 +1,82 @@
+"""Who does a job where several could: the database's lease decides, the registry's lock only saves work."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
+from shop_order.cmd.core import Core
+from shop_order.cmd.jobs import Jobs
+from shop_order.cmd.presence import ASK_AGAIN_S, Turns
+from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.registry import Registry, RegistryAway
+from shop_order.pkg.registry.none import NoRegistry, OwnLease
+
+
+class Instance:
+    """Its jobs, beside others on one database, whose lease of every job `holder` has, and one registry."""
+
+    holder = ""
+
+    def __init__(self, name: str, registry: Registry) -> None:
+        self.name = name
+        self.published = 0
+        relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), was_full=bool)
+        store = SimpleNamespace(leases=SimpleNamespace(hold=self._hold))
+        core = SimpleNamespace(relay=relay, registry=registry, store=store, metrics=Metrics(), tracing=None)
+        self.jobs = Jobs(cast(Core, core))
+
+    async def _hold(self, job: str) -> bool:
+        return Instance.holder == self.name
+
+    async def _publish(self) -> int:
+        self.published += 1
+        return 0
+
+    async def publishes(self) -> bool:
+        """Whether it does its job, now that all had their turn."""
+        await asyncio.sleep(0.02)
+        before = self.published
+        await asyncio.sleep(0.02)
+        return self.published > before
+
+
+async def test_who_lost_the_database_s_lease_leaves_the_registry_s_lock_to_who_has_it() -> None:
+    registry = NoRegistry()
+    one, other = Instance("one", registry), Instance("other", registry)
+    for instance in (one, other):
+        instance.jobs.start_relay()
+    try:
+        for holder, idle in ((one, other), (other, one), (one, other)):
+            Instance.holder = holder.name  # as when a step took longer than a lease lasts
+            assert await holder.publishes(), "nobody does the job"
+            assert not await idle.publishes()
+    finally:
+        for instance in (one, other):
+            await instance.jobs.stop()
+
+
+class Gone(NoRegistry):
+    """A registry that does not answer while it is away."""
+
+    away = False
+    asked = 0
+
+    async def lock(self, name: str, ttl_s: float) -> OwnLease | None:
+        self.asked += 1
+        if self.away:
+            raise RegistryAway("nobody answers")
+        return await super().lock(name, ttl_s)
+
+
+async def test_a_registry_that_does_not_answer_is_not_waited_for_at_every_step() -> None:
+    registry, now_s = Gone(), [0.0]
+    registry.away = True
+    turns = Turns(registry, lambda: now_s[0])
+    assert [await turns.ours(job) for job in ("relay", "relay", "refund")] == [True] * 3
+    assert registry.asked == 1
+    registry.away = False
+    now_s[0] += ASK_AGAIN_S
+    assert await turns.ours("relay")
+    assert not await Turns(registry).ours("relay")
