@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from shop_order.domain.order_log import WHOLE, Chapter, Facts, Figures, LogEntry
+from shop_order.domain.order_log import WHOLE, Chapter, Facts, Figures, LogEntry, Mark
 from tests.contract.oplog import Log
 
 SN = "261121080000000000000000001"
@@ -113,16 +113,32 @@ async def test_retention_takes_the_oldest_entries_and_no_figures(log: Log) -> No
 
 
 async def test_the_mark_is_kept_until_everything_is_thrown_away(log: Log) -> None:
-    assert await log.store.mark() == ""
-    await log.store.set_mark(SN)
-    await log.store.set_mark(WHOLE)
+    assert await log.store.mark() == Mark()
+    await log.store.move_mark(Mark(), SN)
+    await log.store.move_mark(await log.store.mark(), WHOLE)
     await log.store.append([chapter(0, 1)])
     await log.reopen()
-    assert await log.store.mark() == WHOLE
+    assert (await log.store.mark()).at == WHOLE
     assert await versions(log) == [1]
     await log.store.clear()
-    assert await log.store.mark() == ""
+    assert (await log.store.mark()).at == ""
     assert await versions(log) == []
     assert await log.store.facts([SN]) == {}
     await log.store.append([chapter(0, 1)])
     assert await versions(log) == [1]
+
+
+async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:
+    await log.store.move_mark(Mark(), SN)
+    first = await log.store.mark()
+    await log.store.move_mark(Mark(), WHOLE)
+    await log.store.move_mark(replace(first, at="0"), WHOLE)
+    assert await log.store.mark() == first
+    await log.store.clear()
+    begun = await log.store.mark()
+    await log.store.move_mark(first, WHOLE)
+    await log.store.move_mark(Mark(), WHOLE)
+    assert await log.store.mark() == begun
+    await log.store.move_mark(begun, SN)
+    assert await log.store.mark() == replace(begun, at=SN)
+    assert begun.walk != first.walk

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shop_order.domain.errors import DependencyDown, OrderNotFound
-from shop_order.domain.order_log import WHOLE, Chapter, OrderLog
+from shop_order.domain.order_log import WHOLE, Chapter, Mark, OrderLog
 from shop_order.repository.dao.base import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service import orderlog
@@ -91,7 +91,7 @@ async def test_orders_from_before_there_was_a_log_are_walked_over(store: Store, 
     ]  # never published: the feed knows none of them
     feeding = service(store, log.store)
     assert [await feeding.walk_once() for _ in range(3)] == [3, 0, 0]
-    assert await log.store.mark() == WHOLE
+    assert (await log.store.mark()).at == WHOLE
     assert [await told(log, number) for number in numbers] == [STORY[:1]] * 3
 
 
@@ -128,7 +128,7 @@ async def test_a_log_that_lost_everything_is_made_anew_by_itself(store: Store, l
     await log.store.clear()
     await settle(feeding, clock)
     assert [await told(log, number) for number in numbers] == [STORY] * 3
-    assert await log.store.mark() == WHOLE
+    assert (await log.store.mark()).at == WHOLE
 
 
 async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
@@ -139,6 +139,29 @@ async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
     before = await log.store.entries(number, 100), await figures(store, log)
     assert await feeding.rebuild() == 2
     assert (await log.store.entries(number, 100), await figures(store, log)) == before
+
+
+@pytest.mark.parametrize("walked", [1, 2], ids=["in the middle", "at its end"])
+async def test_a_walk_that_was_paused_while_the_log_was_thrown_away_leaves_nothing_out(
+    store: Store, log: Log, walked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orderlog, "PAGE", 1)
+    numbers = [(await added(store)).order_sn for _ in range(2)]
+    paused, order_sns = service(store, log.store), store.audit.order_sns
+    for _ in range(walked):
+        await paused.walk_once()
+
+    async def while_it_was_paused(after: str, limit: int) -> Sequence[str]:
+        found = await order_sns(after, limit)
+        await log.store.clear()
+        return found
+
+    with monkeypatch.context() as pause:
+        pause.setattr(store.audit, "order_sns", while_it_was_paused)
+        await paused.walk_once()
+    while await service(store, log.store).walk_once():
+        pass
+    assert [await told(log, number) for number in numbers] == [STORY[:1]] * 2
 
 
 async def figures(store: Store, log: Log) -> Sums:
@@ -192,7 +215,7 @@ class ForgetfulLog(SqliteOrderLog):
 
 async def test_what_the_log_acknowledged_and_lost_is_told_again(store: Store, tmp_path: Path) -> None:
     forgetful = ForgetfulLog(tmp_path / "log.db")
-    await forgetful.set_mark(WHOLE)
+    await forgetful.move_mark(Mark(), WHOLE)
     clock = Time()
     feeding = service(store, forgetful, clock)
     number = await buy(store)

@@ -111,6 +111,17 @@ class Fed:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a walk over all orders came: `at` is a number, WHOLE, or empty at its beginning.
+
+    `walk` is another after each `clear`, so that who was in the middle of an earlier walk moves nothing.
+    """
+
+    walk: str = ""
+    at: str = ""
+
+
 class Feed(Protocol):
     """The events on their way to the log, kept in the order database."""
 
@@ -147,17 +158,17 @@ class OrderLog(Protocol):
     async def figures(self, first_day: str, last_day: str) -> Sequence[Figures]:
         """Orders placed from the first to the last day, grouped by day, channel and status."""
 
-    async def mark(self) -> str:
-        """How far the walk over all orders came: a number, WHOLE, or empty for a new (or lost) log."""
+    async def mark(self) -> Mark:
+        """How far the walk over all orders came; `Mark()` of a new (or lost) log."""
 
-    async def set_mark(self, mark: str) -> None:
-        """The walk came so far."""
+    async def move_mark(self, since: Mark, at: str) -> None:
+        """The walk came so far, if the mark still is where it was read; else nothing happens."""
 
     async def forget(self, before_ms: int, limit: int) -> int:
         """Delete entries, not facts, that are older; at most so many; how many."""
 
     async def clear(self) -> None:
-        """Delete everything, the mark first."""
+        """Delete everything, and begin a new walk."""
 
 
 def entry_of(event: Event) -> LogEntry:

@@ -33,7 +33,7 @@ NEVER_S = float("-inf")
 
 
 class OrderLogService:
-    """One step after another: `step`, then `wait`. A step done twice, or by two processes, is no error."""
+    """One step after another: `run_once`, then `wait`. Done twice, or by two processes, it is no error."""
 
     def __init__(
         self,
@@ -80,11 +80,6 @@ class OrderLogService:
         self._rest_s = min(took_s * REST, MOST_REST_S) if full or walking else IDLE_S
         return done
 
-    async def step(self) -> int:
-        """`run_once`, but 0: there is always a rest between two steps."""
-        await self.run_once()
-        return 0
-
     async def wait(self) -> None:
         """Until the next step is due: soon while much waits, else after `IDLE_S`."""
         await asyncio.sleep(self._rest_s)
@@ -95,11 +90,11 @@ class OrderLogService:
         Raises DependencyDown.
         """
         mark = await self._log.mark()
-        if mark == WHOLE:
+        if mark.at == WHOLE:
             return 0
-        order_sns = await self._history.order_sns(mark, PAGE)
+        order_sns = await self._history.order_sns(mark.at, PAGE)
         await self._extend(order_sns)
-        await self._log.set_mark(order_sns[-1] if order_sns else WHOLE)
+        await self._log.move_mark(mark, order_sns[-1] if order_sns else WHOLE)
         return len(order_sns)
 
     async def rebuild(self) -> int:

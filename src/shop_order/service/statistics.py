@@ -75,7 +75,7 @@ class Statistics:
             raise InvalidArgument("start", f"is more than {MOST_DAYS} days before end")
         unpublished, _ = await self._outbox.lag()
         unlogged, _ = await self._feed.lag()
-        whole = await self._log.mark() == WHOLE
+        whole = (await self._log.mark()).at == WHOLE
         found = await self._log.figures(first.isoformat(), last.isoformat())
         return Report(
             first.isoformat(),

@@ -7,18 +7,19 @@ that is missing (decision oplog).
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bson import Int64
 from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry
+from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark
 from shop_order.repository.oplog.base import NAME
 
 if TYPE_CHECKING:
@@ -107,14 +108,19 @@ class MongoOrderLog:
         async with self._server():
             return [figures_of(group) async for group in await self._stats.aggregate(pipeline)]
 
-    async def mark(self) -> str:
+    async def mark(self) -> Mark:
         async with self._server():
             found = await self._meta.find_one(_WALK)
-            return str(found["mark"]) if found else ""
+            return Mark(found.get("walk", ""), found["mark"]) if found else Mark()
 
-    async def set_mark(self, mark: str) -> None:
+    async def move_mark(self, since: Mark, at: str) -> None:
         async with self._server():
-            await self._meta.update_one(_WALK, {"$set": {"mark": mark}}, upsert=True)
+            if since == Mark():
+                with suppress(DuplicateKeyError):  # another was first
+                    await self._meta.update_one(_WALK, {"$setOnInsert": {"mark": at}}, upsert=True)
+            else:
+                read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
+                await self._meta.update_one(read, {"$set": {"mark": at}})
 
     async def forget(self, before_ms: int, limit: int) -> int:
         async with self._server():
@@ -126,9 +132,14 @@ class MongoOrderLog:
 
     async def clear(self) -> None:
         async with self._server():
-            for collection in (self._meta, self._stats, self._logs):
+            await self._begin_walk()  # before: who walks now is to come no further
+            for collection in (self._stats, self._logs):
                 await collection.drop()
+            await self._begin_walk()  # after: what somebody told meanwhile may be gone
             self._prepared = False  # the indexes went with them
+
+    async def _begin_walk(self) -> None:
+        await self._meta.replace_one(_WALK, {"walk": secrets.token_hex(8), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()

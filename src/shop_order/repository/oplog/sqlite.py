@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry
+from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark
 from shop_order.repository.dao.rows import column_count, marks
 from shop_order.repository.dao.sqlite.database import of_the_file
 from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
@@ -78,13 +79,19 @@ class SqliteOrderLog:
             lambda conn: [Figures(*row) for row in conn.execute(FIGURES, (first_day, last_day))]
         )
 
-    async def mark(self) -> str:
+    async def mark(self) -> Mark:
         row = await self._run(lambda conn: conn.execute("SELECT mark FROM log_mark").fetchone())
-        return str(row[0]) if row else ""
+        walk, _, at = (row[0] if row else "").rpartition("/")
+        return Mark(walk, at)
 
-    async def set_mark(self, mark: str) -> None:
-        sql = "INSERT INTO log_mark VALUES (1, ?) ON CONFLICT DO UPDATE SET mark = excluded.mark"
-        await self._run(lambda conn: conn.execute(sql, (mark,)))
+    async def move_mark(self, since: Mark, at: str) -> None:
+        first = "INSERT INTO log_mark VALUES (1, ?) ON CONFLICT DO NOTHING"
+        move = "UPDATE log_mark SET mark = ? WHERE mark = ?"
+        new = mark_text(Mark(since.walk, at))
+        if since == Mark():
+            await self._run(lambda conn: conn.execute(first, (new,)))
+        else:
+            await self._run(lambda conn: conn.execute(move, (new, mark_text(since))))
 
     async def forget(self, before_ms: int, limit: int) -> int:
         sql = (
@@ -97,6 +104,7 @@ class SqliteOrderLog:
         def job(conn: sqlite3.Connection) -> None:
             for table in ("log_mark", "order_stats", "order_logs"):
                 conn.execute(f"DELETE FROM {table}")
+            conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Mark(secrets.token_hex(8))),))
 
         await self._run(job)
 
@@ -166,6 +174,11 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
             if conn.execute(UPDATE_STATS, values).rowcount:
                 stored.add(one.facts.order_sn)
     return stored
+
+
+def mark_text(mark: Mark) -> str:
+    """The mark in its one column."""
+    return f"{mark.walk}/{mark.at}" if mark.walk else mark.at
 
 
 def log_row(e: LogEntry) -> tuple[object, ...]:
