@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shop_order.cmd.main import app as cli
+from shop_order.cmd.topics import dead_letters
 from shop_order.pkg.message import (
     BrokerAway,
     Delivery,
@@ -249,8 +250,7 @@ async def test_what_can_not_be_done_goes_to_the_dead_letters(
     group = await broker.consume(hopeless)
     await until(lambda: "2" in seen)
     assert seen == ["1", "1", "2"]
-    address = parse(broker.url)
-    assert await Admin(address.namesrv).stored(f"%DLQ%{address.full(group)}") == 1
+    assert (await dead_letters(broker.url))[group] == 1
 
 
 async def test_a_message_is_held_back_until_its_time(broker: Carrier) -> None:

@@ -19,9 +19,11 @@ import pytest
 
 from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
+from shop_order.pkg.message.rocketmq import admin
 from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.topics import GROUPS, TOPICS
+from shop_order.pkg.message.rocketmq.consumer import THREADS
+from shop_order.pkg.message.topics import GROUPS, TIMEOUTS, TOPICS
 from shop_sandbox.server import Sandbox
 from tests.faults.engines.own import Own, own_rocketmq
 from tests.plugins.engines import available
@@ -145,6 +147,37 @@ async def test_an_unpaid_order_ends_by_its_message_without_any_scan(url: str, tm
 
         await town.until(counted)
         await town.check_doctor()
+
+
+@pytest.mark.parametrize("url", BROKERS)
+async def test_orders_that_can_not_be_decided_hold_up_no_other_and_are_counted_as_dead_letters(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "MOST_RETRIES", 1)
+    (port,) = free_ports(1)
+    environ = {"ORDER__PAY_TIMEOUT_S": "5", "ORDER__SCAN_INTERVAL_S": "600", "MESSAGE__RELAY_PORT": str(port)}
+    async with Town(tmp_path, url, **environ) as town:
+        decide, broken = town.core.timeouts.decide, set[str]()
+
+        async def decided(order_sn: str) -> bool:
+            if order_sn in broken:
+                raise ValueError("a row that somebody edited by hand")
+            return bool(await decide(order_sn))
+
+        monkeypatch.setattr(town.core.timeouts, "decide", decided)
+        broken |= {(await town.place())["order_sn"] for _ in range(THREADS)}
+        order = await town.place()
+
+        async def cancelled() -> bool:
+            return bool((await town.order(order["order_sn"]))["status"] == CANCELLED)
+
+        await town.until(cancelled, 30)
+        dead = f'shop_order_dead_letters{{group="{TIMEOUTS.name}"}} {len(broken):.1f}'
+
+        async def counted() -> bool:
+            return dead in (await town.http.get(f"http://127.0.0.1:{port}/metrics")).text
+
+        await town.until(counted, 40)
 
 
 async def test_a_second_relay_is_refused_and_a_killed_one_is_followed(town: Town) -> None:

@@ -18,7 +18,7 @@ from shop_order.cmd.opening import remember
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
-from shop_order.domain.errors import OrderNotFound, OrderServiceError
+from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
@@ -55,6 +55,7 @@ PARTS = (
     "message",
 )
 """What can be missing, as `/readyz` names it."""
+PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
 @dataclass(slots=True)
@@ -302,9 +303,21 @@ class App:
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
-        """A message that was held back until an order's time was over; the scan is behind it."""
-        with suppress(OrderNotFound), processing(self.core.tracing, delivery):
-            await self.core.timeouts.decide(delivery.key)
+        """A message that was held back until an order's time was over; the scan is behind it.
+
+        What will pass is waited for. What asking again can't help would keep a thread of the consumer for
+        good: it is refused, and ends among the dead letters.
+        """
+        with processing(self.core.tracing, delivery):
+            try:
+                await self.core.timeouts.decide(delivery.key)
+            except OrderNotFound:
+                return True
+            except Exception as failed:
+                if isinstance(failed, OrderServiceError) and failed.kind in PASSING:
+                    raise
+                log.exception("timeout_not_decided", order_sn=delivery.key, error=repr(failed))
+                return False
         return True
 
     def _jwks_failed(self, error: Exception) -> None:

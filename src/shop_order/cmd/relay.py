@@ -16,6 +16,7 @@ from shop_order.cmd.app import dev_token
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.opening import open_log
+from shop_order.cmd.topics import dead_letters
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.errors import OrderServiceError
@@ -24,6 +25,7 @@ from shop_order.repository.dao.base import StoreTaken
 
 log = get_logger("relay")
 DRAIN_S = 5.0
+DEAD_LETTERS_EVERY_S = 15.0
 
 
 async def relay_until_stopped(loaded: Loaded) -> int:
@@ -40,9 +42,16 @@ async def relay_until_stopped(loaded: Loaded) -> int:
 
 async def _relay(core: Core) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     jobs = Jobs(core)
+
+    async def count_dead_letters() -> int:
+        for group, count in (await dead_letters(core.settings.message.url)).items():
+            core.metrics.dead_letters(group, count)
+        return 0
+
     try:
         await core.open(serve=False)
         await core.publisher.open()
@@ -51,6 +60,7 @@ async def _relay(core: Core) -> None:
             start_http_server(metrics.relay_port, core.settings.server.host, core.metrics.registry)
         jobs.start_relay()
         jobs.start_lag()
+        jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
         log.info("started", metrics_port=metrics.relay_port)
         await stop.wait()
         await jobs.stop()

@@ -1,9 +1,10 @@
-"""The broker's part of `shop-order migrate`: topics and groups."""
+"""What is asked of the brokers themselves: topics and groups for `shop-order migrate`, dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from shop_order.pkg.message import BrokerAway
 from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin, commands
 from shop_order.pkg.message.topics import GROUPS, TOPICS
@@ -19,3 +20,15 @@ async def make_topics(url: str) -> Sequence[str]:
         return commands(address, TOPICS, GROUPS)
     await Admin(address.namesrv).make(address, TOPICS, GROUPS)
     return ()
+
+
+async def dead_letters(url: str) -> Mapping[str, int]:
+    """How many messages each group of consumers gave up; nothing while no broker can be asked.
+
+    Raises Refused.
+    """
+    address = parse(url)
+    try:
+        return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
+    except BrokerAway:
+        return {}  # the relay itself says so

@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from shop_order.pkg.message.topics import GROUPS
+
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -108,6 +110,11 @@ class Metrics(InstanceMetrics):
         )
         self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
         self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
+        self._dead = self._gauge(
+            "shop_order_dead_letters", "Messages that a group of consumers gave up", labels=["group"]
+        )
+        for group in GROUPS:
+            self._dead.labels(group.name)
         self._log_waiting = self._gauge("shop_order_log_waiting", "Events the order log is not known to have")
         self._log_lag = self._gauge("shop_order_log_lag_seconds", "Age of the oldest of them")
         self._cache = Counter(
@@ -191,6 +198,10 @@ class Metrics(InstanceMetrics):
         """What the relay has before it."""
         self._outbox.set(waiting)
         self._lag.set(lag_s)
+
+    def dead_letters(self, group: str, count: int) -> None:
+        """So many messages this group could not do, since it first gave one up."""
+        self._dead.labels(group).set(count)
 
     def order_log(self, waiting: int, lag_s: float) -> None:
         """What the order log is still to be told."""

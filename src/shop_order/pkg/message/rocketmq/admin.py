@@ -17,6 +17,7 @@ from shop_order.pkg.message.rocketmq.address import Address
 from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
+DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of what it gave up
 READ_WRITE = 6
 ANSWER_S = 5.0
 MOST_BYTES = 1 << 24
@@ -63,8 +64,13 @@ class Admin:
                     found[name] = topic.get("attributes", {}).get("message.type", "NORMAL")
         return found
 
+    async def dead_letters(self, address: Address) -> dict[str, int]:
+        """How many messages each group gave up since it first did. Raises BrokerAway, Refused."""
+        head = DEAD_LETTERS + address.full("")
+        return {name.removeprefix(head): await self.stored(name) for name in await self.kinds(head)}
+
     async def stored(self, topic: str) -> int:
-        """How many messages a topic got since it was made, say one of dead letters; 0 if there is none."""
+        """How many messages a topic got since it was made; 0 if there is none. Raises BrokerAway."""
         count = 0
         for broker in await self.brokers():
             try:
