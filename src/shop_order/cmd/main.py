@@ -53,7 +53,7 @@ def serve() -> None:
 
 @app.command()
 def relay() -> None:
-    """Publish the outbox; with embedded delivery this runs inside `serve`."""
+    """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
     found = loaded()
     if found.settings.message.url.startswith("embedded:"):
         refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")

@@ -16,6 +16,7 @@ from shop_order.cmd.app import dev_token
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.opening import open_log
+from shop_order.cmd.reloading import Reloading
 from shop_order.cmd.topics import dead_letters
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
@@ -46,6 +47,8 @@ async def _relay(core: Core) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     jobs = Jobs(core)
+    reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # who serves remembers it
+    loop.add_signal_handler(signal.SIGHUP, reloading.hint)
 
     async def count_dead_letters() -> int:
         for group, count in (await dead_letters(core.settings.message.url)).items():
@@ -60,14 +63,17 @@ async def _relay(core: Core) -> None:
             start_http_server(metrics.relay_port, core.settings.server.host, core.metrics.registry)
         jobs.start_relay()
         jobs.start_lag()
+        reloading.start()
         jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
         log.info("started", metrics_port=metrics.relay_port)
         await stop.wait()
+        await reloading.stop()
         await jobs.stop()
         with suppress(OrderServiceError):  # what is left waits in the outbox
             if await core.store.leases.hold("relay"):
                 await core.relay.drain(DRAIN_S)
     finally:
+        await reloading.stop()
         await jobs.stop()
         await core.publisher.close()
         await core.close()
