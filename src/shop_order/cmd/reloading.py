@@ -70,12 +70,18 @@ class Reloading:
         self._hinted.set()
 
     async def reload(self) -> None:
-        """Take up what can change at run time. Raises ConfigError and changes nothing."""
+        """Take up what can change at run time, from all sources that answer.
+
+        Raises ConfigError and changes nothing.
+        """
         async with self._one_at_a_time:
             reloaded = await asyncio.to_thread(reload, self._core.loaded, self._environ)
             self._core.loaded = reloaded.loaded
             set_level(reloaded.loaded.settings.log.level)
-            self.trouble = ""
+            if reloaded.loaded.notes:
+                self._failed("away", "; ".join(reloaded.loaded.notes))
+            else:
+                self.trouble = ""
             self._core.metrics.config("applied" if reloaded.applied else "unchanged")
             if reloaded.applied:
                 await asyncio.to_thread(self._remember, reloaded.loaded)

@@ -15,8 +15,8 @@ from shop_order.configs.sources import Document, SharedSource, Source, SourceAwa
 class Central:
     """One reading of the shared sources.
 
-    `strict` takes nothing but what they say now. `given` stands in for the documents of a kind.
-    `only_copies` is the reason why what they say now is not used.
+    `strict` takes nothing but what they say now, or of one that is away what it said last. `given` stands in
+    for the documents of a kind. `only_copies` is the reason why what they say now is not used.
     """
 
     data_dir: str
@@ -67,12 +67,12 @@ class Central:
                 raise ConfigError(f"can't keep the last good copy {file}: {error.strerror}") from error
 
     def _copy(self, source: SharedSource, why: str) -> list[Document]:
-        if self.strict:
-            raise ConfigAway(why)
         file = self._file(_name(source))
         try:
             documents = yaml.safe_load(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
+            if self.strict:
+                raise ConfigAway(why) from None
             # Without its document a production service would run on defaults, and on another database.
             if self.env == "production" and source.kind == "nacos":
                 raise ConfigError(f"{why}, and there is no last good copy {file}") from None

@@ -79,8 +79,8 @@ def load(
     """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
 
     `override` stands in for the text of the override document, `given` for what a shared source says, by
-    its kind. A shared source that is away, or says what can't be used, is replaced by its last good copy,
-    unless `strict`. Raises ConfigError.
+    its kind. A shared source that is away is replaced by its last good copy; so is one that says what can't
+    be used, unless `strict`, and without a copy `strict` ends the load. Raises ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
@@ -120,7 +120,8 @@ def _load(
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing.
 
-    Asks the shared sources: not for an event loop's thread.
+    A shared source that is away holds up no other: its last good copy stands. Asks them: not for an event
+    loop's thread.
     """
     fresh = load(environ, strict=True)
     old, new = values_of(current.settings), values_of(fresh.settings)
@@ -129,7 +130,7 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     settings = Settings.model_validate(tree.nest({**new, **kept}))
     origins = {**fresh.origins, **{path: current.origins[path] for path in kept}}
     return Reloaded(
-        Loaded(settings, origins),
+        Loaded(settings, origins, fresh.notes),
         applied=tuple(tree.key_of(path) for path in changed if path in RELOADABLE),
         needs_restart=tuple(tree.key_of(path) for path in kept),
     )
