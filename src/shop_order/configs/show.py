@@ -62,7 +62,7 @@ def plain(value: Any, *, secrets: bool) -> Any:
     """A value as YAML knows it; keys, and passwords inside URLs, as *** unless asked for."""
     if isinstance(value, SecretStr):
         return value.get_secret_value() if secrets else MASK
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):  # a list in a document as it was published
         return [plain(item, secrets=secrets) for item in value]
     if isinstance(value, str) and not secrets:
         return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", value))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.configs import ConfigError, Loaded, load, reload, show
+from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.load import override_file
 from shop_order.configs.reloadable import RELOADABLE
@@ -277,6 +277,16 @@ def test_show_masks_secrets_unless_asked(tmp_path: Path) -> None:
     assert "http_port: 8080  # default server.yaml" in masked
 
 
+def test_a_published_document_is_shown_without_its_secrets() -> None:
+    text = masked(
+        "it",
+        "auth: {link_keys: [geheim]}\ndb: {url: 'mysql://u:geheim@h/db'}\n"
+        "pay: {gateway_secret: geheim, return_urls: ['https://u:geheim@h/?token=geheim']}\n",
+    )
+    assert "geheim" not in text
+    assert text.count("***") == 5
+
+
 def test_a_reload_takes_what_may_change_and_names_what_waits(tmp_path: Path) -> None:
     current = loaded(tmp_path)
     fresh = reload(current, env_of(tmp_path, LOG__LEVEL="debug", SERVER__HTTP_PORT="9090"))
@@ -285,6 +295,23 @@ def test_a_reload_takes_what_may_change_and_names_what_waits(tmp_path: Path) -> 
     assert (fresh.applied, fresh.needs_restart) == (("LOG__LEVEL",), ("SERVER__HTTP_PORT",))
     assert fresh.loaded.origins["server", "http_port"] == "default server.yaml"
     assert current.settings.log.level == "info"
+
+
+def test_a_shared_source_that_is_away_keeps_no_other_from_being_taken_up(tmp_path: Path) -> None:
+    copy = tmp_path / "config" / "last-good" / "consul-kv-order-service.yaml"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("- ['kv/order-service/', 'limit: {user_rate: 5}']\n")
+    own = tmp_path / "own"
+    own.mkdir()
+    environ = env_of(tmp_path, REGISTRY__URL="consul://127.0.0.1:9", CONFIG__URL=f"file:{own}")
+    running = load(environ)
+    (own / "own.yaml").write_text("log: {level: debug}\n")
+    reloaded = reload(running, environ)
+    assert reloaded.applied == ("LOG__LEVEL",)
+    assert (reloaded.loaded.settings.limit.user_rate, len(reloaded.loaded.notes)) == (5, 1)
+    copy.unlink()
+    with pytest.raises(ConfigError, match="can't be asked"):
+        reload(running, environ)
 
 
 def test_only_real_settings_are_declared_reloadable() -> None:
