@@ -324,6 +324,7 @@ async def test_without_a_cache_orders_and_goods_come_from_where_they_are(store: 
     order = await added(store)
     assert (await process.views.get(order.order_sn)).version == 1
     assert (await process.views.get_by_id(order.id)).version == 1
+    assert process.database.reads == 2, "the database has enough to do without a cache"
     assert (await process.cancel(order.order_sn)).version == 2
     with pytest.raises(OrderNotFound):
         await process.views.get(sn())

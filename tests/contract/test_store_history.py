@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shop_order.domain.entity.cart import Cart
+from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
 from shop_order.repository.dao.sqlite import check_schema
@@ -107,6 +110,27 @@ async def test_of_many_chains_only_the_broken_ones_are_named(engine: Engine) -> 
     walked, broken = await AuditService(engine.store.audit).verify()
     assert (walked, broken) == (5, [Broken(numbers[3], 2, "was altered")])
     assert await engine.store.audit.order_sns(numbers[1], 2) == numbers[2:4]
+
+
+async def test_an_order_that_moves_while_it_is_looked_at_is_not_broken(store: Store) -> None:
+    new = await added(store)
+
+    class Watched:
+        """The order is changed right after its chain was read."""
+
+        looks = 0
+        order = store.audit.order
+
+        async def chain(self, order_sn: str) -> Sequence[Event]:
+            chain = await store.audit.chain(order_sn)
+            self.looks += 1
+            if self.looks == 1:
+                await opened(store, new)
+            return chain
+
+    watched: Any = Watched()
+    assert await AuditService(watched).verify(new.order_sn) == (1, [])
+    assert watched.looks == 2
 
 
 async def test_a_number_without_order_and_events_is_no_chain(store: Store) -> None:

@@ -11,6 +11,7 @@ from shop_order.domain.event.order_events import GENESIS, Event, link
 from shop_order.domain.ports import Audit
 
 PAGE = 500
+LOOKS = 3  # an order may move between the reading of its chain and of its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,16 @@ class AuditService:
         walked, broken = 0, []
         async for sn in self._numbers(order_sn):
             walked += 1
-            fault = check_chain(sn, list(await self._audit.chain(sn)), await self._audit.order(sn))
-            if fault:
+            if fault := await self._fault(sn):
                 broken.append(fault)
         return walked, broken
+
+    async def _fault(self, order_sn: str) -> Broken | None:
+        for _ in range(LOOKS):
+            chain = list(await self._audit.chain(order_sn))
+            if (fault := check_chain(order_sn, chain, await self._audit.order(order_sn))) is None:
+                return None
+        return fault
 
     async def _numbers(self, order_sn: str | None) -> AsyncIterator[str]:
         if order_sn is not None:

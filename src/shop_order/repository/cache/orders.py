@@ -116,13 +116,13 @@ class OrderViews:
             if absent_ms := self._times().absent_ms:
                 await self._put(key, 0, ABSENT, absent_ms)
             raise
-        if await self._keep(key, order):
+        if await self._keep(key, order) or not self._cache.up:
             return order
         return await self._orders.get(order_sn)  # a newer one is known: it was changed while we read
 
     async def _load_by_id(self, id: int, key: str) -> Order:
         order = await self._orders.get_by_id(id)
-        if not await self._keep(key_of(order.order_sn), order):
+        if not await self._keep(key_of(order.order_sn), order) and self._cache.up:
             order = await self._orders.get_by_id(id)
         if order_ms := self._times().order_ms:
             await self._put(key, 1, order.order_sn.encode(), order_ms)
