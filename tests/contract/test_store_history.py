@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
 from shop_order.repository.dao.sqlite import check_schema
 from shop_order.repository.schema import GUARDS, create, migrate
 from shop_order.service.audit import AuditService, Broken
+from shop_order.service.doctor import Doctor
 from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn
 
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
@@ -110,6 +112,17 @@ async def test_of_many_chains_only_the_broken_ones_are_named(engine: Engine) -> 
     walked, broken = await AuditService(engine.store.audit).verify()
     assert (walked, broken) == (5, [Broken(numbers[3], 2, "was altered")])
     assert await engine.store.audit.order_sns(numbers[1], 2) == numbers[2:4]
+
+
+async def test_a_row_that_can_not_be_read_is_named_and_the_walk_goes_on(engine: Engine) -> None:
+    numbers = [await story(engine.store) for _ in range(3)]
+    engine.sql("UPDATE order_info SET pay_type = 'shells' WHERE order_sn = ?", numbers[1])
+    walked, (broken,) = await AuditService(engine.store.audit).verify()
+    assert (walked, broken.order_sn, "shells" in broken.what) == (3, numbers[1], True)
+    looking = Doctor(audit=engine.store.audit, outbox=engine.store.outbox, leases=None)
+    report = await looking.examine(lambda _: asyncio.sleep(0))
+    assert report.orders == 3
+    assert [(f.area, f.order_sn) for f in report.findings] == [("history", numbers[1])]
 
 
 async def test_an_order_that_moves_while_it_is_looked_at_is_not_broken(store: Store) -> None:

@@ -11,6 +11,7 @@ from shop_order.domain.event.order_events import GENESIS, Event, link
 from shop_order.domain.ports import Audit
 
 PAGE = 500
+UNREADABLE = (ValueError, LookupError, TypeError)  # of a row that somebody changed past all recognition
 LOOKS = 3  # an order may move between the reading of its chain and of its row
 
 
@@ -41,7 +42,11 @@ class AuditService:
     async def _fault(self, order_sn: str) -> Broken | None:
         for _ in range(LOOKS):
             chain = list(await self._audit.chain(order_sn))
-            if (fault := check_chain(order_sn, chain, await self._audit.order(order_sn))) is None:
+            try:
+                order = await self._audit.order(order_sn)
+            except UNREADABLE as altered:
+                return Broken(order_sn, len(chain), f"has an order that can't be read: {altered!r}")
+            if (fault := check_chain(order_sn, chain, order)) is None:
                 return None
         return fault
 

@@ -11,7 +11,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import PAYMENT_OPENED, REFUND_REQUESTED, Event
 from shop_order.domain.ports import Audit, Lease, Leases, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
-from shop_order.service.audit import check_chain
+from shop_order.service.audit import UNREADABLE, check_chain
 
 PAGE = 500
 RECHECK_S = 2.0
@@ -86,8 +86,12 @@ class Doctor:
         return report
 
     async def _examine_order(self, report: Report, order_sn: str, lease: Lease | None, waiting: bool) -> None:
-        order = await self._audit.order(order_sn)
         report.orders += 1
+        try:
+            order = await self._audit.order(order_sn)
+        except UNREADABLE as altered:
+            report.findings.add(Finding("history", order_sn, f"can't be read: {altered!r}"))
+            return
         chain = list(await self._audit.chain(order_sn))
         broken = check_chain(order_sn, chain, order)
         if broken:
