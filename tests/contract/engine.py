@@ -102,6 +102,7 @@ def order(
     order_sn: str = "",
     now_ms: int = NOW_MS,
     timeout_ms: int = TIMEOUT_MS,
+    pay_type: PaymentType = PaymentType.NOT_CHOSEN,
 ) -> Order:
     """A pending order that is not stored yet."""
     return Order.place(
@@ -111,7 +112,7 @@ def order(
         actor=Actor(Role.USER, user),
         address=ADDRESS,
         note="快一点",
-        pay_type=PaymentType.NOT_CHOSEN,
+        pay_type=pay_type,
         now_ms=now_ms,
         pay_timeout_ms=timeout_ms,
         next_id=_ids.__next__,

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import WHOLE, Chapter, Mark, OrderLog
+from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.base import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service import orderlog
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.statistics import Statistics, Sums
-from tests.contract.engine import DAY_MS, NOW_MS, added, opened, paid, sn
+from tests.contract.archived import cancelled, completed, late_money
+from tests.contract.engine import DAY_MS, NOW_MS, add, added, opened, order, paid, sn
 from tests.contract.oplog import Log
+
+CHINA_MS = 8 * 3_600_000
 
 
 class Time:
@@ -176,6 +181,31 @@ async def figures(store: Store, log: Log) -> Sums:
 def summed(groups: Sequence[Sums]) -> Sums:
     columns = zip(*((s.orders, s.amount_fen, s.paid_fen, s.refunded_fen) for s in groups), strict=True)
     return Sums(*map(sum, columns))
+
+
+async def test_the_figures_are_those_of_the_orders(store: Store, log: Log) -> None:
+    midnight_ms = (NOW_MS + CHINA_MS) // DAY_MS * DAY_MS - CHINA_MS
+    for at_ms in (midnight_ms - 1, midnight_ms):
+        await added(store, now_ms=at_ms)
+        await add(store, order((2, 1), now_ms=at_ms, pay_type=PaymentType.WECHAT))
+        await opened(store, await add(store, order(now_ms=at_ms, pay_type=PaymentType.WECHAT)), at_ms)
+        await paid(store, both := await added(store, now_ms=at_ms), await opened(store, both, at_ms), at_ms)
+        await late_money(store, await cancelled(store))
+        await completed(store)
+    await publish(store)
+    clock = Time()
+    await settle(service(store, log.store, clock), clock)
+    expected: dict[tuple[str, str, int], list[int]] = {}
+    for order_sn in await store.audit.order_sns("", 100):
+        one = await store.orders.get(order_sn)
+        day = datetime.fromtimestamp(one.created_ms // 1000, timezone(timedelta(hours=8))).date().isoformat()
+        group = expected.setdefault((day, one.pay_type.code, int(one.status)), [0, 0, 0])
+        own_fen = one.payments[one.payment_sn].amount_fen if one.payment_sn else 0
+        group[:] = [group[0] + 1, group[1] + one.pay_fen, group[2] + own_fen]
+    found = await log.store.figures("2000-01-01", "2100-01-01")
+    assert {(f.day, f.channel, f.status): [f.orders, f.amount_fen, f.paid_fen] for f in found} == expected
+    assert {channel for _, channel, _ in expected} == {"", "alipay", "wechat"}
+    assert len({day for day, _, _ in expected}) > 1
 
 
 async def test_an_order_is_looked_up_with_what_the_log_was_not_told_yet(store: Store, log: Log) -> None:

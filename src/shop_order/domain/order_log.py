@@ -197,6 +197,8 @@ def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
     match event_type:
         case events.ORDER_CREATED:
             changed = {"day": day_of(entry.at_ms), "pay_fen": _whole(told["pay_fen"])}
+            if chosen := told.get("payment_type"):
+                changed["channel"] = channel_of(chosen)
         case events.PAYMENT_OPENED if not facts.payment_sn:
             changed = {"channel": channel_of(told["payment_type"])}
         case events.ORDER_PAID:

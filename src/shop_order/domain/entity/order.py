@@ -129,6 +129,7 @@ class Order:
             total_fen=total_fen,
             pay_fen=pay_fen,
             expire_at_ms=order.expire_ms,
+            payment_type=int(pay_type),
         )
         return order
 
