@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from shop_order.service.orderlog import OrderLogService
 from shop_order.service.statistics import Statistics, Sums
 from tests.contract.archived import cancelled, completed, late_money
 from tests.contract.engine import DAY_MS, NOW_MS, add, added, opened, order, paid, sn
-from tests.contract.oplog import Log
+from tests.contract.oplog import Log, empty_log
+from tests.plugins.engines import available
 
 CHINA_MS = 8 * 3_600_000
 
@@ -167,6 +169,36 @@ async def test_a_walk_that_was_paused_while_the_log_was_thrown_away_leaves_nothi
     while await service(store, log.store).walk_once():
         pass
     assert [await told(log, number) for number in numbers] == [STORY[:1]] * 2
+
+
+class Dropped:
+    """A collection of a log that is told something right before it is dropped."""
+
+    def __init__(self, collection: Any, tell: Callable[[], Awaitable[object]]) -> None:
+        self._collection = collection
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def drop(self) -> None:
+        await self._tell()
+        await self._collection.drop()
+
+
+@pytest.mark.parametrize("url", available("mongodb"))
+@pytest.mark.parametrize("dropped", ["_stats", "_logs"])
+async def test_what_is_told_while_the_log_is_thrown_away_is_told_again(
+    store: Store, url: str, dropped: str
+) -> None:
+    number = await buy(store)
+    async with empty_log(url) as log:
+        feeding = service(store, log.store)
+        inside: Any = log.store
+        setattr(inside, dropped, Dropped(getattr(inside, dropped), lambda: feeding.of(number)))
+        await feeding.rebuild()
+        assert await told(log, number) == STORY
+        assert (await figures(store, log)).paid_fen == 2002
 
 
 async def figures(store: Store, log: Log) -> Sums:

@@ -133,7 +133,8 @@ class MongoOrderLog:
     async def clear(self) -> None:
         async with self._server():
             await self._begin_walk()  # before: who walks now is to come no further
-            for collection in (self._stats, self._logs):
+            # The facts twice: those told while the entries went would say that the log still has them.
+            for collection in (self._stats, self._logs, self._stats):
                 await collection.drop()
             await self._begin_walk()  # after: what somebody told meanwhile may be gone
             self._prepared = False  # the indexes went with them
