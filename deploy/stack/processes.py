@@ -20,6 +20,9 @@ RUN = "make run-stack"
 # Debian's package that brings a tool, where there is none yet.
 TOOLS = {"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "unzip": "unzip"}
 
+POLICY = Path("/usr/sbin/policy-rc.d")
+NO_SERVICES = "#!/bin/sh\n# Of `make stack`, while it installs packages.\nexit 101\n"
+
 
 class StackError(Exception):
     """Something could not be installed, started or stopped; the text is one clear line."""
@@ -186,11 +189,10 @@ def _apt(*packages: str) -> None:
     if shutil.which("apt-get") is None:
         raise StackError(f"this is no Debian: install what there is of {' '.join(missing)}")
     say(f"apt-get install {' '.join(missing)}")
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
+    ours = not POLICY.exists() or POLICY.read_text() == NO_SERVICES  # a killed one of us left it
     if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
+        POLICY.write_text(NO_SERVICES)
+        POLICY.chmod(0o755)
     try:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         patient = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600"]
@@ -198,7 +200,7 @@ def _apt(*packages: str) -> None:
         run([*patient, "install", "-y", "--no-install-recommends", *missing], env=quiet)
     finally:
         if ours:
-            policy.unlink()
+            POLICY.unlink()
 
 
 def _installed(package: str) -> bool:

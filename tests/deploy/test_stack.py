@@ -246,6 +246,25 @@ def test_a_cache_that_another_machine_filled_does_not_stand_for_java(
     assert needed == ["java"]
 
 
+@pytest.mark.parametrize("found", ["", processes.NO_SERVICES, "#!/bin/sh\nexit 101\n"])
+def test_packages_start_no_services_and_a_policy_of_the_machine_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    policy = root / "policy-rc.d"
+    if found:
+        policy.write_text(found)
+    during: list[str] = []
+    monkeypatch.setattr(processes, "POLICY", policy)
+    monkeypatch.setattr(processes, "_installed", lambda _: False)
+    monkeypatch.setattr(processes, "run", lambda *_, **__: during.append(policy.read_text()))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
+    processes.apt("redis-server")
+    assert during and all("exit 101" in text for text in during)
+    foreign = found not in ("", processes.NO_SERVICES)
+    assert policy.exists() is foreign and (not foreign or policy.read_text() == found)
+
+
 @pytest.mark.parametrize(("code", "brought"), [(0, []), (127, [*mysql.LIBRARIES])])
 def test_a_cached_mysql_gets_the_libraries_that_this_machine_lacks(
     root: Path, monkeypatch: pytest.MonkeyPatch, code: int, brought: list[str]
