@@ -27,14 +27,14 @@ def named(pattern: str) -> list[tuple[str, str]]:
 def test_commands_exist() -> None:
     for page, line in named(r"shop-order ([^`]*)`"):
         command: Any = typer.main.get_command(cli)
-        for word in line.split():
-            if word.startswith("-"):
-                options = {option for param in command.params for option in param.opts}
-                assert word in options, (page, line)
-            elif hasattr(command, "commands"):
-                assert word in command.commands, (page, line)
-                command = command.commands[word]
-        assert not hasattr(command, "commands"), (page, line)
+        words = line.split()
+        while hasattr(command, "commands"):
+            assert words and words[0] in command.commands, (page, line)
+            command = command.commands[words.pop(0)]
+        options = {option for param in command.params for option in param.opts}
+        assert {word for word in words if word.startswith("-")} <= options, (page, line)
+        needed = [param for param in command.params if param.param_type_name == "argument" and param.required]
+        assert len(words) >= len(needed), (page, line)
 
 
 def test_lines_of_the_log_exist() -> None:
