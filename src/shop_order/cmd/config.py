@@ -46,7 +46,7 @@ def history_command(
     """List what was published in Nacos, or the configurations this service was started or reloaded with."""
     if (published := _nacos()) is not None:
         with _one_line_errors():
-            for version in published.history()[:limit]:
+            for version in published.history(limit):
                 at = datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds")
                 digest = "removed" if version.content is None else _digest(version.content)
                 typer.echo(
@@ -79,7 +79,8 @@ def rollback_command(
 ) -> None:
     """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
 
-    With Nacos the document of entry N is published again, if the service could start with it.
+    With Nacos the document of entry N is published again, if the service could start with it and nobody
+    changed the live one meanwhile.
     Without it this writes what entry N sets differently from the documents of today into
     {DATA_DIR}/config/override.yaml, which counts after all documents and before the environment
     variables. Secrets were never stored: they stay as they are now. A setting that is fixed by an
@@ -88,9 +89,10 @@ def rollback_command(
     """
     if (published := _nacos()) is not None:
         with _one_line_errors():
-            document = _published(published.history(), number)
+            versions = published.history()
+            document = _published(versions, number)
             load(os.environ, given={published.kind: document}, strict=True)
-            published.publish(document)
+            published.publish(document, instead_of=versions[0].content)
         typer.echo(f"entry {number} is published again as {published.identity}")
         return
     with _one_line_errors():

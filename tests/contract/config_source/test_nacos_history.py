@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from shop_order.cmd import config
 from shop_order.cmd.config import config_app
-from shop_order.configs import load
+from shop_order.configs import Loaded, load
+from shop_order.configs.sources.nacos import NacosSource
 from tests.contract.config_source.conftest import Place
 from tests.plugins.engines import available
 
@@ -61,6 +64,30 @@ def test_a_rollback_to_what_can_not_be_used_publishes_nothing(nacos: Place) -> N
     assert "ORDER__PAY_TIMEOUT_S" in result.stderr
     assert load(nacos.environ).settings.order.pay_timeout_s == 62
     assert run("rollback", "999999").exit_code == 2
+
+
+def test_what_was_published_a_moment_ago_is_the_newest_entry(nacos: Place) -> None:
+    source = NacosSource(nacos.url)
+    for seconds in range(60, 80):  # readers would still be shown an earlier one, now and then
+        text = f"order: {{pay_timeout_s: {seconds}}}\n"
+        source.publish(text)
+        assert source.history()[0].content == text
+
+
+def test_a_rollback_takes_nobody_s_change_away(nacos: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    nacos.say("order: {pay_timeout_s: 60}\n")
+    nacos.say("order: {pay_timeout_s: 61}\n")
+    theirs = "order: {pay_timeout_s: 62}\n"
+
+    def while_they_publish(*values: Any, **named: Any) -> Loaded:
+        nacos.say(theirs)
+        return load(*values, **named)
+
+    monkeypatch.setattr(config, "load", while_they_publish)
+    result = run("rollback", numbers()[-1])
+    assert result.exit_code == 2
+    assert "changed meanwhile" in result.stderr
+    assert NacosSource(nacos.url).history()[0].content == theirs
 
 
 def test_a_nacos_that_is_away_is_one_line(nacos: Place, monkeypatch: pytest.MonkeyPatch) -> None:

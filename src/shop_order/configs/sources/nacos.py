@@ -1,8 +1,9 @@
 """`order-service.yaml` in Nacos (specification 6.3): read and published over HTTP, pushed by its client."""
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,7 +22,8 @@ PORT = 8848
 TIMEOUT_S = 3.0
 RETRY_S = 3.0
 MOST_HISTORY = 500
-_UNKNOWN = 20004  # Nacos' code for a document that does not exist
+MOST_READINGS = 5
+_UNKNOWN, _OVERTAKEN = 20004, 20005  # Nacos' codes: there is no such document; another one stands there
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +90,26 @@ class NacosSource:
             raise SourceAway(f"Nacos has no document {self.identity}")
         return [(self.identity, str(answer["content"]))]
 
-    def publish(self, content: str) -> None:
-        """Make `content` the live document. Raises SourceAway."""
-        self._ask("POST", "admin/cs/config", {"content": content, "type": "yaml"})
+    def publish(self, content: str, instead_of: str | None = None) -> None:
+        """Make `content` the live document; with `instead_of` only in place of that one.
 
-    def history(self) -> list[Version]:
+        Raises SourceAway, ConfigError if another stands there.
+        """
+        seen = None if instead_of is None else hashlib.md5(instead_of.encode()).hexdigest()  # noqa: S324
+        try:
+            self._ask("POST", "admin/cs/config", {"content": content, "type": "yaml"}, seen)
+        except _Overtaken as overtaken:
+            raise ConfigError(f"{self.identity} was changed meanwhile: nothing was published") from overtaken
+
+    def history(self, limit: int = MOST_HISTORY) -> list[Version]:
         """What was published, the newest first. Raises SourceAway.
 
         Nacos stores with a change what stood there before: what an entry published is therefore
         found in the next one, and with the newest in the live document.
         """
-        page = {"pageNo": "1", "pageSize": str(MOST_HISTORY)}
-        listed = self._ask("GET", "admin/cs/history/list", page) or {"pageItems": []}
-        live = self._ask("GET", "client/cs/config")
-        after: str | None = None if live is None else str(live["content"])
+        items, after = self._entries_and_live(limit)
         versions = []
-        for item in listed["pageItems"]:
+        for item in items:
             operation = str(item["opType"]).strip()
             content = None if operation == "D" else after
             by = str(item["srcUser"] or item["srcIp"] or "")
@@ -111,6 +117,20 @@ class NacosSource:
             stored = self._ask("GET", "admin/cs/history", {"nid": str(item["id"])})
             after = str(stored["content"]) if stored and operation != "I" else None
         return versions
+
+    def _entries_and_live(self, limit: int) -> tuple[Sequence[Any], str | None]:
+        """The newest entries, and the document that the very newest left there."""
+        page = {"pageNo": "1", "pageSize": str(min(limit, MOST_HISTORY))}
+        live: Any = None
+        seen: Sequence[Any] | None = None
+        for _ in range(MOST_READINGS):
+            items = (self._ask("GET", "admin/cs/history/list", page) or {"pageItems": []})["pageItems"]
+            ids = [item["id"] for item in items]
+            if ids == seen:  # so `live` is of that time
+                return items, None if live is None else str(live["content"])
+            # The keeper's own document: the copy that readers get follows it a moment later.
+            live, seen = self._ask("GET", "admin/cs/config"), ids
+        raise SourceAway(f"{self.identity} is changed faster than it can be read")
 
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """Nacos pushes within a fraction of a second; its client connects again by itself."""
@@ -140,12 +160,16 @@ class NacosSource:
             with suppress(asyncio.CancelledError):
                 await service.shutdown()
 
-    def _ask(self, method: str, path: str, more: Mapping[str, str] | None = None) -> Any:
+    def _ask(
+        self, method: str, path: str, more: Mapping[str, str] | None = None, seen: str | None = None
+    ) -> Any:
+        """What it answers. Raises SourceAway, _Overtaken if the document is not the one with MD5 `seen`."""
         about = {"dataId": DATA_ID, "groupName": self._url.group, "namespaceId": self._url.namespace}
         failed = ""
         for server in self._url.servers:
             try:
-                with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as http:
+                cas = {} if seen is None else {"casMd5": seen}
+                with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=cas) as http:
                     base = f"http://{server}/nacos/v3"
                     answer = self._request(http, base, method, path, {**about, **(more or {})})
                 return _data(answer)
@@ -166,11 +190,17 @@ class NacosSource:
         return http.post(f"{base}/{path}", data=dict(parameters), headers=headers)
 
 
+class _Overtaken(Exception):
+    """Another document stands where ours was to."""
+
+
 def _data(answer: httpx.Response) -> Any:
-    """What Nacos answered, None for what does not exist. Raises ValueError for a refusal."""
+    """What Nacos answered, None for what does not exist. Raises ValueError for a refusal, _Overtaken."""
     said = answer.json()
     if said.get("code") == _UNKNOWN:
         return None
+    if said.get("code") == _OVERTAKEN:
+        raise _Overtaken
     if answer.status_code != 200 or said.get("code") != 0:
         raise ValueError(f"{answer.status_code} {said.get('message')}")
     return said["data"]
