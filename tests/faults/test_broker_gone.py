@@ -180,6 +180,27 @@ async def test_orders_that_can_not_be_decided_hold_up_no_other_and_are_counted_a
         await town.until(counted, 40)
 
 
+@pytest.mark.parametrize("url", BROKERS)
+async def test_a_relay_takes_up_changed_settings_at_a_hup(url: str, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    async with Town(tmp_path, url, CONFIG__URL=f"file:{own}") as town:
+        await town.place()
+        await town.all_arrived()
+        (own / "log.yaml").write_text("log: {level: debug}\n")
+        assert town.relay is not None
+        town.relay.send_signal(signal.SIGHUP)
+        log = tmp_path / "order" / "logs" / "relay.order-service.log"
+
+        async def told() -> bool:
+            return '"msg":"reloaded"' in (log.read_text() if log.exists() else town.said())
+
+        await town.until(told)
+        assert town.relay.poll() is None
+        await town.place()
+        await town.all_arrived()
+
+
 async def test_a_second_relay_is_refused_and_a_killed_one_is_followed(town: Town) -> None:
     await town.place()
     await town.all_arrived()
