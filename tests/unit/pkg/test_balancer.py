@@ -117,6 +117,24 @@ async def test_it_waits_no_longer_than_the_call_may_take(balanced: Balanced) -> 
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_the_second_attempt_has_what_is_left_of_the_call_s_time(
+    balanced: Balanced, start: Start
+) -> None:
+    async def refuse(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        await asyncio.sleep(0.6)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "not here")
+        return b""
+
+    handlers: Any = {"Slow": grpc.unary_unary_rpc_method_handler(refuse)}
+    found = [await start() for _ in range(2)]
+    for _, server in found:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.Slow", handlers),))
+    balanced.use([address for address, _ in found])
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await asyncio.wait_for(balanced.unary_unary("/t.Slow/Slow")(b"", timeout=0.8), 1.1)
+    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_another_failure_than_an_unreachable_instance_is_not_repeated(
     balanced: Balanced, start: Start
 ) -> None:

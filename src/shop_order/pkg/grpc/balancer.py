@@ -120,17 +120,23 @@ class _Method:
         self._codec = {"request_serializer": serializer, "response_deserializer": deserializer}
         self._calls: dict[grpc.aio.Channel, Any] = {}
 
-    async def __call__(self, request: Any, **options: Any) -> Any:
-        first, *others = await self._balanced.candidates(options.get("timeout") or FIRST_ANSWER_S)
+    async def __call__(self, request: Any, *, timeout: float | None = None, **options: Any) -> Any:
+        clock = asyncio.get_running_loop().time
+        ends_s = None if timeout is None else clock() + timeout
+
+        def left_s() -> float | None:  # one deadline for all that follows
+            return None if ends_s is None else max(ends_s - clock(), 0.0)
+
+        first, *others = await self._balanced.candidates(timeout or FIRST_ANSWER_S)
         try:
-            return await self._on(first)(request, **options)
+            return await self._on(first)(request, timeout=left_s(), **options)
         except grpc.aio.AioRpcError as failed:
             if failed.code() not in _ELSEWHERE or not others:
                 raise
         except grpc.aio.UsageError:
             if not others:  # the channel was closed between choosing and calling
                 raise
-        return await self._on(others[0])(request, **options)
+        return await self._on(others[0])(request, timeout=left_s(), **options)
 
     def _on(self, channel: grpc.aio.Channel) -> Any:
         call = self._calls.get(channel)
