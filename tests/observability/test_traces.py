@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from shop_order.api.client import OrderClient, SyncOrderClient
+from shop_order.api.client import new_order_client, new_sync_order_client
 from shop_order.api.client.tracing import current_trace
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
@@ -116,17 +115,15 @@ async def test_a_grpc_call_is_one_trace_too(traced: Shop, collector: Collector) 
 async def test_our_own_clients_continue_the_trace_of_who_uses_them(
     traced: Shop, collector: Collector
 ) -> None:
-    assert traced.channel is not None
     order_sn = (await traced.place())["order_sn"]
     provider = TracerProvider()
-    client = OrderClient(traced.channel, token=traced.token(), trace=current_trace)
+    client = new_order_client(traced.grpc_address, token=traced.token(), trace=current_trace)
     with provider.get_tracer("a shop window").start_as_current_span("shown") as shown:
         await client.get_order_by_order_sn(order_sn)
-        sync = SyncOrderClient(
-            grpc.insecure_channel(traced.grpc_address), token=traced.token(), trace=current_trace
-        )
+        sync = new_sync_order_client(traced.grpc_address, token=traced.token(), trace=current_trace)
         await asyncio.to_thread(sync.get_order_by_order_sn, order_sn)
         sync.close()
+    await client.close()
     trace = format_trace_id(shown.get_span_context().trace_id)
     await collector.until(lambda: len([s for s in collector.of(trace) if s.kind == "SERVER"]) == 2)
     assert {span.parent for span in collector.of(trace) if span.kind == "SERVER"} == {

@@ -171,6 +171,7 @@ def new_order_client(
     language: str = "",
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
+    trace: Trace = no_trace,
 ) -> OrderClient:
     """A client of `target` (host:port); it connects at its first call, and again after a loss.
 
@@ -182,4 +183,4 @@ def new_order_client(
         channel = grpc.aio.secure_channel(target, secure, options=options)
     else:
         channel = grpc.aio.insecure_channel(target, options=options)
-    return OrderClient(channel, timeout_s=timeout_s, token=token, language=language, retry=retry)
+    return OrderClient(channel, timeout_s=timeout_s, token=token, language=language, retry=retry, trace=trace)

@@ -169,6 +169,7 @@ def new_sync_order_client(
     language: str = "",
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
+    trace: Trace = no_trace,
 ) -> SyncOrderClient:
     """A client of `target` (host:port); it connects at its first call, and again after a loss.
 
@@ -180,4 +181,6 @@ def new_sync_order_client(
         channel = grpc.secure_channel(target, secure, options=options)
     else:
         channel = grpc.insecure_channel(target, options=options)
-    return SyncOrderClient(channel, timeout_s=timeout_s, token=token, language=language, retry=retry)
+    return SyncOrderClient(
+        channel, timeout_s=timeout_s, token=token, language=language, retry=retry, trace=trace
+    )
