@@ -15,7 +15,7 @@ import shop_order.script
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
-from shop_order.domain.ports import KeyTaken
+from shop_order.domain.ports import KeyTaken, OrderFilter
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import SchemaBehind, Store
 from shop_order.repository.dao.mysql import database
@@ -241,6 +241,29 @@ async def test_after_a_killed_connection_the_next_call_works(server: Engine) -> 
     assert (await server.store.orders.get(new.order_sn)).id == new.id
     await added(server.store)
     assert server.count("order_info") == 2
+
+
+async def test_a_connection_that_the_server_closed_for_its_silence_costs_no_call(server: Engine) -> None:
+    db = server.store._db  # type: ignore[attr-defined]
+    for worker in (db.writer, db.reader, db.scanner):
+        await worker.submit(lambda session: session.run("SET SESSION wait_timeout = 1"))
+    await asyncio.sleep(2)
+    await server.store.carts.change(7, lambda cart: cart.add(1, 1, checked=True, id=1, now_ms=NOW_MS))
+    new = await added(server.store)
+    assert (await server.store.orders.get(new.order_sn)).id == new.id
+    assert len((await server.store.orders.list(OrderFilter(), offset=0, limit=9, after=None)).orders) == 1
+
+
+async def test_a_process_that_is_frozen_in_a_transaction_does_not_keep_its_rows(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SILENT_S", 2)
+    new = await added(server.store)
+    frozen = await Session.open(Address.of(server.url), writes=True)
+    await frozen.all("SELECT id FROM order_info WHERE order_sn = ? FOR UPDATE", (new.order_sn,))
+    async with asyncio.timeout(10):
+        await opened(server.store, new)
+    frozen.drop()
 
 
 async def test_connections_that_are_killed_under_load_cost_no_order(server: Engine) -> None:

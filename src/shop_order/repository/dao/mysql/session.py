@@ -17,6 +17,7 @@ from shop_order.repository.dao.rows import Row
 log = get_logger("store")
 CONNECT_S = 3
 LOCK_WAIT_S = 5
+SILENT_S = 60  # then the server ends a writer: one that is frozen in a transaction keeps its rows no longer
 # Double quotes name columns, as in SQLite. Without NO_BACKSLASH_ESCAPES: the client escapes by backslash.
 SQL_MODE = (
     "ANSI_QUOTES,ONLY_FULL_GROUP_BY,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
@@ -30,16 +31,16 @@ _READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # TiDB has n
 
 # Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL); TiDB: conflicts, another schema.
 _AGAIN = frozenset({1205, 1213, 1020, 3572, 8002, 8022, 8028, 9007})
-# Shutdown, killed, gone away, lost, cut off, too many connections; TiDB's own stores are out of reach: after
-# a COMMIT nobody knows.
+# Shutdown, killed, gone away, lost, cut off, silent for too long; TiDB's own stores are out of reach: after a
+# COMMIT nobody knows.
 _LOST = frozenset({
-    0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055, 8027, 8501, 9001,
-    9002, 9003, 9005,
+    0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055, 4031, 8027, 8501,
+    9001, 9002, 9003, 9005,
 })  # fmt: skip
 # No rights, no database or table, disk or table full, storage engine, read-only server, user or server busy.
 _DOWN = frozenset({
     1021, 1030, 1034, 1040, 1041, 1044, 1045, 1049, 1114, 1130, 1142, 1146, 1194, 1203, 1226, 1290, 1792,
-    1836, 1932, 3100, 4031,
+    1836, 1932, 3100,
 })  # fmt: skip
 
 
@@ -78,7 +79,7 @@ class Session:
             raise told(failed) from failed
         session = cls(connection)
         try:
-            await session.run(_SETTING)
+            await session.run(f"{_SETTING}, wait_timeout = {SILENT_S}" if writes else _SETTING)
             await session.run(_WRITES if writes else _READS if session.is_tidb else f"{_READS}, READ ONLY")
             await session.rollback()
         except BaseException:
