@@ -23,9 +23,9 @@ def install(root: Path) -> None:
 def start(root: Path) -> None:
     """Start it, and make the database and its user."""
     data = root / "data" / _NAME
-    if not (data / "mysql").is_dir():
-        data.mkdir(parents=True, exist_ok=True)
-        processes.run(initialization(data))
+    if not data.exists():
+        with processes.draft_of(data) as draft:
+            processes.run(initialization(draft))
     processes.start(root, _NAME, command(data, PORT))
     processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
 

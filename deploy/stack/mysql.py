@@ -65,10 +65,9 @@ def _fetch(root: Path, home: Path) -> None:
 def start(root: Path) -> None:
     """Start it, and make the database and its user."""
     data = root / "data" / _NAME
-    if not (data / "mysql.ibd").exists():
-        shutil.rmtree(data, ignore_errors=True)
-        data.parent.mkdir(parents=True, exist_ok=True)
-        processes.run([*program(root, data), "--initialize-insecure"])
+    if not data.exists():
+        with processes.draft_of(data) as draft:
+            processes.run([*program(root, draft), "--initialize-insecure"])
     processes.start(root, _NAME, command(root, data, PORT))
     processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
 

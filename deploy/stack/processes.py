@@ -96,13 +96,12 @@ def running(root: Path, name: str) -> int:
 
 
 def stop(root: Path, name: str, *, timeout_s: float = 30) -> None:
-    """TERM, then KILL after `timeout_s`; nothing if it does not run."""
+    """TERM, then KILL after `timeout_s`; one that ended by itself is forgotten."""
     pid = running(root, name)
-    if not pid:
-        return
-    os.kill(pid, signal.SIGTERM)
+    if pid:
+        os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + timeout_s
-    while running(root, name):
+    while pid and running(root, name):
         if time.monotonic() > end:
             os.killpg(pid, signal.SIGKILL)
             break
@@ -145,6 +144,16 @@ def port_is_open(port: int) -> bool:
 def newer(made: Path, *sources: Path) -> bool:
     """Whether it is there, and was made after all it is made of."""
     return made.exists() and all(made.stat().st_mtime >= source.stat().st_mtime for source in sources)
+
+
+@contextmanager
+def draft_of(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes its place when it is complete: one that was cut short counts for nothing."""
+    draft = folder.with_name(f"{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    yield draft
+    draft.rename(folder)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import __main__ as stack
-from deploy.stack import consul, golang, mongo, mysql, nacos, processes, rocketmq, tidb
+from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, rocketmq, tidb
 from deploy.stack.processes import StackError
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -95,6 +95,7 @@ def test_a_number_that_another_program_has_by_now_does_not_count(root: Path) -> 
     (root / "run" / "one.pid").write_text(f"{os.getpid()} 1")
     assert processes.running(root, "one") == 0
     processes.stop(root, "one")  # or we would not be here any more
+    assert not (root / "run" / "one.pid").exists(), "run-stack would count it among its instances"
 
 
 def test_what_only_one_may_do_is_waited_for() -> None:
@@ -263,6 +264,31 @@ def test_packages_start_no_services_and_a_policy_of_the_machine_stays(
     assert during and all("exit 101" in text for text in during)
     foreign = found not in ("", processes.NO_SERVICES)
     assert policy.exists() is foreign and (not foreign or policy.read_text() == found)
+
+
+@pytest.mark.parametrize("one", [mariadb, mysql])
+def test_data_whose_making_was_cut_short_are_made_again(
+    one: stack.Engine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def run(words: list[str]) -> None:
+        (folder,) = (Path(word.removeprefix("--datadir=")) for word in words if word.startswith("--datadir="))
+        assert not list(folder.iterdir())
+        (folder / "mysql").mkdir()
+        (folder / "mysql.ibd").touch()
+        made.append(folder)
+        if len(made) == 1:
+            raise StackError("killed")
+
+    for name, done in (("run", run), ("start", lambda *_: None), ("wait", lambda *_, **__: None)):
+        monkeypatch.setattr(processes, name, done)
+    with pytest.raises(StackError):
+        one.start(root)
+    for _ in range(2):
+        one.start(root)
+    assert len(made) == 2
+    assert [path.name for path in (root / "data").iterdir()] == list(one.PROGRAMS)
 
 
 @pytest.mark.parametrize(("code", "brought"), [(0, []), (127, [*mysql.LIBRARIES])])
