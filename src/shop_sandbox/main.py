@@ -64,8 +64,6 @@ def settings() -> SandboxSettings:
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run in uvloop where there is one; a taken port ends with one clear line and exit code 2."""
-    # gRPC's own complaint about a taken port would stand beside our one line.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         if sys.platform == "win32":
             asyncio.run(work)
@@ -102,6 +100,8 @@ async def serve_until_stopped(chosen: SandboxSettings) -> None:
 
 def main() -> None:
     """Entry point."""
+    # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # A terminal that can't show Chinese gets question marks, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

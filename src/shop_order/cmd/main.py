@@ -35,6 +35,8 @@ FOUND = 1  # a check found something
 
 def main() -> None:
     """The console script."""
+    # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()
 
 
@@ -174,8 +176,6 @@ def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
 
 def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run to the exit code; what refuses a start becomes one line and exit code 2."""
-    # gRPC's own complaint about a taken port would stand beside our one line.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from shop_order.cmd.opening import refusal, run_loop
 
     try:

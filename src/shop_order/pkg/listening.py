@@ -1,8 +1,12 @@
-"""Ports that are ours alone: taken from everybody else before anything is served on them."""
+"""Ports that are ours alone: taken before anything is served on them, and left in order."""
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from stat import S_ISSOCK
 
 _BACKLOG = 1024
 
@@ -42,3 +46,29 @@ def _taken(host: str, port: int, backlog: int) -> socket.socket:
         listener.close()
         raise OSError(refused.errno, f"can't listen on {host}:{port}: {refused.strerror}") from refused
     return listener
+
+
+def stop_listening(port: int) -> None:
+    """Let nobody connect to this process on the port any more, also who is not accepted yet."""
+    _shut(port, listening=True)
+
+
+def hang_up(port: int) -> None:
+    """End this process's connections on the port; what was written to them arrives, nothing more is read."""
+    _shut(port, listening=False)
+
+
+def _shut(port: int, *, listening: bool) -> None:
+    for one in _sockets():
+        with one, suppress(OSError):  # whoever was there has gone
+            ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
+            if ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening:
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def _sockets() -> Iterator[socket.socket]:
+    """Copies of all sockets of this process: their owner may close them meanwhile."""
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):
+            if S_ISSOCK(os.fstat(int(name)).st_mode):
+                yield socket.socket(fileno=os.dup(int(name)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shop_order.pkg.listening import hold, listen
+from shop_order.pkg.listening import hang_up, hold, listen
 
 HOST = "127.0.0.1"
 
@@ -78,3 +78,22 @@ def test_a_port_is_free_again_after_its_holder_with_old_connections_about() -> N
         one.accept()[0].close()  # closed from our side first: the system remembers it for a while
     held.close()
     hold(HOST, port).close()
+
+
+def test_hanging_up_ends_the_connections_of_one_port_and_what_was_written_arrives() -> None:
+    with (
+        listen(HOST, 0) as left,
+        listen(HOST, 0) as kept,
+        socket.create_connection((HOST, port_of(left))) as caller,
+        socket.create_connection((HOST, port_of(kept))) as other,
+        left.accept()[0] as answering,
+        kept.accept()[0] as going_on,
+    ):
+        answering.sendall(b"the last answer")
+        hang_up(port_of(left))
+        caller.settimeout(5)
+        assert (caller.recv(100), caller.recv(100)) == (b"the last answer", b"")
+        going_on.sendall(b"goes on")
+        assert other.recv(100) == b"goes on"
+        with socket.create_connection((HOST, port_of(left))):
+            left.accept()[0].close()  # who listens is left alone

@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
+from shop_order.pkg.listening import hang_up, stop_listening
+
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
 SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
 _LEAST_PING_MS = 10_000
-_QUIET_S = 0.1
-_CLOSING_S = 3.0
+_HANDED_OVER_S = 0.1  # after that a call that grpc has read has reached its handler, or was refused
 
 C = TypeVar("C")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -64,34 +67,58 @@ def generic(service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
 
 
 class _Gate(grpc.GenericRpcHandler):
-    """Finds a call's handler; once closed, every new call is refused."""
+    """Finds a call's handler, and knows what runs; once closed, every new call is refused."""
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._handlers = tuple(handlers)
-        self._calls = 0
+        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._running = 0
+        self._idle = asyncio.Event()
         self._closed = False
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Asked by grpc once a call."""
-        self._calls += 1
         if self._closed:
             return grpc.unary_unary_rpc_method_handler(_refuse)
+        if known := self._known.get(details.method):
+            return known
         for handler in self._handlers:
             if (found := handler.service(details)) is not None:
-                return found
+                self._known[details.method] = counted = self._counted(found)
+                return counted
         return None
 
-    async def close(self) -> None:
-        """Refuse, until no call has come for a moment, at most for _CLOSING_S.
-
-        A moment that is long for a busy machine: what grpc has read is handed over by then.
-        """
+    async def close(self, grace_s: float) -> None:
+        """Refuse, until those that run are answered, at most so long."""
         self._closed = True
-        for _ in range(int(_CLOSING_S / _QUIET_S)):
-            before = self._calls
-            await asyncio.sleep(_QUIET_S)
-            if self._calls == before:
-                return
+        await asyncio.sleep(min(_HANDED_OVER_S, grace_s))
+        self._idle.clear()
+        if self._running:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_s)
+
+    def _counted(self, found: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        make: Any = grpc.unary_unary_rpc_method_handler
+        answer: Any = found.unary_unary
+        if answer is None:
+            make, answer = grpc.unary_stream_rpc_method_handler, found.unary_stream
+        if answer is None:
+            return found  # the caller's stream is no command
+
+        async def counted(request: Any, context: Any) -> Any:
+            self._running += 1
+            context.add_done_callback(self._answered)
+            return await answer(request, context)
+
+        handler: grpc.RpcMethodHandler[Any, Any] = make(
+            counted, found.request_deserializer, found.response_serializer
+        )
+        return handler
+
+    def _answered(self, servicer_context: Context) -> None:
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
 
 
 async def _refuse(body: bytes, context: Context) -> bytes:
@@ -117,6 +144,7 @@ class GrpcServer:
         self._max_message_bytes = max_message_bytes
         self._share_port = share_port
         self._server: grpc.aio.Server | None = None
+        self._port = 0
 
     async def start(self) -> int:
         """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
@@ -132,15 +160,19 @@ class GrpcServer:
         except RuntimeError as error:
             raise CannotListen(_refusal(self._address)) from error
         await server.start()
-        self._server = server
+        self._server, self._port = server, port
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, wait for those that run, at most `grace_s`."""
         if self._server is not None:
-            # grpc cancels what it has read and not handed over yet; callers may repeat UNAVAILABLE only.
-            await self._gate.close()
-            await self._server.stop(grace_s)
+            ends = monotonic() + grace_s
+            stop_listening(self._port)
+            await self._gate.close(grace_s)
+            # From its stop on grpc cancels what callers send before they have read that it stops, and who is
+            # told CANCELLED does not try again. Of a connection that ends they make UNAVAILABLE.
+            hang_up(self._port)
+            await self._server.stop(max(ends - monotonic(), 0.0))
 
     async def wait_closed(self) -> None:
         """Until it was stopped."""
