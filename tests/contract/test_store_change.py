@@ -138,6 +138,26 @@ async def test_an_open_attempt_is_asked_about_later_and_later(store: Store) -> N
     assert await store.payments.to_ask(NOW_MS + 10**9, 10) == [], "a settled attempt is never asked about"
 
 
+async def test_an_attempt_that_was_closed_early_is_asked_about_after_its_link_ended(store: Store) -> None:
+    new = await added(store)
+    early, late = await opened(store, new), attempt(new)
+    await store.orders.change(new.order_sn, lambda o: o.close_attempt(early.payment_sn, BUYER, NOW_MS))
+    (due,) = await store.payments.to_ask(early.over_ms, 10)
+    assert (due[0].payment_sn, due[0].state) == (early.payment_sn, PaymentState.CLOSED)
+    assert await store.payments.to_ask(early.over_ms - 1, 10) == []
+    await store.payments.ask_later(early.payment_sn, early.over_ms + 5)
+    assert await store.payments.to_ask(early.over_ms + 4, 10) == []
+    await store.payments.ask_no_more(early.payment_sn)
+    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == []
+
+    def open_and_close(o: Order) -> None:
+        o.open_attempt(late, BUYER, NOW_MS)
+        o.close_attempt(late.payment_sn, BUYER, late.over_ms)
+
+    await store.orders.change(new.order_sn, open_and_close)
+    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == [], "its link had ended"
+
+
 async def test_an_order_that_is_decided_has_its_open_attempt_asked_about_at_once(store: Store) -> None:
     new = await added(store)
     payment = await opened(store, new)

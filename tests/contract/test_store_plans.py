@@ -175,6 +175,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.to_ask(now_ms, 50)
     await store.payments.to_refund(now_ms, 50)
     await store.payments.ask_later("P100", now_ms)
+    await store.payments.ask_no_more("P101")
     await store.backlog.behind(now_ms)
     await store.payments.refund_later("R100", now_ms)
     await store.feed.done([fed.event_id for fed in await store.feed.take(0, 10)])

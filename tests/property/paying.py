@@ -76,7 +76,7 @@ class Paying(Buying):
         assert order
         self.open_attempt(order, order.user, trade_type, "")
         attempt = self.model.open_attempt(order)
-        if attempt and self.world.provider.pay(attempt.sn) and notice:
+        if attempt and self.pays(attempt) and notice:
             self.provider_sends(attempt, deliver=deliver)
 
     @rule(user=st.sampled_from(USERS), goods=st.sampled_from([1, 3]), parcel=st.booleans())
@@ -87,7 +87,7 @@ class Paying(Buying):
             return
         self.open_attempt(order, order.user, "page", "")
         attempt = self.model.open_attempt(order)
-        if attempt and self.world.provider.pay(attempt.sn):
+        if attempt and self.pays(attempt):
             self.provider_sends(attempt, deliver=True)
             if parcel:
                 self.check_move(
@@ -137,7 +137,7 @@ class Paying(Buying):
     @rule(at=picks, notice=st.booleans(), then_notice=st.booleans())
     def buyer_pays(self, at: int, notice: bool, then_notice: bool) -> None:
         payment = self.pick(self.model.payments.values(), at)
-        if payment and self.world.provider.pay(payment.sn) and notice:
+        if payment and self.pays(payment) and notice:
             self.provider_sends(payment, deliver=then_notice)
 
     @any_payments
@@ -241,7 +241,7 @@ class Paying(Buying):
     @rule(at=picks, notice_first=st.booleans())
     def money_and_cancel_at_once(self, at: int, notice_first: bool) -> None:
         payment = self.pick(self.model.payments.values(), at)
-        if payment is None or not self.world.provider.pay(payment.sn):
+        if payment is None or not self.pays(payment):
             return
         order = self.model.orders[payment.order_sn]
         before = order.status

@@ -11,9 +11,10 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
-from tests.property.stage import USERS, Stage, buyer
+from tests.property.stage import GRACE_MS, USERS, Stage, buyer
 
-GRACE_MS = 60_000
+MOST_ASKED = 5
+STUCK_MS = 600_000
 Mode = Literal["up", "down", "mute", "refuses"]
 
 
@@ -61,8 +62,10 @@ class Running(Stage):
         now_ms = self.now_ms()
         due = [o for o in self.model.orders.values() if o.due_ms is not None and o.due_ms <= now_ms]
         for order in due:
-            if order.status == PENDING and (attempt := self.model.open_attempt(order)):
-                self.model_asks(attempt)
+            if order.status == PENDING:
+                attempts = [p for p in self.model.attempts(order) if p.state in ("open", "closed")]
+                for asked in attempts[::-1][:MOST_ASKED]:
+                    self.model_asks(asked)
             if order.status == PENDING:
                 self.model.cancelled(order)
             elif order.status == SHIPPED:
@@ -80,7 +83,7 @@ class Running(Stage):
         assert self.run(self.world.settlement.ask_due()) == len(due)
 
     def model_asks(self, payment: ModelPayment) -> None:
-        """The service asks the provider what became of an open attempt."""
+        """The service asks the provider what became of an attempt."""
         provider = self.world.provider
         if provider.mode in ("down", "mute"):
             return
@@ -91,7 +94,7 @@ class Running(Stage):
         elif (
             state == "closed"
             or (order.status != PENDING and state == "waiting")
-            or self.now_ms() > payment.expire_ms + GRACE_MS
+            or self.now_ms() >= payment.expire_ms + GRACE_MS
         ):
             self.model.closed(payment)
 
@@ -172,6 +175,8 @@ class Running(Stage):
             order = self.model.orders[payment.order_sn]
             assert payment.state != "open"
             account = self.world.provider.ledger[payment.sn]
+            if payment.state == "closed":
+                assert account.holds_fen == 0 or payment.sn in self.too_late, "money nobody knows of"
             if payment.state in ("paid", "refunded"):
                 failed = order.refunds.get(payment.sn) == "failed"
                 keeps = order.paid_by == payment.sn or failed

@@ -23,12 +23,14 @@ from tests.property.model import (
     UNPAID_LIMIT,
     Model,
     ModelOrder,
+    ModelPayment,
 )
 from tests.world.shop import STOCKS, World
 
 T = TypeVar("T")
 USERS = (7, 8)
 ADMIN = Actor(Role.ADMIN, 1)
+GRACE_MS = 60_000  # after an attempt's end its link may still bring money
 OPEN_STATES = ("created", "pending", "processing", "unknown")
 
 
@@ -50,6 +52,7 @@ class Stage(RuleBasedStateMachine):
         self.notices: list[tuple[str, str, bytes]] = []  # payment, what it says, the bytes
         self.seen_versions: dict[str, int] = {}
         self.parcels = itertools.count(1)
+        self.too_late: set[str] = set()  # attempts that were paid when nobody asks about them any more
         self.db = sqlite3.connect(self.world.path, isolation_level=None)
         self.stock_db = sqlite3.connect(self.world.neighbours.path, isolation_level=None)
 
@@ -65,6 +68,14 @@ class Stage(RuleBasedStateMachine):
             return self.run(work)
         except OrderServiceError as refused:
             return type(refused)
+
+    def pays(self, payment: ModelPayment) -> bool:
+        """The buyer pays at the provider, unless that is not possible."""
+        if not self.world.provider.pay(payment.sn):
+            return False
+        if self.now_ms() >= payment.expire_ms + GRACE_MS:
+            self.too_late.add(payment.sn)
+        return True
 
     def now_ms(self) -> int:
         """The shop's time."""

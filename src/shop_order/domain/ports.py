@@ -165,13 +165,17 @@ class Payments(Protocol):
         """The attempt with this number."""
 
     async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
-        """Open attempts whose provider should be asked now, with how often it was asked."""
+        """Attempts whose provider should be asked now, with how often it was asked: open ones, and those that
+        were closed before their links ended."""
 
     async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         """Refunds to be sent (again) now, with how often they were."""
 
     async def ask_later(self, payment_sn: str, at_ms: int) -> None:
         """Count one more question, and ask again then."""
+
+    async def ask_no_more(self, payment_sn: str) -> None:
+        """The provider will not tell anything new of this closed attempt."""
 
     async def refund_later(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and try again then."""

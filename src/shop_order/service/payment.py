@@ -297,7 +297,7 @@ class PaymentService:
         """
         trade = await self.channel(payment.payment_type).close(payment.payment_sn)
         if trade.state == "absent":
-            trade = Trade("closed")  # nobody has opened the cashier; late money is given back
+            trade = Trade("closed")  # no buyer has opened it: its link works on, and it is asked about again
         return await self.believe(payment.payment_sn, trade)
 
 

@@ -6,13 +6,12 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable
-from shop_order.domain.ports import Clock, Orders, Payments
+from shop_order.domain.ports import Clock, Orders, Payments, Trade
 from shop_order.domain.status import OrderStatus
 from shop_order.service.payment import Alert, PaymentService
 
 BATCH = 50
 STUCK_MS = 600_000  # after an attempt's end: then a person should know that its provider does not
-GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
 ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
@@ -30,32 +29,41 @@ class Settlement:
         self._alert = alert
 
     async def ask_due(self) -> int:
-        """Ask providers about attempts whose notice never came; how many were asked."""
+        """Ask providers about attempts that may have money nobody told us of; how many were asked."""
         due = await self._payments.to_ask(self._now(), BATCH)
         for payment, tries in due:
             await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
-            asked = await self.ask(payment)
-            if asked.is_open and self._now() > payment.expire_ms + STUCK_MS:
+            known = await self.ask(payment)
+            if known and not payment.is_open:
+                await self._payments.ask_no_more(payment.payment_sn)
+            elif not known and self._now() > payment.expire_ms + STUCK_MS:
                 self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
         return len(due)
 
-    async def ask(self, payment: Payment) -> Payment:
-        """Learn what became of an open attempt; close it when its order is decided or its time is over."""
+    async def ask(self, payment: Payment) -> bool:
+        """Learn what became of an attempt; whether that is its end.
+
+        It is closed when nobody wants its money any more, or its time is over.
+        """
         try:
             trade = await self._paying.channel(payment.payment_type).query(payment.payment_sn)
+            over = self._now() >= payment.over_ms
             if trade.state in ("paid", "closed"):
-                return await self._paying.believe(payment.payment_sn, trade)
-            order = await self._orders.get(payment.order_sn)
-            over = self._now() > payment.expire_ms + GRACE_MS
+                payment = await self._paying.believe(payment.payment_sn, trade)
             # What no buyer has opened can't be closed: until its link ends, money may come without a notice.
-            unwanted = order.status is not OrderStatus.PENDING and trade.state == "waiting"
-            if trade.state != "unknown" and (over or unwanted):
-                return await self._paying.close(payment)
+            elif trade.state != "unknown" and (over or await self._is_unwanted(payment, trade)):
+                payment = await self._paying.close(payment)
         except AmountMismatch:
-            return payment  # the alert is out; nothing may move until an operator has looked
+            return False  # the alert is out; nothing may move until an operator has looked
         except ChannelUnavailable:
-            return payment  # not configured now: its turn comes again
-        return payment
+            return False  # not configured now: its turn comes again
+        return payment.is_paid or (over and trade.state != "unknown" and not payment.is_open)
+
+    async def _is_unwanted(self, payment: Payment, trade: Trade) -> bool:
+        """A buyer is about to pay, though the order is decided or is paid in another way."""
+        if trade.state != "waiting" or not payment.is_open:
+            return trade.state == "waiting"
+        return (await self._orders.get(payment.order_sn)).status is not OrderStatus.PENDING
 
     async def refund_due(self) -> int:
         """Send refunds that were approved, and ask again about those without an answer; how many."""

@@ -38,11 +38,11 @@ class TimeoutService:
     async def decide(self, order_sn: str) -> bool:
         """Whether this order could be decided; nothing happens before its time.
 
-        With an open attempt its provider is asked first: a buyer whose notice was lost gets the goods.
+        Providers are asked first: a buyer whose notice was lost gets the goods.
         Raises OrderNotFound, DependencyDown.
         """
         order = await self._orders.get(order_sn)
-        if attempt := order.open_payment():
+        for attempt in order.may_have_money():
             await self._settlement.ask(attempt)
         try:
             await self._service.time_is_over(order_sn)

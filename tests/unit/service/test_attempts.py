@@ -13,11 +13,12 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import Trade
-from shop_order.domain.status import PaymentState, PaymentType
+from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.order import PlaceOrder
 from shop_order.service.payment import PayOrder
+from shop_order.service.settlement import STUCK_MS
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -112,3 +113,67 @@ async def test_an_unopened_attempt_of_a_cancelled_order_ends_with_its_link(world
     assert stored.payments[attempt.payment_sn].state is PaymentState.CLOSED
     world.real_ms += 86_400_000
     assert await world.settlement.ask_due() == 0
+
+
+# ---- the link of an attempt that was closed works on until its time is over ----
+
+
+async def test_money_by_the_link_of_an_earlier_attempt_buys_the_goods_though_its_notice_is_lost(
+    world: World,
+) -> None:
+    order, first = await attempted(world)
+    second = await pay(world, order, "wap")
+    world.provider.pay(first.payment_sn)
+    await world.clock.advance(1800)
+    assert await world.timeout.run_once() == 1
+    stored = await world.store.orders.get(order.order_sn)
+    assert (stored.status, stored.payment_sn) == (OrderStatus.PAID, first.payment_sn)
+    assert second.payment_sn in stored.payments
+
+
+async def test_money_by_the_link_of_a_closed_attempt_comes_back_though_its_notice_is_lost(
+    world: World,
+) -> None:
+    order, first = await attempted(world)
+    await pay(world, order, "wap")
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(first.payment_sn)
+    world.real_ms = first.over_ms
+    await world.settlement.ask_due()
+    await world.settlement.refund_due()
+    assert world.provider.ledger[first.payment_sn].holds_fen == 0
+
+
+async def test_a_closed_attempt_is_asked_about_until_its_provider_answers_and_then_no_more(
+    world: World,
+) -> None:
+    order, first = await attempted(world)
+    second = await pay(world, order, "wap")
+    world.provider.pay(second.payment_sn)
+    notice = world.provider.notice(second.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
+    world.real_ms = first.over_ms - 1
+    assert await world.settlement.ask_due() == 0
+    world.provider.mode = "down"
+    world.real_ms = first.expire_ms + STUCK_MS
+    assert await world.settlement.ask_due() == 1
+    world.real_ms += 30_000
+    assert await world.settlement.ask_due() == 1
+    ((alert, about),) = world.alerts
+    assert (alert, about["payment_sn"]) == ("payment_stuck", first.payment_sn)
+    world.provider.mode = "up"
+    world.real_ms += 60_000
+    assert await world.settlement.ask_due() == 1
+    world.real_ms += 86_400_000
+    assert await world.settlement.ask_due() == 0
+    stored = await world.store.orders.get(order.order_sn)
+    assert stored.payments[first.payment_sn].state is PaymentState.CLOSED
+
+
+async def test_who_is_about_to_pay_by_the_link_of_a_closed_attempt_can_not_any_more(world: World) -> None:
+    order, first = await attempted(world)
+    await pay(world, order, "wap")
+    world.provider.scan(first.payment_sn)
+    closed = (await world.store.orders.get(order.order_sn)).payments[first.payment_sn]
+    assert not await world.settlement.ask(closed)
+    assert not world.provider.pay(first.payment_sn)

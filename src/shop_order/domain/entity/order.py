@@ -34,6 +34,7 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import MOST_FEN, Goods, Line, OrderItem
 from shop_order.domain.valueobject.text import plain_text
 
+MOST_ASKED = 5  # attempts of one order that are asked about before it is decided
 PAY_WINDOW_MS = 90_000  # with less time left, a buyer at the provider's page would pay too late
 
 
@@ -307,6 +308,13 @@ class Order:
     def open_payment(self) -> Payment | None:
         """The attempt that may still bring money; there is never more than one."""
         return next((p for p in self.payments.values() if p.is_open), None)
+
+    def may_have_money(self) -> list[Payment]:
+        """Attempts to ask about, the newest first: the open one, and while we wait for money closed ones too,
+        since a provider can't close what no buyer has opened yet."""
+        waits = self.status is OrderStatus.PENDING
+        found = [p for p in self.payments.values() if p.is_open or (waits and not p.is_paid)]
+        return sorted(found, key=lambda p: (p.created_ms, p.payment_sn), reverse=True)[:MOST_ASKED]
 
     def shown_payment(self) -> Payment | None:
         """The attempt that paid the order, otherwise the latest."""

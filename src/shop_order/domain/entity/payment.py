@@ -13,6 +13,8 @@ from shop_order.domain.status import (
     advance,
 )
 
+GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
+
 
 @dataclass(frozen=True, slots=True)
 class Payment:
@@ -41,6 +43,11 @@ class Payment:
     def is_paid(self) -> bool:
         """Money arrived, whatever was given back later."""
         return self.state in PAID_PAYMENT
+
+    @property
+    def over_ms(self) -> int:
+        """From then on its link brings no money, also where the provider was never told that it is closed."""
+        return self.expire_ms + GRACE_MS
 
     def with_url(self, payment_url: str) -> Payment:
         """The same attempt with the link the channel gave."""

@@ -9,7 +9,7 @@ from typing import Self
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.status import OrderStatus
+from shop_order.domain.status import OrderStatus, PaymentState
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
 
@@ -47,13 +47,21 @@ def order_values(order: Order, before: Before) -> Row:
 
 
 def changed_payments(order: Order, before: Before) -> Iterator[tuple[Payment, str | None, int | None]]:
-    """Attempts to store, each with `open_order_sn` and `ask_ms`: one that is open when its order is decided
-    is asked about at once."""
+    """Attempts to store, each with `open_order_sn` and `ask_ms`."""
     for payment in order.payments.values():
         decided_now = payment.is_open and before.status is not order.status
         if payment is not before.payments.get(payment.payment_sn) or decided_now:
-            ask_ms = order.updated_ms if decided_now else payment.created_ms + FIRST_ASK_MS
-            yield payment, order.order_sn if payment.is_open else None, ask_ms if payment.is_open else None
+            open_sn = order.order_sn if payment.is_open else None
+            yield payment, open_sn, ask_ms(payment, order.updated_ms, decided_now=decided_now)
+
+
+def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:
+    """When to ask the provider: at once if it is open though its order is decided, and once more after the
+    link's end if it was closed before; None for never."""
+    if payment.is_open:
+        return now_ms if decided_now else payment.created_ms + FIRST_ASK_MS
+    closed_early = payment.state is PaymentState.CLOSED and now_ms < payment.over_ms
+    return payment.over_ms if closed_early else None
 
 
 def changed_refunds(order: Order, before: Before) -> Iterator[tuple[Refund, str | None, int | None]]:

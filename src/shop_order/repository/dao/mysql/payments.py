@@ -49,6 +49,10 @@ class MysqlPayments:
         )
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
 
+    async def ask_no_more(self, payment_sn: str) -> None:
+        sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
+        await self._db.writer.submit(lambda session: session.run(sql, (payment_sn,)))
+
     async def refund_later(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))
