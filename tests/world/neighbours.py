@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_order.domain.errors import DependencyDown
+from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.gateway.inboxes import cloud_event
 from shop_order.gateway.inventory import refusal
@@ -108,6 +109,21 @@ class InProcessInboxes:
             self.lose_answer = False
             raise DependencyDown("the inbox")
         return [event.id for event in accepted]
+
+
+class AddressBook:
+    """See `domain.ports.Addresses`: the entries by user and id."""
+
+    def __init__(self, entries: Mapping[tuple[int, int], Address]) -> None:
+        self.entries = dict(entries)
+        self.down = False
+
+    async def get(self, user: int, address_id: int) -> Address:
+        if self.down:
+            raise DependencyDown("users")
+        if (user, address_id) not in self.entries:
+            raise AddressNotFound
+        return self.entries[user, address_id]
 
 
 class Shelf:

@@ -28,7 +28,7 @@ from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from tests.world.files import fresh_folder, migrated_copy
-from tests.world.neighbours import InProcessInboxes, InProcessStock, Neighbours, Shelf
+from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
 
 START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
@@ -63,6 +63,7 @@ class World:
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
         self.shelf = Shelf(self.goods)
+        self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
         self.path: Path = migrated_copy(self.folder / "order.db")
 
@@ -148,6 +149,7 @@ class World:
             carts=self.store.carts,
             goods=self.shelf,
             stock=self.stock,
+            addresses=self.addresses,
             idempotency=Idempotency(self.store.orders, self.real_now),
             clock=self.clock,
             next_sn=self.next_sn,

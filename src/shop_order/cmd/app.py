@@ -138,7 +138,6 @@ class App:
                 payments=core.payments,
                 order_log=core.order_log,
                 statistics=core.statistics,
-                addresses=core.addresses,
                 authenticator=authenticator,
                 limits=limits,
                 tokens=SubmitTokens(signer, secrets.token_bytes),

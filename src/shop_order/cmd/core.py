@@ -173,6 +173,7 @@ class Core:
             carts=carts,
             goods=goods,
             stock=stock,
+            addresses=self.addresses,
             idempotency=self.idempotency,
             clock=clock,
             next_sn=numbers.order_sn,

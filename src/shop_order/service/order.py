@@ -24,6 +24,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import (
     COUNT_CAP,
+    Addresses,
     Carts,
     Clock,
     Cursor,
@@ -51,9 +52,12 @@ FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Buy these `lines`, or with None the checked lines of the cart."""
+    """Buy these `lines`, or with None the checked lines of the cart.
 
-    address: Address
+    They go to `address`, or to that entry of the buyer's address book.
+    """
+
+    address: Address | int
     lines: tuple[Line, ...] | None = None
     note: str = ""
     pay_type: PaymentType = PaymentType.NOT_CHOSEN
@@ -66,7 +70,10 @@ class PlaceOrder:
         """The command as JSON, without the key: what two equal requests have in common."""
         a = self.address
         lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
-        place = [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
+        # An entry of the address book is its number: what it says may change, the request is still the same.
+        place = (
+            a if isinstance(a, int) else [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
+        )
         return [
             "place",
             lines,
@@ -81,10 +88,11 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """What is about to be bought; `cart_version` None when it does not come from the cart."""
+    """What is about to be bought, and where it goes; `cart_version` None when it is not from the cart."""
 
     lines: tuple[Line, ...]
     cart_version: int | None
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ class OrderService:
         carts: Carts,
         goods: GoodsCatalogue,
         stock: Stock,
+        addresses: Addresses,
         idempotency: Idempotency,
         clock: Clock,
         next_sn: Callable[[], str],
@@ -120,6 +129,7 @@ class OrderService:
         self._carts = carts
         self._goods = goods
         self._stock = stock
+        self._addresses = addresses
         self._idempotency = idempotency
         self._now = clock
         self._next_sn = next_sn
@@ -133,7 +143,8 @@ class OrderService:
         """Reserve stock, then store order, items, event, key and the cart's removal in one commit.
 
         Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown,
-        CartChanged, TooManyUnpaid, KeyReused, PlacingGivenUp, DependencyDown, Overloaded, InvalidArgument.
+        CartChanged, TooManyUnpaid, KeyReused, AddressNotFound, PlacingGivenUp, DependencyDown, Overloaded,
+        InvalidArgument.
         """
         user = buyer(actor)
         # A refusal names them: unbounded, it would not fit into the metadata of an answer.
@@ -172,7 +183,7 @@ class OrderService:
             goods,
             order_sn=self._next_sn(),
             actor=actor,
-            address=cmd.address,
+            address=basket.address,
             note=cmd.note,
             pay_type=cmd.pay_type,
             now_ms=self._now(),
@@ -197,11 +208,13 @@ class OrderService:
         return order
 
     async def _basket(self, actor: Actor, cmd: PlaceOrder) -> Basket:
+        place = cmd.address
+        address = await self._addresses.get(actor.user_id, place) if isinstance(place, int) else place
         if cmd.lines is not None:
-            basket = Basket(cmd.lines, None)
+            basket = Basket(cmd.lines, None, address)
         else:
             cart = await self._carts.get(actor.user_id)
-            basket = Basket(cart.checked_lines(), cart.version)
+            basket = Basket(cart.checked_lines(), cart.version, address)
         if not basket.lines:
             raise EmptyOrder
         return basket

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from shop_order.domain.ports import Addresses, Clock
+from shop_order.domain.ports import Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.listening import listen
 from shop_order.service.cart import CartService
@@ -75,7 +75,6 @@ class HttpParts:
     payments: PaymentService
     order_log: OrderLogService
     statistics: Statistics
-    addresses: Addresses
     authenticator: Authenticator
     limits: RateLimits
     tokens: SubmitTokens
@@ -134,7 +133,6 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         OrderHandler(
             orders=parts.orders,
             payments=parts.payments,
-            addresses=parts.addresses,
             tokens=parts.tokens,
             cursors=parts.cursors,
             links=parts.links,

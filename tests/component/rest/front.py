@@ -9,9 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.valueobject.actor import Role
-from shop_order.domain.valueobject.address import Address
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer
@@ -21,7 +19,7 @@ from shop_order.web.cursor import Cursors
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
 from shop_order.web.limits import RateLimits, Rates
-from tests.world.shop import ADDRESS, World
+from tests.world.shop import World
 
 SECRET = "0123456789abcdef" * 4
 # Below a path, as behind a proxy that gives us one; the world lets buyers return there.
@@ -42,17 +40,6 @@ class Log:
         self.lines.append((msg, fields))
 
     exception = info
-
-
-class AddressBook:
-    """One address, of user 7."""
-
-    async def get(self, user: int, address_id: int) -> Address:
-        if address_id == 99:
-            raise DependencyDown("users")
-        if (user, address_id) != (7, 71):
-            raise AddressNotFound
-        return ADDRESS
 
 
 def token(user: int = 7, role: Role = Role.USER) -> str:
@@ -85,7 +72,6 @@ class Rest:
             payments=world.payments,
             order_log=world.order_log,
             statistics=world.statistics,
-            addresses=AddressBook(),
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(open_limiter("memory://", 100), lambda: self.rates),
             tokens=self.tokens,

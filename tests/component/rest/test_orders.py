@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -47,9 +48,28 @@ async def test_an_address_may_come_from_the_address_book(rest: Rest) -> None:
         404,
         "ADDRESS_NOT_FOUND",
     )
-    down = await rest.call("POST", "/orders", {"items": PLACE["items"], "address_id": 99})
+    rest.world.addresses.down = True
+    down = await rest.call("POST", "/orders", {"items": PLACE["items"], "address_id": 71})
     refused(down, 503, "DEPENDENCY_DOWN")
     assert down.headers["retry-after"] == "1"
+
+
+async def test_a_retry_finds_its_order_whatever_became_of_the_address_book(rest: Rest) -> None:
+    body, key = {"items": PLACE["items"], "address_id": "71"}, {"Idempotency-Key": "k"}
+    first = await rest.data("POST", "/orders", body, headers=key)
+    book = rest.world.addresses
+    book.entries[7, 71] = replace(book.entries[7, 71], detail="解放路 2 号")
+    moved = await rest.call("POST", "/orders", body, headers=key)
+    book.entries.clear()
+    removed = await rest.call("POST", "/orders", body, headers=key)
+    book.down = True
+    away = await rest.call("POST", "/orders", body, headers=key)
+    for again in (moved, removed, away):
+        assert again.headers["Idempotency-Replayed"] == "true", again.text
+        assert again.json()["data"]["order_sn"] == first["order_sn"]
+        assert again.json()["data"]["address"]["detail"] == "人民路 1 号"
+    other = await rest.call("POST", "/orders", body | {"address_id": "72"}, headers=key)
+    refused(other, 422, "KEY_REUSED")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.ports import Addresses, OrderFilter
+from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line
 from shop_order.pkg.idempotence.token import SubmitTokens
@@ -58,7 +57,6 @@ class OrderHandler:
         *,
         orders: OrderService,
         payments: PaymentService,
-        addresses: Addresses,
         tokens: SubmitTokens,
         cursors: Cursors,
         links: CashierLinks,
@@ -66,7 +64,6 @@ class OrderHandler:
     ) -> None:
         self._orders = orders
         self._payments = payments
-        self._addresses = addresses
         self._tokens = tokens
         self._keys = Keys(tokens, real_now_s)
         self._cursors = cursors
@@ -116,7 +113,7 @@ class OrderHandler:
         if pay_type is not PaymentType.NOT_CHOSEN:
             self._payments.channel(pay_type)
         command = PlaceOrder(
-            address=await self._address(actor, body),
+            address=_address(body),
             lines=_lines(body),
             note=body.note,
             pay_type=pay_type,
@@ -243,16 +240,16 @@ class OrderHandler:
         order = await self._orders.confirm(actor, order_sn, expected=_expected(body.expected_status))
         return self._answer(order, "已确认收货", "receipt was confirmed")
 
-    async def _address(self, actor: Actor, body: PlaceOrderBody) -> Address:
-        if (body.address is None) == (body.address_id is None):
-            raise InvalidArgument("address", "is required, or address_id, but not both")
-        if body.address is not None:
-            return Address(**body.address.model_dump())
-        assert body.address_id is not None
-        return await self._addresses.get(buyer(actor), body.address_id)
-
     def _answer(self, order: Order, zh: str, en: str) -> Response:
         return success(encode.order(order, context().language, self._links.of(order)), zh, en)
+
+
+def _address(body: PlaceOrderBody) -> Address | int:
+    if body.address is not None and body.address_id is None:
+        return Address(**body.address.model_dump())
+    if body.address is None and body.address_id is not None:
+        return body.address_id
+    raise InvalidArgument("address", "is required, or address_id, but not both")
 
 
 def _lines(body: PlaceOrderBody) -> tuple[Line, ...] | None:
