@@ -203,6 +203,18 @@ async def test_a_stop_ends_who_is_on_duty_last_and_starts_nobody_again(stage: St
     assert stage.ended == []
 
 
+async def test_who_is_on_duty_has_as_long_for_its_callers_as_the_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "OVERTIME_S", 0.05)
+    await stage.crew.start()
+    on_duty = next(worker for worker in stage.spawned if "duty" in worker.words())
+    monkeypatch.setattr(on_duty, "say", lambda word, value=None: None)  # it still answers somebody
+    asyncio.get_running_loop().call_later(0.3, on_duty.dies, "")
+    assert await stage.crew.stop(5.0)
+    assert stage.story[-1] == (on_duty.number, "")
+
+
 async def test_who_does_not_stop_in_time_is_killed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "OVERTIME_S", 0.05)
     await stage.crew.start()

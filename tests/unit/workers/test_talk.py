@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from shop_order.cmd.workers.process import Lines
+from shop_order.cmd.workers.process import Lines, Worker
 from shop_order.cmd.workers.talk import ORPHANED, line_of, read
 from shop_order.configs import load
 from shop_order.configs.handover import from_text, to_text
@@ -22,6 +25,15 @@ end = ToParent(socket.socket(fileno=int(sys.argv[1])))
 end.listen(lambda heard, *said: heard(*said), lambda word, value: end.say("heard", [word, value]))
 time.sleep(60)
 """
+
+
+class Killed:
+    """A process that counts how often it is killed."""
+
+    times = 0
+
+    def kill(self) -> None:
+        self.times += 1
 
 
 def test_a_line_says_what_was_said() -> None:
@@ -55,6 +67,16 @@ def test_a_worker_whose_parent_is_gone_ends_though_it_is_busy() -> None:
         with ours.makefile("rb") as said:
             assert read(said.readline()) == ("heard", ["ping", ["goods"]])
     assert child.wait(20) == ORPHANED
+
+
+async def test_a_worker_that_was_killed_in_the_middle_of_a_line_has_said_what_came_before() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(line_of("ready") + line_of("missing", ["goods"])[:-4])
+    reader.feed_eof()
+    process = Killed()
+    worker = Worker(1, cast(Process, process), (reader, cast(asyncio.StreamWriter, None)), Lines())
+    assert [said async for said in worker.said()] == [("ready", None)]
+    assert process.times == 1
 
 
 async def test_lines_are_handed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:

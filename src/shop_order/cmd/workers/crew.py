@@ -66,6 +66,7 @@ class Crew:
     async def stop(self, grace_s: float) -> bool:
         """Have them finish what they accepted, the one on duty last; whether none had to be killed."""
         self.leave()
+        ends = monotonic() + grace_s + OVERTIME_S
         for worker in self._workers.values():
             if worker.ready:
                 worker.say("stop")
@@ -78,7 +79,8 @@ class Crew:
         if self._on_duty is not None:
             self._on_duty.say("last")
         if self._slots:
-            await asyncio.wait(self._slots.values(), timeout=OVERTIME_S if others else grace_s + OVERTIME_S)
+            # Until now it may have answered callers, and has still to publish what the others committed.
+            await asyncio.wait(self._slots.values(), timeout=max(ends - monotonic(), OVERTIME_S))
         late = [*self._workers.values()]
         for worker in late:
             log.error("worker_killed", number=worker.number, pid=worker.pid)

@@ -48,10 +48,14 @@ class Worker:
             self._writer.write(line_of(word, value))
 
     async def said(self) -> AsyncIterator[tuple[str, object]]:
-        """What it says, until it ends."""
-        with suppress(OSError):
+        """What it says, until it ends; what stops in the middle of a line is ended."""
+        try:
             async for line in self._reader:
                 yield read(line)
+        except OSError:
+            return
+        except ValueError:
+            self.kill()
 
     def kill(self) -> None:
         """End it at once."""
