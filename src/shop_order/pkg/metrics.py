@@ -6,7 +6,8 @@ Where several processes serve, each counts in files of a shared folder, and any 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,9 @@ from prometheus_client import (
     values,
     write_to_textfile,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from shop_order.pkg.message.topics import GROUPS
 
@@ -35,6 +38,7 @@ SPAN_OUTCOMES = ("sent", "lost")
 WORKER_ENDS = ("died", "left", "silent", "refused")
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for it
+_PID = ".pid"
 
 
 def share(folder: str, name: str) -> None:
@@ -43,18 +47,39 @@ def share(folder: str, name: str) -> None:
     A process goes on where an earlier one of the same `name` ended, so that no sum ever goes back.
     """
     os.environ[_FOLDER] = folder
+    Path(folder, f"{name}{_PID}").write_text(str(os.getpid()))
     values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
 def gone(name: str) -> None:
     """A process of this name ended: its sums stay, what it measured at the moment does not."""
     mark_process_dead(name, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
+    Path(os.environ[_FOLDER], f"{name}{_PID}").unlink(missing_ok=True)
 
 
 def begin(counter: Counter, outcomes: Sequence[str]) -> None:
     """Show these from now on, as 0."""
     for outcome in outcomes:
         counter.labels(outcome)
+
+
+class Processes(Collector):
+    """What each of several processes takes, under its name: a sum would go back when one of them ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Looks at those that run now."""
+        found: dict[str, Metric] = {}
+        for file in sorted(self._folder.glob(f"*{_PID}")):
+            with suppress(FileNotFoundError):  # it ended just now
+                pid = file.read_text()
+                for one in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                    metric = found.setdefault(one.name, Metric(one.name, one.documentation, one.type))
+                    for sample in one.samples:
+                        metric.add_sample(sample.name, {"process": file.stem}, sample.value)
+        return found.values()
 
 
 class InstanceMetrics:
@@ -140,7 +165,7 @@ class Metrics(InstanceMetrics):
         self._degraded = self._gauge(
             "shop_order_degraded", "What is missing though we serve", labels=["part"]
         )
-        if _FOLDER not in os.environ:  # of several processes no sum would tell anything
+        if _FOLDER not in os.environ:
             ProcessCollector(registry=self.registry)
         for counter, outcomes in ((self._alerts, ALERTS), (self._spans, SPAN_OUTCOMES)):
             begin(counter, outcomes)
@@ -228,6 +253,7 @@ class Metrics(InstanceMetrics):
             return generate_latest(self.registry)
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
+        everybody.register(Processes(Path(os.environ[_FOLDER])))
         return generate_latest(everybody)
 
     def _gauge(

@@ -40,7 +40,7 @@ def busy(one: Metrics) -> Metrics:
 
 
 def series(text: bytes) -> Series:
-    """Every sample but the times of creation and the figures of a process, which several do not keep."""
+    """Every sample but the times of creation and the figures of a process, which each has for itself."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -76,6 +76,25 @@ def test_a_process_that_follows_a_dead_one_goes_on_with_its_sums_and_measures_an
     after = series(follower.text())
     name = ("shop_order_events_total", frozenset({("type", "order.paid")}))
     assert (before[name], between[name], after[name]) == (2, 2, 3)
+
+
+def test_each_of_several_processes_tells_what_it_takes_as_long_as_it_runs(folder: Path) -> None:
+    metrics.share(str(folder), "parent")
+    InstanceMetrics()
+    one = process(folder, "worker-1")
+
+    def taken(name: str) -> dict[str, float]:
+        families = text_string_to_metric_families(one.text().decode())
+        return {s.labels["process"]: s.value for f in families for s in f.samples if s.name == name}
+
+    for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"):
+        found = taken(name)
+        assert found.keys() == {"parent", "worker-1"}
+        assert min(found.values()) > 0
+    metrics.gone("parent")
+    assert taken("process_resident_memory_bytes").keys() == {"worker-1"}
+    (folder / "worker-1.pid").write_text("4194305")  # Linux gives no such one: it died unnoticed
+    assert taken("process_resident_memory_bytes") == {}
 
 
 def test_a_cache_that_one_of_them_lost_is_not_up(folder: Path) -> None:
