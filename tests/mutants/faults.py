@@ -9,6 +9,8 @@ SERVICE = "shop_order/service/"
 SQLITE = "shop_order/repository/dao/sqlite/"
 ALIPAY = "shop_order/gateway/payment/alipay.py"
 LEASES = "shop_sandbox/leases.py"
+BATCHES = "shop_order/pkg/batching.py"
+WORKERS = "shop_order/cmd/workers/crew.py"
 
 ADD = "tests/contract/test_store_add.py"
 CHANGE = "tests/contract/test_store_change.py"
@@ -18,6 +20,12 @@ NOTICES = "tests/contract/test_channel_notices.py"
 USE_CASES = "tests/unit/service/test_use_cases.py"
 KEYS = "tests/unit/service/test_idempotency.py"
 BATCHING = "tests/unit/service/test_batching.py"
+GROUPS = "tests/unit/pkg/test_batching_groups.py"
+ATTEMPTS = "tests/unit/service/test_attempts.py"
+ARCHIVE = "tests/contract/test_store_archive.py"
+CREW = "tests/unit/workers/test_crew.py"
+PLACING = "tests/component/rest/test_orders.py"
+STOPPING = "tests/component/grpc/test_stopping.py"
 STATES = "tests/unit/domain/test_transitions.py"
 MONEY = "tests/unit/domain/test_money_arrived.py"
 VALUES = "tests/unit/domain/test_values.py"
@@ -132,6 +140,20 @@ FAULTS = (
         (ORDER, "self._give_back_surplus(payment, refund_sn, now_ms)\n", "pass\n"),
     ),
     fault(
+        "money by the link of a closed attempt is never looked for",
+        ATTEMPTS,
+        (
+            "shop_order/repository/dao/changing.py",
+            "return payment.over_ms if closed_early else None",
+            "return None",
+        ),
+    ),
+    fault(
+        "timeout asks about the open attempt alone",
+        ATTEMPTS,
+        (ORDER, "if p.is_open or (waits and not p.is_paid)]", "if p.is_open]"),
+    ),
+    fault(
         "second refund number on retry",
         USE_CASES,
         (
@@ -224,6 +246,11 @@ FAULTS = (
         (SERVICE + "idempotency.py", "if record.command_hash != wanted.command_hash:", "if False:"),
     ),
     fault(
+        "key covers no address of the address book",
+        PLACING,
+        (SERVICE + "order.py", "a if isinstance(a, int) else [", "0 if isinstance(a, int) else ["),
+    ),
+    fault(
         "equal keys do not share a flight",
         KEYS,
         (
@@ -298,7 +325,7 @@ FAULTS = (
     fault(
         "timeout does not ask the provider first",
         USE_CASES,
-        (SERVICE + "timeout.py", "if attempt := order.open_payment():", "if attempt := None:"),
+        (SERVICE + "timeout.py", "for attempt in order.may_have_money():", "for attempt in ():"),
     ),
     fault(
         "list without the user filter",
@@ -319,9 +346,48 @@ FAULTS = (
         "a caller that leaves stops the batch",
         BATCHING,
         (
-            "shop_order/pkg/batching.py",
+            BATCHES,
             "if future.done():\n                continue",
             "if False:\n                continue",
         ),
+    ),
+    fault("a queue without end", BATCHING, (BATCHES, "if len(self._waiting) >= self._queue:", "if False:")),
+    fault("no batch lets others go first", GROUPS, (BATCHES, "if self._ahead:", "if False:")),
+    # ---- archive ----
+    fault(
+        "what changed meanwhile is archived",
+        ARCHIVE,
+        (SQLITE + "archive.py", "if row[2] == versions[row[1]]]", "if row[2]]"),
+    ),
+    fault(
+        "orders are archived whose money is on its way",
+        ARCHIVE,
+        (ORDER, "return self.is_finished and not money", "return self.is_finished"),
+    ),
+    # ---- several processes, and their ends ----
+    fault(
+        "a worker that died is not followed",
+        CREW,
+        (WORKERS, "while not self._leaving.is_set():", "for _ in range(1):"),
+    ),
+    fault(
+        "nobody takes over from who was on duty",
+        CREW,
+        (WORKERS, "if self._on_duty is worker:", "if False:"),
+    ),
+    fault(
+        "a worker that hangs is left alone",
+        CREW,
+        (WORKERS, "worker.silent = True\n                    worker.kill()", "worker.silent = True"),
+    ),
+    fault(
+        "a worker that starts later has the first settings",
+        CREW,
+        (WORKERS, 'worker.say("settings", self._settings())\n        async for', "async for"),
+    ),
+    fault(
+        "callers of a server that stops are told CANCELLED",
+        STOPPING,
+        ("shop_order/pkg/grpc/server.py", "            hang_up(self._port)\n", ""),
     ),
 )
