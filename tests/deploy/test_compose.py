@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer.main
 import yaml
 
 from deploy.stack import consul, mysql, nacos, rocketmq
+from shop_order.cmd.main import app as cli
 from shop_sandbox.settings import from_environment
 from tests.deploy.settings import ROOT, loads
 
@@ -122,6 +125,28 @@ def ours(services: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
             yield name, {key: str(value) for key, value in service["environment"].items()}
 
 
+@pytest.mark.parametrize("openssl", [path for path in [shutil.which("openssl")] if path])
+def test_the_certificate_is_made_once_and_again_before_it_ends(
+    services: dict[str, Any], tmp_path: Path, openssl: str
+) -> None:
+    (script,) = services["certificate"]["command"]
+    file = tmp_path / "shop.crt"
+
+    def made(days: int) -> bytes:
+        """What is there after a start, at which a new one would last so long."""
+        words = (
+            script.replace("$$", "$").replace("/certs", str(tmp_path)).replace("-days 90", f"-days {days}")
+        )
+        subprocess.run([*services["certificate"]["entrypoint"], words], check=True, capture_output=True)
+        return file.read_bytes()
+
+    first = made(90)
+    assert made(90) == first
+    file.unlink()
+    ends_soon = made(5)
+    assert made(90) not in (first, ends_soon)
+
+
 def known(services: dict[str, Any]) -> set[str]:
     """The names by which one container finds another."""
     networks = (one["networks"]["default"] for one in services.values() if "networks" in one)
@@ -139,6 +164,13 @@ def test_the_settings_are_ours(services: dict[str, Any]) -> None:
     environ = {key: str(value) for key, value in services["sandbox"]["environment"].items()}
     del environ["SHOP_SANDBOX_CA_FILE"]  # it is there inside only
     assert from_environment(environ).order.partition(":")[0] in known(services)
+
+
+def test_what_is_started_is_a_command_of_ours(services: dict[str, Any]) -> None:
+    group: Any = typer.main.get_command(cli)
+    for name, _ in ours(services):
+        (command,) = services[name].get("command", ["serve"])
+        assert command in group.commands, name
 
 
 def test_only_this_machine_can_call(services: dict[str, Any]) -> None:

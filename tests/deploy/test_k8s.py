@@ -6,8 +6,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import typer.main
 import yaml
 
+from shop_order.cmd.main import app as cli
 from tests.deploy.settings import ROOT, loads
 
 FOLDER = ROOT / "deploy" / "k8s"
@@ -99,6 +101,13 @@ def test_nothing_runs_as_root_or_may_become_it(number: int) -> None:
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in spec["volumes"]}
     assert {source for one in container["envFrom"] for source in one} == {"configMapRef", "secretRef"}
+
+
+def test_what_is_started_is_a_command_of_ours() -> None:
+    group: Any = typer.main.get_command(cli)
+    for document in workloads():
+        (command,) = pod(document)["containers"][0]["args"]
+        assert command in group.commands
 
 
 def test_selectors_find_what_they_are_for() -> None:
