@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,8 +13,10 @@ from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
 from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.placing import Placing
+from shop_order.repository.dao.sqlite import placing
 from shop_order.service.audit import AuditService
-from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, added, key, order, sn
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, key, order, sn
 
 
 async def test_an_order_comes_back_as_it_was_stored(store: Store) -> None:
@@ -160,6 +164,27 @@ async def test_bad_orders_in_a_batch_cost_the_others_nothing(engine: Engine) -> 
         assert (await engine.store.orders.get(new.order_sn)).order_sn == new.order_sn
     assert engine.count("order_info") == 1 + len(good)
     assert engine.count("order_event") == engine.count("outbox") == 1 + len(good)
+
+
+async def test_one_that_hinders_its_batch_is_looked_for(
+    file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    store_rows = placing.store_rows
+
+    def counted(conn: sqlite3.Connection, news: Sequence[Placing]) -> None:
+        sizes.append(len(news))
+        store_rows(conn, news)
+
+    monkeypatch.setattr(placing, "store_rows", counted)
+    got = await asyncio.gather(
+        *(add(file_engine.store, order(user=n), cart_version=9 if n == 20 else None) for n in range(33)),
+        return_exceptions=True,
+    )
+    assert [n for n, one in enumerate(got) if isinstance(one, CartChanged)] == [20]
+    assert sum(sizes) == 32
+    assert len(sizes) <= 1 + 2 + 7
+    assert file_engine.count("order_info") == file_engine.count("outbox") == 32
 
 
 async def test_one_key_in_two_hands_stores_one_order(engine: Engine) -> None:

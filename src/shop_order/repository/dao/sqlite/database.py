@@ -20,6 +20,7 @@ from shop_order.repository.dao.base import StoreOptions, StoreTaken
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 log = get_logger("store")
+FEW = 8  # so many are done one by one: to look further for the one that is at fault would cost as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,24 @@ class Worker:
 
 def all_of(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Any]:
     """The result of each job; those that can be done together are, unless that meets a conflict."""
-    together = [job for job in jobs if isinstance(job, BulkJob)]
-    if not together or not in_bulk(conn, together):
-        return [one(conn, job) for job in jobs]
-    return [None if isinstance(job, BulkJob) else one(conn, job) for job in jobs]
+    done = set(in_bulk(conn, jobs, [n for n, job in enumerate(jobs) if isinstance(job, BulkJob)]))
+    return [None if n in done else one(conn, job) for n, job in enumerate(jobs)]
 
 
-def in_bulk(conn: sqlite3.Connection, jobs: Sequence[BulkJob[Any]]) -> bool:
+def in_bulk(conn: sqlite3.Connection, jobs: Sequence[Job], at: Sequence[int]) -> Sequence[int]:
+    """Which of these could be done together; of the others nothing was changed.
+
+    One that hinders the others is looked for by halves: it costs a few of them their place, not all.
+    """
+    if not at or together(conn, [cast(BulkJob[Any], jobs[n]) for n in at]):
+        return at
+    if len(at) <= FEW:
+        return ()
+    half = len(at) // 2
+    return [*in_bulk(conn, jobs, at[:half]), *in_bulk(conn, jobs, at[half:])]
+
+
+def together(conn: sqlite3.Connection, jobs: Sequence[BulkJob[Any]]) -> bool:
     """Whether they could be done together; otherwise nothing was changed."""
     many = jobs[0].many
     if any(job.many is not many for job in jobs):

@@ -1,7 +1,8 @@
 """New orders in SQLite: those of one batch are stored together, by a handful of statements.
 
 Every statement hands Python's lock over and takes it back, which costs more than the insert itself: so a
-batch inserts many rows at once. Only if one of its orders meets a conflict is each of them stored alone.
+batch inserts many rows at once. If one of its orders meets a conflict, the halves are tried, and a few are
+stored alone.
 """
 
 from __future__ import annotations
