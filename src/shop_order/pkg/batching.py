@@ -76,17 +76,21 @@ class Batcher(Generic[In, Out]):
                 await asyncio.wait([other._pump], timeout=PATIENCE_S)
 
     async def _run_one(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
-        if self._observe:
-            self._observe(len(batch))
         results: Sequence[Out | BaseException]
         try:
+            if self._observe:
+                self._observe(len(batch))
             results = await self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results of {len(batch)} items")
         except Exception as failure:  # noqa: BLE001 - the batch's failure is every caller's answer
             results = [failure] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue  # its caller gave up; the effect stands
-            if isinstance(result, BaseException):
+            if isinstance(result, StopIteration):  # a future takes none, and the rest would wait for ever
+                future.set_exception(RuntimeError(repr(result)))
+            elif isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,19 @@ async def test_a_batch_that_fails_fails_its_own_items_only() -> None:
             await task
     slow.fail = None
     assert await batches.submit(3) == 30
+
+
+@pytest.mark.parametrize("results", [[], [1], [StopIteration("over"), 2]])
+async def test_whatever_a_worker_answers_nobody_waits_for_ever(results: list[object]) -> None:
+    async def run(items: Sequence[int]) -> Sequence[Any]:
+        return results if len(items) == 2 else [0] * len(items)
+
+    batches: Batcher[int, Any] = Batcher(run, most=3, queue=5, full=Full)
+    first = asyncio.gather(batches.submit(1), batches.submit(2), return_exceptions=True)
+    got = await asyncio.wait_for(first, 0.5)
+    assert isinstance(got[0], RuntimeError)
+    assert got[1] == 2 or isinstance(got[1], RuntimeError)
+    assert await batches.submit(3) == 0
 
 
 async def test_a_caller_that_leaves_takes_nobody_with_it() -> None:
