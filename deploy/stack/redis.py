@@ -39,6 +39,8 @@ def start(root: Path) -> None:
             f"redis on {port}", partial(_answers, port), ended=lambda: processes.ended(root, *PROGRAMS)
         )
     if "cluster_known_nodes:1\n" in answer(CLUSTER[0], "cluster", "info").replace("\r", "") + "\n":
+        for port in CLUSTER:  # one whose making was cut short has slots, and would be refused
+            answer(port, "cluster", "reset")
         nodes = [f"{HOST}:{port}" for port in CLUSTER]
         run(["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"])
 

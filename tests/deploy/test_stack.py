@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import __main__ as stack
-from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, rocketmq, tidb
+from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, redis, rocketmq, tidb
 from deploy.stack.processes import StackError
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -289,6 +289,22 @@ def test_data_whose_making_was_cut_short_are_made_again(
         one.start(root)
     assert len(made) == 2
     assert [path.name for path in (root / "data").iterdir()] == list(one.PROGRAMS)
+
+
+def test_a_cluster_whose_making_was_cut_short_is_emptied_first(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[object, ...]] = []
+
+    def answer(port: int, *words: str) -> str:
+        done.append((port, *words))
+        return "PONG" if words == ("ping",) else "cluster_known_nodes:1"
+
+    monkeypatch.setattr(processes, "start", lambda *_, **__: None)
+    monkeypatch.setattr(redis, "answer", answer)
+    monkeypatch.setattr(redis, "run", lambda words: done.append(tuple(words[1:3])))
+    redis.start(root)
+    assert done[-4:] == [*((port, "cluster", "reset") for port in redis.CLUSTER), ("--cluster", "create")]
 
 
 @pytest.mark.parametrize(("code", "brought"), [(0, []), (127, [*mysql.LIBRARIES])])
