@@ -102,34 +102,33 @@ def one_round(
         shop.start_service()
         results.start_s.append(shop.start_s)
         time.sleep(REST_S)
-        results.rest_mib.append(machine.resident_mib(shop.service_pid))
+        results.rest_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
         with Generator(shop, answers) as load:
             for callers in chosen.callers:
                 results.runs.append(run(shop, load, "CreateOrder", callers, chosen.seconds))
             cached = SEEN_AGAIN if "CACHE__URL" in shop.settings else ()
             for kind in (*cached, *OTHERS) if last else ():
                 results.runs.append(run(shop, load, kind, TOGETHER, chosen.seconds))
-        results.busy_mib.append(machine.resident_mib(shop.service_pid))
+        results.busy_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
     results.counted += counting.compare(database, answers)
 
 
 def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) -> Run:
     """One run; the events it made are published before the CPU is read. Raises Failed."""
-    servers = shop.database.server_pids()
-    pids = (shop.service_pid, shop.sandbox_pid, *servers, load.pid)
+    pids = (shop.service_pids, (shop.sandbox_pid,), shop.database.server_pids(), (load.pid,))
     load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": seconds})
     load.read()
-    before = [machine.cpu_s(pid) for pid in pids]
+    before = [sum(map(machine.cpu_s, some)) for some in pids]
     load.read()
     generator_s = machine.cpu_s(load.pid)
     waiting = shop.outbox()
     result = load.read()
     shop.drain()
-    after = [machine.cpu_s(pid) for pid in pids[:-1]]
+    after = [sum(map(machine.cpu_s, some)) for some in pids[:-1]]
     if result["errors"]:
         raise Failed(f"{method} was refused: {result['errors']}")
     used = [now - then for now, then in zip((*after, generator_s), before, strict=True)]
-    service_us, sandbox_us, *server_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
+    service_us, sandbox_us, server_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
     return Run(
         method,
         callers,
@@ -138,7 +137,7 @@ def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) 
         result["p99_ms"],
         service_us,
         sandbox_us,
-        sum(server_us),
+        server_us,
         generator_us,
         waiting,
     )

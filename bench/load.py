@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ ALIPAY = 1
 
 NOT_SEEN_LATELY = 20_000  # orders that GetOrder walks before it comes to one again
 SEEN = 200  # orders that stay in the cache
+CONNECTIONS = 4  # for each worker: the kernel deals them out, by chance
 LEASES = 100  # that one check-back asks of
 
 Metadata = tuple[tuple[str, str], ...]
@@ -57,10 +58,13 @@ class Tally:
 
 
 class Callers:
-    """One channel, many users, each with a token of its own."""
+    """Many users, each with a token of its own, on one connection, or on some for each of several workers."""
 
     def __init__(self, address: str, answers: Path) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        workers = int(os.environ.get("SHOP_ORDER_SERVER__WORKERS", "1"))
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        connections = 1 if workers == 1 else workers * CONNECTIONS
+        self._channels = [grpc.aio.insecure_channel(address, options=own) for _ in range(connections)]
         self._answers = answers
         self._users = [FIRST_USER + n for n in range(USERS)]
         self._tokens = [f"Bearer {token}" for token in tokens(self._users)]
@@ -83,11 +87,14 @@ class Callers:
         }
         calls, method = makers[kind](), kind.partition(" ")[0]
         service = "shop.neighbours.ReservationCheck" if kind == "CheckReservations" else "order.OrderService"
-        call: Callable[..., Any] = self._channel.unary_unary(f"/{service}/{method}")
+        path = f"/{service}/{method}"
+        ways: list[Callable[..., Any]] = [channel.unary_unary(path) for channel in self._channels]
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s
-        tasks = [asyncio.create_task(drive(call, calls, tally, begin, end)) for _ in range(callers)]
+        tasks = [
+            asyncio.create_task(drive(way, calls, tally, begin, end)) for way in islice(cycle(ways), callers)
+        ]
         await asyncio.sleep(begin - time.perf_counter())
         say(event="begin")
         await asyncio.sleep(end - time.perf_counter())
@@ -110,7 +117,8 @@ class Callers:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._channel.close()
+        for channel in self._channels:
+            await channel.close()
 
     def _orders(self) -> Iterator[tuple[int, Call]]:
         bodies = cycle([body(n) for n in range(BODIES)])

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from bench import machine
 from bench.databases import Database
 
 START_LIMIT_S = 30.0
@@ -80,10 +81,10 @@ class Shop:
         }
 
     @property
-    def service_pid(self) -> int:
-        """The running order service."""
+    def service_pids(self) -> tuple[int, ...]:
+        """The running order service, and its workers if it has several."""
         assert self._service is not None
-        return self._service.pid
+        return machine.with_workers(self._service.pid)
 
     @property
     def sandbox_pid(self) -> int:
