@@ -73,6 +73,8 @@ async def test_metrics_are_of_all_workers_and_no_sum_goes_back_when_one_dies(tow
     assert await counted(town, "shop_order_cache_up") == 1
     assert await counted(town, "shop_order_worker_ends_total", "died") == 0
     await another_follows(town, 1)
+    for name in ("parent", "worker-1", "worker-2"):
+        assert await counted(town, "process_resident_memory_bytes", name) > 0
     for _ in range(4):
         assert await counted(town, *LISTS) == asked
     asked += await every_worker_answers(town)
