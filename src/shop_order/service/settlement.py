@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Iterable
+
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
@@ -10,7 +13,7 @@ from shop_order.domain.ports import Clock, Orders, Payments, Trade
 from shop_order.domain.status import OrderStatus
 from shop_order.service.payment import Alert, PaymentService
 
-BATCH = 50
+BATCH = 32  # asked side by side: a provider that is slow, or hangs, must not hold up the others
 STUCK_MS = 600_000  # after an attempt's end: then a person should know that its provider does not
 ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
@@ -29,16 +32,21 @@ class Settlement:
         self._alert = alert
 
     async def ask_due(self) -> int:
-        """Ask providers about attempts that may have money nobody told us of; how many were asked."""
+        """Ask providers about attempts that may have money nobody told us of; how many were asked.
+
+        Raises what the first of them met, after all had their turn.
+        """
         due = await self._payments.to_ask(self._now(), BATCH)
-        for payment, tries in due:
-            await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
-            known = await self.ask(payment)
-            if known and not payment.is_open:
-                await self._payments.ask_no_more(payment.payment_sn)
-            elif not known and self._now() > payment.expire_ms + STUCK_MS:
-                self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
+        await all_of(self._ask_in_turn(payment, tries) for payment, tries in due)
         return len(due)
+
+    async def _ask_in_turn(self, payment: Payment, tries: int) -> None:
+        await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
+        known = await self.ask(payment)
+        if known and not payment.is_open:
+            await self._payments.ask_no_more(payment.payment_sn)
+        elif not known and self._now() > payment.expire_ms + STUCK_MS:
+            self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
     async def ask(self, payment: Payment) -> bool:
         """Learn what became of an attempt; whether that is its end.
@@ -66,16 +74,19 @@ class Settlement:
         return (await self._orders.get(payment.order_sn)).status is not OrderStatus.PENDING
 
     async def refund_due(self) -> int:
-        """Send refunds that were approved, and ask again about those without an answer; how many."""
+        """Send refunds that were approved, and ask again about those without an answer; how many.
+
+        Raises what the first of them met, after all had their turn.
+        """
         due = await self._payments.to_refund(self._now(), BATCH)
-        for refund, tries in due:
-            await self._payments.refund_later(
-                refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
-            )
-            known = await self._refund(refund)
-            if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
-                self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
+        await all_of(self._refund_in_turn(refund, tries) for refund, tries in due)
         return len(due)
+
+    async def _refund_in_turn(self, refund: Refund, tries: int) -> None:
+        await self._payments.refund_later(refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries))
+        known = await self._refund(refund)
+        if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
+            self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund) -> bool:
         """Whether its end is known now."""
@@ -104,6 +115,13 @@ class Settlement:
             self._alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
             await self._orders.change(refund.order_sn, failed)
         return answer != "unknown"
+
+
+async def all_of(turns: Iterable[Awaitable[None]]) -> None:
+    """Let all have their turn, side by side. Raises what the first of them met, afterwards."""
+    for end in await asyncio.gather(*turns, return_exceptions=True):
+        if isinstance(end, BaseException):
+            raise end
 
 
 def backoff(steps_ms: tuple[int, ...], tries: int) -> int:

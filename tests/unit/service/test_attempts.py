@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -113,6 +114,50 @@ async def test_an_unopened_attempt_of_a_cancelled_order_ends_with_its_link(world
     assert stored.payments[attempt.payment_sn].state is PaymentState.CLOSED
     world.real_ms += 86_400_000
     assert await world.settlement.ask_due() == 0
+
+
+async def test_a_question_that_hangs_keeps_no_other_attempt_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, hangs), (paid, other) = [await attempted(world) for _ in range(2)]
+    world.provider.pay(other.payment_sn)
+    query, others_done = world.provider.query, asyncio.Event()
+
+    async def slowly(payment_sn: str) -> Trade:
+        if payment_sn == hangs.payment_sn:
+            await others_done.wait()
+        trade = await query(payment_sn)
+        others_done.set()
+        return trade
+
+    monkeypatch.setattr(world.provider, "query", slowly)
+    world.real_ms += 30_000
+    async with asyncio.timeout(5):
+        assert await world.settlement.ask_due() == 2
+    assert (await world.store.orders.get(paid.order_sn)).status is OrderStatus.PAID
+
+
+async def test_a_refund_that_can_not_be_stored_keeps_no_other_from_being_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [await attempted(world) for _ in range(3)]
+    for order, attempt in late:
+        await world.orders.cancel(BUYER, order.order_sn)
+        world.provider.pay(attempt.payment_sn)
+        notice = world.provider.notice(attempt.payment_sn)
+        await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
+    change = world.store.orders.change
+
+    async def but_for_the_first(order_sn: str, decide: Callable[[Order], Any]) -> Any:
+        if order_sn == late[0][0].order_sn:
+            raise DependencyDown("the order database")
+        return await change(order_sn, decide)
+
+    monkeypatch.setattr(world.store.orders, "change", but_for_the_first)
+    with pytest.raises(DependencyDown):
+        await world.settlement.refund_due()
+    held = [world.provider.ledger[attempt.payment_sn].holds_fen for _, attempt in late]
+    assert held == [late[0][0].pay_fen, 0, 0]
 
 
 # ---- the link of an attempt that was closed works on until its time is over ----
