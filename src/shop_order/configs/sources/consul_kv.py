@@ -72,7 +72,7 @@ class ConsulSource:
                 if away or seen != index:
                     changed()
                 # An index that went back belongs to a Consul that lost its memory: begin anew.
-                index, away = (seen if seen >= index else 0), False
+                index, away = (max(seen, 1) if seen >= index else 0), False
 
     def _where(self) -> str:
         return f"http://{self._address}/v1/kv/{PREFIX}"

@@ -81,7 +81,7 @@ class Consul:
                 continue
             retry_s = RETRY_S
             forgetful = (forgetful or seen < index) and not found
-            index = seen if seen >= index else 0
+            index = max(seen, 1) if seen >= index else 0  # a query since 0 would not wait
             # A Consul that lost its memory names nobody until they have registered again: that is no news.
             if found != known and not forgetful:
                 known = found
