@@ -20,7 +20,9 @@ _SERVERS = [
     "test_store_batches.py",
     "test_store_migrations.py",
     "test_store_servers.py",
+    "test_store_session.py",
     "test_store_tidb.py",
+    "test_server_backup.py",
     "test_server_dies.py",
 ]
 collect_ignore = [
