@@ -69,7 +69,8 @@ def start_on(root: Path, name: str, port: int, home: Path) -> None:
     (home / "conf" / "application.properties").write_text("".join(lines))
     # hessian 4 before 3.3.6: with the other one first, or without it, pushes die in silence.
     libraries = f"{cache}/classes:{cache}/lib/hessian-4.0.63.jar:{cache}/lib/*"
-    switches = ("-Dnacos.standalone=true", "-Dnacos.functionMode=config", f"-Dnacos.home={home}")
+    listen = f"-Dnacos.remote.grpc.listen.ip={HOST}"  # its gRPC reads no file for that
+    switches = ("-Dnacos.standalone=true", "-Dnacos.functionMode=config", f"-Dnacos.home={home}", listen)
     config = f"--spring.config.additional-location=file:{home}/conf/"
     command = ["java", *MEMORY, *switches, f"-Duser.home={home}", "-cp", libraries, "NacosStandalone", config]
     processes.start(root, name, [*_unprivileged(home), *command], cwd=home)

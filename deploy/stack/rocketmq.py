@@ -142,6 +142,7 @@ def _broker(ports: Ports, store: Path) -> str:
         "brokerName": "broker-a",
         "brokerId": 0,
         "brokerIP1": HOST,
+        "bindAddress": HOST,
         "listenPort": ports.broker,
         "namesrvAddr": f"{HOST}:{ports.namesrv}",
         "storePathRootDir": store,

@@ -58,6 +58,20 @@ class Town(Shop):
         return answer.status_code, answer.text
 
 
+def listening(port: int) -> set[str]:
+    """The addresses on which somebody listens there, as the kernel writes them."""
+    text = "".join(Path(f"/proc/net/{file}").read_text() for file in ("tcp", "tcp6"))
+    rows = [line.split() for line in text.splitlines()]
+    listens = "0A"
+    return {row[1].partition(":")[0] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == listens}
+
+
+def test_it_listens_on_loopback_only(own_nacos: Own) -> None:
+    port = int(own_nacos.address.partition(":")[2])
+    for one in (port, port + 1000, port + 1001):
+        assert listening(one) in ({"0100007F"}, {"0000000000000000FFFF00000100007F"}), one
+
+
 async def test_a_change_is_taken_up_a_bad_one_refused_and_counted_and_a_rollback_works_while_it_runs(
     own_nacos: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
