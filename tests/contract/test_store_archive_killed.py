@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from asyncio.subprocess import PIPE
@@ -16,6 +17,7 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import Store
 from tests.contract.archived import LATER_MS, PAIRS, archive_all, cancelled, clean, completed, late_money
 from tests.contract.engine import Engine
+from tests.recording.recorder import child_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +79,15 @@ async def test_killed_anywhere_it_goes_on_where_it_was(engine: Engine) -> None:
     archived = [0]
     while archived[-1] < len(numbers):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, engine.url, str(LATER_MS), stdin=PIPE, stdout=PIPE, cwd=ROOT
+            sys.executable,
+            "-c",
+            RUN,
+            engine.url,
+            str(LATER_MS),
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": child_path()},
         )
         assert process.stdin and process.stdout
         for _ in range(chance.randint(2, 8)):

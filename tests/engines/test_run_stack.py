@@ -23,6 +23,7 @@ from deploy.stack import nginx, processes
 from deploy.stack.__main__ import ROOT as STACK
 from deploy.stack.shop import GRPC, PUBLIC, SANDBOX_HTTP
 from tests.plugins.engines import EXTERNAL
+from tests.recording.recorder import child_path
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 150.0
@@ -85,6 +86,14 @@ def trusted() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=nginx.certificate(STACK))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def watched() -> Iterator[None]:
+    """What the instances and the commands send to MySQL is explained with all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", child_path())
+        yield
+
+
 @pytest.fixture(scope="module")
 def town() -> Iterator[Started]:
     command = [sys.executable, "-m", "deploy.stack.shop", "run"]
@@ -131,6 +140,11 @@ def test_the_first_grpc_call_goes_through_the_gateway(town: Started) -> None:
     order_sn = said.split()[1]
     town.bought.append(order_sn)
     assert town.call("GET", f"/orders/{order_sn}", town.token("BUYER_7"))["order_sn"] == order_sn
+
+
+def test_what_the_instances_send_to_the_database_is_recorded(town: Started, statements: Path) -> None:
+    pids = [processes.running(STACK, f"shop-order-{n}") for n in (1, 2, 3)]
+    assert [pid for pid in pids if not (statements / f"{pid}.jsonl").exists()] == []
 
 
 def registered() -> set[int]:

@@ -56,7 +56,8 @@ def recorded(folder: str) -> dict[str, list[tuple[str, list[Any]]]]:
     """What every process sent so far, by kind."""
     found: dict[str, list[tuple[str, list[Any]]]] = {}
     for path in sorted(Path(folder).glob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
+        *whole, _ = path.read_text("utf-8").split("\n")  # the last line of a killed process may be cut
+        for line in whole:
             kept = json.loads(line)
             values = [bytes.fromhex(v["hex"]) if isinstance(v, dict) else v for v in kept["values"]]
             samples = found.setdefault(shape(kept["sql"]), [])

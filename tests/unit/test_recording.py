@@ -54,6 +54,13 @@ def test_a_kind_is_kept_a_few_times_with_its_values(tmp_path: Path, service_send
     ]
 
 
+def test_a_process_that_was_killed_as_it_wrote_spoils_nothing(tmp_path: Path, service_sends: object) -> None:
+    assert callable(service_sends)
+    service_sends(recorder.record, "SELECT a FROM t WHERE b = ?", (1,))
+    (tmp_path / "1.jsonl").write_text('{"sql": "INSERT INTO t (a) VALU', "utf-8")
+    assert list(recorded(str(tmp_path)).values()) == [[("SELECT a FROM t WHERE b = ?", [1])]]
+
+
 def test_what_a_test_sends_is_not_kept(tmp_path: Path, service_sends: object) -> None:
     recorder.record("SELECT a FROM t", ())
     assert recorded(str(tmp_path)) == {}
