@@ -5,6 +5,7 @@ import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import org.h2.mvstore.MVStore;
 
 /** A server that speaks MongoDB's protocol, for tests: `StandIn PORT FILE`, on loopback only. */
 public class StandIn {
@@ -21,18 +22,45 @@ public class StandIn {
         }
     }
 
-    /** Says in `serverStatus`, as MongoDB does, how many commands reached it; all under one name. */
+    /**
+     * Says in `serverStatus`, as MongoDB does, how many commands reached it; all under one name.
+     *
+     * Commits between two commands: killed after a commit in the middle of one, it had documents for good that
+     * no index knew, and could neither find them nor store them again.
+     */
     private static final class Counting extends H2Backend {
+        private static final long COMMIT_EVERY_MS = 300;
         private final AtomicLong commands = new AtomicLong();
 
         Counting(String file) {
-            super(file);
+            super(new MVStore.Builder().fileName(file).autoCommitDisabled().open());
+            Thread committing = new Thread(this::commitNowAndThen, "commit");
+            committing.setDaemon(true);
+            committing.start();
         }
 
         @Override
-        public Document handleMessage(MongoMessage message) {
+        public synchronized Document handleMessage(MongoMessage message) {
             commands.incrementAndGet();
             return super.handleMessage(message);
+        }
+
+        @Override
+        public synchronized void commit() {
+            if (!getMvStore().isClosed()) {
+                super.commit();
+            }
+        }
+
+        private void commitNowAndThen() {
+            while (!getMvStore().isClosed()) {
+                commit();
+                try {
+                    Thread.sleep(COMMIT_EVERY_MS);
+                } catch (InterruptedException ended) {
+                    return;
+                }
+            }
         }
 
         @Override
