@@ -26,6 +26,7 @@ from shop_order.service.notice import GatewayNotice, GatewaySecret
 from shop_order.service.order import visible
 
 TRIES = 3
+MOST_ATTEMPTS = 20  # of one order: each is read with it, told in its history, and asked about at its provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class PaymentService:
     async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
         """An open attempt through the channel; one that is open already and equal is used again.
 
-        A different one is closed at its provider first.
+        A different one is closed at its provider first; after 20 attempts there is no other one.
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, KeyReused,
         InvalidArgument, TooMuchContention, DependencyDown.
         """
@@ -118,6 +119,8 @@ class PaymentService:
             earlier = order.open_payment()
             if earlier and equal(earlier, draft):
                 draft = earlier
+            elif len(order.payments) >= MOST_ATTEMPTS:
+                raise ChannelUnavailable(f"{cmd.payment_type.code} {trade_type}")  # but the open one still is
             elif earlier:
                 if (await self.close(earlier)).is_open:
                     raise DependencyDown("the payment provider")  # it may still take money for that one

@@ -12,13 +12,13 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import DependencyDown
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown
 from shop_order.domain.ports import Trade
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.order import PlaceOrder
-from shop_order.service.payment import PayOrder
+from shop_order.service.payment import MOST_ATTEMPTS, PayOrder
 from shop_order.service.settlement import STUCK_MS
 from tests.world.shop import ADDRESS, World
 
@@ -158,6 +158,16 @@ async def test_a_refund_that_can_not_be_stored_keeps_no_other_from_being_sent(
         await world.settlement.refund_due()
     held = [world.provider.ledger[attempt.payment_sn].holds_fen for _, attempt in late]
     assert held == [late[0][0].pay_fen, 0, 0]
+
+
+async def test_a_buyer_who_changes_the_channel_for_ever_keeps_the_last_one(world: World) -> None:
+    order, last = await attempted(world)
+    for number in range(1, MOST_ATTEMPTS):
+        last = await pay(world, order, ("page", "wap")[number % 2])
+    with pytest.raises(ChannelUnavailable):
+        await pay(world, order, "page")
+    assert await pay(world, order, "wap") == last
+    assert len((await world.store.orders.get(order.order_sn)).payments) == MOST_ATTEMPTS
 
 
 # ---- the link of an attempt that was closed works on until its time is over ----
