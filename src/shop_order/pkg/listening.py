@@ -68,7 +68,11 @@ def _shut(port: int, *, listening: bool) -> None:
 
 def _sockets() -> Iterator[socket.socket]:
     """Copies of all sockets of this process: their owner may close them meanwhile."""
-    for name in os.listdir("/dev/fd"):
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        return  # this system does not tell; then they end with the process
+    for name in names:
         with suppress(OSError):
             if S_ISSOCK(os.fstat(int(name)).st_mode):
                 yield socket.socket(fileno=os.dup(int(name)))
