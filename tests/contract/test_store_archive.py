@@ -136,6 +136,20 @@ async def test_many_at_once_are_found_wherever_they_lie(engine: Engine) -> None:
         await store.orders.get(sn())
 
 
+async def test_an_order_whose_provider_is_still_to_be_asked_stays_where_it_is_looked_for(
+    engine: Engine,
+) -> None:
+    store = engine.store
+    asked, done = await cancelled(store), await cancelled(store)
+    (attempt,) = asked.payments
+    engine.sql("UPDATE payment SET ask_ms = 1 WHERE payment_sn = ?", attempt)
+    assert await archive_all(store) == 1
+    assert [payment.payment_sn for payment, _ in await store.payments.to_ask(NOW_MS, 10)] == [attempt]
+    assert engine.sql("SELECT order_sn FROM order_info_history") == [(done.order_sn,)]
+    await store.payments.ask_no_more(attempt)
+    assert await archive_all(store) == 1
+
+
 async def test_its_number_and_its_key_are_still_taken(engine: Engine) -> None:
     store = engine.store
     new = order()

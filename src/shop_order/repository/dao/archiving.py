@@ -30,6 +30,11 @@ _STORED = Tables(
 )
 
 
+def still_asked(orders: int) -> str:
+    """Finds those of so many orders whose providers are to be asked again; in the history nobody would."""
+    return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
+
+
 def moves(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
     """The statements that move so many orders, each with whether it wants their ids (else their numbers)."""
     for source_table, target_table, columns, key in (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import Cursor
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves, still_asked
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.loading import orders_of
 from shop_order.repository.dao.mysql.session import Session
@@ -38,8 +38,11 @@ class MysqlArchive:
         async def job(session: Session) -> int:
             # Locked: whoever changes one of them has written before, or finds it in the history tables.
             same = await locked(session, LIVE, versions)
-            await carry(session, LIVE, HISTORY, same)
-            return len(same)
+            asked = await session.all(still_asked(len(same)), [sn for _, sn in same]) if same else ()
+            still = {sn for (sn,) in asked}
+            done = [row for row in same if row[1] not in still]
+            await carry(session, LIVE, HISTORY, done)
+            return len(done)
 
         return await self._db.writer.submit(job) if versions else 0
 

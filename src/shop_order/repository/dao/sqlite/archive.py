@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import Cursor
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves
+from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves, still_asked
 from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.lists import orders_of
@@ -34,8 +34,11 @@ class SqliteArchive:
     async def move(self, versions: Mapping[str, int]) -> int:
         def job(conn: sqlite3.Connection) -> int:
             same = at_version(conn, LIVE, versions)
-            carry(conn, LIVE, HISTORY, same)
-            return len(same)
+            asked = conn.execute(still_asked(len(same)), [sn for _, sn in same]) if same else ()
+            still = {sn for (sn,) in asked}
+            done = [row for row in same if row[1] not in still]
+            carry(conn, LIVE, HISTORY, done)
+            return len(done)
 
         return await self._db.writer.submit(job)
 
