@@ -76,7 +76,7 @@ class Running(Stage):
 
     @rule()
     def ask_about_attempts(self) -> None:
-        sql = "SELECT payment_sn FROM payment WHERE ask_ms <= ?"
+        sql = "SELECT payment_sn FROM payment WHERE ask_ms <= ? ORDER BY ask_ms"
         due = [sn for (sn,) in self.rows(sql, self.now_ms())]
         for sn in due:
             self.model_asks(self.model.payments[sn])
