@@ -252,7 +252,8 @@ class Archive(Protocol):
     async def move(self, versions: Mapping[str, int]) -> int:
         """Archive those of these orders that still are at these versions, in one commit; how many.
 
-        Those stay about whose attempts a provider is still to be asked. A later change of an archived order brings it back.
+        Those stay about whose attempts a provider is still to be asked. A later change of an archived order
+        brings it back.
         """
 
 
