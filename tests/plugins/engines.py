@@ -11,9 +11,15 @@ from _pytest.terminal import TerminalReporter
 EMBEDDED = ("sqlite", "memory", "embedded", "file", "none")
 EXTERNAL = ("mysql", "redis", "rocketmq", "mongodb", "consul", "nacos", "nginx")
 
-# These tests start the whole service with its packaged settings.
+# These tests start the whole service with its packaged settings, but for the engines they name.
 WHOLE_SERVICE_FOLDERS = {"e2e", "faults"}
-WHOLE_SERVICE_ENGINES = ("sqlite", "memory", "embedded", "file", "none")
+WHOLE_SERVICE_ENGINES = {
+    "sqlite": "mysql",
+    "memory": "redis",
+    "embedded": "rocketmq",
+    "file": "nacos",
+    "none": "consul",
+}
 
 _EXERCISED = pytest.StashKey[Counter[str]]()
 
@@ -33,7 +39,14 @@ def _scheme(url: str) -> str:
 
 
 def engines_of(item: pytest.Item) -> Iterator[str]:
-    """The schemes of the engines that a test uses, some more than once."""
+    """The schemes of the engines that a test uses."""
+    named = set(_named(item))
+    yield from named
+    if WHOLE_SERVICE_FOLDERS.intersection(item.path.parts):
+        yield from (own for own, instead in WHOLE_SERVICE_ENGINES.items() if instead not in named)
+
+
+def _named(item: pytest.Item) -> Iterator[str]:
     for marker in item.iter_markers("engine"):
         yield from marker.args
     if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
@@ -41,8 +54,6 @@ def engines_of(item: pytest.Item) -> Iterator[str]:
         offered = set(available(*EMBEDDED, *EXTERNAL))
         urls = (value for value in item.callspec.params.values() if isinstance(value, str))
         yield from (_scheme(url) for url in urls if url in offered)
-    if WHOLE_SERVICE_FOLDERS.intersection(item.path.parts):
-        yield from WHOLE_SERVICE_ENGINES
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -43,6 +43,19 @@ def test_only_a_test_that_passed_counts(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_a_whole_service_on_named_engines_does_not_count_for_those_it_replaced(
+    pytester: pytest.Pytester,
+) -> None:
+    folder = pytester.mkdir("faults")
+    (folder / "test_whole.py").write_text(
+        "import pytest\n@pytest.mark.engine('mysql', 'redis')\ndef test(): pass"
+    )
+    result = run(pytester)
+    result.stdout.fnmatch_lines(
+        ["exercised: embedded (1 test), file (1 test), none (1 test), mysql (1 test), redis (1 test)"]
+    )
+
+
 @pytest.mark.parametrize(("ci", "code"), [("", 0), ("false", 0), ("true", 1)])
 def test_a_skip_fails_the_run_in_ci_only(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, code: int
