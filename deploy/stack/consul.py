@@ -11,8 +11,8 @@ from pathlib import Path
 from deploy.stack import golang, processes
 from deploy.stack.processes import HOST
 
-PORT = 38500
-DNS_PORT, SERVER_PORT, SERF_PORT = 38600, 38300, 38301
+PORT = 28500
+DNS_PORT, SERVER_PORT, SERF_PORT = 28600, 28300, 28301
 URLS = (f"consul://{HOST}:{PORT}",)
 PROGRAMS = ("consul",)
 MODULE = "github.com/hashicorp/consul"

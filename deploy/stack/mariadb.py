@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.stack import processes
 from deploy.stack.sql import APP, answers, prepare
 
-PORT = 33307
+PORT = 23307
 URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
 _NAME = "mariadb"
 PROGRAMS = (_NAME,)

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.stack import processes
 from deploy.stack.processes import HOST
 
-PORT = 37017
+PORT = 27117
 URLS = (f"mongodb://{HOST}:{PORT}/shop_logs",)
 NAME = "mongo"
 PROGRAMS = (NAME,)

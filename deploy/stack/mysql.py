@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.stack import processes
 from deploy.stack.sql import APP, answers, prepare
 
-PORT = 33306
+PORT = 23306
 VERSION = "8.0.33.1"
 URLS = (f"mysql://{APP}@{processes.HOST}:{PORT}/shop",)
 _NAME = "mysql"

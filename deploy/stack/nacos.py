@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.stack import processes
 from deploy.stack.processes import HOST, run, say
 
-PORT = 38848  # 39848 and 39849 are its gRPC ports
+PORT = 28848  # 29848 and 29849 are its gRPC ports
 URLS = (f"nacos://{HOST}:{PORT}?namespace=order-service&group=DEFAULT_GROUP",)
 PROGRAMS = ("nacos",)
 SOURCE = Path(__file__).with_suffix("")

@@ -15,10 +15,10 @@ from deploy.nginx.render import Gateway, Instance, render, write
 from deploy.stack import processes
 from deploy.stack.processes import HOST, apt, run
 
-TLS, PLAIN, STATUS = 38443, 38080, 38088
+TLS, PLAIN, STATUS = 28443, 28080, 28088
 URLS = (f"nginx://{HOST}:{TLS}",)
 PROGRAMS = ("nginx",)
-INSTANCES = tuple(Instance(HOST, 38101 + number, 38201 + number) for number in range(3))
+INSTANCES = tuple(Instance(HOST, 28101 + number, 28201 + number) for number in range(3))
 PAGES = ("http://localhost:5173", "http://127.0.0.1:5173")  # where a storefront is developed
 
 

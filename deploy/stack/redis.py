@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.stack import processes
 from deploy.stack.processes import HOST, apt, run
 
-PORT, SENTINEL, CLUSTER = 36379, 36380, (37001, 37002, 37003)
+PORT, SENTINEL, CLUSTER = 26400, 26401, (17001, 17002, 17003)
 MASTER = "shop"
 URLS = (
     f"redis://{HOST}:{PORT}/0",
@@ -85,7 +85,7 @@ def _server(root: Path, name: str, port: int, *more: str) -> None:
 def _sentinel(root: Path) -> None:
     folder = root / "data" / "redis-sentinel"
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "sentinel.conf"
+    file = folder / f"sentinel-{SENTINEL}.conf"  # one with other ports is of no use
     if not file.exists():  # the sentinel writes what it learned into its own file
         file.write_text(
             f"bind {HOST}\nport {SENTINEL}\ndir {folder}\n"

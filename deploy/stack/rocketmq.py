@@ -21,9 +21,9 @@ NAME = "rocketmq"
 class Ports:
     """Of one cluster; the broker also takes the port below its own by two, and the one above it."""
 
-    namesrv: int = 39_876
-    proxy: int = 38_081
-    remoting: int = 38_082
+    namesrv: int = 29_876
+    proxy: int = 28_081
+    remoting: int = 28_082
     broker: int = 30_911
 
     @property

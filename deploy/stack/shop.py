@@ -1,6 +1,6 @@
 """`python -m deploy.stack.shop run|add|remove`: the service on the engines of the stack, behind nginx.
 
-`run` is what `make run-stack` starts. Ports: instance n serves REST on 38100 + n and gRPC on 38200 + n.
+`run` is what `make run-stack` starts. Ports: instance n serves REST on 28100 + n and gRPC on 28200 + n.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from shop_sandbox import welcome
 
 NEEDED = ("redis", "rocketmq", "mongo", "consul", "nacos")
 DATABASES = {"mysql": mysql.URLS[0], "mariadb": mariadb.URLS[0]}
-HTTP, GRPC = 38100, 38200
-SANDBOX_GRPC, SANDBOX_HTTP, RELAY_METRICS = 38161, 38190, 38140
+HTTP, GRPC = 28100, 28200
+SANDBOX_GRPC, SANDBOX_HTTP, RELAY_METRICS = 28161, 28190, 28140
 RELAY, SANDBOX, INSTANCE = "shop-relay", "shop-sandbox", "shop-order-"
 MOST = 9
 INSTANCES = 3

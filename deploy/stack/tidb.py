@@ -8,7 +8,7 @@ from deploy.stack import golang, processes
 from deploy.stack.processes import HOST
 from deploy.stack.sql import APP, PREPARE, answers
 
-PORT, STATUS_PORT = 34000, 34080
+PORT, STATUS_PORT = 24000, 24080
 URLS = (f"mysql://{APP}@{HOST}:{PORT}/shop",)
 MODULE = "github.com/pingcap/tidb/cmd/tidb-server"
 SOURCE = Path(__file__).with_suffix("")

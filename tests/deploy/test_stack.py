@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import __main__ as stack
-from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, redis, rocketmq, tidb
+from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, redis, rocketmq, shop, tidb
 from deploy.stack.processes import StackError
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -319,3 +320,18 @@ def test_a_cached_mysql_gets_the_libraries_that_this_machine_lacks(
     monkeypatch.setattr(processes, "apt", lambda *packages: asked.extend(packages))
     mysql.install(root)
     assert asked == brought
+
+
+def test_every_port_lies_below_those_that_the_kernel_lends_to_any_connection() -> None:
+    lent_from = 32768  # Linux' default
+    named = [int(port) for name in stack.ENGINES + stack.ON_REQUEST for port in ports_of(stack.engine(name))]
+    cluster = [port + 10_000 for port in redis.CLUSTER]  # where its nodes talk
+    nacos_grpc = [nacos.PORT + 1_000, nacos.PORT + 1_001]
+    instances = [first + shop.MOST for first in (shop.HTTP, shop.GRPC)]
+    assert len(named) >= 12
+    assert max(named + cluster + nacos_grpc + instances) < lent_from
+
+
+def ports_of(engine: stack.Engine) -> list[str]:
+    """Those in its URLs."""
+    return [port for url in engine.URLS for port in re.findall(r":(\d+)", url)]

@@ -149,7 +149,7 @@ def test_what_the_instances_send_to_the_database_is_recorded(town: Started, stat
 
 def registered() -> set[int]:
     """The gRPC ports of the instances that Consul would name."""
-    asked = "http://127.0.0.1:38500/v1/health/service/order-service?passing"
+    asked = "http://127.0.0.1:28500/v1/health/service/order-service?passing"
     return {row["Service"]["Port"] for row in httpx.get(asked, trust_env=False).json()}
 
 
