@@ -24,6 +24,7 @@ _SERVERS = [
     "test_store_tidb.py",
     "test_server_backup.py",
     "test_server_dies.py",
+    "test_server_leases.py",
 ]
 collect_ignore = [
     *([] if available("mysql") else _SERVERS),

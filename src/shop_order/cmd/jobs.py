@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.presence import Turns
+from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.log import get_logger
 
 log = get_logger("jobs")
@@ -85,7 +86,13 @@ class Jobs:
         """A loop whose steps only one of the processes that share a database does."""
 
         async def ours() -> int:
-            return await step() if await self._mine(name) else 0
+            if not await self._mine(name):
+                return 0
+            try:
+                return await step()
+            except LeaseLost as lost:
+                log.info("job_left_to_another", job=name, why=str(lost))
+                return 0
 
         self._loop(name, ours, pause, more)
 

@@ -9,6 +9,7 @@ from typing import cast
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.presence import ASK_AGAIN_S, Turns
+from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import Registry, RegistryAway
 from shop_order.pkg.registry.none import NoRegistry, OwnLease
@@ -22,9 +23,12 @@ class Instance:
     def __init__(self, name: str, registry: Registry) -> None:
         self.name = name
         self.published = 0
-        relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), was_full=bool)
+        self.relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), was_full=bool)
         store = SimpleNamespace(leases=SimpleNamespace(hold=self._hold))
-        core = SimpleNamespace(relay=relay, registry=registry, store=store, metrics=Metrics(), tracing=None)
+        self.metrics = Metrics()
+        core = SimpleNamespace(
+            relay=self.relay, registry=registry, store=store, metrics=self.metrics, tracing=None
+        )
         self.jobs = Jobs(cast(Core, core))
 
     async def _hold(self, job: str) -> bool:
@@ -80,3 +84,22 @@ async def test_a_registry_that_does_not_answer_is_not_waited_for_at_every_step()
     now_s[0] += ASK_AGAIN_S
     assert await turns.ours("relay")
     assert not await Turns(registry).ours("relay")
+
+
+async def test_a_job_that_is_another_s_by_now_did_not_fail() -> None:
+    Instance.holder = "one"
+    one = Instance("one", NoRegistry())
+    lost = asyncio.Event()
+
+    async def refused() -> int:
+        lost.set()
+        raise LeaseLost(Fence("relay", 1))
+
+    one.relay.run_once = refused
+    one.jobs.start_relay()
+    await asyncio.wait_for(lost.wait(), 1)
+    await asyncio.sleep(0)
+    await one.jobs.stop()
+    text = one.metrics.text().decode()
+    assert 'shop_order_job_runs_total{name="relay",outcome="failed"} 0.0' in text
+    assert 'shop_order_job_runs_total{name="relay",outcome="ok"} 0.0' not in text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shop_order.domain.lease import Fence
 from shop_order.domain.order_log import Feed
 from shop_order.domain.ports import Archive, Audit, Backlog, Carts, Orders, Outbox, Payments
 from shop_order.pkg.batching import Batcher
@@ -36,6 +37,10 @@ class Leases(Protocol):
 
     async def hold(self, name: str) -> bool:
         """Whether this process may do this job now; a free one is taken. Raises DependencyDown."""
+
+    def fence(self, name: str) -> Fence:
+        """As what this process was given this lease the last time; a write under it is refused once another
+        had it since (LeaseLost). Raises LookupError for a lease that `hold` never gave."""
 
     async def worker(self) -> int:
         """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""

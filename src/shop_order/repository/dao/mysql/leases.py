@@ -1,7 +1,8 @@
 """Jobs that one process at a time does, and worker ids: rows that end by themselves.
 
 The database's clock decides, so that the processes' own need not agree. A holder that was paused past its
-end may still be in the middle of a step: every step is a compare-and-set or absorbed by its receiver.
+end may still be in the middle of a step: every step is a compare-and-set, or absorbed by its receiver, or
+written under the lease's fence.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 from time import monotonic
 
 from shop_order.domain.errors import DependencyDown, OrderServiceError
+from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.session import Session
@@ -31,6 +33,7 @@ _TAKE = (
     f"UPDATE job_lease SET fence = fence + (holder <> ?), holder = ?, until_ms = {_NOW} + ?"
     f" WHERE name = ? AND (holder = ? OR until_ms < {_NOW})"
 )
+_FENCE = "SELECT fence FROM job_lease WHERE name = ?"
 _LEAVE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
 _TAKEN = f"SELECT name FROM job_lease WHERE name LIKE ? AND until_ms >= {_NOW} AND holder <> ?"
 
@@ -43,10 +46,14 @@ class MysqlLeases:
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._until: dict[str, float] = {}  # monotonic seconds up to which a name is ours
         self._ask_at: dict[str, float] = {}
+        self._fences: dict[str, int] = {}
         self._worker: int | None = None
 
     async def hold(self, name: str) -> bool:
         return await self._hold(name, JOB_S)
+
+    def fence(self, name: str) -> Fence:
+        return Fence(name, self._fences[name])
 
     async def worker(self) -> int:
         if self._worker is not None and await self._hold(f"worker-{self._worker}", WORKER_S):
@@ -82,12 +89,15 @@ class MysqlLeases:
             return False
         values = (self._holder, self._holder, int(lasts_s * 1000), name, self._holder)
 
-        async def job(session: Session) -> int:
-            return await session.run(_TAKE, values) or (
+        async def job(session: Session) -> int | None:
+            ours = await session.run(_TAKE, values) or (
                 await session.run(_ADD, (name,)) and await session.run(_TAKE, values)
             )
+            return await number(session, name) if ours else None
 
-        if await self._db.writer.submit(job):
+        given = await self._db.writer.submit(job)
+        if given is not None:
+            self._fences[name] = given
             if name not in self._until:
                 log.info("lease_taken", lease=name, holder=self._holder)
             self._until[name] = now + lasts_s
@@ -96,3 +106,15 @@ class MysqlLeases:
             log.warning("lease_lost", lease=name, holder=self._holder)
         self._ask_at[name] = now + ASK_AGAIN_S
         return False
+
+
+async def require(session: Session, fence: Fence) -> None:
+    """Nobody else is given the lease before this transaction ends. Raises LeaseLost if somebody was."""
+    if await number(session, fence.lease, " FOR UPDATE") != fence.number:  # MariaDB has no FOR SHARE
+        raise LeaseLost(fence)
+
+
+async def number(session: Session, name: str, lock: str = "") -> int:
+    """How often the lease changed its holder."""
+    row = await session.first(_FENCE + lock, (name,))
+    return int(row[0]) if row else 0

@@ -13,6 +13,7 @@ from shop_order.repository.dao.sqlite.backlog import SqliteBacklog
 from shop_order.repository.dao.sqlite.carts import SqliteCarts
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.feed import SqliteFeed
+from shop_order.repository.dao.sqlite.leases import OneProcess
 from shop_order.repository.dao.sqlite.orders import SqliteOrders
 from shop_order.repository.dao.sqlite.outbox import SqliteOutbox
 from shop_order.repository.dao.sqlite.payments import SqlitePayments
@@ -60,18 +61,6 @@ class SqliteStore:
             " UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'outbox')"
         )
         return await self._db.reader.submit(lambda conn: int(conn.execute(sql).fetchone()[0]))
-
-
-class OneProcess:
-    """See `repository.dao.base.Leases`: the file's lock lets no other process serve it."""
-
-    worker_ends_s = float("inf")
-
-    async def hold(self, name: str) -> bool:
-        return True
-
-    async def worker(self) -> int:
-        return 0
 
 
 def check_schema(conn: sqlite3.Connection) -> None:

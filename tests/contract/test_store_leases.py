@@ -1,0 +1,25 @@
+"""What every database promises of leases."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.sqlite import leases as own
+
+
+async def test_a_lease_that_was_given_has_a_number(store: Store) -> None:
+    assert await store.leases.hold("relay")
+    assert store.leases.fence("relay") == Fence("relay", 1)
+
+
+async def test_of_one_process_only_its_own_number_is_taken() -> None:
+    own.require(await held())
+    with pytest.raises(LeaseLost):
+        own.require(Fence("relay", own.ONLY + 1))
+
+
+async def held() -> Fence:
+    assert await own.OneProcess().hold("relay")
+    return own.OneProcess().fence("relay")
