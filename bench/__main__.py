@@ -7,9 +7,10 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-from bench import counting, databases, machine, report
+from bench import counting, databases, machine, profile, report
 from bench.report import Results, Run
 from bench.shop import Failed, Generator, Shop
 
@@ -35,6 +36,8 @@ def main() -> int:
         if not chosen.keep:
             shutil.rmtree(folder, ignore_errors=True)
     print(report.shown(report.summary(results)))
+    if chosen.profile:
+        print(f"\n{report.profiles(results)}")
     path = chosen.json or Path(__file__).parent / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.local.json"
     report.write(path, results)
     print(f"written to {path}")
@@ -60,6 +63,7 @@ def arguments() -> argparse.Namespace:
         default=[],
         help="a setting, e.g. CACHE__URL=redis://…",
     )
+    parser.add_argument("--profile", action="store_true", help="where the CPU went; needs perf")
     parser.add_argument("--keep", action="store_true", help="leave databases and logs in place")
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
@@ -105,21 +109,22 @@ def one_round(
         results.rest_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
         with Generator(shop, answers) as load:
             for callers in chosen.callers:
-                results.runs.append(run(shop, load, "CreateOrder", callers, chosen.seconds))
+                results.runs.append(run(shop, load, "CreateOrder", callers, chosen))
             cached = SEEN_AGAIN if "CACHE__URL" in shop.settings else ()
             for kind in (*cached, *OTHERS) if last else ():
-                results.runs.append(run(shop, load, kind, TOGETHER, chosen.seconds))
+                results.runs.append(run(shop, load, kind, TOGETHER, chosen))
         results.busy_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
     results.counted += counting.compare(database, answers)
 
 
-def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) -> Run:
+def run(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse.Namespace) -> Run:
     """One run; the events it made are published before the CPU is read. Raises Failed."""
     pids = (shop.service_pids, (shop.sandbox_pid,), shop.database.server_pids(), (load.pid,))
-    load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": seconds})
+    load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": chosen.seconds})
     load.read()
     before = [sum(map(machine.cpu_s, some)) for some in pids]
-    load.read()
+    with profile.Profile(shop.service_pids) if chosen.profile else nullcontext() as profiled:
+        load.read()
     generator_s = machine.cpu_s(load.pid)
     waiting = shop.outbox()
     result = load.read()
@@ -140,6 +145,7 @@ def run(shop: Shop, load: Generator, method: str, callers: int, seconds: float) 
         server_us,
         generator_us,
         waiting,
+        profiled.shares() if profiled else None,
     )
 
 

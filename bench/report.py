@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.profile import Shares
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -23,6 +25,7 @@ class Run:
     database_us: float  # of the database's own processes, if it has any on this machine
     generator_us: float
     outbox: int  # events that were still to be published when the window ended
+    shares: Shares | None = None  # where the service's CPU went, if that was asked for
 
 
 @dataclass(slots=True)
@@ -130,6 +133,18 @@ def shown(medians: Mapping[str, object]) -> str:
     )
     text += ["", *(f"{name}: {medians[name]}" for name in (*rest, "orders_counted"))]
     return "\n".join(text)
+
+
+def profiles(results: Results) -> str:
+    """Three lines for each run that was sampled."""
+    lines = []
+    for run in results.runs:
+        if run.shares:
+            lines.append(f"{run.method}, {run.callers} callers: CPU of the service in percent")
+            for by, shares in (("thread", run.shares.threads), ("library", run.shares.libraries)):
+                parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+                lines.append(f"  by {by}: {parts}")
+    return "\n".join(lines)
 
 
 def as_rows(value: object) -> list[dict[str, object]]:
