@@ -27,7 +27,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.idempotency import Outcome
 from shop_order.service.order import OrderService, PlaceOrder
-from tests.property.model import UNPAID_LIMIT, Lines
+from tests.property.model import FAR_FEN, UNPAID_LIMIT, Lines
 from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import ADDRESS
 
@@ -256,9 +256,10 @@ class Buying(Stage):
         return PlaceOrder(ADDRESS, wanted, key=key)
 
     def price(self, lines: Lines) -> int:
-        """Today's sum, for goods that exist."""
+        """Today's sum with freight, for goods that exist."""
         shelf = self.world.shelf.goods
-        return sum(shelf[goods].price_fen * nums for goods, nums in lines if goods in shelf)
+        total_fen = sum(shelf[goods].price_fen * nums for goods, nums in lines if goods in shelf)
+        return total_fen + self.model.freight(total_fen) + FAR_FEN
 
     def expected(self, user: int, lines: Lines, cmd: PlaceOrder) -> Refusal | None:
         """Which refusal, None for an order (a new one, or the one of the key)."""

@@ -8,6 +8,8 @@ PENDING, PAID, SHIPPED, COMPLETED, CANCELLED = 1, 2, 3, 4, 5
 PAY_TIMEOUT_MS = 1_800_000
 AUTO_CONFIRM_MS = 604_800_000
 UNPAID_LIMIT = 3
+FREIGHT_FEN, FREE_FREIGHT_FROM_FEN = 800, 4000
+FAR_FEN = 1500  # for the dearest province, which is where an address without one is taken to be
 Lines = tuple[tuple[int, int], ...]
 
 
@@ -49,6 +51,11 @@ class Model:
     payments: dict[str, ModelPayment] = field(default_factory=dict)
     keys: dict[tuple[int, str, str], tuple[object, str]] = field(default_factory=dict)
     alerts: int = 0
+
+    @staticmethod
+    def freight(total_fen: int) -> int:
+        """What sending goods costs, but for the province."""
+        return 0 if total_fen >= FREE_FREIGHT_FROM_FEN else FREIGHT_FEN
 
     def cart(self, user: int) -> dict[int, tuple[int, bool]]:
         """Goods to (nums, checked)."""

@@ -52,8 +52,9 @@ class Running(Stage):
         fit = {g for g, (nums, _) in cart.items() if shelf[g].on_sale and stocks[g][0] >= nums}
         view = self.run(self.world.carts.view(buyer(user)))
         assert {line.line.goods: line.orderable for line in view.lines} == {g: g in fit for g in cart}
-        total = sum(shelf[g].price_fen * nums for g, (nums, checked) in cart.items() if checked and g in fit)
-        assert view.checked_total_fen == total
+        fen = [shelf[g].price_fen * nums for g, (nums, checked) in cart.items() if checked and g in fit]
+        assert view.checked_total_fen == sum(fen)
+        assert view.checked_freight_fen == (self.model.freight(sum(fen)) if fen else 0)
 
     # ---- jobs ----
 

@@ -14,10 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.service.order import OrderRules
 from tests.property.model import (
     AUTO_CONFIRM_MS,
     CANCELLED,
+    FAR_FEN,
+    FREE_FREIGHT_FROM_FEN,
+    FREIGHT_FEN,
     PAY_TIMEOUT_MS,
     PENDING,
     UNPAID_LIMIT,
@@ -45,7 +49,8 @@ class Stage(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        rules = OrderRules(PAY_TIMEOUT_MS, AUTO_CONFIRM_MS, UNPAID_LIMIT)
+        pricing = Pricing(FREIGHT_FEN, FREE_FREIGHT_FROM_FEN, {"浙江": 0, "新疆": FAR_FEN})
+        rules = OrderRules(PAY_TIMEOUT_MS, AUTO_CONFIRM_MS, UNPAID_LIMIT, pricing)
         self.world = World(rules=rules)
         self.run(self.world.open())
         self.model = Model()

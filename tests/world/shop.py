@@ -112,6 +112,7 @@ class World:
             stock=self.stock,
             clock=self.clock,
             next_id=self.ids.__next__,
+            pricing=lambda: self.rules.pricing,
         )
         self.payments = self.payment_service()
         self.settlement = Settlement(

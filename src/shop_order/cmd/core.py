@@ -18,6 +18,7 @@ from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.domain.ports import PaymentChannel
 from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.gateway.events import PublishedEvents
 from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
@@ -188,6 +189,7 @@ class Core:
             stock=stock,
             clock=clock,
             next_id=self.next_id,
+            pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
         self.payments = PaymentService(
@@ -302,6 +304,7 @@ class Core:
             settings.order.pay_timeout_s * 1000,
             settings.order.auto_confirm_s * 1000,
             settings.limit.unpaid_orders,
+            pricing(settings),
         )
 
     def _stored(self, types: Sequence[str]) -> None:
@@ -340,6 +343,12 @@ class Core:
             await self.stock.release(order_sn)
         except OrderServiceError as failed:
             log.warning("release_failed", order_sn=order_sn, error=failed.code)
+
+
+def pricing(settings: Settings) -> Pricing:
+    """What orders cost beside their goods, by these settings."""
+    ours = settings.pricing
+    return Pricing(ours.freight_fen, ours.free_freight_from_fen, ours.zones_fen)
 
 
 def alipay(settings: Settings, timeout_s: Callable[[], float]) -> Alipay | None:

@@ -1,12 +1,14 @@
 """Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from shop_order.configs.freight import MOST_TOTAL_FEN, PROVINCES, Freight, ProvinceFreight, whole_fen
 
 ENVIRONMENTS = ("dev", "test", "production")
 MIN_KEY_CHARS = 32
@@ -226,6 +228,20 @@ class Order(Section):
     archive_after_days: int = Field(ge=0, le=36_500)
 
 
+class Pricing(Section):
+    """What an order costs beside its goods, in fen; 0 for `free_freight_from_fen` is never."""
+
+    freight_fen: Freight
+    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MOST_TOTAL_FEN)]
+    province_freight_fen: ProvinceFreight
+
+    @property
+    def zones_fen(self) -> Mapping[str, int]:
+        """What is added for each province; empty if for none, which is no address's business then."""
+        added = self.province_freight_fen
+        return {name: added.get(name, 0) for name in PROVINCES} if any(added.values()) else {}
+
+
 class Limit(Section):
     """The bounds: rates in calls a second, queues and batches in items."""
 
@@ -280,6 +296,7 @@ class Settings(Section):
     auth: Auth
     pay: Pay
     order: Order
+    pricing: Pricing
     limit: Limit
     log: Log
     trace: Trace

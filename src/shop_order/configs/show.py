@@ -1,6 +1,7 @@
 """The configuration as text: for `config show`, and as the document the history keeps."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import yaml
@@ -64,11 +65,15 @@ def plain(value: Any, *, secrets: bool) -> Any:
         return value.get_secret_value() if secrets else MASK
     if isinstance(value, (tuple, list)):  # a list in a document as it was published
         return [plain(item, secrets=secrets) for item in value]
+    if isinstance(value, Mapping):
+        return {name: plain(item, secrets=secrets) for name, item in value.items()}
     if isinstance(value, str) and not secrets:
         return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", value))
     return value
 
 
 def _inline(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+    )
     return text.removesuffix("...\n").strip()

@@ -45,7 +45,7 @@ def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
     flat: dict[Path, Any] = {}
     for name, value in tree.items():
         path = (*above, str(name))
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and path not in known:
             flat.update(flatten(value, path))
         elif value is not None or path in known or not _is_section(path):
             flat[path] = value

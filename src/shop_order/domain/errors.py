@@ -197,16 +197,20 @@ class OutOfStock(OrderServiceError):
 
 
 class PriceChanged(OrderServiceError):
-    """The total the caller expected is no longer true; `details` has old and new."""
+    """What the caller expected to pay is no longer true; `details` has old and new, and the freight in it."""
 
     kind = Kind.PRECONDITION
 
-    def __init__(self, expected_fen: int, actual_fen: int, lines: Mapping[int, int]) -> None:
+    def __init__(
+        self, expected_fen: int, actual_fen: int, lines: Mapping[int, int], *, freight_fen: int
+    ) -> None:
         by_line = ",".join(f"{goods}={price_fen}" for goods, price_fen in lines.items())
         super().__init__(
-            f"the price changed: expected {expected_fen} fen, now {actual_fen} fen",
+            f"the price changed: expected {expected_fen} fen, now {actual_fen} fen"
+            f" with {freight_fen} fen of freight",
             expected_fen=expected_fen,
             actual_fen=actual_fen,
+            freight_fen=freight_fen,
             price_fen_by_goods=by_line,
         )
 

@@ -11,6 +11,7 @@ from shop_order.domain.errors import CartLineNotFound, GoodsNotFound, InvalidArg
 from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.service.order import buyer
 
 
@@ -35,15 +36,21 @@ class CartView:
     user: int
     version: int
     lines: tuple[CartLineView, ...]
+    pricing: Pricing = NO_FREIGHT
 
     @property
     def checked_total_fen(self) -> int:
         """What the checked lines that can be bought cost."""
-        return sum(
-            view.goods.price_fen * view.line.nums
-            for view in self.lines
-            if view.line.checked and view.orderable and view.goods
-        )
+        return sum(view.goods.price_fen * view.line.nums for view in self._to_buy if view.goods)
+
+    @property
+    def checked_freight_fen(self) -> int:
+        """Their freight, without what some provinces add: a cart has no address."""
+        return self.pricing.freight_of(self.checked_total_fen) if self._to_buy else 0
+
+    @property
+    def _to_buy(self) -> list[CartLineView]:
+        return [view for view in self.lines if view.line.checked and view.orderable]
 
 
 class CartService:
@@ -57,6 +64,7 @@ class CartService:
         stock: Stock,
         clock: Clock,
         next_id: Callable[[], int],
+        pricing: Callable[[], Pricing],
         shown: GoodsCatalogue | None = None,
     ) -> None:
         """`shown`: where goods are looked up that are only shown; without it, where they are bought."""
@@ -66,6 +74,7 @@ class CartService:
         self._stock = stock
         self._now = clock
         self._next_id = next_id
+        self._pricing = pricing
 
     async def view(self, actor: Actor) -> CartView:
         """The lines with goods data of this moment (or some seconds ago) and stock.
@@ -125,11 +134,11 @@ class CartService:
     async def _show(self, cart: Cart) -> CartView:
         ids = sorted(cart.lines)
         if not ids:
-            return CartView(cart.user, cart.version, ())
+            return CartView(cart.user, cart.version, (), self._pricing())
         goods, stocks = await asyncio.gather(self._shown.get_many(ids), self._stock.available(ids))
         lines = sorted(cart.lines.values(), key=lambda line: (line.created_ms, line.id))
         views = tuple(CartLineView(line, goods.get(line.goods), stocks.get(line.goods, 0)) for line in lines)
-        return CartView(cart.user, cart.version, views)
+        return CartView(cart.user, cart.version, views, self._pricing())
 
 
 def named(cart: Cart, goods: int, id: int) -> CartLine:

@@ -144,8 +144,9 @@ def untold(order: Order, chain: Sequence[Event]) -> list[str]:
     lines = [(line["goods_id"], line["nums"], line["price_fen"]) for line in placed["lines"]]
     if sorted(lines) != sorted((i.goods, i.nums, i.price_fen) for i in order.items):
         faults.append("has other items than were ordered")
-    ordered = (placed["total_fen"], placed["pay_fen"], placed["expire_at_ms"])
-    if ordered != (order.total_fen, order.pay_fen, order.expire_ms):
+    freight_fen = placed.get("freight_fen", 0)  # events of the time before there was any don't tell
+    ordered = (placed["total_fen"], freight_fen, placed["pay_fen"], placed["expire_at_ms"])
+    if ordered != (order.total_fen, order.freight_fen, order.pay_fen, order.expire_ms):
         faults.append("has other amounts, or another time to pay, than were ordered")
     opened = {data["payment_sn"]: data["amount_fen"] for type, data in told if type == PAYMENT_OPENED}
     if opened != {sn: payment.amount_fen for sn, payment in order.payments.items()}:

@@ -43,6 +43,7 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line, merged
+from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 
@@ -102,6 +103,7 @@ class OrderRules:
     pay_timeout_ms: int = 1_800_000
     auto_confirm_ms: int = 604_800_000
     unpaid_limit: int = 20
+    pricing: Pricing = NO_FREIGHT
 
 
 class OrderService:
@@ -164,19 +166,19 @@ class OrderService:
             raise CouponUnknown(cmd.coupon_id)
         if cmd.quote_token:
             raise QuoteUnknown
-        await self._refuse_hoarding(actor)
+        rules = self._rules()  # once: an order knows one set of them, whenever they are swapped
+        await self._refuse_hoarding(actor, rules.unpaid_limit)
         basket = await self._basket(actor, cmd)
         for _ in range(FRESH_NUMBERS):
             try:
-                return await self._reserve_and_store(actor, cmd, basket, key)
+                return await self._reserve_and_store(actor, cmd, basket, key, rules)
             except NumberTaken:
                 continue  # the lease under that number is another order's: leave it alone
         raise TooMuchContention
 
     async def _reserve_and_store(
-        self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None
+        self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
-        rules = self._rules()
         goods = await self._goods.get_many([line.goods for line in basket.lines])
         order = Order.place(
             basket.lines,
@@ -190,6 +192,7 @@ class OrderService:
             pay_timeout_ms=rules.pay_timeout_ms,
             next_id=self._next_id,
             expected_fen=cmd.expected_fen,
+            pricing=rules.pricing,
         )
         await self._stock.reserve(order.order_sn, basket.lines)
         try:
@@ -219,8 +222,7 @@ class OrderService:
             raise EmptyOrder
         return basket
 
-    async def _refuse_hoarding(self, actor: Actor) -> None:
-        limit = self._rules().unpaid_limit
+    async def _refuse_hoarding(self, actor: Actor, limit: int) -> None:
         if limit and await self._orders.count_unpaid(actor.user_id) >= limit:
             raise TooManyUnpaid(limit)
 

@@ -20,6 +20,7 @@ _WORDS: Words = {
     "title": ("收银台", "Checkout"),
     "amount": ("应付金额", "Amount due"),
     "total": ("订单金额", "Order total"),
+    "freight": ("含运费", "With freight"),
     "order": ("订单编号", "Order number"),
     "left": ("剩余支付时间", "Time left to pay"),
     "choose": ("选择支付方式", "Choose how to pay"),
@@ -87,6 +88,8 @@ class CashierPage:
             f'<p class="amount"><small>¥</small>{yuan_of_fen(order.pay_fen)}</p>'
         )
         number = f'<dl><dt>{say("order")}</dt><dd class="sn">{escape(order.order_sn)}</dd></dl>'
+        if order.freight_fen:
+            number = f"<dl><dt>{say('freight')}</dt><dd>¥{yuan_of_fen(order.freight_fen)}</dd></dl>{number}"
         if order.status is OrderStatus.PENDING:
             left_s = max(order.expire_ms - now_ms, 0) // 1000
             return self._html(head + _countdown(left_s, say) + number + _form(available, say), language)

@@ -54,8 +54,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "OUT_OF_STOCK": ("商品 {goods_ids} 库存不足", "not enough stock of goods {goods_ids}"),
     "PRICE_CHANGED": (
-        "价格已变化：原为 {expected_fen} 分，现为 {actual_fen} 分",
-        "the price changed: expected {expected_fen} fen, now {actual_fen} fen",
+        "价格已变化：原为 {expected_fen} 分，现为 {actual_fen} 分，其中运费 {freight_fen} 分",
+        "the price changed: expected {expected_fen} fen, now {actual_fen} fen with {freight_fen} of freight",
     ),
     "QUOTE_UNKNOWN": ("报价不存在或已过期，请重新获取", "unknown or expired quote; ask for a new one"),
     "COUPON_UNKNOWN": ("优惠券 {coupon_id} 不可用", "coupon {coupon_id} can't be used"),

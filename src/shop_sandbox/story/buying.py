@@ -54,7 +54,7 @@ async def _checks_out(tell: Teller, cast: Cast) -> Data:
     ) as step:
         body = {"from": "cart", "address": ADDRESS}
         order = await zhang.data("POST", "/orders", body, key="story-main-line")
-        expect(order["pay_fen"], cart["checked_total_fen"], "to be paid")
+        expect(order["pay_fen"], cart["checked_total_fen"] + order["freight_fen"], "to be paid")
         expect((await zhang.data("GET", "/cart"))["items"], [], "the cart")
         expect(await cast.provider.available(TEA), before - 2, "available tea")
         amount = yuan(order["pay_fen"])

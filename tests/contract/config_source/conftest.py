@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ class Place:
         else:
             self.clear()
             for path, value in flatten(yaml.safe_load(text)).items():
-                self.kv("PUT", "/".join(path), str(value))
+                text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+                self.kv("PUT", "/".join(path), text)
 
     def _publish(self, text: str) -> None:
         source = NacosSource(self.url)
@@ -74,7 +76,7 @@ class Place:
 
     def clear(self) -> None:
         if self.kind == "consul":
-            for section in ("limit", "log", "order", "server", "nonsense"):
+            for section in ("limit", "log", "order", "pricing", "server", "nonsense"):
                 self.kv("DELETE", f"{section}/", recurse="true")
 
     def away(self) -> dict[str, str]:

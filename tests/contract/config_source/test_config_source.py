@@ -29,6 +29,9 @@ def test_the_environment_wins_over_it(place: Place) -> None:
         ("limit: {user_rate: fast}\n", "LIMIT__USER_RATE"),
         ("limit: {user_rates: 5}\n", "unknown setting LIMIT__USER_RATES"),
         ("nonsense: {x: 1}\n", "unknown setting NONSENSE__X"),
+        ("pricing: {freight_fen: -800}\n", "PRICING__FREIGHT_FEN"),
+        ("pricing: {freight_fen: eight yuan}\n", "PRICING__FREIGHT_FEN"),
+        ("pricing: {province_freight_fen: {新僵: 1500}}\n", "PRICING__PROVINCE_FREIGHT_FEN"),
     ],
 )
 def test_what_can_not_be_used_is_refused_with_one_line_and_the_old_settings_stay(
@@ -41,6 +44,18 @@ def test_what_can_not_be_used_is_refused_with_one_line_and_the_old_settings_stay
         reload(running, place.environ)
     assert "\n" not in str(refused.value)
     assert running.settings.limit.user_rate == 5
+
+
+def test_rules_of_pricing_are_taken_up_together(place: Place) -> None:
+    place.say("pricing: {freight_fen: 800}\n")
+    running = load(place.environ)
+    place.say("pricing: {freight_fen: 500, province_freight_fen: {新疆: 1500}}\n")
+    reloaded = reload(running, place.environ)
+    assert set(reloaded.applied) == {"PRICING__FREIGHT_FEN", "PRICING__PROVINCE_FREIGHT_FEN"}
+    assert not reloaded.needs_restart
+    pricing = reloaded.loaded.settings.pricing
+    assert (pricing.freight_fen, pricing.province_freight_fen) == (500, {"新疆": 1500})
+    assert (running.settings.pricing.freight_fen, running.settings.pricing.province_freight_fen) == (800, {})
 
 
 def test_a_reload_takes_what_it_can_and_names_what_waits_for_a_restart(place: Place) -> None:

@@ -56,6 +56,21 @@ def test_history_diff_and_rollback_are_those_of_nacos(nacos: Place) -> None:
     assert run("rollback", second).exit_code == 0
 
 
+def test_freight_of_a_rollback_is_that_of_its_entry(nacos: Place) -> None:
+    nacos.say("pricing: {freight_fen: 800, province_freight_fen: {新疆: 1500}}\n")
+    nacos.say("pricing: {freight_fen: 900, province_freight_fen: {新疆: 1600}}\n")
+    second, first = numbers()
+    diff = run("diff", first, second).stdout
+    assert "-    新疆: 1500" in diff
+    assert "+    新疆: 1600" in diff
+    assert run("rollback", first).exit_code == 0
+    for _ in range(100):  # readers see it a moment later
+        if load(nacos.environ).settings.pricing.freight_fen == 800:
+            break
+    pricing = load(nacos.environ).settings.pricing
+    assert (pricing.freight_fen, pricing.province_freight_fen) == (800, {"新疆": 1500})
+
+
 def test_a_rollback_to_what_can_not_be_used_publishes_nothing(nacos: Place) -> None:
     nacos.say("order: {pay_timeout_s: never}\n")
     nacos.say("order: {pay_timeout_s: 62}\n")

@@ -13,7 +13,7 @@ from shop_order.configs import load
 from shop_order.configs.sources.base import SourceAway
 from shop_order.configs.sources.nacos import NacosSource
 from tests.faults.engines.own import Own
-from tests.shop import Shop
+from tests.shop import ADDRESS, Shop
 
 pytestmark = [pytest.mark.engine("nacos"), pytest.mark.slow, pytest.mark.timeout(300)]
 PUSHED_S = 10.0
@@ -46,6 +46,14 @@ class Town(Shop):
             return bool(self.core.settings.order.pay_timeout_s == seconds)
 
         await self.until(taken, within_s)
+
+    async def freight(self, fen: int) -> None:
+        """Wait until the running service asks for it."""
+
+        async def taken() -> bool:
+            return bool(self.core.settings.pricing.freight_fen == fen)
+
+        await self.until(taken, PUSHED_S)
 
     async def loads(self) -> dict[str, float]:
         """The counter of configurations by outcome."""
@@ -103,6 +111,37 @@ async def test_a_change_is_taken_up_a_bad_one_refused_and_counted_and_a_rollback
         assert back.exit_code == 0, back.output
         await town.pay_timeout(70)
         assert "config" not in (await town.readiness())[1]
+
+
+async def test_freight_changed_and_rolled_back_in_nacos_moves_that_of_the_next_order(
+    own_nacos: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Town(tmp_path / "first", own_nacos, "FREIGHT").publish("pricing: {freight_fen: 800}\n")
+    async with Town(tmp_path, own_nacos, "FREIGHT") as town:
+        assert (await town.place())["freight_fen"] == 800
+        await town.publish("pricing: {freight_fen: 500, province_freight_fen: {新疆: 1500}}\n")
+        await town.freight(500)
+        far = await town.place(address={**ADDRESS, "province": "新疆维吾尔自治区"})
+        assert (far["freight_fen"], far["pay_fen"]) == (2000, far["total_fen"] + 2000)
+        assert (await town.place(address={**ADDRESS, "province": "浙江省"}))["freight_fen"] == 500
+
+        await town.publish("pricing: {freight_fen: -1}\n")
+
+        async def refused() -> bool:
+            return (await town.loads()).get("refused", 0) == 1
+
+        await town.until(refused, PUSHED_S)
+        assert (await town.place(address={**ADDRESS, "province": "浙江省"}))["freight_fen"] == 500
+
+        for key, value in town.environ.items():
+            monkeypatch.setenv(key, value)
+        listed = await asyncio.to_thread(CliRunner().invoke, config_app, ["history"])
+        first = listed.stdout.splitlines()[-1].split()[0]
+        back = await asyncio.to_thread(CliRunner().invoke, config_app, ["rollback", first])
+        assert back.exit_code == 0, back.output
+        await town.freight(800)
+        assert (await town.place())["freight_fen"] == 800
+        await town.check_doctor()
 
 
 async def test_the_service_serves_and_starts_without_nacos_and_follows_it_when_it_is_back(

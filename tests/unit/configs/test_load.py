@@ -6,6 +6,7 @@ import pytest
 
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
+from shop_order.configs.handover import from_text, to_text
 from shop_order.configs.load import override_file
 from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.tree import leaves
@@ -124,6 +125,17 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"PAY__CALLBACK_ALLOW": "10.0.0.0/99"}, "PAY__CALLBACK_ALLOW"),
         ({"AUTH__LINK_KEYS": "short"}, "AUTH__LINK_KEYS.*32"),
         ({"NEIGHBOURS__GOODS": "host:0"}, "NEIGHBOURS__GOODS"),
+        ({"PRICING__FREIGHT_FEN": "-1"}, "PRICING__FREIGHT_FEN"),
+        ({"PRICING__FREIGHT_FEN": "8.00"}, "PRICING__FREIGHT_FEN.*whole number of fen"),
+        ({"PRICING__FREIGHT_FEN": "free"}, "PRICING__FREIGHT_FEN.*whole number of fen"),
+        ({"PRICING__FREIGHT_FEN": "10000001"}, "PRICING__FREIGHT_FEN"),
+        ({"PRICING__FREE_FREIGHT_FROM_FEN": "99.00"}, "FREE_FREIGHT_FROM_FEN.*whole number"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "1500"}, "1500 is no province"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "新僵=1500"}, "新僵 is no province"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "新疆=15.00"}, "FREIGHT_FEN__新疆.*whole number"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "新疆=1,新疆维吾尔自治区=2"}, "新疆 stands twice"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": '{"新疆": 1, "新疆": 2}'}, "新疆 stands twice"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "{新疆"}, "is not a mapping"),
     ],
 )
 def test_a_bad_or_unknown_setting_is_one_clear_line(
@@ -312,6 +324,39 @@ def test_a_shared_source_that_is_away_keeps_no_other_from_being_taken_up(tmp_pat
     copy.unlink()
     with pytest.raises(ConfigError, match="can't be asked"):
         reload(running, environ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["西藏=2000, 新疆维吾尔自治区=1500,浙江=0", '{"西藏": 2000, "新疆": "1500", "浙江": 0}'],
+    ids=["pairs", "json"],
+)
+def test_freight_by_province_may_come_from_a_text(tmp_path: Path, text: str) -> None:
+    it = loaded(tmp_path, PRICING__PROVINCE_FREIGHT_FEN=text)
+    assert it.settings.pricing.province_freight_fen == {"浙江": 0, "西藏": 2000, "新疆": 1500}
+    zones = it.settings.pricing.zones_fen
+    assert (len(zones), zones["新疆"], zones["北京"]) == (34, 1500, 0)
+    assert "province_freight_fen: {浙江: 0, 西藏: 2000, 新疆: 1500}  # environment variable" in show(it)
+
+
+def test_a_document_replaces_freight_by_province_as_a_whole(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    environ = env_of(tmp_path, CONFIG__URL=f"file:{own}")
+    for text, wanted in (
+        ("pricing: {province_freight_fen: {新疆: 1500, 西藏自治区: 2000}}\n", {"西藏": 2000, "新疆": 1500}),
+        ("pricing:\n  province_freight_fen:\n", {}),
+        ("pricing: {province_freight_fen: {新疆: 0}}\n", {"新疆": 0}),
+    ):
+        (own / "own.yaml").write_text(text)
+        it = load(environ).settings
+        assert it.pricing.province_freight_fen == wanted
+        assert from_text(to_text(it)) == it, "a worker gets the same"
+    assert not it.pricing.zones_fen, "an addition of nothing everywhere asks nobody for a province"
+    for bad in ("{新疆: yes}", "{新疆: 8.5}", "[新疆]", "{1: 5}"):
+        (own / "own.yaml").write_text(f"pricing: {{province_freight_fen: {bad}}}\n")
+        with pytest.raises(ConfigError, match="PRICING__PROVINCE_FREIGHT_FEN"):
+            load(environ)
 
 
 def test_only_real_settings_are_declared_reloadable() -> None:

@@ -28,7 +28,7 @@ EXAMPLES: tuple[OrderServiceError, ...] = (
     errors.IllegalTransition("PAID", "PENDING"),
     errors.GoodsUnavailable([3]),
     errors.OutOfStock([3]),
-    errors.PriceChanged(1, 2, {3: 2}),
+    errors.PriceChanged(1, 2, {3: 2}, freight_fen=0),
     errors.QuoteUnknown(),
     errors.CouponUnknown("c"),
     errors.ChannelUnavailable("wechat"),

@@ -139,8 +139,11 @@ class CartItemListResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     CHECKED_TOTAL_FEN_FIELD_NUMBER: _builtins.int
+    CHECKED_FREIGHT_FEN_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     checked_total_fen: _builtins.int
+    checked_freight_fen: _builtins.int
+    """to provinces for which nothing is added"""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShoppingCartInfo]: ...
     def __init__(
@@ -149,10 +152,11 @@ class CartItemListResponse(_message.Message):
         total: _builtins.int = ...,
         data: _abc.Iterable[Global___ShoppingCartInfo] | None = ...,
         checked_total_fen: _builtins.int = ...,
+        checked_freight_fen: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_total_fen", b"checked_total_fen", "data", b"data", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_freight_fen", b"checked_freight_fen", "checked_total_fen", b"checked_total_fen", "data", b"data", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

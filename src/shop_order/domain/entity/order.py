@@ -12,7 +12,6 @@ from shop_order.domain.errors import (
     EmptyOrder,
     GoodsUnavailable,
     IllegalTransition,
-    InvalidArgument,
     PayWindowClosed,
     PriceChanged,
     RefundOpen,
@@ -31,7 +30,8 @@ from shop_order.domain.status import (
 )
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import MOST_FEN, Goods, Line, OrderItem
+from shop_order.domain.valueobject.item import Goods, Line, OrderItem
+from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
 MOST_ASKED = 5  # attempts of one order that are asked about before it is decided
@@ -91,18 +91,17 @@ class Order:
         pay_timeout_ms: int,
         next_id: Callable[[], int],
         expected_fen: int | None = None,
+        pricing: Pricing = NO_FREIGHT,
     ) -> Order:
-        """A pending order of these lines at today's prices.
+        """A pending order of these lines at today's prices, by the rules of `pricing`.
 
         Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
         """
         items = bought(lines, goods, next_id)
-        total_fen = sum(item.total_fen for item in items)
-        if total_fen > MOST_FEN:
-            raise InvalidArgument("items", "the total is beyond what can be paid")
-        pay_fen = max(total_fen, 1)
-        if expected_fen is not None and expected_fen != pay_fen:
-            raise PriceChanged(expected_fen, pay_fen, {i.goods: i.price_fen for i in items})
+        sums = pricing.amounts(sum(item.total_fen for item in items), address.province)
+        if expected_fen is not None and expected_fen != sums.pay_fen:
+            prices_fen = {i.goods: i.price_fen for i in items}
+            raise PriceChanged(expected_fen, sums.pay_fen, prices_fen, freight_fen=sums.freight_fen)
         order = cls(
             id=next_id(),
             order_sn=order_sn,
@@ -111,10 +110,10 @@ class Order:
             address=address,
             items=items,
             note=plain_text("note", note, most=255),
-            total_fen=total_fen,
-            discount_fen=0,
-            freight_fen=0,
-            pay_fen=pay_fen,
+            total_fen=sums.total_fen,
+            discount_fen=sums.discount_fen,
+            freight_fen=sums.freight_fen,
+            pay_fen=sums.pay_fen,
             pay_type=pay_type,
             created_ms=now_ms,
             updated_ms=now_ms,
@@ -127,8 +126,9 @@ class Order:
             now_ms,
             old_status=0,
             lines=[{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in items],
-            total_fen=total_fen,
-            pay_fen=pay_fen,
+            total_fen=sums.total_fen,
+            freight_fen=sums.freight_fen,
+            pay_fen=sums.pay_fen,
             expire_at_ms=order.expire_ms,
             payment_type=int(pay_type),
         )

@@ -81,6 +81,8 @@ class CartData(Answer):
     items: list[CartItemData]
     checked_total_amount: str = _amount("已勾选且可下单的合计", "336.00")
     checked_total_fen: int = _fen("已勾选且可下单的合计", 33600)
+    checked_freight_amount: str = _amount("其运费，不含部分省份的加价", "8.00")
+    checked_freight_fen: int = _fen("其运费，不含部分省份的加价", 800)
 
 
 class AddressData(Answer):
@@ -304,6 +306,8 @@ class CashierData(Answer):
     order_sn: str = Field(examples=[EXAMPLE_SN])
     status: int = Field(examples=[1])
     status_text: str = Field(examples=["待支付"])
+    freight_amount: str = _amount("其中运费", "0.00")
+    freight_fen: int = _fen("其中运费", 0)
     pay_amount: str = _amount("应付")
     pay_fen: int = _fen("应付")
     expire_at: str = _time("支付截止 / To be paid before")

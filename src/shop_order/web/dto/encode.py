@@ -29,6 +29,8 @@ def cart(view: CartView) -> dict[str, Any]:
         "items": [cart_item(line) for line in view.lines],
         "checked_total_amount": yuan_of_fen(view.checked_total_fen),
         "checked_total_fen": view.checked_total_fen,
+        "checked_freight_amount": yuan_of_fen(view.checked_freight_fen),
+        "checked_freight_fen": view.checked_freight_fen,
     }
 
 

@@ -100,7 +100,10 @@ class PlaceOrderBody(Owned):
     note: str = Field("", max_length=255, description="备注 / A note to the shop")
     pay_type: PayType | None = None
     expected_total_fen: int | None = Field(
-        None, ge=0, le=2**53, description="预期应付金额(分);不符则拒绝 / Refuse if pay_fen differs"
+        None,
+        ge=0,
+        le=2**53,
+        description="预期应付金额(分,含运费);不符则拒绝 / Refuse if pay_fen (freight is in it) differs",
     )
     coupon_id: str = Field("", max_length=64)
     quote_token: str = Field("", max_length=512)

@@ -40,6 +40,7 @@ def cart(view: CartView) -> pb.CartItemListResponse:
         total=len(view.lines),
         data=[cart_line(line, view.user) for line in view.lines],
         checked_total_fen=view.checked_total_fen,
+        checked_freight_fen=view.checked_freight_fen,
     )
 
 

@@ -139,6 +139,8 @@ class CashierHandler:
             "order_sn": order.order_sn,
             "status": int(order.status),
             "status_text": status_text(order.status, context().language),
+            "freight_amount": yuan_of_fen(order.freight_fen),
+            "freight_fen": order.freight_fen,
             "pay_amount": yuan_of_fen(order.pay_fen),
             "pay_fen": order.pay_fen,
             "expire_at": rfc3339(order.expire_ms),
