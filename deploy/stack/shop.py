@@ -158,7 +158,8 @@ class Town:
         nginx.serve(self.root, [Instance(HOST, HTTP + n, GRPC + n) for n in numbers])
 
     def add(self) -> int:
-        """One instance more; its number."""
+        """One instance more; its number. Raises StackError, also where none runs."""
+        self._require_some()
         n = next(n for n in range(1, MOST + 2) if f"{INSTANCE}{n}" not in self.instances())
         if n > MOST:
             raise StackError(f"there are {MOST} instances already")
@@ -168,7 +169,11 @@ class Town:
         return n
 
     def remove(self) -> int:
-        """One instance less: nginx forgets it, then it leaves Consul and ends what it began."""
+        """One instance less: nginx forgets it, then it leaves Consul and ends what it began.
+
+        Raises StackError for the last one.
+        """
+        self._require_some()
         names = self.instances()
         if len(names) < 2:
             raise StackError("the last instance stays: Ctrl-C stops the whole")
@@ -176,6 +181,10 @@ class Town:
         nginx.serve(self.root, [Instance(HOST, HTTP + m, GRPC + m) for m in map(_number, names[:-1])])
         processes.stop(self.root, names[-1], timeout_s=STOP_S)
         return n
+
+    def _require_some(self) -> None:
+        if not self.instances():
+            raise StackError(f"nothing runs in {self.root}: make run-stack")
 
     def mend(self, down: set[str]) -> set[str]:
         """Start again what ended by itself and was found so twice; what is down now for the first time."""
@@ -276,6 +285,7 @@ def greeting(town: Town, count: int) -> str:
         for n in range(1, count + 1)
     )
     target = f"{HOST}:{nginx.TLS}"
+    where = f"SHOP_STACK={town.root} " if "SHOP_STACK" in os.environ else ""
     return f"""
 The Shop runs on {town.database}, Redis, RocketMQ, MongoDB's protocol, Consul and Nacos        Ctrl-C stops it
 
@@ -288,7 +298,7 @@ The Shop runs on {town.database}, Redis, RocketMQ, MongoDB's protocol, Consul an
   Consul          http://{urlsplit(engine("consul").URLS[0]).netloc}/ui
   logs            {town.root / "log"}
 
-one instance more, one less:   {welcome.python()} -m deploy.stack.shop add | remove
+one instance more, one less:   {where}{welcome.python()} -m deploy.stack.shop add | remove
 commands of the service:       . {town.folder / "env"}
                                .venv/bin/shop-order doctor | stats show | config history | token --user 8
 

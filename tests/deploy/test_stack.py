@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -335,3 +335,10 @@ def test_every_port_lies_below_those_that_the_kernel_lends_to_any_connection() -
 def ports_of(engine: stack.Engine) -> list[str]:
     """Those in its URLs."""
     return [port for url in engine.URLS for port in re.findall(r":(\d+)", url)]
+
+
+@pytest.mark.parametrize("change", [shop.Town.add, shop.Town.remove])
+def test_an_instance_joins_or_leaves_only_what_runs(root: Path, change: Callable[[shop.Town], int]) -> None:
+    with pytest.raises(StackError, match=r"nothing runs in .*: make run-stack"):
+        change(shop.Town(root, "mysql"))
+    assert not (root / "run").exists()
