@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.ports import OnUnreadable
 from shop_order.domain.status import RefundState
 from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.base import Store
@@ -23,9 +24,13 @@ PAIRS = list(
 )
 
 
-def archiving(store: Store, now_ms: int = LATER_MS, days: int = 30) -> ArchiveService:
+def archiving(
+    store: Store, now_ms: int = LATER_MS, days: int = 30, on_unreadable: OnUnreadable = print
+) -> ArchiveService:
     """The use case, some time later."""
-    return ArchiveService(archive=store.archive, clock=lambda: now_ms, after_days=lambda: days)
+    return ArchiveService(
+        archive=store.archive, on_unreadable=on_unreadable, clock=lambda: now_ms, after_days=lambda: days
+    )
 
 
 async def archive_all(store: Store, now_ms: int = LATER_MS, days: int = 30) -> int:

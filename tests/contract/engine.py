@@ -160,6 +160,11 @@ async def opened(store: Store, of: Order, now_ms: int = NOW_MS) -> Payment:
     return payment
 
 
+async def due(store: Store, now_ms: int, limit: int = 10) -> list[str]:
+    """Numbers of the orders whose time is over."""
+    return [one.order_sn for one in await store.orders.due(now_ms, limit)]
+
+
 async def paid(store: Store, of: Order, payment: Payment, now_ms: int = NOW_MS) -> Order:
     """The money arrives."""
 

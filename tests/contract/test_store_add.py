@@ -16,7 +16,7 @@ from shop_order.repository.dao.base import Store
 from shop_order.repository.dao.placing import Placing
 from shop_order.repository.dao.sqlite import placing
 from shop_order.service.audit import AuditService
-from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, key, order, sn
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
 
 
 async def test_an_order_comes_back_as_it_was_stored(store: Store) -> None:
@@ -225,7 +225,7 @@ async def test_new_orders_are_pending_and_due_when_their_time_is_over(store: Sto
     new = await added(store)
     assert new.status is OrderStatus.PENDING
     assert await store.orders.due(new.expire_ms - 1, 10) == []
-    assert await store.orders.due(new.expire_ms, 10) == [new.order_sn]
+    assert await due(store, new.expire_ms) == [new.order_sn]
 
 
 async def test_an_order_that_was_refused_once_can_be_stored_later_with_its_chain_whole(store: Store) -> None:

@@ -144,7 +144,7 @@ async def test_an_order_whose_provider_is_still_to_be_asked_stays_where_it_is_lo
     (attempt,) = asked.payments
     engine.sql("UPDATE payment SET ask_ms = 1 WHERE payment_sn = ?", attempt)
     assert await archive_all(store) == 1
-    assert [payment.payment_sn for payment, _ in await store.payments.to_ask(NOW_MS, 10)] == [attempt]
+    assert [await store.payments.find(attempt)] == [p for p, _ in await store.payments.to_ask(NOW_MS, 10)]
     assert engine.sql("SELECT order_sn FROM order_info_history") == [(done.order_sn,)]
     await store.payments.ask_no_more(attempt)
     assert await archive_all(store) == 1
@@ -206,7 +206,7 @@ async def test_who_changes_it_before_the_commit_keeps_it(engine: Engine) -> None
     store = engine.store
     gone, other = await cancelled(store), await cancelled(store)
     page = await store.archive.oldest(LATER_MS, None, 10)
-    versions = {o.order_sn: o.version for o in page}
+    versions = {o.order_sn: o.version for o in page.orders}
     await late_money(store, gone)
     assert await store.archive.move(versions) == 1
     assert await store.archive.move(versions) == 0

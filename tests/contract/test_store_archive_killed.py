@@ -61,7 +61,9 @@ module.PAGE = 2
 async def run(url, now_ms):
     store = open_store(url, next_id=itertools.count(10**9).__next__)
     await store.open(serve=False)
-    service = ArchiveService(archive=store.archive, clock=lambda: now_ms, after_days=lambda: 30)
+    service = ArchiveService(
+        archive=store.archive, on_unreadable=print, clock=lambda: now_ms, after_days=lambda: 30
+    )
     while not (await service.run_once(30)).last:
         print("moved", flush=True)
         sys.stdin.readline()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderNotFound
 from shop_order.domain.ports import COUNT_CAP, Cursor, KeyTaken, OrderFilter
@@ -21,6 +22,7 @@ from tests.contract.engine import (
     Engine,
     added,
     attempt,
+    due,
     key,
     opened,
     order,
@@ -115,10 +117,10 @@ async def test_a_key_of_a_change_leads_to_the_payment(store: Store) -> None:
 
 async def test_due_orders_come_longest_overdue_first(store: Store) -> None:
     late, early = await added(store, now_ms=NOW_MS), await added(store, now_ms=NOW_MS - 5)
-    assert await store.orders.due(NOW_MS + TIMEOUT_MS, 10) == [early.order_sn, late.order_sn]
-    assert await store.orders.due(NOW_MS + TIMEOUT_MS, 1) == [early.order_sn]
+    assert await due(store, NOW_MS + TIMEOUT_MS) == [early.order_sn, late.order_sn]
+    assert await due(store, NOW_MS + TIMEOUT_MS, 1) == [early.order_sn]
     await store.orders.change(early.order_sn, lambda o: o.cancel("", SYSTEM, NOW_MS, code="TIMEOUT"))
-    assert await store.orders.due(NOW_MS + TIMEOUT_MS, 10) == [late.order_sn]
+    assert await due(store, NOW_MS + TIMEOUT_MS) == [late.order_sn]
 
 
 # ---- asking and refunding ----
@@ -142,8 +144,9 @@ async def test_an_attempt_that_was_closed_early_is_asked_about_after_its_link_en
     new = await added(store)
     early, late = await opened(store, new), attempt(new)
     await store.orders.change(new.order_sn, lambda o: o.close_attempt(early.payment_sn, BUYER, NOW_MS))
-    (due,) = await store.payments.to_ask(early.over_ms, 10)
-    assert (due[0].payment_sn, due[0].state) == (early.payment_sn, PaymentState.CLOSED)
+    ((asked, _),) = await store.payments.to_ask(early.over_ms, 10)
+    assert isinstance(asked, Payment)
+    assert (asked.payment_sn, asked.state) == (early.payment_sn, PaymentState.CLOSED)
     assert await store.payments.to_ask(early.over_ms - 1, 10) == []
     await store.payments.ask_later(early.payment_sn, early.over_ms + 5)
     assert await store.payments.to_ask(early.over_ms + 4, 10) == []

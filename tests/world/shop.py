@@ -27,6 +27,7 @@ from shop_order.service.reservation import ReservationService
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
+from shop_order.service.unreadable import Unreadables
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -105,6 +106,7 @@ class World:
         await self.store.open()
         self.clock = ShopClock(self.store.time, self.real_now, may_move=True)
         await self.clock.load()
+        self.unreadable = Unreadables(self.alert, self.real_now)
         self.orders = self.order_service()
         self.carts = CartService(
             carts=self.store.carts,
@@ -120,10 +122,15 @@ class World:
             payments=self.store.payments,
             paying=self.payments,
             clock=self.clock,
+            on_unreadable=self.unreadable.tell,
             alert=self.alert,
         )
         self.timeout = TimeoutService(
-            orders=self.store.orders, service=self.orders, settlement=self.settlement, clock=self.clock
+            orders=self.store.orders,
+            service=self.orders,
+            settlement=self.settlement,
+            on_unreadable=self.unreadable.tell,
+            clock=self.clock,
         )
         self.reservation = ReservationService(
             orders=self.store.orders, clock=self.clock, real_clock=self.real_now
@@ -156,6 +163,7 @@ class World:
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
             rules=lambda: self.rules,
+            on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
         )
 

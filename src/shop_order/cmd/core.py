@@ -52,6 +52,7 @@ from shop_order.service.reservation import ReservationService
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
+from shop_order.service.unreadable import Unreadables
 
 log = get_logger("core")
 MOST_RELEASES = 256  # leases being given back at once; the others end by themselves
@@ -169,6 +170,7 @@ class Core:
         numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
+        self.unreadable = Unreadables(self.alert, real_ms)
         self.orders = OrderService(
             orders=orders,
             carts=carts,
@@ -180,6 +182,7 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.next_id,
             rules=self._rules,
+            on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
             shown=self.views,
         )
@@ -204,14 +207,27 @@ class Core:
             gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
             alert=self.alert,
         )
+        self.reservations = ReservationService(orders=orders, clock=clock, real_clock=real_ms)
+        self._settling()
+        self._behind(settings)
+
+    def _settling(self) -> None:
+        store, clock, orders = self.store, self.clock, self.stored
         self.settlement = Settlement(
-            orders=orders, payments=store.payments, paying=self.payments, clock=clock, alert=self.alert
+            orders=orders,
+            payments=store.payments,
+            paying=self.payments,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            alert=self.alert,
         )
         self.timeouts = TimeoutService(
-            orders=orders, service=self.orders, settlement=self.settlement, clock=clock
+            orders=orders,
+            service=self.orders,
+            settlement=self.settlement,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
         )
-        self.reservations = ReservationService(orders=orders, clock=clock, real_clock=real_ms)
-        self._behind(settings)
 
     def _behind(self, settings: Settings) -> None:
         store, clock = self.store, self.clock
@@ -226,7 +242,10 @@ class Core:
         )
         self.audit = AuditService(store.audit)
         self.archive = ArchiveService(
-            archive=store.archive, clock=clock, after_days=lambda: self.settings.order.archive_after_days
+            archive=store.archive,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            after_days=lambda: self.settings.order.archive_after_days,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

@@ -46,12 +46,16 @@ class Jobs:
 
     def start_shared(self) -> None:
         """Begin the loops that one process of an instance has for all."""
-        core, scan_every = self._core, self._scan_every
+        core = self._core
+
+        def scan_again() -> Awaitable[None]:
+            return asyncio.sleep(self._scan_every())
+
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
-        self._once("timeout", core.timeouts.run_once, lambda: asyncio.sleep(scan_every()))
-        self._once("ask", core.settlement.ask_due, lambda: asyncio.sleep(scan_every()))
-        self._once("refund", core.settlement.refund_due, lambda: asyncio.sleep(scan_every()))
+        self._once("timeout", core.timeouts.run_once, scan_again, core.timeouts.goes_on)
+        self._once("ask", core.settlement.ask_due, scan_again)
+        self._once("refund", core.settlement.refund_due, scan_again)
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))

@@ -50,6 +50,17 @@ class OrderServiceError(Exception):
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).upper()
 
 
+class Unreadable(ValueError):
+    """A row that is not what we write: somebody altered it, or a newer version wrote it. No caller's fault.
+
+    `number` is its order's, attempt's or refund's.
+    """
+
+    def __init__(self, number: object, why: object) -> None:
+        super().__init__(f"{number} can't be read: {why!r}")
+        self.number = str(number)
+
+
 # ---- INVALID: the request can never succeed as it is ----
 
 

@@ -10,6 +10,7 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
@@ -17,6 +18,7 @@ from shop_order.domain.valueobject.item import Goods, Line
 
 T = TypeVar("T")
 Clock = Callable[[], int]  # epoch milliseconds
+OnUnreadable = Callable[[Unreadable], None]  # is told of a row that was left out
 
 
 # ---- storing ----
@@ -82,11 +84,12 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page of orders; `total` stops counting at `COUNT_CAP`."""
+    """A page of orders; `total` stops counting at `COUNT_CAP`. `unreadable` are left out of `orders`."""
 
     orders: Sequence[Order]
     total: int
     next: Cursor | None
+    unreadable: Sequence[Unreadable] = ()
 
     @property
     def total_is_capped(self) -> bool:
@@ -95,6 +98,15 @@ class OrderPage:
 
 
 COUNT_CAP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An order whose time was over at `due_ms`."""
+
+    order_sn: str
+    due_ms: int
+    id: int
 
 
 class Orders(Protocol):
@@ -133,8 +145,8 @@ class Orders(Protocol):
     async def count_unpaid(self, user: int) -> int:
         """How many of the user's orders wait for payment."""
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        """Numbers of orders whose time is over: unpaid or shipped, longest overdue first."""
+    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
+        """Orders whose time is over: unpaid, or shipped without an open refund; longest overdue first."""
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
@@ -164,7 +176,7 @@ class Payments(Protocol):
     async def find(self, payment_sn: str) -> Payment | None:
         """The attempt with this number."""
 
-    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
         """Attempts whose provider should be asked now, with how often it was asked: open ones, and those that
         were closed before their links ended."""
 
@@ -246,8 +258,8 @@ class Audit(Protocol):
 class Archive(Protocol):
     """The history tables, for orders nobody has anything left to do with. They are found there by number."""
 
-    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> Sequence[Order]:
-        """Orders placed before then that are not archived, oldest first; for reading only."""
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
+        """Orders placed before then that are not archived, oldest first; `total` is of the page alone."""
 
     async def move(self, versions: Mapping[str, int]) -> int:
         """Archive those of these orders that still are at these versions, in one commit; how many.

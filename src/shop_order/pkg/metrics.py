@@ -31,7 +31,14 @@ LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 # A rule sees no first one of a counter that begins with it: those that must not be missed begin with 0.
-ALERTS = ("notice_mismatch", "payment_stuck", "refund_failed", "refund_stuck", "log_unreadable")
+ALERTS = (
+    "notice_mismatch",
+    "payment_stuck",
+    "refund_failed",
+    "refund_stuck",
+    "log_unreadable",
+    "row_unreadable",
+)
 CONFIG_OUTCOMES = ("applied", "unchanged", "refused", "failed", "away", "copy")
 JOB_OUTCOMES = ("ok", "failed")
 SPAN_OUTCOMES = ("sent", "lost")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shop_order.domain.ports import Archive, Clock, Cursor
+from shop_order.domain.ports import Archive, Clock, Cursor, OnUnreadable
 
 PAGE = 100  # one commit: it holds an order up for a moment only
 DAY_MS = 86_400_000
@@ -33,12 +33,14 @@ class ArchiveService:
         self,
         *,
         archive: Archive,
+        on_unreadable: OnUnreadable,
         clock: Clock,
         after_days: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`after_days` is asked again at every step; 0 is off."""
         self._archive = archive
+        self._on_unreadable = on_unreadable
         self._clock = clock
         self._after_days = after_days
         self._now_s = monotonic_s
@@ -53,11 +55,12 @@ class ArchiveService:
         """
         before_ms = self._clock() - days * DAY_MS
         page = await self._archive.oldest(before_ms, self._after, PAGE)
-        old = {o.order_sn: o.version for o in page if o.is_settled and o.updated_ms < before_ms}
+        for row in page.unreadable:
+            self._on_unreadable(row)
+        old = {o.order_sn: o.version for o in page.orders if o.is_settled and o.updated_ms < before_ms}
         archived = await self._archive.move(old) if old else 0
-        last = len(page) < PAGE
-        self._after = None if last else Cursor(page[-1].created_ms, page[-1].id)
-        return Walked(len(page), archived, last)
+        self._after = page.next
+        return Walked(page.total, archived, page.next is None)
 
     @property
     def is_on(self) -> bool:

@@ -33,6 +33,7 @@ from shop_order.domain.ports import (
     KeyRecord,
     KeyTaken,
     NumberTaken,
+    OnUnreadable,
     OrderFilter,
     OrderLookup,
     OrderPage,
@@ -122,6 +123,7 @@ class OrderService:
         next_sn: Callable[[], str],
         next_id: Callable[[], int],
         rules: Callable[[], OrderRules],
+        on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
         shown: OrderLookup | None = None,
     ) -> None:
@@ -137,6 +139,7 @@ class OrderService:
         self._next_sn = next_sn
         self._next_id = next_id
         self._rules = rules
+        self._on_unreadable = on_unreadable
         self._give_back = on_lost
 
     # ---- placing ----
@@ -271,7 +274,10 @@ class OrderService:
             raise PageTooDeep
         if not actor.is_admin:
             where = replace(where, user=buyer(actor))
-        return await self._orders.list(where, offset=offset, limit=page_size, after=after)
+        found = await self._orders.list(where, offset=offset, limit=page_size, after=after)
+        for row in found.unreadable:
+            self._on_unreadable(row)
+        return found
 
     # ---- after placing ----
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Iterable
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import AmountMismatch, ChannelUnavailable
-from shop_order.domain.ports import Clock, Orders, Payments, Trade
+from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, Unreadable
+from shop_order.domain.ports import Clock, OnUnreadable, Orders, Payments, Trade
 from shop_order.domain.status import OrderStatus
 from shop_order.service.payment import Alert, PaymentService
 
@@ -23,9 +23,17 @@ class Settlement:
     """Background use cases; each call does one bounded batch."""
 
     def __init__(
-        self, *, orders: Orders, payments: Payments, paying: PaymentService, clock: Clock, alert: Alert
+        self,
+        *,
+        orders: Orders,
+        payments: Payments,
+        paying: PaymentService,
+        on_unreadable: OnUnreadable,
+        clock: Clock,
+        alert: Alert,
     ) -> None:
         self._orders = orders
+        self._on_unreadable = on_unreadable
         self._payments = payments
         self._paying = paying
         self._now = clock
@@ -37,11 +45,21 @@ class Settlement:
         Raises what the first of them met, after all had their turn.
         """
         due = await self._payments.to_ask(self._now(), BATCH)
-        await all_of(self._ask_in_turn(payment, tries) for payment, tries in due)
+        await all_of(self._telling(self._ask_in_turn(payment, tries)) for payment, tries in due)
         return len(due)
 
-    async def _ask_in_turn(self, payment: Payment, tries: int) -> None:
-        await self._payments.ask_later(payment.payment_sn, self._now() + backoff(ASK_BACKOFF_MS, tries))
+    async def _telling(self, turn: Awaitable[None]) -> None:
+        """Of a row that can't be read; its next turn comes later and later, like any other's."""
+        try:
+            await turn
+        except Unreadable as row:
+            self._on_unreadable(row)
+
+    async def _ask_in_turn(self, payment: Payment | Unreadable, tries: int) -> None:
+        number = payment.number if isinstance(payment, Unreadable) else payment.payment_sn
+        await self._payments.ask_later(number, self._now() + backoff(ASK_BACKOFF_MS, tries))
+        if isinstance(payment, Unreadable):
+            raise payment
         known = await self.ask(payment)
         if known and not payment.is_open:
             await self._payments.ask_no_more(payment.payment_sn)
@@ -79,7 +97,7 @@ class Settlement:
         Raises what the first of them met, after all had their turn.
         """
         due = await self._payments.to_refund(self._now(), BATCH)
-        await all_of(self._refund_in_turn(refund, tries) for refund, tries in due)
+        await all_of(self._telling(self._refund_in_turn(refund, tries)) for refund, tries in due)
         return len(due)
 
     async def _refund_in_turn(self, refund: Refund, tries: int) -> None:

@@ -27,7 +27,12 @@ Job = Callable[[World], Awaitable[object]]
 
 def archive(world: World) -> Awaitable[object]:
     """The walk of a new process."""
-    return ArchiveService(archive=world.store.archive, clock=world.clock, after_days=lambda: 1).run_once(1)
+    return ArchiveService(
+        archive=world.store.archive,
+        on_unreadable=world.unreadable.tell,
+        clock=world.clock,
+        after_days=lambda: 1,
+    ).run_once(1)
 
 
 def order_log(world: World) -> Awaitable[object]:

@@ -12,7 +12,17 @@ import orjson
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Cursor, Inboxes, Key, KeyRecord, OrderFilter, OrderPage, Orders, Standing
+from shop_order.domain.ports import (
+    Cursor,
+    Due,
+    Inboxes,
+    Key,
+    KeyRecord,
+    OrderFilter,
+    OrderPage,
+    Orders,
+    Standing,
+)
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -199,8 +209,8 @@ class CachedOrders:
     async def count_unpaid(self, user: int) -> int:
         return await self._orders.count_unpaid(user)
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        return await self._orders.due(now_ms, limit)
+    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
+        return await self._orders.due(now_ms, limit, after)
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int

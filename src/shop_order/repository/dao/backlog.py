@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from shop_order.domain.ports import Behind
+from shop_order.domain.status import RefundStatus
 from shop_order.repository.dao.rows import Row
 
+# An order whose refund is open waits for its end; what the refund's end stores makes it due again.
+DUE = f"due_ms <= ? AND refund_status <> {int(RefundStatus.OPEN)}"
 BACKLOG = (
-    ("order", "SELECT count(*), min(due_ms) FROM order_info WHERE due_ms <= ?"),
+    ("order", f"SELECT count(*), min(due_ms) FROM order_info WHERE {DUE}"),
     ("payment", "SELECT count(*), min(expire_ms) FROM payment WHERE ask_ms IS NOT NULL AND expire_ms <= ?"),
     (
         "refund",

@@ -1,10 +1,13 @@
-"""The WHERE of a list of orders, for every SQL engine."""
+"""The WHERE of a list of orders, and its pages, for every SQL engine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from shop_order.domain.ports import Cursor, OrderFilter
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import Unreadable
+from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import Row
 
@@ -28,3 +31,23 @@ def conditions(where: OrderFilter) -> tuple[str, list[object]]:
 def is_whole(found: Sequence[Row], offset: int, limit: int, after: Cursor | None) -> bool:
     """Whether the rows of a page tell how many there are in all, as those of the last one do."""
     return after is None and len(found) <= limit and (bool(found) or not offset)
+
+
+def page_of(
+    found: Sequence[Row], orders: Sequence[Order | Unreadable], total: int, *, more: bool
+) -> OrderPage:
+    """The page of these rows; what can't be read is left out, and the cursor leads past it."""
+    return OrderPage(
+        [order for order in orders if isinstance(order, Order)],
+        total,
+        cursor_of(found) if more else None,
+        [order for order in orders if isinstance(order, Unreadable)],
+    )
+
+
+def cursor_of(found: Sequence[Row]) -> Cursor | None:
+    """After the last of these rows of ORDER_COLUMNS whose time can be read."""
+    for row in reversed(found):
+        with suppress(ValueError, TypeError):
+            return Cursor(rows.time_ms(row[12]), row[0])
+    return None

@@ -10,6 +10,7 @@ from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Standing
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
@@ -42,6 +43,7 @@ WAITING_COLUMNS = f"{', '.join(f'e.{c}' for c in EVENT_COLUMNS.split(', '))}, o.
 CART_COLUMNS = "id, goods, nums, checked, created_at, updated_at"
 
 Row = Sequence[Any]
+_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # what reading another's values ends with
 _PAY_TYPES = {t.code: t for t in PaymentType}
 
 
@@ -75,7 +77,34 @@ def order_row(order: Order) -> Row:
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """The aggregate as it was stored."""
+    """The aggregate as it was stored. Raises Unreadable."""
+    try:
+        return _order_of(row, items, payments, refunds, hash)
+    except _ALTERED as altered:
+        raise Unreadable(row[2], altered) from altered
+
+
+def order_or_why(
+    row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
+) -> Order | Unreadable:
+    """The aggregate, or why there is none, so that it keeps no other from being read."""
+    try:
+        return order_of(row, items, payments, refunds, hash)
+    except Unreadable as why:
+        return why
+
+
+def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
+    """The orders. Raises Unreadable if one of them can't be read."""
+    for order in orders:
+        if isinstance(order, Unreadable):
+            raise order
+    return [order for order in orders if isinstance(order, Order)]
+
+
+def _order_of(
+    row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
+) -> Order:
     return Order(
         id=row[0],
         user=row[1],
@@ -140,12 +169,24 @@ def payment_row(p: Payment) -> Row:
 
 
 def payment_of(row: Row) -> Payment:
-    """The attempt of PAYMENT_COLUMNS."""
+    """The attempt of PAYMENT_COLUMNS. Raises Unreadable."""
+    try:
+        payment_type, state = PaymentType(row[3]), PaymentState(row[6])
+    except ValueError as altered:
+        raise Unreadable(row[0], altered) from altered
     return Payment(
-        payment_sn=row[0], order_sn=row[1], user=row[2], payment_type=PaymentType(row[3]), trade_type=row[4],
-        amount_fen=row[5], state=PaymentState(row[6]), payment_url=row[7], created_ms=row[8],
+        payment_sn=row[0], order_sn=row[1], user=row[2], payment_type=payment_type, trade_type=row[4],
+        amount_fen=row[5], state=state, payment_url=row[7], created_ms=row[8],
         expire_ms=row[9], trade_no=row[10], paid_ms=row[11], refunded_fen=row[12],
     )  # fmt: skip
+
+
+def payment_or_why(row: Row) -> Payment | Unreadable:
+    """The attempt, or why there is none."""
+    try:
+        return payment_of(row)
+    except Unreadable as why:
+        return why
 
 
 def refund_row(r: Refund) -> Row:
@@ -157,9 +198,13 @@ def refund_row(r: Refund) -> Row:
 
 
 def refund_of(row: Row) -> Refund:
-    """The refund of REFUND_COLUMNS."""
+    """The refund of REFUND_COLUMNS. Raises Unreadable."""
+    try:
+        state = RefundState(row[4])
+    except ValueError as altered:
+        raise Unreadable(row[0], altered) from altered
     return Refund(
-        refund_sn=row[0], payment_sn=row[1], order_sn=row[2], amount_fen=row[3], state=RefundState(row[4]),
+        refund_sn=row[0], payment_sn=row[1], order_sn=row[2], amount_fen=row[3], state=state,
         reason=row[5], surplus=bool(row[6]), created_ms=row[7], finished_ms=row[8],
     )  # fmt: skip
 

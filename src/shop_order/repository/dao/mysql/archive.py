@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.ports import Cursor
+from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves, still_asked
+from shop_order.repository.dao.filtering import page_of
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.loading import orders_of
 from shop_order.repository.dao.mysql.session import Session
@@ -20,7 +20,7 @@ class MysqlArchive:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> Sequence[Order]:
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
         condition = "created_at < ?"
         values: list[object] = [rows.time_text(before_ms)]
         if after:
@@ -29,8 +29,10 @@ class MysqlArchive:
             values += [at, at, after.id]
         sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
 
-        async def job(session: Session) -> list[Order]:
-            return await orders_of(session, await session.all(sql, (*values, limit)), hashes=False)
+        async def job(session: Session) -> OrderPage:
+            found = await session.all(sql, (*values, limit))
+            orders = await orders_of(session, found, hashes=False)
+            return page_of(found, orders, len(found), more=len(found) == limit)
 
         return await self._db.scanner.submit(job)
 

@@ -111,7 +111,8 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     numbers = sorted({change.order_sn for change in changes})
     sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE order_sn IN ({rows.marks(len(numbers))})"
     stored = await session.all(sql, numbers)
-    orders = {order.order_sn: order for order in await orders_of(session, stored, hashes=True)}
+    loaded = rows.all_of(await orders_of(session, stored, hashes=True))
+    orders = {order.order_sn: order for order in loaded}
     unknown = await _unknown(session, [sn for sn in numbers if sn not in orders])
     answers: list[Any] = []
     for change in changes:  # of several about one order, the first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
-from shop_order.repository.dao.filtering import conditions, is_whole
+from shop_order.repository.dao.filtering import conditions, is_whole, page_of
 from shop_order.repository.dao.mysql.loading import orders_of
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import ORDER_COLUMNS
@@ -53,4 +53,4 @@ async def _list(
     else:
         (total,) = await session.first(count, (*counted, cap)) or (0,)
     orders = await orders_of(session, found[:limit], hashes=False, tables=tables)
-    return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
+    return page_of(found[:limit], orders, total, more=more)

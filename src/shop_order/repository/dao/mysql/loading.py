@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound
+from shop_order.domain.errors import OrderNotFound, Unreadable
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
@@ -21,11 +21,11 @@ from shop_order.repository.dao.rows import (
 
 
 async def load(session: Session, column: str, value: object) -> Order:
-    """The whole aggregate, wherever it lies. Raises OrderNotFound."""
+    """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
     for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
         found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
         if found:
-            (order,) = await orders_of(session, found, hashes=True, tables=tables)
+            (order,) = rows.all_of(await orders_of(session, found, hashes=True, tables=tables))
             return order
     raise OrderNotFound
 
@@ -43,8 +43,8 @@ async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Sta
 
 async def orders_of(
     session: Session, found: Sequence[Row], *, hashes: bool, tables: Tables = LIVE
-) -> list[Order]:
-    """The aggregates of ORDER_COLUMNS; without `hashes` they are for reading only.
+) -> list[Order | Unreadable]:
+    """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
 
     Items come last, and each order has some: who reads without a snapshot knows by them that an order was
     moved meanwhile.
@@ -59,7 +59,7 @@ async def orders_of(
     items = await by_parent(session, select, [row[0] for row in found], "id", 0)
     last = await _last_hashes(session, found) if hashes else {}
     return [
-        rows.order_of(
+        rows.order_or_why(
             row,
             items.get(row[0], []),
             payments.get(row[2], []),

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound, OrderServiceError, Overloaded, TooMuchContention
+from shop_order.domain.errors import (
+    OrderNotFound,
+    OrderServiceError,
+    Overloaded,
+    TooMuchContention,
+    Unreadable,
+)
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import COUNT_CAP, Cursor, Key, KeyRecord, OrderFilter, OrderPage, Standing
+from shop_order.domain.ports import COUNT_CAP, Cursor, Due, Key, KeyRecord, OrderFilter, OrderPage, Standing
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
+from shop_order.repository.dao.backlog import DUE
 from shop_order.repository.dao.mysql.changing import Change, Outrun, change_many, change_one
 from shop_order.repository.dao.mysql.database import BulkJob, Database
 from shop_order.repository.dao.mysql.lists import list_orders
@@ -90,7 +97,7 @@ class MysqlOrders:
     async def _load_many(self, wanted: Sequence[Wanted]) -> Sequence[Order | BaseException]:
         async def whole(session: Session) -> Sequence[Order | BaseException]:
             # Two who want the same order get one each: they may go different ways with it.
-            orders: dict[int, Order] = {}
+            orders: dict[int, Order | Unreadable] = {}
             for tables in (LIVE, HISTORY):
                 missing = {at: one for at, one in enumerate(wanted) if at not in orders}
                 found = await rows_of(session, tables, [*missing.values()])
@@ -107,7 +114,7 @@ class MysqlOrders:
         except Exception:
             if len(wanted) == 1:
                 raise
-        # A row of one of them can't be read, a damaged one or a newer release's: it must not hide the others.
+        # Something of one of them breaks a statement for all: it must not hide the others.
         alone = await asyncio.gather(*(self._load_many([one]) for one in wanted), return_exceptions=True)
         return [found if isinstance(found, BaseException) else found[0] for found in alone]
 
@@ -124,10 +131,14 @@ class MysqlOrders:
     async def count_unpaid(self, user: int) -> int:
         return await self._db.reader.submit(lambda session: count_unpaid(session, user))
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        sql = "SELECT order_sn FROM order_info WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
-        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
-        return [sn for (sn,) in found]
+    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
+        condition, values = DUE, [now_ms]
+        if after:
+            condition += " AND due_ms >= ? AND (due_ms > ? OR id > ?)"
+            values += [after.due_ms, after.due_ms, after.id]
+        sql = f"SELECT order_sn, due_ms, id FROM order_info WHERE {condition} ORDER BY due_ms, id LIMIT ?"
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (*values, limit)))
+        return [Due(*row) for row in found]
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import Unreadable
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.mysql.database import Database
@@ -29,10 +30,10 @@ class MysqlPayments:
 
         return await self._db.reader.submit(job)
 
-    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment, int]]:
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
         sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
-        return [(rows.payment_of(row), row[-1]) for row in found]
+        return [(rows.payment_or_why(row), row[-1]) for row in found]
 
     async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.ports import Cursor
+from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables, moves, still_asked
+from shop_order.repository.dao.filtering import page_of
 from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.lists import orders_of
@@ -20,16 +20,19 @@ class SqliteArchive:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> Sequence[Order]:
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
         condition = "created_at < ?"
         values: list[object] = [rows.time_text(before_ms)]
         if after:
             condition += " AND (created_at, id) > (?, ?)"
             values += [rows.time_text(after.created_ms), after.id]
         sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
-        return await self._db.scanner.submit(
-            lambda conn: orders_of(conn, conn.execute(sql, (*values, limit)).fetchall(), LIVE)
-        )
+
+        def job(conn: sqlite3.Connection) -> OrderPage:
+            found = conn.execute(sql, (*values, limit)).fetchall()
+            return page_of(found, orders_of(conn, found, LIVE), len(found), more=len(found) == limit)
+
+        return await self._db.scanner.submit(job)
 
     async def move(self, versions: Mapping[str, int]) -> int:
         def job(conn: sqlite3.Connection) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import Unreadable
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
-from shop_order.repository.dao.filtering import conditions, is_whole
+from shop_order.repository.dao.filtering import conditions, is_whole, page_of
 from shop_order.repository.dao.rows import ITEM_COLUMNS, ORDER_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, Row
 
 
@@ -48,11 +49,11 @@ def _list(
     else:
         (total,) = conn.execute(count, (*counted, cap)).fetchone()
     orders = orders_of(conn, found[:limit], tables)
-    return OrderPage(orders, total, Cursor(orders[-1].created_ms, orders[-1].id) if more else None)
+    return page_of(found[:limit], orders, total, more=more)
 
 
-def orders_of(conn: sqlite3.Connection, found: list[Row], tables: Tables) -> list[Order]:
-    """The aggregates of ORDER_COLUMNS, for reading only."""
+def orders_of(conn: sqlite3.Connection, found: list[Row], tables: Tables) -> list[Order | Unreadable]:
+    """The aggregates of ORDER_COLUMNS, for reading only, or why one can't be read."""
     select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
     items = by_parent(conn, select, [r[0] for r in found], "id", 0)
     numbers = [r[2] for r in found]
@@ -61,7 +62,7 @@ def orders_of(conn: sqlite3.Connection, found: list[Row], tables: Tables) -> lis
     select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
     refunds = by_parent(conn, select, numbers, "created_ms", 2)
     return [
-        rows.order_of(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"")
+        rows.order_or_why(r, items.get(r[0], []), payments.get(r[2], []), refunds.get(r[2], []), b"")
         for r in found
     ]
 

@@ -13,6 +13,7 @@ from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import (
     COUNT_CAP,
     Cursor,
+    Due,
     Key,
     KeyRecord,
     OrderFilter,
@@ -23,6 +24,7 @@ from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
+from shop_order.repository.dao.backlog import DUE
 from shop_order.repository.dao.changing import (
     UPDATE_ORDER,
     Before,
@@ -151,10 +153,14 @@ class SqliteOrders:
     async def count_unpaid(self, user: int) -> int:
         return await self._db.reader.submit(lambda conn: count_unpaid(conn, user))
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        sql = "SELECT order_sn FROM order_info WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
+    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
+        condition, values = DUE, [now_ms]
+        if after:
+            condition += " AND (due_ms, id) > (?, ?)"
+            values += [after.due_ms, after.id]
+        sql = f"SELECT order_sn, due_ms, id FROM order_info WHERE {condition} ORDER BY due_ms, id LIMIT ?"
         return await self._db.scanner.submit(
-            lambda conn: [sn for (sn,) in conn.execute(sql, (now_ms, limit))]
+            lambda conn: [Due(*row) for row in conn.execute(sql, (*values, limit))]
         )
 
     async def statuses_or_tombstones(

@@ -1,0 +1,30 @@
+"""Rows that can't be read: somebody wrote past the service, or a newer version did; the others go on."""
+
+from __future__ import annotations
+
+from shop_order.domain.errors import Unreadable
+from shop_order.domain.ports import Clock
+from shop_order.service.payment import Alert
+
+AGAIN_MS = 1_800_000
+MOST = 1000  # numbers that are remembered
+
+
+class Unreadables:
+    """Tells the operator of each row once in half an hour, however often it is met."""
+
+    def __init__(self, alert: Alert, real_clock: Clock) -> None:
+        self._alert = alert
+        self._now = real_clock
+        self._told_ms: dict[str, int] = {}
+
+    def tell(self, row: Unreadable) -> None:
+        """It was left out."""
+        now_ms = self._now()
+        if now_ms - self._told_ms.get(row.number, -AGAIN_MS) < AGAIN_MS:
+            return
+        self._told_ms.pop(row.number, None)
+        if len(self._told_ms) >= MOST:
+            del self._told_ms[next(iter(self._told_ms))]  # the one told of longest ago
+        self._told_ms[row.number] = now_ms
+        self._alert("row_unreadable", number=row.number, error=str(row))
