@@ -16,7 +16,7 @@ from shop_order.repository.schema import HEAD, MYSQL_GUARDS, migrate
 from tests.contract.engine import Engine
 
 MODE = "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES"
-_GUARD = """CREATE TRIGGER {} BEFORE {} ON order_event
+_GUARD = """CREATE TRIGGER {} BEFORE {} ON {}
     FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only'"""
 
 
@@ -110,11 +110,13 @@ def empty(url: str) -> None:
         wanted: frozenset[str] = frozenset() if is_tidb(url) else MYSQL_GUARDS
         missing = wanted - {name for (name,) in cursor.fetchall()}
         cursor.execute("TRUNCATE order_event")
-        for name in sorted(names - {"order_event", "alembic_version"}):
+        cursor.execute("TRUNCATE history_root")
+        for name in sorted(names - {"order_event", "history_root", "alembic_version"}):
             cursor.execute(f"DELETE FROM {name}")
         cursor.execute("UPDATE alembic_version SET version_num = %s", (HEAD,))
         for guard in missing:
-            cursor.execute(_GUARD.format(guard, guard.rpartition("_")[2].upper()))
+            table, _, what = guard.rpartition("_no_")
+            cursor.execute(_GUARD.format(guard, what.upper(), table))
         connection.commit()
     return None
 

@@ -20,6 +20,7 @@ import pytest
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
+from shop_order.domain.history_root import BEFORE_ALL
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.repository.dao import open_store
@@ -187,6 +188,10 @@ async def use_everything(store: Store) -> None:
     await store.audit.order_sns("S1", 100)
     await store.audit.chain("S7")
     await store.audit.order("S7")
+    await store.roots.last()
+    await store.roots.page("2026-11-18", 100)
+    for after_id in (BEFORE_ALL, FIRST - 1000):
+        await store.roots.leaves(after_id, 10**9, 500)
     await store.time.advance(1)
     await store.last_id()
     await store.ping()

@@ -71,7 +71,7 @@ def test_the_settings_are_ours_and_production_takes_them() -> None:
     secret = only("Secret", "order-service-files")["stringData"]
     assert settings.app.env == "production"
     files = {settings.neighbours.token_file, settings.pay.alipay.app_private_key_file}
-    files |= {settings.pay.alipay.public_key_file}
+    files |= {settings.pay.alipay.public_key_file, settings.audit.root_key_file}
     assert files == {f"/secrets/{key}" for key in secret}
 
 

@@ -121,7 +121,7 @@ async def test_an_archived_order_looks_the_same_and_late_notices_are_answered(sh
     await shop.until(given_back)
     await shop.check_doctor()
     verified = await run(shop.folder, "shop-order", "audit", "verify", environ=shop.environ)
-    assert (verified.code, verified.out) == (0, "3 chains walked, 0 broken\n")
+    assert (verified.code, verified.out.splitlines()[0]) == (0, "3 chains walked, 0 broken")
 
 
 async def test_the_service_archives_by_itself_where_that_is_set(tmp_path: Path) -> None:

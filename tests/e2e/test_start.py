@@ -50,6 +50,8 @@ def one_line(text: str) -> str:
         ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database number"),
         ("SERVER__WORKERS", "2", "can't share"),
         ("APP__ENV", "production", "production needs AUTH__LINK_KEYS"),
+        ("AUDIT__ROOT_KEY_FILE", "/proc/nowhere", "AUDIT__ROOT_KEY_FILE: /proc/nowhere"),
+        ("AUDIT__ROOT_KEY_FILE", "/proc/version", "needs 1 to 64 PEM blocks"),
         ("DB__URL", "sqlite:////proc/nowhere/order.db", "/proc/nowhere"),
         ("DATA_DIR", "/proc/nowhere", "/proc/nowhere"),
     ],

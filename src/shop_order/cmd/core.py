@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from shop_order.cmd.observing import seen, tracing
+from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import DependencyDown, OrderServiceError
@@ -41,6 +42,7 @@ from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.clock import ShopClock
+from shop_order.service.daily_root import DailyRoot
 from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
@@ -49,6 +51,7 @@ from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
+from shop_order.service.root_audit import RootAudit
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
@@ -241,6 +244,10 @@ class Core:
             observe=self.metrics.batch("relay"),
         )
         self.audit = AuditService(store.audit)
+        keys = root_keys(settings)
+        self.daily_root = DailyRoot(roots=store.roots, keys=keys, real_clock=real_ms, alert=self.alert)
+        beside = witness(settings, self.registry)
+        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
         self.archive = ArchiveService(
             archive=store.archive,
             on_unreadable=self.unreadable.tell,

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
 from shop_order.cmd.presence import Turns
+from shop_order.cmd.roots import witness
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.log import get_logger
+from shop_order.service.daily_root import JOB as DAILY_ROOT
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
@@ -19,6 +21,7 @@ WORKER_EVERY_S = 5.0
 CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
 BEHIND_EVERY_S = 10.0
+ROOT_LAG_EVERY_S = 10.0
 Step = Callable[[], Awaitable[int]]  # how much it had to do
 Pause = Callable[[], Awaitable[None]]
 More = Callable[[int], bool]  # whether the next step follows at once, after one that had so much to do
@@ -60,6 +63,8 @@ class Jobs:
         self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("archive", self._archive, core.archive.wait, never)
+        self._once(DAILY_ROOT, self._seal, core.daily_root.wait, never)
+        self.every("root_lag", self._root_lag, ROOT_LAG_EVERY_S)
         self.every("behind", self._behind, BEHIND_EVERY_S)
         self.start_lag()
 
@@ -139,6 +144,15 @@ class Jobs:
             if archive.is_resting:
                 await self._turns.leave("archive")  # for `shop-order archive`
         return archived
+
+    async def _seal(self) -> int:
+        core, lease = self._core, self._turns.lease(DAILY_ROOT)
+        beside = witness(core.settings, core.registry, lease) if lease is not None else None
+        return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), beside)
+
+    async def _root_lag(self) -> int:
+        self._core.metrics.roots_behind(await self._core.daily_root.behind_ms() / 1000)
+        return 0
 
     async def _clock(self) -> int:
         await self._core.clock.load()

@@ -119,14 +119,16 @@ def token(
 
 @audit_app.command("verify")
 def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
-    """Walk the hash chains; exit code 1 and the first broken link of each that is broken."""
+    """Walk the hash chains, and the daily roots over them; exit code 1 and the first broken link of each
+    chain that is broken, and the first day that does not hold."""
 
     async def walk(core: Core) -> int:
         walked, broken = await core.audit.verify(order)
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{walked} chains walked, {len(broken)} broken")
-        return FOUND if broken else 0
+        roots_hold = order is not None or await verify_roots(core)
+        return 0 if roots_hold and not broken else FOUND
 
     inspect(walk)
 
@@ -154,6 +156,17 @@ def doctor(
         return 0 if report.clean else FOUND
 
     inspect(examine)
+
+
+async def verify_roots(core: Core) -> bool:
+    """Say whether every day is as it was sealed."""
+    found = await core.root_audit.verify()
+    if found.unasked:
+        typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
+    if found.broken_day:
+        typer.echo(f"history of {found.broken_day}: {found.what}")
+    typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))
+    return not found.broken_day
 
 
 def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:

@@ -104,6 +104,10 @@ class Turns:
             self._leases[job] = lease
         return lease is not None
 
+    def lease(self, job: str) -> Lease | None:
+        """The registry's lock under which it is ours; None while the registry is away."""
+        return self._leases.get(job)
+
     async def leave(self, job: str) -> None:
         """Let others do this job."""
         if lease := self._leases.pop(job, None):

@@ -14,12 +14,13 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class DevKeys:
-    """Texts of 64 hex digits; whoever uses them as bytes encodes the text."""
+    """Texts of 64 hex digits; whoever uses them as bytes encodes the text. And the file of a private key."""
 
     jwt_hs256: str
     link: str
     service: str
     gateway_secret: str
+    root_key_file: str
 
 
 def dev_keys(data_dir: str) -> DevKeys:
@@ -32,6 +33,7 @@ def dev_keys(data_dir: str) -> DevKeys:
             link=_key(folder / "link.key"),
             service=_key(folder / "service.key"),
             gateway_secret=_key(folder / "gateway_secret"),
+            root_key_file=str(_root_key(folder / "history_root.pem")),
         )
     except OSError as error:
         raise ConfigError(f"DATA_DIR: can't keep development keys in {folder}: {error.strerror}") from error
@@ -39,7 +41,7 @@ def dev_keys(data_dir: str) -> DevKeys:
 
 def _key(path: Path) -> str:
     if not path.exists():
-        _make(path)
+        _make(path, secrets.token_hex(32).encode() + b"\n")
     text = path.read_text(encoding="utf-8", errors="replace").strip()
     if _KEY.fullmatch(text) is None:
         raise ConfigError(
@@ -48,12 +50,20 @@ def _key(path: Path) -> str:
     return text
 
 
-def _make(path: Path) -> None:
+def _root_key(path: Path) -> Path:
+    if not path.exists():
+        from shop_order.pkg.ed25519 import new_private_pem
+
+        _make(path, new_private_pem())
+    return path
+
+
+def _make(path: Path, content: bytes) -> None:
     # A link appears whole or not at all, so another process never reads half a key.
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(handle, secrets.token_hex(32).encode() + b"\n")
+        os.write(handle, content)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -182,6 +182,7 @@ def _check_production(settings: Settings) -> None:
         "AUTH__LINK_KEYS": auth.link_keys,
         "AUTH__SERVICE_KEYS": auth.service_keys,
         "AUTH__JWKS": auth.jwks,
+        "AUDIT__ROOT_KEY_FILE": settings.audit.root_key_file,
         "PAY__GATEWAY_SECRET": pay.gateway_secret,
         "NEIGHBOURS__TOKEN_FILE": settings.neighbours.token_file,
     }
@@ -208,6 +209,7 @@ def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
     alipay, wechat = settings.pay.alipay, settings.pay.wechat
     return [
         ("AUTH__JWKS", settings.auth.jwks),
+        ("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file),
         ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
         ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file),

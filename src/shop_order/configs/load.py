@@ -234,6 +234,7 @@ def _put_dev_keys(layers: _Layers, data_dir: str) -> None:
         (("auth", "link_keys"), "link.key", [keys.link]),
         (("auth", "service_keys"), "service.key", [keys.service]),
         (("pay", "gateway_secret"), "gateway_secret", keys.gateway_secret),
+        (("audit", "root_key_file"), "history_root.pem", keys.root_key_file),
     ):
         if not layers.values[path]:
             layers.put(f"development key {FilePath(data_dir, 'dev', file)}", {path: value})

@@ -242,6 +242,12 @@ class Pricing(Section):
         return {name: added.get(name, 0) for name in PROVINCES} if any(added.values()) else {}
 
 
+class Audit(Section):
+    """What seals the history."""
+
+    root_key_file: OptText
+
+
 class Limit(Section):
     """The bounds: rates in calls a second, queues and batches in items."""
 
@@ -294,6 +300,7 @@ class Settings(Section):
     config: Engine
     neighbours: Neighbours
     auth: Auth
+    audit: Audit
     pay: Pay
     order: Order
     pricing: Pricing

@@ -38,6 +38,7 @@ ALERTS = (
     "refund_stuck",
     "log_unreadable",
     "row_unreadable",
+    "root_contradicted",
 )
 CONFIG_OUTCOMES = ("applied", "unchanged", "refused", "failed", "away", "copy")
 JOB_OUTCOMES = ("ok", "failed")
@@ -149,6 +150,9 @@ class Metrics(InstanceMetrics):
             self._dead.labels(group.name)
         self._log_waiting = self._gauge("shop_order_log_waiting", "Events the order log is not known to have")
         self._log_lag = self._gauge("shop_order_log_lag_seconds", "Age of the oldest of them")
+        self._roots_behind = self._gauge(
+            "shop_order_roots_behind_seconds", "How long ago the last day ended whose history is sealed"
+        )
         self._cache = Counter(
             "shop_order_cache_lookups", "Look-ups in the cache", ["cache", "outcome"], registry=self.registry
         )
@@ -239,6 +243,10 @@ class Metrics(InstanceMetrics):
         """What the order log is still to be told."""
         self._log_waiting.set(waiting)
         self._log_lag.set(lag_s)
+
+    def roots_behind(self, seconds: float) -> None:
+        """So long ago the last day ended that has a root."""
+        self._roots_behind.set(seconds)
 
     def cache(self, name: str) -> Callable[[str], None]:
         """Counts one cache's look-ups: `hit`, `absent`, `miss`, or `down`."""

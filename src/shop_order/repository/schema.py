@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0006"
-GUARDS = frozenset({"order_event_no_update", "order_event_no_delete", "order_event_no_second"})
+HEAD = "0007"
+GUARDS = frozenset(
+    f"{table}_no_{what}"
+    for table in ("order_event", "history_root")
+    for what in ("update", "delete", "second")
+)
 # A second INSERT of a key meets the primary key; what makes of it a REPLACE or an UPDATE meets a trigger.
 SQLITE_SCRIPT = files("shop_order.script") / "sqlite" / "schema.sql"
-MYSQL_GUARDS = frozenset({"order_event_no_update", "order_event_no_delete"})
+MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second"))
 ALONE_S = 60  # how long one migration waits for another
 
 

@@ -12,6 +12,9 @@ import grpc.aio
 import pytest
 
 from shop_order.cmd.presence import ASK_AGAIN_S, HEALTH, SERVICE, TAGS, Presence, Turns
+from shop_order.cmd.roots import ROOTS, RegistryWitness
+from shop_order.configs.sources.consul_kv import ConsulSource
+from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul
@@ -227,3 +230,25 @@ async def test_a_consul_that_is_away_stops_no_job() -> None:
         await nobody.lock("job", 10)
     assert await Turns(nobody).ours("job")
     await nobody.aclose()
+
+
+async def test_roots_are_no_settings(engine: Consul) -> None:
+    key = f"{ROOTS}test_{uuid.uuid4().hex}/2026-11-18"
+    lease = await engine.lock(uuid.uuid4().hex, 10)
+    assert lease is not None
+    assert await lease.put(key, b"{}")
+    await lease.give_back()
+    try:
+        (document,) = await asyncio.to_thread(ConsulSource(URL).documents, "test")
+        assert "roots" not in document[1]
+    finally:
+        await engine.ask("DELETE", f"/kv/{key}")
+
+
+async def test_a_consul_that_is_away_is_told_later() -> None:
+    away = Consul("consul://127.0.0.1:9")
+    witness = RegistryWitness(away, "shop")
+    for asked in (witness.told("2026-11-18"), witness.all()):
+        with pytest.raises(WitnessAway):
+            await asked
+    await away.aclose()

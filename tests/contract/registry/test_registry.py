@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+from shop_order.cmd.roots import RegistryWitness
 from shop_order.pkg.registry import Instance, Registry
 
 
@@ -47,3 +48,34 @@ async def test_an_instance_is_known_until_it_leaves(registry: Registry) -> None:
     await registry.deregister(instance)
     assert not await registry.knows(instance)
     await registry.deregister(instance)
+
+
+async def test_values_are_found_by_how_their_keys_begin(registry: Registry) -> None:
+    name, below = uuid.uuid4().hex, f"order-service/locks/{uuid.uuid4().hex}/"
+    assert await registry.values_below(below) == {}
+    lease = await registry.lock(name, 10)
+    assert lease is not None
+    for day in ("1", "2"):
+        assert await lease.put(f"{below}{day}", f"day {day}".encode())
+    assert await lease.put(f"{below.removesuffix('/')}-else/3", b"of another")
+    assert await registry.values_below(below) == {f"{below}1": b"day 1", f"{below}2": b"day 2"}
+    await lease.give_back()
+
+
+async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> None:
+    lock, database = uuid.uuid4().hex, f"test_{uuid.uuid4().hex}"
+    first = await registry.lock(lock, 10)
+    assert first is not None
+    early = RegistryWitness(registry, database, first)
+    assert await early.told("2026-11-18") is None
+    assert await early.tell("2026-11-18", b"of the first")
+    await first.give_back()
+    second = await registry.lock(lock, 10)
+    assert second is not None
+    assert not await early.tell("2026-11-19", b"too late")
+    assert not await RegistryWitness(registry, database).tell("2026-11-19", b"by nobody")
+    later = RegistryWitness(registry, database, second)
+    assert await later.tell("2026-11-19", b"of the second")
+    assert await later.all() == {"2026-11-18": b"of the first", "2026-11-19": b"of the second"}
+    assert await RegistryWitness(registry, database[:-1]).all() == {}, "of another database"
+    await second.give_back()

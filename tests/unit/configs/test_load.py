@@ -32,6 +32,7 @@ def production(tmp_path: Path, **settings: str) -> dict[str, str]:
         "AUTH__LINK_KEYS": "l" * 32,
         "AUTH__SERVICE_KEYS": "s" * 32,
         "AUTH__JWKS": "https://keys.shop/jwks.json",
+        "AUDIT__ROOT_KEY_FILE": "/etc/shop/history_root.pem",
         "PAY__GATEWAY_SECRET": "g" * 32,
         "NEIGHBOURS__TOKEN_FILE": "/etc/shop/token",
     }
@@ -210,6 +211,7 @@ def test_development_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> 
         assert stat.S_IMODE((tmp_path / "dev" / name).stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path / "dev")) == [
         "gateway_secret",
+        "history_root.pem",
         "jwt_hs256.key",
         "link.key",
         "service.key",
@@ -220,8 +222,10 @@ def test_whoever_makes_a_development_key_later_takes_the_first_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = dev_keys(str(tmp_path))
+    root_key = Path(first.root_key_file).read_bytes()
     monkeypatch.setattr(Path, "exists", lambda _: False)  # another process made it just after we looked
     assert dev_keys(str(tmp_path)) == first
+    assert Path(first.root_key_file).read_bytes() == root_key
 
 
 def test_a_damaged_development_key_is_named(tmp_path: Path) -> None:
@@ -251,6 +255,8 @@ def test_production_starts_with_keys_of_its_own_and_makes_none(tmp_path: Path) -
         ({"AUTH__LINK_KEYS": ""}, "needs AUTH__LINK_KEYS"),
         ({"AUTH__JWKS": ""}, "needs AUTH__JWKS"),
         ({"PAY__GATEWAY_SECRET": ""}, "needs PAY__GATEWAY_SECRET"),
+        ({"AUDIT__ROOT_KEY_FILE": ""}, "needs AUDIT__ROOT_KEY_FILE"),
+        ({"AUDIT__ROOT_KEY_FILE": "{DATA_DIR}/dev/history_root.pem"}, "AUDIT__ROOT_KEY_FILE"),
         ({"AUTH__HS256_KEY": "h" * 64}, "AUTH__HS256_KEY"),
         (
             {"PAY__ALIPAY__PUBLIC_KEY_FILE": "{DATA_DIR}/dev/alipay_public.pem"},

@@ -14,14 +14,17 @@ import pytest
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.archive import ArchiveService
+from shop_order.service.daily_root import JOB, DailyRoot
 from shop_order.service.order import PlaceOrder
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PayOrder
-from tests.world.shop import ADDRESS, World
+from tests.world.shop import ADDRESS, START_MS, World
 
 BUYER = Actor(Role.USER, 7)
 DAY_S = 86_400
+KEYS = Ed25519Keys(new_private_pem())
 Job = Callable[[World], Awaitable[object]]
 
 
@@ -47,6 +50,12 @@ def order_log(world: World) -> Awaitable[object]:
     ).run_once()
 
 
+def daily_root(world: World) -> Awaitable[object]:
+    """The sealing of a new process, which takes the lease over."""
+    sealer = DailyRoot(roots=world.store.roots, keys=KEYS, real_clock=lambda: START_MS, alert=world.alert)
+    return sealer.step(world.store.leases.fence(JOB))
+
+
 JOBS: dict[str, Job] = {
     "timeout": lambda world: world.timeout.run_once(),
     "ask": lambda world: world.settlement.ask_due(),
@@ -54,6 +63,7 @@ JOBS: dict[str, Job] = {
     "relay": lambda world: world.relay.run_once(),
     "order_log": order_log,
     "archive": archive,
+    "daily_root": daily_root,
 }
 READS = [
     ("timeout", "store.orders.due"),
@@ -69,6 +79,8 @@ READS = [
     ("order_log", "store.feed.take"),
     ("order_log", "store.feed.events"),
     ("archive", "store.archive.oldest"),
+    ("daily_root", "store.roots.last"),
+    ("daily_root", "store.roots.leaves"),
 ]
 
 
@@ -138,8 +150,8 @@ async def test_who_was_paused_with_what_it_read_changes_nothing_after_another_di
     holder = asyncio.ensure_future(JOBS[job](world))
     await asyncio.wait_for(paused.with_it.wait(), 5)
     await all_jobs(world)
-    if job == "archive":
-        await archive(world)
+    if job in ("archive", "daily_root"):
+        await JOBS[job](world)
     before, held_fen = stored(world), [a.holds_fen for a in world.provider.ledger.values()]
     paused.go_on.set()
     await asyncio.wait_for(holder, 5)

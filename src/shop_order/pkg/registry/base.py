@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,6 +80,10 @@ class Registry(Protocol):
 
     async def get(self, key: str) -> bytes | None:
         """A value that `Lease.put` stored."""
+        ...
+
+    async def values_below(self, prefix: str) -> Mapping[str, bytes]:
+        """Every such value whose key begins so, by key."""
         ...
 
     async def aclose(self) -> None:

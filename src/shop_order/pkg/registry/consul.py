@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -96,6 +96,11 @@ class Consul:
         if answer.status_code == 404:
             return None
         return base64.b64decode(answer.json()[0]["Value"] or "")
+
+    async def values_below(self, prefix: str) -> Mapping[str, bytes]:
+        answer = await self.ask("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, absent=True)
+        rows = answer.json() if answer.status_code == 200 else ()
+        return {row["Key"]: base64.b64decode(row["Value"] or "") for row in rows}
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from shop_order.pkg.registry.base import Instance
 
@@ -39,6 +39,9 @@ class NoRegistry:
 
     async def get(self, key: str) -> bytes | None:
         return self.values.get(key)
+
+    async def values_below(self, prefix: str) -> Mapping[str, bytes]:
+        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
 
     async def aclose(self) -> None:
         self._locks.clear()

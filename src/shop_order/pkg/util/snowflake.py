@@ -41,3 +41,8 @@ class Snowflakes:
 def ms_of_id(snowflake: int) -> int:
     """Epoch milliseconds at which the id was made."""
     return (snowflake >> 22) + EPOCH_MS
+
+
+def last_id_before(ms: int) -> int:
+    """The largest id that can be made before this moment; epoch milliseconds."""
+    return ((ms - EPOCH_MS) << 22) - 1

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shop_order.domain.history_root import Roots
 from shop_order.domain.lease import Fence
 from shop_order.domain.order_log import Feed
 from shop_order.domain.ports import Archive, Audit, Backlog, Carts, Orders, Outbox, Payments
@@ -88,6 +89,10 @@ class Store(Protocol):
     @property
     def audit(self) -> Audit:
         """The whole history."""
+
+    @property
+    def roots(self) -> Roots:
+        """The daily roots over the history."""
 
     @property
     def archive(self) -> Archive:

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0006: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0007: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -96,6 +96,21 @@ CREATE TABLE `config_history` (
   `source` varchar(255) NOT NULL,
   `created_ms` bigint NOT NULL,
   PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `history_root` (
+  `day` varchar(10) NOT NULL,
+  `last_id` bigint NOT NULL,
+  `events` bigint NOT NULL,
+  `digest` tinyblob NOT NULL,
+  `prev_root` tinyblob NOT NULL,
+  `root` tinyblob NOT NULL,
+  `key_id` varchar(16) NOT NULL,
+  `signature` tinyblob NOT NULL,
+  `created_ms` bigint NOT NULL,
+  `fence` bigint NOT NULL,
+  PRIMARY KEY (`day`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -323,8 +338,14 @@ CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
 CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
   FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only';
 
+CREATE TRIGGER history_root_no_update BEFORE UPDATE ON history_root
+  FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only';
+
+CREATE TRIGGER history_root_no_delete BEFORE DELETE ON history_root
+  FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only';
+
 CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0006');
+INSERT INTO alembic_version (version_num) VALUES ('0007');

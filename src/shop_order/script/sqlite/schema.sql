@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0006');
+INSERT INTO "alembic_version" VALUES('0007');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -17,6 +17,21 @@ CREATE TABLE config_history (
 	created_ms BIGINT NOT NULL,
 	PRIMARY KEY (id)
 );
+CREATE TABLE history_root (
+	day VARCHAR(10) NOT NULL,
+	last_id BIGINT NOT NULL,
+	events BIGINT NOT NULL,
+	digest BLOB NOT NULL,
+	prev_root BLOB NOT NULL,
+	root BLOB NOT NULL,
+	key_id VARCHAR(16) NOT NULL,
+	signature BLOB NOT NULL,
+	created_ms BIGINT NOT NULL,
+	fence BIGINT NOT NULL,
+	PRIMARY KEY (day)
+)
+ WITHOUT ROWID
+;
 CREATE TABLE idempotency_key (
 	scope VARCHAR(40) NOT NULL,
 	"key" VARCHAR(255) NOT NULL,
@@ -287,3 +302,11 @@ CREATE INDEX idx_goods_history_order ON order_goods_history ("order");
 CREATE INDEX idx_payment_history_order ON payment_history (order_sn);
 CREATE INDEX idx_refund_history_order ON refund_history (order_sn);
 CREATE INDEX idx_order_status ON order_info (status, created_at, id);
+CREATE TRIGGER history_root_no_update BEFORE UPDATE ON history_root
+    BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE TRIGGER history_root_no_delete BEFORE DELETE ON history_root
+    BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE TRIGGER history_root_no_second BEFORE INSERT ON history_root
+    WHEN EXISTS (SELECT 1 FROM history_root WHERE day = NEW.day)
+    BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE INDEX idx_event_id ON order_event (id);

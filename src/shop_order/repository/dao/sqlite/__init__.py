@@ -17,6 +17,7 @@ from shop_order.repository.dao.sqlite.leases import OneProcess
 from shop_order.repository.dao.sqlite.orders import SqliteOrders
 from shop_order.repository.dao.sqlite.outbox import SqliteOutbox
 from shop_order.repository.dao.sqlite.payments import SqlitePayments
+from shop_order.repository.dao.sqlite.roots import SqliteRoots
 from shop_order.repository.dao.sqlite.time import SqliteTime
 from shop_order.repository.schema import GUARDS, HEAD
 
@@ -34,6 +35,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(self._db)
         self.feed = SqliteFeed(self._db)
         self.audit = SqliteAudit(self._db)
+        self.roots = SqliteRoots(self._db)
         self.archive = SqliteArchive(self._db)
         self.backlog = SqliteBacklog(self._db)
         self.time = SqliteTime(self._db)

@@ -1,0 +1,63 @@
+"""What the daily roots need beside the database: keys, and the registry as a witness.
+
+Who can change the database need not be able to change these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shop_order.cmd.opening import StartRefused
+from shop_order.configs import Settings
+from shop_order.domain.history_root import WitnessAway
+from shop_order.pkg.ed25519 import Ed25519Keys
+from shop_order.pkg.registry import Lease, Registry, RegistryAway
+
+ROOTS = "order-service/roots/"
+
+
+class RegistryWitness:
+    """See `domain.history_root.Witness`; below the database's name, so that two databases do not meet."""
+
+    def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
+        """Without a `lease` it only reads."""
+        self._registry = registry
+        self._below = f"{ROOTS}{database}/"
+        self._lease = lease
+
+    async def told(self, day: str) -> bytes | None:
+        try:
+            return await self._registry.get(self._below + day)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+
+    async def tell(self, day: str, document: bytes) -> bool:
+        try:
+            return self._lease is not None and await self._lease.put(self._below + day, document)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+
+    async def all(self) -> Mapping[str, bytes]:
+        try:
+            found = await self._registry.values_below(self._below)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+        return {key.removeprefix(self._below): value for key, value in found.items()}
+
+
+def witness(settings: Settings, registry: Registry, lease: Lease | None = None) -> RegistryWitness | None:
+    """The registry, if one is configured."""
+    if settings.registry.url.startswith("none:"):
+        return None
+    return RegistryWitness(registry, urlsplit(settings.db.url).path.rpartition("/")[2], lease)
+
+
+def root_keys(settings: Settings) -> Ed25519Keys:
+    """The key that signs, and those that verify. Raises StartRefused."""
+    file = Path(settings.audit.root_key_file or "")
+    try:
+        return Ed25519Keys(file.read_bytes())
+    except (ValueError, OSError) as bad:
+        raise StartRefused(f"AUDIT__ROOT_KEY_FILE: {file}: {bad}") from bad

@@ -1,0 +1,36 @@
+"""The table of daily roots, for every SQL engine."""
+
+from __future__ import annotations
+
+from shop_order.domain.history_root import GENESIS, ChainMoved, Root, Sealed
+from shop_order.domain.lease import Fence
+from shop_order.repository.dao.rows import Row
+
+_COLUMNS = "day, last_id, events, digest, prev_root, root, key_id, signature, created_ms"
+LAST = f"SELECT {_COLUMNS} FROM history_root ORDER BY day DESC LIMIT 1"
+PAGE = f"SELECT {_COLUMNS} FROM history_root WHERE day > ? ORDER BY day LIMIT ?"
+LEAVES = "SELECT id, order_sn, version, hash FROM order_event WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+ADD = f"INSERT INTO history_root ({_COLUMNS}, fence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+STORED = "SELECT day FROM history_root WHERE day = ? AND signature = ?"
+
+
+def root_of(row: Row) -> Root:
+    """What a row tells."""
+    day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
+    return Root(Sealed(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
+
+
+def row_of(root: Root, fence: Fence) -> Row:
+    """How it is stored."""
+    sealed = root.sealed
+    return (
+        sealed.day, sealed.last_id, sealed.events, sealed.digest, sealed.prev_root,
+        root.root, root.key_id, root.signature, root.created_ms, fence.number,
+    )  # fmt: skip
+
+
+def require_next(root: Root, last: Row | None) -> None:
+    """Raises ChainMoved unless the root follows this last one."""
+    day, end = (last[0], last[5]) if last else ("", GENESIS)
+    if root.sealed.prev_root != end or root.sealed.day <= day:
+        raise ChainMoved(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

@@ -1,0 +1,164 @@
+"""Sealing the history: each day that is over gets a signed root, which is also told outside the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shop_order.domain.history_root import (
+    BEFORE_ALL,
+    GENESIS,
+    ChainMoved,
+    Digest,
+    Root,
+    RootKeys,
+    Roots,
+    Sealed,
+    Witness,
+    WitnessAway,
+    agrees,
+    day_after,
+    day_before,
+    end_of,
+    message,
+)
+from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.order_log import DAY_MS
+from shop_order.domain.ports import Clock
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.util.snowflake import last_id_before
+
+log = get_logger("daily_root")
+JOB = "daily_root"
+MARGIN_MS = 3_600_000  # so long after its end a day is sealed: no commit takes an hour
+PAGE = 500  # events in one step
+TELL = 20  # roots that the witness is asked about in one step
+REST = 9.0  # so many times longer than a step took, so that orders come first
+MOST_REST_S = 1.0
+LOOK_AGAIN_S = 60.0  # after the last day that is over
+CONTRADICTED_S = 600.0  # after a day whose root was told otherwise: somebody must look at it first
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The events of a day, as far as they were read; under which lease that began."""
+
+    fence: Fence
+    day: str
+    last_id: int
+    prev_root: bytes
+    digest: Digest
+
+
+class DailyRoot:
+    """One step after another: `step`, then `wait`. What was read is begun anew after a restart."""
+
+    def __init__(
+        self,
+        *,
+        roots: Roots,
+        keys: RootKeys,
+        real_clock: Clock,
+        alert: Callable[..., None],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._roots = roots
+        self._keys = keys
+        self._real_clock = real_clock
+        self._alert = alert
+        self._now_s = monotonic_s
+        self._walk: _Walk | None = None
+        self._told = ""  # the witness was asked about all days up to this one
+        self._rest_s = LOOK_AGAIN_S
+
+    async def step(self, fence: Fence, witness: Witness | None = None) -> int:
+        """The next page of the day to be sealed; how many events that were. Without one, see to the witness.
+
+        Raises LeaseLost, DependencyDown, Overloaded.
+        """
+        began_s = self._now_s()
+        walk, self._walk = self._walk, None  # whatever fails below, the next step begins anew
+        if walk is None or walk.fence != fence:
+            walk = await self._begin(fence)
+        if walk is None:
+            asked = await self._tell(fence, witness)
+            self._rest_s = MOST_REST_S if asked else LOOK_AGAIN_S
+            return 0
+        page = await self._roots.leaves(walk.digest.at, walk.last_id, PAGE)
+        full = len(page) == PAGE
+        walk.digest.take(page, full=full)
+        self._rest_s = min((self._now_s() - began_s) * REST, MOST_REST_S)
+        if full:
+            self._walk = walk
+        elif not await self._seal(walk, witness):
+            self._rest_s = CONTRADICTED_S
+        return len(page)
+
+    async def wait(self) -> None:
+        """Until the next step is due."""
+        await asyncio.sleep(self._rest_s)
+
+    async def behind_ms(self) -> int:
+        """How long ago the last sealed day ended; where there is none yet, the day before yesterday.
+
+        Raises DependencyDown.
+        """
+        last, now_ms = await self._roots.last(), self._real_clock()
+        return now_ms - end_of(last.sealed.day if last else day_before(now_ms - DAY_MS))
+
+    async def _begin(self, fence: Fence) -> _Walk | None:
+        """The walk over the first day that is over and has no root. The first root is that of yesterday, over
+        all history there is."""
+        last, now_ms = await self._roots.last(), self._real_clock()
+        day = day_after(last.sealed.day) if last else day_before(now_ms - MARGIN_MS)
+        if now_ms < end_of(day) + MARGIN_MS:
+            return None
+        after_id, prev_root = (last.sealed.last_id, last.root) if last else (BEFORE_ALL, GENESIS)
+        return _Walk(fence, day, last_id_before(end_of(day)), prev_root, Digest(after_id))
+
+    async def _seal(self, walk: _Walk, witness: Witness | None) -> bool:
+        """Store the day's root; False if another one was told: the key signs no second root of a day, so who
+        removed rows together with their root shall not have a new one."""
+        sealed = Sealed(walk.day, walk.last_id, walk.digest.events, walk.digest.value(), walk.prev_root)
+        if await self._is_contradicted(sealed, witness):
+            self._alert("root_contradicted", day=sealed.day, root=sealed.root.hex())
+            return False
+        key_id, signature = self._keys.sign(message(sealed.root))
+        root = Root(sealed, sealed.root, key_id, signature, self._real_clock())
+        try:
+            await self._roots.add(root, walk.fence)
+        except ChainMoved as moved:
+            log.info("day_sealed_by_another", day=walk.day, why=str(moved))
+            return True
+        # A log that leaves this machine is one more witness.
+        log.info("day_sealed", day=walk.day, events=sealed.events, root=sealed.root.hex(), key=key_id)
+        self._told = ""  # all days once more: a witness may have lost its memory
+        return True
+
+    async def _is_contradicted(self, sealed: Sealed, witness: Witness | None) -> bool:
+        try:
+            told = await witness.told(sealed.day) if witness else None
+        except WitnessAway:
+            return False
+        return told is not None and not agrees(told, sealed.root)
+
+    async def _tell(self, fence: Fence, witness: Witness | None) -> int:
+        """Let the witness know the next roots that it may not have; how many it was asked about."""
+        if witness is None:
+            return 0
+        page = await self._roots.page(self._told, TELL)
+        try:
+            for root in page:
+                day = root.sealed.day
+                told = await witness.told(day)
+                if told is None and not await witness.tell(day, root.document()):
+                    raise LeaseLost(fence)
+                if told is not None and not agrees(told, root.root):
+                    self._alert("root_contradicted", day=day, root=root.root.hex())
+                self._told = day
+        except WitnessAway as away:
+            log.warning("roots_not_told", after=self._told, error=str(away))
+            return 0
+        return len(page)

@@ -1,0 +1,129 @@
+"""Verifying the daily roots: against themselves, the events they seal, and what was told outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shop_order.domain.history_root import (
+    BEFORE_ALL,
+    GENESIS,
+    Digest,
+    Root,
+    RootKeys,
+    Roots,
+    Witness,
+    WitnessAway,
+    agrees,
+    day_after,
+    day_before,
+    end_of,
+    message,
+)
+from shop_order.domain.ports import Clock
+from shop_order.pkg.util.snowflake import last_id_before
+from shop_order.service.audit import UNREADABLE
+
+PAGE = 500
+LATE_MS = 24 * 3_600_000  # a day that is over for longer should have its root
+
+
+@dataclass(frozen=True, slots=True)
+class RootsVerified:
+    """How many days hold up to `last_day`, and what is wrong with the first that does not; `unasked` says why
+    the witness could not be compared."""
+
+    days: int
+    last_day: str
+    broken_day: str = ""
+    what: str = ""
+    unasked: str = ""
+
+
+class RootAudit:
+    """Reads a page at a time; ends at the first day that does not hold."""
+
+    def __init__(
+        self, *, roots: Roots, keys: RootKeys, real_clock: Clock, witness: Witness | None = None
+    ) -> None:
+        self._roots = roots
+        self._keys = keys
+        self._real_clock = real_clock
+        self._witness = witness
+
+    async def verify(self) -> RootsVerified:
+        """Raises DependencyDown."""
+        told: Mapping[str, bytes] = {}
+        unasked = ""
+        try:
+            told = await self._witness.all() if self._witness else {}
+        except WitnessAway as away:
+            unasked = str(away)
+        days, last = 0, None
+        day, what = "", ""
+        while not what and (page := await self._roots.page(last.sealed.day if last else "", PAGE)):
+            for root in page:
+                if what := await self._fault(root, last, told):
+                    day = day_after(last.sealed.day) if last and _gap(last, root) else root.sealed.day
+                    break
+                days, last = days + 1, root
+        if not what:
+            day, what = await self._missing(last, told)
+        return RootsVerified(days, last.sealed.day if last else "", day, what, unasked)
+
+    async def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
+        """What is wrong with this root, which stands behind the last good one."""
+        try:
+            return await self._told_apart(root, last, told)
+        except UNREADABLE as altered:
+            return f"can't be read, so it was altered: {altered!r}"
+
+    async def _told_apart(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
+        sealed = root.sealed
+        if last and _gap(last, root):
+            return f"has no root, though {sealed.day} has one: it was removed"
+        if sealed.prev_root != (last.root if last else GENESIS):
+            return "has a root that does not follow the one before: one of them was put in later"
+        if sealed.root != root.root or sealed.last_id != last_id_before(end_of(sealed.day)):
+            return "has a root that was altered"
+        try:
+            ours = self._keys.verify(root.key_id, message(root.root), root.signature)
+        except LookupError:
+            return f"is signed by the key {root.key_id}, which AUDIT__ROOT_KEY_FILE does not hold"
+        if not ours:
+            return "has a root with a forged signature"
+        if sealed.day in told and not agrees(told[sealed.day], root.root):
+            return "has another root than the registry was told: rows were removed or altered with their root"
+        return await self._differs(root, last.sealed.last_id if last else BEFORE_ALL)
+
+    async def _differs(self, root: Root, after_id: int) -> str:
+        """How the day's events differ from those that were sealed."""
+        sealed, digest, full = root.sealed, Digest(after_id), True
+        while full:
+            page = await self._roots.leaves(digest.at, sealed.last_id, PAGE)
+            full = len(page) == PAGE
+            digest.take(page, full=full)
+        if digest.value() == sealed.digest and digest.events == sealed.events:
+            return ""
+        if digest.events < sealed.events:
+            return f"has {digest.events} of its {sealed.events} sealed events: the others were removed"
+        if digest.events > sealed.events:
+            more = digest.events - sealed.events
+            return f"has {digest.events} events, {more} of them added after the day was sealed"
+        return f"has {digest.events} events, but not those that were sealed: some were altered"
+
+    async def _missing(self, last: Root | None, told: Mapping[str, bytes]) -> tuple[str, str]:
+        """The first day behind the last root that should have one, and why."""
+        day = last.sealed.day if last else ""
+        if later := min((each for each in told if each > day), default=""):
+            return later, "has no root, though the registry was told of one: it was removed"
+        due_day = day_before(self._real_clock() - LATE_MS)
+        after_id = last.sealed.last_id if last else BEFORE_ALL
+        if due_day > day and await self._roots.leaves(after_id, last_id_before(end_of(due_day)), 1):
+            first = day_after(day) if day else "the first day"
+            return first, "is over for long and not sealed: the job is late, or its root was removed"
+        return "", ""
+
+
+def _gap(last: Root, root: Root) -> bool:
+    return root.sealed.day != day_after(last.sealed.day)

@@ -1,0 +1,137 @@
+"""A history of several days, and who seals it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shop_order.domain.history_root import Witness, WitnessAway, end_of
+from shop_order.domain.lease import Fence
+from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
+from shop_order.pkg.util.snowflake import last_id_before
+from shop_order.repository.dao.base import Store
+from shop_order.service.daily_root import JOB, MARGIN_MS, DailyRoot
+from shop_order.service.root_audit import RootAudit, RootsVerified
+from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid
+
+HOUR_MS = 3_600_000
+FIRST_DAY, SECOND_DAY, THIRD_DAY = "2026-11-18", "2026-11-19", "2026-11-20"
+PEM = new_private_pem()
+
+
+@dataclass
+class Beside:
+    """A witness in memory; `locked` is whether we have its lock."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    locked: bool = True
+    away: bool = False
+    asked: int = 0
+
+    async def told(self, day: str) -> bytes | None:
+        self._require()
+        return self.documents.get(day)
+
+    async def tell(self, day: str, document: bytes) -> bool:
+        self._require()
+        if self.locked:
+            self.documents[day] = document
+        return self.locked
+
+    async def all(self) -> Mapping[str, bytes]:
+        self._require()
+        return dict(self.documents)
+
+    def _require(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise WitnessAway("nobody answers")
+
+
+@dataclass
+class Sealing:
+    """The service's clock, ids that begin with it, and what seals and verifies."""
+
+    engine: Engine
+    pem: bytes = PEM
+    now_ms: int = end_of(FIRST_DAY) - 12 * HOUR_MS
+
+    def __post_init__(self) -> None:
+        self.alerts: list[str] = []
+        self._sequence = itertools.count()
+
+    async def open(self) -> Sealing:
+        """Our ids tell our time."""
+        await self.engine.opened.pop().close()
+        self.engine.next_id = self.next_id
+        await self.engine.open()
+        return self
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        return self.engine.store
+
+    def next_id(self) -> int:
+        """Of this moment."""
+        return last_id_before(self.now_ms) + 1 + next(self._sequence) % 4096
+
+    def is_after(self, day: str, by_ms: int = 2 * HOUR_MS) -> None:
+        """It is so long after a day's end now."""
+        self.now_ms = end_of(day) + by_ms
+
+    async def story(self) -> str:
+        """An order with four events of today."""
+        new = await added(self.store)
+        await paid(self.store, new, await opened(self.store, new))
+        await self.store.orders.change(
+            new.order_sn, lambda o: o.ship("顺丰", "SF1", BUYER, NOW_MS, auto_confirm_ms=9)
+        )
+        return new.order_sn
+
+    def sealer(self) -> DailyRoot:
+        """That of a new process."""
+        return DailyRoot(
+            roots=self.store.roots,
+            keys=Ed25519Keys(self.pem),
+            real_clock=lambda: self.now_ms,
+            alert=lambda name, **about: self.alerts.append(name),
+        )
+
+    async def fence(self) -> Fence:
+        """Under our lease."""
+        assert await self.store.leases.hold(JOB)
+        return self.store.leases.fence(JOB)
+
+    async def seal(self, witness: Witness | None = None, days: int = 1) -> None:
+        """Seal all that is over, and tell the witness."""
+        sealer, fence = self.sealer(), await self.fence()
+        for _ in range(3 * days):
+            await sealer.step(fence, witness)
+
+    async def verified(self, witness: Witness | None = None) -> RootsVerified:
+        """What `audit verify` finds."""
+        return await RootAudit(
+            roots=self.store.roots,
+            keys=Ed25519Keys(self.pem),
+            real_clock=lambda: self.now_ms,
+            witness=witness,
+        ).verify()
+
+    async def two_days(self, witness: Witness | None = None) -> tuple[str, str]:
+        """An order of each of two days, both sealed; their numbers."""
+        first = await self.story()
+        self.is_after(FIRST_DAY, 12 * HOUR_MS)
+        second = await self.story()
+        self.is_after(SECOND_DAY)
+        await self.seal(witness, 1)  # the first root is that of yesterday, over all before
+        return first, second
+
+    def unguard(self) -> None:
+        """What whoever has the database's password can do."""
+        for guard in self.engine.guards:
+            self.engine.sql(f"DROP TRIGGER {guard}")
+
+
+__all__ = ["FIRST_DAY", "HOUR_MS", "MARGIN_MS", "SECOND_DAY", "THIRD_DAY", "Beside", "Sealing"]
