@@ -28,7 +28,7 @@ async def instance(
     url: str, *, timeout_s: float = PATIENT_S, most_entries: int = 1000
 ) -> AsyncIterator[Instance]:
     """An instance with an open cache."""
-    link = open_link(url, timeout_s=timeout_s)
+    link = open_link(url, timeout_s=lambda: timeout_s)
     cache = open_cache(url, most_entries=most_entries, link=link)
     await cache.open()
     try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shop_order.pkg.redis import open_link
 from shop_order.repository.cache.base import Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
@@ -46,3 +47,21 @@ async def test_keys_of_one_order_share_a_slot_and_many_orders_spread(two: tuple[
     await asyncio.gather(*(first.cache.put(key, 1, key.encode(), TTL_MS) for key in keys))
     found = await asyncio.gather(*(second.cache.get(key) for key in keys))
     assert found == [Entry(1, key.encode()) for key in keys]
+
+
+@pytest.mark.parametrize("url", available("redis"))
+async def test_a_changed_timeout_interrupts_nobody(url: str, key: str) -> None:
+    timeout_s, changes = 2.0, []
+    link = open_link(url, timeout_s=lambda: timeout_s, on_change=lambda up, why: changes.append((up, why)))
+    assert link is not None
+    await link.open()
+    try:
+        for round_s in (2.0, 3.0, 2.5):
+            timeout_s = round_s
+            wanted = [f"{round_s}-{n}".encode() for n in range(50)]
+            await asyncio.gather(*(link.command("SET", f"{key}{n}", it) for n, it in enumerate(wanted)))
+            found = await asyncio.gather(*(link.command("GET", f"{key}{n}") for n in range(50)))
+            assert found == wanted
+        assert changes == [(True, "")]
+    finally:
+        await link.close()

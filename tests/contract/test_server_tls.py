@@ -106,7 +106,7 @@ def tool(server: RedisServer, ca: Path, *command: str) -> str:
 
 @asynccontextmanager
 async def linked(url: str) -> AsyncIterator[RedisLink]:
-    link = open_link(url, timeout_s=2.0)
+    link = open_link(url, timeout_s=lambda: 2.0)
     assert link is not None
     await link.open()
     yield link

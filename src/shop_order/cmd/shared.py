@@ -34,7 +34,10 @@ class Shared:
         self._exit = AsyncExitStack()
         cache, limit = settings().cache, settings().limit
         link = open_link(
-            cache.url, timeout_s=cache.timeout_s, on_change=self._changed, observe=metrics.batch("redis")
+            cache.url,
+            timeout_s=lambda: self._settings().cache.timeout_s,
+            on_change=self._changed,
+            observe=metrics.batch("redis"),
         )
         self._is_redis = link is not None
         self.cache = open_cache(cache.url, most_entries=cache.most_entries, link=link)

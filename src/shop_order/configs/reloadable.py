@@ -10,6 +10,7 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("limit", "user_burst"),
         ("limit", "global_rate"),
         ("limit", "global_burst"),
+        ("cache", "timeout_s"),
         ("cache", "order_ttl_s"),
         ("cache", "absent_ttl_s"),
         ("cache", "goods_ttl_s"),

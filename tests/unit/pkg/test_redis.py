@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -77,6 +77,12 @@ class Server:
         self.gate = asyncio.Event()
         self.gate.set()
         self.scripts: set[str] = set()
+        self.connected_s: list[float] = []
+        self.closed = 0
+
+    def connect(self, timeout_s: float) -> Self:
+        self.connected_s.append(timeout_s)
+        return self
 
     async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
         self.pipelines.append(commands)
@@ -98,7 +104,7 @@ class Server:
             raise Unanswered("dead")
 
     async def close(self) -> None:
-        return
+        self.closed += 1
 
 
 @pytest.fixture
@@ -114,7 +120,7 @@ async def until(link: RedisLink) -> None:
 
 
 async def test_who_comes_while_a_pipeline_is_in_flight_leaves_with_the_next(server: Server) -> None:
-    link = RedisLink(server)
+    link = RedisLink(server.connect)
     await link.open()
     server.gate.clear()
     asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(1)]
@@ -129,7 +135,7 @@ async def test_who_comes_while_a_pipeline_is_in_flight_leaves_with_the_next(serv
 
 
 async def test_a_script_is_sent_once_and_known_by_its_hash_from_then_on(server: Server) -> None:
-    link, script = RedisLink(server), Script("return ARGV[1]")
+    link, script = RedisLink(server.connect), Script("return ARGV[1]")
     await link.open()
     assert [await link.script(script, ["k"], n) for n in range(3)] == [0, 1, 2]
     sent = [command[0] for pipeline in server.pipelines for command in pipeline]
@@ -139,7 +145,7 @@ async def test_a_script_is_sent_once_and_known_by_its_hash_from_then_on(server: 
 
 async def test_after_one_failure_everybody_is_told_at_once(server: Server) -> None:
     changes: list[bool] = []
-    link = RedisLink(server, timeout_s=0.05, on_change=lambda up, why: changes.append(up))
+    link = RedisLink(server.connect, timeout_s=lambda: 0.05, on_change=lambda up, why: changes.append(up))
     await link.open()
     server.dead = True
     for _ in range(20):
@@ -154,7 +160,7 @@ async def test_after_one_failure_everybody_is_told_at_once(server: Server) -> No
 
 
 async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(server: Server) -> None:
-    link = RedisLink(server, timeout_s=0.05)
+    link = RedisLink(server.connect, timeout_s=lambda: 0.05)
     await link.open()
     server.gate.clear()
     async with asyncio.timeout(1):
@@ -163,8 +169,45 @@ async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(ser
     await link.close()
 
 
+async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_sockets_too(
+    server: Server,
+) -> None:
+    timeout_s = 0.05
+    link = RedisLink(server.connect, timeout_s=lambda: timeout_s)
+    await link.open()
+
+    async def slow() -> None:
+        server.gate.clear()
+        await asyncio.sleep(0.2)
+        server.gate.set()
+
+    late = asyncio.create_task(slow())
+    await asyncio.sleep(0)
+    with pytest.raises(RedisDown, match=r"nothing within 0\.05 s"):
+        await link.command("ECHO", 1)
+    await late
+    await until(link)
+    assert (server.connected_s, server.closed) == ([0.05], 0)
+    timeout_s = 2.0
+    late = asyncio.create_task(slow())
+    await asyncio.sleep(0)
+    assert await link.command("ECHO", 2) == 2
+    await late
+    assert link.up
+    timeout_s = 0.04
+    server.dead = True  # what is away is tried with the new one as well
+    with pytest.raises(RedisDown):
+        await link.command("ECHO", 3)
+    timeout_s = 0.03
+    server.dead = False
+    await until(link)
+    assert server.connected_s == [0.05, 2.0, 0.04, 0.03]
+    await link.close()
+    assert server.closed == 4
+
+
 async def test_an_answer_that_is_of_no_use_counts_as_none(server: Server) -> None:
-    link = RedisLink(server)
+    link = RedisLink(server.connect)
     await link.open()
     with pytest.raises(RedisDown):
         await link.command("FULL")
@@ -173,7 +216,7 @@ async def test_an_answer_that_is_of_no_use_counts_as_none(server: Server) -> Non
 
 
 async def test_more_than_may_wait_are_refused_at_once(server: Server) -> None:
-    link = RedisLink(server, queue=2, timeout_s=5)
+    link = RedisLink(server.connect, queue=2, timeout_s=lambda: 5)
     await link.open()
     server.gate.clear()
     asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(6)]
@@ -186,7 +229,7 @@ async def test_more_than_may_wait_are_refused_at_once(server: Server) -> None:
 
 
 async def test_it_is_not_believed_before_those_who_missed_something_have_told_it(server: Server) -> None:
-    link = RedisLink(server)
+    link = RedisLink(server.connect)
     told: list[bool] = []
 
     async def tell() -> bool:
@@ -202,7 +245,7 @@ async def test_it_is_not_believed_before_those_who_missed_something_have_told_it
 
 
 async def test_while_telling_fails_it_stays_down(server: Server) -> None:
-    link, fails = RedisLink(server, timeout_s=0.05), [True, True, False]
+    link, fails = RedisLink(server.connect, timeout_s=lambda: 0.05), [True, True, False]
 
     async def tell() -> bool:
         if fails.pop(0):

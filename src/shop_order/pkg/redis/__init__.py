@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from shop_order.pkg.redis.address import SCHEMES, parse
 from shop_order.pkg.redis.link import RedisLink
@@ -11,7 +12,7 @@ from shop_order.pkg.redis.link import RedisLink
 def open_link(
     url: str,
     *,
-    timeout_s: float,
+    timeout_s: Callable[[], float],
     queue: int = 4096,
     on_change: Callable[[bool, str], None] = lambda up, why: None,
     observe: Callable[[int], None] | None = None,
@@ -21,5 +22,6 @@ def open_link(
         return None
     from shop_order.pkg.redis.client import connect
 
-    client = connect(parse(url), timeout_s)
-    return RedisLink(client, timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe)
+    return RedisLink(
+        partial(connect, parse(url)), timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe
+    )

@@ -54,21 +54,25 @@ class RedisLink:
 
     The first failure opens the circuit: from then on everybody is told at once, and one probe in the
     background finds out when Redis is back. Who wrote in vain meanwhile says so by `before_up`.
+    `timeout_s` is asked again at every pipeline; `connect` makes a client whose sockets wait so long.
     """
 
     def __init__(
         self,
-        client: Client,
+        connect: Callable[[float], Client],
         *,
-        timeout_s: float = 0.1,
+        timeout_s: Callable[[], float] = lambda: 0.1,
         most: int = 128,
         queue: int = 4096,
         on_change: Callable[[bool, str], None] = lambda up, why: None,
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self.up = False
-        self._client = client
+        self._connect = connect
         self._timeout_s = timeout_s
+        self._waits_s = timeout_s()
+        self._client = connect(self._waits_s)
+        self._outgoing: set[asyncio.Task[None]] = set()  # clients that waited shorter or longer
         self._on_change = on_change
         self._before_up: list[Callable[[], Awaitable[bool]]] = []
         self._probe: asyncio.Task[None] | None = None
@@ -96,7 +100,7 @@ class RedisLink:
             with suppress(asyncio.CancelledError):
                 await self._probe
         await self._batches.join()
-        await self._client.close()
+        await asyncio.gather(self._client.close(), *self._outgoing)
 
     async def command(self, *command: Any) -> Any:
         """The command's answer. Raises RedisDown."""
@@ -129,10 +133,20 @@ class RedisLink:
 
     async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._client.run(commands)
+            client = self._current()
+            async with asyncio.timeout(self._waits_s):
+                return await client.run(commands)
         except TimeoutError:
-            raise Unanswered(f"nothing within {self._timeout_s} s") from None
+            raise Unanswered(f"nothing within {self._waits_s} s") from None
+
+    def _current(self) -> Client:
+        """The client; another one after the timeout changed, since sockets keep theirs."""
+        if (timeout_s := self._timeout_s()) != self._waits_s:
+            outgoing = asyncio.create_task(self._client.close(), name="redis-outgoing")
+            self._outgoing.add(outgoing)
+            outgoing.add_done_callback(self._outgoing.discard)
+            self._client, self._waits_s = self._connect(timeout_s), timeout_s
+        return self._client
 
     def _lost(self, why: str) -> None:
         if self._probe is not None or self._closed:
@@ -153,8 +167,9 @@ class RedisLink:
 
     async def _came_back(self) -> bool:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._client.ping()
+            client = self._current()
+            async with asyncio.timeout(self._waits_s):
+                await client.ping()
             # Others may write in vain while one of these waits; without anything to do none of them waits.
             while any([await do() for do in self._before_up]):
                 continue
