@@ -8,6 +8,7 @@ from pathlib import Path
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import Lease
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.gateway.inboxes import cloud_event
@@ -53,7 +54,7 @@ class Neighbours:
 
 
 class InProcessStock:
-    """See `domain.ports.Stock`. `after_reserve` runs once, between a lease and the order's commit."""
+    """See `domain.ports.Stock`, `Leases`. `after_reserve` runs once, between lease and commit."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
@@ -77,6 +78,17 @@ class InProcessStock:
     async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
         answer = await self._inventory.get_stock(pb.GoodsIds(ids=goods_ids))
         return {stock.goods_id: stock.available for stock in answer.stocks}
+
+    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+        answer = await self._inventory.list_leases(pb.LeaseFilter(after_order_sn=after, limit=limit))
+        return [
+            Lease(one.order_sn, one.state, tuple((line.goods_id, line.nums) for line in one.lines))
+            for one in answer.leases
+        ]
+
+    async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        answer = await self._inventory.get_stock(pb.GoodsIds(ids=goods_ids))
+        return {stock.goods_id: (stock.reserved, stock.sold) for stock in answer.stocks}
 
 
 class InProcessInboxes:

@@ -145,7 +145,8 @@ def doctor(
     async def examine(core: Core) -> int:
         report = await core.doctor.examine()
         for finding in sorted(report.findings, key=lambda f: (f.order_sn, f.area)):
-            typer.echo(f"{finding.area}: order {finding.order_sn} {finding.what}")
+            of = f"order {finding.order_sn} " if finding.order_sn else ""
+            typer.echo(f"{finding.area}: {of}{finding.what}")
         typer.echo(
             f"{report.orders} orders, {report.leases} leases, {report.paid_fen} fen paid,"
             f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"

@@ -311,6 +311,9 @@ class Leases(Protocol):
     async def leases(self, after: str, limit: int) -> Sequence[Lease]:
         """Leases in order of number. Raises DependencyDown, DeadlineExceeded."""
 
+    async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        """How many of each are counted as reserved, and as sold. Raises like `leases`."""
+
 
 class Addresses(Protocol):
     """The user service's address book."""

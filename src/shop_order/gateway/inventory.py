@@ -50,11 +50,18 @@ class GrpcStock:
         await self._releasing.submit((order_sn, origin()))
 
     async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
+        answer = await self._stock(goods_ids)
+        return {stock.goods_id: stock.available for stock in answer.stocks}
+
+    async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        answer = await self._stock(goods_ids)
+        return {stock.goods_id: (stock.reserved, stock.sold) for stock in answer.stocks}
+
+    async def _stock(self, goods_ids: Sequence[int]) -> pb.StockList:
         try:
-            answer = await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
+            return await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
         except grpc.aio.AioRpcError as error:
             raise failure(NAME, error) from error
-        return {stock.goods_id: stock.available for stock in answer.stocks}
 
     async def leases(self, after: str, limit: int) -> Sequence[Lease]:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shop_order.domain.entity.order import Order
@@ -15,13 +16,14 @@ from shop_order.service.audit import UNREADABLE, check_chain
 
 PAGE = 500
 RECHECK_S = 2.0
+SETTLE_S = (3.0, 5.0, 10.0, 10.0)  # how long it is waited for those who read our events from a broker
 _PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 _MOVES_BY_ITSELF = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not agree."""
+    """Something that does not agree; without `order_sn`, `what` says of whom."""
 
     area: str
     order_sn: str
@@ -37,12 +39,32 @@ class Report:
     paid_fen: int = 0
     refunded_fen: int = 0
     in_flight: int = 0
+    miscounted: set[int] = field(default_factory=set)
     findings: set[Finding] = field(default_factory=set)
 
     @property
     def clean(self) -> bool:
         """Everything agrees."""
         return not self.findings
+
+    @property
+    def may_settle(self) -> bool:
+        """The stock of an order may only be behind."""
+        return any(finding.area == "stock" and finding.order_sn for finding in self.findings)
+
+
+@dataclass(slots=True)
+class Held:
+    """How many of each goods the leases hold."""
+
+    reserved: Counter[int] = field(default_factory=Counter)
+    sold: Counter[int] = field(default_factory=Counter)
+
+    def add(self, lease: Lease) -> None:
+        """One more lease; what was released holds nothing."""
+        for counted, state in ((self.reserved, "reserved"), (self.sold, "confirmed")):
+            for goods, nums in lease.lines:
+                counted[goods] += nums if lease.state == state else 0
 
 
 class Doctor:
@@ -56,20 +78,25 @@ class Doctor:
     async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Report:
         """Findings that stay: orders move while the doctor looks, so what it finds is looked at twice.
 
+        An order's stock follows its events. Published, they may still lie with a broker: a fault of stock is
+        looked at again and again for half a minute.
         Raises DependencyDown if the inventory service does not answer.
         """
         report = await self._look()
-        if not report.clean:
-            await sleep(RECHECK_S)
-            again = await self._look()
+        for pause_s in (RECHECK_S, *SETTLE_S):
+            if report.clean or (pause_s != RECHECK_S and not report.may_settle):
+                break
+            await sleep(pause_s)
+            again = await self._look(report.miscounted)
             again.findings &= report.findings
             report = again
         return report
 
-    async def _look(self) -> Report:
-        report = Report()
+    async def _look(self, miscounted: Collection[int] = ()) -> Report:
+        report, held = Report(), Held()
+        before = await self._counters(miscounted)
         waiting = await self._outbox.orders_waiting()
-        leases = self._all_leases()
+        leases = self._all_leases(held)
         lease = await anext(leases, None)
         async for order_sn in self._all_orders():
             while lease is not None and lease.order_sn < order_sn:
@@ -83,7 +110,35 @@ class Doctor:
         while lease is not None:
             self._stray(report, lease)
             lease = await anext(leases, None)
+        self._compare(report, held, before, await self._counters(held.reserved))
         return report
+
+    async def _counters(self, goods_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        found: dict[int, tuple[int, int]] = {}
+        ids = sorted(goods_ids)
+        for at in range(0, len(ids) if self._leases is not None else 0, PAGE):
+            assert self._leases is not None
+            found |= await self._leases.counters(ids[at : at + PAGE])
+        return found
+
+    def _compare(
+        self,
+        report: Report,
+        held: Held,
+        before: Mapping[int, tuple[int, int]],
+        after: Mapping[int, tuple[int, int]],
+    ) -> None:
+        """The inventory counts what its leases hold; of goods that were sold meanwhile nobody knows."""
+        for goods in held.reserved:
+            counted = after.get(goods, (0, 0))
+            faults = count_faults(counted, (held.reserved[goods], held.sold[goods]))
+            if not faults:
+                continue
+            report.miscounted.add(goods)
+            if before.get(goods, counted) != counted:
+                report.in_flight += 1
+            else:
+                report.findings |= {Finding("stock", "", f"goods {goods}: {fault}") for fault in faults}
 
     async def _examine_order(self, report: Report, order_sn: str, lease: Lease | None, waiting: bool) -> None:
         report.orders += 1
@@ -128,12 +183,23 @@ class Doctor:
                 yield order_sn
             after = page[-1]
 
-    async def _all_leases(self) -> AsyncIterator[Lease]:
+    async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
         after = ""
         while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
             for lease in page:
+                held.add(lease)
                 yield lease
             after = page[-1].order_sn
+
+
+def count_faults(counted: tuple[int, int], held: tuple[int, int]) -> list[str]:
+    """Where the counters of reserved and sold goods are not the sums of the leases."""
+    return [
+        f"the inventory counts {abs(count - sum)} {'more' if count > sum else 'fewer'} {word}"
+        " than its leases hold"
+        for word, count, sum in zip(("reserved", "sold"), counted, held, strict=True)
+        if count != sum
+    ]
 
 
 def untold(order: Order, chain: Sequence[Event]) -> list[str]:

@@ -1,0 +1,138 @@
+"""The doctor counts stock: drifted counters are found, and a shop that is busy or behind is no fault."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.item import Line
+from shop_order.service.doctor import RECHECK_S, SETTLE_S, Doctor, Finding, Report
+from shop_order.service.order import PlaceOrder
+from shop_order.service.payment import PayOrder
+from tests.world.shop import ADDRESS, World
+
+BUYER = Actor(Role.USER, 7)
+ALL_PAUSES_S = [RECHECK_S, *SETTLE_S]
+
+
+async def placed(world: World, goods: int = 1, nums: int = 2) -> Order:
+    return (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(goods, nums),)))).result
+
+
+async def paid(world: World) -> Order:
+    order = await placed(world)
+    attempt = (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment
+    world.provider.pay(attempt.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(attempt.payment_sn), {})
+    return order
+
+
+async def published(world: World) -> None:
+    while await world.relay.run_once():
+        pass
+
+
+class Looking:
+    """An examination whose pauses take no time; `at_pause` happens in each."""
+
+    def __init__(self, world: World) -> None:
+        self.doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=world.stock)
+        self.pauses_s: list[float] = []
+
+    async def at_pause(self) -> None: ...
+
+    async def examine(self) -> Report:
+        async def sleep(seconds: float) -> None:
+            self.pauses_s.append(seconds)
+            await self.at_pause()
+
+        return await self.doctor.examine(sleep)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("reserved = reserved + 3, available = available - 3", "3 more reserved"),
+        ("reserved = reserved - 1, available = available + 1", "1 fewer reserved"),
+        ("sold = sold + 1, available = available - 1", "1 more sold"),
+        ("sold = sold - 2, available = available + 2", "2 fewer sold"),
+    ],
+)
+async def test_a_counter_that_drifted_from_the_leases_is_found(
+    world: World, statement: str, says: str
+) -> None:
+    await placed(world), await paid(world), await placed(world, goods=3)
+    await published(world)
+    looking = Looking(world)
+    assert (await looking.examine()).clean
+    connection = sqlite3.connect(world.neighbours.path)
+    with connection:
+        connection.execute(f"UPDATE stock SET {statement} WHERE goods_id = 1")
+    connection.close()
+    report = await looking.examine()
+    wanted = f"goods 1: the inventory counts {says} than its leases hold"
+    assert report.findings == {Finding("stock", "", wanted)}
+    assert looking.pauses_s == [RECHECK_S], "nobody waits for what no event will change"
+
+
+async def test_goods_that_are_sold_while_the_doctor_looks_are_no_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await placed(world)
+    counters = world.stock.counters
+
+    async def sold_meanwhile(goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        if goods_ids:
+            await placed(world, nums=1)
+        return await counters(goods_ids)
+
+    monkeypatch.setattr(world.stock, "counters", sold_meanwhile)
+    report = await Looking(world).examine()
+    assert report.clean, report.findings
+    assert report.in_flight > 0
+
+
+@pytest.mark.parametrize("behind_pauses", range(1, len(ALL_PAUSES_S) + 1))
+async def test_who_reads_our_events_late_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, behind_pauses: int
+) -> None:
+    deliver, broker = world.inboxes.deliver, list[Event]()
+
+    async def kept_by_the_broker(events: Sequence[Event]) -> Sequence[int]:
+        broker.extend(events)
+        return [event.id for event in events]
+
+    monkeypatch.setattr(world.inboxes, "deliver", kept_by_the_broker)
+    await paid(world)
+    await published(world)
+    looking = Looking(world)
+
+    async def consumes() -> None:
+        if len(looking.pauses_s) == behind_pauses:
+            await deliver(broker)
+
+    monkeypatch.setattr(looking, "at_pause", consumes)
+    assert (await looking.examine()).clean
+    assert looking.pauses_s == ALL_PAUSES_S[:behind_pauses]
+
+
+async def test_who_never_reads_them_is_a_fault_of_stock_after_half_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(events: Sequence[Event]) -> Sequence[int]:
+        return [event.id for event in events]
+
+    monkeypatch.setattr(world.inboxes, "deliver", lost)
+    order = await paid(world)
+    await published(world)
+    looking = Looking(world)
+    report = await looking.examine()
+    assert report.findings == {Finding("stock", order.order_sn, "is PAID but its stock is reserved")}
+    assert looking.pauses_s == ALL_PAUSES_S
+    assert sum(looking.pauses_s) == 30
