@@ -57,7 +57,7 @@ class Unreadable(ValueError):
     """
 
     def __init__(self, number: object, why: object) -> None:
-        super().__init__(f"{number} can't be read: {why!r}")
+        super().__init__(f"{number}: {why!r}")
         self.number = str(number)
 
 
