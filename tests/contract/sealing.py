@@ -12,12 +12,24 @@ from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.pkg.util.snowflake import last_id_before
 from shop_order.repository.dao.base import Store
 from shop_order.service.daily_root import JOB, MARGIN_MS, DailyRoot
-from shop_order.service.root_audit import RootAudit, RootsVerified
+from shop_order.service.root_audit import BrokenDay, RootAudit
 from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid
 
 HOUR_MS = 3_600_000
 FIRST_DAY, SECOND_DAY, THIRD_DAY = "2026-11-18", "2026-11-19", "2026-11-20"
 PEM = new_private_pem()
+
+
+@dataclass
+class Found:
+    """What `audit verify` found of the roots: of the first day of which something is wrong."""
+
+    days: int
+    last_day: str
+    broken_day: str
+    what: str
+    unasked: str
+    broken_days: list[str]
 
 
 @dataclass
@@ -110,14 +122,17 @@ class Sealing:
         for _ in range(3 * days):
             await sealer.step(fence, witness)
 
-    async def verified(self, witness: Witness | None = None) -> RootsVerified:
+    async def verified(self, witness: Witness | None = None) -> Found:
         """What `audit verify` finds."""
-        return await RootAudit(
+        found = await RootAudit(
             roots=self.store.roots,
             keys=Ed25519Keys(self.pem),
             real_clock=lambda: self.now_ms,
             witness=witness,
         ).verify()
+        first = found.broken[0] if found.broken else BrokenDay("", "")
+        days = [one.day for one in found.broken]
+        return Found(found.days, found.last_day, first.day, first.what, found.unasked, days)
 
     async def two_days(self, witness: Witness | None = None) -> tuple[str, str]:
         """An order of each of two days, both sealed; their numbers."""

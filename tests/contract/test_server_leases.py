@@ -11,6 +11,7 @@ from shop_order.repository.dao.base import Store
 from shop_order.repository.dao.mysql.leases import MysqlLeases, require
 from shop_order.repository.dao.mysql.session import Session
 from tests.contract.engine import Engine, added
+from tests.contract.sealing import FIRST_DAY, Sealing
 from tests.contract.servers import connected
 
 JOB = "daily_root"
@@ -91,3 +92,30 @@ async def test_nobody_is_given_the_lease_between_the_look_and_the_commit(server:
         connection.rollback()
     go_on.set()
     await writing
+
+
+async def test_a_root_of_who_was_paused_is_refused_though_nobody_sealed_the_day_meanwhile(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealing = await Sealing(server).open()
+    await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    ours, reading, go_on = sealing.store, asyncio.Event(), asyncio.Event()
+    leaves = ours.roots.leaves
+
+    async def slow(*window: int) -> object:
+        found = await leaves(*window)
+        reading.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(ours.roots, "leaves", slow)
+    holder = asyncio.ensure_future(sealing.sealer().step(await sealing.fence()))
+    await asyncio.wait_for(reading.wait(), 5)
+    await taken_over(server)
+    go_on.set()
+    with pytest.raises(LeaseLost):
+        await holder
+    assert server.count("history_root") == 0
+    await sealing.seal()  # the other one
+    assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 2)]

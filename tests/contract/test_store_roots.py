@@ -186,7 +186,7 @@ async def test_a_tail_that_was_cut_off_is_seen_by_the_root_alone(sealing: Sealin
     )
     assert await audit.verify() == (2, []), "the chains alone can't tell"
     found = await sealing.verified()
-    assert (found.days, found.broken_day) == (0, SECOND_DAY)
+    assert (found.days, found.broken_day) == (1, SECOND_DAY)
     assert found.what == "has 5 of its 8 sealed events: the others were removed"
 
 
@@ -197,7 +197,7 @@ async def test_a_whole_order_that_was_removed_is_seen(sealing: Sealing) -> None:
         sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[1])
     assert await AuditService(sealing.store.audit).verify() == (2, [])
     found = await sealing.verified()
-    assert (found.days, found.broken_day, found.last_day) == (1, SECOND_DAY, FIRST_DAY)
+    assert (found.days, found.broken_days, found.last_day) == (3, [SECOND_DAY], THIRD_DAY)
     assert "removed" in found.what
 
 
@@ -234,6 +234,14 @@ async def test_an_event_that_comes_after_its_day_was_sealed_is_named(sealing: Se
         SECOND_DAY,
         "has 8 events, 4 of them added after the day was sealed",
     )
+
+
+async def test_a_day_that_differs_hides_no_other_one(sealing: Sealing) -> None:
+    numbers = await three_days(sealing)
+    sealing.unguard()
+    for number in (numbers[0], numbers[2]):
+        sealing.engine.sql("DELETE FROM order_event WHERE order_sn = ? AND version = 4", number)
+    assert (await sealing.verified()).broken_days == [FIRST_DAY, THIRD_DAY]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ from shop_order.configs import ConfigError, Loaded, load
 
 if TYPE_CHECKING:
     from shop_order.cmd.core import Core
+    from shop_order.service.root_audit import BrokenDay
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's order service.")
 app.add_typer(config_app, name="config")
@@ -120,15 +121,15 @@ def token(
 @audit_app.command("verify")
 def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
     """Walk the hash chains, and the daily roots over them; exit code 1 and the first broken link of each
-    chain that is broken, and the first day that does not hold."""
+    chain that is broken, and each day that is not as it was sealed."""
 
     async def walk(core: Core) -> int:
         walked, broken = await core.audit.verify(order)
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{walked} chains walked, {len(broken)} broken")
-        roots_hold = order is not None or await verify_roots(core)
-        return 0 if roots_hold and not broken else FOUND
+        days = [] if order is not None else await broken_days(core)
+        return FOUND if broken or days else 0
 
     inspect(walk)
 
@@ -143,6 +144,7 @@ def doctor(
     from shop_order.pkg.metrics import write_examined
 
     async def examine(core: Core) -> int:
+        days = await broken_days(core)
         report = await core.doctor.examine()
         for finding in sorted(report.findings, key=lambda f: (f.order_sn, f.area)):
             of = f"order {finding.order_sn} " if finding.order_sn else ""
@@ -150,24 +152,25 @@ def doctor(
         typer.echo(
             f"{report.orders} orders, {report.leases} leases, {report.paid_fen} fen paid,"
             f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
-            f" {len(report.findings)} findings"
+            f" {len(report.findings) + len(days)} findings"
         )
         if metrics is not None:
-            write_examined(metrics, report.orders, Counter(finding.area for finding in report.findings))
-        return 0 if report.clean else FOUND
+            areas = Counter([*(finding.area for finding in report.findings), *("history" for _ in days)])
+            write_examined(metrics, report.orders, areas)
+        return 0 if report.clean and not days else FOUND
 
     inspect(examine)
 
 
-async def verify_roots(core: Core) -> bool:
-    """Say whether every day is as it was sealed."""
+async def broken_days(core: Core) -> Sequence[BrokenDay]:
+    """Say which days are not as they were sealed."""
     found = await core.root_audit.verify()
     if found.unasked:
         typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
-    if found.broken_day:
-        typer.echo(f"history of {found.broken_day}: {found.what}")
+    for one in found.broken:
+        typer.echo(f"history: day {one.day} {one.what}")
     typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))
-    return not found.broken_day
+    return found.broken
 
 
 def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shop_order.domain.history_root import (
@@ -25,23 +25,32 @@ from shop_order.pkg.util.snowflake import last_id_before
 from shop_order.service.audit import UNREADABLE
 
 PAGE = 500
+MOST_BROKEN = 100  # days that are named
 LATE_MS = 24 * 3_600_000  # a day that is over for longer should have its root
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenDay:
+    """A day whose history is not what was sealed, or whose root is not ours."""
+
+    day: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class RootsVerified:
-    """How many days hold up to `last_day`, and what is wrong with the first that does not; `unasked` says why
-    the witness could not be compared."""
+    """How many days have a root of ours, up to `last_day`, and those of which something is wrong, the first
+    one first; `unasked` says why the witness could not be compared."""
 
     days: int
     last_day: str
-    broken_day: str = ""
-    what: str = ""
+    broken: Sequence[BrokenDay] = ()
     unasked: str = ""
 
 
 class RootAudit:
-    """Reads a page at a time; ends at the first day that does not hold."""
+    """Reads a page at a time. Days whose events differ are passed by; the walk ends where the chain of roots
+    does not hold, for behind that nothing is known."""
 
     def __init__(
         self, *, roots: Roots, keys: RootKeys, real_clock: Clock, witness: Witness | None = None
@@ -60,49 +69,48 @@ class RootAudit:
         except WitnessAway as away:
             unasked = str(away)
         days, last = 0, None
-        day, what = "", ""
-        while not what and (page := await self._roots.page(last.sealed.day if last else "", PAGE)):
+        broken: list[BrokenDay] = []
+        while page := await self._roots.page(last.sealed.day if last else "", PAGE):
             for root in page:
-                if what := await self._fault(root, last, told):
+                if what := self._fault(root, last, told):
                     day = day_after(last.sealed.day) if last and _gap(last, root) else root.sealed.day
-                    break
+                    return _verified(days, last, [*broken, BrokenDay(day, what)], unasked)
+                if len(broken) < MOST_BROKEN and (what := await self._differs(root, last)):
+                    broken.append(BrokenDay(root.sealed.day, what))
                 days, last = days + 1, root
-        if not what:
-            day, what = await self._missing(last, told)
-        return RootsVerified(days, last.sealed.day if last else "", day, what, unasked)
+        return _verified(days, last, [*broken, *await self._missing(last, told)], unasked)
 
-    async def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
+    def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
         """What is wrong with this root, which stands behind the last good one."""
-        try:
-            return await self._told_apart(root, last, told)
-        except UNREADABLE as altered:
-            return f"can't be read, so it was altered: {altered!r}"
-
-    async def _told_apart(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
         sealed = root.sealed
         if last and _gap(last, root):
             return f"has no root, though {sealed.day} has one: it was removed"
-        if sealed.prev_root != (last.root if last else GENESIS):
-            return "has a root that does not follow the one before: one of them was put in later"
-        if sealed.root != root.root or sealed.last_id != last_id_before(end_of(sealed.day)):
-            return "has a root that was altered"
         try:
+            if sealed.prev_root != (last.root if last else GENESIS):
+                return "has a root that does not follow the one before: one of them was put in later"
+            if sealed.root != root.root or sealed.last_id != last_id_before(end_of(sealed.day)):
+                return "has a root that was altered"
             ours = self._keys.verify(root.key_id, message(root.root), root.signature)
         except LookupError:
             return f"is signed by the key {root.key_id}, which AUDIT__ROOT_KEY_FILE does not hold"
+        except UNREADABLE as altered:
+            return f"has a root that was altered past reading: {altered!r}"
         if not ours:
             return "has a root with a forged signature"
         if sealed.day in told and not agrees(told[sealed.day], root.root):
             return "has another root than the registry was told: rows were removed or altered with their root"
-        return await self._differs(root, last.sealed.last_id if last else BEFORE_ALL)
+        return ""
 
-    async def _differs(self, root: Root, after_id: int) -> str:
+    async def _differs(self, root: Root, last: Root | None) -> str:
         """How the day's events differ from those that were sealed."""
-        sealed, digest, full = root.sealed, Digest(after_id), True
-        while full:
-            page = await self._roots.leaves(digest.at, sealed.last_id, PAGE)
-            full = len(page) == PAGE
-            digest.take(page, full=full)
+        sealed, digest, full = root.sealed, Digest(last.sealed.last_id if last else BEFORE_ALL), True
+        try:
+            while full:
+                page = await self._roots.leaves(digest.at, sealed.last_id, PAGE)
+                full = len(page) == PAGE
+                digest.take(page, full=full)
+        except UNREADABLE as altered:
+            return f"has events that were altered past reading: {altered!r}"
         if digest.value() == sealed.digest and digest.events == sealed.events:
             return ""
         if digest.events < sealed.events:
@@ -112,17 +120,22 @@ class RootAudit:
             return f"has {digest.events} events, {more} of them added after the day was sealed"
         return f"has {digest.events} events, but not those that were sealed: some were altered"
 
-    async def _missing(self, last: Root | None, told: Mapping[str, bytes]) -> tuple[str, str]:
-        """The first day behind the last root that should have one, and why."""
+    async def _missing(self, last: Root | None, told: Mapping[str, bytes]) -> Sequence[BrokenDay]:
+        """The first day behind the last root that should have one."""
         day = last.sealed.day if last else ""
         if later := min((each for each in told if each > day), default=""):
-            return later, "has no root, though the registry was told of one: it was removed"
+            return [BrokenDay(later, "has no root, though the registry was told of one: it was removed")]
         due_day = day_before(self._real_clock() - LATE_MS)
         after_id = last.sealed.last_id if last else BEFORE_ALL
         if due_day > day and await self._roots.leaves(after_id, last_id_before(end_of(due_day)), 1):
             first = day_after(day) if day else "the first day"
-            return first, "is over for long and not sealed: the job is late, or its root was removed"
-        return "", ""
+            what = "is over for long and not sealed: the job is late, or its root was removed"
+            return [BrokenDay(first, what)]
+        return ()
+
+
+def _verified(days: int, last: Root | None, broken: Sequence[BrokenDay], unasked: str) -> RootsVerified:
+    return RootsVerified(days, last.sealed.day if last else "", broken, unasked)
 
 
 def _gap(last: Root, root: Root) -> bool:

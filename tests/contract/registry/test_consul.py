@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul
 from shop_order.pkg.registry.consul import Consul
 from tests.plugins.engines import available
+from tests.shop import Shop
 
 pytestmark = pytest.mark.engine("consul")
 URL = available("consul")[0]
@@ -252,3 +254,13 @@ async def test_a_consul_that_is_away_is_told_later() -> None:
         with pytest.raises(WitnessAway):
             await asked
     await away.aclose()
+
+
+async def test_a_running_service_tells_each_root_under_its_job_s_lock(engine: Consul, tmp_path: Path) -> None:
+    name = f"orders_{uuid.uuid4().hex}"
+    async with Shop(tmp_path, REGISTRY__URL=URL, DB__URL=f"sqlite:///{tmp_path}/{name}.db") as shop:
+        beside = RegistryWitness(engine, f"{name}.db")
+        told = await shop.until(beside.all)
+        root = await shop.core.store.roots.last()
+        assert told == {root.sealed.day: root.document()}
+    await engine.ask("DELETE", f"/kv/{ROOTS}{name}.db", params={"recurse": "true"})
