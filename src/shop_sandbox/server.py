@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
 from shop_sandbox.alipay import notices, trades
+from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import ensure_keys
 from shop_sandbox.alipay.notices import Notices
@@ -79,7 +80,8 @@ class Sandbox:
         self.trades = Trades(self.alipay_db, clock_ms)
         scale, ca_file = settings.notice_scale, settings.ca_file
         self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, scale, ca_file)
-        self.alipay_gateway = Gateway(self.trades, self.notices, self.alipay_keys)
+        self.bills = Bills(self.alipay_db, clock_ms)
+        self.alipay_gateway = Gateway(self.trades, self.notices, self.bills, self.alipay_keys)
         self.alipay = Simulator(self.trades, self.notices, clock_ms)
         self.grpc_port = 0
         self.http_port = 0
@@ -134,7 +136,9 @@ class Sandbox:
     def _application(self) -> Starlette:
         more = (self.stock_inbox,) if self.settings.message else ()
         operator = OperatorPages(self.goods, self.inventory, self.inbox, *more)
-        alipay = AlipayPages(self.trades, self.notices, self.alipay_gateway, self.alipay, self.alipay_keys)
+        alipay = AlipayPages(
+            self.trades, self.notices, self.bills, self.alipay_gateway, self.alipay, self.alipay_keys
+        )
         return Starlette(routes=[*operator.routes(), *alipay.routes()])
 
     async def _seed(self) -> None:

@@ -17,19 +17,20 @@ from typing import Any
 import pymysql
 import pytest
 
+from shop_order.domain.bill import After, Reconciliation, Sums, day_at
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_ALL
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
-from shop_order.domain.status import OrderStatus, RefundState
+from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.archiving import HISTORY, LIVE, moves
 from shop_order.repository.dao.base import Store
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.lists import list_orders
 from shop_order.repository.dao.mysql.session import Session
-from tests.contract.engine import BUYER, NOW_MS, Engine, add, key, opened, order, paid, sn
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, key, opened, order, paid, sn
 from tests.contract.servers import connected
 from tests.recording.recorder import recorded
 
@@ -178,6 +179,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.ask_later("P100", now_ms)
     await store.payments.ask_no_more("P101")
     await store.backlog.behind(now_ms)
+    await use_reconciliations(store)
     await store.payments.refund_later("R100", now_ms)
     await store.feed.done([fed.event_id for fed in await store.feed.take(0, 10)])
     await store.feed.events({"S7": 0}, 10)
@@ -197,6 +199,24 @@ async def use_everything(store: Store) -> None:
     await store.ping()
     await store.leases.hold("relay")
     await store.leases.worker()
+
+
+async def use_reconciliations(store: Store) -> None:
+    """As if each day had its thousands."""
+    ours, now_ms = store.reconciliations, NOW_MS
+    await ours.payments([f"P{n}" for n in range(500)])
+    await ours.refunds([f"R{n}" for n in range(500)])
+    for after in (After(now_ms - DAY_MS), After(now_ms, "P7")):
+        await ours.paid(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
+        await ours.refunded(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
+    await ours.ask_again("P100", now_ms)
+    await ours.ask_again("HP100", now_ms)
+    assert await store.leases.hold("reconcile")
+    day = day_at(now_ms)
+    result = Reconciliation(PaymentType.ALIPAY, day, Sums(), Sums(), 0, (), 0, 0, "", now_ms)
+    await ours.keep(result, store.leases.fence("reconcile"))
+    await ours.days(PaymentType.ALIPAY, day)
+    await ours.state(PaymentType.ALIPAY, day)
 
 
 def touch(o: Order) -> None:

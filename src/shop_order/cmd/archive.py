@@ -52,7 +52,7 @@ async def walk_over(core: Core, turns: Turns, days: int) -> int:
     """Archive page after page, as long as no other process does; the exit code."""
     looked = archived = told = 0
     while True:
-        if not await ours(core, turns):
+        if not await ours(core, turns, JOB):
             typer.echo(f"another process archives now; {archived} orders were archived before", err=True)
             return 1
         walked = await core.archive.run_once(days)
@@ -66,10 +66,10 @@ async def walk_over(core: Core, turns: Turns, days: int) -> int:
     return 0
 
 
-async def ours(core: Core, turns: Turns) -> bool:
+async def ours(core: Core, turns: Turns, job: str) -> bool:
     """Whether it is our turn; a process that has it may have died, so its end is waited for."""
     until = time.monotonic() + WAIT_S
-    while not (await core.store.leases.hold(JOB) and await turns.ours(JOB)):
+    while not (await core.store.leases.hold(job) and await turns.ours(job)):
         if time.monotonic() > until:
             return False
         await asyncio.sleep(0.5)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Self
 
 import grpc
 import grpc.aio
 
+from shop_order.cmd.channels import Channels
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import DependencyDown, OrderServiceError
-from shop_order.domain.ports import PaymentChannel
-from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.gateway.events import PublishedEvents
 from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
 from shop_order.gateway.inventory import GrpcStock
-from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.gateway.users import GrpcAddresses
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
@@ -49,6 +46,8 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderRules, OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
+from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.root_audit import RootAudit
@@ -59,7 +58,6 @@ from shop_order.service.unreadable import Unreadables
 
 log = get_logger("core")
 MOST_RELEASES = 256  # leases being given back at once; the others end by themselves
-NOTIFY_PATH = "/api/v1/payments/notify/alipay"
 
 
 def real_ms() -> int:
@@ -160,10 +158,8 @@ class Core:
             tracing=self.tracing,
         )
         self.inboxes = self.shared.inboxes(published, self.views)
-        self.alipay = alipay(settings, lambda: self.settings.pay.alipay.timeout_s)
-        self.channels: dict[PaymentType, PaymentChannel] = {}
-        if self.alipay is not None:
-            self.channels[PaymentType.ALIPAY] = seen(self.tracing, "alipay", self.alipay)
+        providers = Channels(settings, lambda: self.settings.pay.alipay.timeout_s, real_ms, self.tracing)
+        self.alipay, self.channels, self.bills = providers.alipay, providers.payments, providers.bills
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
@@ -253,6 +249,14 @@ class Core:
             on_unreadable=self.unreadable.tell,
             clock=clock,
             after_days=lambda: self.settings.order.archive_after_days,
+        )
+        self.reconciliation = ReconciliationService(
+            store=store.reconciliations,
+            sources=self.bills,
+            real_clock=real_ms,
+            clock=clock,
+            fence=lambda: store.leases.fence(RECONCILE),
+            tell=get_logger("reconcile").warning,
         )
         self.order_log = OrderLogService(
             feed=store.feed,
@@ -375,23 +379,3 @@ def pricing(settings: Settings) -> Pricing:
     """What orders cost beside their goods, by these settings."""
     ours = settings.pricing
     return Pricing(ours.freight_fen, ours.free_freight_from_fen, ours.zones_fen)
-
-
-def alipay(settings: Settings, timeout_s: Callable[[], float]) -> Alipay | None:
-    """The channel, if it is configured."""
-    ours = settings.pay.alipay
-    if not (ours.app_id and ours.seller_id and ours.app_private_key_file and ours.public_key_file):
-        return None
-    return Alipay(
-        AlipaySettings(
-            gateway=ours.gateway,
-            app_id=ours.app_id,
-            seller_id=ours.seller_id,
-            app_private_key=Path(ours.app_private_key_file),
-            public_key=Path(ours.public_key_file),
-            notify_url=ours.notify_url or settings.server.base_url + NOTIFY_PATH,
-            timeout_s=timeout_s,
-        ),
-        real_ms,
-        get_logger("alipay").warning,
-    )

@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.core import Core, real_ms
-from shop_order.cmd.presence import Turns
+from shop_order.cmd.presence import Turns, while_ours
 from shop_order.cmd.roots import witness
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.service.daily_root import JOB as DAILY_ROOT
+from shop_order.service.reconciliation import JOB as RECONCILE
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
@@ -22,6 +23,7 @@ CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
 BEHIND_EVERY_S = 10.0
 ROOT_LAG_EVERY_S = 10.0
+RECONCILED_EVERY_S = 60.0
 Step = Callable[[], Awaitable[int]]  # how much it had to do
 Pause = Callable[[], Awaitable[None]]
 More = Callable[[int], bool]  # whether the next step follows at once, after one that had so much to do
@@ -65,6 +67,8 @@ class Jobs:
         self._loop("archive", self._archive, core.archive.wait, never)
         self._once(DAILY_ROOT, self._seal, core.daily_root.wait, never)
         self.every("root_lag", self._root_lag, ROOT_LAG_EVERY_S)
+        self._loop(RECONCILE, self._reconcile, core.reconciliation.wait)
+        self.every("reconciled", self._reconciled, RECONCILED_EVERY_S)
         self.every("behind", self._behind, BEHIND_EVERY_S)
         self.start_lag()
 
@@ -152,6 +156,27 @@ class Jobs:
 
     async def _root_lag(self) -> int:
         self._core.metrics.roots_behind(await self._core.daily_root.behind_ms() / 1000)
+        return 0
+
+    async def _reconcile(self) -> int:
+        leases = self._core.store.leases
+
+        async def ours() -> bool:
+            return await leases.hold(RECONCILE) and await self._turns.ours(RECONCILE)
+
+        if not await self._core.reconciliation.due() or not await ours():
+            return 0
+        try:
+            return await while_ours(ours, leases.fence(RECONCILE), self._core.reconciliation.step())
+        except LeaseLost as lost:
+            log.info("job_left_to_another", job=RECONCILE, why=str(lost))
+            return 0
+        finally:
+            await self._turns.leave(RECONCILE)  # for `shop-order reconcile`
+
+    async def _reconciled(self) -> int:
+        for channel, age_s, differences in await self._core.reconciliation.behind():
+            self._core.metrics.reconciled(channel.code, age_s, differences)
         return 0
 
     async def _clock(self) -> int:

@@ -15,6 +15,7 @@ import typer
 from shop_order.cmd.archive import archive
 from shop_order.cmd.config import config_app
 from shop_order.cmd.openapi import openapi
+from shop_order.cmd.reconcile import reconcile
 from shop_order.cmd.stats import stats_app
 from shop_order.configs import ConfigError, Loaded, load
 
@@ -29,6 +30,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(stats_app, name="stats")
 app.command()(openapi)
 app.command()(archive)
+app.command()(reconcile)
 
 REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from shop_order.configs import Settings
+from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.registry import Instance, Lease, Registry, RegistryAway
 
+T = TypeVar("T")
 log = get_logger("registry")
 LOOK_EVERY_S = 3.0
 TURN_S = 10.0
+RENEW_S = 2.0  # often enough for a lease of the database
 ASK_AGAIN_S = 10.0  # a registry that does not answer: a job must not wait for it at every step
 SERVICE = "order-service"
 TAGS = ("order", "payment", "grpc")
@@ -71,6 +75,21 @@ class Presence:
         if away and not self.away:
             log.warning("registry_away", error=why)
         self.away = away
+
+
+async def while_ours(
+    ours: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
+) -> T:
+    """Do long work, and renew what entitles us to it meanwhile. Raises LeaseLost once that is another's."""
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=every_s))[0]:
+            if not await ours():
+                raise LeaseLost(fence)
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class Turns:

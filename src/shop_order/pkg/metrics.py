@@ -173,6 +173,7 @@ class Metrics(InstanceMetrics):
         self._behind_s = self._gauge(
             "shop_order_behind_seconds", "Age of the oldest of them", labels=["what"]
         )
+        self._bills()
         self._degraded = self._gauge(
             "shop_order_degraded", "What is missing though we serve", labels=["part"]
         )
@@ -181,6 +182,18 @@ class Metrics(InstanceMetrics):
         for counter, outcomes in ((self._alerts, ALERTS), (self._spans, SPAN_OUTCOMES)):
             begin(counter, outcomes)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
+
+    def _bills(self) -> None:
+        self._differences = self._gauge(
+            "shop_order_reconciliation_differences",
+            "What differs between the bills of the last 30 days and our payments",
+            labels=["channel"],
+        )
+        self._reconciled_s = self._gauge(
+            "shop_order_reconciliation_age_seconds",
+            "Since the end of the last reconciled day",
+            labels=["channel"],
+        )
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
         """One answered request."""
@@ -224,6 +237,11 @@ class Metrics(InstanceMetrics):
         """So many wait, the oldest for so long."""
         self._behind.labels(what).set(count)
         self._behind_s.labels(what).set(oldest_s)
+
+    def reconciled(self, channel: str, age_s: float, differences: int) -> None:
+        """How long ago the last reconciled day ended, and what differs."""
+        self._reconciled_s.labels(channel).set(age_s)
+        self._differences.labels(channel).set(differences)
 
     def degraded(self, parts: Sequence[str], missing: Collection[str]) -> None:
         """Which of the parts are missing."""

@@ -1,4 +1,4 @@
-"""The gateway's JSON methods: query, close, refund and refund query, each answer really signed.
+"""The gateway's JSON methods: query, close, refund, refund query and bills, each answer really signed.
 
 Faults can be planted for the next calls of a method: `lost` (done, but the answer never arrives: HTTP 502),
 `unknown` (not done, code 20000), `down` (not done, HTTP 503).
@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from shop_sandbox.alipay import content, fields, signing
+from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.keys import Keys
 from shop_sandbox.alipay.notices import Notices
 from shop_sandbox.alipay.requests import (
+    BILL,
     CLOSE,
     QUERY,
     REFUND,
@@ -38,9 +40,10 @@ class GatewayDown(Exception):
 class Gateway:
     """Carries out verified calls."""
 
-    def __init__(self, trades: Trades, notices: Notices, keys: Keys) -> None:
+    def __init__(self, trades: Trades, notices: Notices, bills: Bills, keys: Keys) -> None:
         self._trades = trades
         self._notices = notices
+        self._bills = bills
         self._keys = keys
         self._faults: dict[str, list[str]] = {}
         self._methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
@@ -49,24 +52,25 @@ class Gateway:
             REFUND: self._refund,
             REFUND_QUERY: self._refund_query,
         }
+        self._known = {*self._methods, BILL}
 
     def plant(self, method: str, fault: str, times: int) -> None:
         """The next `times` calls of `method` meet `fault`; 0 clears. Raises ValueError."""
-        if method not in self._methods or fault not in FAULTS or not 0 <= times <= MAX_FAULTS:
+        if method not in self._known or fault not in FAULTS or not 0 <= times <= MAX_FAULTS:
             raise ValueError(
-                f"method one of {sorted(self._methods)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
+                f"method one of {sorted(self._known)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
             )
         self._faults[method] = [fault] * times
 
-    async def call(self, method: str, biz: Mapping[str, Any]) -> str:
-        """The signed answer. Raises Refused, GatewayDown."""
+    async def call(self, method: str, biz: Mapping[str, Any], site: str) -> str:
+        """The signed answer; `site` is where the caller reached us. Raises Refused, GatewayDown."""
         planted = self._faults.get(method)
         fault = planted.pop() if planted else ""
         if fault == "down":
             raise GatewayDown(503)
         if fault == "unknown":
             raise Refused("isp.unknow-error", "系统繁忙", code="20000", msg="Service Currently Unavailable")
-        answer = await self._methods[method](biz)
+        answer = await (self._bills.address(biz, site) if method == BILL else self._methods[method](biz))
         if fault == "lost":
             raise GatewayDown(502)
         return self.signed(method, {"code": "10000", "msg": "Success", **answer})
@@ -79,7 +83,7 @@ class Gateway:
             "sub_code": refused.sub_code,
             "sub_msg": refused.sub_msg,
         }
-        return self.signed(method if method in self._methods else "", node)
+        return self.signed(method if method in self._known else "", node)
 
     def signed(self, method: str, node: Answer) -> str:
         """The signature covers the node's text exactly as it stands in the answer."""

@@ -19,8 +19,9 @@ QUERY = "alipay.trade.query"
 CLOSE = "alipay.trade.close"
 REFUND = "alipay.trade.refund"
 REFUND_QUERY = "alipay.trade.fastpay.refund.query"
+BILL = "alipay.data.dataservice.bill.downloadurl.query"
 PRODUCT_CODES = {PAGE_PAY: "FAST_INSTANT_TRADE_PAY", WAP_PAY: "QUICK_WAP_PAY"}
-METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY})
+METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY, BILL})
 
 DEFAULT_EXPIRY_MS = 15 * 24 * 3_600_000
 _NUMBER = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)

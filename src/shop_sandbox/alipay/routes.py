@@ -1,5 +1,6 @@
 """The simulator over HTTP: the gateway, the cashier's pages, and the API for tests and the demo."""
 
+from datetime import date
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
@@ -8,6 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from shop_sandbox.alipay import content, fields, pages, requests
+from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway, GatewayDown
 from shop_sandbox.alipay.keys import Keys
 from shop_sandbox.alipay.notices import Notice, Notices
@@ -28,10 +30,17 @@ class AlipayPages:
     """Routes under /alipay."""
 
     def __init__(
-        self, trades: Trades, notices: Notices, gateway: Gateway, simulator: Simulator, keys: Keys
+        self,
+        trades: Trades,
+        notices: Notices,
+        bills: Bills,
+        gateway: Gateway,
+        simulator: Simulator,
+        keys: Keys,
     ) -> None:
         self._trades = trades
         self._notices = notices
+        self._bills = bills
         self._gateway = gateway
         self._simulator = simulator
         self._keys = keys
@@ -45,6 +54,9 @@ class AlipayPages:
             Route(cashier + "/{action}", self.press, methods=["POST"]),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant, methods=["POST"]),
+            Route("/alipay/bill", self.bill),
+            Route("/alipay/sim/bills/{day}", self.see_bill),
+            Route("/alipay/sim/bills/{day}", self.plant_bill, methods=["POST"]),
             Route("/alipay/sim/{out_trade_no}", self.state),
             Route("/alipay/sim/{out_trade_no}/{action}", self.act, methods=["POST"]),
         ]
@@ -60,7 +72,7 @@ class AlipayPages:
                 session = requests.pay_request(method, call, self._simulator.now_ms())
                 await self._trades.open(session)
                 return await self._page(session)
-            answer = await self._gateway.call(method, requests.content(call))
+            answer = await self._gateway.call(method, requests.content(call), str(request.base_url))
         except Refused as refused:
             if method in PRODUCT_CODES:
                 headers = {**PAGE_HEADERS, "x-alipay-sub-code": refused.sub_code}
@@ -139,6 +151,26 @@ class AlipayPages:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": wanted})
 
+    async def bill(self, request: Request) -> Response:
+        """The file behind the address of a bill; 404 after its time."""
+        found = await self._bills.file(request.query_params.get("fileId", ""))
+        if found is None:
+            raise HTTPException(404, "no such bill, or its address is too old")
+        return Response(found, media_type="application/zip")
+
+    async def see_bill(self, request: Request) -> Response:
+        """The bill of a day as a merchant fetches it from the provider's site; 400."""
+        return Response(await self._bills.packed(_day(request)), media_type="application/zip")
+
+    async def plant_bill(self, request: Request) -> Response:
+        """JSON `{"out": true}`, `{"missing": "P…"}` and what else `Bills.plant` takes; 400."""
+        change = await json_body(request)
+        try:
+            self._bills.plant(_day(request), change)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return JSONResponse({"planted": change})
+
     async def _page(self, session: PayRequest, *, said: str = "", status: int = 200) -> Response:
         trade = await self._trades.trade(session.out_trade_no)
         page = pages.cashier(
@@ -178,6 +210,13 @@ class AlipayPages:
             ],
             "notices": [one.as_json() for one in notices],
         }
+
+
+def _day(request: Request) -> date:
+    try:
+        return date.fromisoformat(request.path_params["day"])
+    except ValueError:
+        raise HTTPException(400, "a day is written 2026-11-21") from None
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:

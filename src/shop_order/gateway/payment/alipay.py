@@ -6,14 +6,16 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from shop_order.domain.bill import BillNotOut, BillUnusable
 from shop_order.domain.errors import (
     AmountMismatch,
     ChannelUnavailable,
+    DependencyDown,
     InvalidArgument,
     SignatureInvalid,
 )
@@ -35,6 +37,8 @@ NOT_BUILT = frozenset({"qr"})
 MOST_FIELDS = 100
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
+BILL = "alipay.data.dataservice.bill.downloadurl.query"
+NO_BILL = "BILL_NOT_EXIST"  # not out yet, or nothing moved on that day
 # Refusals of a refund that may pass when it is asked again: the others are for good.
 TRY_AGAIN = frozenset(
     {"ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR", "ACQ.TRADE_SETTLE_ERROR"}
@@ -60,7 +64,7 @@ class Alipay:
     payment_type = PaymentType.ALIPAY
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._now = real_clock
         self._log = log
         self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
@@ -108,8 +112,8 @@ class Alipay:
             "product_code": product_code,
             "time_expire": beijing(self._now() + lasts_ms),
         }
-        addresses = {"notify_url": self._settings.notify_url, "return_url": return_url}
-        return f"{self._settings.gateway}?{urlencode(self._signed(method, content, addresses))}"
+        addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
+        return f"{self.settings.gateway}?{urlencode(self._signed(method, content, addresses))}"
 
     # ---- asking ----
 
@@ -163,9 +167,9 @@ class Alipay:
         text = rsa2.signed_text(fields, without=frozenset({"sign", "sign_type"}))
         if not rsa2.verifies(self._load_keys()[1], text, fields["sign"]):
             raise SignatureInvalid("notice")
-        if fields.get("app_id") != self._settings.app_id:
+        if fields.get("app_id") != self.settings.app_id:
             raise AmountMismatch("app_id")
-        if fields.get("seller_id") != self._settings.seller_id:
+        if fields.get("seller_id") != self.settings.seller_id:
             raise AmountMismatch("seller_id")
         return Notice(
             payment_sn=fields.get("out_trade_no", ""),
@@ -174,13 +178,31 @@ class Alipay:
             notice_id=fields.get("notify_id", ""),
         )
 
+    # ---- its bills ----
+
+    async def bill_address(self, day: date) -> str:
+        """Where the bill of that day lies for 30 s.
+
+        Raises BillNotOut, BillUnusable (it gives us none), DependencyDown, ChannelUnavailable.
+        """
+        self._load_keys()
+        answer = await self._call(BILL, {"bill_type": "trade", "bill_date": day.isoformat()})
+        refused, address = str(answer.get("sub_code", "")), answer.get("bill_download_url")
+        if refused.upper().endswith(NO_BILL):
+            raise BillNotOut(day)
+        if answer.get("code") == "10000" and isinstance(address, str):
+            return address
+        if answer.get("code") in (None, "20000"):
+            raise DependencyDown("alipay")
+        raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
+
     # ---- the gateway's protocol ----
 
     def _load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
         if self._keys is None:
             try:
-                ours = rsa2.private_key(self._settings.app_private_key)
-                self._keys = (ours, rsa2.public_key(self._settings.public_key))
+                ours = rsa2.private_key(self.settings.app_private_key)
+                self._keys = (ours, rsa2.public_key(self.settings.public_key))
             except (OSError, ValueError) as missing:
                 raise ChannelUnavailable("alipay") from missing
         return self._keys
@@ -189,7 +211,7 @@ class Alipay:
         self, method: str, content: Mapping[str, str], addresses: Mapping[str, str]
     ) -> dict[str, str]:
         fields = {
-            "app_id": self._settings.app_id,
+            "app_id": self.settings.app_id,
             "method": method,
             "format": "JSON",
             "charset": "utf-8",
@@ -206,19 +228,24 @@ class Alipay:
         """The verified answer of a method about this very trade; empty when there is none to be believed."""
         import httpx
 
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - the next lines set one
+        about = content.get("out_trade_no")
         try:
-            async with asyncio.timeout(self._settings.timeout_s()):  # httpx starts anew with each piece
-                answer = await self._http.post(self._settings.gateway, data=self._signed(method, content, {}))
-            return self._believed(method, answer.text, content["out_trade_no"])
+            async with asyncio.timeout(self.settings.timeout_s()):  # httpx starts anew with each piece
+                answer = await self.http().post(self.settings.gateway, data=self._signed(method, content, {}))
+            return self._believed(method, answer.text, about)
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
-            self._log(
-                "alipay_no_answer", method=method, out_trade_no=content["out_trade_no"], error=repr(failed)
-            )
+            self._log("alipay_no_answer", method=method, out_trade_no=about, error=repr(failed))
             return {}
 
-    def _believed(self, method: str, text: str, out_trade_no: str) -> dict[str, Any]:
+    def http(self) -> httpx.AsyncClient:
+        """The connections to the provider. They have no deadline of their own, and follow no redirect."""
+        import httpx
+
+        if self._http is None:
+            self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - each call sets one
+        return self._http
+
+    def _believed(self, method: str, text: str, out_trade_no: str | None) -> dict[str, Any]:
         """The answer's node, if the signature covers its very text. Raises ValueError, RecursionError."""
         name = f'"{method.replace(".", "_")}_response":'
         start = text.index(name) + len(name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shop_order.domain.bill import Reconciliations
 from shop_order.domain.history_root import Roots
 from shop_order.domain.lease import Fence
 from shop_order.domain.order_log import Feed
@@ -97,6 +98,10 @@ class Store(Protocol):
     @property
     def archive(self) -> Archive:
         """The way of settled orders to the history tables."""
+
+    @property
+    def reconciliations(self) -> Reconciliations:
+        """What is compared with the providers' bills."""
 
     @property
     def time(self) -> ShopTime:

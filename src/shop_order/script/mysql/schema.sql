@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0007: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0008: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -202,8 +202,31 @@ CREATE TABLE `payment` (
   UNIQUE KEY `uq_payment_open` (`open_order_sn`),
   KEY `idx_payment_order` (`order_sn`),
   KEY `idx_payment_ask` (`ask_ms`),
+  KEY `idx_payment_paid` (`paid_ms`,`payment_sn`),
   CONSTRAINT `ck_payment_refunded` CHECK ((`refunded_fen` <= `amount_fen`)),
   CONSTRAINT `payment_chk_1` CHECK ((`amount_fen` >= 1))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `reconciliation` (
+  `channel` varchar(20) NOT NULL,
+  `day` varchar(10) NOT NULL,
+  `our_trades` bigint NOT NULL,
+  `our_paid_fen` bigint NOT NULL,
+  `our_refunds` bigint NOT NULL,
+  `our_refunded_fen` bigint NOT NULL,
+  `bill_trades` bigint NOT NULL,
+  `bill_paid_fen` bigint NOT NULL,
+  `bill_refunds` bigint NOT NULL,
+  `bill_refunded_fen` bigint NOT NULL,
+  `differences` bigint NOT NULL,
+  `settled` bigint NOT NULL,
+  `waiting` bigint NOT NULL,
+  `detail` text NOT NULL,
+  `digest` varchar(64) NOT NULL,
+  `created_ms` bigint NOT NULL,
+  `fence` bigint NOT NULL,
+  PRIMARY KEY (`channel`,`day`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -224,6 +247,7 @@ CREATE TABLE `refund` (
   UNIQUE KEY `uq_refund_surplus` (`surplus_of`),
   KEY `idx_refund_order` (`order_sn`),
   KEY `idx_refund_try` (`try_ms`),
+  KEY `idx_refund_finished` (`finished_ms`,`refund_sn`),
   CONSTRAINT `refund_chk_1` CHECK ((`amount_fen` >= 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
@@ -303,7 +327,8 @@ CREATE TABLE `payment_history` (
   `ask_ms` bigint DEFAULT NULL,
   `ask_tries` int NOT NULL,
   PRIMARY KEY (`payment_sn`),
-  KEY `idx_payment_history_order` (`order_sn`)
+  KEY `idx_payment_history_order` (`order_sn`),
+  KEY `idx_payment_history_paid` (`paid_ms`,`payment_sn`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -321,7 +346,8 @@ CREATE TABLE `refund_history` (
   `try_ms` bigint DEFAULT NULL,
   `tries` int NOT NULL,
   PRIMARY KEY (`refund_sn`),
-  KEY `idx_refund_history_order` (`order_sn`)
+  KEY `idx_refund_history_order` (`order_sn`),
+  KEY `idx_refund_history_finished` (`finished_ms`,`refund_sn`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -348,4 +374,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0007');
+INSERT INTO alembic_version (version_num) VALUES ('0008');

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0007');
+INSERT INTO "alembic_version" VALUES('0008');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -229,6 +229,28 @@ CREATE TABLE payment_history (
 	ask_tries INTEGER NOT NULL,
 	PRIMARY KEY (payment_sn)
 );
+CREATE TABLE reconciliation (
+	channel VARCHAR(20) NOT NULL,
+	day VARCHAR(10) NOT NULL,
+	our_trades BIGINT NOT NULL,
+	our_paid_fen BIGINT NOT NULL,
+	our_refunds BIGINT NOT NULL,
+	our_refunded_fen BIGINT NOT NULL,
+	bill_trades BIGINT NOT NULL,
+	bill_paid_fen BIGINT NOT NULL,
+	bill_refunds BIGINT NOT NULL,
+	bill_refunded_fen BIGINT NOT NULL,
+	differences BIGINT NOT NULL,
+	settled BIGINT NOT NULL,
+	waiting BIGINT NOT NULL,
+	detail TEXT NOT NULL,
+	digest VARCHAR(64) NOT NULL,
+	created_ms BIGINT NOT NULL,
+	fence BIGINT NOT NULL,
+	PRIMARY KEY (channel, day)
+)
+ WITHOUT ROWID
+;
 CREATE TABLE refund (
 	refund_sn VARCHAR(30) NOT NULL,
 	payment_sn VARCHAR(30) NOT NULL,
@@ -310,3 +332,7 @@ CREATE TRIGGER history_root_no_second BEFORE INSERT ON history_root
     WHEN EXISTS (SELECT 1 FROM history_root WHERE day = NEW.day)
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 CREATE INDEX idx_event_id ON order_event (id);
+CREATE INDEX idx_payment_paid ON payment (paid_ms, payment_sn);
+CREATE INDEX idx_payment_history_paid ON payment_history (paid_ms, payment_sn);
+CREATE INDEX idx_refund_finished ON refund (finished_ms, refund_sn);
+CREATE INDEX idx_refund_history_finished ON refund_history (finished_ms, refund_sn);

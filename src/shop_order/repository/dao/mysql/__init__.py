@@ -19,6 +19,7 @@ from shop_order.repository.dao.mysql.leases import MysqlLeases
 from shop_order.repository.dao.mysql.orders import MysqlOrders
 from shop_order.repository.dao.mysql.outbox import MysqlOutbox
 from shop_order.repository.dao.mysql.payments import MysqlPayments
+from shop_order.repository.dao.mysql.reconciliations import MysqlReconciliations
 from shop_order.repository.dao.mysql.roots import MysqlRoots
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.mysql.time import MysqlTime
@@ -43,6 +44,7 @@ class MysqlStore:
         self.roots = MysqlRoots(self._db)
         self.archive = MysqlArchive(self._db)
         self.backlog = MysqlBacklog(self._db)
+        self.reconciliations = MysqlReconciliations(self._db)
         self.time = MysqlTime(self._db)
         self.leases = MysqlLeases(self._db)
 

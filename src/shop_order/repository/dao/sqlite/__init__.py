@@ -17,6 +17,7 @@ from shop_order.repository.dao.sqlite.leases import OneProcess
 from shop_order.repository.dao.sqlite.orders import SqliteOrders
 from shop_order.repository.dao.sqlite.outbox import SqliteOutbox
 from shop_order.repository.dao.sqlite.payments import SqlitePayments
+from shop_order.repository.dao.sqlite.reconciliations import SqliteReconciliations
 from shop_order.repository.dao.sqlite.roots import SqliteRoots
 from shop_order.repository.dao.sqlite.time import SqliteTime
 from shop_order.repository.schema import GUARDS, HEAD
@@ -38,6 +39,7 @@ class SqliteStore:
         self.roots = SqliteRoots(self._db)
         self.archive = SqliteArchive(self._db)
         self.backlog = SqliteBacklog(self._db)
+        self.reconciliations = SqliteReconciliations(self._db)
         self.time = SqliteTime(self._db)
         self.leases = OneProcess()
 

@@ -1,0 +1,207 @@
+"""`shop-order reconcile`: a provider's bill of one day against our payments, while the service runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from shop_order.cmd.core import Core
+    from shop_order.domain.bill import Difference, Reconciliation, Sums
+    from shop_order.domain.status import PaymentType
+
+# What differs, and what a person is to do.
+MEANINGS = {
+    "unknown_payment": (
+        "the bill has {theirs} as trade {there}; nobody knows it here",
+        "look it up at the provider: whose money is it? give it back there if it is nobody's order",
+    ),
+    "not_paid_here": (
+        "the bill has {theirs} as trade {there}; here it is {here}",
+        "its provider is being asked: reconcile again in a minute; if it stays, look for its alerts",
+    ),
+    "amount": (
+        "the bill has {theirs}, we have {ours}",
+        "compare both with the order; settle the rest with the buyer, at the provider",
+    ),
+    "trade_no": (
+        "the bill calls it trade {there}, we call it {here}",
+        "the amounts agree; find out who told us the other number",
+    ),
+    "not_in_bill": (
+        "we have {ours} as trade {here}; no bill has it",
+        "look it up at the provider before anything more is sent for this order",
+    ),
+    "twice_in_bill": (
+        "the bill has it once more, with {theirs} as trade {there}",
+        "ask the provider whether it took the money twice; give one back there",
+    ),
+    "unknown_refund": (
+        "the bill has a refund of {theirs} on trade {there}; nobody knows it here",
+        "somebody gave it back at the provider's own site: enter it in your books, it is not in the order's",
+    ),
+    "not_refunded_here": (
+        "the bill has a refund of {theirs}; here it is {here}",
+        "if it stays when it is asked again, compare the refund with the provider's",
+    ),
+    "refund_amount": ("the bill has a refund of {theirs}, we have {ours}", "compare both with the provider"),
+    "refund_of_another": (
+        "the bill has it as a refund of {there}, we as one of {here}",
+        "the amounts agree; compare both orders with the provider",
+    ),
+    "refund_not_in_bill": (
+        "we have a refund of {ours} on {here}; no bill has it",
+        "ask the provider under this number: the buyer may still wait for the money",
+    ),
+    "refund_twice_in_bill": (
+        "the bill has the refund once more, with {theirs}",
+        "ask the provider whether it gave the money back twice",
+    ),
+}
+
+
+def reconcile(
+    channel: Annotated[str, typer.Option(help="The channel, such as alipay.")],
+    day: Annotated[str, typer.Option("--date", help="The bill's day in China, such as 2026-11-21.")],
+    file: Annotated[
+        Path | None, typer.Option(help="The bill as it was fetched from the provider's site: zip or csv.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare the provider's bill of a day with our payments, and keep the result.
+
+    Exit code 0: they agree. 1: they differ, each difference is told. 2: it could not be done.
+    """
+    from shop_order.cmd.main import FOUND, inspect, loaded, refuse
+    from shop_order.cmd.relay import only_one
+    from shop_order.service.reconciliation import JOB as RECONCILE
+
+    settings = loaded().settings
+    which, when = channel_of(channel), day_of(day)
+    content = content_of(file) if file else None
+
+    async def compare(core: Core) -> int:
+        from shop_order.domain.bill import BillNotOut, BillUnusable
+        from shop_order.domain.errors import Unreadable
+
+        if which not in core.bills:
+            refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        try:
+            with only_one(settings, RECONCILE):
+                result = await alone(core, which, when, content)
+        except BillNotOut as none:
+            refuse(f"{none}: it comes about ten in the morning of the day after, if anything was paid then")
+        except (BillUnusable, Unreadable) as wrong:
+            refuse(str(wrong))
+        if result is None:
+            refuse("another process reconciles now; try again in a minute")
+        typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(told(result)))
+        return FOUND if result.differences else 0
+
+    inspect(compare)
+
+
+async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
+    """The result; None if another process does it."""
+    from shop_order.cmd.archive import ours
+    from shop_order.cmd.presence import Turns, while_ours
+    from shop_order.domain.lease import LeaseLost
+    from shop_order.service.reconciliation import JOB as RECONCILE
+
+    turns, leases = Turns(core.registry), core.store.leases
+
+    async def still() -> bool:
+        return await leases.hold(RECONCILE) and await turns.ours(RECONCILE)
+
+    try:
+        if not await ours(core, turns, RECONCILE):
+            return None
+        work = core.reconciliation.reconcile(channel, day, file)
+        return await while_ours(still, leases.fence(RECONCILE), work)
+    except LeaseLost:
+        return None
+    finally:
+        await turns.end()
+
+
+def channel_of(name: str) -> PaymentType:
+    """Refuses what is none."""
+    from shop_order.cmd.main import refuse
+    from shop_order.domain.status import PaymentType
+
+    for one in PaymentType:
+        if one.code and one.code == name.lower():
+            return one
+    refuse(f"--channel {name}: is none of {', '.join(one.code for one in PaymentType if one.code)}")
+
+
+def day_of(text: str) -> date:
+    """Refuses what is no day."""
+    from shop_order.cmd.main import refuse
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        refuse(f"--date {text}: is no day such as 2026-11-21")
+
+
+def content_of(file: Path) -> bytes:
+    """Refuses what can't be read."""
+    from shop_order.cmd.main import refuse
+
+    try:
+        return file.read_bytes()
+    except OSError as failed:
+        refuse(f"--file {file}: {failed.strerror}")
+
+
+def told(result: Reconciliation) -> list[str]:
+    """The result in plain words."""
+    lines = [
+        f"{result.channel.code}, {result.day} (a day in China), in yuan",
+        f"{'':10} {'payments':>8} {'amount':>16} {'refunds':>8} {'amount':>16}",
+        row("the bill", result.theirs),
+        row("here", result.ours),
+    ]
+    if result.settled:
+        lines.append(f"{result.settled} payments the provider had were unpaid here: asked about, and settled")
+    if result.waiting:
+        lines.append(f"{result.waiting} of the day's last minutes are looked for in the next bill")
+    if not result.differences:
+        return [*lines, "they agree"]
+    lines.append(f"{result.differences} differences")
+    for one in result.shown:
+        lines += words(one)
+    if result.differences > len(result.shown):
+        lines.append(f"and {result.differences - len(result.shown)} more")
+    return lines
+
+
+def row(name: str, sums: Sums) -> str:
+    """One side."""
+    from shop_order.pkg.util.money import yuan_of_fen
+
+    paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
+    return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
+
+
+def words(one: Difference) -> list[str]:
+    """What differs, and what to do."""
+    from shop_order.pkg.util.money import yuan_of_fen
+
+    what, to_do = MEANINGS[one.kind]
+    ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)
+    order = f" (order {one.order_sn})" if one.order_sn else ""
+    said = what.format(ours=ours, theirs=theirs, here=one.here, there=one.there)
+    return [f"{one.kind}: {one.number}{order}: {said}", f"    {to_do}"]
+
+
+def as_data(result: Reconciliation) -> dict[str, object]:
+    """The result for machines; amounts in fen."""
+    data = asdict(result)
+    return data | {"channel": result.channel.code, "day": str(result.day)}

@@ -1,0 +1,317 @@
+"""Reconciliation: each day's bill of a provider against our payments (decision reconciliation).
+
+The provider's clock decides what a day is, so the test clock moves nothing here. Nothing is changed but this:
+an attempt that is unpaid here though the bill has its money is asked about again, and settles as always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+
+from shop_order.domain.bill import (
+    DAY_MS,
+    EDGE_MS,
+    After,
+    Bill,
+    BillLine,
+    BillNotOut,
+    BillSource,
+    BillUnusable,
+    Comparison,
+    Reconciliation,
+    Reconciliations,
+    day_at,
+    first_ms,
+)
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, Unreadable
+from shop_order.domain.lease import Fence
+from shop_order.domain.ports import Clock
+from shop_order.domain.status import PaymentType
+
+JOB = "reconcile"  # and its lease
+PAGE = 500
+OUT_MS = 37_800_000  # a bill is out at half past ten of the day after, in China
+EMPTY_MS = 2 * DAY_MS  # since a day began: one that has no bill by then had no payments
+CATCH_UP_DAYS = 7
+MOST_BESIDE = 7  # bills of earlier days in which a refund is looked for that took its time
+MOST_ASKED = 500
+SETTLE_S = 15.0  # how long the answers are waited for
+LOOK_EVERY_S = 0.5
+NOT_OUT_S, AWAY_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until it is tried again
+ASK_EVERY_S = 60.0  # whether something is due
+WATCHED_DAYS = 30
+
+
+class ReconciliationService:
+    """One day at a time; done again, its result takes the place of the earlier one."""
+
+    def __init__(
+        self,
+        *,
+        store: Reconciliations,
+        sources: Mapping[PaymentType, BillSource],
+        real_clock: Clock,
+        clock: Clock,
+        fence: Callable[[], Fence],
+        tell: Callable[..., None],
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        """`fence` is of the lease under which it is done; `clock` is the shop's, for questions alone."""
+        self._store = store
+        self._sources = sources
+        self._now = real_clock
+        self._clock = clock
+        self._fence = fence
+        self._tell = tell
+        self._settle_s = settle_s
+        self._not_before: dict[tuple[PaymentType, date], float] = {}
+
+    # ---- the job ----
+
+    async def step(self) -> int:
+        """Reconcile the oldest day that is due, of each channel; how many. Raises LeaseLost."""
+        done = 0
+        for channel, day in await self.due():
+            wait_s = 0.0
+            try:
+                result = await self.reconcile(channel, day)
+                self._told(result)
+                done += 1
+            except BillNotOut:
+                wait_s = NOT_OUT_S
+            except (ChannelUnavailable, DependencyDown) as away:
+                wait_s = AWAY_S
+                self._tell("bill_away", channel=channel.code, day=str(day), error=away.message)
+            except (BillUnusable, Unreadable) as wrong:
+                wait_s = UNUSABLE_S
+                self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))
+            self._not_before[channel, day] = time.monotonic() + wait_s
+        return done
+
+    async def due(self) -> Sequence[tuple[PaymentType, date]]:
+        """The oldest day of each channel whose bill should be out, and that is to be tried now."""
+        now_ms, found = self._now(), []
+        today = day_at(now_ms)
+        days = [today - timedelta(days=n) for n in range(CATCH_UP_DAYS, 0, -1)]
+        out = [day for day in days if now_ms >= first_ms(day) + DAY_MS + OUT_MS]
+        self._not_before = {key: s for key, s in self._not_before.items() if key[1] in days}
+        for channel, source in self._sources.items():
+            if not source.available():
+                continue
+            done = await self._store.days(channel, days[0])
+            for day in out:
+                if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
+                    found.append((channel, day))
+                    break
+        return found
+
+    async def wait(self) -> None:
+        """Until it is time to look again."""
+        await asyncio.sleep(ASK_EVERY_S)
+
+    async def behind(self) -> Sequence[tuple[PaymentType, float, int]]:
+        """Of each channel: seconds since the end of its last reconciled day, and what differs of a month."""
+        now_ms, found = self._now(), []
+        for channel, source in self._sources.items():
+            if source.available():
+                today = day_at(now_ms)
+                latest, differences = await self._store.state(channel, today - timedelta(days=WATCHED_DAYS))
+                latest = latest or today - timedelta(days=CATCH_UP_DAYS + 1)
+                found.append((channel, (now_ms - first_ms(latest) - DAY_MS) / 1000, differences))
+        return found
+
+    def _told(self, result: Reconciliation) -> None:
+        if result.differences or result.settled:
+            self._tell(
+                "bill_differs" if result.differences else "bill_settled",
+                channel=result.channel.code,
+                day=str(result.day),
+                differences=result.differences,
+                settled=result.settled,
+                numbers=[one.number for one in result.shown[:20]],
+            )
+
+    # ---- one day ----
+
+    async def reconcile(self, channel: PaymentType, day: date, file: bytes | None = None) -> Reconciliation:
+        """Compare a day's bill, from the provider or from a file that somebody fetched there, and keep the
+        result.
+
+        Raises InvalidArgument (the day is not over), BillNotOut, BillUnusable, ChannelUnavailable,
+        DependencyDown, LeaseLost, Unreadable (a row of ours was altered: nothing is compared with it).
+        """
+        fence = self._fence()
+        if day > day_at(self._now()):
+            raise InvalidArgument("date", f"{day} is still to come")
+        if channel not in self._sources:
+            raise ChannelUnavailable(f"{channel.code} bill")
+        source = self._sources[channel]
+        bill = await self._bill(source, day) if file is None else await source.read(day, file)
+        comparison = Comparison(channel)
+        unpaid = await self._compare_payments(comparison, bill)
+        await self._compare_refunds(comparison, bill)
+        settled = await self._settle(comparison, unpaid)
+        waiting = await self._compare_ours(comparison, bill, Beside(self._beside(source, file)))
+        result = Reconciliation(
+            channel=channel,
+            day=day,
+            ours=comparison.ours,
+            theirs=comparison.theirs,
+            differences=comparison.count,
+            shown=tuple(comparison.shown),
+            settled=settled,
+            waiting=waiting,
+            digest=bill.digest,
+            created_ms=self._now(),
+        )
+        await self._store.keep(result, fence)
+        return result
+
+    async def _bill(self, source: BillSource, day: date) -> Bill:
+        """Raises what `BillSource.bill` does, while there may still come one."""
+        try:
+            return await source.bill(day)
+        except BillNotOut:
+            if self._now() < first_ms(day) + EMPTY_MS:
+                raise
+            return Bill(day, ())
+
+    def _beside(self, source: BillSource, file: bytes | None) -> Callable[[date], Awaitable[Bill]]:
+        async def bill(day: date) -> Bill:
+            try:
+                return await self._bill(source, day)
+            except (BillNotOut, BillUnusable, ChannelUnavailable, DependencyDown):
+                if file is None:
+                    raise
+                return Bill(day, ())  # who brings a file may have no provider: better told than hidden
+
+        return bill
+
+    async def _compare_payments(self, comparison: Comparison, bill: Bill) -> list[BillLine]:
+        """All but those that are returned: unpaid here, they may be paid when they were asked about."""
+        unpaid: list[BillLine] = []
+        seen: set[str] = set()
+        for lines in pages(line for line in bill.lines if not line.is_refund):
+            known = await self._store.payments([line.payment_sn for line in lines])
+            for line in lines:
+                payment = known.get(line.payment_sn)
+                if line.payment_sn in seen:
+                    comparison.again(line)
+                elif payment and payment.payment_type is comparison.channel and not payment.is_paid:
+                    unpaid.append(line)
+                else:
+                    comparison.trade(line, payment)
+                seen.add(line.payment_sn)
+        return unpaid
+
+    async def _compare_refunds(self, comparison: Comparison, bill: Bill) -> None:
+        seen: set[tuple[str, str]] = set()
+        for lines in pages(line for line in bill.lines if line.is_refund):
+            known = await self._store.refunds([line.refund_sn for line in lines])
+            for line in lines:
+                if (line.payment_sn, line.refund_sn) in seen:
+                    comparison.again(line)
+                else:
+                    comparison.refund(line, known.get(line.refund_sn))
+                seen.add((line.payment_sn, line.refund_sn))
+
+    async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
+        """Have them asked about, wait a moment, and compare them as they are then; how many were settled."""
+        for line in unpaid[:MOST_ASKED]:
+            await self._store.ask_again(line.payment_sn, self._clock())
+        settled, until_s = 0, time.monotonic() + self._settle_s
+        for lines in pages(unpaid):
+            now = await self._paid_by(lines, until_s)
+            for line in lines:
+                before = comparison.count
+                comparison.trade(line, now[line.payment_sn])
+                settled += comparison.count == before
+        return settled
+
+    async def _paid_by(self, lines: Sequence[BillLine], until_s: float) -> Mapping[str, Payment]:
+        while True:
+            found = await self._store.payments([line.payment_sn for line in lines])
+            if all(one.is_paid for one in found.values()) or time.monotonic() >= until_s:
+                return found
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _compare_ours(self, comparison: Comparison, bill: Bill, beside: Beside) -> int:
+        """What we have and the bill has not; how many may be in the next one.
+
+        The last minutes of a day are looked at with the next day, so that each is looked at once and the
+        bills of both days are out.
+        """
+        channel, waiting = comparison.channel, 0
+        begin, end = After(first_ms(bill.day) - EDGE_MS), first_ms(bill.day) + DAY_MS
+        theirs = numbers_of(bill)
+        after: After | None = begin
+        while after is not None:
+            paid = await self._store.paid(channel, after, end, PAGE)
+            for payment in paid:
+                if (payment.payment_sn, False) in theirs:
+                    continue
+                if payment.paid_ms >= end - EDGE_MS:
+                    waiting += 1
+                elif not await beside.has_payment(payment, bill.day):
+                    comparison.payment_alone(payment)
+            after = After(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
+        after = begin
+        while after is not None:
+            refunded = await self._store.refunded(channel, after, end, PAGE)
+            for refund in refunded:
+                if (refund.refund_sn, True) in theirs:
+                    continue
+                if refund.finished_ms >= end - EDGE_MS:
+                    waiting += 1
+                elif not await beside.has_refund(refund, bill.day):
+                    comparison.refund_alone(refund)
+            after = After(refunded[-1].finished_ms, refunded[-1].refund_sn) if len(refunded) == PAGE else None
+        return waiting
+
+
+class Beside:
+    """The bills of the days before, each fetched at most once, and only if it is asked for."""
+
+    def __init__(self, bill: Callable[[date], Awaitable[Bill]]) -> None:
+        self._bill = bill
+        self._numbers: dict[date, set[tuple[str, bool]]] = {}
+
+    async def has_payment(self, payment: Payment, but: date) -> bool:
+        """The provider told us when it was paid; our clock may differ from its."""
+        return await self._has((payment.payment_sn, False), payment.paid_ms, payment.paid_ms, but)
+
+    async def has_refund(self, refund: Refund, but: date) -> bool:
+        """The money went back some time before we knew it."""
+        return await self._has((refund.refund_sn, True), refund.created_ms, refund.finished_ms, but)
+
+    async def _has(self, number: tuple[str, bool], from_ms: int, to_ms: int, but: date) -> bool:
+        first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
+        days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
+        for day in [day for day in days if day != but][:MOST_BESIDE]:
+            if day not in self._numbers:
+                self._numbers[day] = numbers_of(await self._bill(day))
+            if number in self._numbers[day]:
+                return True
+        return False
+
+
+def numbers_of(bill: Bill) -> set[tuple[str, bool]]:
+    """What the bill has, each with whether it is a refund."""
+    return {(line.number, line.is_refund) for line in bill.lines}
+
+
+def pages(lines: Iterable[BillLine]) -> Iterator[list[BillLine]]:
+    """At most `PAGE` at a time."""
+    page: list[BillLine] = []
+    for line in lines:
+        page.append(line)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page

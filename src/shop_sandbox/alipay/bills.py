@@ -1,0 +1,242 @@
+"""The provider's bills: out at ten of the day after, in the real format, at an address that lives 30 s.
+
+For tests a bill may be out early, and may differ from the book.
+"""
+
+import csv
+import io
+import secrets
+import sqlite3
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from shop_sandbox.alipay import fields
+from shop_sandbox.alipay.fields import CHINA, written_time, yuan
+from shop_sandbox.alipay.keys import SELLER_ID
+from shop_sandbox.alipay.requests import Refused, invalid
+from shop_sandbox.database import Database
+
+OUT_H = 10
+ADDRESS_MS = 30_000
+MAX_ADDRESSES = 100
+MAX_PLANTED = 1_000
+ACCOUNT = f"{SELLER_ID}0156"
+FEE = 0.006
+COLUMNS = (
+    "支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,对方账户,"
+    "订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）,商家优惠（元）,"
+    "券核销金额（元）,券名称,商家红包消费金额（元）,卡消费金额（元）,退款批次号/请求号,服务费（元）,分润（元）,备注"
+)
+SUMMARY_COLUMNS = (
+    "门店编号,门店名称,交易订单总笔数,退款订单总笔数,订单金额（元）,商家实收（元）,支付宝优惠（元）,"
+    "商家优惠（元）,卡消费金额（元）,服务费（元）,分润（元）,实收净额（元）"
+)
+_DASHES = "#-----------------------------------------"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A line: a trade, or with `request_no` a refund of it."""
+
+    trade_no: str
+    out_trade_no: str
+    subject: str
+    created_ms: int
+    moved_ms: int
+    amount_fen: int
+    request_no: str = ""
+
+    @property
+    def number(self) -> str:
+        """What a test calls it by."""
+        return self.request_no or self.out_trade_no
+
+    @property
+    def signed_fen(self) -> int:
+        """Below 0 for a refund."""
+        return -self.amount_fen if self.request_no else self.amount_fen
+
+
+class Bills:
+    """Made from the book of trades whenever one is asked for."""
+
+    def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._clock_ms = clock_ms
+        self._early: set[date] = set()
+        self._planted: dict[date, list[Mapping[str, Any]]] = {}
+        self._addresses: dict[str, tuple[date, int]] = {}
+
+    async def address(self, biz: Mapping[str, Any], site: str) -> dict[str, object]:
+        """The answer to a query for the address of a bill. Raises Refused."""
+        if biz.get("bill_type") != "trade":
+            raise invalid("isv.invalid-arguments", "bill_type 无效")
+        try:
+            day = date.fromisoformat(str(biz.get("bill_date")))
+        except ValueError:
+            raise invalid("isv.invalid-arguments", "bill_date 无效") from None
+        now_ms = self._clock_ms()
+        is_out = day in self._early or now_ms >= _begins_ms(day + timedelta(days=1)) + OUT_H * 3_600_000
+        if not is_out or not await self._lines(day):
+            raise Refused("isp.bill_not_exist", "账单不存在")
+        self._addresses = {k: v for k, v in self._addresses.items() if v[1] >= now_ms}
+        if len(self._addresses) >= MAX_ADDRESSES:
+            raise Refused("isp.unknow-error", "系统繁忙", code="20000", msg="Service Currently Unavailable")
+        token = secrets.token_urlsafe(24)
+        self._addresses[token] = (day, now_ms + ADDRESS_MS)
+        return {"bill_download_url": f"{site.rstrip('/')}/alipay/bill?fileId={token}"}
+
+    async def file(self, token: str) -> bytes | None:
+        """The zip behind an address; None after its time."""
+        day, until_ms = self._addresses.get(token, (None, 0))
+        return await self.packed(day) if day and self._clock_ms() < until_ms else None
+
+    async def packed(self, day: date) -> bytes:
+        """The zip of a day, in time or not."""
+        lines, target = await self._lines(day), io.BytesIO()
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+            name = f"{ACCOUNT}_{day:%Y%m%d}_业务明细"
+            now_ms = self._clock_ms()
+            packed.writestr(f"{name}.csv", details(day, lines, now_ms).encode("gbk"))
+            packed.writestr(f"{name}(汇总).csv", summary(day, lines, now_ms).encode("gbk"))
+        return target.getvalue()
+
+    def plant(self, day: date, change: Mapping[str, Any]) -> None:
+        """`{"out": true}`: it is out now. Else it differs from the book: `missing`, `again`, `trade_no` and
+        `amount` name a line, the last with `fen`; `stranger`, `stranger_refund` are fen of nobody's.
+        Raises ValueError."""
+        if change == {"out": True}:
+            self._early.add(day)
+            return
+        planted = self._planted.setdefault(day, [])
+        _changed([], change, 0)
+        if len(planted) >= MAX_PLANTED:
+            raise ValueError("too many")
+        planted.append(change)
+
+    async def _lines(self, day: date) -> list[Moved]:
+        begins_ms = _begins_ms(day)
+        span = (begins_ms, begins_ms + 86_400_000)
+        trades = (
+            "SELECT t.trade_no, out_trade_no, s.subject, t.created_ms, t.paid_ms, s.amount_fen, ''"
+            " FROM trade t JOIN session s USING (out_trade_no) WHERE t.paid_ms >= ? AND t.paid_ms < ?"
+        )
+        refunds = (
+            "SELECT t.trade_no, out_trade_no, s.subject, t.created_ms, r.created_ms, r.amount_fen,"
+            " r.out_request_no FROM refund r JOIN trade t USING (out_trade_no)"
+            " JOIN session s USING (out_trade_no) WHERE r.created_ms >= ? AND r.created_ms < ?"
+        )
+
+        def read(connection: sqlite3.Connection) -> list[Moved]:
+            rows = [*connection.execute(trades, span), *connection.execute(refunds, span)]
+            return sorted((Moved(*row) for row in rows), key=lambda one: (one.moved_ms, one.request_no))
+
+        lines = await self._database.run(read)
+        for change in self._planted.get(day, ()):
+            lines = _changed(lines, change, begins_ms)
+        return lines
+
+
+def _changed(lines: Sequence[Moved], change: Mapping[str, Any], begins_ms: int) -> list[Moved]:
+    match change:
+        case {"missing": str(number)}:
+            return [one for one in lines if one.number != number]
+        case {"again": str(number)}:
+            return [*lines, *(one for one in lines if one.number == number)]
+        case {"trade_no": str(number)}:
+            drawn = fields.drawn_number("22001", begins_ms, 15)
+            return [replace(one, trade_no=drawn) if one.number == number else one for one in lines]
+        case {"amount": str(number), "fen": int(fen)} if fen > 0:
+            return [replace(one, amount_fen=fen) if one.number == number else one for one in lines]
+        case {"stranger": int(fen)} if fen > 0:
+            return [*lines, _stranger(begins_ms, fen)]
+        case {"stranger_refund": int(fen)} if fen > 0:
+            return [*lines, replace(_stranger(begins_ms, fen), request_no=f"STRANGER{secrets.token_hex(4)}")]
+    raise ValueError("out, missing, again, trade_no, amount and fen, stranger, or stranger_refund")
+
+
+def _stranger(begins_ms: int, fen: int) -> Moved:
+    trade_no, number = fields.drawn_number("22001", begins_ms, 15), f"STRANGER{secrets.token_hex(4)}"
+    return Moved(trade_no, number, "nobody's", begins_ms + 1_000, begins_ms + 2_000, fen)
+
+
+def details(day: date, lines: Sequence[Moved], now_ms: int) -> str:
+    """The csv of every line."""
+    trades = [one.amount_fen for one in lines if not one.request_no]
+    refunds = [one.signed_fen for one in lines if one.request_no]
+    return "\r\n".join(
+        (
+            "#支付宝业务明细查询",
+            *_head(day),
+            f"{_DASHES}业务明细列表----------------------------------------",
+            COLUMNS,
+            *(_written(_row(one)) for one in lines),
+            f"{_DASHES}业务明细列表结束------------------------------------",
+            f"#交易合计：{len(trades)}笔，商家实收共{_signed(sum(trades))}元，商家优惠共0.00元",
+            f"#退款合计：{len(refunds)}笔，商家实收退款共{_signed(sum(refunds))}元，商家优惠退款共0.00元",
+            f"#导出时间：[{_spoken(now_ms)}]",
+            "",
+        )
+    )
+
+
+def summary(day: date, lines: Sequence[Moved], now_ms: int) -> str:
+    """The csv of the sums: one row of the only shop, which has no number, and one of all."""
+    trades = sum(not one.request_no for one in lines)
+    total, fees = sum(one.signed_fen for one in lines), sum(_fee(one) for one in lines)
+    money = (total, total, 0, 0, 0, fees, 0, total + fees)
+    sums = (str(trades), str(len(lines) - trades), *map(_signed, money))
+    return "\r\n".join(
+        (
+            "#支付宝业务汇总查询",
+            *_head(day),
+            f"{_DASHES}业务汇总列表----------------------------------------",
+            SUMMARY_COLUMNS,
+            _written(("", "", *sums)),
+            _written(("合计", "", *sums)),
+            "#----------------------------------------业务汇总列表结束-------------------------------------",
+            f"#导出时间：[{_spoken(now_ms)}]",
+            "",
+        )
+    )
+
+
+def _head(day: date) -> tuple[str, str]:
+    begins_ms = _begins_ms(day)
+    span = f"#起始日期：[{_spoken(begins_ms)}]   终止日期：[{_spoken(begins_ms + 86_400_000)}]"
+    return (f"#账号：[{ACCOUNT}]", span)
+
+
+def _row(one: Moved) -> tuple[str, ...]:
+    money = _signed(one.signed_fen)
+    return (
+        one.trade_no, one.out_trade_no, "退款" if one.request_no else "交易", one.subject,
+        written_time(one.created_ms), written_time(one.moved_ms), "", "", "", "", "*小明(buy***@example.com)",
+        money, money, "0.00", "0.00", "0.00", "0.00", "0.00", "", "0.00", "0.00", one.request_no,
+        _signed(_fee(one)), "0.00", "",
+    )  # fmt: skip
+
+
+def _written(row: Sequence[str]) -> str:
+    target = io.StringIO()
+    csv.writer(target, lineterminator="").writerow([f"{value}\t" for value in row])
+    return target.getvalue()
+
+
+def _fee(one: Moved) -> int:
+    return -round(one.signed_fen * FEE)
+
+
+def _signed(fen: int) -> str:
+    return f"-{yuan(-fen)}" if fen < 0 else yuan(fen)
+
+
+def _begins_ms(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=CHINA).timestamp()) * 1000
+
+
+def _spoken(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, CHINA):%Y年%m月%d日 %H:%M:%S}"

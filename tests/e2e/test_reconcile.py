@@ -1,0 +1,162 @@
+"""`shop-order reconcile` beside a running Shop, as an operator types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shop_order.cmd import archive, reconcile
+from shop_order.cmd.core import Core
+from shop_order.cmd.presence import Turns, while_ours
+from shop_order.cmd.relay import only_one
+from shop_order.configs import load
+from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.status import PaymentType
+from shop_order.service.reconciliation import JOB as RECONCILE
+from tests.billed import BilledShop
+from tests.e2e.started import Ran, run
+from tests.plugins.engines import available
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[BilledShop]:
+    async with BilledShop(tmp_path) as running:
+        yield running
+
+
+async def reconciled(shop: BilledShop, *words: str, **environ: str) -> Ran:
+    """The command for the day of the shop."""
+    base = ("--channel", "alipay", "--date", str(shop.day))
+    return await run(shop.folder, "shop-order", "reconcile", *(words or base), environ=shop.environ | environ)
+
+
+async def test_a_day_that_agrees_and_one_that_differs(shop: BilledShop) -> None:
+    sn = (await shop.paid(nums=2))["order_sn"]
+    payment = await shop.payment(sn)
+    await shop.refunded()
+    shop.day_is_over()
+    ran = await reconciled(shop)
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "they agree"), ran
+    bill, here = (line.split() for line in ran.out.splitlines()[2:4])
+    assert bill[2:] == here[1:]
+    assert (bill[2], bill[4]) == ("2", "1")
+
+    await shop.plant(amount=payment["payment_sn"], fen=1)
+    await shop.plant(stranger=777)
+    ran = await reconciled(shop)
+    assert ran.code == 1
+    assert f"amount: {payment['payment_sn']} (order {sn}): the bill has 0.01, we have" in ran.out
+    assert "the bill has 7.77 as trade" in ran.out
+    assert "2 differences" in ran.out
+
+    data = json.loads((await reconciled(shop, "--channel", "alipay", "--date", str(shop.day), "--json")).out)
+    assert (data["channel"], data["day"], data["differences"]) == ("alipay", str(shop.day), 2)
+
+
+async def test_a_file_from_the_providers_site_will_do(shop: BilledShop) -> None:
+    await shop.paid()
+    path = shop.folder / "bill.zip"
+    path.write_bytes((await shop.provider.get(f"/alipay/sim/bills/{shop.day}")).content)
+    words = ("--channel", "alipay", "--date", str(shop.day), "--file", str(path))
+    ran = await reconciled(shop, *words)
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "they agree"), ran
+    other = (*words[:3], str(shop.day - timedelta(days=1)), *words[4:])
+    ran = await reconciled(shop, *other)
+    assert (ran.code, ran.out) == (2, "")
+    assert "the bill is not of" in ran.err
+    path.write_bytes(b"nothing")
+    assert (await reconciled(shop, *words)).code == 2
+    assert (await reconciled(shop, *words[:-1], "nowhere.zip")).code == 2
+
+
+async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) -> None:
+    order_sn = await shop.unheard()
+    shop.day_is_over()
+    ran = await reconciled(shop)
+    assert ran.code == 0, ran
+    assert "1 payments the provider had were unpaid here: asked about, and settled" in ran.out
+    assert (await shop.order(order_sn))["status"] == 2
+    await shop.check_doctor()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--channel", "alipay", "--date", "yesterday"), "--date yesterday"),
+        (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
+        (("--channel", "alipay", "--date", "2199-01-01"), "2199-01-01 is still to come"),
+        (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
+        (("--channel", "balance", "--date", "2026-11-21"), "gives no bills"),
+    ],
+)
+async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:
+    ran = await reconciled(shop, *words)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert why in ran.err
+
+
+async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(shop: BilledShop) -> None:
+    ran = await reconciled(shop)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"no bill of {shop.day}" in ran.err
+    away = {"SHOP_ORDER_PAY__ALIPAY__GATEWAY": "http://127.0.0.1:9/gateway.do"}
+    ran = await reconciled(shop, **away)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith("shop-order: alipay is not available; try again\n")
+
+
+async def test_on_a_file_one_command_at_a_time(shop: BilledShop) -> None:
+    with only_one(shop.loaded.settings, RECONCILE):
+        ran = await reconciled(shop)
+    assert (ran.code, ran.err) == (2, "shop-order: another reconcile works on this database\n")
+
+
+@pytest.mark.parametrize("consul", available("consul"))
+async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
+    shop: BilledShop, consul: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.day_is_over()
+    await shop.paid()
+    core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
+    await core.open(serve=False)
+    holder = Turns(core.registry)
+    try:
+        monkeypatch.setattr(archive, "WAIT_S", 0.0)
+        assert await holder.ours(RECONCILE)
+        assert await reconcile.alone(core, PaymentType.ALIPAY, shop.day, None) is None
+        await holder.leave(RECONCILE)
+        monkeypatch.setattr(archive, "WAIT_S", 20.0)
+        assert await reconcile.alone(core, PaymentType.ALIPAY, shop.day, None) is not None
+    finally:
+        await holder.end()
+        await core.close()
+
+
+async def test_work_that_takes_long_renews_its_lease_and_ends_when_that_is_another_s() -> None:
+    answers, ended = iter([True, True, False]), asyncio.Event()
+    asked: list[bool] = []
+
+    async def ours() -> bool:
+        asked.append(next(answers))
+        return asked[-1]
+
+    async def work() -> Any:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    with pytest.raises(LeaseLost):
+        await while_ours(ours, Fence(RECONCILE, 1), work(), every_s=0.01)
+    assert (asked, ended.is_set()) == ([True, True, False], True)
+
+    async def short() -> int:
+        return 7
+
+    assert await while_ours(ours, Fence(RECONCILE, 1), short()) == 7

@@ -1,0 +1,175 @@
+"""A bill against our payments: whatever differs is named, and no fen is lost between the two sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shop_order.domain.bill import MOST_SHOWN, BillLine, Comparison, Difference, Kind, day_at, first_ms
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.status import PaymentState, PaymentType, RefundState
+
+ALIPAY = PaymentType.ALIPAY
+TRADE = BillLine("P1", "T1", 1999)
+BACK = BillLine("P1", "T1", 500, True, "R1")
+PAID = Payment(
+    "P1", "S1", 7, ALIPAY, "page", 1999, PaymentState.PAID, "", 1, 2, trade_no="T1", paid_ms=3
+)  # fmt: skip
+DONE = Refund("R1", "P1", "S1", 500, RefundState.SUCCEEDED, "", False, 1, finished_ms=4)
+
+
+def compared(line: BillLine, payment: Payment | None = None, refund: Refund | None = None) -> Comparison:
+    """One line alone."""
+    comparison = Comparison(ALIPAY)
+    if line.is_refund:
+        comparison.refund(line, refund)
+    else:
+        comparison.trade(line, payment)
+    return comparison
+
+
+def test_what_is_equal_is_no_difference() -> None:
+    for state in (PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED):
+        assert compared(TRADE, replace(PAID, state=state)).shown == []
+    assert compared(BACK, refund=DONE).shown == []
+
+
+@pytest.mark.parametrize(
+    ("line", "payment", "expected"),
+    [
+        (TRADE, None, Difference(Kind.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1")),
+        (
+            TRADE,
+            replace(PAID, payment_type=PaymentType.WECHAT),
+            Difference(Kind.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1"),
+        ),
+        (
+            TRADE,
+            replace(PAID, state=PaymentState.CLOSED, trade_no=""),
+            Difference(Kind.NOT_PAID_HERE, "P1", "S1", 0, 1999, "closed", "T1"),
+        ),
+        (
+            replace(TRADE, amount_fen=1998),
+            PAID,
+            Difference(Kind.AMOUNT, "P1", "S1", 1999, 1998, "T1", "T1"),
+        ),
+        (
+            replace(TRADE, trade_no="T2"),
+            PAID,
+            Difference(Kind.TRADE_NO, "P1", "S1", 1999, 1999, "T1", "T2"),
+        ),
+    ],
+)
+def test_a_payment_of_the_bill(line: BillLine, payment: Payment | None, expected: Difference) -> None:
+    assert compared(line, payment).shown == [expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "refund", "expected"),
+    [
+        (BACK, None, Difference(Kind.UNKNOWN_REFUND, "R1", "", 0, 500, "", "T1")),
+        (
+            BACK,
+            replace(DONE, state=RefundState.FAILED),
+            Difference(Kind.NOT_REFUNDED_HERE, "R1", "S1", 0, 500, "failed", "T1"),
+        ),
+        (
+            replace(BACK, amount_fen=499),
+            DONE,
+            Difference(Kind.REFUND_AMOUNT, "R1", "S1", 500, 499, "P1", "P1"),
+        ),
+        (
+            replace(BACK, payment_sn="P2"),
+            DONE,
+            Difference(Kind.REFUND_OF_ANOTHER, "R1", "S1", 500, 500, "P1", "P2"),
+        ),
+        (replace(BACK, refund_sn=""), None, Difference(Kind.UNKNOWN_REFUND, "P1", "", 0, 500, "", "T1")),
+    ],
+)
+def test_a_refund_of_the_bill(line: BillLine, refund: Refund | None, expected: Difference) -> None:
+    assert compared(line, refund=refund).shown == [expected]
+
+
+def test_what_is_ours_alone_or_there_twice() -> None:
+    comparison = Comparison(ALIPAY)
+    comparison.payment_alone(PAID)
+    comparison.refund_alone(DONE)
+    comparison.again(TRADE)
+    comparison.again(BACK)
+    assert [(one.kind, one.number, one.ours_fen, one.theirs_fen) for one in comparison.shown] == [
+        (Kind.NOT_IN_BILL, "P1", 1999, 0),
+        (Kind.REFUND_NOT_IN_BILL, "R1", 500, 0),
+        (Kind.TWICE_IN_BILL, "P1", 0, 1999),
+        (Kind.REFUND_TWICE_IN_BILL, "R1", 0, 500),
+    ]
+
+
+def test_all_are_counted_and_so_many_are_shown() -> None:
+    comparison = Comparison(ALIPAY)
+    for _ in range(MOST_SHOWN + 5):
+        comparison.again(TRADE)
+    assert (comparison.count, len(comparison.shown)) == (MOST_SHOWN + 5, MOST_SHOWN)
+
+
+numbers = st.integers(0, 5).map(str)
+fens = st.integers(1, 10**10)
+lines = st.builds(BillLine, numbers, numbers, fens, st.booleans(), numbers)
+payments = st.builds(
+    lambda fen, state, kind, trade: replace(
+        PAID, amount_fen=fen, state=state, payment_type=kind, trade_no=trade
+    ),
+    fens,
+    st.sampled_from(PaymentState),
+    st.sampled_from([ALIPAY, ALIPAY, PaymentType.BALANCE]),
+    numbers,
+)
+refunds = st.builds(
+    lambda fen, state, payment_sn: replace(DONE, amount_fen=fen, state=state, payment_sn=payment_sn),
+    fens,
+    st.sampled_from(RefundState),
+    numbers,
+)
+
+
+@given(
+    st.lists(st.tuples(lines, payments | st.none(), refunds | st.none(), st.booleans())),
+    st.lists(payments),
+    st.lists(refunds),
+)
+def test_no_fen_is_unaccounted_for(
+    bill: list[tuple[BillLine, Payment | None, Refund | None, bool]],
+    paid: list[Payment],
+    refunded: list[Refund],
+) -> None:
+    comparison = Comparison(ALIPAY)
+    for line, payment, refund, again in bill:
+        if again:
+            comparison.again(line)
+        elif line.is_refund:
+            comparison.refund(line, refund)
+        else:
+            comparison.trade(line, payment)
+    for payment in paid:
+        comparison.payment_alone(payment)
+    for refund in refunded:
+        comparison.refund_alone(refund)
+    ours, theirs = comparison.ours, comparison.theirs
+    gaps = {False: 0, True: 0}
+    for one in comparison.shown:
+        gaps[one.kind.is_refund] += one.ours_fen - one.theirs_fen
+    assert ours.paid_fen - theirs.paid_fen == gaps[False]
+    assert ours.refunded_fen - theirs.refunded_fen == gaps[True]
+    assert theirs.paid_fen == sum(line.amount_fen for line, *_ in bill if not line.is_refund)
+    assert theirs.refunded_fen == sum(line.amount_fen for line, *_ in bill if line.is_refund)
+    assert theirs.trades + theirs.refunds == len(bill)
+
+
+def test_a_day_begins_at_midnight_in_china() -> None:
+    day = date(2026, 11, 21)
+    assert first_ms(day) == 1_795_190_400_000
+    assert [day_at(first_ms(day) + ms).day for ms in (-1, 0, 86_399_999, 86_400_000)] == [20, 21, 21, 22]

@@ -1,0 +1,170 @@
+"""Alipay's bill as it comes, and as nobody should have sent it: whole and right, or one clear error."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from shop_order.domain.bill import BillLine, BillUnusable
+from shop_order.gateway.payment import alipay_csv
+from shop_order.gateway.payment.alipay_bill import followed
+from shop_order.gateway.payment.alipay_csv import bill_of
+
+DAY = date(2026, 11, 21)
+SELLER = "2088000000000001"
+FOLDER = Path(__file__).parent / "bill"
+DETAILS, SUMMARY = ((FOLDER / name).read_bytes().decode("gbk") for name in ("details.csv", "summary.csv"))
+APPLE = "2026112122001476831405273118"
+GATEWAY = "http://127.0.0.1:8090/alipay/gateway.do"
+Change = Callable[[str], str]
+
+
+def packed(*texts: str | bytes) -> bytes:
+    """A zip of them."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, text in enumerate(texts):
+            archive.writestr(f"{number}.csv", text if isinstance(text, bytes) else text.encode("gbk"))
+    return target.getvalue()
+
+
+def swapped(old: str, new: str) -> Change:
+    """The text with something else in it; what was there must have been."""
+
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "content", [packed(DETAILS, SUMMARY), packed(SUMMARY, DETAILS), DETAILS.encode("gbk"), packed(DETAILS)]
+)
+def test_a_bill_is_read_from_the_zip_or_from_its_details(content: bytes) -> None:
+    bill = bill_of(content, DAY, SELLER)
+    assert list(bill.lines) == [
+        BillLine("P261121093012804155293716604", APPLE, 3998),
+        BillLine("P261121101544193307726150851", "2026112122001476831405280042", 100_000_00),
+        BillLine(
+            "P261120220101557019348826638",
+            "2026112022001476831405199907",
+            1,
+            True,
+            "R261121110159334218870045127",
+        ),
+        BillLine("P261121093012804155293716604", APPLE, 1999, True, "R261121235950071163902284459"),
+    ]
+    assert (bill.day, len(bill.digest)) == (DAY, 64)
+
+
+HOSTILE: dict[str, tuple[Change, str]] = {
+    "negative trade": (swapped("39.98\t,39.98", "-39.98\t,-39.98"), "row"),
+    "positive refund": (swapped("-19.99\t,-19.99", "19.99\t,19.99"), "row"),
+    "nothing": (swapped("39.98\t,39.98", "0.00\t,0.00"), "row"),
+    "exponent": (swapped("39.98\t,39.98", "4e1\t,4e1"), "no amount"),
+    "three decimals": (swapped("39.98\t,39.98", "39.981\t,39.98"), "no amount"),
+    "another type": (swapped("退款\t", "转账\t"), "转账"),
+    "no time": (swapped("2026-11-21 09:31:02", "yesterday"), "yesterday"),
+    "no number": (swapped("P261121101544193307726150851", ""), "商户订单号"),
+    "long number": (swapped("P261121101544193307726150851", "P" * 65), "商户订单号"),
+    "missing column": (swapped("完成时间", "某时间"), "完成时间"),
+    "column twice": (swapped("门店名称", "完成时间"), "twice"),
+    "two headers": (
+        lambda text: text.replace("\r\n20261121", "\r\n" + text.splitlines()[4] + "\r\n20261121", 1),
+        "row",
+    ),
+    "a value too many": (swapped("不要了\t", "不要了\t,\t"), "row"),
+    "a row is gone": (lambda text: "\r\n".join(t for t in text.split("\r\n") if "405280042" not in t), "2笔"),
+    "amount altered": (swapped("39.98\t,39.98", "39.97\t,39.97"), "交易合计"),
+    "cut off": (lambda text: text[: text.index("#---", 400)], "cut off"),
+    "rows after the end": (lambda text: text + "1,2,3\r\n", "after its end"),
+    "no totals": (swapped("合计：", "："), "whole"),
+    "another day": (swapped("起始日期：[2026年11月21日", "起始日期：[2026年11月20日"), "2026-11-21"),
+    "another account": (swapped("2088000000000001", "2088000000000002"), SELLER),
+    "empty": (lambda text: "", "cut off"),
+    "a page that says no": (lambda text: "<html>login</html>", "column"),
+    "a table of another kind": (lambda text: "a,b\r\n1,2\r\n", "no column"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_not_a_whole_bill_is_refused(name: str) -> None:
+    change, why = HOSTILE[name]
+    with pytest.raises(BillUnusable, match=why):
+        bill_of(change(DETAILS).encode("gbk"), DAY, SELLER)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (DETAILS.encode("utf-8"), "GBK|column|cut off"),
+        (DETAILS.encode("gbk")[:900] + b"\xff\xff" + DETAILS.encode("gbk")[900:], "GBK"),
+        (packed(SUMMARY), "no details"),
+        (packed(DETAILS, DETAILS), "two files"),
+        (packed(*[DETAILS] * 9), "more than 8 files"),
+        (packed(DETAILS, SUMMARY)[:-30], "unpacked"),
+        (packed(DETAILS, SUMMARY.replace("合计\t,\t,2\t", "合计\t,\t,3\t")), "summary"),
+        (packed(DETAILS, SUMMARY.replace("100019.98", "100019.97")), "summary"),
+        (packed(DETAILS, SUMMARY.replace("合计", "小计")), "summary"),
+        (packed(), "no details"),
+        (b"", "cut off"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(content: bytes, why: str) -> None:
+    with pytest.raises(BillUnusable, match=why):
+        bill_of(content, DAY, SELLER)
+
+
+def test_a_damaged_zip_is_refused() -> None:
+    content = bytearray(packed(DETAILS, SUMMARY))
+    content[300] ^= 0xFF
+    with pytest.raises(BillUnusable):
+        bill_of(bytes(content), DAY, SELLER)
+
+
+def test_a_zip_bomb_goes_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alipay_csv, "MOST_UNPACKED", 1_000_000)
+    line = ",\r\n".encode("gbk")
+    with pytest.raises(BillUnusable, match="unpacks to more than"):
+        bill_of(packed(DETAILS.encode("gbk") + line * 1_000_000), DAY, SELLER)
+    with pytest.raises(BillUnusable, match="unpacks to more than"):
+        bill_of(packed(*(text.encode("gbk") + line * 200_000 for text in (DETAILS, SUMMARY))), DAY, SELLER)
+
+
+def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alipay_csv, "MOST_LINES", 8)
+    with pytest.raises(BillUnusable, match="more than 8 rows"):
+        bill_of(DETAILS.encode("gbk"), DAY, SELLER)
+    monkeypatch.setattr(alipay_csv, "MOST_PACKED", 100)
+    with pytest.raises(BillUnusable, match="larger than 100 bytes"):
+        bill_of(DETAILS.encode("gbk"), DAY, SELLER)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("https://dwbillcenter.alipay.com/f?fileId=1", "https://dwbillcenter.alipay.com/f?fileId=1"),
+        ("http://dwbillcenter.alipay.com/f?fileId=1", "https://dwbillcenter.alipay.com/f?fileId=1"),
+        ("http://127.0.0.1:8090/alipay/bill?fileId=1", "http://127.0.0.1:8090/alipay/bill?fileId=1"),
+        ("http://127.0.0.1:8091/alipay/bill?fileId=1", None),
+        ("https://127.0.0.1:8090/alipay/bill", None),
+        ("https://alipay.com.example/f", None),
+        ("https://evilalipay.com/f", None),
+        ("https://dwbillcenter.alipay.com:8443/f", None),
+        ("https://dwbillcenter.alipay.com@example.com/f", None),
+        ("file:///etc/passwd", None),
+        ("http://[", None),
+    ],
+)
+def test_only_the_providers_own_hosts_are_followed(address: str, asked: str | None) -> None:
+    if asked is None:
+        with pytest.raises(BillUnusable):
+            followed(address, GATEWAY)
+    else:
+        assert followed(address, GATEWAY) == asked
