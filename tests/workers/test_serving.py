@@ -104,13 +104,19 @@ async def test_a_reload_reaches_every_worker_also_those_that_start_later(town: S
     town.without("SHOP_ORDER_LIMIT__UNPAID_ORDERS")
     (folder / "limit.yaml").write_text("limit: {unpaid_orders: 3}\n")
     await town.start(SANDBOX, SERVICE)
-    (folder / "limit.yaml").write_text("limit: {unpaid_orders: 1}\n")
+    rules = "{freight_fen: 500, province_freight_fen: {西藏: 2000}}"
+    (folder / "limit.yaml").write_text(f"limit: {{unpaid_orders: 1}}\npricing: {rules}\n")
     town.process(SERVICE).send_signal(signal.SIGHUP)
     await town.until(lambda: any(line["msg"] == "reloaded" for line in town.logged()))
     assert [await bought_until_refused(town, user) for user in range(100, 112)] == [1] * 12
     for number in (1, 2):
         await another_follows(town, number)
     assert [await bought_until_refused(town, user) for user in range(200, 212)] == [1] * 12
+    freight_fen = set()
+    for user in range(300, 312):  # a connection each: it leads to one of the workers
+        async with town.client(user) as orders:
+            freight_fen.add((await orders.create_order(TEA)).freight_amount_fen)
+    assert freight_fen == {2500}
     code, history = await town.says("config", "history")
     assert (code, len(history.splitlines())) == (0, 2), history  # the start and the reload, by nobody twice
 
