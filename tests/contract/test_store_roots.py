@@ -354,6 +354,25 @@ async def test_rows_that_were_removed_with_their_roots_are_seen_from_outside(sea
     assert (found.broken_day, "another root" in found.what) == (THIRD_DAY, True)
 
 
+async def test_a_history_that_begins_anew_is_seen_from_outside(sealing: Sealing) -> None:
+    beside = Beside()
+    numbers = await three_days(sealing, beside)
+    sealing.unguard()
+    sealing.engine.sql("DELETE FROM history_root")
+    for table in ("order_event", "order_info"):
+        sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
+    sealing.is_after("2026-11-21")  # of which nobody was told anything yet
+    found = await sealing.verified(beside)
+    assert (found.broken_day, "the registry was told" in found.what) == (FIRST_DAY, True)
+    await sealing.seal(beside)
+    assert await days_of(sealing) == [], "no first root of a history that had some"
+    assert set(sealing.alerts) == {"root_contradicted"}
+    await sealing.seal()  # as while the witness is away
+    assert await days_of(sealing) == [("2026-11-21", 8)]
+    found = await sealing.verified(beside)
+    assert (found.days, found.broken_day, "the registry was told" in found.what) == (0, FIRST_DAY, True)
+
+
 async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
     beside = Beside(away=True)
     await three_days(sealing, beside)

@@ -139,10 +139,16 @@ class DailyRoot:
 
     async def _is_contradicted(self, sealed: Sealed, witness: Witness | None) -> bool:
         try:
-            told = await witness.told(sealed.day) if witness else None
+            if witness is None:
+                return False
+            if sealed.prev_root == GENESIS:  # of a history that only begins nothing else was told
+                return any(
+                    day != sealed.day or _denies(told, sealed.root)
+                    for day, told in (await witness.all()).items()
+                )
+            return _denies(await witness.told(sealed.day), sealed.root)
         except WitnessAway:
             return False
-        return told is not None and not agrees(told, sealed.root)
 
     async def _tell(self, fence: Fence, witness: Witness | None) -> int:
         """Let the witness know the next roots that it may not have; how many it was asked about."""
@@ -155,10 +161,14 @@ class DailyRoot:
                 told = await witness.told(day)
                 if told is None and not await witness.tell(day, root.document()):
                     raise LeaseLost(fence)
-                if told is not None and not agrees(told, root.root):
+                if _denies(told, root.root):
                     self._alert("root_contradicted", day=day, root=root.root.hex())
                 self._told = day
         except WitnessAway as away:
             log.warning("roots_not_told", after=self._told, error=str(away))
             return 0
         return len(page)
+
+
+def _denies(told: bytes | None, root: bytes) -> bool:
+    return told is not None and not agrees(told, root)

@@ -26,6 +26,7 @@ from shop_order.service.audit import UNREADABLE
 
 PAGE = 500
 MOST_BROKEN = 100  # days that are named
+TOLD_OF = "has no root, though the registry was told of one: it was removed"
 LATE_MS = 24 * 3_600_000  # a day that is over for longer should have its root
 
 
@@ -72,19 +73,20 @@ class RootAudit:
         broken: list[BrokenDay] = []
         while page := await self._roots.page(last.sealed.day if last else "", PAGE):
             for root in page:
-                if what := self._fault(root, last, told):
-                    day = day_after(last.sealed.day) if last and _gap(last, root) else root.sealed.day
-                    return _verified(days, last, [*broken, BrokenDay(day, what)], unasked)
+                if ends := _left_out(last, root, told) or self._fault(root, last, told):
+                    return _verified(days, last, [*broken, ends], unasked)
                 if len(broken) < MOST_BROKEN and (what := await self._differs(root, last)):
                     broken.append(BrokenDay(root.sealed.day, what))
                 days, last = days + 1, root
         return _verified(days, last, [*broken, *await self._missing(last, told)], unasked)
 
-    def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
+    def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> BrokenDay | None:
+        what = self._wrong(root, last, told)
+        return BrokenDay(root.sealed.day, what) if what else None
+
+    def _wrong(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
         """What is wrong with this root, which stands behind the last good one."""
         sealed = root.sealed
-        if last and _gap(last, root):
-            return f"has no root, though {sealed.day} has one: it was removed"
         try:
             if sealed.prev_root != (last.root if last else GENESIS):
                 return "has a root that does not follow the one before: one of them was put in later"
@@ -124,7 +126,7 @@ class RootAudit:
         """The first day behind the last root that should have one."""
         day = last.sealed.day if last else ""
         if later := min((each for each in told if each > day), default=""):
-            return [BrokenDay(later, "has no root, though the registry was told of one: it was removed")]
+            return [BrokenDay(later, TOLD_OF)]
         due_day = day_before(self._real_clock() - LATE_MS)
         after_id = last.sealed.last_id if last else BEFORE_ALL
         if due_day > day and await self._roots.leaves(after_id, last_id_before(end_of(due_day)), 1):
@@ -138,5 +140,11 @@ def _verified(days: int, last: Root | None, broken: Sequence[BrokenDay], unasked
     return RootsVerified(days, last.sealed.day if last else "", broken, unasked)
 
 
-def _gap(last: Root, root: Root) -> bool:
-    return root.sealed.day != day_after(last.sealed.day)
+def _left_out(last: Root | None, root: Root, told: Mapping[str, bytes]) -> BrokenDay | None:
+    """The first day between these two that should have a root; before the first root, one that was told."""
+    day = root.sealed.day
+    if last is None:
+        earlier = min((each for each in told if each < day), default="")
+        return BrokenDay(earlier, TOLD_OF) if earlier else None
+    missing = day_after(last.sealed.day)
+    return BrokenDay(missing, f"has no root, though {day} has one: it was removed") if missing != day else None
