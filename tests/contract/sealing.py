@@ -68,6 +68,8 @@ class Sealing:
     engine: Engine
     pem: bytes = PEM
     now_ms: int = end_of(FIRST_DAY) - 12 * HOUR_MS
+    ahead_ms: int = 0  # by how much the clock of who seals is wrong
+    database_ahead_ms: int = 0
 
     def __post_init__(self) -> None:
         self.alerts: list[str] = []
@@ -107,9 +109,13 @@ class Sealing:
         return DailyRoot(
             roots=self.store.roots,
             keys=Ed25519Keys(self.pem),
-            real_clock=lambda: self.now_ms,
+            real_clock=lambda: self.now_ms + self.ahead_ms,
+            database_ms=self._database_ms,
             alert=lambda name, **about: self.alerts.append(name),
         )
+
+    async def _database_ms(self) -> int:
+        return self.now_ms + self.database_ahead_ms
 
     async def fence(self) -> Fence:
         """Under our lease."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from shop_order.domain.lease import Fence, LeaseLost
@@ -12,6 +14,10 @@ from shop_order.repository.dao.sqlite import leases as own
 async def test_a_lease_that_was_given_has_a_number(store: Store) -> None:
     assert await store.leases.hold("relay")
     assert store.leases.fence("relay") == Fence("relay", 1)
+
+
+async def test_the_clock_that_ends_leases_is_the_real_one(store: Store) -> None:
+    assert abs(await store.leases.now_ms() - time.time_ns() // 1_000_000) < 60_000
 
 
 async def test_of_one_process_only_its_own_number_is_taken() -> None:

@@ -57,6 +57,18 @@ async def test_each_day_is_sealed_when_it_is_over_by_an_hour(sealing: Sealing) -
     assert (found.last_day, found.what, found.broken_day) == (FIRST_DAY, "", "")
 
 
+@pytest.mark.parametrize("wrong", ["ahead_ms", "database_ahead_ms"])
+async def test_a_clock_that_is_ahead_seals_no_day_that_goes_on(sealing: Sealing, wrong: str) -> None:
+    await sealing.seal()  # the day before, which is over
+    setattr(sealing, wrong, 24 * HOUR_MS)
+    await sealing.seal()
+    assert [day for day, _ in await days_of(sealing) if day >= FIRST_DAY] == []
+    await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    await sealing.seal()
+    assert (await days_of(sealing))[-1] == (FIRST_DAY, 4)
+
+
 async def test_the_first_root_covers_all_before_and_days_that_were_missed_follow(sealing: Sealing) -> None:
     await sealing.story()
     sealing.is_after(FIRST_DAY, 3 * 24 * HOUR_MS)

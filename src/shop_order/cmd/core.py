@@ -241,7 +241,13 @@ class Core:
         )
         self.audit = AuditService(store.audit)
         keys = root_keys(settings)
-        self.daily_root = DailyRoot(roots=store.roots, keys=keys, real_clock=real_ms, alert=self.alert)
+        self.daily_root = DailyRoot(
+            roots=store.roots,
+            keys=keys,
+            real_clock=real_ms,
+            database_ms=store.leases.now_ms,
+            alert=self.alert,
+        )
         beside = witness(settings, self.registry)
         self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
         self.archive = ArchiveService(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from shop_order.domain.history_root import (
@@ -61,12 +61,14 @@ class DailyRoot:
         roots: Roots,
         keys: RootKeys,
         real_clock: Clock,
+        database_ms: Callable[[], Awaitable[int]],
         alert: Callable[..., None],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._roots = roots
         self._keys = keys
         self._real_clock = real_clock
+        self._database_ms = database_ms
         self._alert = alert
         self._now_s = monotonic_s
         self._walk: _Walk | None = None
@@ -110,8 +112,11 @@ class DailyRoot:
 
     async def _begin(self, fence: Fence) -> _Walk | None:
         """The walk over the first day that is over and has no root. The first root is that of yesterday, over
-        all history there is."""
-        last, now_ms = await self._roots.last(), self._real_clock()
+        all history there is.
+
+        Both clocks must say that it is over: one that is ahead would seal a day on which others still sell.
+        """
+        last, now_ms = await self._roots.last(), min(self._real_clock(), await self._database_ms())
         day = day_after(last.sealed.day) if last else day_before(now_ms - MARGIN_MS)
         if now_ms < end_of(day) + MARGIN_MS:
             return None

@@ -146,5 +146,6 @@ def _left_out(last: Root | None, root: Root, told: Mapping[str, bytes]) -> Broke
     if last is None:
         earlier = min((each for each in told if each < day), default="")
         return BrokenDay(earlier, TOLD_OF) if earlier else None
-    missing = day_after(last.sealed.day)
-    return BrokenDay(missing, f"has no root, though {day} has one: it was removed") if missing != day else None
+    if (due := day_after(last.sealed.day)) == day:
+        return None
+    return BrokenDay(due, f"has no root, though {day} has one: it was removed")

@@ -52,7 +52,17 @@ def order_log(world: World) -> Awaitable[object]:
 
 def daily_root(world: World) -> Awaitable[object]:
     """The sealing of a new process, which takes the lease over."""
-    sealer = DailyRoot(roots=world.store.roots, keys=KEYS, real_clock=lambda: START_MS, alert=world.alert)
+
+    async def database_ms() -> int:
+        return START_MS
+
+    sealer = DailyRoot(
+        roots=world.store.roots,
+        keys=KEYS,
+        real_clock=lambda: START_MS,
+        database_ms=database_ms,
+        alert=world.alert,
+    )
     return sealer.step(world.store.leases.fence(JOB))
 
 

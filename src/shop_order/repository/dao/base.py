@@ -44,6 +44,9 @@ class Leases(Protocol):
         """As what this process was given this lease the last time; a write under it is refused once another
         had it since (LeaseLost). Raises LookupError for a lease that `hold` never gave."""
 
+    async def now_ms(self) -> int:
+        """By the clock that ends the leases; epoch milliseconds. Raises DependencyDown."""
+
     async def worker(self) -> int:
         """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
 

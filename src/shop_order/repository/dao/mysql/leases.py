@@ -55,6 +55,10 @@ class MysqlLeases:
     def fence(self, name: str) -> Fence:
         return Fence(name, self._fences[name])
 
+    async def now_ms(self) -> int:
+        (now_ms,) = await self._db.writer.submit(lambda session: session.first(f"SELECT {_NOW}")) or (0,)
+        return int(now_ms)
+
     async def worker(self) -> int:
         if self._worker is not None and await self._hold(f"worker-{self._worker}", WORKER_S):
             return self._worker

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from shop_order.domain.lease import Fence, LeaseLost
 
 ONLY = 1  # the file's lock lets nobody have another number
@@ -17,6 +19,9 @@ class OneProcess:
 
     def fence(self, name: str) -> Fence:
         return Fence(name, ONLY)
+
+    async def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
 
     async def worker(self) -> int:
         return 0
