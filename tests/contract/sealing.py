@@ -155,4 +155,30 @@ class Sealing:
             self.engine.sql(f"DROP TRIGGER {guard}")
 
 
-__all__ = ["FIRST_DAY", "HOUR_MS", "MARGIN_MS", "SECOND_DAY", "THIRD_DAY", "Beside", "Sealing"]
+async def days_of(sealing: Sealing) -> list[tuple[str, int]]:
+    """Each root's day and number of events."""
+    return [(one.sealed.day, one.sealed.events) for one in await sealing.store.roots.page("", 100)]
+
+
+async def three_days(sealing: Sealing, witness: Beside | None = None) -> list[str]:
+    """An order of each day, each day sealed when it was over."""
+    numbers = []
+    for day in (FIRST_DAY, SECOND_DAY, THIRD_DAY):
+        sealing.is_after(day, -12 * HOUR_MS)
+        numbers.append(await sealing.story())
+        sealing.is_after(day)
+        await sealing.seal(witness)
+    return numbers
+
+
+__all__ = [
+    "FIRST_DAY",
+    "HOUR_MS",
+    "MARGIN_MS",
+    "SECOND_DAY",
+    "THIRD_DAY",
+    "Beside",
+    "Sealing",
+    "days_of",
+    "three_days",
+]

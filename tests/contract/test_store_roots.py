@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,29 +16,22 @@ from shop_order.service import daily_root
 from shop_order.service.audit import AuditService
 from tests.contract.archived import archiving
 from tests.contract.engine import BUYER, Engine
-from tests.contract.sealing import FIRST_DAY, HOUR_MS, MARGIN_MS, SECOND_DAY, THIRD_DAY, Beside, Sealing
+from tests.contract.sealing import (
+    FIRST_DAY,
+    HOUR_MS,
+    MARGIN_MS,
+    SECOND_DAY,
+    THIRD_DAY,
+    Sealing,
+    days_of,
+    three_days,
+)
 
 
 @pytest.fixture
 async def sealing(engine: Engine) -> Sealing:
     """Noon of the first day, nothing sealed."""
     return await Sealing(engine).open()
-
-
-async def days_of(sealing: Sealing) -> list[tuple[str, int]]:
-    """Each root's day and number of events."""
-    return [(one.sealed.day, one.sealed.events) for one in await sealing.store.roots.page("", 100)]
-
-
-async def three_days(sealing: Sealing, witness: Beside | None = None) -> list[str]:
-    """An order of each day, each day sealed when it was over."""
-    numbers = []
-    for day in (FIRST_DAY, SECOND_DAY, THIRD_DAY):
-        sealing.is_after(day, -12 * HOUR_MS)
-        numbers.append(await sealing.story())
-        sealing.is_after(day)
-        await sealing.seal(witness)
-    return numbers
 
 
 # ---- sealing ----
@@ -325,98 +317,6 @@ async def test_who_has_the_database_but_not_the_key_can_make_no_root(sealing: Se
     sealing.engine.sql("UPDATE history_root SET key_id = ? WHERE key_id = ?", real, forged)
     found = await sealing.verified()
     assert (found.broken_day, "forged" in found.what) == (THIRD_DAY, True)
-
-
-# ---- the witness outside ----
-
-
-async def test_each_root_is_told_outside_with_all_that_its_signature_needs(sealing: Sealing) -> None:
-    beside = Beside()
-    await three_days(sealing, beside)
-    assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
-    told = json.loads(beside.documents[SECOND_DAY])
-    sealed = Sealed(
-        told["day"],
-        told["last_id"],
-        told["events"],
-        bytes.fromhex(told["digest"]),
-        bytes.fromhex(told["prev_root"]),
-    )
-    assert sealed.root.hex() == told["root"]
-    message = b"shop-order history root 1\n" + sealed.root
-    assert Ed25519Keys(sealing.pem).verify(told["key_id"], message, bytes.fromhex(told["signature"]))
-
-
-async def test_rows_that_were_removed_with_their_roots_are_seen_from_outside(sealing: Sealing) -> None:
-    beside = Beside()
-    numbers = await three_days(sealing, beside)
-    sealing.unguard()
-    sealing.engine.sql(f"DELETE FROM history_root WHERE day = '{THIRD_DAY}'")
-    for table in ("order_event", "order_info"):
-        sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
-    assert (await sealing.verified()).what == "", "the database alone can't tell"
-    found = await sealing.verified(beside)
-    assert (found.broken_day, "the registry was told" in found.what) == (THIRD_DAY, True)
-    await sealing.seal(beside)
-    assert (await days_of(sealing))[-1][0] == SECOND_DAY, "the key signs no second root of a day"
-    assert set(sealing.alerts) == {"root_contradicted"}
-    await sealing.seal()  # as while the witness is away
-    assert (await sealing.verified()).what == ""
-    found = await sealing.verified(beside)
-    assert (found.broken_day, "another root" in found.what) == (THIRD_DAY, True)
-
-
-async def test_a_history_that_begins_anew_is_seen_from_outside(sealing: Sealing) -> None:
-    beside = Beside()
-    numbers = await three_days(sealing, beside)
-    sealing.unguard()
-    sealing.engine.sql("DELETE FROM history_root")
-    for table in ("order_event", "order_info"):
-        sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
-    sealing.is_after("2026-11-21")  # of which nobody was told anything yet
-    found = await sealing.verified(beside)
-    assert (found.broken_day, "the registry was told" in found.what) == (FIRST_DAY, True)
-    await sealing.seal(beside)
-    assert await days_of(sealing) == [], "no first root of a history that had some"
-    assert set(sealing.alerts) == {"root_contradicted"}
-    await sealing.seal()  # as while the witness is away
-    assert await days_of(sealing) == [("2026-11-21", 8)]
-    found = await sealing.verified(beside)
-    assert (found.days, found.broken_day, "the registry was told" in found.what) == (0, FIRST_DAY, True)
-
-
-async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
-    beside = Beside(away=True)
-    await three_days(sealing, beside)
-    assert (len(await days_of(sealing)), beside.documents) == (3, {})
-    found = await sealing.verified(beside)
-    assert (found.what, found.unasked) == ("", "nobody answers")
-    beside.away = False
-    await sealing.seal(beside)
-    assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
-
-
-async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:
-    beside = Beside(locked=False)
-    await sealing.story()
-    sealing.is_after(FIRST_DAY)
-    sealer, fence = sealing.sealer(), await sealing.fence()
-    assert await sealer.step(fence, beside) == 4
-    with pytest.raises(LeaseLost):
-        await sealer.step(fence, beside)
-    assert beside.documents == {}
-
-
-async def test_a_witness_is_not_asked_about_all_days_again_and_again(sealing: Sealing) -> None:
-    beside = Beside()
-    await three_days(sealing, beside)
-    sealer, fence = sealing.sealer(), await sealing.fence()
-    for _ in range(3):
-        await sealer.step(fence, beside)
-    asked = beside.asked
-    for _ in range(20):
-        await sealer.step(fence, beside)
-    assert beside.asked == asked
 
 
 async def test_how_long_ago_the_last_sealed_day_ended(sealing: Sealing) -> None:

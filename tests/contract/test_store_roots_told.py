@@ -1,0 +1,108 @@
+"""The daily roots as they are told outside, over every order database: who removes them all is seen there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shop_order.domain.history_root import Sealed
+from shop_order.domain.lease import LeaseLost
+from shop_order.pkg.ed25519 import Ed25519Keys
+from tests.contract.engine import Engine
+from tests.contract.sealing import FIRST_DAY, SECOND_DAY, THIRD_DAY, Beside, Sealing, days_of, three_days
+
+
+@pytest.fixture
+async def sealing(engine: Engine) -> Sealing:
+    """Noon of the first day, nothing sealed."""
+    return await Sealing(engine).open()
+
+
+async def test_each_root_is_told_outside_with_all_that_its_signature_needs(sealing: Sealing) -> None:
+    beside = Beside()
+    await three_days(sealing, beside)
+    assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
+    told = json.loads(beside.documents[SECOND_DAY])
+    sealed = Sealed(
+        told["day"],
+        told["last_id"],
+        told["events"],
+        bytes.fromhex(told["digest"]),
+        bytes.fromhex(told["prev_root"]),
+    )
+    assert sealed.root.hex() == told["root"]
+    message = b"shop-order history root 1\n" + sealed.root
+    assert Ed25519Keys(sealing.pem).verify(told["key_id"], message, bytes.fromhex(told["signature"]))
+
+
+async def test_rows_that_were_removed_with_their_roots_are_seen_from_outside(sealing: Sealing) -> None:
+    beside = Beside()
+    numbers = await three_days(sealing, beside)
+    sealing.unguard()
+    sealing.engine.sql(f"DELETE FROM history_root WHERE day = '{THIRD_DAY}'")
+    for table in ("order_event", "order_info"):
+        sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
+    assert (await sealing.verified()).what == "", "the database alone can't tell"
+    found = await sealing.verified(beside)
+    assert (found.broken_day, "the registry was told" in found.what) == (THIRD_DAY, True)
+    await sealing.seal(beside)
+    assert (await days_of(sealing))[-1][0] == SECOND_DAY, "the key signs no second root of a day"
+    assert set(sealing.alerts) == {"root_contradicted"}
+    await sealing.seal()  # as while the witness is away
+    assert (await sealing.verified()).what == ""
+    found = await sealing.verified(beside)
+    assert (found.broken_day, "another root" in found.what) == (THIRD_DAY, True)
+
+
+async def test_a_history_that_begins_anew_is_seen_from_outside(sealing: Sealing) -> None:
+    beside = Beside()
+    numbers = await three_days(sealing, beside)
+    sealing.unguard()
+    sealing.engine.sql("DELETE FROM history_root")
+    for table in ("order_event", "order_info"):
+        sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
+    sealing.is_after("2026-11-21")  # of which nobody was told anything yet
+    found = await sealing.verified(beside)
+    assert (found.broken_day, "the registry was told" in found.what) == (FIRST_DAY, True)
+    await sealing.seal(beside)
+    assert await days_of(sealing) == [], "no first root of a history that had some"
+    assert set(sealing.alerts) == {"root_contradicted"}
+    await sealing.seal()  # as while the witness is away
+    assert await days_of(sealing) == [("2026-11-21", 8)]
+    found = await sealing.verified(beside)
+    assert (found.days, found.broken_day, "the registry was told" in found.what) == (0, FIRST_DAY, True)
+
+
+async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
+    beside = Beside(away=True)
+    await three_days(sealing, beside)
+    assert (len(await days_of(sealing)), beside.documents) == (3, {})
+    found = await sealing.verified(beside)
+    assert (found.what, found.unasked) == ("", "nobody answers")
+    beside.away = False
+    await sealing.seal(beside)
+    assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
+
+
+async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:
+    beside = Beside(locked=False)
+    await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    sealer, fence = sealing.sealer(), await sealing.fence()
+    assert await sealer.step(fence, beside) == 4
+    with pytest.raises(LeaseLost):
+        await sealer.step(fence, beside)
+    assert beside.documents == {}
+
+
+async def test_a_witness_is_not_asked_about_all_days_again_and_again(sealing: Sealing) -> None:
+    beside = Beside()
+    await three_days(sealing, beside)
+    sealer, fence = sealing.sealer(), await sealing.fence()
+    for _ in range(3):
+        await sealer.step(fence, beside)
+    asked = beside.asked
+    for _ in range(20):
+        await sealer.step(fence, beside)
+    assert beside.asked == asked
