@@ -50,9 +50,11 @@ class Pricing:
     def zone_fen(self, province: str) -> int:
         """What is added for a province; one that is missing or in no zone pays the dearest: else leaving it
         out would pay."""
+        if not self.zones_fen:
+            return 0
         named = province.strip()
         found = (fen for name, fen in self.zones_fen.items() if named.startswith(name))
-        return next(found, max(self.zones_fen.values(), default=0))
+        return next(found, max(self.zones_fen.values()))
 
 
 NO_FREIGHT = Pricing()
