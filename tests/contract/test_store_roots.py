@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shop_order.domain.event.order_events import link
-from shop_order.domain.history_root import ChainMoved, Leaf, Root, Sealed
+from shop_order.domain.history_root import BEFORE_ALL, ChainMoved, Leaf, Root, Sealed
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service import daily_root
@@ -134,6 +134,7 @@ async def test_a_root_is_stored_only_behind_the_last_one(sealing: Sealing) -> No
     for late in (
         replace(last, signature=b"s" * 64),
         Root(replace(last.sealed, day="2026-11-25"), last.root, "k", b"s", 0),
+        Root(Sealed("2026-11-01", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0),
     ):
         with pytest.raises(ChainMoved):
             await roots.add(late, fence)
@@ -141,6 +142,35 @@ async def test_a_root_is_stored_only_behind_the_last_one(sealing: Sealing) -> No
         follows = Root(Sealed("2026-11-25", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0)
         await roots.add(follows, Fence(fence.lease, fence.number + 1))
     assert await roots.page("", 9) == before
+
+
+async def test_what_was_read_under_an_earlier_lease_is_read_anew(
+    sealing: Sealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    monkeypatch.setattr(daily_root, "PAGE", 5)
+    sealer, fence = sealing.sealer(), await sealing.fence()
+    read = []
+    leaves = sealing.store.roots.leaves
+
+    async def reading(after_id: int, upto_id: int, limit: int) -> Sequence[Leaf]:
+        read.append(after_id)
+        return await leaves(after_id, upto_id, limit)
+
+    monkeypatch.setattr(sealing.store.roots, "leaves", reading)
+    for number in (1, 1, 3):  # another had it in between
+        await sealer.step(replace(fence, number=number))
+    assert read[0] == read[2] == BEFORE_ALL < read[1]
+
+
+async def test_a_window_begins_behind_one_id_and_ends_with_another(sealing: Sealing) -> None:
+    number = await sealing.story()
+    ids = [event.id for event in await sealing.store.audit.chain(number)]
+    found = await sealing.store.roots.leaves(ids[0], ids[2], 9)
+    assert [leaf.id for leaf in found] == ids[1:3]
+    assert [leaf.id for leaf in await sealing.store.roots.leaves(ids[0], ids[3], 2)] == ids[1:3]
 
 
 class Paused:

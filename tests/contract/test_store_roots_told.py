@@ -85,6 +85,19 @@ async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
 
 
+async def test_a_witness_that_lost_its_memory_is_told_all_with_the_next_day(sealing: Sealing) -> None:
+    beside = Beside()
+    await three_days(sealing, beside)
+    sealer, fence = sealing.sealer(), await sealing.fence()
+    for _ in range(3):
+        await sealer.step(fence, beside)
+    beside.documents.clear()
+    sealing.is_after("2026-11-21")
+    for _ in range(3):
+        await sealer.step(fence, beside)
+    assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY, "2026-11-21"]
+
+
 async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:
     beside = Beside(locked=False)
     await sealing.story()

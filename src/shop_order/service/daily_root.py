@@ -76,7 +76,7 @@ class DailyRoot:
         self._rest_s = LOOK_AGAIN_S
 
     async def step(self, fence: Fence, witness: Witness | None = None) -> int:
-        """The next page of the day to be sealed; how many events that were. Without one, see to the witness.
+        """The next page of the day to be sealed; how many events it had. Without one, see to the witness.
 
         Raises LeaseLost, DependencyDown, Overloaded.
         """
