@@ -7,7 +7,7 @@ from shop_order.domain.ports import Clock
 from shop_order.service.payment import Alert
 
 AGAIN_MS = 1_800_000
-MOST = 1000  # numbers that are remembered
+MOST = 1000  # rows told of in half an hour: that there are more of them is no news
 
 
 class Unreadables:
@@ -25,6 +25,9 @@ class Unreadables:
             return
         self._told_ms.pop(row.number, None)
         if len(self._told_ms) >= MOST:
-            del self._told_ms[next(iter(self._told_ms))]  # the one told of longest ago
+            longest_ago = next(iter(self._told_ms))
+            if now_ms - self._told_ms[longest_ago] < AGAIN_MS:
+                return
+            del self._told_ms[longest_ago]
         self._told_ms[row.number] = now_ms
         self._alert("row_unreadable", number=row.number, error=str(row))
