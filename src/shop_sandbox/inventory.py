@@ -1,7 +1,7 @@
 """The inventory service: stock on lease. Each call is one job of the writer thread, hence one commit."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
@@ -100,7 +100,9 @@ class Inventory:
                 " ORDER BY order_sn LIMIT ?",
                 (after, limit),
             ).fetchall()
-            return pb.LeaseList(leases=[_lease(*row) for row in rows])
+            last = rows[-1][0] if rows else ""
+            returned = leases.returned(connection, after, last)
+            return pb.LeaseList(leases=[_lease(*row, returned=returned.get(row[0], {})) for row in rows])
 
         return await self._database.run(read)
 
@@ -133,12 +135,13 @@ class Inventory:
         await self._database.run(apply)
 
 
-def _lease(order_sn: str, state: str, lines: str, until_ms: int) -> pb.Lease:
+def _lease(order_sn: str, state: str, lines: str, until_ms: int, *, returned: Mapping[int, int]) -> pb.Lease:
     return pb.Lease(
         order_sn=order_sn,
         state=state,
         lines=[pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in leases.decoded(lines)],
         until_ms=until_ms,
+        returned=[pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in sorted(returned.items())],
     )
 
 

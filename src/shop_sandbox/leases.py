@@ -5,6 +5,7 @@ earlier is ever written back. available + reserved + sold = stocked holds for ev
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
@@ -181,6 +182,15 @@ def give_back(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.R
             (nums, goods_id),
         )
     return pb.Result(key=request.return_sn, ok=True)
+
+
+def returned(connection: sqlite3.Connection, after: str, upto: str) -> dict[str, Counter[int]]:
+    """How many of each goods came back, of orders with numbers above `after`, up to `upto`."""
+    found: dict[str, Counter[int]] = {}
+    select = "SELECT order_sn, lines FROM stock_return WHERE order_sn > ? AND order_sn <= ?"
+    for order_sn, lines in connection.execute(select, (after, upto)):
+        found.setdefault(order_sn, Counter()).update(dict(decoded(lines)))
+    return found
 
 
 def due(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[tuple[str, int]]:

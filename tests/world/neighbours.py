@@ -12,7 +12,7 @@ from shop_order.domain.ports import Lease
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.gateway.inboxes import cloud_event
-from shop_order.gateway.inventory import refusal
+from shop_order.gateway.inventory import lease_of, refusal
 from shop_order.service.reservation import ReservationService
 from shop_sandbox import events, leases
 from shop_sandbox.database import Database
@@ -81,10 +81,7 @@ class InProcessStock:
 
     async def leases(self, after: str, limit: int) -> Sequence[Lease]:
         answer = await self._inventory.list_leases(pb.LeaseFilter(after_order_sn=after, limit=limit))
-        return [
-            Lease(one.order_sn, one.state, tuple((line.goods_id, line.nums) for line in one.lines))
-            for one in answer.leases
-        ]
+        return [lease_of(one) for one in answer.leases]
 
     async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
         answer = await self._inventory.get_stock(pb.GoodsIds(ids=goods_ids))

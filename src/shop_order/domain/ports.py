@@ -298,11 +298,13 @@ class Stock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What the inventory holds for an order: reserved, confirmed or released; lines as (goods, nums)."""
+    """What the inventory holds for an order: reserved, confirmed or released; lines as (goods, nums), and
+    what of them came back after it was sold."""
 
     order_sn: str
     state: str
     lines: tuple[tuple[int, int], ...]
+    returned: tuple[tuple[int, int], ...] = ()
 
 
 class Leases(Protocol):

@@ -70,10 +70,7 @@ class GrpcStock:
             )
         except grpc.aio.AioRpcError as error:
             raise failure(NAME, error) from error
-        return [
-            Lease(lease.order_sn, lease.state, tuple((line.goods_id, line.nums) for line in lease.lines))
-            for lease in answer.leases
-        ]
+        return [lease_of(lease) for lease in answer.leases]
 
     async def _reserve(self, wanted: Sequence[Wanted]) -> Sequence[Exception | None]:
         requests = [
@@ -114,3 +111,11 @@ def refusal(result: pb.Result) -> Exception:
     if result.reason in ("MISMATCH", "CONFIRMED"):
         return NumberTaken()
     return DependencyDown(NAME)
+
+
+def lease_of(lease: pb.Lease) -> Lease:
+    """A lease as the inventory tells it."""
+    lines, returned = (
+        tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
+    )
+    return Lease(lease.order_sn, lease.state, lines, returned)

@@ -55,7 +55,7 @@ class Report:
 
 @dataclass(slots=True)
 class Held:
-    """How many of each goods the leases hold."""
+    """How many of each goods the leases hold; what was sold and came back is held no more."""
 
     reserved: Counter[int] = field(default_factory=Counter)
     sold: Counter[int] = field(default_factory=Counter)
@@ -65,6 +65,8 @@ class Held:
         for counted, state in ((self.reserved, "reserved"), (self.sold, "confirmed")):
             for goods, nums in lease.lines:
                 counted[goods] += nums if lease.state == state else 0
+        for goods, nums in lease.returned:
+            self.sold[goods] -= nums
 
 
 class Doctor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
@@ -79,6 +80,18 @@ async def test_a_counter_that_drifted_from_the_leases_is_found(
     wanted = f"goods 1: the inventory counts {says} than its leases hold"
     assert report.findings == {Finding("stock", "", wanted)}
     assert looking.pauses_s == [RECHECK_S], "nobody waits for what no event will change"
+
+
+async def test_what_was_sold_and_came_back_is_no_fault(world: World) -> None:
+    orders = [await paid(world) for _ in range(3)]
+    await published(world)
+    for number, order in enumerate(orders[:2]):
+        lines = [pb.Line(goods_id=item.goods, nums=1) for item in order.items]
+        back = pb.ReturnRequest(return_sn=f"R{number}", order_sn=order.order_sn, lines=lines)
+        (result,) = (await world.neighbours.inventory.give_back(pb.ReturnRequests(requests=[back]))).results
+        assert result.ok
+    report = await Looking(world).examine()
+    assert report.clean, report.findings
 
 
 async def test_goods_that_are_sold_while_the_doctor_looks_are_no_fault(

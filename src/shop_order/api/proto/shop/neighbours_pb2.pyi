@@ -377,11 +377,16 @@ class Lease(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
     order_sn: _builtins.str
     state: _builtins.str
     until_ms: _builtins.int
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Line]: ...
+    @_builtins.property
+    def returned(self) -> _containers.RepeatedCompositeFieldContainer[Global___Line]:
+        """what of `lines` came back by Return; `lines` stay as they were"""
+
     def __init__(
         self,
         *,
@@ -389,10 +394,11 @@ class Lease(_message.Message):
         state: _builtins.str = ...,
         lines: _abc.Iterable[Global___Line] | None = ...,
         until_ms: _builtins.int = ...,
+        returned: _abc.Iterable[Global___Line] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "order_sn", b"order_sn", "state", b"state", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "order_sn", b"order_sn", "returned", b"returned", "state", b"state", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
