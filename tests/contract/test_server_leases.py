@@ -9,7 +9,7 @@ import pytest
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.repository.dao.base import Store
 from shop_order.repository.dao.mysql.leases import MysqlLeases, require
-from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.mysql.session import LostConnection, Session
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
 from tests.contract.servers import connected
@@ -119,3 +119,29 @@ async def test_a_root_of_who_was_paused_is_refused_though_nobody_sealed_the_day_
     assert server.count("history_root") == 0
     await sealing.seal()  # the other one
     assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 2)]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_root_whose_commit_has_no_answer_is_stored_once(
+    server: Engine, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    sealing = await Sealing(server).open()
+    await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    fence, commit, cut = await sealing.fence(), Session.commit, [when]
+
+    async def cut_off(self: Session) -> None:
+        if not cut:
+            return await commit(self)
+        self.committing = True
+        if cut.pop() == "after":
+            await self.run("COMMIT")
+        self.drop()
+        raise LostConnection("cut")
+
+    monkeypatch.setattr(Session, "commit", cut_off)
+    await sealing.sealer().step(fence)
+    assert cut == []
+    assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 1)]
+    await sealing.seal()
+    assert (await sealing.verified()).what == ""

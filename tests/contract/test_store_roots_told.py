@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from shop_order.domain.history_root import Sealed
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
+from shop_order.pkg.log.masking import Masking
+from shop_order.service import daily_root
 from tests.contract.engine import Engine
 from tests.contract.sealing import FIRST_DAY, SECOND_DAY, THIRD_DAY, Beside, Sealing, days_of, three_days
 
@@ -34,6 +37,21 @@ async def test_each_root_is_told_outside_with_all_that_its_signature_needs(seali
     assert sealed.root.hex() == told["root"]
     message = b"shop-order history root 1\n" + sealed.root
     assert Ed25519Keys(sealing.pem).verify(told["key_id"], message, bytes.fromhex(told["signature"]))
+
+
+async def test_each_root_is_told_to_the_log_with_nothing_masked(
+    sealing: Sealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(daily_root, "log", SimpleNamespace(info=lambda event, **fields: said.append(fields)))
+    await sealing.story()
+    sealing.is_after(FIRST_DAY)
+    await sealing.seal()
+    (line,) = [{name: Masking().value(name, value) for name, value in fields.items()} for fields in said]
+    root = await sealing.store.roots.last()
+    assert root is not None
+    assert (line["day"], line["events"], line["root"]) == (FIRST_DAY, 4, root.root.hex())
+    assert (line["signed_by"], line["proof"]) == (root.key_id, root.signature.hex())
 
 
 async def test_rows_that_were_removed_with_their_roots_are_seen_from_outside(sealing: Sealing) -> None:

@@ -15,7 +15,7 @@ from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
 
-ROOTS = "order-service/roots/"
+ROOTS = "order-service-roots/"  # beside the settings, which every start and every change reads as a whole
 
 
 class RegistryWitness:

@@ -138,7 +138,14 @@ class DailyRoot:
             log.info("day_sealed_by_another", day=walk.day, why=str(moved))
             return True
         # A log that leaves this machine is one more witness.
-        log.info("day_sealed", day=walk.day, events=sealed.events, root=sealed.root.hex(), key=key_id)
+        log.info(
+            "day_sealed",
+            day=walk.day,
+            events=sealed.events,
+            root=sealed.root.hex(),
+            signed_by=key_id,
+            proof=signature.hex(),
+        )
         self._told = ""  # all days once more: a witness may have lost its memory
         return True
 

@@ -15,7 +15,7 @@ from shop_order.configs.errors import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
 
 PREFIX = "order-service/"
-NOT_SETTINGS = ("locks/", "roots/")  # what else lives below the prefix
+NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
 PORT = 8500
 TIMEOUT_S = 3.0
 WAIT_S = 30
