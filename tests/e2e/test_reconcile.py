@@ -54,6 +54,7 @@ async def test_a_day_that_agrees_and_one_that_differs(shop: BilledShop) -> None:
     assert f"amount: {payment['payment_sn']} (order {sn}): the bill has 0.01, we have" in ran.out
     assert "the bill has 7.77 as trade" in ran.out
     assert "2 differences" in ran.out
+    assert (await reconciled(shop)).out == ran.out
 
     data = json.loads((await reconciled(shop, "--channel", "alipay", "--date", str(shop.day), "--json")).out)
     assert (data["channel"], data["day"], data["differences"]) == ("alipay", str(shop.day), 2)
@@ -80,7 +81,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
     shop.day_is_over()
     ran = await reconciled(shop)
     assert ran.code == 0, ran
-    assert "1 payments the provider had were unpaid here: asked about, and settled" in ran.out
+    assert "1 payment that the provider had, unpaid here: asked about, and settled" in ran.out
     assert (await shop.order(order_sn))["status"] == 2
     await shop.check_doctor()
 

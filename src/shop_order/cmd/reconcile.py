@@ -169,17 +169,23 @@ def told(result: Reconciliation) -> list[str]:
         row("here", result.ours),
     ]
     if result.settled:
-        lines.append(f"{result.settled} payments the provider had were unpaid here: asked about, and settled")
+        what = counted(result.settled, "payment")
+        lines.append(f"{what} that the provider had, unpaid here: asked about, and settled")
     if result.waiting:
         lines.append(f"{result.waiting} of the day's last minutes are looked for in the next bill")
     if not result.differences:
         return [*lines, "they agree"]
-    lines.append(f"{result.differences} differences")
+    lines.append(counted(result.differences, "difference"))
     for one in result.shown:
         lines += words(one)
     if result.differences > len(result.shown):
         lines.append(f"and {result.differences - len(result.shown)} more")
     return lines
+
+
+def counted(number: int, what: str) -> str:
+    """`1 payment`, `2 payments`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def row(name: str, sums: Sums) -> str:

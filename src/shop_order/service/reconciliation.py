@@ -248,7 +248,7 @@ class ReconciliationService:
         """
         channel, waiting = comparison.channel, 0
         begin, end = After(first_ms(bill.day) - EDGE_MS), first_ms(bill.day) + DAY_MS
-        theirs = numbers_of(bill)
+        theirs = await asyncio.to_thread(numbers_of, bill)
         after: After | None = begin
         while after is not None:
             paid = await self._store.paid(channel, after, end, PAGE)
@@ -294,14 +294,14 @@ class Beside:
         days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
         for day in [day for day in days if day != but][:MOST_BESIDE]:
             if day not in self._numbers:
-                self._numbers[day] = numbers_of(await self._bill(day))
+                self._numbers[day] = await asyncio.to_thread(numbers_of, await self._bill(day))
             if number in self._numbers[day]:
                 return True
         return False
 
 
 def numbers_of(bill: Bill) -> set[tuple[str, bool]]:
-    """What the bill has, each with whether it is a refund."""
+    """What the bill has, each with whether it is a refund; of a large one it takes a moment."""
     return {(line.number, line.is_refund) for line in bill.lines}
 
 

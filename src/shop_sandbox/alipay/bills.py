@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
-from shop_sandbox.alipay import fields
 from shop_sandbox.alipay.fields import CHINA, written_time, yuan
 from shop_sandbox.alipay.keys import SELLER_ID
 from shop_sandbox.alipay.requests import Refused, invalid
@@ -147,20 +147,25 @@ def _changed(lines: Sequence[Moved], change: Mapping[str, Any], begins_ms: int) 
         case {"again": str(number)}:
             return [*lines, *(one for one in lines if one.number == number)]
         case {"trade_no": str(number)}:
-            drawn = fields.drawn_number("22001", begins_ms, 15)
-            return [replace(one, trade_no=drawn) if one.number == number else one for one in lines]
+            other = _trade_no(begins_ms, crc32(number.encode()))
+            return [replace(one, trade_no=other) if one.number == number else one for one in lines]
         case {"amount": str(number), "fen": int(fen)} if fen > 0:
             return [replace(one, amount_fen=fen) if one.number == number else one for one in lines]
         case {"stranger": int(fen)} if fen > 0:
             return [*lines, _stranger(begins_ms, fen)]
         case {"stranger_refund": int(fen)} if fen > 0:
-            return [*lines, replace(_stranger(begins_ms, fen), request_no=f"STRANGER{secrets.token_hex(4)}")]
+            return [*lines, replace(_stranger(begins_ms, fen), request_no=f"STRANGERR{fen}")]
     raise ValueError("out, missing, again, trade_no, amount and fen, stranger, or stranger_refund")
 
 
 def _stranger(begins_ms: int, fen: int) -> Moved:
-    trade_no, number = fields.drawn_number("22001", begins_ms, 15), f"STRANGER{secrets.token_hex(4)}"
-    return Moved(trade_no, number, "nobody's", begins_ms + 1_000, begins_ms + 2_000, fen)
+    trade_no = _trade_no(begins_ms, fen)
+    return Moved(trade_no, f"STRANGER{fen}", "nobody's", begins_ms + 1_000, begins_ms + 2_000, fen)
+
+
+def _trade_no(begins_ms: int, digits: int) -> str:
+    """The same whenever the bill is made."""
+    return f"{datetime.fromtimestamp(begins_ms / 1000, CHINA):%Y%m%d}22001{digits:015d}"
 
 
 def details(day: date, lines: Sequence[Moved], now_ms: int) -> str:

@@ -64,9 +64,9 @@ def test_a_bill_is_read_from_the_zip_or_from_its_details(content: bytes) -> None
 
 
 HOSTILE: dict[str, tuple[Change, str]] = {
-    "negative trade": (swapped("39.98\t,39.98", "-39.98\t,-39.98"), "row"),
-    "positive refund": (swapped("-19.99\t,-19.99", "19.99\t,19.99"), "row"),
-    "nothing": (swapped("39.98\t,39.98", "0.00\t,0.00"), "row"),
+    "negative trade": (swapped("39.98\t,39.98", "-39.98\t,-39.98"), "交易 -39.98"),
+    "positive refund": (swapped("-19.99\t,-19.99", "19.99\t,19.99"), "退款 19.99"),
+    "nothing": (swapped("39.98\t,39.98", "0.00\t,0.00"), "交易 0.00"),
     "exponent": (swapped("39.98\t,39.98", "4e1\t,4e1"), "no amount"),
     "three decimals": (swapped("39.98\t,39.98", "39.981\t,39.98"), "no amount"),
     "another type": (swapped("退款\t", "转账\t"), "转账"),

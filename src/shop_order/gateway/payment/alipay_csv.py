@@ -12,7 +12,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from hashlib import sha256
 from typing import IO, Any
 
@@ -33,6 +33,7 @@ TRADES, REFUNDS, ALL = "交易订单总笔数", "退款订单总笔数", "合计
 _DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_SN)
 _SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED)
 _IS_REFUND = {"交易": False, "退款": True}
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _ACCOUNT = re.compile(r"#账号：\[(\d+)\]")
 _BEGINS = re.compile(r"#起始日期：\[(\d{4})年(\d\d)月(\d\d)日 00:00:00\]")
 _TOTAL = re.compile(r"#(交易|退款)合计：(\d+)笔，商家实收(?:退款)?共(-?[\d.]+)元")
@@ -54,7 +55,8 @@ class Details:
         if row[TYPE] not in _IS_REFUND:
             raise ValueError(f"{TYPE} {row[TYPE]!r}")
         is_refund = _IS_REFUND[row[TYPE]]
-        datetime.strptime(row[FINISHED], "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - only whether it is a time
+        if not _TIME.fullmatch(row[FINISHED]):
+            raise ValueError(f"{FINISHED} {row[FINISHED]!r}")
         fen = signed_fen(row[AMOUNT])
         if fen == 0 or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
