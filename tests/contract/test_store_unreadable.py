@@ -7,9 +7,10 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderServiceError, Unreadable
-from shop_order.domain.ports import OrderFilter
+from shop_order.domain.ports import OrderFilter, Standing
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
 from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.repository.dao import rows
 from tests.contract.archived import LATER_MS, archiving, cancelled, late_money
 from tests.contract.engine import BUYER, NOW_MS, TIMEOUT_MS, Engine, added, due, opened, paid
 
@@ -110,3 +111,21 @@ async def test_an_order_with_an_open_refund_is_not_due_until_the_refund_ended(en
     assert [one.count for one in await store.backlog.behind(over_ms) if one.what == "order"] == [0]
     await store.orders.change(order.order_sn, rejected)
     assert await due(store, over_ms) == [order.order_sn]
+
+
+async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: Engine) -> None:
+    store = engine.store
+    bad, good = [await added(store) for _ in range(2)]
+    engine.sql("DELETE FROM order_info WHERE order_sn = ?", bad.order_sn)
+    found = await store.orders.statuses_or_tombstones([bad.order_sn, good.order_sn, "S404"], NOW_MS)
+    why = found[bad.order_sn]
+    assert isinstance(why, Unreadable)
+    assert why.number == bad.order_sn
+    assert found[good.order_sn] == Standing(OrderStatus.PENDING, good.expire_ms)
+    assert found["S404"] is None
+
+
+def test_where_an_order_of_a_newer_version_stands_is_not_known() -> None:
+    why = rows.standing_or_why(("S1", 6, NOW_MS))
+    assert isinstance(why, Unreadable)
+    assert why.number == "S1"

@@ -133,7 +133,10 @@ class World:
             clock=self.clock,
         )
         self.reservation = ReservationService(
-            orders=self.store.orders, clock=self.clock, real_clock=self.real_now
+            orders=self.store.orders,
+            on_unreadable=self.unreadable.tell,
+            clock=self.clock,
+            real_clock=self.real_now,
         )
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)

@@ -206,7 +206,9 @@ class Core:
             gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
             alert=self.alert,
         )
-        self.reservations = ReservationService(orders=orders, clock=clock, real_clock=real_ms)
+        self.reservations = ReservationService(
+            orders=orders, on_unreadable=self.unreadable.tell, clock=clock, real_clock=real_ms
+        )
         self._settling()
         self._behind(settings)
 

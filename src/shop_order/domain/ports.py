@@ -150,8 +150,9 @@ class Orders(Protocol):
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | None]:
-        """Where each order stands, or None after planting a tombstone: that number can't be stored then."""
+    ) -> Mapping[str, Standing | Unreadable | None]:
+        """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
+        can't be stored then."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """What the key led to, if it is still kept."""

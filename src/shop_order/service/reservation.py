@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.ports import Clock, Orders, Standing
+from shop_order.domain.errors import Unreadable
+from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
 from shop_order.domain.status import OrderStatus
 
 MARGIN_MS = 120_000
@@ -23,8 +24,11 @@ class Verdict:
 class ReservationService:
     """Answers the owners of leases."""
 
-    def __init__(self, *, orders: Orders, clock: Clock, real_clock: Clock) -> None:
+    def __init__(
+        self, *, orders: Orders, on_unreadable: OnUnreadable, clock: Clock, real_clock: Clock
+    ) -> None:
         self._orders = orders
+        self._on_unreadable = on_unreadable
         self._now = clock
         self._real_now = real_clock
 
@@ -33,9 +37,12 @@ class ReservationService:
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
 
-    def _verdict(self, order_sn: str, order: Standing | None) -> Verdict:
+    def _verdict(self, order_sn: str, order: Standing | Unreadable | None) -> Verdict:
         if order is None:
             return Verdict(order_sn, "ABANDONED")
+        if isinstance(order, Unreadable):  # nobody knows: the lease stays, and is asked about again
+            self._on_unreadable(order)
+            return Verdict(order_sn, "EXTEND", self._real_now() + MARGIN_MS)
         if order.status is OrderStatus.CANCELLED:
             return Verdict(order_sn, "RELEASE")
         if order.status is not OrderStatus.PENDING:

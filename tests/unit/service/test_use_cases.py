@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -268,6 +270,21 @@ async def test_the_check_back_answers_by_what_became_of_the_order(world: World) 
         Verdict(bought.order_sn, "CONFIRM"),
         Verdict("nobody knows it", "ABANDONED"),
     ]
+
+
+async def test_the_lease_of_an_order_that_was_removed_stays_and_those_of_others_are_answered(
+    world: World,
+) -> None:
+    removed, pending = [await placed(world) for _ in range(2)]
+    with closing(sqlite3.connect(world.path)) as connection, connection:
+        connection.execute("DELETE FROM order_info WHERE order_sn = ?", (removed.order_sn,))
+    assert [one.answer for one in await world.reservation.check([removed.order_sn, pending.order_sn])] == [
+        "EXTEND",
+        "EXTEND",
+    ]
+    (kept,) = await world.reservation.check([removed.order_sn])
+    assert kept.until_ms == world.real_ms + MARGIN_MS
+    assert [(name, about["number"]) for name, about in world.alerts] == [("row_unreadable", removed.order_sn)]
 
 
 def test_waiting_grows_and_then_stays() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import DependencyDown, OrderNotFound
+from shop_order.domain.errors import DependencyDown, OrderNotFound, Unreadable
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import (
     Cursor,
@@ -214,7 +214,7 @@ class CachedOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | None]:
+    ) -> Mapping[str, Standing | Unreadable | None]:
         return await self._orders.statuses_or_tombstones(order_sns, now_ms)
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:

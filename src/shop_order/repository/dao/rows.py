@@ -146,9 +146,12 @@ def stored_address(row: Row) -> Address:
     return address
 
 
-def standing_of(row: Row) -> Standing:
+def standing_or_why(row: Row) -> Standing | Unreadable:
     """From STANDING_COLUMNS."""
-    return Standing(OrderStatus(row[1]), row[2])
+    try:
+        return Standing(OrderStatus(row[1]), int(row[2]))
+    except (ValueError, TypeError) as altered:
+        return Unreadable(row[0], altered)
 
 
 def item_rows(order: Order) -> list[Row]:

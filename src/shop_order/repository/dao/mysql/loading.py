@@ -30,14 +30,14 @@ async def load(session: Session, column: str, value: object) -> Order:
     raise OrderNotFound
 
 
-async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing]:
+async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
     """Where these orders stand, wherever they lie; those that do not exist are left out."""
-    found: dict[str, Standing] = {}
+    found: dict[str, Standing | Unreadable] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = await session.all(f"{sql} ({rows.marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_of(row) for row in stored}
+            found |= {row[0]: rows.standing_or_why(row) for row in stored}
     return found
 
 

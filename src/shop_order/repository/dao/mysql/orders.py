@@ -142,7 +142,7 @@ class MysqlOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | None]:
+    ) -> Mapping[str, Standing | Unreadable | None]:
         wanted = sorted(set(order_sns))
         found = await self._db.reader.submit(lambda session: standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]
@@ -162,15 +162,17 @@ class MysqlOrders:
         return await self._db.writer.submit(lambda session: session.run(sql, (now_ms - KEEP_KEYS_MS,)))
 
 
-async def plant(session: Session, order_sns: Sequence[str], now_ms: int) -> dict[str, Standing | None]:
+async def plant(
+    session: Session, order_sns: Sequence[str], now_ms: int
+) -> dict[str, Standing | Unreadable | None]:
     """Take these numbers for tombstones; where those stand that were stored meanwhile."""
     await insert(session, INTO_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns], UNLESS_THERE)
     sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
     taken = await session.all(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE])
     found = await standings(session, [sn for (sn,) in taken])
-    if len(found) < len(taken):
-        raise OrderNotFound  # never: a number and its order are stored in one commit
-    return {sn: found.get(sn) for sn in order_sns}
+    # A number and its order are stored in one commit: who has only the number was robbed of the order.
+    robbed = {sn: Unreadable(sn, "its order was removed") for (sn,) in taken if sn not in found}
+    return {sn: found.get(sn) or robbed.get(sn) for sn in order_sns}
 
 
 async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:

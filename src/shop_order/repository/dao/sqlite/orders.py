@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention
+from shop_order.domain.errors import OrderNotFound, Overloaded, TooMuchContention, Unreadable
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import (
     COUNT_CAP,
@@ -165,7 +165,7 @@ class SqliteOrders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | None]:
+    ) -> Mapping[str, Standing | Unreadable | None]:
         wanted = sorted(set(order_sns))
         found = await self._db.reader.submit(lambda conn: standings(conn, wanted))
         absent = [sn for sn in wanted if sn not in found]
@@ -188,26 +188,28 @@ class SqliteOrders:
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
 
 
-def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Standing]:
+def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
     """Where these orders stand, wherever they lie; those that do not exist are left out."""
-    found: dict[str, Standing] = {}
+    found: dict[str, Standing | Unreadable] = {}
     for tables in (LIVE, HISTORY):
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = conn.execute(f"{sql} ({rows.marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_of(row) for row in stored}
+            found |= {row[0]: rows.standing_or_why(row) for row in stored}
     return found
 
 
-def plant(conn: sqlite3.Connection, order_sns: Sequence[str], now_ms: int) -> dict[str, Standing | None]:
+def plant(
+    conn: sqlite3.Connection, order_sns: Sequence[str], now_ms: int
+) -> dict[str, Standing | Unreadable | None]:
     """Take these numbers for tombstones; where those stand that were stored meanwhile."""
     conn.executemany(INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns])
     sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
     taken = conn.execute(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE]).fetchall()
     found = standings(conn, [sn for (sn,) in taken])
-    if len(found) < len(taken):
-        raise OrderNotFound  # never: a number and its order are stored in one commit
-    return {sn: found.get(sn) for sn in order_sns}
+    # A number and its order are stored in one commit: who has only the number was robbed of the order.
+    robbed = {sn: Unreadable(sn, "its order was removed") for (sn,) in taken if sn not in found}
+    return {sn: found.get(sn) or robbed.get(sn) for sn in order_sns}
 
 
 def load(conn: sqlite3.Connection, column: str, value: object) -> Order:
