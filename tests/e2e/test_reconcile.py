@@ -122,8 +122,8 @@ async def test_on_a_file_one_command_at_a_time(shop: BilledShop) -> None:
 async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
     shop: BilledShop, consul: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.day_is_over()
     await shop.paid()
+    shop.day_is_over()
     core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
     await core.open(serve=False)
     holder = Turns(core.registry)
