@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from shop_order.cmd.roots import RegistryWitness
+from shop_order.cmd.roots import ROOTS, RegistryWitness
 from shop_order.pkg.registry import Instance, Registry
+from shop_order.pkg.registry.consul import Consul
 
 
 async def test_of_many_who_want_a_lock_one_gets_it_until_it_is_given_back(registry: Registry) -> None:
@@ -79,3 +80,5 @@ async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> 
     assert await later.all() == {"2026-11-18": b"of the first", "2026-11-19": b"of the second"}
     assert await RegistryWitness(registry, database[:-1]).all() == {}, "of another database"
     await second.give_back()
+    if isinstance(registry, Consul):
+        await registry.ask("DELETE", f"/kv/{ROOTS}{database}", params={"recurse": "true"})
