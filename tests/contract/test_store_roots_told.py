@@ -13,7 +13,16 @@ from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.log.masking import Masking
 from shop_order.service import daily_root
 from tests.contract.engine import Engine
-from tests.contract.sealing import FIRST_DAY, SECOND_DAY, THIRD_DAY, Beside, Sealing, days_of, three_days
+from tests.contract.sealing import (
+    FIRST_DAY,
+    HOUR_MS,
+    SECOND_DAY,
+    THIRD_DAY,
+    Beside,
+    Sealing,
+    days_of,
+    three_days,
+)
 
 
 @pytest.fixture
@@ -114,6 +123,18 @@ async def test_a_witness_that_lost_its_memory_is_told_all_with_the_next_day(seal
     for _ in range(3):
         await sealer.step(fence, beside)
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY, "2026-11-21"]
+
+
+async def test_days_that_a_witness_was_not_told_of_are_counted_once_they_are_late(sealing: Sealing) -> None:
+    beside = Beside()
+    await three_days(sealing, beside)
+    assert (await sealing.verified(beside)).unasked == ""
+    del beside.documents[FIRST_DAY], beside.documents[THIRD_DAY]
+    found = await sealing.verified(beside)
+    assert (found.what, found.unasked) == ("", "of 1 days it was told nothing"), "not of the last"
+    sealing.is_after(THIRD_DAY, 24 * HOUR_MS)
+    assert (await sealing.verified(beside)).unasked == "of 2 days it was told nothing"
+    assert (await sealing.verified()).unasked == "", "there is none"
 
 
 async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:

@@ -41,7 +41,7 @@ class BrokenDay:
 @dataclass(frozen=True, slots=True)
 class RootsVerified:
     """How many days have a root of ours, up to `last_day`, and those of which something is wrong, the first
-    one first; `unasked` says why the witness could not be compared."""
+    one first; `unasked` says why the witness could not be compared, or of how many days."""
 
     days: int
     last_day: str
@@ -69,7 +69,8 @@ class RootAudit:
             told = await self._witness.all() if self._witness else {}
         except WitnessAway as away:
             unasked = str(away)
-        days, last = 0, None
+        days, last, untold = 0, None, 0
+        settled_ms = self._real_clock() - LATE_MS
         broken: list[BrokenDay] = []
         while page := await self._roots.page(last.sealed.day if last else "", PAGE):
             for root in page:
@@ -78,6 +79,9 @@ class RootAudit:
                 if len(broken) < MOST_BROKEN and (what := await self._differs(root, last)):
                     broken.append(BrokenDay(root.sealed.day, what))
                 days, last = days + 1, root
+                untold += root.sealed.day not in told and end_of(root.sealed.day) <= settled_ms
+        if self._witness and untold and not unasked:
+            unasked = f"of {untold} days it was told nothing"
         return _verified(days, last, [*broken, *await self._missing(last, told)], unasked)
 
     def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> BrokenDay | None:
