@@ -182,12 +182,12 @@ FAULTS = (
     fault(
         "notice without seller check",
         NOTICES,
-        (ALIPAY, 'if fields.get("seller_id") != self._settings.seller_id:', "if False:"),
+        (ALIPAY, 'if fields.get("seller_id") != self.settings.seller_id:', "if False:"),
     ),
     fault(
         "notice without app check",
         NOTICES,
-        (ALIPAY, 'if fields.get("app_id") != self._settings.app_id:', "if False:"),
+        (ALIPAY, 'if fields.get("app_id") != self.settings.app_id:', "if False:"),
     ),
     fault(
         "RSA check skipped",

@@ -19,7 +19,7 @@ ROOTS = "order-service-roots/"  # beside the settings, which every start and eve
 
 
 class RegistryWitness:
-    """See `domain.history_root.Witness`; below the database's name, so that two databases do not meet."""
+    """See `domain.history_root.Witness`; `database` says whose roots, so that those of two do not meet."""
 
     def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
         """Without a `lease` it only reads."""
@@ -51,7 +51,14 @@ def witness(settings: Settings, registry: Registry, lease: Lease | None = None) 
     """The registry, if one is configured."""
     if settings.registry.url.startswith("none:"):
         return None
-    return RegistryWitness(registry, urlsplit(settings.db.url).path.rpartition("/")[2], lease)
+    return RegistryWitness(registry, database(settings.db.url), lease)
+
+
+def database(url: str) -> str:
+    """Where a database lies and what it is called, without who opens it: shop@db.example:3306, order.db."""
+    split = urlsplit(url)
+    name, where = split.path.rpartition("/")[2], split.netloc.rpartition("@")[2]
+    return f"{name}@{where}" if where else name
 
 
 def root_keys(settings: Settings) -> Ed25519Keys:
