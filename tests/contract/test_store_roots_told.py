@@ -125,6 +125,24 @@ async def test_a_witness_that_lost_its_memory_is_told_all_with_the_next_day(seal
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY, "2026-11-21"]
 
 
+async def test_a_root_that_was_made_anew_while_the_witness_was_away_is_told_of_when_it_is_back(
+    sealing: Sealing,
+) -> None:
+    beside = Beside()
+    numbers = await three_days(sealing, beside)
+    sealing.unguard()
+    sealing.engine.sql(f"DELETE FROM history_root WHERE day = '{THIRD_DAY}'")
+    sealing.engine.sql("DELETE FROM order_event WHERE order_sn = ? AND version > 1", numbers[2])
+    beside.away = True
+    await sealing.seal(beside)
+    assert ([day for day, _ in await days_of(sealing)][-1], sealing.alerts) == (THIRD_DAY, [])
+    told = beside.documents[THIRD_DAY]
+    beside.away = False
+    await sealing.seal(beside)
+    assert sealing.alerts == ["root_contradicted"]
+    assert beside.documents[THIRD_DAY] == told, "the first account stays"
+
+
 async def test_days_that_a_witness_was_not_told_of_are_counted_once_they_are_late(sealing: Sealing) -> None:
     beside = Beside()
     await three_days(sealing, beside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 import pytest
 
@@ -80,6 +81,30 @@ async def test_a_counter_that_drifted_from_the_leases_is_found(
     wanted = f"goods 1: the inventory counts {says} than its leases hold"
     assert report.findings == {Finding("stock", "", wanted)}
     assert looking.pauses_s == [RECHECK_S], "nobody waits for what no event will change"
+
+
+async def test_what_only_one_of_two_looks_saw_is_no_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await placed(world), await placed(world, goods=3)
+    looking = Looking(world)
+
+    async def drifts(goods: int, by: int) -> None:
+        with closing(sqlite3.connect(world.neighbours.path)) as connection, connection:
+            connection.execute(
+                "UPDATE stock SET reserved = reserved + ?1, available = available - ?1 WHERE goods_id = ?2",
+                (by, goods),
+            )
+
+    async def moves_on() -> None:
+        await drifts(1, -1)
+        await drifts(3, 1)
+
+    await drifts(1, 1)
+    monkeypatch.setattr(looking, "at_pause", moves_on)
+    report = await looking.examine()
+    assert report.clean, report.findings
+    assert looking.pauses_s == [RECHECK_S]
 
 
 async def test_what_was_sold_and_came_back_is_no_fault(world: World) -> None:
