@@ -27,7 +27,8 @@ def is_tidb(connection: sa.Connection) -> bool:
 def make_table(name: str, *columns: sa.schema.SchemaItem, clustered: bool = False, **options: Any) -> None:
     """Compared byte by byte and without padding: in MySQL's default, keys `a` and `A` were the same.
 
-    `clustered`: TiDB may keep the rows in the order of their key, which does not grow with time.
+    `clustered`: TiDB may keep the rows in the order of their key, which does not grow with time
+    (or by a row a day).
     """
     bind = op.get_bind()
     collation = "utf8mb4_nopad_bin" if getattr(bind.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
