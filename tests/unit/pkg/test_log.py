@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from shop_order.pkg.log import (
@@ -173,6 +174,13 @@ def test_a_library_that_brought_its_own_handler_is_not_written_twice() -> None:
     assert [line["msg"] for line in it.lines()] == ["once"]
     assert own.getvalue() == ""
     it.logging.close()
+
+
+def test_addresses_that_are_called_are_in_no_line(captured: Captured) -> None:
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+        client.get("https://provider.example/bill?token=for-thirty-seconds")
+    logging.getLogger("httpcore.http11").debug("send_request_headers.started")
+    assert captured.lines() == []
 
 
 def test_closing_writes_everything_to_file_and_stream(tmp_path: Path) -> None:

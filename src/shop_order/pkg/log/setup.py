@@ -13,6 +13,9 @@ from shop_order.pkg.log.writer import LogWriter, Target
 
 # They bring handlers of their own, which would write every line twice.
 _WITH_OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "grpc")
+# Each call with its address, which may be a secret for a while, as that of a provider's bill; the one of our
+# own calls is logged by a middleware.
+_TALKATIVE = ("uvicorn.access", "httpx", "httpcore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Logging:
             logger.handlers.clear()
             logger.propagate = True
         set_level(level)
-        logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our own middleware logs requests
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         atexit.register(self.close)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
