@@ -24,10 +24,10 @@ GATEWAY = "http://127.0.0.1:8090/alipay/gateway.do"
 Change = Callable[[str], str]
 
 
-def packed(*texts: str | bytes) -> bytes:
+def packed(*texts: str | bytes, how: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip of them."""
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", how) as archive:
         for number, text in enumerate(texts):
             archive.writestr(f"{number}.csv", text if isinstance(text, bytes) else text.encode("gbk"))
     return target.getvalue()
@@ -87,6 +87,11 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "no totals": (swapped("合计：", "："), "whole"),
     "another day": (swapped("起始日期：[2026年11月21日", "起始日期：[2026年11月20日"), "2026-11-21"),
     "another account": (swapped("2088000000000001", "2088000000000002"), SELLER),
+    "a month": (swapped("终止日期：[2026年11月22日", "终止日期：[2026年12月22日"), "this day alone"),
+    "an escape": (swapped("P261121101544193307726150851", "P26\x1b[2J"), "商户订单号"),
+    "more than anybody takes": (swapped("39.98\t,39.98", "100000000.01\t,39.98"), "row"),
+    "a row without end": (lambda text: text + "," * 20_000, "row of more than"),
+    "a row of many lines": (lambda text: text + '"a\n",' * 5_000, "row of more than"),
     "empty": (lambda text: "", "cut off"),
     "a page that says no": (lambda text: "<html>login</html>", "column"),
     "a table of another kind": (lambda text: "a,b\r\n1,2\r\n", "no column"),
@@ -105,10 +110,13 @@ def test_what_is_not_a_whole_bill_is_refused(name: str) -> None:
     [
         (DETAILS.encode("utf-8"), "GBK|column|cut off"),
         (DETAILS.encode("gbk")[:900] + b"\xff\xff" + DETAILS.encode("gbk")[900:], "GBK"),
+        (DETAILS.replace("P261121101544193307726150851", "P26\u202e1").encode("gb18030"), "商户订单号"),
         (packed(SUMMARY), "no details"),
         (packed(DETAILS, DETAILS), "two files"),
         (packed(*[DETAILS] * 9), "more than 8 files"),
         (packed(DETAILS, SUMMARY)[:-30], "unpacked"),
+        (packed(DETAILS, how=zipfile.ZIP_LZMA), "no bill is"),
+        (packed(DETAILS, how=zipfile.ZIP_BZIP2), "no bill is"),
         (packed(DETAILS, SUMMARY.replace("合计\t,\t,2\t", "合计\t,\t,3\t")), "summary"),
         (packed(DETAILS, SUMMARY.replace("100019.98", "100019.97")), "summary"),
         (packed(DETAILS, SUMMARY.replace("合计", "小计")), "summary"),
@@ -126,6 +134,26 @@ def test_a_damaged_zip_is_refused() -> None:
     content[300] ^= 0xFF
     with pytest.raises(BillUnusable):
         bill_of(bytes(content), DAY, SELLER)
+
+
+def test_a_directory_of_many_files_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(BillUnusable, match="more than 8 files"):
+        bill_of(b"PK" + b"PK\x01\x02" * 9, DAY, SELLER)
+
+
+def test_what_a_bill_says_is_told_without_its_escapes() -> None:
+    text = DETAILS.replace("#交易合计：2笔", "#交易合计：3笔").replace("商家优惠共", "\x1b[2J")
+    assert "\x1b" in text
+    with pytest.raises(BillUnusable, match="交易合计：3笔") as refused:
+        bill_of(text.encode("gbk"), DAY, SELLER)
+    assert "\x1b" not in str(refused.value)
+
+
+def test_lines_are_a_sequence() -> None:
+    lines = bill_of(DETAILS.encode("gbk"), DAY, SELLER).lines
+    assert [one.refund_sn for one in lines[2:]] == [one.refund_sn for one in lines if one.is_refund]
+    assert lines[-1] == list(lines)[-1]
 
 
 def test_a_zip_bomb_goes_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
-from typing import IO, Any
+from typing import IO, Any, TextIO, overload
 
 from shop_order.domain.bill import Bill, BillLine, BillUnusable
 from shop_order.pkg.util.money import BadAmount, fen_of_yuan
@@ -24,7 +25,10 @@ MOST_UNPACKED = 256 * 1024 * 1024
 MOST_FILES = 8
 MOST_LINES = 500_000
 MOST_NOTES = 100
+MOST_ROW = 16_384  # characters of a row, however many lines it has
 MOST_NUMBER = 64  # characters
+MOST_FEN = 10**10  # what the provider takes at a time
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError)
 GBK = "gb18030"  # GBK, and the characters it has no room for
 
 TRADE_NO, PAYMENT_SN, TYPE, FINISHED = "支付宝交易号", "商户订单号", "业务类型", "完成时间"
@@ -32,11 +36,31 @@ AMOUNT, RECEIVED, REFUND_SN = "订单金额（元）", "商家实收（元）", 
 TRADES, REFUNDS, ALL = "交易订单总笔数", "退款订单总笔数", "合计"
 _DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_SN)
 _SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED)
+Line = tuple[str, str, int, bool, str]  # the fields of a BillLine
+_ENTRY = b"PK\x01\x02"  # begins each file of a zip's directory
 _IS_REFUND = {"交易": False, "退款": True}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _ACCOUNT = re.compile(r"#账号：\[(\d+)\]")
-_BEGINS = re.compile(r"#起始日期：\[(\d{4})年(\d\d)月(\d\d)日 00:00:00\]")
+_SPAN = re.compile(r"#起始日期：\[([^]]*)\]\s*终止日期：\[([^]]*)\]")
 _TOTAL = re.compile(r"#(交易|退款)合计：(\d+)笔，商家实收(?:退款)?共(-?[\d.]+)元")
+
+
+class Lines(Sequence[BillLine]):
+    """Lines of a bill, each made when it is looked at: half a million objects would make the collection of
+    garbage a pause that buyers notice, and tuples of texts and numbers are none of its business."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, at: int) -> BillLine: ...
+    @overload
+    def __getitem__(self, at: slice) -> Lines: ...
+    def __getitem__(self, at: int | slice) -> BillLine | Lines:
+        return Lines(self._lines[at]) if isinstance(at, slice) else BillLine(*self._lines[at])
 
 
 class Details:
@@ -45,7 +69,7 @@ class Details:
     named = _DETAILS
 
     def __init__(self) -> None:
-        self.lines: list[BillLine] = []
+        self.lines: list[Line] = []
         self.count = {False: 0, True: 0}  # by whether it is a refund
         self.received_fen = {False: 0, True: 0}
         self.amount_fen = 0
@@ -58,13 +82,14 @@ class Details:
         if not _TIME.fullmatch(row[FINISHED]):
             raise ValueError(f"{FINISHED} {row[FINISHED]!r}")
         fen = signed_fen(row[AMOUNT])
-        if fen == 0 or (fen < 0) is not is_refund:
+        if not 0 < abs(fen) <= MOST_FEN or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
         for name in (TRADE_NO, PAYMENT_SN, REFUND_SN):
-            if len(row[name]) > MOST_NUMBER or (not row[name] and name != REFUND_SN):
-                raise ValueError(f"{name} {row[name][:MOST_NUMBER]!r}")
+            number = row[name]  # it is shown on terminals
+            if len(number) > MOST_NUMBER or not number.isprintable() or (not number and name != REFUND_SN):
+                raise ValueError(f"{name} {number[:MOST_NUMBER]!r}")
         refund_sn = row[REFUND_SN] if is_refund else ""
-        self.lines.append(BillLine(row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
+        self.lines.append((row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
         self.count[is_refund] += 1
         self.received_fen[is_refund] += signed_fen(row[RECEIVED])
         self.amount_fen += fen
@@ -101,7 +126,7 @@ def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
             notes += said
     except UnicodeDecodeError as other:
         raise BillUnusable("the bill is not GBK text") from other
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as broken:
+    except BROKEN as broken:
         raise BillUnusable(f"the zip can't be unpacked: {broken}") from broken
     details, summary = tables.get(Details), tables.get(Summary)
     if not isinstance(details, Details):
@@ -111,7 +136,7 @@ def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
         check_summary(summary, details)
     elif not any(_TOTAL.match(note) for note in notes):
         raise BillUnusable("the bill does not say how much there is in it: is it whole?")
-    return Bill(day, details.lines, sha256(content).hexdigest())
+    return Bill(day, Lines(details.lines), sha256(content).hexdigest())
 
 
 def files(content: bytes) -> Iterator[IO[bytes]]:
@@ -119,12 +144,15 @@ def files(content: bytes) -> Iterator[IO[bytes]]:
     if not content.startswith(b"PK"):
         yield io.BytesIO(content)
         return
+    if content.count(_ENTRY) > MOST_FILES:  # before a directory of a million is read
+        raise BillUnusable(f"the zip has more than {MOST_FILES} files")
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        found = [one for one in packed.infolist() if not one.is_dir()]
-        if len(found) > MOST_FILES:
-            raise BillUnusable(f"the zip has more than {MOST_FILES} files")
         left = [MOST_UNPACKED]
-        for one in found:
+        for one in packed.infolist():
+            if one.is_dir():
+                continue
+            if one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BillUnusable("the zip is packed in a way that no bill is")
             with packed.open(one) as opened:
                 yield io.BufferedReader(Bounded(opened, left))
 
@@ -155,13 +183,13 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
     notes: list[str] = []
     ended, number = False, 0
     try:
-        for row in csv.reader(io.TextIOWrapper(file, GBK, newline="")):
+        for row in rows(io.TextIOWrapper(file, GBK, newline="")):
             values = [value.strip() for value in row]
             number += 1
-            if not any(values):
-                continue
             if number > MOST_LINES or len(notes) > MOST_NOTES:
                 raise BillUnusable(f"the bill has more than {MOST_LINES} rows")
+            if not any(values):
+                continue
             if values[0].startswith("#"):
                 notes.append(",".join(values))
                 ended = ended or "列表结束" in values[0]
@@ -180,6 +208,23 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
     return table, notes
 
 
+def rows(text: TextIO) -> Iterator[Sequence[str]]:
+    """The rows of a csv file, each of a bounded length. Raises BillUnusable, csv.Error."""
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        while line := text.readline(MOST_ROW):
+            length += len(line)
+            if length >= MOST_ROW:
+                raise BillUnusable(f"the bill has a row of more than {MOST_ROW} characters")
+            yield line
+
+    for row in csv.reader(lines()):
+        length = 0
+        yield row
+
+
 def table_of(names: Sequence[str]) -> Details | Summary:
     """What begins with these names. Raises BillUnusable."""
     table = Details() if TRADE_NO in names else Summary()
@@ -193,11 +238,12 @@ def table_of(names: Sequence[str]) -> Details | Summary:
 def check_head(notes: Sequence[str], day: date, seller_id: str) -> None:
     """Raises BillUnusable for another account, or another day."""
     text = "\n".join(notes)
-    account, begins = _ACCOUNT.search(text), _BEGINS.search(text)
+    account, span = _ACCOUNT.search(text), _SPAN.search(text)
     if account is None or not account[1].startswith(seller_id):
         raise BillUnusable(f"the bill is not of account {seller_id}")
-    if begins is None or "-".join(begins.groups()) != day.isoformat():
-        raise BillUnusable(f"the bill is not of {day}")
+    begin, end = (f"{one:%Y年%m月%d日} 00:00:00" for one in (day, day + timedelta(days=1)))
+    if span is None or span.groups() not in ((begin, end), (begin, f"{day:%Y年%m月%d日} 23:59:59")):
+        raise BillUnusable(f"the bill is not of {day}, or not of this day alone")
 
 
 def check_totals(notes: Sequence[str], details: Details) -> None:
@@ -208,7 +254,7 @@ def check_totals(notes: Sequence[str], details: Details) -> None:
             said = (int(match[2]), signed_fen(match[3]))
             ours = (details.count[is_refund], details.received_fen[is_refund])
             if said != ours:
-                raise BillUnusable(f"the bill says {note.lstrip('#')}, its rows are {ours[0]}")
+                raise BillUnusable(f"the bill says {match[0].lstrip('#')}, its rows are {ours[0]}")
 
 
 def check_summary(summary: Summary, details: Details) -> None:
