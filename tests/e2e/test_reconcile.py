@@ -55,6 +55,15 @@ async def test_a_day_that_agrees_and_one_that_differs(shop: BilledShop) -> None:
     assert "the bill has 7.77 as trade" in ran.out
     assert "2 differences" in ran.out
     assert (await reconciled(shop)).out == ran.out
+    sums = [
+        [number for number in line.split() if number.strip("-.0123456789") == ""]
+        for line in ran.out.splitlines()
+    ]
+    bill, here, more = sums[2:5]
+    assert [float(h) - float(b) for b, h in zip(bill, here, strict=True)] == pytest.approx(
+        [*map(float, more)]
+    )
+    assert more[0] == "-1"
 
     data = json.loads((await reconciled(shop, "--channel", "alipay", "--date", str(shop.day), "--json")).out)
     assert (data["channel"], data["day"], data["differences"]) == ("alipay", str(shop.day), 2)

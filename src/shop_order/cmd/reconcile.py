@@ -151,11 +151,13 @@ def day_of(text: str) -> date:
 
 
 def content_of(file: Path) -> bytes:
-    """Refuses what can't be read."""
+    """Refuses what can't be read; of what is no bill no more than one byte too many."""
     from shop_order.cmd.main import refuse
+    from shop_order.gateway.payment.alipay_csv import MOST_PACKED
 
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(MOST_PACKED + 1)
     except OSError as failed:
         refuse(f"--file {file}: {failed.strerror}")
 
@@ -175,6 +177,7 @@ def told(result: Reconciliation) -> list[str]:
         lines.append(f"{result.waiting} of the day's last minutes are looked for in the next bill")
     if not result.differences:
         return [*lines, "they agree"]
+    lines.insert(4, row("here more", result.ours.less(result.theirs)))
     lines.append(counted(result.differences, "difference"))
     for one in result.shown:
         lines += words(one)

@@ -133,6 +133,15 @@ class Sums:
         else:
             self.trades, self.paid_fen = self.trades + 1, self.paid_fen + amount_fen
 
+    def less(self, other: Sums) -> Sums:
+        """How much more this is than the other side."""
+        return Sums(
+            self.trades - other.trades,
+            self.paid_fen - other.paid_fen,
+            self.refunds - other.refunds,
+            self.refunded_fen - other.refunded_fen,
+        )
+
 
 @dataclass(slots=True)
 class Comparison:
