@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -117,35 +117,42 @@ async def test_a_provider_that_is_away_is_no_difference(
 class Answers(httpx.AsyncBaseTransport):
     """What somebody else answers for the bill; all else goes its way."""
 
-    def __init__(self, **answer: Any) -> None:
-        self._answer = answer
+    def __init__(self, status_code: int, content: bytes = b"", **headers: str) -> None:
+        self._answer = (status_code, headers)
+        self._content = content
         self._real = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/alipay/bill":
-            return httpx.Response(**self._answer)
+            assert request.headers["accept-encoding"] == "identity"
+            status_code, headers = self._answer
+            return httpx.Response(status_code, headers=headers, content=self._pieces())
         return await self._real.handle_async_request(request)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        yield self._content
 
 
 @pytest.mark.parametrize(
-    ("answer", "raised"),
+    ("answer", "raised", "why"),
     [
-        ({"status_code": 302, "headers": {"location": "http://127.0.0.1:1/"}}, DependencyDown),
-        ({"status_code": 500}, DependencyDown),
-        ({"status_code": 200, "content": b"PK\x03\x04 half a zip"}, BillUnusable),
-        ({"status_code": 200, "content": b"x" * 70_000_000}, BillUnusable),
-        ({"status_code": 200, "html": "<html>busy</html>"}, BillUnusable),
+        (Answers(302, location="http://127.0.0.1:1/"), DependencyDown, "302"),
+        (Answers(500), DependencyDown, "500"),
+        (Answers(200, b"PK\x03\x04 half a zip"), BillUnusable, "unpacked"),
+        (Answers(200, b"x" * 70_000_000), BillUnusable, "larger"),
+        (Answers(200, b"<html>busy</html>"), BillUnusable, "no column"),
+        (Answers(200, gzip.compress(b"x" * 70_000_000), **{"content-encoding": "gzip"}), BillUnusable, "GBK"),
     ],
 )
 async def test_what_is_no_bill_is_not_compared(
-    shop: BilledShop, answer: dict[str, Any], raised: type[Exception]
+    shop: BilledShop, answer: Answers, raised: type[Exception], why: str
 ) -> None:
     await shop.paid()
     shop.day_is_over()
-    shop.core.alipay._http = httpx.AsyncClient(transport=Answers(**answer), timeout=5)
-    with pytest.raises(raised):
+    shop.core.alipay._http = httpx.AsyncClient(transport=answer, timeout=5)
+    with pytest.raises(raised, match=why):
         await shop.reconciled()
-    assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == set()
+    assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == {}
 
 
 async def test_the_job_reconciles_and_tells_operators(shop: BilledShop) -> None:

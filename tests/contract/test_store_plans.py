@@ -216,7 +216,6 @@ async def use_reconciliations(store: Store) -> None:
     result = Reconciliation(PaymentType.ALIPAY, day, Sums(), Sums(), 0, (), 0, 0, "", now_ms)
     await ours.keep(result, store.leases.fence("reconcile"))
     await ours.days(PaymentType.ALIPAY, day)
-    await ours.state(PaymentType.ALIPAY, day)
 
 
 def touch(o: Order) -> None:

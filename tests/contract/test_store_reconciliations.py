@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from shop_order.domain.bill import After, Difference, Kind, Reconciliation, Sums
+from shop_order.domain.bill import After, Difference, Kept, Kind, Reconciliation, Sums
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType, RefundState
@@ -122,18 +122,19 @@ async def test_who_was_paid_is_not_asked_about(store: Store) -> None:
 
 async def test_a_result_is_kept_in_place_of_an_earlier_one(engine: Engine) -> None:
     store, reconciliations = engine.store, engine.store.reconciliations
-    assert await reconciliations.state(ALIPAY, DAY) == (None, 0)
+    assert await reconciliations.days(ALIPAY, DAY) == {}
     await reconciliations.keep(result(differences=200), await fence(store))
     await reconciliations.keep(result(date(2026, 11, 20), differences=7), await fence(store))
-    assert await reconciliations.days(ALIPAY, DAY) == {DAY}
-    assert await reconciliations.days(PaymentType.WECHAT, DAY) == set()
-    assert await reconciliations.state(ALIPAY, date(2026, 11, 20)) == (DAY, 207)
+    assert await reconciliations.days(ALIPAY, DAY) == {DAY: Kept(DAY, 200, NOW_MS)}
+    assert await reconciliations.days(PaymentType.WECHAT, DAY) == {}
+    both = await reconciliations.days(ALIPAY, date(2026, 11, 20))
+    assert {day: one.differences for day, one in both.items()} == {DAY: 200, date(2026, 11, 20): 7}
     ((told,),) = engine.sql("SELECT detail FROM reconciliation WHERE day = '2026-11-21'")
     shown = json.loads(str(told))
     assert len(shown) == 80
     assert (shown[0]["kind"], shown[0]["theirs_fen"]) == ("unknown_payment", 5)
     await reconciliations.keep(result(), await fence(store))
-    assert await reconciliations.state(ALIPAY, DAY) == (DAY, 0)
+    assert (await reconciliations.days(ALIPAY, DAY))[DAY].differences == 0
     assert engine.sql(
         "SELECT channel, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades, bill_paid_fen,"
         " bill_refunds, bill_refunded_fen, settled, waiting, digest, created_ms FROM reconciliation"

@@ -233,6 +233,15 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How a day's last comparison ended, and when."""
+
+    day: date
+    differences: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class After:
     """Where a walk over one day's money goes on."""
 
@@ -260,11 +269,8 @@ class Reconciliations(Protocol):
     async def ask_again(self, payment_sn: str, at_ms: int) -> None:
         """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
 
-    async def days(self, channel: PaymentType, since: date) -> set[date]:
-        """Which days are reconciled."""
-
-    async def state(self, channel: PaymentType, since: date) -> tuple[date | None, int]:
-        """The latest reconciled day, and the differences of all these days."""
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
+        """What is kept of each day that was reconciled."""
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         """Store a day's result in place of an earlier one. Raises LeaseLost."""

@@ -191,7 +191,7 @@ class Metrics(InstanceMetrics):
         )
         self._reconciled_s = self._gauge(
             "shop_order_reconciliation_age_seconds",
-            "Since the end of the last reconciled day",
+            "Since the end of the last day up to which none of a week is missing",
             labels=["channel"],
         )
 

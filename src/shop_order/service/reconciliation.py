@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from shop_order.domain.bill import (
@@ -21,6 +22,7 @@ from shop_order.domain.bill import (
     BillSource,
     BillUnusable,
     Comparison,
+    Kept,
     Reconciliation,
     Reconciliations,
     day_at,
@@ -31,7 +33,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, Unreadable
 from shop_order.domain.lease import Fence
 from shop_order.domain.ports import Clock
-from shop_order.domain.status import PaymentType
+from shop_order.domain.status import PaymentType, RefundState
 
 JOB = "reconcile"  # and its lease
 PAGE = 500
@@ -77,24 +79,27 @@ class ReconciliationService:
         """Reconcile the oldest day that is due, of each channel; how many. Raises LeaseLost."""
         done = 0
         for channel, day in await self.due():
-            wait_s = 0.0
+            wait_s = AWAY_S  # also when it fails in a way that nobody foresaw: the provider is not pestered
             try:
                 result = await self.reconcile(channel, day)
                 self._told(result)
-                done += 1
+                done, wait_s = done + 1, 0.0
             except BillNotOut:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as away:
-                wait_s = AWAY_S
                 self._tell("bill_away", channel=channel.code, day=str(day), error=away.message)
             except (BillUnusable, Unreadable) as wrong:
                 wait_s = UNUSABLE_S
                 self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))
-            self._not_before[channel, day] = time.monotonic() + wait_s
+            finally:
+                self._not_before[channel, day] = time.monotonic() + wait_s
         return done
 
     async def due(self) -> Sequence[tuple[PaymentType, date]]:
-        """The oldest day of each channel whose bill should be out, and that is to be tried now."""
+        """The oldest day of each channel whose bill should be out, and that is to be tried now.
+
+        One that differed is done again a day later: what was late by then may agree.
+        """
         now_ms, found = self._now(), []
         today = day_at(now_ms)
         days = [today - timedelta(days=n) for n in range(CATCH_UP_DAYS, 0, -1)]
@@ -103,7 +108,8 @@ class ReconciliationService:
         for channel, source in self._sources.items():
             if not source.available():
                 continue
-            done = await self._store.days(channel, days[0])
+            kept = await self._store.days(channel, days[0])
+            done = {day for day, one in kept.items() if is_done(one) and not is_stale(one, now_ms)}
             for day in out:
                 if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
                     found.append((channel, day))
@@ -115,14 +121,18 @@ class ReconciliationService:
         await asyncio.sleep(ASK_EVERY_S)
 
     async def behind(self) -> Sequence[tuple[PaymentType, float, int]]:
-        """Of each channel: seconds since the end of its last reconciled day, and what differs of a month."""
+        """Of each channel: seconds since the end of the last day before the first that is missing in a week,
+        and what differs of a month."""
         now_ms, found = self._now(), []
+        today = day_at(now_ms)
         for channel, source in self._sources.items():
             if source.available():
-                today = day_at(now_ms)
-                latest, differences = await self._store.state(channel, today - timedelta(days=WATCHED_DAYS))
-                latest = latest or today - timedelta(days=CATCH_UP_DAYS + 1)
-                found.append((channel, (now_ms - first_ms(latest) - DAY_MS) / 1000, differences))
+                kept = await self._store.days(channel, today - timedelta(days=WATCHED_DAYS))
+                day = today - timedelta(days=CATCH_UP_DAYS)
+                while day < today and day in kept and is_done(kept[day]):
+                    day += timedelta(days=1)
+                differences = sum(one.differences for one in kept.values())
+                found.append((channel, (now_ms - first_ms(day)) / 1000, differences))
         return found
 
     def _told(self, result: Reconciliation) -> None:
@@ -142,7 +152,7 @@ class ReconciliationService:
         """Compare a day's bill, from the provider or from a file that somebody fetched there, and keep the
         result.
 
-        Raises InvalidArgument (the day is not over), BillNotOut, BillUnusable, ChannelUnavailable,
+        Raises InvalidArgument (the day is still to come), BillNotOut, BillUnusable, ChannelUnavailable,
         DependencyDown, LeaseLost, Unreadable (a row of ours was altered: nothing is compared with it).
         """
         fence = self._fence()
@@ -153,10 +163,10 @@ class ReconciliationService:
         source = self._sources[channel]
         bill = await self._bill(source, day) if file is None else await source.read(day, file)
         comparison = Comparison(channel)
-        unpaid = await self._compare_payments(comparison, bill)
-        await self._compare_refunds(comparison, bill)
+        theirs = Numbers()
+        unpaid = await self._compare(comparison, bill, theirs)
         settled = await self._settle(comparison, unpaid)
-        waiting = await self._compare_ours(comparison, bill, Beside(self._beside(source, file)))
+        waiting = await self._compare_ours(comparison, day, theirs, Beside(self._beside(source, file)))
         result = Reconciliation(
             channel=channel,
             day=day,
@@ -192,33 +202,51 @@ class ReconciliationService:
 
         return bill
 
-    async def _compare_payments(self, comparison: Comparison, bill: Bill) -> list[BillLine]:
+    async def _compare(self, comparison: Comparison, bill: Bill, theirs: Numbers) -> list[BillLine]:
         """All but those that are returned: unpaid here, they may be paid when they were asked about."""
         unpaid: list[BillLine] = []
-        seen: set[str] = set()
-        for lines in pages(line for line in bill.lines if not line.is_refund):
-            known = await self._store.payments([line.payment_sn for line in lines])
-            for line in lines:
-                payment = known.get(line.payment_sn)
-                if line.payment_sn in seen:
-                    comparison.again(line)
-                elif payment and payment.payment_type is comparison.channel and not payment.is_paid:
-                    unpaid.append(line)
-                else:
-                    comparison.trade(line, payment)
-                seen.add(line.payment_sn)
+        for lines in pages(bill.lines):
+            if trades := [line for line in lines if not line.is_refund]:
+                unpaid += await self._compare_payments(comparison, bill.day, trades, theirs)
+            if refunds := [line for line in lines if line.is_refund]:
+                await self._compare_refunds(comparison, bill.day, refunds, theirs)
         return unpaid
 
-    async def _compare_refunds(self, comparison: Comparison, bill: Bill) -> None:
-        seen: set[tuple[str, str]] = set()
-        for lines in pages(line for line in bill.lines if line.is_refund):
-            known = await self._store.refunds([line.refund_sn for line in lines])
-            for line in lines:
-                if (line.payment_sn, line.refund_sn) in seen:
-                    comparison.again(line)
-                else:
-                    comparison.refund(line, known.get(line.refund_sn))
-                seen.add((line.payment_sn, line.refund_sn))
+    async def _compare_payments(
+        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: Numbers
+    ) -> Sequence[BillLine]:
+        unpaid: list[BillLine] = []
+        known = await self._store.payments([line.payment_sn for line in lines])
+        for line in lines:
+            payment = known.get(line.payment_sn)
+            if payment and payment.payment_type is not comparison.channel:
+                payment = None
+            was = payment is not None and payment.is_paid and is_before(payment.paid_ms, day)
+            if was or line.payment_sn in theirs.payments:
+                comparison.again(line)
+            elif payment and not payment.is_paid:
+                unpaid.append(line)
+            else:
+                comparison.trade(line, payment)
+            theirs.payments.add(line.payment_sn)
+        return unpaid
+
+    async def _compare_refunds(
+        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: Numbers
+    ) -> None:
+        known = await self._store.refunds([line.refund_sn for line in lines])
+        for line in lines:
+            refund, number = known.get(line.refund_sn), (line.payment_sn, line.refund_sn)
+            done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
+            was = done_ms is not None and is_before(done_ms, day)
+            if was or (line.refund_sn in theirs.refunds if refund else number in theirs.strangers):
+                comparison.again(line)
+            else:
+                comparison.refund(line, refund)
+            if refund:
+                theirs.refunds.add(line.refund_sn)
+            else:
+                theirs.strangers.add(number)
 
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
         """Have them asked about, wait a moment, and compare them as they are then; how many were settled."""
@@ -240,38 +268,46 @@ class ReconciliationService:
                 return found
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _compare_ours(self, comparison: Comparison, bill: Bill, beside: Beside) -> int:
+    async def _compare_ours(self, comparison: Comparison, day: date, theirs: Numbers, beside: Beside) -> int:
         """What we have and the bill has not; how many may be in the next one.
 
         The last minutes of a day are looked at with the next day, so that each is looked at once and the
         bills of both days are out.
         """
         channel, waiting = comparison.channel, 0
-        begin, end = After(first_ms(bill.day) - EDGE_MS), first_ms(bill.day) + DAY_MS
-        theirs = await asyncio.to_thread(numbers_of, bill)
+        begin, end = After(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
         after: After | None = begin
         while after is not None:
             paid = await self._store.paid(channel, after, end, PAGE)
             for payment in paid:
-                if (payment.payment_sn, False) in theirs:
+                if payment.payment_sn in theirs.payments:
                     continue
                 if payment.paid_ms >= end - EDGE_MS:
                     waiting += 1
-                elif not await beside.has_payment(payment, bill.day):
+                elif not await beside.has_payment(payment, day):
                     comparison.payment_alone(payment)
             after = After(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
         after = begin
         while after is not None:
             refunded = await self._store.refunded(channel, after, end, PAGE)
             for refund in refunded:
-                if (refund.refund_sn, True) in theirs:
+                if refund.refund_sn in theirs.refunds:
                     continue
                 if refund.finished_ms >= end - EDGE_MS:
                     waiting += 1
-                elif not await beside.has_refund(refund, bill.day):
+                elif not await beside.has_refund(refund, day):
                     comparison.refund_alone(refund)
             after = After(refunded[-1].finished_ms, refunded[-1].refund_sn) if len(refunded) == PAGE else None
         return waiting
+
+
+@dataclass(slots=True)
+class Numbers:
+    """What a bill has; with their payment's those refunds whose number is none of ours."""
+
+    payments: set[str] = field(default_factory=set)
+    refunds: set[str] = field(default_factory=set)
+    strangers: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Beside:
@@ -279,39 +315,63 @@ class Beside:
 
     def __init__(self, bill: Callable[[date], Awaitable[Bill]]) -> None:
         self._bill = bill
-        self._numbers: dict[date, set[tuple[str, bool]]] = {}
+        self._numbers: dict[date, Numbers] = {}
 
     async def has_payment(self, payment: Payment, but: date) -> bool:
         """The provider told us when it was paid; our clock may differ from its."""
-        return await self._has((payment.payment_sn, False), payment.paid_ms, payment.paid_ms, but)
-
-    async def has_refund(self, refund: Refund, but: date) -> bool:
-        """The money went back some time before we knew it."""
-        return await self._has((refund.refund_sn, True), refund.created_ms, refund.finished_ms, but)
-
-    async def _has(self, number: tuple[str, bool], from_ms: int, to_ms: int, but: date) -> bool:
-        first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
-        days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
-        for day in [day for day in days if day != but][:MOST_BESIDE]:
-            if day not in self._numbers:
-                self._numbers[day] = await asyncio.to_thread(numbers_of, await self._bill(day))
-            if number in self._numbers[day]:
+        for day in near(payment.paid_ms, payment.paid_ms, but):
+            if payment.payment_sn in (await self._of(day)).payments:
                 return True
         return False
 
+    async def has_refund(self, refund: Refund, but: date) -> bool:
+        """The money went back some time before we knew it."""
+        for day in near(refund.created_ms, refund.finished_ms, but):
+            if refund.refund_sn in (await self._of(day)).refunds:
+                return True
+        return False
 
-def numbers_of(bill: Bill) -> set[tuple[str, bool]]:
-    """What the bill has, each with whether it is a refund; of a large one it takes a moment."""
-    return {(line.number, line.is_refund) for line in bill.lines}
+    async def _of(self, day: date) -> Numbers:
+        if day not in self._numbers:
+            bill = await self._bill(day)
+            self._numbers[day] = await asyncio.to_thread(numbers_of, bill)  # of a large one it takes long
+        return self._numbers[day]
 
 
-def pages(lines: Iterable[BillLine]) -> Iterator[list[BillLine]]:
-    """At most `PAGE` at a time."""
-    page: list[BillLine] = []
-    for line in lines:
-        page.append(line)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
+def near(from_ms: int, to_ms: int, but: date) -> Sequence[date]:
+    """The days whose bills may have it, the latest first."""
+    first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
+    days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
+    return [day for day in days if day != but][:MOST_BESIDE]
+
+
+def numbers_of(bill: Bill) -> Numbers:
+    """Of its lines."""
+    found = Numbers()
+    for line in bill.lines:
+        if line.is_refund:
+            found.refunds.add(line.refund_sn)
+        else:
+            found.payments.add(line.payment_sn)
+    return found
+
+
+def is_before(moved_ms: int, day: date) -> bool:
+    """Money of which we knew before that day belongs to an earlier bill."""
+    return moved_ms < first_ms(day) - EDGE_MS
+
+
+def is_done(kept: Kept) -> bool:
+    """A bill that was compared before its day was over is none of the whole day."""
+    return kept.created_ms >= first_ms(kept.day) + DAY_MS
+
+
+def is_stale(kept: Kept, now_ms: int) -> bool:
+    """What differed then may agree by now."""
+    return bool(kept.differences) and now_ms >= kept.created_ms + DAY_MS
+
+
+def pages(lines: Sequence[BillLine]) -> Iterator[Sequence[BillLine]]:
+    """At most `PAGE` at a time: no more are looked at without letting orders go on."""
+    for begin in range(0, len(lines), PAGE):
+        yield lines[begin : begin + PAGE]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
+from shop_order.service.reconciliation import ReconciliationService
+from tests.world.bills import ALIPAY, DAY, Desk
 from tests.world.shop import World
 
 
@@ -15,3 +18,21 @@ async def world() -> AsyncIterator[World]:
     world = await World().open()
     yield world
     await world.close()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk({DAY: [], DAY - timedelta(days=1): []})
+
+
+@pytest.fixture
+def service(world: World, desk: Desk) -> ReconciliationService:
+    return ReconciliationService(
+        store=world.store.reconciliations,
+        sources={ALIPAY: desk},
+        real_clock=world.real_now,
+        clock=world.clock,
+        fence=lambda: world.store.leases.fence("reconcile"),
+        tell=world.alert,
+        settle_s=0.0,
+    )

@@ -1,118 +1,32 @@
-"""Which bill money is looked for in, when a day is due, and what becomes of money nobody told us of."""
+"""Which bill money is looked for in, and what becomes of money nobody told us of."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusable, Kind, day_at, first_ms
-from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument
-from shop_order.domain.lease import Fence, LeaseLost
-from shop_order.domain.ports import Trade
-from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.bill import DAY_MS, BillLine, Kind, first_ms
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.status import OrderStatus
 from shop_order.service import reconciliation
-from shop_order.service.order import PlaceOrder
-from shop_order.service.payment import PayOrder
 from shop_order.service.reconciliation import ReconciliationService
-from tests.world.shop import ADDRESS, World
-
-ALIPAY = PaymentType.ALIPAY
-BUYER = Actor(Role.USER, 7)
-TODAY = day_at(1_795_000_000_000)  # of the world
-DAY = TODAY - timedelta(days=2)
-MINUTE_MS = 60_000
-
-
-@dataclass
-class Desk:
-    """A provider that gives bills of days it has, and remembers who asked."""
-
-    bills: dict[date, list[BillLine]] = field(default_factory=dict)
-    asked: list[date] = field(default_factory=list)
-    fails: Exception | None = None
-    there: bool = True
-    payment_type = ALIPAY
-
-    def available(self) -> bool:
-        return self.there
-
-    async def bill(self, day: date) -> Bill:
-        self.asked.append(day)
-        if self.fails:
-            raise self.fails
-        if day not in self.bills:
-            raise BillNotOut(day)
-        return Bill(day, self.bills[day])
-
-    async def read(self, day: date, content: bytes) -> Bill:
-        return Bill(day, [])
-
-
-@pytest.fixture
-def desk() -> Desk:
-    return Desk({DAY: [], DAY - timedelta(days=1): []})
-
-
-@pytest.fixture
-def service(world: World, desk: Desk) -> ReconciliationService:
-    return ReconciliationService(
-        store=world.store.reconciliations,
-        sources={ALIPAY: desk},
-        real_clock=world.real_now,
-        clock=world.clock,
-        fence=lambda: world.store.leases.fence("reconcile"),
-        tell=world.alert,
-        settle_s=0.0,
-    )
-
-
-async def attempt(world: World) -> Payment:
-    """An open one."""
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
-    return (await world.payments.pay(BUYER, PayOrder(order.order_sn, ALIPAY))).result.payment
-
-
-async def paid_at(world: World, ms: int) -> BillLine:
-    """A payment of that moment; as the bill would have it."""
-    payment = await attempt(world)
-    world.provider.pay(payment.payment_sn)
-    trade_no = f"T{payment.payment_sn[1:]}"
-    await world.payments.believe(payment.payment_sn, Trade("paid", trade_no, payment.amount_fen, ms))
-    return BillLine(payment.payment_sn, trade_no, payment.amount_fen)
-
-
-async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
-    """Money for a cancelled order that goes back; as the bill would have it."""
-    payment = await attempt(world)
-    await world.orders.cancel(BUYER, payment.order_sn)
-    world.provider.pay(payment.payment_sn)
-    real_ms, world.real_ms = world.real_ms, asked_ms
-    fen = payment.amount_fen
-    await world.payments.believe(payment.payment_sn, Trade("paid", f"T{payment.payment_sn}", fen, asked_ms))
-    world.real_ms = ended_ms
-    assert await world.settlement.refund_due() == 1
-    world.real_ms = real_ms
-    (refund,) = (await world.store.orders.get(payment.order_sn)).refunds.values()
-    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
-
-
-async def kinds(service: ReconciliationService, day: date) -> list[Kind]:
-    return [one.kind for one in (await service.reconcile(ALIPAY, day)).shown]
-
-
-async def age_h(service: ReconciliationService) -> float:
-    """Of the last reconciled day."""
-    ((_, age_s, _),) = await service.behind()
-    return age_s / 3600
-
+from tests.world.bills import (
+    ALIPAY,
+    DAY,
+    MINUTE_MS,
+    TODAY,
+    Desk,
+    attempt,
+    kinds,
+    paid_at,
+    refunded_at,
+)
+from tests.world.shop import World
 
 # ---- which bill ----
 
@@ -202,6 +116,48 @@ async def test_a_number_counts_once_however_often_the_bill_has_it(
     assert await kinds(service, DAY) == [Kind.TWICE_IN_BILL, Kind.REFUND_TWICE_IN_BILL]
 
 
+async def test_a_refunds_number_on_two_trades_counts_once_here(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    back = await refunded_at(world, first_ms(DAY) + 1, first_ms(DAY) + DAY_MS // 2)
+    paid = BillLine(back.payment_sn, back.trade_no, back.amount_fen)
+    desk.bills[DAY] = [paid, back, replace(back, payment_sn="P-of-another", trade_no="T9")]
+    result = await service.reconcile(ALIPAY, DAY)
+    assert [one.kind for one in result.shown] == [Kind.REFUND_TWICE_IN_BILL]
+    assert (result.ours.refunds, result.theirs.refunds) == (1, 2)
+
+
+async def test_the_providers_own_refund_numbers_may_be_those_of_several_trades(
+    desk: Desk, service: ReconciliationService
+) -> None:
+    own = [BillLine(f"P-of-{n}", f"T{n}", 5, True, "1") for n in range(2)]
+    desk.bills[DAY] = [*own, own[0]]
+    assert await kinds(service, DAY) == [*[Kind.UNKNOWN_REFUND] * 2, Kind.REFUND_TWICE_IN_BILL]
+
+
+async def test_money_of_an_earlier_day_is_in_the_bill_once_more(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    line = await paid_at(world, first_ms(DAY) - 11 * MINUTE_MS)
+    back = await refunded_at(world, first_ms(DAY) - 12 * MINUTE_MS, first_ms(DAY) - 11 * MINUTE_MS)
+    desk.bills[DAY - timedelta(days=1)] = [line, BillLine(back.payment_sn, back.trade_no, 1999), back]
+    desk.bills[DAY] = [line, back]
+    assert await kinds(service, DAY - timedelta(days=1)) == []
+    result = await service.reconcile(ALIPAY, DAY)
+    assert [one.kind for one in result.shown] == [Kind.TWICE_IN_BILL, Kind.REFUND_TWICE_IN_BILL]
+    assert (result.ours.trades, result.theirs.trades) == (0, 1)
+
+
+async def test_a_refund_that_failed_long_before_is_none_that_came_twice(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    back = await refunded_at(world, first_ms(DAY) - 2 * DAY_MS, first_ms(DAY) - DAY_MS)
+    with closing(sqlite3.connect(world.path)) as connection, connection:
+        connection.execute("UPDATE refund SET state = 'failed'")
+    desk.bills[DAY] = [back]
+    assert await kinds(service, DAY) == [Kind.NOT_REFUNDED_HERE]
+
+
 async def test_the_test_clock_moves_no_bill(world: World, desk: Desk, service: ReconciliationService) -> None:
     await world.clock.advance(10 * 86_400)
     with pytest.raises(InvalidArgument):
@@ -257,126 +213,3 @@ async def test_a_bill_that_lies_moves_no_money(
     assert await kinds(service, DAY) == [Kind.NOT_PAID_HERE]
     await world.settlement.ask_due()
     assert (await world.store.orders.get(payment.order_sn)).status is OrderStatus.PENDING
-
-
-# ---- what is not out, and what is due ----
-
-
-async def test_a_day_without_a_bill_was_empty_once_the_next_is_over(
-    world: World, desk: Desk, service: ReconciliationService
-) -> None:
-    yesterday = TODAY - timedelta(days=1)
-    world.real_ms = first_ms(TODAY) + DAY_MS - 1
-    with pytest.raises(BillNotOut):
-        await service.reconcile(ALIPAY, yesterday)
-    line = await paid_at(world, first_ms(yesterday) + DAY_MS // 2)
-    world.real_ms += 1
-    (one,) = (await service.reconcile(ALIPAY, yesterday)).shown
-    assert (one.kind, one.number) == (Kind.NOT_IN_BILL, line.payment_sn)
-
-
-async def test_a_channel_without_bills_is_refused(service: ReconciliationService) -> None:
-    with pytest.raises(ChannelUnavailable):
-        await service.reconcile(PaymentType.WECHAT, DAY)
-
-
-async def test_a_day_is_due_at_half_past_ten_of_the_next_and_missed_ones_are_made_up_for(
-    world: World, desk: Desk, service: ReconciliationService
-) -> None:
-    week = [TODAY - timedelta(days=n) for n in range(7, 0, -1)]
-    desk.bills = {day: [] for day in week}
-    done: list[date] = []
-    world.real_ms = first_ms(TODAY) + 10 * 3_600_000 + 30 * MINUTE_MS - 1
-    while due := await service.due():
-        done += [day for _, day in due]
-        assert await service.step() == 1
-    assert done == week[:-1]
-    assert await age_h(service) == pytest.approx(24 + 10.5)
-    world.real_ms += 1
-    assert await service.due() == [(ALIPAY, week[-1])]
-    assert await service.step() == 1
-    assert (await service.due(), await service.step()) == ([], 0)
-    assert await age_h(service) == pytest.approx(10.5)
-    desk.there = False
-    world.real_ms += DAY_MS
-    assert (await service.due(), await service.behind()) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("fails", "told"),
-    [
-        (BillNotOut(DAY), None),
-        (DependencyDown("alipay"), "bill_away"),
-        (ChannelUnavailable("alipay"), "bill_away"),
-        (BillUnusable("cut off"), "bill_unusable"),
-    ],
-)
-async def test_a_bill_that_does_not_come_is_left_alone_for_a_while_and_holds_up_no_other(
-    world: World, desk: Desk, service: ReconciliationService, fails: Exception, told: str | None
-) -> None:
-    world.real_ms = first_ms(TODAY) + 11 * 3_600_000
-    desk.fails = fails
-    if isinstance(fails, BillNotOut):
-        days = [TODAY - timedelta(days=1)]
-        desk.fails = None
-        desk.bills = {TODAY - timedelta(days=n): [] for n in range(2, 8)}
-        for _ in range(6):
-            assert await service.step() == 1
-        desk.fails = fails
-    else:
-        days = [TODAY - timedelta(days=n) for n in range(7, 0, -1)]
-    for day in days:
-        assert await service.due() == [(ALIPAY, day)]
-        assert await service.step() == 0
-    assert await service.due() == []
-    assert {name for name, _ in world.alerts} == ({told} if told else set())
-
-
-async def test_a_row_of_ours_that_was_altered_holds_up_its_own_day_only(
-    world: World, desk: Desk, service: ReconciliationService
-) -> None:
-    world.real_ms = first_ms(TODAY) + 11 * 3_600_000
-    desk.bills = {TODAY - timedelta(days=n): [] for n in range(1, 9)}
-    line = await paid_at(world, first_ms(DAY) + DAY_MS // 2)
-    with closing(sqlite3.connect(world.path)) as connection, connection:
-        connection.execute("UPDATE payment SET state = 'lost' WHERE payment_sn = ?", (line.payment_sn,))
-    while await service.due():
-        await service.step()
-    since = TODAY - timedelta(days=7)
-    assert len(await world.store.reconciliations.days(ALIPAY, since)) == 6
-    ((name, about),) = world.alerts
-    assert (name, about["day"]) == ("bill_unusable", str(DAY))
-    assert line.payment_sn in str(about["error"])
-
-
-async def test_what_differs_is_told_and_counted_until_it_agrees(
-    world: World, desk: Desk, service: ReconciliationService
-) -> None:
-    world.real_ms = first_ms(TODAY) + 11 * 3_600_000
-    line = BillLine("P-of-nobody", "T9", 700)
-    desk.bills = {TODAY - timedelta(days=n): [line] if n == 7 else [] for n in range(1, 8)}
-    while await service.due():
-        await service.step()
-    ((name, about),) = world.alerts
-    assert (name, about["numbers"]) == ("bill_differs", ["P-of-nobody"])
-    assert (await service.behind())[0][2] == 1, "also when later days agree"
-    desk.bills[TODAY - timedelta(days=7)] = []
-    await service.reconcile(ALIPAY, TODAY - timedelta(days=7))
-    assert (await service.behind())[0][2] == 0
-
-
-async def test_the_fence_is_taken_before_the_first_look(
-    world: World, desk: Desk, service: ReconciliationService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    number = [2]
-    service._fence = lambda: Fence("reconcile", number[0])
-    real = desk.bill
-
-    async def paused(day: date) -> Bill:
-        number[0] = 1
-        return await real(day)
-
-    monkeypatch.setattr(desk, "bill", paused)
-    with pytest.raises(LeaseLost):
-        await service.reconcile(ALIPAY, DAY)
-    assert await world.store.reconciliations.days(ALIPAY, DAY) == set()

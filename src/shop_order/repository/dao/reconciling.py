@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import date
 from typing import TypeVar
 
-from shop_order.domain.bill import After, Reconciliation
+from shop_order.domain.bill import After, Kept, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
@@ -24,8 +24,7 @@ _COLUMNS = (
     " bill_refunds, bill_refunded_fen, differences, settled, waiting, detail, digest, created_ms, fence"
 )
 KEEP = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
-DAYS = "SELECT day FROM reconciliation WHERE channel = ? AND day >= ?"
-STATE = "SELECT max(day), coalesce(sum(differences), 0) FROM reconciliation WHERE channel = ? AND day >= ?"
+DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 # Who was paid meanwhile has nothing to be asked.
 ASK = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
@@ -104,7 +103,7 @@ def kept(result: Reconciliation, fence: Fence) -> Row:
     )  # fmt: skip
 
 
-def state_of(row: Row | None) -> tuple[date | None, int]:
-    """From STATE."""
-    latest, differences = row or (None, 0)
-    return (date.fromisoformat(latest) if latest else None, int(differences))
+def days_of(rows: Iterable[Row]) -> Mapping[date, Kept]:
+    """From DAYS."""
+    found = (Kept(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
+    return {one.day: one for one in found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
-from shop_order.domain.bill import After, Reconciliation
+from shop_order.domain.bill import After, Kept, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
@@ -58,14 +58,9 @@ class MysqlReconciliations:
 
         await self._db.writer.submit(job)
 
-    async def days(self, channel: PaymentType, since: date) -> set[date]:
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
         values = sql.named(channel, since)
-        found = await self._db.reader.submit(lambda session: session.all(sql.DAYS, values))
-        return {date.fromisoformat(day) for (day,) in found}
-
-    async def state(self, channel: PaymentType, since: date) -> tuple[date | None, int]:
-        values = sql.named(channel, since)
-        return sql.state_of(await self._db.reader.submit(lambda session: session.first(sql.STATE, values)))
+        return sql.days_of(await self._db.reader.submit(lambda session: session.all(sql.DAYS, values)))
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
-from shop_order.domain.bill import After, Reconciliation
+from shop_order.domain.bill import After, Kept, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
@@ -58,16 +58,10 @@ class SqliteReconciliations:
 
         await self._db.writer.submit(job)
 
-    async def days(self, channel: PaymentType, since: date) -> set[date]:
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
         values = sql.named(channel, since)
         found = await self._db.reader.submit(lambda conn: conn.execute(sql.DAYS, values).fetchall())
-        return {date.fromisoformat(day) for (day,) in found}
-
-    async def state(self, channel: PaymentType, since: date) -> tuple[date | None, int]:
-        values = sql.named(channel, since)
-        return sql.state_of(
-            await self._db.reader.submit(lambda conn: conn.execute(sql.STATE, values).fetchone())
-        )
+        return sql.days_of(found)
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         def job(conn: sqlite3.Connection) -> None:

@@ -1,0 +1,88 @@
+"""A provider that gives bills, and money that is to stand in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from shop_order.domain.bill import Bill, BillLine, BillNotOut, Kind, day_at
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.ports import Trade
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.item import Line
+from shop_order.service.order import PlaceOrder
+from shop_order.service.payment import PayOrder
+from shop_order.service.reconciliation import ReconciliationService
+from tests.world.shop import ADDRESS, World
+
+ALIPAY = PaymentType.ALIPAY
+BUYER = Actor(Role.USER, 7)
+TODAY = day_at(1_795_000_000_000)  # of the world
+DAY = TODAY - timedelta(days=2)
+MINUTE_MS = 60_000
+
+
+@dataclass
+class Desk:
+    """A provider that gives bills of days it has, and remembers who asked."""
+
+    bills: dict[date, list[BillLine]] = field(default_factory=dict)
+    asked: list[date] = field(default_factory=list)
+    fails: Exception | None = None
+    there: bool = True
+    payment_type = ALIPAY
+
+    def available(self) -> bool:
+        return self.there
+
+    async def bill(self, day: date) -> Bill:
+        self.asked.append(day)
+        if self.fails:
+            raise self.fails
+        if day not in self.bills:
+            raise BillNotOut(day)
+        return Bill(day, self.bills[day])
+
+    async def read(self, day: date, content: bytes) -> Bill:
+        return Bill(day, [])
+
+
+async def attempt(world: World) -> Payment:
+    """An open one."""
+    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    return (await world.payments.pay(BUYER, PayOrder(order.order_sn, ALIPAY))).result.payment
+
+
+async def paid_at(world: World, ms: int) -> BillLine:
+    """A payment of that moment; as the bill would have it."""
+    payment = await attempt(world)
+    world.provider.pay(payment.payment_sn)
+    trade_no = f"T{payment.payment_sn[1:]}"
+    await world.payments.believe(payment.payment_sn, Trade("paid", trade_no, payment.amount_fen, ms))
+    return BillLine(payment.payment_sn, trade_no, payment.amount_fen)
+
+
+async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
+    """Money for a cancelled order that goes back; as the bill would have it."""
+    payment = await attempt(world)
+    await world.orders.cancel(BUYER, payment.order_sn)
+    world.provider.pay(payment.payment_sn)
+    real_ms, world.real_ms = world.real_ms, asked_ms
+    fen = payment.amount_fen
+    await world.payments.believe(payment.payment_sn, Trade("paid", f"T{payment.payment_sn}", fen, asked_ms))
+    world.real_ms = ended_ms
+    assert await world.settlement.refund_due() == 1
+    world.real_ms = real_ms
+    (refund,) = (await world.store.orders.get(payment.order_sn)).refunds.values()
+    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
+
+
+async def kinds(service: ReconciliationService, day: date) -> list[Kind]:
+    return [one.kind for one in (await service.reconcile(ALIPAY, day)).shown]
+
+
+async def age_h(service: ReconciliationService) -> float:
+    """Of the last reconciled day."""
+    ((_, age_s, _),) = await service.behind()
+    return age_s / 3600
