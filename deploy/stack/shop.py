@@ -252,7 +252,7 @@ class Town:
 
 
 def ready_word(n: int) -> str:
-    """What /readyz of an instance says: ready, degraded, stopping; empty if nobody answers."""
+    """What /readyz of an instance says: ready, degraded; empty if it answers 503 or nobody answers."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{HTTP + n}/readyz", timeout=2) as answer:
             return str(json.load(answer)["status"])

@@ -32,7 +32,7 @@ from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
-from shop_order.web.handler.health import Readiness
+from shop_order.web.handler.health import DATABASE, Readiness
 from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
@@ -276,7 +276,7 @@ class App:
         try:
             await self.core.store.ping()
         except OrderServiceError:
-            return Readiness(False, ("database",))
+            return Readiness(False, (DATABASE,))
         others = self._seat.missing if self._seat else ()
         return Readiness(not self._stopping, tuple(dict.fromkeys((*self.missing(), *others))))
 

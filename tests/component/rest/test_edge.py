@@ -236,6 +236,7 @@ async def test_operation_asks_without_a_token(rest: Rest) -> None:
         (Readiness(True), 200, "ready"),
         (Readiness(True, ("goods",)), 200, "degraded"),
         (Readiness(False), 503, "stopping"),
+        (Readiness(False, ("database",)), 503, "unavailable"),
     ):
         rest.readiness = readiness
         answer = await rest.call("GET", "//readyz", as_="")

@@ -17,6 +17,10 @@ TAG = "operation"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
+NOT_READY = "数据库不可用，或正在停止 / No database, or stopping"
+DATABASE = "database"  # the one part without which there is nothing to say
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether we may be sent requests, and what is missing though we may."""
@@ -26,15 +30,17 @@ class Readiness:
 
     @property
     def word(self) -> str:
-        """ready, degraded or stopping."""
-        return ("degraded" if self.missing else "ready") if self.serving else "stopping"
+        """ready, degraded, unavailable (without what `missing` names nobody can be served) or stopping."""
+        if self.serving:
+            return "degraded" if self.missing else "ready"
+        return "unavailable" if DATABASE in self.missing else "stopping"
 
 
 _HEALTH: dict[str, Any] = {
     "type": "object",
     "required": ["status", "missing"],
     "properties": {
-        "status": {"type": "string", "enum": ["ok", "ready", "degraded", "stopping"]},
+        "status": {"type": "string", "enum": ["ok", "ready", "degraded", "unavailable", "stopping"]},
         "missing": {"type": "array", "items": {"type": "string"}},
     },
 }
@@ -73,7 +79,7 @@ class HealthHandler:
         summary="就绪 / Ready",
         description="`degraded` 仍为 200,并说明缺少什么。\n\n"
         "*degraded* is still 200 and says what is missing.",
-        extra={"responses": _health("200", "ready, or degraded") | _health("503", "正在停止 / Stopping")},
+        extra={"responses": _health("200", "ready, or degraded") | _health("503", NOT_READY)},
     )
     async def ready(self) -> Response:
         """We may be sent requests."""
