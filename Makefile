@@ -121,7 +121,7 @@ hooks: .venv/.dev ## check what is committed before it is
 	@$(PY) -m pre_commit install
 
 clean: ## remove what tests and tools left; the data and .venv stay
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache __pycache__ build dist
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache __pycache__ build client/build dist
 	@find src tests deploy $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and .venv; the data stays

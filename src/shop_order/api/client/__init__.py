@@ -4,7 +4,9 @@ async with new_order_client("127.0.0.1:50051", token=token) as orders:
     order = await orders.create_order(CreateOrderRequest([OrderItemRequest(101, 2)], address))
 """
 
+from shop_order.api.client.call_log import LoggingInterceptor, SyncLoggingInterceptor
 from shop_order.api.client.calling import Retry
+from shop_order.api.client.enums import OrderStatus, PaymentStatus, PaymentType, RefundStatus
 from shop_order.api.client.errors import (
     Aborted,
     ChannelUnavailable,
@@ -31,6 +33,7 @@ from shop_order.api.client.errors import (
 from shop_order.api.client.order_client import OrderClient, new_order_client
 from shop_order.api.client.requests import (
     AddressInfo,
+    CheckOutCartRequest,
     CreateOrderRequest,
     ListOrdersRequest,
     OrderItemRequest,
@@ -42,6 +45,7 @@ __all__ = [
     "Aborted",
     "AddressInfo",
     "ChannelUnavailable",
+    "CheckOutCartRequest",
     "CouponUnknown",
     "CreateOrderRequest",
     "DeadlineExceeded",
@@ -51,17 +55,23 @@ __all__ = [
     "InvalidArgument",
     "KeyReused",
     "ListOrdersRequest",
+    "LoggingInterceptor",
     "NotFound",
     "OrderApiError",
     "OrderClient",
     "OrderItemRequest",
+    "OrderStatus",
     "OutOfStock",
     "PayOrderRequest",
     "PayWindowClosed",
+    "PaymentStatus",
+    "PaymentType",
     "PermissionDenied",
     "PriceChanged",
+    "RefundStatus",
     "ResourceExhausted",
     "Retry",
+    "SyncLoggingInterceptor",
     "SyncOrderClient",
     "TooManyUnpaid",
     "Unauthenticated",

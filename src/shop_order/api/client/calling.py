@@ -15,13 +15,15 @@ from google.protobuf.message import Message
 
 from shop_order.api.client.errors import OrderApiError
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop
 
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 Token = str | Callable[[], str]
 Trace = Callable[[], tuple[tuple[str, str], ...]]  # metadata of the trace a call belongs to
 
-SERVICE = "order.OrderService"
+ORDER_SERVICE = "order.OrderService"  # specification 9.1
+SHOP_ORDER = "shop.order.Order"  # specification 3
 CHANNEL_OPTIONS = (
     # Without a policy gRPC repeats only what no server has seen, as when a proxy reloads.
     # All else is decided here, by whether it may be repeated.
@@ -35,36 +37,57 @@ CHANNEL_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Q, R]):
-    """A method of 9.1; `reads` may be called again at will, others only with an idempotency key."""
+    """A method; one that is `repeatable` may be called again at will, others only with an idempotency key."""
 
     name: str
     answer: type[R]
-    reads: bool = False
+    repeatable: bool = False
+    service: str = ORDER_SERVICE
 
     @property
     def path(self) -> str:
         """The full name on the wire."""
-        return f"/{SERVICE}/{self.name}"
+        return f"/{self.service}/{self.name}"
 
 
 CREATE_ORDER: Method[pb.CreateOrderRequest, pb.OrderInfo] = Method("CreateOrder", pb.OrderInfo)
-GET_ORDER: Method[pb.GetOrderRequest, pb.OrderInfo] = Method("GetOrder", pb.OrderInfo, reads=True)
+GET_ORDER: Method[pb.GetOrderRequest, pb.OrderInfo] = Method("GetOrder", pb.OrderInfo, repeatable=True)
 GET_ORDER_BY_ORDER_SN: Method[pb.GetOrderByOrderSnRequest, pb.OrderInfo] = Method(
-    "GetOrderByOrderSn", pb.OrderInfo, reads=True
+    "GetOrderByOrderSn", pb.OrderInfo, repeatable=True
 )
 LIST_ORDERS: Method[pb.ListOrdersRequest, pb.OrderListResponse] = Method(
-    "ListOrders", pb.OrderListResponse, reads=True
+    "ListOrders", pb.OrderListResponse, repeatable=True
 )
 CANCEL_ORDER: Method[pb.CancelOrderRequest, Empty] = Method("CancelOrder", Empty)
 PAY_ORDER: Method[pb.PayOrderRequest, pb.PaymentInfo] = Method("PayOrder", pb.PaymentInfo)
 GET_PAYMENT_INFO: Method[pb.GetPaymentInfoRequest, pb.PaymentInfo] = Method(
-    "GetPaymentInfo", pb.PaymentInfo, reads=True
+    "GetPaymentInfo", pb.PaymentInfo, repeatable=True
 )
 CHECK_ORDER_STATUS: Method[pb.CheckOrderStatusRequest, pb.OrderStatusResponse] = Method(
-    "CheckOrderStatus", pb.OrderStatusResponse, reads=True
+    "CheckOrderStatus", pb.OrderStatusResponse, repeatable=True
 )
 SHIP_ORDER: Method[pb.ShipOrderRequest, pb.OrderInfo] = Method("ShipOrder", pb.OrderInfo)
 CONFIRM_RECEIPT: Method[pb.ConfirmReceiptRequest, pb.OrderInfo] = Method("ConfirmReceipt", pb.OrderInfo)
+
+# Adding adds up, so it is never repeated by itself; the others set what holds afterwards.
+ADD_SHOPPING_CART: Method[shop.CartItemRequest, shop.ShoppingCartInfo] = Method(
+    "AddShoppingCart", shop.ShoppingCartInfo, service=SHOP_ORDER
+)
+UPDATE_SHOPPING_CART: Method[shop.CartItemRequest, Empty] = Method(
+    "UpdateShoppingCart", Empty, repeatable=True, service=SHOP_ORDER
+)
+DELETE_SHOPPING_CART: Method[shop.CartItemRequest, Empty] = Method(
+    "DeleteShoppingCart", Empty, repeatable=True, service=SHOP_ORDER
+)
+GET_SHOPPING_CART: Method[shop.UserInfo, shop.CartItemListResponse] = Method(
+    "GetShoppingCart", shop.CartItemListResponse, repeatable=True, service=SHOP_ORDER
+)
+UPDATE_CART_ITEM_CHECK: Method[shop.CartItemRequest, Empty] = Method(
+    "UpdateCartItemCheck", Empty, repeatable=True, service=SHOP_ORDER
+)
+CHECK_OUT_CART: Method[shop.OrderRequest, shop.OrderInfoResponse] = Method(
+    "CreateOrder", shop.OrderInfoResponse, service=SHOP_ORDER
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,14 +13,21 @@ import grpc
 import grpc.aio
 
 from shop_order.api.client import calling
+from shop_order.api.client.call_log import LoggingInterceptor
 from shop_order.api.client.calling import Method, Q, R, Retry, Token, Trace, no_trace
 from shop_order.api.client.errors import error_of
-from shop_order.api.client.requests import CreateOrderRequest, ListOrdersRequest, PayOrderRequest
+from shop_order.api.client.requests import (
+    CheckOutCartRequest,
+    CreateOrderRequest,
+    ListOrdersRequest,
+    PayOrderRequest,
+)
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop
 
 
 class OrderClient:
-    """Calls `order.OrderService`; every failure is an OrderApiError, with a class for what callers act on.
+    """Calls the order service; every failure is an OrderApiError, with a class for what callers act on.
 
     A call ends after `timeout_s` with all its attempts. Reads are repeated when the service is away; so are
     create_order and pay_order, under the idempotency key that is made for them if none is given.
@@ -92,6 +101,15 @@ class OrderClient:
         """A page of orders, newest first; go on with `next_cursor`."""
         return await self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
 
+    async def each_order(self, request: ListOrdersRequest | None = None) -> AsyncIterator[pb.OrderInfo]:
+        """Every order from the request's page on, newest first, fetched page by page."""
+        wanted: ListOrdersRequest | None = request or ListOrdersRequest()
+        while wanted:
+            page = await self.list_orders(wanted)
+            for order in page.orders:
+                yield order
+            wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
+
     async def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
         """Give an unpaid order up. Raises NotFound, UseRefund, IllegalTransition."""
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
@@ -111,6 +129,44 @@ class OrderClient:
     async def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
         """The buyer has received it. Raises NotFound, IllegalTransition."""
         return await self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
+
+    # ---- the cart ----
+
+    async def add_shopping_cart(
+        self, goods_id: int, nums: int = 1, user_id: int = 0
+    ) -> shop.ShoppingCartInfo:
+        """Put goods into the cart; what is there already adds up. Raises NotFound, InvalidArgument."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
+        return await self._call(calling.ADD_SHOPPING_CART, request)
+
+    async def update_shopping_cart(self, goods_id: int, nums: int, user_id: int = 0) -> None:
+        """Set the number of a line. Raises NotFound, InvalidArgument."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
+        await self._call(calling.UPDATE_SHOPPING_CART, request)
+
+    async def delete_shopping_cart(self, goods_id: int, user_id: int = 0) -> None:
+        """Take a line out; no such line is fine."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id)
+        await self._call(calling.DELETE_SHOPPING_CART, request)
+
+    async def get_shopping_cart(self, user_id: int = 0) -> shop.CartItemListResponse:
+        """The cart with today's names and prices."""
+        return await self._call(calling.GET_SHOPPING_CART, shop.UserInfo(id=user_id))
+
+    async def update_cart_item_check(self, checked: bool, goods_id: int = 0, user_id: int = 0) -> None:
+        """Choose a line for the next checkout, or not; without `goods_id` all lines. Raises NotFound."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, checked=checked)
+        await self._call(calling.UPDATE_CART_ITEM_CHECK, request)
+
+    async def check_out_cart(
+        self, request: CheckOutCartRequest, *, idempotency_key: str = ""
+    ) -> shop.OrderInfoResponse:
+        """Buy the checked lines of the cart.
+
+        Raises InvalidArgument if nothing is checked, and what create_order raises.
+        """
+        key = idempotency_key or calling.new_key()
+        return await self._call(calling.CHECK_OUT_CART, request.message(), key)
 
     # ---- payments ----
 
@@ -145,20 +201,20 @@ class OrderClient:
                     failed.code(), failed.details() or "", failed.trailing_metadata() or (), request_id
                 )
                 pause_s = None
-                if method.reads or key:
+                if method.repeatable or key:
                     pause_s = self._retry.pause_s(error, attempt, ends_s - time.monotonic())
                 if pause_s is None:
                     raise error from failed
             await asyncio.sleep(pause_s)
 
     def _stub(self, method: Method[Q, R]) -> Any:
-        if method.name not in self._stubs:
-            self._stubs[method.name] = self._channel.unary_unary(
+        if method.path not in self._stubs:
+            self._stubs[method.path] = self._channel.unary_unary(
                 method.path,
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=method.answer.FromString,
             )
-        return self._stubs[method.name]
+        return self._stubs[method.path]
 
 
 def new_order_client(
@@ -172,15 +228,17 @@ def new_order_client(
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
     trace: Trace = no_trace,
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (LoggingInterceptor(),),
 ) -> OrderClient:
     """A client of `target` (host:port); it connects at its first call, and again after a loss.
 
-    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Raises OSError.
+    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Each
+    attempt passes `interceptors`; () turns the log off. Raises OSError.
     """
     options = calling.CHANNEL_OPTIONS
     if use_tls:
         secure = calling.credentials(cert_file, client_cert)
-        channel = grpc.aio.secure_channel(target, secure, options=options)
+        channel = grpc.aio.secure_channel(target, secure, options=options, interceptors=interceptors)
     else:
-        channel = grpc.aio.insecure_channel(target, options=options)
+        channel = grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
     return OrderClient(channel, timeout_s=timeout_s, token=token, language=language, retry=retry, trace=trace)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,39 @@ class CreateOrderRequest:
             remark=self.remark,
             coupon_id=self.coupon_id,
             payment_type=self.payment_type,
+            quote_token=self.quote_token,
+            expected_total_fen=self.expected_total_fen,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutCartRequest:
+    """An order of the cart's checked lines; `pay_type` is `alipay`, `wechat`, `balance`, or empty.
+
+    Empty: the buyer chooses later. `expected_total_fen` None is not checked.
+    """
+
+    address: AddressInfo
+    user_id: int = 0
+    note: str = ""
+    coupon_id: str = ""
+    pay_type: str = ""
+    quote_token: str = ""
+    expected_total_fen: int | None = None
+
+    def message(self) -> shop.OrderRequest:
+        """The message on the wire."""
+        return shop.OrderRequest(
+            user_id=self.user_id,
+            name=self.address.name,
+            mobile=self.address.phone,
+            province=self.address.province,
+            city=self.address.city,
+            district=self.address.district,
+            address=self.address.detail,
+            note=self.note,
+            pay_type=self.pay_type,
+            coupon_id=self.coupon_id,
             quote_token=self.quote_token,
             expected_total_fen=self.expected_total_fen,
         )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
 from shop_order.api.client import calling
+from shop_order.api.client.call_log import SyncLoggingInterceptor
 from shop_order.api.client.calling import Method, Q, R, Retry, Token, Trace, no_trace
 from shop_order.api.client.errors import error_of
-from shop_order.api.client.requests import CreateOrderRequest, ListOrdersRequest, PayOrderRequest
+from shop_order.api.client.requests import (
+    CheckOutCartRequest,
+    CreateOrderRequest,
+    ListOrdersRequest,
+    PayOrderRequest,
+)
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop
 
 
 class SyncOrderClient:
-    """Calls `order.OrderService`; every failure is an OrderApiError, with a class for what callers act on.
+    """Calls the order service; every failure is an OrderApiError, with a class for what callers act on.
 
     A call ends after `timeout_s` with all its attempts. Reads are repeated when the service is away; so are
     create_order and pay_order, under the idempotency key that is made for them if none is given.
@@ -90,6 +99,14 @@ class SyncOrderClient:
         """A page of orders, newest first; go on with `next_cursor`."""
         return self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
 
+    def each_order(self, request: ListOrdersRequest | None = None) -> Iterator[pb.OrderInfo]:
+        """Every order from the request's page on, newest first, fetched page by page."""
+        wanted: ListOrdersRequest | None = request or ListOrdersRequest()
+        while wanted:
+            page = self.list_orders(wanted)
+            yield from page.orders
+            wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
+
     def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
         """Give an unpaid order up. Raises NotFound, UseRefund, IllegalTransition."""
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
@@ -109,6 +126,42 @@ class SyncOrderClient:
     def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
         """The buyer has received it. Raises NotFound, IllegalTransition."""
         return self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
+
+    # ---- the cart ----
+
+    def add_shopping_cart(self, goods_id: int, nums: int = 1, user_id: int = 0) -> shop.ShoppingCartInfo:
+        """Put goods into the cart; what is there already adds up. Raises NotFound, InvalidArgument."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
+        return self._call(calling.ADD_SHOPPING_CART, request)
+
+    def update_shopping_cart(self, goods_id: int, nums: int, user_id: int = 0) -> None:
+        """Set the number of a line. Raises NotFound, InvalidArgument."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
+        self._call(calling.UPDATE_SHOPPING_CART, request)
+
+    def delete_shopping_cart(self, goods_id: int, user_id: int = 0) -> None:
+        """Take a line out; no such line is fine."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id)
+        self._call(calling.DELETE_SHOPPING_CART, request)
+
+    def get_shopping_cart(self, user_id: int = 0) -> shop.CartItemListResponse:
+        """The cart with today's names and prices."""
+        return self._call(calling.GET_SHOPPING_CART, shop.UserInfo(id=user_id))
+
+    def update_cart_item_check(self, checked: bool, goods_id: int = 0, user_id: int = 0) -> None:
+        """Choose a line for the next checkout, or not; without `goods_id` all lines. Raises NotFound."""
+        request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, checked=checked)
+        self._call(calling.UPDATE_CART_ITEM_CHECK, request)
+
+    def check_out_cart(
+        self, request: CheckOutCartRequest, *, idempotency_key: str = ""
+    ) -> shop.OrderInfoResponse:
+        """Buy the checked lines of the cart.
+
+        Raises InvalidArgument if nothing is checked, and what create_order raises.
+        """
+        key = idempotency_key or calling.new_key()
+        return self._call(calling.CHECK_OUT_CART, request.message(), key)
 
     # ---- payments ----
 
@@ -143,20 +196,20 @@ class SyncOrderClient:
                     failed.code(), failed.details() or "", failed.trailing_metadata() or (), request_id
                 )
                 pause_s = None
-                if method.reads or key:
+                if method.repeatable or key:
                     pause_s = self._retry.pause_s(error, attempt, ends_s - time.monotonic())
                 if pause_s is None:
                     raise error from failed
             time.sleep(pause_s)
 
     def _stub(self, method: Method[Q, R]) -> Any:
-        if method.name not in self._stubs:
-            self._stubs[method.name] = self._channel.unary_unary(
+        if method.path not in self._stubs:
+            self._stubs[method.path] = self._channel.unary_unary(
                 method.path,
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=method.answer.FromString,
             )
-        return self._stubs[method.name]
+        return self._stubs[method.path]
 
 
 def new_sync_order_client(
@@ -170,10 +223,12 @@ def new_sync_order_client(
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
     trace: Trace = no_trace,
+    interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (SyncLoggingInterceptor(),),
 ) -> SyncOrderClient:
     """A client of `target` (host:port); it connects at its first call, and again after a loss.
 
-    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Raises OSError.
+    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Each
+    attempt passes `interceptors`; () turns the log off. Raises OSError.
     """
     options = calling.CHANNEL_OPTIONS
     if use_tls:
@@ -181,6 +236,7 @@ def new_sync_order_client(
         channel = grpc.secure_channel(target, secure, options=options)
     else:
         channel = grpc.insecure_channel(target, options=options)
+    channel = grpc.intercept_channel(channel, *interceptors)
     return SyncOrderClient(
         channel, timeout_s=timeout_s, token=token, language=language, retry=retry, trace=trace
     )

@@ -1,0 +1,67 @@
+"""A log line for each attempt of a call (specification 9.4, LoggingInterceptor)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+LOGGER = "shop_order.client"
+
+_BROKEN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DATA_LOSS,
+}
+
+
+class LoggingInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Logs method, code, duration and request id to `shop_order.client`; never a token or what was sent.
+
+    INFO for what was answered, also for a refusal; WARNING where the service or the way to it is broken.
+    """
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        """Let the call end, and log how."""
+        started_s = time.perf_counter()
+        call = await continuation(client_call_details, request)
+        _log(client_call_details, await call.code(), time.perf_counter() - started_s)
+        return call
+
+
+class SyncLoggingInterceptor(grpc.UnaryUnaryClientInterceptor):
+    """The same for programs without an event loop."""
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        """Let the call end, and log how."""
+        started_s = time.perf_counter()
+        call = continuation(client_call_details, request)
+        _log(client_call_details, call.code(), time.perf_counter() - started_s)
+        return call
+
+
+def _log(details: Any, code: grpc.StatusCode, took_s: float) -> None:
+    level = logging.WARNING if code in _BROKEN else logging.INFO
+    method = details.method.decode() if isinstance(details.method, bytes) else details.method
+    logging.getLogger(LOGGER).log(
+        level,
+        "%s %s %.1f ms request_id=%s",
+        method,
+        code.name,
+        took_s * 1000,
+        _request_id(details.metadata or ()),
+    )
+
+
+def _request_id(metadata: Iterable[Any]) -> str:
+    return next((str(value) for name, value in metadata if name == "x-request-id"), "-")
