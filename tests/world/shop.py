@@ -19,9 +19,10 @@ from shop_order.service.cart import CartService
 from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
-from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
+from shop_order.service.placing import OrderRules
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settlement import Settlement

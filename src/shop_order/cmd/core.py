@@ -43,9 +43,10 @@ from shop_order.service.daily_root import DailyRoot
 from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
-from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
+from shop_order.service.placing import OrderRules
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay

@@ -9,8 +9,6 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     AmountMismatch,
-    EmptyOrder,
-    GoodsUnavailable,
     IllegalTransition,
     PayWindowClosed,
     PriceChanged,
@@ -30,7 +28,7 @@ from shop_order.domain.status import (
 )
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem
+from shop_order.domain.valueobject.item import Goods, Line, OrderItem, bought
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
@@ -377,19 +375,3 @@ class Order:
             "reason": reason,
         }
         self.happened.append(Happened(self.version, type, events.payload(data), now_ms))
-
-
-def bought(
-    lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
-) -> tuple[OrderItem, ...]:
-    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
-    if not lines:
-        raise EmptyOrder
-    missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
-    if missing:
-        raise GoodsUnavailable(missing)
-    return tuple(
-        OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
-        for line in lines
-        for g in (goods[line.goods],)
-    )

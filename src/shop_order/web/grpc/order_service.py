@@ -13,8 +13,9 @@ from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.notice import notify_payment
-from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import decoding
