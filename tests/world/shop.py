@@ -16,6 +16,7 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
+from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
@@ -125,6 +126,13 @@ class World:
             clock=self.clock,
             on_unreadable=self.unreadable.tell,
             alert=self.alert,
+        )
+        self.checkout = Checkout(
+            orders=self.orders,
+            settlement=self.settlement,
+            clock=self.clock,
+            monotonic_s=lambda: self.real_ms / 1000,
+            wait_s=0.1,
         )
         self.timeout = TimeoutService(
             orders=self.store.orders,

@@ -109,7 +109,7 @@ class App:
     def _fronts(self, settings: Settings) -> None:
         core = self.core
         signer = Signer([key.get_secret_value().encode() for key in settings.auth.link_keys])
-        links = CashierLinks(signer, public_url=self._public_url, clock=core.clock)
+        links = CashierLinks(signer, public_url=self._public_url)
         cursors = Cursors(signer)
         rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
         authenticator = Authenticator(self._keys, rules, revoked=core.shared.revocations)
@@ -136,6 +136,7 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
+                checkout=core.checkout,
                 order_log=core.order_log,
                 statistics=core.statistics,
                 authenticator=authenticator,

@@ -59,7 +59,7 @@ class Rest:
         self.deadline_s = 10.0
         self.keys = itertools.count()
         signer = Signer([b"k" * 32])
-        self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL, clock=self._now)
+        self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL)
         self.tokens = SubmitTokens(signer, lambda n: next(self.keys).to_bytes(n, "big"))
         self.parts = self._parts(signer)
         self.app = build_http(self.parts, HttpSettings(deadline_s=lambda: self.deadline_s, **settings))
@@ -70,6 +70,7 @@ class Rest:
             carts=world.carts,
             orders=world.orders,
             payments=world.payments,
+            checkout=world.checkout,
             order_log=world.order_log,
             statistics=world.statistics,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),

@@ -102,12 +102,6 @@ async def test_a_link_that_was_changed_is_401(rest: Rest, spoil: str) -> None:
         assert page.headers["content-type"].startswith("text/html")
 
 
-async def test_a_link_ends_with_its_order(rest: Rest, world: World) -> None:
-    order = await rest.placed()
-    await world.clock.advance(1800)
-    refused(await rest.call("GET", path(order), as_="", headers=JSON), 401, "SIGNATURE_INVALID")
-
-
 async def test_what_is_paid_is_shown_so_and_not_paid_again(rest: Rest) -> None:
     order = await rest.paid()
     page = await open_page(rest, path(order))
