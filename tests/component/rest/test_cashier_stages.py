@@ -167,7 +167,7 @@ async def test_the_provider_is_asked_once_in_two_seconds_however_many_look(rest:
 async def test_a_provider_that_hangs_holds_no_page(
     rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order, payment_sn = await opened(rest, world)
+    order, _ = await opened(rest, world)
     answers, asked = asyncio.Event(), 0
 
     async def slowly(payment_sn: str) -> Trade:
