@@ -53,6 +53,7 @@ class ModelProvider:
         self,
         *,
         payment_sn: str,
+        order_sn: str,
         trade_type: str,
         amount_fen: int,
         subject: str,

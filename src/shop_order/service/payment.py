@@ -21,6 +21,7 @@ from shop_order.domain.ports import Clock, Key, KeyRecord, KeyTaken, Orders, Pay
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.text import plain_text
+from shop_order.domain.valueobject.title import title
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret
 from shop_order.service.order import visible
@@ -126,7 +127,7 @@ class PaymentService:
                     raise DependencyDown("the payment provider")  # it may still take money for that one
                 continue
             else:
-                draft = await self._with_link(channel, draft, cmd.return_url)
+                draft = await self._with_link(channel, order, draft, cmd.return_url)
             try:
                 return await self._store(actor, draft, key)
             except AnotherAttempt:
@@ -165,12 +166,15 @@ class PaymentService:
             expire_ms=order.expire_ms,
         )
 
-    async def _with_link(self, channel: PaymentChannel, draft: Payment, return_url: str) -> Payment:
+    async def _with_link(
+        self, channel: PaymentChannel, order: Order, draft: Payment, return_url: str
+    ) -> Payment:
         url = await channel.open(
             payment_sn=draft.payment_sn,
+            order_sn=order.order_sn,
             trade_type=draft.trade_type,
             amount_fen=draft.amount_fen,
-            subject=f"Order {draft.order_sn}",
+            subject=title(order.items, order.order_sn),
             lasts_ms=draft.expire_ms - self._now(),
             return_url=return_url,
         )
