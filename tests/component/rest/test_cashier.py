@@ -82,6 +82,20 @@ async def test_choosing_a_channel_goes_to_the_provider_and_uses_the_open_attempt
     assert (await rest.data("GET", f"/orders/{order['order_sn']}/payment"))["payment_sn"] == payment_sn
 
 
+async def test_a_phone_is_sent_to_the_page_for_phones_and_another_device_to_its_own(
+    rest: Rest, world: World
+) -> None:
+    order = await rest.placed()
+    phone = JSON | {"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Mobile/15E148"}
+    first = (await choose(rest, path(order), headers=phone)).headers["location"]
+    again = (await choose(rest, path(order), headers=phone)).headers["location"]
+    desk = (await choose(rest, path(order))).headers["location"]
+    earlier, later = world.provider.ledger
+    assert (first, again, desk) == (f"pay://{earlier}?wap", f"pay://{earlier}?wap", f"pay://{later}?page")
+    detail = await rest.data("GET", f"/orders/{order['order_sn']}")
+    assert [(p["payment_sn"], p["status"]) for p in detail["payments"]] == [(earlier, 4), (later, 1)]
+
+
 @pytest.mark.parametrize("spoil", ["s", "e", "sn", "missing", "long"])
 async def test_a_link_that_was_changed_is_401(rest: Rest, spoil: str) -> None:
     order, other = await rest.placed(), await rest.placed()

@@ -26,10 +26,12 @@ from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language, error_text, status_text
+from shop_order.web.phone import is_phone
 from shop_order.web.status import http_status
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"
+_ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -123,7 +125,8 @@ class CashierHandler:
             # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
             actor = Actor(Role.USER, order.user)
             chosen = _chosen(await request.body())
-            command = PayOrder(order_sn, chosen, return_url=self._links.of(order))
+            trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
+            command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
             attempt = (await self._payments.pay(actor, command)).result
         except OrderServiceError as error:
             return self._refusal(request, error, back)
