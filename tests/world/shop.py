@@ -26,6 +26,7 @@ from shop_order.service.payment import PaymentService
 from shop_order.service.placing import OrderRules
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
+from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
@@ -62,6 +63,8 @@ class World:
         self.next_numbers: list[str] = []
         self.alerts: list[tuple[str, dict[str, object]]] = []
         self.lost: list[str] = []
+        self.allowed = ["https://shop.example/done"]
+        self.return_urls = ReturnUrls(lambda: self.allowed)
         self.neighbours = Neighbours(self.folder, self.real_now)
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
@@ -132,6 +135,7 @@ class World:
             settlement=self.settlement,
             clock=self.clock,
             monotonic_s=lambda: self.real_ms / 1000,
+            return_urls=self.return_urls,
             wait_s=0.1,
         )
         self.timeout = TimeoutService(
@@ -177,6 +181,7 @@ class World:
             rules=lambda: self.rules,
             on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
+            return_urls=self.return_urls,
         )
 
     def payment_service(self) -> PaymentService:
@@ -189,7 +194,7 @@ class World:
             clock=self.clock,
             next_payment_sn=self.numbers.payment_sn,
             next_refund_sn=self.numbers.refund_sn,
-            return_urls=lambda: ["https://shop.example/done"],
+            return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
         )

@@ -152,6 +152,7 @@ class App:
                 log=get_logger("rest"),
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
                 tracing=core.tracing,
+                shop_name=lambda: core.settings.app.shop_name or "",
             ),
             HttpSettings(
                 deadline_s=lambda: core.settings.server.deadline_s,

@@ -51,6 +51,7 @@ from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
+from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
@@ -171,6 +172,8 @@ class Core:
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
         self.unreadable = Unreadables(self.alert, real_ms)
+        # Our own cashier is always one of them.
+        self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
             orders=orders,
             carts=carts,
@@ -184,6 +187,7 @@ class Core:
             rules=lambda: order_rules(self.settings),
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
+            return_urls=self.return_urls,
             shown=self.views,
         )
         self.carts = CartService(
@@ -203,7 +207,7 @@ class Core:
             clock=clock,
             next_payment_sn=numbers.payment_sn,
             next_refund_sn=numbers.refund_sn,
-            return_urls=lambda: [*self.settings.pay.return_urls, self.settings.server.base_url],
+            return_urls=self.return_urls,
             gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
             alert=self.alert,
         )
@@ -224,7 +228,11 @@ class Core:
             alert=self.alert,
         )
         self.checkout = Checkout(
-            orders=self.orders, settlement=self.settlement, clock=clock, monotonic_s=time.monotonic
+            orders=self.orders,
+            settlement=self.settlement,
+            clock=clock,
+            monotonic_s=time.monotonic,
+            return_urls=self.return_urls,
         )
         self.timeouts = TimeoutService(
             orders=orders,

@@ -14,6 +14,7 @@ from shop_order.domain.ports import Clock
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.actor import SYSTEM
 from shop_order.service.order import OrderService
+from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
 
 EVERY_S = 2.0  # a provider is asked no more often about one attempt, however many look at it
@@ -44,6 +45,7 @@ class Checkout:
         settlement: Settlement,
         clock: Clock,
         monotonic_s: Callable[[], float],
+        return_urls: ReturnUrls,
         wait_s: float = WAIT_S,
     ) -> None:
         self._orders = orders
@@ -51,6 +53,7 @@ class Checkout:
         self._now = clock
         self._monotonic_s = monotonic_s
         self._wait_s = wait_s
+        self._return_urls = return_urls
         self._questions: dict[str, _Question] = {}  # the oldest first
         self._on_their_way = 0
 
@@ -69,6 +72,10 @@ class Checkout:
             return order, ""
         said = await asyncio.gather(*(self._said(attempt) for attempt in attempts))
         return await self.see(order_sn), said[0]
+
+    def pages(self, order: Order) -> tuple[str, str]:
+        """Where its buyer goes on: once it is paid, and otherwise; empty if not given, or not allowed now."""
+        return self._return_urls.still(order.return_url), self._return_urls.still(order.cancel_url)
 
     def _to_ask(self, order: Order, back_from: str) -> list[Payment]:
         """The open attempt, then the one the buyer came back from, which may have been closed meanwhile."""

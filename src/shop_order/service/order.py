@@ -46,6 +46,7 @@ from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.placing import Basket, OrderRules, PlaceOrder
+from shop_order.service.return_urls import ReturnUrls
 
 MOST_PAGE = 100
 FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
@@ -69,6 +70,7 @@ class OrderService:
         rules: Callable[[], OrderRules],
         on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
+        return_urls: ReturnUrls,
         shown: OrderLookup | None = None,
     ) -> None:
         """`shown`: where orders are looked up that are only shown; without it, where they are decided."""
@@ -85,6 +87,7 @@ class OrderService:
         self._rules = rules
         self._on_unreadable = on_unreadable
         self._give_back = on_lost
+        self._return_urls = return_urls
 
     # ---- placing ----
 
@@ -99,6 +102,8 @@ class OrderService:
         # A refusal names them: unbounded, it would not fit into the metadata of an answer.
         plain_text("coupon_id", cmd.coupon_id, most=64)
         plain_text("quote_token", cmd.quote_token, most=512)
+        self._return_urls.check("return_url", cmd.return_url)
+        self._return_urls.check("cancel_url", cmd.cancel_url)
         cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
         return await self._idempotency.once(
             f"{user}:place",
@@ -140,6 +145,8 @@ class OrderService:
             next_id=self._next_id,
             expected_fen=cmd.expected_fen,
             pricing=rules.pricing,
+            return_url=cmd.return_url,
+            cancel_url=cmd.cancel_url,
         )
         await self._stock.reserve(order.order_sn, basket.lines)
         try:

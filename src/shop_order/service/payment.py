@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
@@ -25,6 +24,7 @@ from shop_order.domain.valueobject.title import title
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret
 from shop_order.service.order import visible
+from shop_order.service.return_urls import ReturnUrls
 
 TRIES = 3
 MOST_ATTEMPTS = 20  # of one order: each is read with it, told in its history, and asked about at its provider
@@ -77,7 +77,7 @@ class PaymentService:
         clock: Clock,
         next_payment_sn: Callable[[], str],
         next_refund_sn: Callable[[], str],
-        return_urls: Callable[[], Sequence[str]],
+        return_urls: ReturnUrls,
         gateway_secret: GatewaySecret,
         alert: Alert,
     ) -> None:
@@ -101,7 +101,7 @@ class PaymentService:
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, KeyReused,
         InvalidArgument, TooMuchContention, DependencyDown.
         """
-        self._check_return_url(cmd.return_url)
+        self._return_urls.check("return_url", cmd.return_url)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
@@ -191,23 +191,6 @@ class PaymentService:
         if payment_type not in self._channels:
             raise ChannelUnavailable(payment_type.code)
         return self._channels[payment_type]
-
-    def _check_return_url(self, url: str) -> None:
-        if not url:
-            return
-        plain_text("return_url", url, most=512)
-        # urlsplit drops tabs and line ends in silence, so what was checked would not be what is sent.
-        if not (url.isascii() and url.isprintable() and " " not in url):
-            raise InvalidArgument("return_url", "is not a web address")
-        try:
-            asked = urlsplit(url)
-        except ValueError as malformed:
-            raise InvalidArgument("return_url", "is not a web address") from malformed
-        for allowed in map(urlsplit, self._return_urls()):
-            same_site = (asked.scheme, asked.netloc) == (allowed.scheme, allowed.netloc)
-            if same_site and asked.path.startswith(allowed.path):
-                return
-        raise InvalidArgument("return_url", "is not on the list of allowed addresses")
 
     # ---- looking ----
 

@@ -14,7 +14,8 @@ from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 class PlaceOrder:
     """Buy these `lines`, or with None the checked lines of the cart.
 
-    They go to `address`, or to that entry of the buyer's address book.
+    They go to `address`, or to that entry of the buyer's address book. The cashier links to `return_url` once
+    it is paid, to `cancel_url` otherwise.
     """
 
     address: Address | int
@@ -25,6 +26,8 @@ class PlaceOrder:
     quote_token: str = ""
     expected_fen: int | None = None
     key: str = ""
+    return_url: str = ""
+    cancel_url: str = ""
 
     def normal(self) -> list[object]:
         """The command as JSON, without the key: what two equal requests have in common."""
@@ -34,6 +37,8 @@ class PlaceOrder:
         place = (
             a if isinstance(a, int) else [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
         )
+        # Where they are not used, a command hashes as it did before there were any: its key still fits.
+        pages = [self.return_url, self.cancel_url] if self.return_url or self.cancel_url else []
         return [
             "place",
             lines,
@@ -43,6 +48,7 @@ class PlaceOrder:
             self.coupon_id,
             self.quote_token,
             self.expected_fen,
+            *pages,
         ]
 
 

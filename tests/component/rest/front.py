@@ -57,6 +57,7 @@ class Rest:
         self.log = Log()
         self.observed: list[tuple[str, str]] = []
         self.deadline_s = 10.0
+        self.shop_name = ""
         self.keys = itertools.count()
         signer = Signer([b"k" * 32])
         self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL)
@@ -85,6 +86,7 @@ class Rest:
             advance_clock=world.clock.advance,
             log=self.log,
             observe=lambda method, code, seconds: self.observed.append((method, code)),
+            shop_name=lambda: self.shop_name,
         )
 
     def _now(self) -> int:

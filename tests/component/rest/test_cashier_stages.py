@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import escape
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from shop_order.domain.ports import Trade
 from shop_order.service import checkout
 from shop_order.web.dto.answers import CashierData
-from tests.component.rest.front import Rest, refused
+from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.component.rest.test_cashier import HTML, JSON, choose, open_page, path
 from tests.world.shop import World
 
@@ -218,3 +220,73 @@ async def test_who_returns_from_an_attempt_that_was_closed_meanwhile_is_recognis
     )
     world.provider.pay(first)
     assert (await state(rest, order, f"&out_trade_no={first}&sign=x"))["state"] == "paid"
+
+
+# ---- the shop's own pages ----
+
+DONE, CART = f"{PUBLIC_URL}/thanks?a=1&b=2", f"{PUBLIC_URL}/cart"
+
+
+def links(page: str) -> list[str]:
+    return re.findall(r'<a class="(?:button|back)" href="([^"]*)">返回商店</a>', page)
+
+
+async def test_the_pages_link_to_the_shop(rest: Rest, world: World) -> None:
+    order = await rest.placed(return_url=DONE, cancel_url=CART)
+    assert links(await shown(rest, order, "pending")) == [CART]
+    await choose(rest, path(order))
+    (payment_sn,) = world.provider.ledger
+    assert links(await shown(rest, order, "confirming")) == [CART]
+    world.provider.pay(payment_sn)
+    world.real_ms += 2000
+    assert links(await shown(rest, order, "paid")) == [escape(DONE)]
+    detail = await rest.data("GET", f"/orders/{order['order_sn']}")
+    assert (detail["return_url"], detail["cancel_url"]) == (DONE, CART)
+    data = await state(rest, order)
+    assert (data["return_url"], data["cancel_url"]) == (DONE, CART)
+
+
+async def test_what_came_to_nothing_leads_to_the_page_for_that(rest: Rest, world: World) -> None:
+    order = await rest.placed(return_url=DONE, cancel_url=CART)
+    await world.clock.advance(1800)
+    assert links(await shown(rest, order, "over")) == [CART]
+    await world.timeout.run_once()
+    assert links(await shown(rest, order, "cancelled")) == [CART]
+    bare = await rest.placed()
+    assert links(await shown(rest, bare, "pending")) == []
+    assert (await rest.data("GET", f"/orders/{bare['order_sn']}"))["return_url"] is None
+
+
+@pytest.mark.parametrize("field", ["return_url", "cancel_url"])
+async def test_an_address_that_is_not_allowed_places_no_order(rest: Rest, field: str) -> None:
+    answer = await rest.call("POST", "/orders", PLACE | {field: "https://evil.example/"})
+    assert refused(answer, 400, "INVALID_ARGUMENT")["field"] == field
+    assert (await rest.data("GET", "/orders"))["total"] == 0
+
+
+async def test_an_address_that_is_allowed_no_more_is_not_linked_to(rest: Rest, world: World) -> None:
+    order = await rest.placed(cancel_url=CART)
+    world.allowed.clear()
+    assert links(await shown(rest, order, "pending")) == []
+    assert (await state(rest, order))["cancel_url"] is None
+
+
+async def test_the_same_key_with_other_pages_is_another_command(rest: Rest) -> None:
+    key = {"idempotency-key": "k"}
+    body = PLACE | {"return_url": DONE}
+    first = await rest.data("POST", "/orders", body, headers=key)
+    assert (await rest.data("POST", "/orders", body, headers=key))["order_sn"] == first["order_sn"]
+    refused(await rest.call("POST", "/orders", PLACE, headers=key), 422, "KEY_REUSED")
+
+
+async def test_the_page_names_shop_and_items(rest: Rest) -> None:
+    order = await rest.placed()
+    plain = await open_page(rest, path(order))
+    assert "<title>收银台</title>" in plain.text
+    for words in ("苹果", "×2", "¥39.98"):
+        assert words in plain.text
+    rest.shop_name = "A & B <小铺>"
+    named = await open_page(rest, path(order))
+    assert "<title>收银台 · A &amp; B &lt;小铺&gt;</title>" in named.text
+    data = await state(rest, order)
+    assert (data["shop_name"], data["items"][0]["goods_name"]) == ("A & B <小铺>", "苹果")

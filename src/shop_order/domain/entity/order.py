@@ -67,6 +67,8 @@ class Order:
     logistics_no: str = ""
     shipped_ms: int = 0
     completed_ms: int = 0
+    return_url: str = ""  # the shop's pages the cashier links to: once it is paid,
+    cancel_url: str = ""  # and where it came to nothing
     due_ms: int | None = None  # when the order moves by itself: unpaid to cancelled, shipped to completed
     version: int = 0
     last_hash: bytes = GENESIS
@@ -90,6 +92,8 @@ class Order:
         next_id: Callable[[], int],
         expected_fen: int | None = None,
         pricing: Pricing = NO_FREIGHT,
+        return_url: str = "",
+        cancel_url: str = "",
     ) -> Order:
         """A pending order of these lines at today's prices, by the rules of `pricing`.
 
@@ -117,6 +121,8 @@ class Order:
             updated_ms=now_ms,
             expire_ms=now_ms + pay_timeout_ms,
             due_ms=now_ms + pay_timeout_ms,
+            return_url=return_url,
+            cancel_url=cancel_url,
         )
         order._record(
             events.ORDER_CREATED,

@@ -193,6 +193,8 @@ class PaymentData(Answer):
 class OrderDetailData(OrderData):
     """An order with its history and payments."""
 
+    return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
+    cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     logs: list[LogData]
     payments: list[PaymentData]
 
@@ -315,6 +317,8 @@ class CashierData(Answer):
     provider_says: str | None = Field(
         description="刚才问到的结果 / What the provider said just now: waiting, absent, paid, closed, unknown"
     )
+    return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
+    cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     poll_s: int | None = Field(description="几秒后再看 / Look again after; null: it stays", examples=[5])
     shop_name: str | None
     freight_amount: str = _amount("其中运费", "0.00")

@@ -89,6 +89,8 @@ class OrderHandlers:
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) or None,
             key=context.agreed_key(request.idempotency_key),
+            return_url=request.return_url,
+            cancel_url=request.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         context.replayed = outcome.replayed

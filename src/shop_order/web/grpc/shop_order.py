@@ -141,6 +141,8 @@ class ShopOrderHandlers:
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) if given else None,
             key=context.agreed_key(request.idempotency_key),
+            return_url=request.return_url,
+            cancel_url=request.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         context.replayed = outcome.replayed

@@ -140,6 +140,7 @@ class CashierHandler:
             back_from = request.query_params.get("out_trade_no", "")
             order, said = await self._checkout.look(order_sn, back_from=back_from)
         now_ms = self._now()
+        return_url, cancel_url = self._checkout.pages(order)
         return Seen(
             order,
             stage_of(order, now_ms),
@@ -148,6 +149,8 @@ class CashierHandler:
             self._channels(),
             now_ms,
             self._shop_name(),
+            return_url,
+            cancel_url,
         )
 
     def _channels(self) -> dict[PaymentType, bool]:
@@ -184,6 +187,8 @@ def _data(seen: Seen, language: Language) -> dict[str, Any]:
         "state": seen.stage.value,
         "may_pay": seen.may_pay,
         "provider_says": seen.said or None,
+        "return_url": seen.return_url or None,
+        "cancel_url": seen.cancel_url or None,
         "poll_s": seen.poll_s,
         "shop_name": seen.shop_name or None,
         "freight_amount": yuan_of_fen(order.freight_fen),

@@ -122,6 +122,8 @@ class OrderHandler:
             quote_token=body.quote_token,
             expected_fen=body.expected_total_fen,
             key=it.key,
+            return_url=body.return_url,
+            cancel_url=body.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         it.replayed = outcome.replayed
