@@ -11,9 +11,8 @@ _LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 def is_phone(headers: Mapping[str, str]) -> bool:
-    """By the client hint where a browser sends it, otherwise by the name; tablets take the large page."""
-    hint = headers.get("sec-ch-ua-mobile", "")
-    if hint in ("?0", "?1"):
-        return hint == "?1"
+    """By the browser's hint, or by its name; tablets take the large page."""
+    if headers.get("sec-ch-ua-mobile") == "?1":
+        return True  # a hint of ?0 says less: it is also sent beside a name that was set by hand
     agent = headers.get("user-agent", "")[:_MOST]
     return bool(_PHONE.search(agent)) and not _LARGE.search(agent)

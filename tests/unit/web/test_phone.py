@@ -35,7 +35,7 @@ def test_the_name_of_the_browser_tells_a_phone(agent: str, phone: bool) -> None:
     assert is_phone({"user-agent": agent}) is phone
 
 
-def test_the_hint_of_the_browser_counts_more_than_its_name() -> None:
+def test_a_hint_or_the_name_is_enough() -> None:
     assert is_phone({"sec-ch-ua-mobile": "?1", "user-agent": "Windows"})
-    assert not is_phone({"sec-ch-ua-mobile": "?0", "user-agent": "iPhone"})
-    assert is_phone({"sec-ch-ua-mobile": "yes", "user-agent": "iPhone"})
+    assert is_phone({"sec-ch-ua-mobile": "?0", "user-agent": "iPhone"})
+    assert not is_phone({"sec-ch-ua-mobile": "?0", "user-agent": "Windows"})
