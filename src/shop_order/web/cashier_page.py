@@ -73,11 +73,13 @@ class CashierPage:
     def order(self, seen: Seen, language: Language) -> str:
         """What a buyer sees of an order: the channels while it waits, where its payment stands otherwise."""
         say = Sayer(language)
-        parts = (
-            [_head(seen, say), _countdown(seen, say), _bought(seen.order, say), _form(seen, say)]
-            if seen.stage is Stage.PENDING
-            else [_mark(seen, say), _head(seen, say), _bought(seen.order, say)]
-        )
+        head, bought = _head(seen, say), _bought(seen.order, say)
+        if seen.stage is Stage.PENDING:
+            parts = [head, _countdown(seen, say), bought, _form(seen, say)]
+        elif seen.stage is Stage.CONFIRMING:
+            parts = [_mark(seen, say), head, _countdown(seen, say), _again(seen, say), bought]
+        else:
+            parts = [_mark(seen, say), head, bought]
         if seen.way_back:
             kind = "button" if seen.stage not in (Stage.PENDING, Stage.CONFIRMING) else "back"
             parts.append(f'<a class="{kind}" href="{escape(seen.way_back)}">{say("to_shop")}</a>')
@@ -129,16 +131,23 @@ def _mark(seen: Seen, say: Sayer) -> str:
     top = f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(seen.stage.value)}</h2>'
     if seen.stage is not Stage.CONFIRMING:
         return f'{top}<p class="text">{say(seen.stage.value + "_text")}</p>'
-    unpaid = seen.said in NO_MONEY and seen.may_pay
-    hidden = ("", " hidden") if not unpaid else (" hidden", "")
-    again = ""
-    if seen.may_pay:
-        opened = " open" if unpaid else ""
-        again = f"<details id='again'{opened}><summary>{say('again')}</summary>{_form(seen, say)}</details>"
+    hidden = (" hidden", "") if _is_unpaid(seen) else ("", " hidden")
     return (
         f'{top}<div role="status"><p class="text" id="asking"{hidden[0]}>{say("confirming_text")}</p>'
-        f'<p class="text" id="unpaid"{hidden[1]}>{say("unpaid_text")}</p></div>{_countdown(seen, say)}{again}'
+        f'<p class="text" id="unpaid"{hidden[1]}>{say("unpaid_text")}</p></div>'
     )
+
+
+def _again(seen: Seen, say: Sayer) -> str:
+    """The way on for who has not paid after all; folded while nobody knows."""
+    if not seen.may_pay:
+        return ""
+    opened = " open" if _is_unpaid(seen) else ""
+    return f'<details id="again"{opened}><summary>{say("again")}</summary>{_form(seen, say)}</details>'
+
+
+def _is_unpaid(seen: Seen) -> bool:
+    return seen.said in NO_MONEY and seen.may_pay
 
 
 def _head(seen: Seen, say: Sayer) -> str:
