@@ -154,12 +154,7 @@ class App:
                 tracing=core.tracing,
                 shop_name=lambda: core.settings.app.shop_name or "",
             ),
-            HttpSettings(
-                deadline_s=lambda: core.settings.server.deadline_s,
-                trusted_proxies=settings.server.trusted_proxies,
-                cors_origins=settings.server.cors_origins,
-                callback_allow=lambda: core.settings.pay.callback_allow,
-            ),
+            self._http_settings(settings),
         )
         self._http = HttpServer(
             application,
@@ -176,6 +171,15 @@ class App:
             grpc_tls(settings),
             server.reflection,
             share_port=seat is not None,
+        )
+
+    def _http_settings(self, settings: Settings) -> HttpSettings:
+        core = self.core
+        return HttpSettings(
+            deadline_s=lambda: core.settings.server.deadline_s,
+            trusted_proxies=settings.server.trusted_proxies,
+            cors_origins=settings.server.cors_origins,
+            callback_allow=lambda: core.settings.pay.callback_allow,
         )
 
     # ---- life ----
