@@ -19,6 +19,7 @@ from shop_order.domain.ports import Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.listening import listen
 from shop_order.service.cart import CartService
+from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
@@ -73,6 +74,7 @@ class HttpParts:
     carts: CartService
     orders: OrderService
     payments: PaymentService
+    checkout: Checkout
     order_log: OrderLogService
     statistics: Statistics
     authenticator: Authenticator
@@ -88,6 +90,7 @@ class HttpParts:
     log: RequestLog
     observe: Observe
     tracing: Tracing | None = None
+    shop_name: Callable[[], str] = str
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
@@ -140,11 +143,12 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         ),
         PaymentHandler(payments=parts.payments, tokens=parts.tokens, real_now_s=parts.real_now_s),
         CashierHandler(
-            orders=parts.orders,
+            checkout=parts.checkout,
             payments=parts.payments,
             links=parts.links,
             page=CashierPage(),
             clock=parts.clock,
+            shop_name=parts.shop_name,
         ),
         NoticeHandler(
             payments=parts.payments,

@@ -5,7 +5,7 @@ from html import escape
 
 from shop_sandbox.alipay import fields
 from shop_sandbox.alipay.notices import Notice
-from shop_sandbox.alipay.requests import PayRequest, Refused
+from shop_sandbox.alipay.requests import WAP_PAY, PayRequest, Refused
 from shop_sandbox.alipay.trades import Refund, Trade
 
 _PAGE = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">
@@ -63,7 +63,18 @@ def cashier(
     refusal = f'<section class="error" role="alert">{escape(said)}</section>' if said else ""
     title = f"支付宝收银台 {session.out_trade_no}"
     content = refusal + _summary(session, trade, refunds, return_to) + _actions(session) + _sent(notices)
+    if session.method == WAP_PAY:
+        content = f'<div style="max-width:26rem;margin:0 auto">{_on_a_phone(session, trade)}{content}</div>'
     return _PAGE.format(title=escape(title), content=content)
+
+
+def _on_a_phone(session: PayRequest, trade: Trade | None) -> str:
+    quits = (
+        f'<a href="{escape(session.quit_url)}">退出支付 · Quit</a>'
+        if session.quit_url and not (trade and trade.paid_ms)
+        else ""
+    )
+    return f"<p><b>手机网站支付 · wap</b> {quits}</p>"
 
 
 def error(refused: Refused) -> str:
