@@ -10,11 +10,13 @@ from importlib.resources import files
 from string import Template
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import AmountNotPayable, OrderServiceError
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.web.messages import Language
 
 Words = Mapping[str, tuple[str, str]]
+WhyNot = OrderServiceError | None  # what keeps the buyer from a channel
 
 _WORDS: Words = {
     "title": ("收银台", "Checkout"),
@@ -26,6 +28,7 @@ _WORDS: Words = {
     "choose": ("选择支付方式", "Choose how to pay"),
     "pay": ("立即支付", "Pay now"),
     "soon": ("暂未开通", "Not available yet"),
+    "bounds": ("单笔支付范围", "One payment"),
     "alipay": ("支付宝", "Alipay"),
     "wechat": ("微信支付", "WeChat Pay"),
     "balance": ("余额支付", "Balance"),
@@ -78,7 +81,7 @@ class CashierPage:
         )
 
     def order(
-        self, order: Order, available: Mapping[PaymentType, bool], now_ms: int, language: Language
+        self, order: Order, channels: Mapping[PaymentType, WhyNot], now_ms: int, language: Language
     ) -> str:
         """What a buyer sees of an order: the channels while it waits, how it went otherwise."""
         say = _Sayer(language)
@@ -92,7 +95,7 @@ class CashierPage:
             number = f"<dl><dt>{say('freight')}</dt><dd>¥{yuan_of_fen(order.freight_fen)}</dd></dl>{number}"
         if order.status is OrderStatus.PENDING:
             left_s = max(order.expire_ms - now_ms, 0) // 1000
-            return self._html(head + _countdown(left_s, say) + number + _form(available, say), language)
+            return self._html(head + _countdown(left_s, say) + number + _form(channels, say), language)
         word, mood, mark = _MARKS[order.status]
         body = (
             f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(word)}</h2>'
@@ -141,14 +144,14 @@ def _countdown(left_s: int, say: _Sayer) -> str:
     return f'<p class="left">{say("left")} <b id="left" {units}>{shown}</b></p>'
 
 
-def _form(available: Mapping[PaymentType, bool], say: _Sayer) -> str:
-    first = next((kind for kind, open_ in available.items() if open_), None)
+def _form(channels: Mapping[PaymentType, WhyNot], say: _Sayer) -> str:
+    first = next((kind for kind, why_not in channels.items() if why_not is None), None)
     rows = []
-    for kind, is_open in available.items():
-        state = "checked" if kind is first else "" if is_open else "disabled"
-        note = "" if is_open else f'<span class="note">{say("soon")}</span>'
+    for kind, why_not in channels.items():
+        state = "checked" if kind is first else "disabled" if why_not else ""
+        note = f'<span class="note">{_note(why_not, say)}</span>' if why_not else ""
         rows.append(
-            f'<label class="channel {kind.code}{"" if is_open else " off"}">'
+            f'<label class="channel {kind.code}{" off" if why_not else ""}">'
             f'<span class="emblem" aria-hidden="true">{_EMBLEMS[kind]}</span>'
             f'<span class="name">{say(kind.code)}{note}</span>'
             f'<input type="radio" name="payment_type" value="{kind.code}" {state}></label>'
@@ -158,6 +161,14 @@ def _form(available: Mapping[PaymentType, bool], say: _Sayer) -> str:
         f'<form method="post"><fieldset><legend>{say("choose")}</legend>{"".join(rows)}</fieldset>'
         f'<button class="button"{off}>{say("pay")}</button><p class="safe">{say("safe")}</p></form>'
     )
+
+
+def _note(why_not: OrderServiceError, say: _Sayer) -> str:
+    """Why a channel can't be chosen, in a few words."""
+    if not isinstance(why_not, AmountNotPayable):
+        return say("soon")
+    bounds = (f"¥{why_not.details[end]}" for end in ("smallest_amount", "largest_amount"))
+    return f"{say('bounds')} {'–'.join(bounds)}"
 
 
 def _hash(text: str) -> str:

@@ -7,6 +7,7 @@ async with new_order_client("127.0.0.1:50051", token=token) as orders:
 from shop_order.api.client.calling import Retry
 from shop_order.api.client.errors import (
     Aborted,
+    AmountNotPayable,
     ChannelUnavailable,
     CouponUnknown,
     DeadlineExceeded,
@@ -41,6 +42,7 @@ from shop_order.api.client.sync_order_client import SyncOrderClient, new_sync_or
 __all__ = [
     "Aborted",
     "AddressInfo",
+    "AmountNotPayable",
     "ChannelUnavailable",
     "CouponUnknown",
     "CreateOrderRequest",

@@ -298,6 +298,11 @@ class ChannelData(Answer):
 
     payment_type: str = Field(examples=["alipay"])
     available: bool
+    reason: str | None = Field(
+        description="不可用的原因 / Why it is not: CHANNEL_UNAVAILABLE, AMOUNT_NOT_PAYABLE",
+        examples=["AMOUNT_NOT_PAYABLE"],
+    )
+    message: str | None = Field(description="给买家看的说明 / The same for people")
 
 
 class CashierData(Answer):

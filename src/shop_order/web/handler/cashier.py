@@ -10,7 +10,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError, SignatureInvalid
+from shop_order.domain.errors import (
+    AmountNotPayable,
+    ChannelUnavailable,
+    InvalidArgument,
+    OrderServiceError,
+    SignatureInvalid,
+)
 from shop_order.domain.ports import Clock
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
@@ -18,7 +24,7 @@ from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cashier_page import CashierPage
+from shop_order.web.cashier_page import CashierPage, WhyNot
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
@@ -93,7 +99,7 @@ class CashierHandler:
             return self._refusal(request, error)
         if _wants_json(request):
             return success(self._data(order), "成功", "ok")
-        return self._html(self._page.order(order, self._channels(), self._now(), context().language))
+        return self._html(self._page.order(order, self._channels(order), self._now(), context().language))
 
     @operation(
         "POST",
@@ -124,15 +130,15 @@ class CashierHandler:
         self._links.check(order_sn, expiry, signature)
         return await self._orders.get(SYSTEM, order_sn)
 
-    def _channels(self) -> dict[PaymentType, bool]:
-        return {kind: self._is_open(kind) for kind in PAY_TYPES.values()}
+    def _channels(self, order: Order) -> dict[PaymentType, WhyNot]:
+        return {kind: self._why_not(kind, order) for kind in PAY_TYPES.values()}
 
-    def _is_open(self, kind: PaymentType) -> bool:
+    def _why_not(self, kind: PaymentType, order: Order) -> WhyNot:
         try:
-            self._payments.channel(kind)
-        except ChannelUnavailable:
-            return False
-        return True
+            self._payments.check_choice(kind, order.pay_fen)
+        except (ChannelUnavailable, AmountNotPayable) as refused:
+            return refused
+        return None
 
     def _data(self, order: Order) -> dict[str, Any]:
         return {
@@ -145,8 +151,13 @@ class CashierHandler:
             "pay_fen": order.pay_fen,
             "expire_at": rfc3339(order.expire_ms),
             "channels": [
-                {"payment_type": kind.code, "available": is_open}
-                for kind, is_open in self._channels().items()
+                {
+                    "payment_type": kind.code,
+                    "available": why_not is None,
+                    "reason": why_not and why_not.code,
+                    "message": why_not and error_text(why_not, context().language),
+                }
+                for kind, why_not in self._channels(order).items()
             ],
         }
 
