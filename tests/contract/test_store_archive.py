@@ -89,9 +89,9 @@ async def test_every_column_goes_there_and_comes_back(engine: Engine) -> None:
     assert rows_of(engine, history) == before
     assert not any(rows_of(engine, live))
     await engine.opened.pop().close()
-    migrate(engine.url, "0004")
-    assert rows_of(engine, live) == before
+    migrate(engine.url, "0004")  # there are no history tables any more
     migrate(engine.url)
+    assert rows_of(engine, live) == before
     await engine.open()
     assert not any(rows_of(engine, history))
     assert await clean(engine.store)
@@ -194,7 +194,7 @@ async def test_late_money_brings_it_back_and_is_given_back(engine: Engine) -> No
     assert refund.order_sn == gone.order_sn
     assert await archive_all(store, LATER_MS + 50 * DAY_MS) == 0
     settled = await give_back(store, late)
-    assert settled.refund_status is RefundStatus.NONE
+    assert settled.refund_status is RefundStatus.WHOLE
     assert await clean(store)
     assert await archive_all(store, LATER_MS + 20 * DAY_MS) == 0
     assert await archive_all(store, LATER_MS + 50 * DAY_MS) == 1
