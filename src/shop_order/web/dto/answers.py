@@ -254,15 +254,18 @@ class AdminLogsData(Answer):
 
 
 class SumsData(Answer):
-    """Orders with their amounts; `paid` is what was paid of them, `refunded` what went back of that."""
+    """Orders with their amounts. `paid` is all money that arrived, also too late or twice; `refunded` is what
+    went back of it, `net` what stayed."""
 
     orders: int = Field(examples=[1])
     amount: str = _amount("应付")
     amount_fen: int = _fen("应付")
-    paid_amount: str = _amount("已付")
-    paid_fen: int = _fen("已付")
-    refunded_amount: str = _amount("已退", "0.00")
-    refunded_fen: int = _fen("已退", 0)
+    paid_amount: str = _amount("到账（含取消后到账和重复付款）")
+    paid_fen: int = _fen("到账（含取消后到账和重复付款）")
+    refunded_amount: str = _amount("其中已退", "0.00")
+    refunded_fen: int = _fen("其中已退", 0)
+    net_amount: str = _amount("净额：到账减已退")
+    net_fen: int = _fen("净额：到账减已退")
 
 
 class DaySumsData(SumsData):

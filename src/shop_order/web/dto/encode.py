@@ -224,4 +224,6 @@ def sums(it: Sums) -> dict[str, Any]:
         "paid_fen": it.paid_fen,
         "refunded_amount": yuan_of_fen(it.refunded_fen),
         "refunded_fen": it.refunded_fen,
+        "net_amount": yuan_of_fen(it.net_fen),
+        "net_fen": it.net_fen,
     }
