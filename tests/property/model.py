@@ -145,7 +145,8 @@ class Model:
             return self.payments[order.paid_by]
         attempts = self.attempts(order)
         had_money = [p for p in attempts if p.state in ("paid", "refunded")]
-        return (had_money or attempts or [None])[-1]
+        newest = had_money or attempts
+        return newest[-1] if newest else None
 
     @staticmethod
     def refund_status(order: ModelOrder) -> int:

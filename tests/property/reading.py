@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from shop_order.api.proto import order_pb2 as pb
@@ -14,8 +14,9 @@ from shop_order.domain.status import OrderStatus
 from shop_order.pkg.signing import Signer
 from shop_order.repository.cache.memory import MemoryCache
 from shop_order.repository.cache.orders import OrderTimes, OrderViews
+from shop_order.service.archive import ArchiveService
 from shop_order.service.doctor import Doctor, Finding
-from shop_order.service.statistics import Report
+from shop_order.service.statistics import Report, Sums
 from shop_order.web.context import RequestContext
 from shop_order.web.cursor import Cursors
 from shop_order.web.dto import encode
@@ -23,21 +24,45 @@ from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.messages import Language
 from tests.component.rest.front import Rest, admin, token
-from tests.property.model import ModelOrder
+from tests.property.model import CANCELLED, COMPLETED, ModelOrder
 from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import START_MS
 
 Told = dict[str, Any]
 WIRE = {"open": 1, "paid": 2, "refunded": 3, "closed": 4}
-ORDER_ROWS = "SELECT order_sn, status, refund_status, cancel_reason, cancel_code, version FROM order_info"
+ORDER_ROWS = "SELECT order_sn, status, refund_status, cancel_reason, cancel_code, version FROM {}"
+AGES_MS = 100 * 86_400_000
 
 
 class Reading(Stage):
     """What callers and operators are told."""
 
+    archived: Set[str] = frozenset()  # found by number, and in no list
+
     def everybody_tells_the_same(self) -> None:
         """Compare all readers with the model, and so with each other."""
         self.run(self._compare())
+
+    def what_is_over_is_archived(self) -> None:
+        """A long time later: only orders that nothing is left to do for."""
+        store = self.world.store
+        service = ArchiveService(
+            archive=store.archive,
+            on_unreadable=self.world.unreadable.tell,
+            clock=lambda: self.now_ms() + AGES_MS,
+            after_days=lambda: 30,
+        )
+
+        async def walk() -> None:
+            while not (await service.run_once(30)).last:
+                pass
+
+        self.run(walk())
+        self.archived = {sn for (sn,) in self.rows("SELECT order_sn FROM order_info_history")}
+        for sn in self.archived:
+            order = self.model.orders[sn]
+            assert order.status in (COMPLETED, CANCELLED)
+            assert set(order.refunds.values()) <= {"succeeded"}
 
     def the_log_is_fed(self) -> None:
         """By its events, as they were published, and not by a walk."""
@@ -87,7 +112,8 @@ class Reading(Stage):
     # ---- who tells it ----
 
     def _rows_agree(self) -> None:
-        found = {sn: rest for sn, *rest in self.rows(ORDER_ROWS)}
+        tables = ("order_info", "order_info_history")
+        found = {sn: rest for table in tables for sn, *rest in self.rows(ORDER_ROWS.format(table))}
         assert found == {
             o.sn: [o.status, self.model.refund_status(o), o.cancel_words, o.cancel_code, o.events]
             for o in self.model.orders.values()
@@ -96,8 +122,9 @@ class Reading(Stage):
     async def _rest_agrees(self, rest: Rest, user: int) -> None:
         mine = {"as_": token(user)}
         wanted = {sn: self._wanted(order) for sn, order in self._of(user).items()}
+        recent = {sn: one for sn, one in wanted.items() if sn not in self.archived}
         listed = await rest.data("GET", "/orders", params={"page_size": "100"}, **mine)
-        assert {one["order_sn"]: told(one) for one in listed["items"]} == wanted
+        assert {one["order_sn"]: told(one) for one in listed["items"]} == recent
         for sn, order in self._of(user).items():
             detail = await rest.data("GET", f"/orders/{sn}", **mine)
             assert told(detail) == wanted[sn]
@@ -116,10 +143,11 @@ class Reading(Stage):
         old = OrderHandlers(world.orders, world.payments, **parts)
         shop = ShopOrderHandlers(world.carts, world.orders, world.payments, **parts)
         wanted = {sn: self._wanted(order) for sn, order in self._of(user).items()}
+        recent = {sn: one for sn, one in wanted.items() if sn not in self.archived}
         page = await old.list_orders(pb.ListOrdersRequest(page_size=100), it)
-        assert {one.order_sn: told(one) for one in page.orders} == wanted
+        assert {one.order_sn: told(one) for one in page.orders} == recent
         shop_page = await shop.order_list(shop_pb.OrderFilterRequest(page_per_nums=100), it)
-        assert {one.order_sn: told(one) for one in shop_page.data} == wanted
+        assert {one.order_sn: told(one) for one in shop_page.data} == recent
         for sn, order in self._of(user).items():
             one = await old.get_order_by_order_sn(pb.GetOrderByOrderSnRequest(order_sn=sn), it)
             assert told(one) == told(await old.get_order(pb.GetOrderRequest(id=one.id), it)) == wanted[sn]
@@ -216,17 +244,14 @@ def attempt(payment: Told) -> tuple[int, int, int]:
     return payment["status"], payment["amount_fen"], payment["refunded_fen"]
 
 
-def totals(report: Report) -> Iterator[Any]:
-    """The sums, and the sums of each way to group them."""
+def totals(report: Report) -> Iterator[Sums]:
+    """The sums, and those of each way to group them."""
     yield report.total
     for groups in (report.by_day, report.by_channel, report.by_status):
-        found = list(groups.values())  # type: ignore[attr-defined]
-        whole = type(report.total)()
-        for one in found:
-            whole = type(whole)(
-                whole.orders + one.orders,
-                whole.amount_fen + one.amount_fen,
-                whole.paid_fen + one.paid_fen,
-                whole.refunded_fen + one.refunded_fen,
-            )
-        yield whole
+        found: list[Sums] = list(groups.values())
+        yield Sums(
+            sum(one.orders for one in found),
+            sum(one.amount_fen for one in found),
+            sum(one.paid_fen for one in found),
+            sum(one.refunded_fen for one in found),
+        )

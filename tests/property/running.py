@@ -165,6 +165,8 @@ class Running(Reading):
         self.nobody_has_money_that_is_not_theirs()
         self.the_log_is_fed()
         self.everybody_tells_the_same()
+        self.what_is_over_is_archived()
+        self.everybody_tells_the_same()
 
     def leases_tell_of_the_orders(self) -> None:
         wanted = {CANCELLED: "released", PAID: "confirmed", SHIPPED: "confirmed", COMPLETED: "confirmed"}

@@ -176,7 +176,6 @@ def late(order: Order) -> str:
 
 def test_late_money_is_an_open_refund_until_all_of_it_is_back() -> None:
     order = order_in(S.CANCELLED)
-    assert order.refund_status is RefundStatus.NONE
     first, second = late(order), late(order)
     assert order.refund_status is RefundStatus.OPEN
     for sn in (first, second):
@@ -191,6 +190,15 @@ def test_late_money_is_an_open_refund_until_all_of_it_is_back() -> None:
     order.refund_failed(third, NOW_MS)
     assert order.refund_status is RefundStatus.OPEN, "the buyer has not got it back"
     assert not order.is_settled
+
+
+def test_a_cancelled_order_is_cancelled_whatever_becomes_of_late_money() -> None:
+    order = order_in(S.CANCELLED)
+    late(order)
+    with pytest.raises(IllegalTransition):
+        order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    with pytest.raises(IllegalTransition):
+        order.complete(BUYER, NOW_MS)
 
 
 @pytest.mark.parametrize("status", [S.PAID, S.SHIPPED, S.COMPLETED])

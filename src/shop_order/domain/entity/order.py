@@ -162,7 +162,7 @@ class Order:
         plain_text("logistics_no", no, most=64, required=True)
         if (self.logistics_company, self.logistics_no) == (company, no):
             return
-        self._refuse_open_refund()
+        self._refuse_open_refund(OrderStatus.SHIPPED)
         old = self._advance(OrderStatus.SHIPPED)
         self.logistics_company, self.logistics_no, self.shipped_ms = company, no, now_ms
         self.due_ms = now_ms + auto_confirm_ms
@@ -177,7 +177,7 @@ class Order:
         """
         if self.status is OrderStatus.COMPLETED:
             return
-        self._refuse_open_refund()
+        self._refuse_open_refund(OrderStatus.COMPLETED)
         old = self._advance(OrderStatus.COMPLETED)
         self.completed_ms, self.due_ms = now_ms, None
         self._record(events.ORDER_COMPLETED, actor, now_ms, old_status=old)
@@ -330,7 +330,10 @@ class Order:
         self.status = advance(ORDER_TRANSITIONS, old, to)
         return old
 
-    def _refuse_open_refund(self) -> None:
+    def _refuse_open_refund(self, to: OrderStatus) -> None:
+        advance(
+            ORDER_TRANSITIONS, self.status, to
+        )  # what a cancelled order can't do is no matter of its refund
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen
 
