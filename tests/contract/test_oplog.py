@@ -128,6 +128,24 @@ async def test_the_mark_is_kept_until_everything_is_thrown_away(log: Log) -> Non
     assert await versions(log) == [1]
 
 
+async def test_counting_again_throws_away_the_facts_alone(log: Log) -> None:
+    await log.store.move_mark(Mark(), WHOLE)
+    old = await log.store.mark()
+    await log.store.append([chapter(0, 2)])
+    await log.store.recount()
+    new = await log.store.mark()
+    assert (new.at, new.is_of_today, old.is_of_today) == ("", True, False)
+    assert await versions(log) == [1, 2]
+    assert await log.store.facts([SN]) == {}
+    await log.store.move_mark(old, WHOLE)  # who walked before
+    assert await log.store.mark() == new
+    await log.store.append([chapter(0, 2)])
+    assert await log.store.facts([SN]) == {SN: facts(2)}
+    assert await versions(log) == [1, 2]
+    await log.store.move_mark(new, WHOLE)
+    assert (await log.store.mark()).is_whole
+
+
 async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:
     await log.store.move_mark(Mark(), SN)
     first = await log.store.mark()

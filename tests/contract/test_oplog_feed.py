@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
+from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
-from shop_order.domain.order_log import WHOLE, Chapter, Mark, OrderLog
+from shop_order.domain.order_log import WHOLE, Chapter, Facts, Mark, OrderLog, day_of, entry_of
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.base import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service import orderlog
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.statistics import Statistics, Sums
-from tests.contract.archived import cancelled, completed, late_money
-from tests.contract.engine import DAY_MS, NOW_MS, add, added, opened, order, paid, sn
+from shop_order.service.statistics import Report, Statistics, Sums
+from tests.contract.archived import cancelled, completed, give_back, late_money
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, add, added, opened, order, paid, sn
 from tests.contract.oplog import Log, empty_log
 from tests.plugins.engines import available
 
@@ -203,11 +204,16 @@ async def test_what_is_told_while_the_log_is_thrown_away_is_told_again(
 
 async def figures(store: Store, log: Log) -> Sums:
     """The sums of all orders."""
-    found = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
-    report = await found.report()
-    assert summed([*report.by_day.values()]) == summed([*report.by_channel.values()]) == report.total
-    assert summed([*report.by_status.values()]) == report.total
-    return report.total
+    found = await report(store, log)
+    assert summed([*found.by_day.values()]) == summed([*found.by_channel.values()]) == found.total
+    assert summed([*found.by_status.values()]) == found.total
+    return found.total
+
+
+async def report(store: Store, log: Log) -> Report:
+    """Of the last days."""
+    statistics = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
+    return await statistics.report()
 
 
 def summed(groups: Sequence[Sums]) -> Sums:
@@ -223,6 +229,8 @@ async def test_the_figures_are_those_of_the_orders(store: Store, log: Log) -> No
         await opened(store, await add(store, order(now_ms=at_ms, pay_type=PaymentType.WECHAT)), at_ms)
         await paid(store, both := await added(store, now_ms=at_ms), await opened(store, both, at_ms), at_ms)
         await late_money(store, await cancelled(store))
+        await give_back(store, await late_money(store, await cancelled(store)))
+        await give_back(store, await twice_paid(store))
         await completed(store)
     await publish(store)
     clock = Time()
@@ -231,13 +239,50 @@ async def test_the_figures_are_those_of_the_orders(store: Store, log: Log) -> No
     for order_sn in await store.audit.order_sns("", 100):
         one = await store.orders.get(order_sn)
         day = datetime.fromtimestamp(one.created_ms // 1000, timezone(timedelta(hours=8))).date().isoformat()
-        group = expected.setdefault((day, one.pay_type.code, int(one.status)), [0, 0, 0])
-        own_fen = one.payments[one.payment_sn].amount_fen if one.payment_sn else 0
-        group[:] = [group[0] + 1, group[1] + one.pay_fen, group[2] + own_fen]
+        group = expected.setdefault((day, one.pay_type.code, int(one.status)), [0, 0, 0, 0])
+        came_fen = sum(p.amount_fen for p in one.payments.values() if p.is_paid)
+        back_fen = sum(p.refunded_fen for p in one.payments.values())
+        group[:] = [group[0] + 1, group[1] + one.pay_fen, group[2] + came_fen, group[3] + back_fen]
     found = await log.store.figures("2000-01-01", "2100-01-01")
-    assert {(f.day, f.channel, f.status): [f.orders, f.amount_fen, f.paid_fen] for f in found} == expected
+    assert {
+        (f.day, f.channel, f.status): [f.orders, f.amount_fen, f.paid_fen, f.refunded_fen] for f in found
+    } == expected
+    assert sum(paid for _, _, paid, _ in expected.values()) > sum(back for *_, back in expected.values()) > 0
     assert {channel for _, channel, _ in expected} == {"", "alipay", "wechat"}
     assert len({day for day, _, _ in expected}) > 1
+
+
+async def twice_paid(store: Store) -> Order:
+    """A paid order, and money for an earlier attempt of it."""
+    new = await added(store)
+    first = await opened(store, new)
+    await store.orders.change(new.order_sn, lambda o: o.close_attempt(first.payment_sn, BUYER, NOW_MS))
+    await paid(store, new, await opened(store, new))
+    return await paid(store, new, first)
+
+
+@pytest.mark.parametrize("at", [WHOLE, "0"])
+async def test_facts_that_an_earlier_version_drew_are_drawn_again_and_no_entry_is_lost(
+    store: Store, log: Log, at: str
+) -> None:
+    late = await give_back(store, await late_money(store, await cancelled(store)))
+    unsurplus = Facts(late.order_sn, late.version, 7, day_of(NOW_MS), 5, "alipay", "", late.pay_fen, 0, 0)
+    entries = [entry_of(event) for event in await store.orders.history(late.order_sn)]
+    await log.store.append([Chapter(0, entries, unsurplus)])
+    await log.store.move_mark(Mark(), at)  # as that version marked it
+    await publish(store)
+    assert not (await report(store, log)).whole
+    before = await log.store.entries(late.order_sn, 100)
+    feeding = service(store, log.store)
+    while await feeding.walk_once():
+        pass
+    assert (await log.store.mark()).is_whole
+    assert await log.store.entries(late.order_sn, 100) == before
+    counted = await figures(store, log)
+    assert (counted.paid_fen, counted.refunded_fen, counted.net_fen) == (late.pay_fen, late.pay_fen, 0)
+    begun = await log.store.mark()
+    assert await feeding.walk_once() == 0
+    assert await log.store.mark() == begun, "once"
 
 
 async def test_an_order_is_looked_up_with_what_the_log_was_not_told_yet(store: Store, log: Log) -> None:

@@ -6,6 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from shop_order.cmd.main import app as cli
 from tests.e2e.test_traps import CART, GOODS, ORDERS, left, listed, sell, try_to_buy
 from tests.shop import ADDRESS, Shop
 
@@ -90,8 +94,36 @@ async def test_i_paid_after_i_had_cancelled(shop: Shop) -> None:
     await shop.http.post(f"{ORDERS}/{order['order_sn']}/cancel", headers=shop.bearer(7))
     assert (await shop.provider_does(attempt["payment_sn"], "pay_late"))["body"] == "success"
     await payment_reaches(shop, order["order_sn"], attempt["payment_sn"], 3)
-    assert (await shop.order(order["order_sn"]))["status"] == 5
+    seen = await shop.order(order["order_sn"])
+    assert (seen["status"], seen["payment_sn"], seen["refund_status"]) == (5, attempt["payment_sn"], 2)
+    assert (seen["cancel_reason"], seen["cancel_code"], seen["paid_at"]) == ("BUYER", "BUYER", None)
     await shop.check_doctor()
+
+
+async def test_two_commands_count_different_sums(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = await shop.paid()
+    late = await shop.place()
+    attempt = await shop.open_attempt(late["order_sn"])
+    await shop.advance(1801)
+    await reaches(shop, late["order_sn"], 5)
+    assert (await shop.provider_does(attempt["payment_sn"], "pay_late"))["body"] == "success"
+    await payment_reaches(shop, late["order_sn"], attempt["payment_sn"], 3)
+    assert (await shop.order(late["order_sn"]))["cancel_reason"] == "TIMEOUT"
+
+    async def counted() -> bool:
+        report = await shop.core.statistics.report()
+        return bool(report.whole and not report.waiting)
+
+    await shop.until(counted)
+    for name, value in shop.environ.items():
+        monkeypatch.setenv(name, value)
+    examined = await asyncio.to_thread(CliRunner().invoke, cli, ["doctor"])
+    shown = await asyncio.to_thread(CliRunner().invoke, cli, ["stats", "show"])
+    came_fen, back_fen = kept["pay_fen"] + late["pay_fen"], late["pay_fen"]
+    assert f" {came_fen} fen paid, {back_fen} fen given back," in examined.output
+    (total,) = (line.split() for line in shown.output.splitlines() if line.startswith("total"))
+    sums = (came_fen, came_fen, back_fen, came_fen - back_fen)
+    assert total == ["total", "2", *(f"{fen / 100:.2f}" for fen in sums)]
 
 
 async def test_orders_nobody_pays_hold_the_stock_for_ever(shop: Shop) -> None:

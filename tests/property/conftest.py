@@ -2,5 +2,5 @@
 
 import pytest
 
-for module in ("buying", "paying", "running", "stage"):
+for module in ("buying", "paying", "reading", "running", "stage"):
     pytest.register_assert_rewrite(f"tests.property.{module}")

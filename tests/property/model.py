@@ -39,6 +39,8 @@ class ModelOrder:
     events: int = 1
     paid_by: str = ""
     parcel: str = ""
+    cancel_code: str = ""
+    cancel_words: str = ""
     refunds: dict[str, str] = field(default_factory=dict)  # by payment: approved, sent, succeeded, failed
 
 
@@ -116,10 +118,11 @@ class Model:
             order.refunds[payment.sn] = "approved"
             order.events += 2  # requested and approved
 
-    def cancelled(self, order: ModelOrder) -> None:
+    def cancelled(self, order: ModelOrder, code: str, words: str = "") -> None:
         """Given up."""
         if order.status == PENDING:
             order.status, order.due_ms = CANCELLED, None
+            order.cancel_code, order.cancel_words = code, words
             order.events += 1
 
     def shipped(self, order: ModelOrder, parcel: str, now_ms: int) -> None:
@@ -133,6 +136,29 @@ class Model:
         if order.status == SHIPPED:
             order.status, order.due_ms = COMPLETED, None
             order.events += 1
+
+    # ---- what everybody must be told ----
+
+    def shown(self, order: ModelOrder) -> ModelPayment | None:
+        """The attempt that paid it, else the newest whose money came too late, else the newest."""
+        if order.paid_by:
+            return self.payments[order.paid_by]
+        attempts = self.attempts(order)
+        had_money = [p for p in attempts if p.state in ("paid", "refunded")]
+        newest = had_money or attempts
+        return newest[-1] if newest else None
+
+    @staticmethod
+    def refund_status(order: ModelOrder) -> int:
+        """0 none, 1 open, 2 whole: of late money, since here nobody asks for a refund of the order's own."""
+        states = set(order.refunds.values()) if order.status == CANCELLED else set()
+        return 0 if not states else 2 if states == {"succeeded"} else 1
+
+    def money_of(self, order: ModelOrder) -> tuple[int, int]:
+        """What arrived, and what went back."""
+        attempts = self.attempts(order)
+        came = sum(p.fen for p in attempts if p.state in ("paid", "refunded"))
+        return came, sum(p.fen for p in attempts if p.state == "refunded")
 
     def refund_round(self, payment: ModelPayment, provider_mode: str, *, given_back_before: bool) -> None:
         """The service asks the provider to give surplus money back."""

@@ -199,7 +199,7 @@ class Paying(Buying):
     def cancel(self, at: int, who: str) -> None:
         if order := self.pick_order(at, PENDING):
             got = self.attempt(self.world.orders.cancel(self.actor(who, order), order.sn, "不要了"))
-            self.check_move(got, self.expected_cancel(order, who))
+            self.check_move(got, self.expected_cancel(order, who, "不要了"))
 
     @any_orders
     @rule(at=picks, again=st.booleans())
@@ -258,7 +258,7 @@ class Paying(Buying):
         assert not isinstance(told, BaseException), "a notice is never refused because of a race"
         now = self.rows("SELECT status FROM order_info WHERE order_sn = ?", order.sn)[0][0]
         if before == PENDING and now == CANCELLED:
-            self.model.cancelled(order)
+            self.model.cancelled(order, "BUYER")
         self.model.money(payment)
         if order.status == PAID:
             assert isinstance(cancelled, UseRefund)
@@ -273,14 +273,14 @@ class Paying(Buying):
         """The refusal that was expected, or none."""
         assert (got if isinstance(got, type) else None) is expected
 
-    def expected_cancel(self, order: ModelOrder, who: str) -> Refusal | None:
+    def expected_cancel(self, order: ModelOrder, who: str, words: str = "") -> Refusal | None:
         if who == "stranger":
             return OrderNotFound
         if order.status == PAID:
             return UseRefund
         if order.status in (SHIPPED, COMPLETED):
             return IllegalTransition
-        self.model.cancelled(order)
+        self.model.cancelled(order, "ADMIN" if who == "admin" else "BUYER", words)
         return None
 
     def expected_ship(self, order: ModelOrder, parcel: str) -> Refusal | None:

@@ -11,14 +11,15 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
-from tests.property.stage import GRACE_MS, USERS, Stage, buyer
+from tests.property.reading import Reading
+from tests.property.stage import GRACE_MS, USERS, buyer
 
 MOST_ASKED = 5
 STUCK_MS = 600_000
 Mode = Literal["up", "down", "mute", "refuses"]
 
 
-class Running(Stage):
+class Running(Reading):
     """The shop's clockwork."""
 
     # ---- time ----
@@ -68,7 +69,7 @@ class Running(Stage):
                 for asked in attempts[::-1][:MOST_ASKED]:
                     self.model_asks(asked)
             if order.status == PENDING:
-                self.model.cancelled(order)
+                self.model.cancelled(order, "TIMEOUT")
             elif order.status == SHIPPED:
                 if attempt := self.model.open_attempt(order):
                     self.model_asks(attempt)
@@ -145,6 +146,7 @@ class Running(Stage):
 
     def everything_comes_to_rest(self) -> None:
         """With everything up and time enough, nothing hangs: not stock, not money, not messages."""
+        self.everybody_tells_the_same()
         if self.world.provider.mode != "refuses":
             self.world.provider.mode = "up"
         for _ in range(4):
@@ -161,6 +163,10 @@ class Running(Stage):
         assert self.world.neighbours.inbox.dead_letters == 0
         self.leases_tell_of_the_orders()
         self.nobody_has_money_that_is_not_theirs()
+        self.the_log_is_fed()
+        self.everybody_tells_the_same()
+        self.what_is_over_is_archived()
+        self.everybody_tells_the_same()
 
     def leases_tell_of_the_orders(self) -> None:
         wanted = {CANCELLED: "released", PAID: "confirmed", SHIPPED: "confirmed", COMPLETED: "confirmed"}

@@ -287,7 +287,7 @@ class Core:
             keep_days=lambda: self.settings.oplog.keep_days,
         )
         self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
-        self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock)
+        self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock, log=self.log_store)
 
     async def __aenter__(self) -> Self:
         return await self.open()

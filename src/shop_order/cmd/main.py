@@ -142,7 +142,10 @@ def doctor(
         Path | None, typer.Option(help="Also write the findings here, for Prometheus' textfile collector.")
     ] = None,
 ) -> None:
-    """Check that money, stock and history agree; exit code 1 if not."""
+    """Check that money, stock, history and figures agree; exit code 1 if not.
+
+    Paid is all money that arrived, also too late or twice, as `stats show` counts it.
+    """
     from shop_order.pkg.metrics import write_examined
 
     async def examine(core: Core) -> int:
@@ -156,6 +159,8 @@ def doctor(
             f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
             f" {len(report.findings) + len(days)} findings"
         )
+        if report.orders and not report.compared:
+            typer.echo("the figures were not compared: the order log is away, or being filled", err=True)
         if metrics is not None:
             areas = Counter([*(finding.area for finding in report.findings), *("history" for _ in days)])
             write_examined(metrics, report.orders, areas)

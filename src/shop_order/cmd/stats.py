@@ -18,12 +18,17 @@ def show(
     start: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
     end: Annotated[str, typer.Option(help="The last day; today without it.")] = "",
 ) -> None:
-    """Print orders, amount and paid amount by day, channel and status; the last 30 days unless named."""
+    """Print orders, amount and paid amount by day, channel and status; the last 30 days unless named.
+
+    Paid is all money that arrived, also too late or twice, as `doctor` counts it; refunded what went back of
+    it; net what stayed.
+    """
     from shop_order.cmd.main import inspect
 
     async def report(core: Core) -> int:
         found = await core.statistics.report(start, end)
         typer.echo(f"orders placed from {found.first_day} to {found.last_day}, in yuan")
+        typer.echo("paid: all money that arrived, also too late or twice; refunded: what went back of it")
         typer.echo(line("", None))
         for day, sums in found.by_day.items():
             typer.echo(line(day, sums))
@@ -33,7 +38,7 @@ def show(
             typer.echo(line(status_word(status), sums))
         typer.echo(line("total", found.total))
         if found.waiting or not found.whole:
-            state = "being filled" if not found.whole else "fed"
+            state = "fed" if found.whole else "being filled, by the running service or `stats rebuild`"
             typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
         return 0
 
@@ -57,8 +62,8 @@ def line(name: str, sums: Sums | None) -> str:
     from shop_order.pkg.util.money import yuan_of_fen
 
     if sums is None:
-        return f"{name:12} {'orders':>8} {'amount':>14} {'paid':>14} {'refunded':>14}"
-    amounts = (sums.amount_fen, sums.paid_fen, sums.refunded_fen)
+        return f"{name:12} {'orders':>8} {'amount':>14} {'paid':>14} {'refunded':>14} {'net':>14}"
+    amounts = (sums.amount_fen, sums.paid_fen, sums.refunded_fen, sums.net_fen)
     return f"{name:12} {sums.orders:>8} " + " ".join(f"{yuan_of_fen(fen):>14}" for fen in amounts)
 
 

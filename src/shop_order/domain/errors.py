@@ -251,6 +251,22 @@ class ChannelUnavailable(OrderServiceError):
         super().__init__(f"payment by {channel} is not available; choose another channel", channel=channel)
 
 
+class AmountNotPayable(OrderServiceError):
+    """The channel takes no such amount in one payment; `details` has its bounds."""
+
+    kind = Kind.PRECONDITION
+
+    def __init__(self, channel: str, *, smallest_fen: int, largest_fen: int) -> None:
+        bounds = {"smallest": smallest_fen, "largest": largest_fen}
+        yuan = {f"{end}_amount": f"{fen // 100}.{fen % 100:02d}" for end, fen in bounds.items()}
+        super().__init__(
+            f"{channel} takes {yuan['smallest_amount']} to {yuan['largest_amount']} yuan in one payment",
+            channel=channel,
+            **yuan,
+            **{f"{end}_fen": fen for end, fen in bounds.items()},
+        )
+
+
 class TooManyUnpaid(OrderServiceError):
     """The user has as many unpaid orders as allowed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
 WHOLE = "whole"  # the mark of a log that was told of every order there is
+RULES = "2"  # how facts are drawn from events; facts that were drawn by others are thrown away
 DAY_MS = 86_400_000
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
@@ -65,7 +67,8 @@ class LogEntry:
 class Facts:
     """What the figures need of one order, as of `version`; amounts in fen, `day` is when it was placed.
 
-    `channel` is the last chosen one, empty if none was. Surplus money and its way back do not count.
+    `channel` is the last chosen one, empty if none was. `paid_fen` is all money that arrived, also too late
+    or twice, `refunded_fen` what went back of all that: the same as an order's payments say.
     """
 
     order_sn: str
@@ -115,11 +118,22 @@ class Fed:
 class Mark:
     """How far a walk over all orders came: `at` is a number, WHOLE, or empty at its beginning.
 
-    `walk` is another after each `clear`, so that who was in the middle of an earlier walk moves nothing.
+    `walk` is another after each `clear` and `recount`, so that who was in the middle of an earlier walk moves
+    nothing; it tells by which rules facts are drawn.
     """
 
     walk: str = ""
     at: str = ""
+
+    @property
+    def is_of_today(self) -> bool:
+        """The facts are drawn by the rules of this version."""
+        return self.walk.startswith(f"{RULES}-")
+
+    @property
+    def is_whole(self) -> bool:
+        """Every order there is was told, by the rules of this version."""
+        return self.is_of_today and self.at == WHOLE
 
 
 class Feed(Protocol):
@@ -167,8 +181,16 @@ class OrderLog(Protocol):
     async def forget(self, before_ms: int, limit: int) -> int:
         """Delete entries, not facts, that are older; at most so many; how many."""
 
+    async def recount(self) -> None:
+        """Delete the facts, not the entries, and begin a new walk."""
+
     async def clear(self) -> None:
         """Delete everything, and begin a new walk."""
+
+
+def new_walk() -> str:
+    """The name of a walk over all orders."""
+    return f"{RULES}-{secrets.token_hex(8)}"
 
 
 def entry_of(event: Event) -> LogEntry:
@@ -205,9 +227,11 @@ def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
             changed = {
                 "channel": channel_of(told["payment_type"]),
                 "payment_sn": str(told["payment_sn"]),
-                "paid_fen": _whole(told["pay_fen"]),
+                "paid_fen": facts.paid_fen + _whole(told["pay_fen"]),
             }
-        case events.REFUND_SUCCEEDED if told["payment_sn"] == facts.payment_sn:
+        case events.REFUND_REQUESTED if entry.reason in events.SURPLUS:  # so it is told that it came
+            changed = {"paid_fen": facts.paid_fen + _whole(told["amount_fen"])}
+        case events.REFUND_SUCCEEDED:
             changed = {"refunded_fen": facts.refunded_fen + _whole(told["amount_fen"])}
     return replace(facts, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
 

@@ -305,7 +305,7 @@ def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None
     """What the doctor found, by area: a file for node_exporter's textfile collector. Raises OSError."""
     registry = CollectorRegistry()
     found = Gauge("shop_order_doctor_findings", "What does not agree", ["area"], registry=registry)
-    for area in ("money", "stock", "history"):
+    for area in ("money", "stock", "history", "figures"):
         found.labels(area).set(findings.get(area, 0))
     Gauge("shop_order_doctor_orders", "Orders that were looked at", registry=registry).set(orders)
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)

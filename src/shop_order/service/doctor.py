@@ -1,4 +1,4 @@
-"""The doctor: money, stock and history agree, or it says where they do not."""
+"""The doctor: money, stock, history and figures agree, or it says where they do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, field
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.event.order_events import PAYMENT_OPENED, REFUND_REQUESTED, Event
+from shop_order.domain.errors import DependencyDown
+from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED, REFUND_REQUESTED, Event
+from shop_order.domain.order_log import Facts, OrderLog, action_of, chapters_of
 from shop_order.domain.ports import Audit, Lease, Leases, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.audit import UNREADABLE, check_chain
@@ -32,10 +34,16 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What an examination saw; `in_flight` is what is on its way and will agree by itself."""
+    """What an examination saw.
+
+    `paid_fen` is all money that arrived, also too late or twice; `refunded_fen` what went back of it.
+    `compared` orders are counted in the order log as they are now.
+    `in_flight` is on its way and will agree by itself.
+    """
 
     orders: int = 0
     leases: int = 0
+    compared: int = 0
     paid_fen: int = 0
     refunded_fen: int = 0
     in_flight: int = 0
@@ -72,10 +80,13 @@ class Held:
 class Doctor:
     """Walks all orders and all leases side by side."""
 
-    def __init__(self, *, audit: Audit, outbox: Outbox, leases: Leases | None) -> None:
+    def __init__(
+        self, *, audit: Audit, outbox: Outbox, leases: Leases | None, log: OrderLog | None = None
+    ) -> None:
         self._audit = audit
         self._outbox = outbox
         self._leases = leases
+        self._log = log
 
     async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Report:
         """Findings that stay: orders move while the doctor looks, so what it finds is looked at twice.
@@ -100,12 +111,15 @@ class Doctor:
         waiting = await self._outbox.orders_waiting()
         leases = self._all_leases(held)
         lease = await anext(leases, None)
-        async for order_sn in self._all_orders():
+        async for order_sn, counted in self._all_orders():
             while lease is not None and lease.order_sn < order_sn:
                 self._stray(report, lease)
                 lease = await anext(leases, None)
             own = lease if lease is not None and lease.order_sn == order_sn else None
-            await self._examine_order(report, order_sn, own, order_sn in waiting)
+            order = await self._examine_order(report, order_sn, own, order_sn in waiting)
+            if order is not None and counted is not None and counted.version == order.version:
+                report.compared += 1
+                report.findings |= {Finding("figures", order_sn, what) for what in miscounts(order, counted)}
             if own is not None:
                 report.leases += 1
                 lease = await anext(leases, None)
@@ -142,25 +156,27 @@ class Doctor:
             else:
                 report.findings |= {Finding("stock", "", f"goods {goods}: {fault}") for fault in faults}
 
-    async def _examine_order(self, report: Report, order_sn: str, lease: Lease | None, waiting: bool) -> None:
+    async def _examine_order(
+        self, report: Report, order_sn: str, lease: Lease | None, waiting: bool
+    ) -> Order | None:
         report.orders += 1
         try:
             order = await self._audit.order(order_sn)
         except UNREADABLE as altered:
             report.findings.add(Finding("history", order_sn, f"can't be read: {altered!r}"))
-            return
+            return None
         chain = list(await self._audit.chain(order_sn))
         broken = check_chain(order_sn, chain, order)
         if broken:
             report.findings.add(Finding("history", order_sn, f"version {broken.version} {broken.what}"))
         if order is None:
-            return
+            return None
         if not broken:
             report.findings |= {Finding("history", order_sn, what) for what in untold(order, chain)}
         report.findings |= {Finding("money", order_sn, what) for what in money_faults(order)}
-        for payment in order.payments.values():
-            report.paid_fen += payment.amount_fen if payment.is_paid else 0
-            report.refunded_fen += payment.refunded_fen
+        paid_fen, refunded_fen = money_of(order)
+        report.paid_fen += paid_fen
+        report.refunded_fen += refunded_fen
         report.in_flight += sum(r.is_open for r in order.refunds.values())
         if order.status is not OrderStatus.PENDING and order.open_payment():
             report.in_flight += 1
@@ -169,6 +185,7 @@ class Doctor:
                 report.in_flight += 1
             else:
                 report.findings.add(Finding("stock", order_sn, fault))
+        return order
 
     def _stray(self, report: Report, lease: Lease) -> None:
         """A lease without an order: on its way, or to be given back by the check-back."""
@@ -178,12 +195,23 @@ class Doctor:
         elif lease.state == "confirmed":
             report.findings.add(Finding("stock", lease.order_sn, "stock was sold to no order"))
 
-    async def _all_orders(self) -> AsyncIterator[str]:
+    async def _all_orders(self) -> AsyncIterator[tuple[str, Facts | None]]:
+        """Every number, with what the order log counts of it."""
         after = ""
         while page := await self._audit.order_sns(after, PAGE):
+            counted = await self._counted(page)
             for order_sn in page:
-                yield order_sn
+                yield order_sn, counted.get(order_sn)
             after = page[-1]
+
+    async def _counted(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+        """Nothing while the log is away or being filled: then there are no figures that could be wrong."""
+        if self._log is None:
+            return {}
+        try:
+            return await self._log.facts(order_sns) if (await self._log.mark()).is_whole else {}
+        except DependencyDown:
+            return {}
 
     async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
         after = ""
@@ -222,9 +250,47 @@ def untold(order: Order, chain: Sequence[Event]) -> list[str]:
     refunds = {data["refund_sn"]: data["amount_fen"] for type, data in told if type == REFUND_REQUESTED}
     if refunds != {sn: refund.amount_fen for sn, refund in order.refunds.items()}:
         faults.append("has other refunds than its history tells of")
+    faults += told_otherwise(order, chain)
     if (order.due_ms is not None) != (order.status in _MOVES_BY_ITSELF):
         faults.append(f"is {order.status.name} and would {'move' if order.due_ms else 'not move'} by itself")
     return faults
+
+
+def told_otherwise(order: Order, chain: Sequence[Event]) -> list[str]:
+    """Where money or cancellation are not what the events tell; the figures are drawn from those."""
+    chapters, unreadable = chapters_of(chain, {})
+    if unreadable or not chapters:
+        return ["has a history that can't be counted"]
+    drawn, faults = chapters[0], []
+    if (drawn.facts.paid_fen, drawn.facts.refunded_fen) != money_of(order):
+        faults.append("has other money than its history tells of")
+    code = next((entry.reason for entry in drawn.entries if entry.action == action_of(ORDER_CANCELLED)), "")
+    if order.cancel_code not in ("", code):  # an earlier version stored none
+        faults.append("was cancelled by somebody else than its history tells")
+    return faults
+
+
+def money_of(order: Order) -> tuple[int, int]:
+    """What arrived for an order, and what of that went back, in fen."""
+    payments = order.payments.values()
+    return sum(p.amount_fen for p in payments if p.is_paid), sum(p.refunded_fen for p in payments)
+
+
+def miscounts(order: Order, counted: Facts) -> list[str]:
+    """Where the figures are not what the order says."""
+    paid_fen, refunded_fen = money_of(order)
+    said = {
+        "status": int(order.status),
+        "to pay": order.pay_fen,
+        "paid": paid_fen,
+        "given back": refunded_fen,
+    }
+    found = (counted.status, counted.pay_fen, counted.paid_fen, counted.refunded_fen)
+    return [
+        f"the order log counts {count} as {what}, the order says {value}: run `shop-order stats rebuild`"
+        for (what, value), count in zip(said.items(), found, strict=True)
+        if value != count
+    ]
 
 
 def money_faults(order: Order) -> list[str]:

@@ -87,10 +87,13 @@ class OrderLogService:
     async def walk_once(self) -> int:
         """Tell a log that is new, or was lost, of the next orders there are; how many.
 
-        Raises DependencyDown.
+        One whose facts were drawn by other rules is counted again. Raises DependencyDown.
         """
         mark = await self._log.mark()
-        if mark.at == WHOLE:
+        if not mark.is_of_today:
+            await self._log.recount()
+            mark = await self._log.mark()
+        if mark.is_whole:
             return 0
         order_sns = await self._history.order_sns(mark.at, PAGE)
         await self._extend(order_sns)

@@ -10,6 +10,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import (
     AmountMismatch,
+    AmountNotPayable,
     ChannelUnavailable,
     DependencyDown,
     InvalidArgument,
@@ -98,8 +99,8 @@ class PaymentService:
         """An open attempt through the channel; one that is open already and equal is used again.
 
         A different one is closed at its provider first; after 20 attempts there is no other one.
-        Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, KeyReused,
-        InvalidArgument, TooMuchContention, DependencyDown.
+        Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, AmountNotPayable,
+        KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
         self._return_urls.check("return_url", cmd.return_url)
         return await self._idempotency.once(
@@ -116,6 +117,7 @@ class PaymentService:
         for _ in range(TRIES):
             order = visible(await self._orders.get(cmd.order_sn), actor, cmd.owner)
             order.require_payable(self._now())
+            check_amount(channel, order.pay_fen)
             draft = self._draft(order, cmd, trade_type)
             earlier = order.open_payment()
             if earlier and equal(earlier, draft):
@@ -191,6 +193,16 @@ class PaymentService:
         if payment_type not in self._channels:
             raise ChannelUnavailable(payment_type.code)
         return self._channels[payment_type]
+
+    def check_choice(self, payment_type: PaymentType, amount_fen: int | None = None) -> None:
+        """That this channel can be chosen for now, and for this amount where it is known.
+
+        Raises InvalidArgument (none chosen), ChannelUnavailable, AmountNotPayable.
+        """
+        channel = self.channel(payment_type)
+        channel.trade_type("")
+        if amount_fen is not None:
+            check_amount(channel, amount_fen)
 
     # ---- looking ----
 
@@ -289,6 +301,14 @@ class PaymentService:
         if trade.state == "absent":
             trade = Trade("closed")  # no buyer has opened it: its link works on, and it is asked about again
         return await self.believe(payment.payment_sn, trade)
+
+
+def check_amount(channel: PaymentChannel, amount_fen: int) -> None:
+    """That the channel takes so much in one payment. Raises AmountNotPayable."""
+    smallest_fen, largest_fen = channel.smallest_fen, channel.largest_fen
+    if not smallest_fen <= amount_fen <= largest_fen:
+        code = channel.payment_type.code
+        raise AmountNotPayable(code, smallest_fen=smallest_fen, largest_fen=largest_fen)
 
 
 def equal(one: Payment, other: Payment) -> bool:

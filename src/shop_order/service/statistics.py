@@ -1,4 +1,8 @@
-"""Basic statistics (specification 6.4): orders, amount and paid amount by day, channel and status."""
+"""Basic statistics (specification 6.4): orders, amount and paid amount by day, channel and status.
+
+They count what the doctor counts: paid is all money that arrived for these orders, also too late or twice;
+refunded what went back of it; net what stayed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from datetime import date
 from typing import TypeVar
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.order_log import WHOLE, Feed, Figures, OrderLog, day_of
+from shop_order.domain.order_log import Feed, Figures, OrderLog, day_of
 from shop_order.domain.ports import Clock, Outbox
 
 K = TypeVar("K", str, int)
@@ -24,6 +28,11 @@ class Sums:
     amount_fen: int = 0
     paid_fen: int = 0
     refunded_fen: int = 0
+
+    @property
+    def net_fen(self) -> int:
+        """What stayed."""
+        return self.paid_fen - self.refunded_fen
 
     def plus(self, one: Figures) -> Sums:
         """With one group more."""
@@ -75,7 +84,7 @@ class Statistics:
             raise InvalidArgument("start", f"is more than {MOST_DAYS} days before end")
         unpublished, _ = await self._outbox.lag()
         unlogged, _ = await self._feed.lag()
-        whole = (await self._log.mark()).at == WHOLE
+        whole = (await self._log.mark()).is_whole
         found = await self._log.figures(first.isoformat(), last.isoformat())
         return Report(
             first.isoformat(),

@@ -11,12 +11,15 @@ from importlib.resources import files
 from string import Template
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import AmountNotPayable, OrderServiceError
 from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.web.cashier_words import MARKS, Sayer
 from shop_order.web.messages import Language
+
+WhyNot = OrderServiceError | None  # what keeps the buyer from a channel
 
 SHOWN_ITEMS = 3  # the others unfold
 NO_MONEY = frozenset({"absent", "waiting", "closed"})  # what a provider says that has no payment
@@ -32,7 +35,7 @@ class Seen:
     stage: Stage
     said: str
     may_pay: bool
-    channels: Mapping[PaymentType, bool]
+    channels: Mapping[PaymentType, WhyNot]
     now_ms: int
     shop_name: str = ""
     return_url: str = ""
@@ -200,13 +203,13 @@ def _countdown(seen: Seen, say: Sayer) -> str:
 def _form(seen: Seen, say: Sayer) -> str:
     if not seen.may_pay:
         return f'<p class="text">{say("too_late")}</p>'
-    first = next((kind for kind, open_ in seen.channels.items() if open_), None)
+    first = next((kind for kind, why_not in seen.channels.items() if why_not is None), None)
     rows = []
-    for kind, is_open in seen.channels.items():
-        state = "checked" if kind is first else "" if is_open else "disabled"
-        note = "" if is_open else f'<span class="note">{say("soon")}</span>'
+    for kind, why_not in seen.channels.items():
+        state = "checked" if kind is first else "disabled" if why_not else ""
+        note = f'<span class="note">{_note(why_not, say)}</span>' if why_not else ""
         rows.append(
-            f'<label class="channel {kind.code}{"" if is_open else " off"}">'
+            f'<label class="channel {kind.code}{" off" if why_not else ""}">'
             f'<span class="emblem" aria-hidden="true">{_EMBLEMS[kind]}</span>'
             f'<span class="name">{say(kind.code)}{note}</span>'
             f'<input type="radio" name="payment_type" value="{kind.code}" {state}></label>'
@@ -216,6 +219,14 @@ def _form(seen: Seen, say: Sayer) -> str:
         f'<form method="post"><fieldset><legend>{say("choose")}</legend>{"".join(rows)}</fieldset>'
         f'<button class="button"{off}>{say("pay")}</button><p class="safe">{say("safe")}</p></form>'
     )
+
+
+def _note(why_not: OrderServiceError, say: Sayer) -> str:
+    """Why a channel can't be chosen, in a few words."""
+    if not isinstance(why_not, AmountNotPayable):
+        return say("soon")
+    bounds = (f"¥{why_not.details[end]}" for end in ("smallest_amount", "largest_amount"))
+    return f"{say('bounds')} {'–'.join(bounds)}"
 
 
 def _hash(text: str) -> str:

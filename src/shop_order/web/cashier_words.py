@@ -24,6 +24,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Too little time is left to start paying. Please place a new order.",
     ),
     "soon": ("暂未开通", "Not available yet"),
+    "bounds": ("单笔支付范围", "One payment"),
     "alipay": ("支付宝", "Alipay"),
     "wechat": ("微信支付", "WeChat Pay"),
     "balance": ("余额支付", "Balance"),

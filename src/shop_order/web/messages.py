@@ -63,6 +63,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "支付方式 {channel} 暂不可用，请选择其他方式",
         "payment by {channel} is not available; choose another",
     ),
+    "AMOUNT_NOT_PAYABLE": (
+        "订单金额超出 {channel} 的单笔范围：{smallest_amount} 元至 {largest_amount} 元",
+        "{channel} takes {smallest_amount} to {largest_amount} yuan in one payment; this order is outside",
+    ),
     "TOO_MANY_UNPAID": (
         "未支付订单已达上限 {limit} 个，请先支付或取消",
         "pay or cancel first: {limit} unpaid orders are the limit",

@@ -6,8 +6,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 CHINA = timezone(timedelta(hours=8))
 MAX_AMOUNT_FEN = 10_000_000_000
-_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,8})\.([0-9]{2})", re.ASCII)
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,15})\.([0-9]{2})", re.ASCII)
 _TIME = "%Y-%m-%d %H:%M:%S"
+
+
+class BeyondBounds(ValueError):
+    """An amount that is well written and that no trade can have."""
 
 
 def yuan(amount_fen: int) -> str:
@@ -16,11 +20,13 @@ def yuan(amount_fen: int) -> str:
 
 
 def fen(text: object) -> int:
-    """Raises ValueError unless it is a text with two decimals from 0.01 to 1e8 yuan."""
+    """Raises ValueError unless it is a text with two decimals, BeyondBounds outside 0.01 to 1e8 yuan."""
     match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
-    amount_fen = int(match[1]) * 100 + int(match[2]) if match else 0
+    if match is None:
+        raise ValueError("an amount has two decimals")
+    amount_fen = int(match[1]) * 100 + int(match[2])
     if not 0 < amount_fen <= MAX_AMOUNT_FEN:
-        raise ValueError("an amount has two decimals and lies between 0.01 and 100000000.00")
+        raise BeyondBounds("an amount lies between 0.01 and 100000000.00")
     return amount_fen
 
 

@@ -118,6 +118,8 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
         raise _bad(f"product_code 必须为 {PRODUCT_CODES[method]}")
     try:
         amount_fen = fields.fen(biz.get("total_amount"))
+    except fields.BeyondBounds:
+        raise Refused("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内") from None
     except ValueError:
         raise _bad("total_amount 必须为两位小数, 0.01 至 100000000.00") from None
     subject = _text(biz, "subject", 256)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.component.abuse import notices
-from tests.component.abuse.acts import OK, Act, Row, act, row
+from tests.component.abuse import amounts, notices
+from tests.component.abuse.acts import OK, Act, Row, act, on_order, row
 from tests.component.abuse.notices import alerted, gateway, notice, opened, said, still_pending, unchanged
-from tests.component.abuse.promises import DOWN, FORGED, INVALID, MISMATCH
+from tests.component.abuse.promises import DOWN, FORGED, INVALID, MISMATCH, NOT_PAYABLE
 
 HTTP = notice("an honest notice", said()).sends["rest"]
 RAW = notice("an honest notice", said()).sends["3"]
@@ -127,5 +127,21 @@ ROWS: tuple[Row, ...] = (
         OK,
         act("thirty rounds", rest=notices.race).then(notices.one_winner),
         **ALONE,
+    ),
+    row(
+        81,
+        "an amount no channel can take",
+        NOT_PAYABLE,
+        on_order("pay", name="above the largest").having(amounts.of(2)).then(amounts.refused),
+        act("above it, at the cashier", rest=amounts.choose).having(amounts.of(2)).then(amounts.refused),
+        act("the cashier says why", rest=amounts.look)
+        .having(amounts.of(2))
+        .gets(OK)
+        .then(amounts.shown_unavailable),
+        on_order("pay", name="the largest").having(amounts.of(1)).gets(OK),
+        act("the largest, at the cashier", rest=amounts.look)
+        .having(amounts.of(1))
+        .gets(OK)
+        .then(amounts.shown_available),
     ),
 )

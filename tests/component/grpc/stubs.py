@@ -161,10 +161,9 @@ class StubPayments(PaymentService):
         self.asked.append(("info", actor, order_sn, owner))
         return Attempt(an_order(), a_payment())
 
-    def channel(self, payment_type: PaymentType) -> Any:
+    def check_choice(self, payment_type: PaymentType, amount_fen: int | None = None) -> None:
         if payment_type is not PaymentType.ALIPAY:
             raise ChannelUnavailable(payment_type.code)
-        return StubChannel()
 
     async def provider_notice(
         self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
@@ -178,13 +177,6 @@ class StubPayments(PaymentService):
         self.asked.append(("gateway", notice))
         if self.fails:
             raise self.fails
-
-
-class StubChannel:
-    """A channel with pages only."""
-
-    def trade_type(self, asked: str) -> str:
-        return asked or "page"
 
 
 class StubCarts(CartService):

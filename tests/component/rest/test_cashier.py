@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from shop_order.domain.errors import ChannelUnavailable
 from shop_order.web.dto.answers import CashierData
-from tests.component.rest.front import PUBLIC_URL, Rest, refused
+from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 
 HTML = {"accept": "text/html,application/xhtml+xml;q=0.9"}
@@ -146,6 +147,21 @@ async def test_what_is_cancelled_is_shown_so(rest: Rest) -> None:
 )
 async def test_only_open_channels_can_be_chosen(rest: Rest, form: Any, status: int, error: str) -> None:
     refused(await choose(rest, path(await rest.placed()), form), status, error)
+
+
+async def test_a_channel_without_its_keys_can_be_chosen_nowhere(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await rest.placed()
+
+    def no_keys(asked: str) -> str:
+        raise ChannelUnavailable("alipay")
+
+    monkeypatch.setattr(world.provider, "trade_type", no_keys)
+    refused(await rest.call("POST", "/orders", PLACE | {"pay_type": "alipay"}), 409, "CHANNEL_UNAVAILABLE")
+    shown = await rest.data("GET", path(order), as_="", headers=JSON)
+    assert not any(channel["available"] for channel in shown["channels"])
+    assert 'value="alipay" disabled' in (await open_page(rest, path(order))).text
 
 
 async def test_with_little_time_left_nobody_is_sent_to_the_provider(rest: Rest, world: World) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import AmountMismatch, IllegalTransition, PayWindowClosed
-from shop_order.domain.status import OrderStatus, PaymentState, RefundState
+from shop_order.domain.status import OrderStatus, PaymentState, RefundState, RefundStatus
+from shop_order.domain.valueobject.actor import SYSTEM
 from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, money, order_in, place
 
 S = OrderStatus
@@ -163,6 +164,75 @@ def test_a_refund_that_failed_leaves_the_money_where_it_is() -> None:
     order.refund_failed(sn, NOW_MS)
     assert order.refunds[sn].state is RefundState.FAILED
     assert order.payments[payment.payment_sn].refunded_fen == 0
+
+
+def late(order: Order) -> str:
+    """The refund of one more payment of a cancelled order."""
+    payment = attempt(order)
+    order.payments[payment.payment_sn] = payment
+    money(order, payment)
+    return f"R{payment.payment_sn[1:]}"
+
+
+def test_late_money_is_an_open_refund_until_all_of_it_is_back() -> None:
+    order = order_in(S.CANCELLED)
+    first, second = late(order), late(order)
+    assert order.refund_status is RefundStatus.OPEN
+    for sn in (first, second):
+        order.refund_sent(sn, NOW_MS)
+        assert order.refund_status is RefundStatus.OPEN
+        order.refund_succeeded(sn, NOW_MS)
+    assert order.refund_status is RefundStatus.WHOLE
+    assert order.is_settled
+    third = late(order)
+    assert order.refund_status is RefundStatus.OPEN
+    order.refund_sent(third, NOW_MS)
+    order.refund_failed(third, NOW_MS)
+    assert order.refund_status is RefundStatus.OPEN, "the buyer has not got it back"
+    assert not order.is_settled
+
+
+def test_a_cancelled_order_is_cancelled_whatever_becomes_of_late_money() -> None:
+    order = order_in(S.CANCELLED)
+    late(order)
+    with pytest.raises(IllegalTransition):
+        order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    with pytest.raises(IllegalTransition):
+        order.complete(BUYER, NOW_MS)
+
+
+@pytest.mark.parametrize("status", [S.PAID, S.SHIPPED, S.COMPLETED])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_duplicate_payment_never_changes_the_refund_status(status: OrderStatus, fails: bool) -> None:
+    order = order_in(status)
+    sn = late(order)
+    seen = [order.refund_status]
+    order.refund_sent(sn, NOW_MS)
+    seen.append(order.refund_status)
+    (order.refund_failed if fails else order.refund_succeeded)(sn, NOW_MS)
+    assert {*seen, order.refund_status} == {RefundStatus.NONE}
+
+
+def test_a_late_payment_is_shown_though_another_attempt_is_newer() -> None:
+    order = place()
+    first, second = attempt(order), attempt(order)
+    for payment in (first, second):
+        order.open_attempt(payment, BUYER, NOW_MS)
+        order.close_attempt(payment.payment_sn, BUYER, NOW_MS)
+    order.cancel("", SYSTEM, NOW_MS, code="TIMEOUT")
+    assert order.shown_payment() == order.payments[second.payment_sn]
+    money(order, first)
+    assert order.shown_payment() == order.payments[first.payment_sn]
+    assert (order.payment_sn, order.trade_no) == ("", ""), "nothing has paid the order"
+
+
+def test_why_an_order_was_cancelled_is_never_unsaid() -> None:
+    said, silent = place(), place()
+    assert said.why_cancelled == ""
+    said.cancel("拍错了", BUYER, NOW_MS, code="BUYER")
+    silent.cancel("", SYSTEM, NOW_MS, code="TIMEOUT")
+    assert (said.why_cancelled, said.cancel_code) == ("拍错了", "BUYER")
+    assert (silent.why_cancelled, silent.cancel_code) == ("TIMEOUT", "TIMEOUT")
 
 
 def test_the_latest_attempt_is_shown_until_one_has_paid() -> None:

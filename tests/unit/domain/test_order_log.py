@@ -52,11 +52,33 @@ def test_facts_follow_the_story() -> None:
     assert folded(PAID, BACK, known=folded(CREATED, OPENED)) == folded(CREATED, OPENED, PAID, BACK)
 
 
-def test_surplus_money_and_its_way_back_do_not_count() -> None:
-    surplus = event(5, events.REFUND_SUCCEEDED, payment_sn="P1", refund_sn="R1", amount_fen=1999)
-    assert folded(CREATED, PAID, surplus).refunded_fen == 0
-    late = event(4, events.PAYMENT_OPENED, payment_sn="P3", payment_type=2, amount_fen=1999)
-    assert folded(CREATED, PAID, late).channel == "alipay"
+def refund(version: int, type: str, reason: str = "", payment_sn: str = "P1") -> Event:
+    """A step of a refund of the whole payment."""
+    return event(version, type, payment_sn=payment_sn, refund_sn="R1", amount_fen=1999, reason=reason)
+
+
+@pytest.mark.parametrize("reason", ["LATE_PAYMENT", "DUPLICATE_PAYMENT"])
+def test_surplus_money_and_its_way_back_count_on_both_sides(reason: str) -> None:
+    asked = refund(5, events.REFUND_REQUESTED, reason)
+    approved = refund(6, events.REFUND_APPROVED, reason)
+    sent, back = refund(7, events.REFUND_SENT, reason), refund(8, events.REFUND_SUCCEEDED, reason)
+    before = folded(CREATED, PAID).paid_fen
+    came = folded(CREATED, PAID, asked, approved, sent)
+    assert (came.paid_fen, came.refunded_fen) == (before + 1999, 0)
+    gone = folded(CREATED, PAID, asked, approved, sent, back)
+    assert (gone.paid_fen, gone.refunded_fen) == (before + 1999, 1999)
+    late = folded(CREATED, OPENED, asked)
+    assert (late.paid_fen, late.channel) == (1999, "wechat"), "also where nothing else was ever paid"
+
+
+def test_a_refund_that_a_buyer_asked_for_is_no_money_that_came() -> None:
+    asked = refund(5, events.REFUND_REQUESTED, "NOT_WANTED", payment_sn="P2")
+    assert folded(CREATED, PAID, asked).paid_fen == 1999
+
+
+def test_an_attempt_after_the_money_changes_no_channel() -> None:
+    later = event(4, events.PAYMENT_OPENED, payment_sn="P3", payment_type=2, amount_fen=1999)
+    assert folded(CREATED, PAID, later).channel == "alipay"
 
 
 def test_a_chapter_begins_after_what_was_known() -> None:

@@ -22,7 +22,7 @@ from shop_order.domain.status import (
     RefundState,
     advance,
 )
-from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, money, order_in, place
+from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, order_in
 
 P, R, S = PaymentState, RefundState, OrderStatus
 
@@ -151,13 +151,3 @@ def test_a_refusal_says_from_where_to_where() -> None:
         advance(ORDER_TRANSITIONS, S.COMPLETED, S.PENDING)
     assert refused.value.details == {"state": "COMPLETED", "wanted": "PENDING"}
     assert isinstance(refused.value, OrderServiceError)
-
-
-def test_what_a_buyer_must_not_see_of_surplus_money() -> None:
-    order = place()
-    payment = attempt(order)
-    order.open_attempt(payment, BUYER, NOW_MS)
-    order.cancel("", BUYER, NOW_MS, code="BUYER")
-    money(order, payment)
-    assert order.status is S.CANCELLED
-    assert order.refund_status == 0, "money the order never took is no refund of the order"

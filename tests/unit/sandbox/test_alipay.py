@@ -84,6 +84,13 @@ def test_a_complete_call_is_understood() -> None:
     assert (found.amount_fen, found.expire_ms - NOW_MS, found.order_ref) == (1999, 1_800_000, order_sn)
 
 
+@pytest.mark.parametrize("yuan", ["0.00", "100000000.01", "99900000000.00"])
+def test_an_amount_no_trade_can_have_is_refused_as_the_provider_does(yuan: str) -> None:
+    with pytest.raises(requests.Refused) as raised:
+        requests.pay_request(requests.PAGE_PAY, call({"total_amount": yuan}), NOW_MS)
+    assert raised.value.sub_code == "ACQ.TOTAL_FEE_EXCEED"
+
+
 def test_the_number_of_a_payment_is_not_taken_for_an_order() -> None:
     found = requests.pay_request(requests.PAGE_PAY, call(return_url=f"http://x/P{'1' * 27}"), NOW_MS)
     assert found.order_ref == ""

@@ -12,7 +12,7 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown
+from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, DependencyDown, IllegalTransition
 from shop_order.domain.ports import Trade
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
@@ -168,6 +168,33 @@ async def test_a_buyer_who_changes_the_channel_for_ever_keeps_the_last_one(world
         await pay(world, order, "page")
     assert await pay(world, order, "wap") == last
     assert len((await world.store.orders.get(order.order_sn)).payments) == MOST_ATTEMPTS
+
+
+# ---- what the channel takes at a time ----
+
+
+@pytest.mark.parametrize(("smallest_fen", "largest_fen"), [(2000, 10**10), (1, 1998)])
+async def test_an_amount_outside_the_channels_bounds_opens_nothing(
+    world: World, smallest_fen: int, largest_fen: int
+) -> None:
+    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    assert order.pay_fen == 1999
+    world.provider.smallest_fen, world.provider.largest_fen = smallest_fen, largest_fen
+    with pytest.raises(AmountNotPayable) as refused:
+        await pay(world, order)
+    assert refused.value.details["smallest_fen"] == str(smallest_fen)
+    assert refused.value.details["largest_fen"] == str(largest_fen)
+    assert not world.provider.ledger
+    world.provider.smallest_fen = world.provider.largest_fen = order.pay_fen
+    assert (await pay(world, order)).amount_fen == order.pay_fen
+
+
+async def test_an_order_that_waits_no_more_is_told_so_whatever_it_costs(world: World) -> None:
+    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.largest_fen = 1
+    with pytest.raises(IllegalTransition):
+        await pay(world, order)
 
 
 # ---- the link of an attempt that was closed works on until its time is over ----

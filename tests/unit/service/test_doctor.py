@@ -79,11 +79,39 @@ async def test_an_order_that_was_edited_is_found(world: World, kind: str, statem
         ),
         ("late", "DELETE FROM refund WHERE order_sn = '{sn}'; DELETE FROM payment WHERE order_sn = '{sn}'"),
         ("late", "UPDATE payment SET refunded_fen = 0 WHERE order_sn = '{sn}'"),
+        # paid and given back, as if the one payment had been the other
+        (
+            "paid",
+            "UPDATE payment SET state = 'refunded', refunded_fen = amount_fen WHERE order_sn = '{sn}'",
+        ),
+        ("late", "UPDATE order_info SET cancel_code = 'TIMEOUT' WHERE id = {id}"),
     ],
 )
 async def test_money_and_time_that_were_edited_are_found(world: World, kind: str, statements: str) -> None:
     order = await placed(world) if kind == "pending" else await paid(world, late=kind == "late")
     await found_after(world, order, statements)
+
+
+async def test_figures_that_are_not_the_orders_are_found(world: World) -> None:
+    order = await paid(world, late=True)
+    await placed(world)
+    doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None, log=world.log_store)
+
+    async def at_once(seconds: float) -> None: ...
+
+    assert (await doctor.examine(at_once)).compared == 0, "the log was told of nothing yet"
+    await world.order_log.rebuild()
+    report = await doctor.examine(at_once)
+    assert (report.clean, report.compared, report.orders) == (True, 2, 2)
+    assert (report.paid_fen, report.refunded_fen) == (order.pay_fen, order.pay_fen)
+    connection = sqlite3.connect(world.folder / "oplog.db", isolation_level=None)
+    connection.execute("UPDATE order_stats SET paid_fen = 0 WHERE order_sn = ?", (order.order_sn,))
+    connection.close()
+    (finding,) = (await doctor.examine(at_once)).findings
+    assert (finding.area, finding.order_sn) == ("figures", order.order_sn)
+    assert f"counts 0 as paid, the order says {order.pay_fen}" in finding.what
+    await world.order_log.rebuild()
+    assert (await doctor.examine(at_once)).clean
 
 
 async def found_after(world: World, order: Order, statements: str) -> None:

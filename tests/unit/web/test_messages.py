@@ -32,6 +32,7 @@ EXAMPLES: tuple[OrderServiceError, ...] = (
     errors.QuoteUnknown(),
     errors.CouponUnknown("c"),
     errors.ChannelUnavailable("wechat"),
+    errors.AmountNotPayable("alipay", smallest_fen=1, largest_fen=10_000_000_000),
     errors.TooManyUnpaid(20),
     errors.UseRefund(),
     errors.PayWindowClosed(),

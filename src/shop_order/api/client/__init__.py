@@ -9,6 +9,7 @@ from shop_order.api.client.calling import Retry
 from shop_order.api.client.enums import OrderStatus, PaymentStatus, PaymentType, RefundStatus
 from shop_order.api.client.errors import (
     Aborted,
+    AmountNotPayable,
     ChannelUnavailable,
     CouponUnknown,
     DeadlineExceeded,
@@ -44,6 +45,7 @@ from shop_order.api.client.sync_order_client import SyncOrderClient, new_sync_or
 __all__ = [
     "Aborted",
     "AddressInfo",
+    "AmountNotPayable",
     "ChannelUnavailable",
     "CheckOutCartRequest",
     "CouponUnknown",

@@ -107,6 +107,10 @@ class ChannelUnavailable(FailedPrecondition):
     """The payment channel is not available."""
 
 
+class AmountNotPayable(FailedPrecondition):
+    """The channel takes no such amount in one payment; `details` has the smallest and the largest."""
+
+
 class TooManyUnpaid(FailedPrecondition):
     """The user must pay or cancel first."""
 
@@ -142,6 +146,7 @@ _BY_REASON: Mapping[str, type[OrderApiError]] = {
     "PRICE_CHANGED": PriceChanged,
     "COUPON_UNKNOWN": CouponUnknown,
     "CHANNEL_UNAVAILABLE": ChannelUnavailable,
+    "AMOUNT_NOT_PAYABLE": AmountNotPayable,
     "TOO_MANY_UNPAID": TooManyUnpaid,
     "USE_REFUND": UseRefund,
     "PAY_WINDOW_CLOSED": PayWindowClosed,

@@ -172,6 +172,7 @@ class OrderInfo(_message.Message):
     LOGISTICS_NO_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    CANCEL_CODE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     order_sn: _builtins.str
     user_id: _builtins.int
@@ -192,15 +193,18 @@ class OrderInfo(_message.Message):
     pay_url: _builtins.str
     """our cashier link; empty unless pending"""
     refund_status: _builtins.int
-    """0 none, 1 open, 2 whole, 3 part"""
+    """0 none, 1 open, 2 whole, 3 part; a duplicate payment's never counts"""
     payment_sn: _builtins.str
-    """the paid attempt, else the latest"""
+    """the paid attempt (late money too), else the latest"""
     trade_no: _builtins.str
     logistics_company: _builtins.str
     logistics_no: _builtins.str
     version: _builtins.int
     """grows by one at each change"""
     cancel_reason: _builtins.str
+    """in the words of who cancelled it, else cancel_code"""
+    cancel_code: _builtins.str
+    """BUYER, ADMIN, TIMEOUT; empty unless cancelled"""
     @_builtins.property
     def address(self) -> Global___AddressInfo: ...
     @_builtins.property
@@ -240,10 +244,11 @@ class OrderInfo(_message.Message):
         logistics_no: _builtins.str = ...,
         version: _builtins.int = ...,
         cancel_reason: _builtins.str = ...,
+        cancel_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at", "expire_at", b"expire_at", "paid_at", b"paid_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cancel_reason", b"cancel_reason", "created_at", b"created_at", "discount_amount_fen", b"discount_amount_fen", "expire_at", b"expire_at", "freight_amount", b"freight_amount", "freight_amount_fen", b"freight_amount_fen", "id", b"id", "items", b"items", "logistics_company", b"logistics_company", "logistics_no", b"logistics_no", "order_sn", b"order_sn", "paid_at", b"paid_at", "pay_amount", b"pay_amount", "pay_amount_fen", b"pay_amount_fen", "pay_url", b"pay_url", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "refund_status", b"refund_status", "remark", b"remark", "status", b"status", "total_amount", b"total_amount", "total_amount_fen", b"total_amount_fen", "trade_no", b"trade_no", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cancel_code", b"cancel_code", "cancel_reason", b"cancel_reason", "created_at", b"created_at", "discount_amount_fen", b"discount_amount_fen", "expire_at", b"expire_at", "freight_amount", b"freight_amount", "freight_amount_fen", b"freight_amount_fen", "id", b"id", "items", b"items", "logistics_company", b"logistics_company", "logistics_no", b"logistics_no", "order_sn", b"order_sn", "paid_at", b"paid_at", "pay_amount", b"pay_amount", "pay_amount_fen", b"pay_amount_fen", "pay_url", b"pay_url", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "refund_status", b"refund_status", "remark", b"remark", "status", b"status", "total_amount", b"total_amount", "total_amount_fen", b"total_amount_fen", "trade_no", b"trade_no", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

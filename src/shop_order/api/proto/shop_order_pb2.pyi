@@ -263,6 +263,9 @@ class OrderInfoResponse(_message.Message):
     FREIGHT_FEN_FIELD_NUMBER: _builtins.int
     DISCOUNT_FEN_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PAYMENT_SN_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    CANCEL_CODE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     user_id: _builtins.int
     order_sn: _builtins.str
@@ -284,9 +287,16 @@ class OrderInfoResponse(_message.Message):
     trade_no: _builtins.str
     expire_at: _builtins.str
     refund_status: _builtins.int
+    """0 none, 1 open, 2 whole, 3 part; a duplicate payment's never counts"""
     freight_fen: _builtins.int
     discount_fen: _builtins.int
     version: _builtins.int
+    payment_sn: _builtins.str
+    """the paid attempt (late money too), else the latest"""
+    cancel_reason: _builtins.str
+    """in the words of who cancelled it, else cancel_code"""
+    cancel_code: _builtins.str
+    """BUYER, ADMIN, TIMEOUT; empty unless cancelled"""
     def __init__(
         self,
         *,
@@ -311,10 +321,13 @@ class OrderInfoResponse(_message.Message):
         freight_fen: _builtins.int = ...,
         discount_fen: _builtins.int = ...,
         version: _builtins.int = ...,
+        payment_sn: _builtins.str = ...,
+        cancel_reason: _builtins.str = ...,
+        cancel_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time", "address", b"address", "discount_fen", b"discount_fen", "expire_at", b"expire_at", "freight_fen", b"freight_fen", "id", b"id", "mobile", b"mobile", "name", b"name", "note", b"note", "order_sn", b"order_sn", "pay_time", b"pay_time", "pay_type", b"pay_type", "pay_url", b"pay_url", "post", b"post", "refund_status", b"refund_status", "status", b"status", "total", b"total", "total_fen", b"total_fen", "trade_no", b"trade_no", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time", "address", b"address", "cancel_code", b"cancel_code", "cancel_reason", b"cancel_reason", "discount_fen", b"discount_fen", "expire_at", b"expire_at", "freight_fen", b"freight_fen", "id", b"id", "mobile", b"mobile", "name", b"name", "note", b"note", "order_sn", b"order_sn", "pay_time", b"pay_time", "pay_type", b"pay_type", "pay_url", b"pay_url", "payment_sn", b"payment_sn", "post", b"post", "refund_status", b"refund_status", "status", b"status", "total", b"total", "total_fen", b"total_fen", "trade_no", b"trade_no", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

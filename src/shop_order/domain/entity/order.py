@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
+from shop_order.domain.entity.refund import Refund, refund_status_of
 from shop_order.domain.errors import (
     AmountMismatch,
     IllegalTransition,
@@ -62,7 +62,8 @@ class Order:
     trade_no: str = ""
     pay_ms: int = 0
     payment_sn: str = ""
-    cancel_reason: str = ""
+    cancel_reason: str = ""  # in the words of who cancelled it, if any
+    cancel_code: str = ""  # BUYER, ADMIN, TIMEOUT: as the history has it
     logistics_company: str = ""
     logistics_no: str = ""
     shipped_ms: int = 0
@@ -165,7 +166,7 @@ class Order:
         plain_text("logistics_no", no, most=64, required=True)
         if (self.logistics_company, self.logistics_no) == (company, no):
             return
-        self._refuse_open_refund()
+        self._refuse_open_refund(OrderStatus.SHIPPED)
         old = self._advance(OrderStatus.SHIPPED)
         self.logistics_company, self.logistics_no, self.shipped_ms = company, no, now_ms
         self.due_ms = now_ms + auto_confirm_ms
@@ -180,7 +181,7 @@ class Order:
         """
         if self.status is OrderStatus.COMPLETED:
             return
-        self._refuse_open_refund()
+        self._refuse_open_refund(OrderStatus.COMPLETED)
         old = self._advance(OrderStatus.COMPLETED)
         self.completed_ms, self.due_ms = now_ms, None
         self._record(events.ORDER_COMPLETED, actor, now_ms, old_status=old)
@@ -196,7 +197,7 @@ class Order:
         if self.status is OrderStatus.PAID:
             raise UseRefund
         old = self._advance(OrderStatus.CANCELLED)
-        self.cancel_reason, self.due_ms = reason, None
+        self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
         self._record(events.ORDER_CANCELLED, actor, now_ms, old_status=old, reason=code)
 
     # ---- payments and refunds ----
@@ -250,7 +251,7 @@ class Order:
 
     def _give_back_surplus(self, payment: Payment, refund_sn: str, now_ms: int) -> None:
         late = self.status is OrderStatus.CANCELLED
-        reason = "LATE_PAYMENT" if late else "DUPLICATE_PAYMENT"
+        reason = events.LATE_PAYMENT if late else events.DUPLICATE_PAYMENT
         refund = Refund(
             refund_sn,
             payment.payment_sn,
@@ -289,14 +290,13 @@ class Order:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """How much of the order's own money was given back; surplus money does not count."""
-        own = [r for r in self.refunds.values() if not r.surplus]
-        if any(r.is_open for r in own):
-            return RefundStatus.OPEN
-        back_fen = sum(r.amount_fen for r in own if r.state is RefundState.SUCCEEDED)
-        if not back_fen:
-            return RefundStatus.NONE
-        return RefundStatus.WHOLE if back_fen >= self.pay_fen else RefundStatus.PART
+        """How much of the order's money was given back; a duplicate payment's does not count."""
+        return refund_status_of(self.refunds.values(), self.pay_fen)
+
+    @property
+    def why_cancelled(self) -> str:
+        """In the words of who cancelled it, else the code; empty unless it is cancelled."""
+        return self.cancel_reason or self.cancel_code
 
     @property
     def is_finished(self) -> bool:
@@ -321,10 +321,11 @@ class Order:
         return sorted(found, key=lambda p: (p.created_ms, p.payment_sn), reverse=True)[:MOST_ASKED]
 
     def shown_payment(self) -> Payment | None:
-        """The attempt that paid the order, otherwise the latest."""
+        """The attempt that paid the order, else one whose money came too late, else the latest."""
         if self.payment_sn:
             return self.payments[self.payment_sn]
-        return max(self.payments.values(), key=lambda p: (p.created_ms, p.payment_sn), default=None)
+        newest = sorted(self.payments.values(), key=lambda p: (p.is_paid, p.created_ms, p.payment_sn))
+        return newest[-1] if newest else None
 
     # ---- inside the aggregate ----
 
@@ -333,7 +334,10 @@ class Order:
         self.status = advance(ORDER_TRANSITIONS, old, to)
         return old
 
-    def _refuse_open_refund(self) -> None:
+    def _refuse_open_refund(self, to: OrderStatus) -> None:
+        advance(
+            ORDER_TRANSITIONS, self.status, to
+        )  # what a cancelled order can't do is no matter of its refund
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen
 

@@ -24,6 +24,11 @@ REFUND_SENT = "refund.sent"
 REFUND_SUCCEEDED = "refund.succeeded"
 REFUND_FAILED = "refund.failed"
 
+# Reasons of refunds of money the order never took; `refund.requested` with one of them says that it came.
+LATE_PAYMENT = "LATE_PAYMENT"
+DUPLICATE_PAYMENT = "DUPLICATE_PAYMENT"
+SURPLUS = frozenset({LATE_PAYMENT, DUPLICATE_PAYMENT})
+
 GENESIS = bytes(32)
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 

@@ -33,6 +33,8 @@ class PaymentChannel(Protocol):
     """One provider of payments; answers for "unknown" are part of every method."""
 
     payment_type: PaymentType
+    smallest_fen: int  # of one payment
+    largest_fen: int
 
     def trade_type(self, asked: str) -> str:
         """The trade type to use, the channel's default for an empty one.

@@ -22,6 +22,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import Clock, Notice, Trade
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment import rsa2
+from shop_order.gateway.payment.alipay_csv import MOST_FEN
 from shop_order.pkg.util.money import BadAmount, fen_of_yuan, yuan_of_fen
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Alipay:
     """See `domain.ports.PaymentChannel`."""
 
     payment_type = PaymentType.ALIPAY
+    smallest_fen = 1
+    largest_fen = MOST_FEN
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings

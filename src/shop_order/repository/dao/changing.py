@@ -15,7 +15,7 @@ from shop_order.repository.dao.rows import ORDER_COLUMNS, Row
 
 CHANGED = (
     "pay_type, status, trade_no, pay_time, updated_at, due_ms, payment_sn, cancel_reason, logistics_company,"
-    " logistics_no, shipped_ms, completed_ms, refund_status, version"
+    " logistics_no, shipped_ms, completed_ms, refund_status, version, cancel_code"
 )
 _CHANGED_AT = [ORDER_COLUMNS.split(", ").index(column) for column in CHANGED.split(", ")]
 UPDATE_ORDER = (

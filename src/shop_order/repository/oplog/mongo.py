@@ -7,7 +7,6 @@ that is missing (decision oplog).
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark
+from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.repository.oplog.base import NAME
 
 if TYPE_CHECKING:
@@ -130,17 +129,23 @@ class MongoOrderLog:
                 return 0
             return (await self._logs.delete_many({"_id": {"$in": ids}})).deleted_count
 
+    async def recount(self) -> None:
+        await self._empty(self._stats)
+
     async def clear(self) -> None:
+        # The facts twice: those told while the entries went would say that the log still has them.
+        await self._empty(self._stats, self._logs, self._stats)
+
+    async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
             await self._begin_walk()  # before: who walks now is to come no further
-            # The facts twice: those told while the entries went would say that the log still has them.
-            for collection in (self._stats, self._logs, self._stats):
+            for collection in collections:
                 await collection.drop()
             await self._begin_walk()  # after: what somebody told meanwhile may be gone
             self._prepared = False  # the indexes went with them
 
     async def _begin_walk(self) -> None:
-        await self._meta.replace_one(_WALK, {"walk": secrets.token_hex(8), "mark": ""}, upsert=True)
+        await self._meta.replace_one(_WALK, {"walk": new_walk(), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()

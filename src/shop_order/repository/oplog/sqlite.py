@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark
+from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.repository.dao.rows import column_count, marks
 from shop_order.repository.dao.sqlite.database import of_the_file
 from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
@@ -100,13 +99,11 @@ class SqliteOrderLog:
         )
         return await self._run(lambda conn: conn.execute(sql, (before_ms, limit)).rowcount)
 
-    async def clear(self) -> None:
-        def job(conn: sqlite3.Connection) -> None:
-            for table in ("log_mark", "order_stats", "order_logs"):
-                conn.execute(f"DELETE FROM {table}")
-            conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Mark(secrets.token_hex(8))),))
+    async def recount(self) -> None:
+        await self._run(lambda conn: begin_walk(conn, "order_stats"))
 
-        await self._run(job)
+    async def clear(self) -> None:
+        await self._run(lambda conn: begin_walk(conn, "order_stats", "order_logs"))
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -174,6 +171,13 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
             if conn.execute(UPDATE_STATS, values).rowcount:
                 stored.add(one.facts.order_sn)
     return stored
+
+
+def begin_walk(conn: sqlite3.Connection, *emptied: str) -> None:
+    """A new walk, with nothing in these tables."""
+    for table in ("log_mark", *emptied):
+        conn.execute(f"DELETE FROM {table}")
+    conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Mark(new_walk())),))
 
 
 def mark_text(mark: Mark) -> str:

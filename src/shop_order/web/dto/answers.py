@@ -146,11 +146,22 @@ class OrderData(Answer):
     shipped_at: str | None = _time("发货时间 / Shipped")
     completed_at: str | None = _time("完成时间 / Completed")
     trade_no: str | None = Field(description="支付渠道流水号 / The provider's number")
-    payment_sn: str | None
-    refund_status: int = Field(
-        description="0 无 1 退款中 2 全额 3 部分 / none, open, whole, part", examples=[0]
+    payment_sn: str | None = Field(
+        description="已付款的支付（含取消后到账的），否则为最近一次 / "
+        "The attempt that was paid, also too late, else the latest"
     )
-    cancel_reason: str | None
+    refund_status: int = Field(
+        description="0 无 1 退款中 2 全额 3 部分，重复付款的退款不计 / "
+        "none, open, whole, part; a duplicate payment's refund does not count",
+        examples=[0],
+    )
+    cancel_reason: str | None = Field(
+        description="取消者填写的原因，未填写时为 cancel_code / "
+        "In the words of who cancelled it, else cancel_code"
+    )
+    cancel_code: str | None = Field(
+        description="BUYER 买家 ADMIN 管理员 TIMEOUT 超时 / Who cancelled it", examples=["TIMEOUT"]
+    )
     logistics: LogisticsData | None
     version: int = Field(examples=[1])
     pay_url: str | None = Field(description="收银台链接，仅待支付 / The cashier, while pending")
@@ -245,15 +256,18 @@ class AdminLogsData(Answer):
 
 
 class SumsData(Answer):
-    """Orders with their amounts; `paid` is what was paid of them, `refunded` what went back of that."""
+    """Orders with their amounts. `paid` is all money that arrived, also too late or twice; `refunded` is what
+    went back of it, `net` what stayed."""
 
     orders: int = Field(examples=[1])
     amount: str = _amount("应付")
     amount_fen: int = _fen("应付")
-    paid_amount: str = _amount("已付")
-    paid_fen: int = _fen("已付")
-    refunded_amount: str = _amount("已退", "0.00")
-    refunded_fen: int = _fen("已退", 0)
+    paid_amount: str = _amount("到账（含取消后到账和重复付款）")
+    paid_fen: int = _fen("到账（含取消后到账和重复付款）")
+    refunded_amount: str = _amount("其中已退", "0.00")
+    refunded_fen: int = _fen("其中已退", 0)
+    net_amount: str = _amount("净额：到账减已退")
+    net_fen: int = _fen("净额：到账减已退")
 
 
 class DaySumsData(SumsData):
@@ -300,6 +314,11 @@ class ChannelData(Answer):
 
     payment_type: str = Field(examples=["alipay"])
     available: bool
+    reason: str | None = Field(
+        description="不可用的原因 / Why it is not: CHANNEL_UNAVAILABLE, AMOUNT_NOT_PAYABLE",
+        examples=["AMOUNT_NOT_PAYABLE"],
+    )
+    message: str | None = Field(description="给买家看的说明 / The same for people")
 
 
 class CashierData(Answer):

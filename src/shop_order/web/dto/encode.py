@@ -54,6 +54,7 @@ def cart_item(view: CartLineView) -> dict[str, Any]:
 
 def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
     """OrderData; an empty `pay_url` is null."""
+    shown = it.shown_payment()
     return {
         "id": str(it.id),
         "user_id": str(it.user),
@@ -78,9 +79,10 @@ def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
         "shipped_at": rfc3339(it.shipped_ms) or None,
         "completed_at": rfc3339(it.completed_ms) or None,
         "trade_no": it.trade_no or None,
-        "payment_sn": it.payment_sn or None,
+        "payment_sn": shown.payment_sn if shown else None,
         "refund_status": int(it.refund_status),
-        "cancel_reason": it.cancel_reason or None,
+        "cancel_reason": it.why_cancelled or None,
+        "cancel_code": it.cancel_code or None,
         "logistics": logistics(it),
         "version": it.version,
         "pay_url": pay_url or None,
@@ -224,4 +226,6 @@ def sums(it: Sums) -> dict[str, Any]:
         "paid_fen": it.paid_fen,
         "refunded_amount": yuan_of_fen(it.refunded_fen),
         "refunded_fen": it.refunded_fen,
+        "net_amount": yuan_of_fen(it.net_fen),
+        "net_fen": it.net_fen,
     }

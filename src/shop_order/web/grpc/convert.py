@@ -69,7 +69,8 @@ def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
         logistics_company=order.logistics_company,
         logistics_no=order.logistics_no,
         version=order.version,
-        cancel_reason=order.cancel_reason,
+        cancel_reason=order.why_cancelled,
+        cancel_code=order.cancel_code,
     )
     if order.pay_ms:
         info.paid_at.CopyFrom(timestamp(order.pay_ms))

@@ -46,7 +46,7 @@ def cart(view: CartView) -> pb.CartItemListResponse:
 
 def order_info(order: Order, pay_url: str) -> pb.OrderInfoResponse:
     """The order without its items; `total` is what is to be paid."""
-    address = order.address
+    address, shown = order.address, order.shown_payment()
     return pb.OrderInfoResponse(
         id=order.id,
         user_id=order.user,
@@ -69,6 +69,9 @@ def order_info(order: Order, pay_url: str) -> pb.OrderInfoResponse:
         freight_fen=order.freight_fen,
         discount_fen=order.discount_fen,
         version=order.version,
+        payment_sn=shown.payment_sn if shown else "",
+        cancel_reason=order.why_cancelled,
+        cancel_code=order.cancel_code,
     )
 
 

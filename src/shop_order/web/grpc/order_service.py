@@ -79,7 +79,7 @@ class OrderHandlers:
         owner_of(actor, request.user_id)
         payment_type = payment_type_of(request.payment_type)
         if payment_type:
-            self._payments.channel(payment_type).trade_type("")
+            self._payments.check_choice(payment_type)
         command = PlaceOrder(
             address_of(request.address),
             tuple([Line(item.product_id, item.quantity) for item in request.items]),

@@ -123,7 +123,7 @@ class ShopOrderHandlers:
         actor = _own(context, request.user_id)
         pay_type = payment_word(request.pay_type)
         if pay_type:
-            self._payments.channel(pay_type).trade_type("")
+            self._payments.check_choice(pay_type)
         given = request.HasField("expected_total_fen")
         command = PlaceOrder(
             Address(

@@ -10,7 +10,14 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError, SignatureInvalid
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import (
+    AmountNotPayable,
+    ChannelUnavailable,
+    InvalidArgument,
+    OrderServiceError,
+    SignatureInvalid,
+)
 from shop_order.domain.ports import Clock
 from shop_order.domain.stage import may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
@@ -19,7 +26,7 @@ from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.checkout import Checkout
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cashier_page import CashierPage, Seen
+from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
@@ -146,22 +153,22 @@ class CashierHandler:
             stage_of(order, now_ms),
             said,
             may_pay(order, now_ms),
-            self._channels(),
+            self._channels(order),
             now_ms,
             self._shop_name(),
             return_url,
             cancel_url,
         )
 
-    def _channels(self) -> dict[PaymentType, bool]:
-        return {kind: self._is_open(kind) for kind in PAY_TYPES.values()}
+    def _channels(self, order: Order) -> dict[PaymentType, WhyNot]:
+        return {kind: self._why_not(kind, order) for kind in PAY_TYPES.values()}
 
-    def _is_open(self, kind: PaymentType) -> bool:
+    def _why_not(self, kind: PaymentType, order: Order) -> WhyNot:
         try:
-            self._payments.channel(kind)
-        except ChannelUnavailable:
-            return False
-        return True
+            self._payments.check_choice(kind, order.pay_fen)
+        except (ChannelUnavailable, AmountNotPayable) as refused:
+            return refused
+        return None
 
     def _refusal(self, request: Request, error: OrderServiceError, back: str = "") -> Response:
         if "text/html" not in request.headers.get("accept", ""):
@@ -202,7 +209,13 @@ def _data(seen: Seen, language: Language) -> dict[str, Any]:
         "expire_at": rfc3339(order.expire_ms),
         "items": [encode.order_item(item) for item in order.items],
         "channels": [
-            {"payment_type": kind.code, "available": is_open} for kind, is_open in seen.channels.items()
+            {
+                "payment_type": kind.code,
+                "available": why_not is None,
+                "reason": why_not and why_not.code,
+                "message": why_not and error_text(why_not, language),
+            }
+            for kind, why_not in seen.channels.items()
         ],
     }
 

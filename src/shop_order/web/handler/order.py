@@ -112,7 +112,7 @@ class OrderHandler:
         self._keys.accept(it, idempotency_key)
         pay_type = body.pay_type or PaymentType.NOT_CHOSEN
         if pay_type is not PaymentType.NOT_CHOSEN:
-            self._payments.channel(pay_type)
+            self._payments.check_choice(pay_type)
         command = PlaceOrder(
             address=_address(body),
             lines=_lines(body),
