@@ -36,6 +36,7 @@ class ModelProvider:
     """
 
     payment_type = PaymentType.ALIPAY
+    seller = "us"
 
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}

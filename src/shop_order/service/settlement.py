@@ -72,7 +72,7 @@ class Settlement:
         It is closed when nobody wants its money any more, or its time is over.
         """
         try:
-            trade = await self._paying.channel(payment.payment_type).query(payment.payment_sn)
+            trade = await self._paying.query(payment)
             over = self._now() >= payment.over_ms
             if trade.state in ("paid", "closed"):
                 payment = await self._paying.believe(payment.payment_sn, trade)

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0008: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0010: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -370,8 +370,18 @@ CREATE TRIGGER history_root_no_update BEFORE UPDATE ON history_root
 CREATE TRIGGER history_root_no_delete BEFORE DELETE ON history_root
   FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only';
 
+CREATE TABLE `trade_no_claim` (
+  `trade_no` varchar(100) NOT NULL,
+  `payment_type` int NOT NULL,
+  `seller` varchar(64) NOT NULL,
+  `payment_sn` varchar(30) NOT NULL,
+  `created_ms` bigint NOT NULL,
+  PRIMARY KEY (`trade_no`,`payment_type`,`seller`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
 CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0008');
+INSERT INTO alembic_version (version_num) VALUES ('0010');
