@@ -55,7 +55,10 @@ class Payment:
         return replace(self, payment_url=payment_url)
 
     def paid(self, *, trade_no: str, paid_ms: int) -> Payment:
-        """The money arrived; a channel without numbers gives none. Raises IllegalTransition, AmountMismatch."""
+        """The money arrived; a channel without numbers gives none.
+
+        Raises IllegalTransition, AmountMismatch (what is no number).
+        """
         state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.PAID)
         return replace(self, state=state, trade_no=trade_no and trade_number(trade_no), paid_ms=paid_ms)
 
