@@ -1,4 +1,4 @@
-"""The simulator writes and reads GBK as the provider does: in notices, in answers, and where nothing is said."""
+"""The simulator writes and reads GBK as the provider does: in notices, in answers, and by default."""
 
 from __future__ import annotations
 
