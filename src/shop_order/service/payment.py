@@ -113,6 +113,7 @@ class PaymentService:
         InvalidArgument, TooMuchContention, DependencyDown.
         """
         self._check_return_url(cmd.return_url)
+        plain_text("trade_type", cmd.trade_type, most=20)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,

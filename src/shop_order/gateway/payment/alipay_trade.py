@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade
@@ -63,8 +63,8 @@ def time_of(name: str, text: str) -> int:
     try:
         if not (found := _TIME.fullmatch(text)):
             raise ValueError(text[:30])
-        moment = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=GMT8)
-        return provider_ms(name, int(moment.astimezone(UTC).timestamp()) * 1000)
+        moment = datetime.fromisoformat(found[1]).replace(tzinfo=GMT8)
+        return provider_ms(name, int(moment.timestamp()) * 1000)
     except (ValueError, OverflowError) as malformed:
         raise AmountMismatch(name) from malformed
 
