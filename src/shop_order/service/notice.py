@@ -57,13 +57,10 @@ def notify_payment(
 ) -> GatewayNotice:
     """`NotifyPayment` of 9.1: `amount` (yuan) is signed unless `amount_fen` is set.
 
-    Raises InvalidArgument without either, AmountInexact for a float that names no whole fen, or is above
-    131,072.00 yuan.
+    Raises AmountInexact for a float that names no whole fen, or is above 131,072.00 yuan.
     """
     if amount_fen < 0:
         raise InvalidArgument("amount_fen", "must not be negative")
-    if not (amount or amount_fen):
-        raise InvalidArgument("amount_fen", "is required")
     fen = amount_fen or fen_of(amount)
     money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_of_fen(fen)}
     signed = {
@@ -129,7 +126,7 @@ class GatewaySecret:
         sign = notice.sign.encode()
         if not any(hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets):
             raise SignatureInvalid("notice")
-        for field in ("order_sn", "payment_sn", "payment_type"):
+        for field in ("order_sn", "payment_sn", "payment_type", "amount_fen"):
             if not getattr(notice, field):
                 raise InvalidArgument(field, "is required")
         return notice.amount_fen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,7 +80,12 @@ async def test_a_gateway_names_its_channel_and_its_amount(world: World) -> None:
         with pytest.raises(InvalidArgument):
             await world.payments.gateway_notice(notice)
     with pytest.raises(InvalidArgument):
-        both(payment, amount_fen=0)
+        both(payment, amount_fen=0)  # a callback says fen
+    fields = said(payment, amount_fen=0)
+    nothing = notify_payment(**fields, amount=0.0, sign="")
+    nothing = replace(nothing, sign=GatewaySecret([SECRET]).sign(nothing.signed))
+    with pytest.raises(InvalidArgument):
+        await world.payments.gateway_notice(nothing)
     await still_pending(world, payment)
 
 
