@@ -68,6 +68,13 @@ async def test_another_account_has_numbers_of_its_own_and_case_counts(store: Sto
         assert (await paid(store, await waiting(store), trade_no, seller)).status is OrderStatus.PAID
 
 
+async def test_an_account_that_is_not_known_may_be_any(store: Store) -> None:
+    for trade_no, first, then in (("T1", US, ""), ("T2", "", US)):
+        await paid(store, await waiting(store), trade_no, first)
+        with pytest.raises(TradeNoTaken):
+            await paid(store, await waiting(store), trade_no, then)
+
+
 async def test_channels_without_numbers_are_not_compared(store: Store) -> None:
     for _ in range(2):
         assert (await paid(store, await waiting(store), "")).status is OrderStatus.PAID

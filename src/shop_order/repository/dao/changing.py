@@ -23,9 +23,9 @@ UPDATE_ORDER = (
     " WHERE order_sn = ? AND version = ?"
 )
 INTO_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
-# Who has another one's number: payments from before numbers were claimed stand there without a seller.
+# An empty seller may be any: payments from before numbers were claimed have none.
 HELD = "SELECT payment_sn FROM trade_no_claim WHERE"
-BY_ANOTHER = "(trade_no = ? AND payment_type = ? AND seller IN (?, '') AND payment_sn <> ?)"
+BY_ANOTHER = "(trade_no = ? AND payment_type = ? AND (? IN (seller, '') OR seller = '') AND payment_sn <> ?)"
 FIRST_ASK_MS = 30_000
 
 
