@@ -245,25 +245,25 @@ class PaymentService:
             self._alert("notice_mismatch", **wrong.details)
             raise
         if notice.hides:
-            return await self._ask_instead(notice)
+            return await self._ask_instead(notice, payment_type)
         if notice.is_refund:
             return ""  # it may carry TRADE_SUCCESS; refunds are settled by their own number
-        return (await self.believe(notice.payment_sn, notice.trade)).order_sn
+        with self._alerting(notice.payment_sn, notice.trade.trade_no):
+            payment = await self._known(notice.payment_sn, payment_type)
+            return (await self._apply(payment, notice.trade)).order_sn
 
-    async def _ask_instead(self, notice: Notice) -> str:
+    async def _ask_instead(self, notice: Notice, payment_type: PaymentType) -> str:
         """Of a notice that can be read in two ways the number alone is taken, and its provider is asked.
 
         By the job that asks, since who has one such notice may send it without end. Raises AmountMismatch, so
         that it comes again: by then we know, and there is nothing left to ask.
         """
-        payment = await self._payments.find(notice.payment_sn)
-        if payment is not None and payment.is_paid:
-            return payment.order_sn
-        if payment is not None:
+        with self._alerting(notice.payment_sn):
+            payment = await self._known(notice.payment_sn, payment_type)
+            if payment.is_paid:
+                return payment.order_sn
             await self._payments.ask_again(payment.payment_sn, self._now())
-        wrong = AmountMismatch(notice.hides)
-        self._alert("notice_mismatch", payment_sn=notice.payment_sn, **wrong.details)
-        raise wrong
+            raise AmountMismatch(notice.hides)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
         """What our own payment gateway signed (contract, chapter 4).
@@ -277,11 +277,9 @@ class PaymentService:
             raise InvalidArgument("trade_no", "is required")
         with self._alerting(notice.payment_sn, notice.trade_no):
             paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
-            payment = await self._known(notice.payment_sn)
+            payment = await self._known(notice.payment_sn, notice.payment_type)
             if payment.order_sn != notice.order_sn:
                 raise AmountMismatch("order")
-            if payment.payment_type != notice.payment_type:
-                raise AmountMismatch("payment_type")
             await self._apply(payment, paid)
 
     async def believe(self, payment_sn: str, trade: Trade) -> Payment:
@@ -292,9 +290,12 @@ class PaymentService:
         with self._alerting(payment_sn, trade.trade_no):
             return await self._apply(await self._known(payment_sn), trade)
 
-    async def _known(self, payment_sn: str) -> Payment:
+    async def _known(self, payment_sn: str, payment_type: int | None = None) -> Payment:
+        """The attempt, if it is of that channel. Raises AmountMismatch."""
         if (payment := await self._payments.find(payment_sn)) is None:
             raise AmountMismatch("payment")
+        if payment_type not in (None, payment.payment_type):
+            raise AmountMismatch("payment_type")
         return payment
 
     @contextmanager

@@ -138,6 +138,18 @@ async def test_a_number_pays_one_order_whoever_tells_it(world: World) -> None:
     await still_pending(world, second)
 
 
+async def test_a_provider_tells_of_its_own_payments_only(world: World) -> None:
+    payment = await waiting(world)
+    world.provider.pay(payment.payment_sn)
+    world.payments._channels = {PaymentType.ALIPAY: world.provider, PaymentType.WECHAT: world.provider}
+    notice = world.provider.notice(payment.payment_sn)
+    with pytest.raises(AmountMismatch):
+        await world.payments.provider_notice(PaymentType.WECHAT, notice, {})
+    await still_pending(world, payment)
+    assert [about["what"] for _, about in world.alerts] == ["payment_type"]
+    await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "field"),
     [
