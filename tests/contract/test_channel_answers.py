@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 
@@ -32,24 +33,31 @@ def provider() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def signed(key: rsa.RSAPrivateKey, method: str, node: object) -> str:
-    text = json.dumps(node)
-    sign = base64.b64encode(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
-    return f'{{"alipay_{method}_response":{text},"sign":"{sign}"}}'
+def signed(key: rsa.RSAPrivateKey, method: str, node: object, charset: str = "utf-8") -> bytes:
+    text = json.dumps(node, ensure_ascii=False).encode(charset)
+    sign = base64.b64encode(key.sign(text, padding.PKCS1v15(), hashes.SHA256()))
+    return b'{"alipay_%b_response":%b,"sign":"%b"}' % (method.encode(), text, sign)
 
 
 @asynccontextmanager
 async def asking(
-    provider: rsa.RSAPrivateKey, folder: Path, answers: Callable[[str], str], pause_s: float = 0.0
+    provider: rsa.RSAPrivateKey,
+    folder: Path,
+    answers: Callable[[str], bytes],
+    pause_s: float = 0.0,
+    content_type: str = "text/html;charset=utf-8",
 ) -> AsyncIterator[Alipay]:
     """The channel before a gateway that gives `answers` by the method asked, a byte every `pause_s`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"POST /?charset=utf-8 HTTP/1.1"), "else the gateway reads and answers in GBK"
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         asked = (await reader.readexactly(length)).decode()
-        body = answers(asked.split("method=alipay.")[1].split("&")[0]).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body))
+        assert "charset=" not in asked, "a parameter stands in one place"
+        body = answers(asked.split("method=alipay.")[1].split("&")[0])
+        about = f"connection: close\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + about.encode())
         for at in range(0, len(body), 1 if pause_s else len(body)):
             writer.write(body[at : at + 1] if pause_s else body)
             await asyncio.sleep(pause_s)
@@ -99,6 +107,91 @@ async def test_a_signed_answer_is_believed(provider: rsa.RSAPrivateKey, tmp_path
 async def test_what_is_no_answer_leaves_everything_unknown(
     provider: rsa.RSAPrivateKey, tmp_path: Path, answer: str
 ) -> None:
+    async with asking(provider, tmp_path, lambda _: answer.encode()) as channel:
+        assert await channel.query(PAYMENT_SN) == Trade("unknown")
+
+
+@pytest.mark.parametrize("name", ["王*明", "誠乗許", '誠"乗\\許', "\U0001f600", "丂{丄}丅"])
+@pytest.mark.parametrize(
+    ("charset", "content_type"),
+    [
+        ("gbk", "text/html;charset=GBK"),
+        ("gb18030", "text/html; charset=gb2312"),
+        ("utf-8", "text/html;charset=UTF-8"),
+        ("utf-8", "application/json"),
+    ],
+)
+async def test_an_answer_is_verified_as_it_came_and_read_in_its_charset(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, name: str, charset: str, content_type: str
+) -> None:
+    if charset == "gbk" and not name[0] < "\U00010000":
+        charset = "gb18030"
+    answer = signed(provider, "trade_query", PAID | {"buyer_logon_id": name}, charset)
+    async with asking(provider, tmp_path, lambda _: answer, content_type=content_type) as channel:
+        assert await channel.query(PAYMENT_SN) == Trade("paid", "2026112122001", 1999)
+
+
+@pytest.mark.parametrize(
+    ("written", "content_type"),
+    [
+        ("utf-8", "text/html;charset=utf-16"),
+        ("utf-8", "text/html;charset=rot13"),
+        ("gbk", "text/html;charset=utf-8"),
+        ("gbk", "text/html"),
+    ],
+)
+async def test_an_answer_in_another_charset_than_it_names_is_no_answer(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, written: str, content_type: str
+) -> None:
+    answer = signed(provider, "trade_query", PAID | {"buyer_logon_id": "王*明"}, written)
+    async with asking(provider, tmp_path, lambda _: answer, content_type=content_type) as channel:
+        assert await channel.query(PAYMENT_SN) == Trade("unknown")
+
+
+async def test_a_changed_byte_of_a_gbk_answer_is_no_answer(
+    provider: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
+    good = signed(provider, "trade_query", PAID | {"buyer_logon_id": "王"}, "gbk")
+    changed = good.replace("王".encode("gbk"), "玉".encode("gbk"))
+    async with asking(provider, tmp_path, lambda _: changed, content_type="text/html;charset=GBK") as channel:
+        assert await channel.query(PAYMENT_SN) == Trade("unknown")
+
+
+async def test_a_larger_answer_than_any_is_no_answer(provider: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+    large = signed(provider, "trade_query", PAID | {"body": "x" * 300_000})
+    async with asking(provider, tmp_path, lambda _: large) as channel:
+        assert await channel.query(PAYMENT_SN) == Trade("unknown")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"send_pay_date": "0001-01-01 00:00:00"},
+        {"send_pay_date": "9999-12-31 23:59:59"},
+        {"send_pay_date": "soon"},
+        {"total_amount": "0.00"},
+        {"total_amount": "100000000.01"},
+        {"total_amount": 19.99},
+        {"total_amount": None},
+        {"receipt_amount": "NaN"},
+        {"trade_no": "T" * 65},
+        {"trade_no": ""},
+        {"trade_no": 5},
+    ],
+)
+async def test_a_signed_answer_out_of_bounds_is_a_mismatch(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, said: dict[str, object]
+) -> None:
+    async with asking(provider, tmp_path, lambda _: signed(provider, "trade_query", PAID | said)) as channel:
+        with pytest.raises(AmountMismatch):
+            await channel.query(PAYMENT_SN)
+
+
+@pytest.mark.parametrize("status", [[], {}, 5, None, True])
+async def test_a_status_that_is_no_text_is_none(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, status: object
+) -> None:
+    answer = signed(provider, "trade_query", PAID | {"trade_status": status})
     async with asking(provider, tmp_path, lambda _: answer) as channel:
         assert await channel.query(PAYMENT_SN) == Trade("unknown")
 
@@ -109,7 +202,7 @@ async def test_an_answer_about_another_trade_is_no_answer(
 ) -> None:
     other = PAID | {"out_trade_no": "P9", "fund_change": "Y"}
 
-    def replayed(asked: str) -> str:
+    def replayed(asked: str) -> bytes:
         return signed(provider, asked.replace(".", "_"), other)
 
     async with asking(provider, tmp_path, replayed) as channel:
@@ -135,7 +228,7 @@ async def test_an_answer_about_another_trade_is_no_answer(
 async def test_money_is_back_only_if_the_provider_says_so(
     provider: rsa.RSAPrivateKey, tmp_path: Path, found: dict[str, str], said: str
 ) -> None:
-    def answers(asked: str) -> str:
+    def answers(asked: str) -> bytes:
         about = {"fund_change": "N"} if asked == "trade.refund" else found
         node = {"code": "10000", "out_trade_no": PAYMENT_SN} | about
         return signed(provider, asked.replace(".", "_"), node)

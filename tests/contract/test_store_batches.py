@@ -18,12 +18,14 @@ from shop_order.domain.errors import (
     TooManyUnpaid,
     TooMuchContention,
 )
-from shop_order.domain.ports import KeyTaken
+from shop_order.domain.ports import KeyTaken, TradeNoTaken
+from shop_order.repository.dao import open_store
 from shop_order.repository.dao.mysql import placing
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.service.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
+from tests.contract.test_store_trade_numbers import paid, unpaid, waiting
 
 
 def cancel(o: Order) -> None:
@@ -195,3 +197,17 @@ async def test_new_orders_and_changes_of_one_batch_stand_or_fall_each_for_itself
     await first
     assert [type(answer) for answer in got] == [Order, KeyTaken, Payment]
     assert await AuditService(server.store.audit).verify() == (4, [])
+
+
+async def test_of_several_processes_one_has_the_number(server: Engine) -> None:
+    other = open_store(server.url, next_id=server.next_id)
+    await other.open()
+    try:
+        for n in range(10):
+            one, two = await waiting(server.store), await waiting(server.store)
+            told = paid(server.store, one, f"T{n}"), paid(other, two, f"T{n}")
+            ends = await asyncio.gather(*told, return_exceptions=True)
+            assert {type(end) for end in ends} == {Order, TradeNoTaken}, ends
+            await unpaid(other, one if isinstance(ends[0], TradeNoTaken) else two)
+    finally:
+        await other.close()

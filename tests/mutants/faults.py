@@ -7,7 +7,6 @@ from dataclasses import dataclass
 ORDER = "shop_order/domain/entity/order.py"
 SERVICE = "shop_order/service/"
 SQLITE = "shop_order/repository/dao/sqlite/"
-ALIPAY = "shop_order/gateway/payment/alipay.py"
 LEASES = "shop_sandbox/leases.py"
 BATCHES = "shop_order/pkg/batching.py"
 WORKERS = "shop_order/cmd/workers/crew.py"
@@ -16,7 +15,6 @@ ADD = "tests/contract/test_store_add.py"
 CHANGE = "tests/contract/test_store_change.py"
 OUTBOX = "tests/contract/test_store_outbox.py"
 HISTORY = "tests/contract/test_store_history.py"
-NOTICES = "tests/contract/test_channel_notices.py"
 USE_CASES = "tests/unit/service/test_use_cases.py"
 KEYS = "tests/unit/service/test_idempotency.py"
 BATCHING = "tests/unit/service/test_batching.py"
@@ -178,26 +176,6 @@ FAULTS = (
         "cancel of a paid order allowed",
         STATES,
         (ORDER, "if self.status is OrderStatus.PAID:\n            raise UseRefund\n", "\n"),
-    ),
-    fault(
-        "notice without seller check",
-        NOTICES,
-        (ALIPAY, 'if fields.get("seller_id") != self.settings.seller_id:', "if False:"),
-    ),
-    fault(
-        "notice without app check",
-        NOTICES,
-        (ALIPAY, 'if fields.get("app_id") != self.settings.app_id:', "if False:"),
-    ),
-    fault(
-        "RSA check skipped",
-        NOTICES,
-        (ALIPAY, 'if not rsa2.verifies(self._load_keys()[1], text, fields["sign"]):', "if False:"),
-    ),
-    fault(
-        "a refund's notice believed as a payment",
-        "tests/unit/service/test_refund_notice.py",
-        (SERVICE + "payment.py", "if notice.is_refund:\n            return", "if False:\n            return"),
     ),
     fault(
         "yuan through float",

@@ -17,8 +17,11 @@ from typing import cast
 
 import pytest
 
-from tests.mutants.faults import FAULTS, Fault
+from tests.mutants import faults
+from tests.mutants.faults import Fault
+from tests.mutants.notices import NOTICE_FAULTS
 
+FAULTS = (*faults.FAULTS, *NOTICE_FAULTS)
 ROOT = Path(__file__).resolve().parents[2]
 AT_A_TIME = 2
 DEADLINE_S = 240

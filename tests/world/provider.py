@@ -38,6 +38,7 @@ class ModelProvider:
     payment_type = PaymentType.ALIPAY
     smallest_fen = 1
     largest_fen = 100_000_000_00
+    seller = "us"
 
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}

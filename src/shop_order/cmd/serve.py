@@ -68,6 +68,7 @@ def ensure_schema(loaded: Loaded) -> None:
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    sys.stderr.write("" if done.returncode else done.stderr)  # what it found
     if done.returncode:
         raise OSError(f"the order database could not be migrated: {done.stderr.strip().splitlines()[-1]}")
 

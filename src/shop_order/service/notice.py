@@ -1,4 +1,4 @@
-"""Notices over gRPC: signed by our own payment gateway (contract, chapter 4)."""
+"""Notices: bounds of what a provider sends, and those of our own gateway, by gRPC (contract, chapter 4)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
 from shop_order.pkg.util.money import fen_of_float32, yuan_of_fen
 
+MOST_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
+MOST_HEADERS = 100
+MOST_HEADER_BYTES = 16 * 1024
+MOST_VALUE = 512  # characters of a field of our gateway's
 PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
+
+
+def check_size(body: bytes, headers: Mapping[str, str]) -> None:
+    """Nothing is read of what no provider sends. Raises InvalidArgument."""
+    if len(body) > MOST_BODY:
+        raise InvalidArgument("raw_body", f"is longer than {MOST_BODY} bytes")
+    if len(headers) > MOST_HEADERS or sum(map(len, chain(headers, headers.values()))) > MOST_HEADER_BYTES:
+        raise InvalidArgument("headers", f"are more than {MOST_HEADERS}, or than {MOST_HEADER_BYTES} bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +113,22 @@ class GatewaySecret:
         return self._mac(self._secrets[0], signed)
 
     def check(self, notice: GatewayNotice) -> int:
-        """The amount in fen, if the signature is right. Raises SignatureInvalid, InvalidArgument."""
+        """The amount in fen, if the signature is right and says what the money is for.
+
+        Raises SignatureInvalid, InvalidArgument.
+        """
         for field, value in notice.signed.items():
+            if len(value) > MOST_VALUE:
+                raise InvalidArgument(field, f"is longer than {MOST_VALUE} characters")
             # Moved into a neighbour's value, `&trade_status=…` would be signed and yet not be read.
             if "&" in value:
                 raise InvalidArgument(field, "contains &")
         sign = notice.sign.encode()
         if not any(hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets):
             raise SignatureInvalid("notice")
+        for field in ("order_sn", "payment_sn", "payment_type", "amount_fen"):
+            if not getattr(notice, field):
+                raise InvalidArgument(field, "is required")
         return notice.amount_fen
 
     @staticmethod

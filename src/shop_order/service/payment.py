@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +18,24 @@ from shop_order.domain.errors import (
     PaymentNotFound,
     TooMuchContention,
 )
-from shop_order.domain.ports import Clock, Key, KeyRecord, KeyTaken, Orders, PaymentChannel, Payments, Trade
+from shop_order.domain.ports import (
+    Clock,
+    Key,
+    KeyRecord,
+    KeyTaken,
+    Notice,
+    Orders,
+    PaymentChannel,
+    Payments,
+    Trade,
+    TradeNoTaken,
+)
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.domain.valueobject.title import title
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
-from shop_order.service.notice import GatewayNotice, GatewaySecret
+from shop_order.service.notice import GatewayNotice, GatewaySecret, check_size
 from shop_order.service.order import visible
 from shop_order.service.return_urls import ReturnUrls
 
@@ -103,6 +115,7 @@ class PaymentService:
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
         self._return_urls.check("return_url", cmd.return_url)
+        plain_text("trade_type", cmd.trade_type, most=20)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
@@ -221,17 +234,35 @@ class PaymentService:
     ) -> str:
         """What a provider sent, byte for byte: the order it paid, or empty for news of a refund.
 
-        Returning means: answered as done.
-        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not ours), ChannelUnavailable.
+        Returning means: answered as done. Raises SignatureInvalid, InvalidArgument (malformed, too large),
+        AmountMismatch (not ours, out of bounds, or to be asked about), ChannelUnavailable.
         """
+        check_size(body, headers)
         try:
             notice = self.channel(payment_type).verify(body, headers)
         except AmountMismatch as wrong:
             self._alert("notice_mismatch", **wrong.details)
             raise
+        if notice.hides:
+            return await self._ask_instead(notice, payment_type)
         if notice.is_refund:
             return ""  # it may carry TRADE_SUCCESS; refunds are settled by their own number
-        return (await self.believe(notice.payment_sn, notice.trade)).order_sn
+        with self._alerting(notice.payment_sn, notice.trade.trade_no):
+            payment = await self._known(notice.payment_sn, payment_type)
+            return (await self._apply(payment, notice.trade)).order_sn
+
+    async def _ask_instead(self, notice: Notice, payment_type: PaymentType) -> str:
+        """Of a notice that can be read in two ways the number alone is taken, and its provider is asked.
+
+        By the job that asks, since who has one such notice may send it without end. Raises AmountMismatch, so
+        that it comes again: by then we know, and there is nothing left to ask.
+        """
+        with self._alerting(notice.payment_sn):
+            payment = await self._known(notice.payment_sn, payment_type)
+            if payment.is_paid:
+                return payment.order_sn
+            await self._payments.ask_again(payment.payment_sn, self._now())
+            raise AmountMismatch(notice.hides)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
         """What our own payment gateway signed (contract, chapter 4).
@@ -241,30 +272,37 @@ class PaymentService:
         amount_fen = self._gateway_secret.check(notice)
         if not notice.means_paid:
             return
-        plain_text("trade_no", notice.trade_no, most=100, required=True)
-        paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
-        await self.believe(
-            notice.payment_sn, paid, order_sn=notice.order_sn, payment_type=notice.payment_type
-        )
+        if not notice.trade_no:
+            raise InvalidArgument("trade_no", "is required")
+        with self._alerting(notice.payment_sn, notice.trade_no):
+            paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
+            payment = await self._known(notice.payment_sn, notice.payment_type)
+            if payment.order_sn != notice.order_sn:
+                raise AmountMismatch("order")
+            await self._apply(payment, paid)
 
-    async def believe(
-        self, payment_sn: str, trade: Trade, *, order_sn: str = "", payment_type: int = 0
-    ) -> Payment:
+    async def believe(self, payment_sn: str, trade: Trade) -> Payment:
         """Move order and attempt to what the provider says; a race is decided again, never refused.
 
         Returns the attempt afterwards. Raises AmountMismatch (after an alert).
         """
+        with self._alerting(payment_sn, trade.trade_no):
+            return await self._apply(await self._known(payment_sn), trade)
+
+    async def _known(self, payment_sn: str, payment_type: int | None = None) -> Payment:
+        """The attempt, if it is of that channel. Raises AmountMismatch."""
+        if (payment := await self._payments.find(payment_sn)) is None:
+            raise AmountMismatch("payment")
+        if payment_type not in (None, payment.payment_type):
+            raise AmountMismatch("payment_type")
+        return payment
+
+    @contextmanager
+    def _alerting(self, payment_sn: str, trade_no: str = "") -> Iterator[None]:
         try:
-            payment = await self._payments.find(payment_sn)
-            if payment is None:
-                raise AmountMismatch("payment")
-            if order_sn and payment.order_sn != order_sn:
-                raise AmountMismatch("order")
-            if payment_type and payment.payment_type != payment_type:
-                raise AmountMismatch("payment_type")
-            return await self._apply(payment, trade)
+            yield
         except AmountMismatch as wrong:
-            self._alert("notice_mismatch", payment_sn=payment_sn, trade_no=trade.trade_no, **wrong.details)
+            self._alert("notice_mismatch", payment_sn=payment_sn, trade_no=trade_no, **wrong.details)
             raise
 
     async def _apply(self, payment: Payment, trade: Trade) -> Payment:
@@ -285,19 +323,42 @@ class PaymentService:
             order.close_attempt(sn, SYSTEM, self._now())
 
         if trade.state == "paid":
-            return (await self._orders.change(payment.order_sn, paid))[0].payments[sn]
+            channel = self._channels.get(payment.payment_type)
+            try:
+                found = await self._orders.change(
+                    payment.order_sn, paid, seller=channel.seller if channel else ""
+                )
+            except TradeNoTaken as taken:
+                raise AmountMismatch("trade_no") from taken
+            return found[0].payments[sn]
         if trade.state == "closed" and payment.is_open:
             return (await self._orders.change(payment.order_sn, closed))[0].payments[sn]
         return payment
+
+    # ---- asking ----
+
+    async def query(self, payment: Payment) -> Trade:
+        """What the provider knows of an attempt; unknown, after an alert, if what it says can't be.
+
+        Raises ChannelUnavailable.
+        """
+        return await self._answer(payment, self.channel(payment.payment_type).query(payment.payment_sn))
+
+    async def _answer(self, payment: Payment, asking: Awaitable[Trade]) -> Trade:
+        try:
+            with self._alerting(payment.payment_sn):
+                return await asking
+        except AmountMismatch:
+            return Trade("unknown")
 
     # ---- closing ----
 
     async def close(self, payment: Payment) -> Payment:
         """Tell the provider to take no money for this attempt; if it has it already, that is believed.
 
-        Still open afterwards when the provider's answer is not known.
+        Still open afterwards when the provider's answer is not known. Raises ChannelUnavailable.
         """
-        trade = await self.channel(payment.payment_type).close(payment.payment_sn)
+        trade = await self._answer(payment, self.channel(payment.payment_type).close(payment.payment_sn))
         if trade.state == "absent":
             trade = Trade("closed")  # no buyer has opened it: its link works on, and it is asked about again
         return await self.believe(payment.payment_sn, trade)

@@ -81,7 +81,7 @@ class Settlement:
         says that is not configured now.
         """
         try:
-            trade = await self._paying.channel(payment.payment_type).query(payment.payment_sn)
+            trade = await self._paying.query(payment)
             if trade.state in ("paid", "closed"):
                 return await self._paying.believe(payment.payment_sn, trade), trade.state
             # What no buyer has opened can't be closed: until its link ends, money may come without a notice.

@@ -8,7 +8,7 @@ from shop_sandbox.alipay.requests import PayRequest
 from shop_sandbox.alipay.trades import CLOSED, SUCCESS, Refund, Trade
 
 BUYER_ID = "2088100000000007"
-BUYER_LOGON_ID = "buy***@example.com"
+BUYER_LOGON_ID = "*小明(buy***@example.com)"
 SELLER_EMAIL = "seller@example.com"
 
 
@@ -121,7 +121,6 @@ def _common(session: PayRequest, trade: Trade) -> dict[str, str]:
         "notify_type": "trade_status_sync",
         "app_id": APP_ID,
         "auth_app_id": APP_ID,
-        "charset": "utf-8",
         "version": "1.0",
         "trade_no": trade.trade_no,
         "out_trade_no": session.out_trade_no,

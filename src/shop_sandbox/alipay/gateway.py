@@ -45,6 +45,7 @@ class Gateway:
         self._notices = notices
         self._bills = bills
         self._keys = keys
+        self.charset = ""  # of the answers; empty: what the call's address names
         self._faults: dict[str, list[str]] = {}
         self._methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
             QUERY: self._query,
@@ -62,8 +63,8 @@ class Gateway:
             )
         self._faults[method] = [fault] * times
 
-    async def call(self, method: str, biz: Mapping[str, Any], site: str) -> str:
-        """The signed answer; `site` is where the caller reached us. Raises Refused, GatewayDown."""
+    async def call(self, method: str, biz: Mapping[str, Any], site: str) -> Answer:
+        """What to answer; `site` is where the caller reached us. Raises Refused, GatewayDown."""
         planted = self._faults.get(method)
         fault = planted.pop() if planted else ""
         if fault == "down":
@@ -73,23 +74,24 @@ class Gateway:
         answer = await (self._bills.address(biz, site) if method == BILL else self._methods[method](biz))
         if fault == "lost":
             raise GatewayDown(502)
-        return self.signed(method, {"code": "10000", "msg": "Success", **answer})
+        return {"code": "10000", "msg": "Success", **answer}
 
-    def refusal(self, method: str, refused: Refused) -> str:
-        """The signed answer that says why not; `error_response` where the method is unknown."""
-        node: Answer = {
+    def refusal(self, refused: Refused) -> Answer:
+        """The answer that says why not."""
+        return {
             "code": refused.code,
             "msg": refused.msg,
             "sub_code": refused.sub_code,
             "sub_msg": refused.sub_msg,
         }
-        return self.signed(method if method in self._known else "", node)
 
-    def signed(self, method: str, node: Answer) -> str:
-        """The signature covers the node's text exactly as it stands in the answer."""
-        name = f"{method.replace('.', '_')}_response" if method else "error_response"
+    def signed(self, method: str, node: Answer, charset: str) -> bytes:
+        """The signature covers the node's bytes exactly as they stand in the answer, which is an
+        `error_response` where the method is unknown."""
+        name = f"{method.replace('.', '_')}_response" if method in self._known else "error_response"
         text = json.dumps(node, ensure_ascii=False, separators=(",", ":"))
-        return f'{{"{name}":{text},"sign":"{signing.signed(self._keys.provider, text)}"}}'
+        sign = signing.signed(self._keys.provider, text, charset)
+        return f'{{"{name}":{text},"sign":"{sign}"}}'.encode(signing.codec(charset))
 
     async def _trade(self, biz: Mapping[str, Any]) -> Trade | None:
         out_trade_no = number(biz, "out_trade_no", required=False)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 
@@ -95,6 +96,7 @@ class Notices:
         self._clock_ms = clock_ms
         self._scale = scale
         self._ca_file = ca_file
+        self.charset = signing.UTF8  # that they are written in from now on
         self._wake = asyncio.Event()
         self._sending: set[int] = set()
 
@@ -153,7 +155,7 @@ class Notices:
             out_trade_no,
             kind,
             url,
-            json.dumps(content, ensure_ascii=False),
+            json.dumps({**content, "charset": self.charset}, ensure_ascii=False),
             None if delay_ms is None else now_ms + delay_ms,
         )
 
@@ -181,12 +183,16 @@ class Notices:
             "notify_id": notice.notify_id,
             "notify_time": fields.written_time(self._clock_ms()),
         }
-        text = signing.notice_text(form)
-        form["sign"] = signing.signed(self._keys.provider, f"{text}&forged=1" if bad_signature else text)
+        text, charset = signing.notice_text(form), form["charset"]
+        if bad_signature:
+            text += "&forged=1"
+        form["sign"] = signing.signed(self._keys.provider, text, charset)
         form["sign_type"] = "RSA2"
+        body = urlencode(form, encoding=signing.codec(charset)).encode()
+        about = {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
         try:
             check_notify_url(notice.url)
-            async with self._client.stream("POST", notice.url, data=form) as reply:
+            async with self._client.stream("POST", notice.url, content=body, headers=about) as reply:
                 body = b""
                 async for part in reply.aiter_bytes():
                     body += part

@@ -83,11 +83,14 @@ def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
         raise invalid("isv.invalid-app-id", "无效的AppID参数")
     if call.get("sign_type") != "RSA2":
         raise invalid("isv.invalid-signature-type", "无效的签名类型")
-    if call.get("charset", "").lower() != "utf-8":
-        raise invalid("isv.invalid-charset", "字符集错误")
+    charset = call.get("charset", "")
+    try:
+        signing.codec(charset)
+    except ValueError:
+        raise invalid("isv.invalid-charset", "字符集错误") from None
     if not call.get("sign"):
         raise Refused("isv.missing-signature", "缺少签名参数", code="40001", msg="Missing Required Arguments")
-    if not signing.verifies(merchant, signing.request_text(call), call["sign"]):
+    if not signing.verifies(merchant, signing.request_text(call), call["sign"], charset):
         raise invalid("isv.invalid-signature", "验签出错,请检查签名字符串、密钥与字符集")
     if call.get("version") != "1.0":
         raise invalid("isv.invalid-version", "无效的版本")

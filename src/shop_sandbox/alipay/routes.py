@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from shop_sandbox.alipay import content, fields, pages, requests
+from shop_sandbox.alipay import content, fields, pages, requests, signing
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway, GatewayDown
 from shop_sandbox.alipay.keys import Keys
@@ -54,6 +54,7 @@ class AlipayPages:
             Route(cashier + "/{action}", self.press, methods=["POST"]),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant, methods=["POST"]),
+            Route("/alipay/sim/charset", self.set_charset, methods=["POST"]),
             Route("/alipay/bill", self.bill),
             Route("/alipay/sim/bills/{day}", self.see_bill),
             Route("/alipay/sim/bills/{day}", self.plant_bill, methods=["POST"]),
@@ -62,10 +63,15 @@ class AlipayPages:
         ]
 
     async def gateway(self, request: Request) -> Response:
-        """`gateway.do`: parameters in query, form or both; a page for page and wap pay, else signed JSON."""
+        """`gateway.do`: parameters in query, form or both; a page for page and wap pay, else signed JSON.
+
+        Both are read, and answered, in the charset that the address names; GBK if it names none.
+        """
         method = request.query_params.get("method", "")
+        charset = signing.GBK
         try:
-            call = requests.parameters(await _pairs(request))
+            charset = _charset(request)
+            call = requests.parameters(await _pairs(request, signing.codec(charset)))
             method = call.get("method", "")
             requests.verify(call, self._keys.merchant)
             if method in PRODUCT_CODES:
@@ -77,10 +83,12 @@ class AlipayPages:
             if method in PRODUCT_CODES:
                 headers = {**PAGE_HEADERS, "x-alipay-sub-code": refused.sub_code}
                 return HTMLResponse(pages.error(refused), 400, headers)
-            answer = self._gateway.refusal(method, refused)
+            answer = self._gateway.refusal(refused)
         except GatewayDown as down:
             return Response(status_code=down.status)
-        return Response(answer, media_type="text/html;charset=utf-8")
+        charset = self._gateway.charset or charset
+        signed = self._gateway.signed(method, answer, charset)
+        return Response(signed, headers={"content-type": f"text/html;charset={charset}"})
 
     async def cashier(self, request: Request) -> Response:
         """The page of a session; 404."""
@@ -150,6 +158,18 @@ class AlipayPages:
         except (TypeError, ValueError) as error:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": wanted})
+
+    async def set_charset(self, request: Request) -> Response:
+        """JSON `{"notices": "GBK", "answers": "GBK"}`; answers `""`: as the caller asks for it; 400."""
+        wanted = await json_body(request)
+        notices, answers = wanted.get("notices", self._notices.charset), wanted.get("answers", "")
+        try:
+            signing.codec(str(notices))
+            signing.codec(str(answers) or signing.UTF8)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        self._notices.charset, self._gateway.charset = str(notices), str(answers)
+        return JSONResponse({"notices": self._notices.charset, "answers": self._gateway.charset})
 
     async def bill(self, request: Request) -> Response:
         """The file behind the address of a bill; 404 after its time."""
@@ -221,12 +241,23 @@ def _day(request: Request) -> date:
         raise HTTPException(400, "a day is written 2026-11-21") from None
 
 
-async def _pairs(request: Request) -> list[tuple[str, str]]:
+def _charset(request: Request) -> str:
+    charset: str = request.query_params.get("charset", signing.GBK)
+    try:
+        signing.codec(charset)
+    except ValueError:
+        raise requests.invalid("isv.invalid-charset", "字符集错误") from None
+    return charset
+
+
+async def _pairs(request: Request, codec: str) -> list[tuple[str, str]]:
     body = await bounded_body(request) if request.method == "POST" else b""
     pairs: list[tuple[str, str]] = []
     try:
-        for text in (request.url.query, body.decode()):
-            pairs += parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        for text in (request.url.query, body.decode("ascii")):
+            pairs += parse_qsl(
+                text, keep_blank_values=True, encoding=codec, errors="strict", max_num_fields=MAX_PARAMETERS
+            )
     except ValueError:
         raise requests.invalid("isv.invalid-encoding", "字符集错误") from None
     return pairs

@@ -8,6 +8,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+GBK, UTF8 = "GBK", "utf-8"
+_CODECS = {"utf-8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
+
 
 def request_text(parameters: Mapping[str, str]) -> str:
     """What a request signs: everything set but `sign`; `sign_type` stays."""
@@ -19,16 +22,24 @@ def notice_text(parameters: Mapping[str, str]) -> str:
     return _joined(parameters, {"sign", "sign_type"})
 
 
-def signed(key: rsa.RSAPrivateKey, text: str) -> str:
-    """The base64 signature."""
-    return base64.b64encode(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
+def codec(charset: str) -> str:
+    """Python's codec for one of the provider's charsets. Raises ValueError."""
+    if charset.lower() not in _CODECS:
+        raise ValueError(f"charset is one of {', '.join(_CODECS)}")
+    return _CODECS[charset.lower()]
 
 
-def verifies(key: rsa.RSAPublicKey, text: str, signature: str) -> bool:
-    """Whether the base64 signature is this key's over this text; only SHA-256 counts."""
+def signed(key: rsa.RSAPrivateKey, text: str, charset: str = UTF8) -> str:
+    """The base64 signature of the text in that charset."""
+    raw = text.encode(codec(charset))
+    return base64.b64encode(key.sign(raw, padding.PKCS1v15(), hashes.SHA256())).decode()
+
+
+def verifies(key: rsa.RSAPublicKey, text: str, signature: str, charset: str = UTF8) -> bool:
+    """Whether the base64 signature is this key's over this text in that charset; only SHA-256 counts."""
     try:
         raw = base64.b64decode(signature, validate=True)
-        key.verify(raw, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        key.verify(raw, text.encode(codec(charset)), padding.PKCS1v15(), hashes.SHA256())
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from urllib.parse import urlencode
@@ -21,12 +21,19 @@ from tests.component.abuse.calls import ORDER, SHOP, Answer, Scene
 
 NOTIFY = "/payments/notify/alipay"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-TRADE_NO = "2026112322001400070000000001"
 Body = Callable[[Scene], bytes]
 
 
-def said(*, sign: str = "", **changes: str) -> Body:
-    """Alipay's notice about the scene's attempt (one fen), signed as Alipay would unless `sign` is given."""
+def trade_no(scene: Scene) -> str:
+    """The provider's number of the scene's payment: no other scene has it."""
+    return f"20261123220014000700{scene.user:08d}"
+
+
+def said(*, sign: str = "", hides: str = "", **changes: str) -> Body:
+    """Alipay's notice about the scene's attempt (one fen), signed as Alipay would unless `sign` is given.
+
+    `hides`: this field is sent in the value of the one that is signed before it.
+    """
 
     def body(scene: Scene) -> bytes:
         form = {
@@ -36,18 +43,26 @@ def said(*, sign: str = "", **changes: str) -> Body:
             "app_id": APP_ID,
             "seller_id": SELLER_ID,
             "out_trade_no": scene.kept.get("payment_sn", ""),
-            "trade_no": TRADE_NO,
+            "trade_no": trade_no(scene),
             "trade_status": "TRADE_SUCCESS",
             "total_amount": "0.01",
             "gmt_payment": "2026-11-23 09:59:59",
             **changes,
         }
-        text = signing.notice_text(form)
-        form["sign"] = sign or signing.signed(scene.shop.sandbox.alipay_keys.provider, text)
+        text, charset = signing.notice_text(form), form.get("charset", "utf-8")
+        form["sign"] = sign or signing.signed(scene.shop.sandbox.alipay_keys.provider, text, charset)
+        if hides:
+            before = max(name for name in form if name < hides and name != "sign")
+            form[before] += f"&{hides}={form.pop(hides)}"
         form["sign_type"] = "RSA2"
-        return urlencode(form).encode()
+        return urlencode(form, encoding=signing.codec(charset)).encode()
 
     return body
+
+
+def longer(tail: bytes) -> Body:
+    """The honest notice, and more behind it."""
+    return lambda scene: said()(scene) + tail
 
 
 def notice(name: str, body: Body) -> Act:
@@ -61,10 +76,10 @@ async def post(scene: Scene, body: Body) -> Answer:
     return await scene.rest("POST", NOTIFY, content=body(scene), headers=FORM)
 
 
-async def callback(scene: Scene, body: Body) -> Answer:
+async def callback(scene: Scene, body: Body, headers: Mapping[str, str] = FORM) -> Answer:
     """The notice handed on over gRPC, without any token."""
     scene.bearer = ""
-    request = shop_pb.OrderPayCallbackRequest(payment_type=1, raw_body=body(scene), headers=FORM)
+    request = shop_pb.OrderPayCallbackRequest(payment_type=1, raw_body=body(scene), headers=headers)
     return await scene.grpc(f"{SHOP}/OrderPayCallback", request)
 
 
@@ -81,7 +96,7 @@ def gateway_send(*, amount: float = 0.0, amount_fen: int = 0, sign: str = "", **
         about = {
             "order_sn": scene.sn,
             "payment_sn": scene.kept.get("payment_sn", ""),
-            "trade_no": TRADE_NO,
+            "trade_no": trade_no(scene),
             **fields,
         }
         money = {"amount_fen": str(amount_fen)} if amount_fen else {"amount": f"{amount:.2f}"}
@@ -140,7 +155,7 @@ async def closed(scene: Scene) -> None:
 async def unchanged(scene: Scene, _: Answer) -> None:
     """Paid as it was: not one event more."""
     order = await scene.now()
-    assert (order["status"], order["version"], order["trade_no"]) == (2, scene.version, TRADE_NO)
+    assert (order["status"], order["version"], order["trade_no"]) == (2, scene.version, trade_no(scene))
 
 
 async def still_pending(scene: Scene, _: Answer) -> None:
@@ -164,6 +179,39 @@ def alerts(scene: Scene) -> float:
     """How often the operator was told of a notice that does not agree."""
     name, about = "shop_order_alerts_total", {"name": "notice_mismatch"}
     return float(scene.shop.core.metrics.registry.get_sample_value(name, about) or 0)
+
+
+# ---- row 79: what can be read in two ways ----
+
+
+async def paid_in_silence(scene: Scene) -> None:
+    """The buyer has paid, and the provider's own notice was lost."""
+    await opened(scene)
+    await scene.shop.provider_does(scene.kept["payment_sn"], "pay", notice=0)
+
+
+async def asked(scene: Scene, _: Answer) -> None:
+    """Nobody was believed but the provider, who was asked long before its turn, and whose notice is welcome
+    when it comes again."""
+
+    async def is_known() -> bool:
+        return bool((await scene.now())["status"] == 2)
+
+    await scene.shop.until(is_known)
+    order = await scene.now()
+    assert order["trade_no"] == (await scene.shop.provider_does(scene.kept["payment_sn"], "scan"))["trade_no"]
+    answer = await post(scene, said(hides="trade_status"))
+    assert (answer.status, answer.data) == (200, "success")
+
+
+# ---- row 80: one number, two payments ----
+
+
+async def another_has_the_number(scene: Scene) -> None:
+    """An order that is paid under the number, and one with an open attempt."""
+    await paid(scene)
+    scene.bearer = scene.shop.token(scene.user)
+    await opened(scene)
 
 
 # ---- row 61: money after the end ----

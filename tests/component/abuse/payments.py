@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.component.abuse import amounts, notices
 from tests.component.abuse.acts import OK, Act, Row, act, on_order, row
-from tests.component.abuse.notices import alerted, gateway, notice, opened, said, still_pending, unchanged
+from tests.component.abuse.notices import (
+    FORM,
+    alerted,
+    callback,
+    gateway,
+    is_paid,
+    notice,
+    opened,
+    said,
+    still_pending,
+    unchanged,
+)
 from tests.component.abuse.promises import DOWN, FORGED, INVALID, MISMATCH, NOT_PAYABLE
 
 HTTP = notice("an honest notice", said()).sends["rest"]
@@ -12,6 +25,9 @@ RAW = notice("an honest notice", said()).sends["3"]
 # The scan for overdue orders must reach the racers at once, not after everybody else's orders.
 ALONE = {"ORDER__SCAN_INTERVAL_S": "0.1"}
 GATEWAY = notices.gateway_send(amount_fen=1)
+# What is asked again at once is asked within a second or two.
+SOON = {"ORDER__SCAN_INTERVAL_S": "0.1"}
+MANY = {f"h{n}": "1" for n in range(101)}
 
 
 def down(name: str, protocol: str, send: object) -> Act:
@@ -97,9 +113,17 @@ ROWS: tuple[Row, ...] = (
         65,
         "duplicate form keys in a callback",
         INVALID,
-        notice("amount twice", lambda s: said()(s) + b"&total_amount=0.01")
-        .having(opened)
-        .then(still_pending),
+        *(
+            notice(name, notices.longer(tail)).having(opened).then(still_pending)
+            for name, tail in (
+                ("amount twice", b"&total_amount=0.01"),
+                ("twice after decoding", b"&total%5Famount=0.01"),
+                ("twice, empty", b"&trade_no="),
+                ("charset twice", b"&charset=GBK&charset=utf-8"),
+                ("no key", b"&=1"),
+                ("half a percent", b"&a=%4"),
+            )
+        ),
     ),
     row(
         67,
@@ -143,5 +167,80 @@ ROWS: tuple[Row, ...] = (
         .having(amounts.of(1))
         .gets(OK)
         .then(amounts.shown_available),
+    ),
+    row(
+        74,
+        "a provider's raw body or headers over the bound, by gRPC",
+        INVALID,
+        *(
+            act(name, grpc3=partial(callback, body=body, headers=headers)).having(opened).then(still_pending)
+            for name, body, headers in (
+                ("64 KiB", notices.longer(b"&a=" + b"x" * 65_536), FORM),
+                ("3 MB of %41", notices.longer(b"%41" * 1_000_000), FORM),
+                ("101 fields", notices.longer(b"".join(b"&f%d=1" % n for n in range(101))), FORM),
+                ("101 headers", said(), MANY),
+                ("a long header", said(), FORM | {"x": "1" * 16_384}),
+            )
+        ),
+    ),
+    row(
+        79,
+        "a notice in GBK, of a refund of nothing, out of bounds, or that hides a field",
+        MISMATCH,
+        notice("GBK", said(charset="GBK", buyer_logon_id="王*明", subject="订单"))
+        .having(opened)
+        .then(is_paid)
+        .gets(OK),
+        notice("GBK that says UTF-8", lambda s: said(charset="GBK", body="王")(s).replace(b"=GBK", b"=utf-8"))
+        .having(opened)
+        .then(still_pending)
+        .gets(FORGED),
+        *(
+            notice(f"{fields}", said(**fields)).having(opened).then(is_paid).gets(OK)
+            for fields in ({"refund_fee": "0.00"}, {"gmt_refund": ""}, {"refund_fee": "0", "out_biz_no": ""})
+        ),
+        *(
+            notice(f"{field} {value}", said(**{field: value})).having(opened).then(alerted)
+            for field, value in (
+                ("gmt_payment", "0001-01-01 00:00:00"),
+                ("gmt_payment", "1960-01-01 00:00:00"),
+                ("gmt_payment", "1999-12-31 23:59:59"),
+                ("gmt_payment", "2101-01-01 00:00:00"),
+                ("gmt_payment", "9999-12-31 23:59:59"),
+                ("gmt_create", "0001-01-01 00:00:00"),
+                ("notify_time", "soon"),
+                ("receipt_amount", "1e9"),
+                ("total_amount", "100000000.01"),
+            )
+        ),
+        *(
+            notice(f"hides {field}", said(buyer_id="2088", charset="utf-8", hides=field))
+            .having(opened)
+            .then(alerted)
+            for field in ("charset", "gmt_payment", "out_trade_no", "trade_no", "total_amount")
+        ),
+        notice("hides, and the buyer has paid", said(hides="trade_status"))
+        .having(notices.paid_in_silence)
+        .then(notices.asked),
+        **SOON,
+    ),
+    row(
+        80,
+        "one trade_no for two payments, or what is no trade_no",
+        MISMATCH,
+        notice("of another order", said()).having(notices.another_has_the_number).then(alerted),
+        gateway("of another order, through our gateway", amount_fen=1)
+        .having(notices.another_has_the_number)
+        .then(alerted),
+        *(
+            notice(f"{trade_no[:4]!a} {len(trade_no)}", said(trade_no=trade_no)).having(opened).then(alerted)
+            for trade_no in ("T" * 65, "T" * 5_000, "T\0", "T\n", " ", "单号")
+        ),
+        *(
+            gateway(f"through our gateway {trade_no[:4]!a}", amount_fen=1, trade_no=trade_no)
+            .having(opened)
+            .then(alerted)
+            for trade_no in ("T" * 65, "T\0", "单号")
+        ),
     ),
 )

@@ -42,7 +42,9 @@ class Merchant:
         self.notify_url = ""
 
     async def take(self, request: Request) -> Response:
-        self.notices.append(dict(parse_qsl((await request.body()).decode(), keep_blank_values=True)))
+        body = (await request.body()).decode("ascii")
+        charset = dict(parse_qsl(body))["charset"]
+        self.notices.append(dict(parse_qsl(body, keep_blank_values=True, encoding=charset, errors="strict")))
         status, body = self.answers.pop(0) if self.answers else (200, "success")
         return PlainTextResponse(body, status)
 
@@ -62,12 +64,14 @@ class Merchant:
 
     async def call(self, method: str, **biz: object) -> dict[str, object]:
         """The verified answer node of a JSON method."""
-        reply = await self.client.post(f"{self.base}/gateway.do", data=self.parameters(method, biz))
-        return self.verified(reply.text)
+        parameters = self.parameters(method, biz)
+        address = f"{self.base}/gateway.do?charset={parameters.pop('charset')}"
+        return self.verified(await self.client.post(address, data=parameters))
 
-    def verified(self, text: str) -> dict[str, object]:
+    def verified(self, reply: httpx.Response) -> dict[str, object]:
+        text, charset = reply.text, reply.charset_encoding or ""
         start, end = text.index(":") + 1, text.rindex(',"sign":')
-        assert signing.verifies(self.public, text[start:end], json.loads(text)["sign"])
+        assert signing.verifies(self.public, text[start:end], json.loads(text)["sign"], charset)
         node: dict[str, object] = json.loads(text[start:end])
         return node
 

@@ -48,15 +48,3 @@ async def test_a_signed_notice_of_no_payment_can_not_be_cut_into_one_of_a_paymen
         with pytest.raises(InvalidArgument):
             await world.payments.gateway_notice(notice)
     assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.PENDING
-
-
-@pytest.mark.parametrize("trade_no", ["", " ", "T" * 101, "T\0"])
-async def test_money_has_the_providers_number(world: World, trade_no: str) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
-    payment = (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment
-    fields = {"payment_sn": payment.payment_sn, "amount_fen": str(payment.amount_fen)}
-    fields |= {"trade_no": trade_no} if trade_no else {}
-    sign = GatewaySecret([SECRET]).sign(fields)
-    with pytest.raises(InvalidArgument):
-        await world.payments.gateway_notice(pay_callback(fields, sign=sign, amount=0))
-    assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.PENDING

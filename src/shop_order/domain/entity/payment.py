@@ -12,6 +12,7 @@ from shop_order.domain.status import (
     PaymentType,
     advance,
 )
+from shop_order.domain.valueobject.provider import trade_number
 
 GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
 
@@ -54,9 +55,12 @@ class Payment:
         return replace(self, payment_url=payment_url)
 
     def paid(self, *, trade_no: str, paid_ms: int) -> Payment:
-        """The money arrived. Raises IllegalTransition."""
+        """The money arrived; a channel without numbers gives none.
+
+        Raises IllegalTransition, AmountMismatch (what is no number).
+        """
         state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.PAID)
-        return replace(self, state=state, trade_no=trade_no, paid_ms=paid_ms)
+        return replace(self, state=state, trade_no=trade_no and trade_number(trade_no), paid_ms=paid_ms)
 
     def closed(self) -> Payment:
         """The attempt is over without money. Raises IllegalTransition."""

@@ -7,26 +7,41 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What a provider says of one attempt: `state` is waiting, paid, closed, absent or unknown."""
+    """What a provider says of one attempt: `state` is waiting, paid, closed, absent or unknown.
+
+    Raises AmountMismatch for what is out of bounds; `trade_no` and `paid_ms` may be left out.
+    """
 
     state: str
     trade_no: str = ""
     amount_fen: int = 0
     paid_ms: int = 0
 
+    def __post_init__(self) -> None:
+        provider_fen("amount", self.amount_fen)
+        if self.trade_no:
+            trade_number(self.trade_no)
+        if self.paid_ms:
+            provider_ms("paid_ms", self.paid_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A verified notice: of which attempt, and what the provider says of it."""
+    """A verified notice: of which attempt, and what the provider says of it.
+
+    `hides` names a field that may stand in another one's value: nothing of the notice is to be believed.
+    """
 
     payment_sn: str
     trade: Trade
     is_refund: bool
     notice_id: str
+    hides: str = ""
 
 
 class PaymentChannel(Protocol):
@@ -35,6 +50,10 @@ class PaymentChannel(Protocol):
     payment_type: PaymentType
     smallest_fen: int  # of one payment
     largest_fen: int
+
+    @property
+    def seller(self) -> str:
+        """Our account there: the provider's numbers are unique in it."""
 
     def trade_type(self, asked: str) -> str:
         """The trade type to use, the channel's default for an empty one.
@@ -59,10 +78,14 @@ class PaymentChannel(Protocol):
         """
 
     async def query(self, payment_sn: str) -> Trade:
-        """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault."""
+        """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault, but
+        AmountMismatch for an answer out of bounds."""
 
     async def close(self, payment_sn: str) -> Trade:
-        """Tell the provider to take no money: closed, absent (never opened), paid, or unknown."""
+        """Tell the provider to take no money: closed, absent (never opened), paid, or unknown.
+
+        Raises AmountMismatch for an answer out of bounds.
+        """
 
     async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
         """Give money back once under this number: `succeeded`, `failed` for good, or `unknown`: ask again."""

@@ -43,6 +43,14 @@ class KeyTaken(Exception):
         self.record = record
 
 
+class TradeNoTaken(Exception):
+    """The provider's number of this money belongs to another payment."""
+
+    def __init__(self, payment_sn: str) -> None:
+        super().__init__(payment_sn)
+        self.payment_sn = payment_sn
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where an order stands; `expire_ms` is the end of its time to be paid."""
@@ -114,12 +122,13 @@ class Orders(Protocol):
         """
 
     async def change(
-        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
         """Load, decide, and store on the version that was read; a lost race is decided again, at most thrice.
 
-        `decide` is pure: what it raises is raised here and nothing is stored.
-        Raises OrderNotFound, KeyTaken, TooMuchContention, Overloaded.
+        `decide` is pure: what it raises is raised here and nothing is stored. Money it finds takes the
+        provider's number, which no other payment of the channel and `seller` may have.
+        Raises OrderNotFound, KeyTaken, TradeNoTaken, TooMuchContention, Overloaded.
         """
 
     async def get(self, order_sn: str) -> Order:

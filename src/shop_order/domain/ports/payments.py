@@ -26,6 +26,9 @@ class Payments(Protocol):
     async def ask_later(self, payment_sn: str, at_ms: int) -> None:
         """Count one more question, and ask again then."""
 
+    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+        """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
+
     async def ask_no_more(self, payment_sn: str) -> None:
         """The provider will not tell anything new of this closed attempt."""
 

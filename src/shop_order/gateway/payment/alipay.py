@@ -6,30 +6,27 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from shop_order.domain.bill import BillNotOut, BillUnusable
-from shop_order.domain.errors import (
-    AmountMismatch,
-    ChannelUnavailable,
-    DependencyDown,
-    InvalidArgument,
-    SignatureInvalid,
-)
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument
 from shop_order.domain.ports import Clock, Notice, Trade
 from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.gateway.payment import rsa2
-from shop_order.gateway.payment.alipay_csv import MOST_FEN
-from shop_order.pkg.util.money import BadAmount, fen_of_yuan, yuan_of_fen
+from shop_order.gateway.payment.alipay_answer import MOST_ANSWER, node_of
+from shop_order.gateway.payment.alipay_notice import notice_of
+from shop_order.gateway.payment.alipay_trade import beijing, trade_of
+from shop_order.gateway.payment.charset import header_charset
+from shop_order.pkg.util.money import yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-GMT8 = timezone(timedelta(hours=8))
 METHODS = {
     "page": ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     "wap": ("alipay.trade.wap.pay", "QUICK_WAP_PAY"),
@@ -39,8 +36,8 @@ MOST_SUBJECT = 256
 MOST_RETURN_URL = 256
 # Not allowed in a subject; the wide ones look the same.
 SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
-MOST_FIELDS = 100
-PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
+CHARSET = "utf-8"
+AS_IT_IS = {"accept-encoding": "identity"}  # what unpacks by itself has no bound
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
 BILL = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not out yet, or nothing moved on that day
@@ -76,6 +73,10 @@ class Alipay:
         self._log = log
         self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
         self._http: httpx.AsyncClient | None = None
+
+    @property
+    def seller(self) -> str:
+        return self.settings.seller_id
 
     async def aclose(self) -> None:
         """Close the connections to the gateway."""
@@ -136,7 +137,7 @@ class Alipay:
             return Trade("absent")
         if answer.get("code") != "10000":
             return Trade("unknown")
-        return trade_of(answer, paid_at=answer.get("send_pay_date", ""))
+        return trade_of(answer, paid_at="send_pay_date")
 
     async def close(self, payment_sn: str) -> Trade:
         answer = await self._call("alipay.trade.close", {"out_trade_no": payment_sn})
@@ -174,22 +175,9 @@ class Alipay:
     # ---- being told ----
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
-        fields = form(body)
-        if fields.get("sign_type") != "RSA2" or not fields.get("sign"):
-            raise SignatureInvalid("notice")
-        text = rsa2.signed_text(fields, without=frozenset({"sign", "sign_type"}))
-        if not rsa2.verifies(self._load_keys()[1], text, fields["sign"]):
-            raise SignatureInvalid("notice")
-        if fields.get("app_id") != self.settings.app_id:
-            raise AmountMismatch("app_id")
-        if fields.get("seller_id") != self.settings.seller_id:
-            raise AmountMismatch("seller_id")
-        return Notice(
-            payment_sn=fields.get("out_trade_no", ""),
-            trade=trade_of(fields, paid_at=fields.get("gmt_payment", "")),
-            is_refund=bool(fields.get("refund_fee") or fields.get("gmt_refund")),
-            notice_id=fields.get("notify_id", ""),
-        )
+        ours = self.settings
+        key = self._load_keys()[1]
+        return notice_of(body, headers, key=key, app_id=ours.app_id, seller_id=ours.seller_id)
 
     # ---- its bills ----
 
@@ -200,10 +188,10 @@ class Alipay:
         """
         self._load_keys()
         answer = await self._call(BILL, {"bill_type": "trade", "bill_date": day.isoformat()})
-        refused, address = str(answer.get("sub_code", "")), answer.get("bill_download_url")
+        refused, address = answer.get("sub_code", ""), answer.get("bill_download_url", "")
         if refused.upper().endswith(NO_BILL):
             raise BillNotOut(day)
-        if answer.get("code") == "10000" and isinstance(address, str):
+        if answer.get("code") == "10000" and address:
             return address
         if answer.get("code") in (None, "20000"):
             raise DependencyDown("alipay")
@@ -227,28 +215,43 @@ class Alipay:
             "app_id": self.settings.app_id,
             "method": method,
             "format": "JSON",
-            "charset": "utf-8",
+            "charset": CHARSET,
             "sign_type": "RSA2",
             "timestamp": beijing(self._now()),
             "version": "1.0",
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
             **{key: value for key, value in addresses.items() if value},
         }
-        text = rsa2.signed_text(fields, without=frozenset({"sign"}))
+        text = rsa2.signed_text({k: v.encode() for k, v in fields.items()}, without=frozenset({"sign"}))
         return fields | {"sign": rsa2.sign(self._load_keys()[0], text)}
 
-    async def _call(self, method: str, content: Mapping[str, str]) -> dict[str, Any]:
+    async def _call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
         """The verified answer of a method about this very trade; empty when there is none to be believed."""
         import httpx
 
         about = content.get("out_trade_no")
         try:
             async with asyncio.timeout(self.settings.timeout_s()):  # httpx starts anew with each piece
-                answer = await self.http().post(self.settings.gateway, data=self._signed(method, content, {}))
-            return self._believed(method, answer.text, about)
+                answer, charset = await self._asked(self._signed(method, content, {}))
+            node = node_of(answer, charset, method, self._load_keys()[1])
+            if node.get("code") == "10000" and node.get("out_trade_no") != about:
+                raise ValueError("the answer is about another trade")
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
             self._log("alipay_no_answer", method=method, out_trade_no=about, error=repr(failed))
             return {}
+        return node
+
+    async def _asked(self, fields: dict[str, str]) -> tuple[bytes, str]:
+        """The gateway's answer as it came, and the charset it names. Raises httpx.HTTPError, ValueError."""
+        # The gateway reads the form by the charset that stands in the address, and takes GBK if none does.
+        address = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
+        found = bytearray()
+        async with self.http().stream("POST", address, data=fields, headers=AS_IT_IS) as answer:
+            async for piece in answer.aiter_raw():
+                found += piece
+                if len(found) > MOST_ANSWER:
+                    raise ValueError(f"the answer is larger than {MOST_ANSWER} bytes")
+            return bytes(found), header_charset(answer.headers)
 
     def http(self) -> httpx.AsyncClient:
         """The connections to the provider. They have no deadline of their own, and follow no redirect."""
@@ -257,71 +260,3 @@ class Alipay:
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - each call sets one
         return self._http
-
-    def _believed(self, method: str, text: str, out_trade_no: str | None) -> dict[str, Any]:
-        """The answer's node, if the signature covers its very text. Raises ValueError, RecursionError."""
-        name = f'"{method.replace(".", "_")}_response":'
-        start = text.index(name) + len(name)
-        node, length = json.JSONDecoder().raw_decode(text[start:])
-        whole = json.loads(text)
-        if not (isinstance(whole, dict) and isinstance(whole.get("sign"), str) and isinstance(node, dict)):
-            raise ValueError("this is no signed answer")
-        if not rsa2.verifies(self._load_keys()[1], text[start : start + length], whole["sign"]):
-            raise ValueError("the answer's signature is not Alipay's")
-        if node.get("code") == "10000" and node.get("out_trade_no") != out_trade_no:
-            raise ValueError("the answer is about another trade")
-        return node
-
-
-def form(body: bytes) -> dict[str, str]:
-    """The fields of a notice. Raises InvalidArgument for what no provider sends: no form, or a key twice."""
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MOST_FIELDS,
-        )
-    except ValueError as malformed:
-        raise InvalidArgument("body", "is no form") from malformed
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise InvalidArgument("body", "has a key twice")
-    return fields
-
-
-def trade_of(fields: Mapping[str, str], *, paid_at: str) -> Trade:
-    """What a notice or an answer says of the trade. Raises AmountMismatch if it names no amount."""
-    status = fields.get("trade_status", "")
-    if status == "TRADE_CLOSED":
-        return Trade("closed", trade_no=fields.get("trade_no", ""))
-    if status == "WAIT_BUYER_PAY":
-        return Trade("waiting")
-    if status not in PAID or not fields.get("trade_no"):
-        return Trade("unknown")
-    return Trade("paid", fields["trade_no"], fen_of(fields.get("total_amount", "")), time_of(paid_at))
-
-
-def fen_of(yuan: str) -> int:
-    """Exact fen of the provider's yuan. Raises AmountMismatch."""
-    try:
-        return fen_of_yuan(yuan)
-    except BadAmount as malformed:
-        raise AmountMismatch("total_amount") from malformed
-
-
-def beijing(ms: int) -> str:
-    """`yyyy-MM-dd HH:mm:ss` in GMT+8."""
-    return datetime.fromtimestamp(ms // 1000, GMT8).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def time_of(text: str) -> int:
-    """Epoch ms of the provider's time; 0 if it tells none."""
-    try:
-        return (
-            int(datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=GMT8).astimezone(UTC).timestamp())
-            * 1000
-        )
-    except ValueError:
-        return 0

@@ -13,11 +13,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import IO, Any, TextIO, overload
 
 from shop_order.domain.bill import Bill, BillLine, BillUnusable
+from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.pkg.util.money import BadAmount, fen_of_yuan
 
 MOST_PACKED = 64 * 1024 * 1024  # bytes
@@ -27,7 +28,6 @@ MOST_LINES = 500_000
 MOST_NOTES = 100
 MOST_ROW = 16_384  # characters of a row, however many lines it has
 MOST_NUMBER = 64  # characters
-MOST_FEN = 10**10  # what the provider takes at a time
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError)
 GBK = "gb18030"  # GBK, and the characters it has no room for
 
@@ -42,7 +42,7 @@ _IS_REFUND = {"交易": False, "退款": True}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _ACCOUNT = re.compile(r"#账号：\[(\d+)\]")
 _SPAN = re.compile(r"#起始日期：\[([^]]*)\]\s*终止日期：\[([^]]*)\]")
-_TOTAL = re.compile(r"#(交易|退款)合计：(\d+)笔，商家实收(?:退款)?共(-?[\d.]+)元")
+_TOTAL = re.compile(r"#(交易|退款)合计：(\d{1,9})笔，商家实收(?:退款)?共(-?[\d.]+)元", re.ASCII)
 
 
 class Lines(Sequence[BillLine]):
@@ -79,8 +79,9 @@ class Details:
         if row[TYPE] not in _IS_REFUND:
             raise ValueError(f"{TYPE} {row[TYPE]!r}")
         is_refund = _IS_REFUND[row[TYPE]]
-        if not _TIME.fullmatch(row[FINISHED]):
+        if not (_TIME.fullmatch(row[FINISHED]) and "2000" < row[FINISHED] < "2101"):
             raise ValueError(f"{FINISHED} {row[FINISHED]!r}")
+        datetime.fromisoformat(row[FINISHED])
         fen = signed_fen(row[AMOUNT])
         if not 0 < abs(fen) <= MOST_FEN or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
@@ -90,8 +91,11 @@ class Details:
                 raise ValueError(f"{name} {number[:MOST_NUMBER]!r}")
         refund_sn = row[REFUND_SN] if is_refund else ""
         self.lines.append((row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
+        received_fen = signed_fen(row[RECEIVED])
+        if abs(received_fen) > MOST_FEN:
+            raise ValueError(f"{RECEIVED} {row[RECEIVED]}")
         self.count[is_refund] += 1
-        self.received_fen[is_refund] += signed_fen(row[RECEIVED])
+        self.received_fen[is_refund] += received_fen
         self.amount_fen += fen
 
 
@@ -131,7 +135,10 @@ def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
     details, summary = tables.get(Details), tables.get(Summary)
     if not isinstance(details, Details):
         raise BillUnusable("the bill has no details (业务明细)")
-    check_totals(notes, details)
+    try:
+        check_totals(notes, details)
+    except ValueError as wrong:
+        raise BillUnusable(f"the bill's own sums can't be read: {wrong}") from wrong
     if isinstance(summary, Summary):
         check_summary(summary, details)
     elif not any(_TOTAL.match(note) for note in notes):

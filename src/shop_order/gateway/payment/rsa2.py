@@ -14,20 +14,24 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 
-def signed_text(fields: Mapping[str, str], *, without: frozenset[str]) -> str:
+def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> bytes:
     """What is signed: fields that are not empty, sorted; a request keeps `sign_type`, a notice does not."""
-    return "&".join(f"{key}={value}" for key, value in sorted(fields.items()) if value and key not in without)
+    return b"&".join(
+        b"%b=%b" % (key.encode(), value)
+        for key, value in sorted(fields.items())
+        if value and key not in without
+    )
 
 
-def sign(key: RSAPrivateKey, text: str) -> str:
+def sign(key: RSAPrivateKey, text: bytes) -> str:
     """The base64 signature."""
-    return base64.b64encode(key.sign(text.encode(), PKCS1v15(), hashes.SHA256())).decode()
+    return base64.b64encode(key.sign(text, PKCS1v15(), hashes.SHA256())).decode()
 
 
-def verifies(key: RSAPublicKey, text: str, signature: str) -> bool:
-    """Whether the signature is the key's, over exactly this text, with SHA-256 and nothing else."""
+def verifies(key: RSAPublicKey, text: bytes, signature: str) -> bool:
+    """Whether the signature is the key's, over exactly these bytes, with SHA-256 and nothing else."""
     try:
-        key.verify(base64.b64decode(signature, validate=True), text.encode(), PKCS1v15(), hashes.SHA256())
+        key.verify(base64.b64decode(signature, validate=True), text, PKCS1v15(), hashes.SHA256())
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True

@@ -169,14 +169,16 @@ class CachedOrders:
         await self._orders.add(order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit)
 
     async def change(
-        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
         # A task of its own: a caller who leaves at the commit must not leave the old order in the cache.
-        changing = asyncio.ensure_future(self._change(order_sn, decide, key))
+        changing = asyncio.ensure_future(self._change(order_sn, decide, key, seller))
         changing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(changing)
 
-    async def _change(self, order_sn: str, decide: Callable[[Order], T], key: Key | None) -> tuple[Order, T]:
+    async def _change(
+        self, order_sn: str, decide: Callable[[Order], T], key: Key | None, seller: str
+    ) -> tuple[Order, T]:
         decided_at = 0
 
         def noting(order: Order) -> T:
@@ -186,7 +188,7 @@ class CachedOrders:
             return result
 
         try:
-            order, result = await self._orders.change(order_sn, noting, key=key)
+            order, result = await self._orders.change(order_sn, noting, key=key, seller=seller)
         except DependencyDown:
             if decided_at:  # it may be stored after all
                 await self._views.outdated(order_sn, decided_at)

@@ -22,6 +22,10 @@ UPDATE_ORDER = (
     f"UPDATE order_info SET {', '.join(f'{column} = ?' for column in CHANGED.split(', '))}"
     " WHERE order_sn = ? AND version = ?"
 )
+INTO_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
+# An empty seller may be any: payments from before numbers were claimed have none.
+HELD = "SELECT payment_sn FROM trade_no_claim WHERE"
+BY_ANOTHER = "(trade_no = ? AND payment_type = ? AND (? IN (seller, '') OR seller = '') AND payment_sn <> ?)"
 FIRST_ASK_MS = 30_000
 
 
@@ -62,6 +66,15 @@ def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:
         return now_ms if decided_now else payment.created_ms + FIRST_ASK_MS
     closed_early = payment.state is PaymentState.CLOSED and now_ms < payment.over_ms
     return payment.over_ms if closed_early else None
+
+
+def trade_nos(order: Order, before: Before, seller: str) -> Iterator[Row]:
+    """Values of INTO_TRADE_NO: the provider's numbers of the money that was found, each for one payment."""
+    for payment in order.payments.values():
+        known = before.payments.get(payment.payment_sn)
+        if payment.is_paid and payment.trade_no and not (known and known.is_paid):
+            channel = int(payment.payment_type)
+            yield payment.trade_no, channel, seller, payment.payment_sn, order.updated_ms
 
 
 def changed_refunds(order: Order, before: Before) -> Iterator[tuple[Refund, str | None, int | None]]:

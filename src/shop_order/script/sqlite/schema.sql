@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0010');
+INSERT INTO "alembic_version" VALUES('0011');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -299,6 +299,16 @@ CREATE TABLE shopping_cart (
 	PRIMARY KEY (id),
 	CONSTRAINT uq_cart_user_goods UNIQUE (user, goods)
 );
+CREATE TABLE trade_no_claim (
+	trade_no VARCHAR(100) NOT NULL,
+	payment_type INTEGER NOT NULL,
+	seller VARCHAR(64) NOT NULL,
+	payment_sn VARCHAR(30) NOT NULL,
+	created_ms BIGINT NOT NULL,
+	PRIMARY KEY (trade_no, payment_type, seller)
+)
+ WITHOUT ROWID
+;
 CREATE INDEX idx_order_user_created ON order_info (user, created_at, id);
 CREATE INDEX idx_order_user_status ON order_info (user, status, created_at, id);
 CREATE INDEX idx_order_created ON order_info (created_at, id);

@@ -217,7 +217,7 @@ class ShopOrderHandlers:
         """A provider's notice handed on byte for byte, or our own gateway's signed one."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
-            about(await self._payments.provider_notice(provider, request.raw_body, dict(request.headers)))
+            about(await self._payments.provider_notice(provider, request.raw_body, request.headers))
             return Empty()
         notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
         await self._payments.gateway_notice(notice)

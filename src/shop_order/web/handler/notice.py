@@ -18,6 +18,7 @@ from shop_order.domain.errors import (
     SignatureInvalid,
 )
 from shop_order.domain.status import PaymentType
+from shop_order.service.notice import MOST_BODY
 from shop_order.service.payment import PaymentService
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.route import operation
@@ -25,7 +26,6 @@ from shop_order.web.middleware.client_address import Network, client_address, co
 from shop_order.web.middleware.edge import RequestLog
 
 TAG = "notices"
-MOST_NOTICE = 64 * 1024
 
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -52,7 +52,7 @@ _FORM: dict[str, Any] = {
             "content": {"text/plain": {"schema": {"type": "string", "enum": [text]}}},
         }
         for status, text, words in (
-            (400, "failure", "格式错误 / Malformed, or a key twice"),
+            (400, "failure", "格式错误或字符集不符 / Malformed, a key twice, or another charset"),
             (401, "failure", "签名无效 / Forged"),
             (403, "failure", "地址不在名单内 / From an address that may not"),
             (413, "failure", "过大 / Too large"),
@@ -63,8 +63,8 @@ _FORM: dict[str, Any] = {
     },
 }
 _FORM["responses"]["200"] = {
-    "description": "`success` 已处理；`failure` 金额、应用或单号不符 / "
-    "Done; or it does not agree with our payment",
+    "description": "`success` 已处理；`failure` 金额、应用或单号不符，超出范围，或有歧义而改为查询 / "
+    "Done; or it does not agree with our payment, is out of bounds, or can be read in two ways",
     "content": {"text/plain": {"schema": {"type": "string", "enum": ["success", "failure"]}}},
 }
 
@@ -140,11 +140,11 @@ def _most_s() -> float | None:
 
 async def _raw(request: Request) -> bytes:
     # Byte for byte as it was sent: the signature is over it.
-    if int(request.headers.get("content-length", "0")) > MOST_NOTICE:
+    if int(request.headers.get("content-length", "0")) > MOST_BODY:
         raise BodyTooLarge
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_NOTICE:
+        if len(body) > MOST_BODY:
             raise BodyTooLarge
     return bytes(body)

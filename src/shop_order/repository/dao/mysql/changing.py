@@ -14,16 +14,20 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event, seal
-from shop_order.domain.ports import Key
+from shop_order.domain.ports import Key, TradeNoTaken
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.changing import (
+    BY_ANOTHER,
+    HELD,
+    INTO_TRADE_NO,
     UPDATE_ORDER,
     Before,
     changed_payments,
     changed_refunds,
     order_values,
+    trade_nos,
 )
 from shop_order.repository.dao.mysql.archive import bring_back
 from shop_order.repository.dao.mysql.database import ALONE
@@ -57,6 +61,7 @@ class Change:
     order_sn: str
     decide: Callable[[Order], Any]
     key: Key | None
+    seller: str
     asked: Origin
     next_id: Callable[[], int]
 
@@ -91,7 +96,7 @@ class Decided:
 
 
 async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
-    """The order and the decision's answer. Raises Outrun, KeyTaken, and what the decision raises."""
+    """The order and the decision's answer. Raises Outrun, KeyTaken, TradeNoTaken, and its own refusal."""
     decided = Decided.of(change, await load(session, "order_sn", change.order_sn))
     if change.key:
         await take_key(session, change.key, change.order_sn, decided.payment_sn)
@@ -101,6 +106,8 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
             if not await bring_back(session, change.order_sn, decided.before.version):
                 raise Outrun
             await session.run(UPDATE_ORDER, values)
+        if held := await take_trade_nos(session, [decided]):
+            raise TradeNoTaken(held)
         await _store(session, [decided])
     return decided.order, decided.answer
 
@@ -128,9 +135,24 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     for one in happened:
         if not await session.run(UPDATE_ORDER, order_values(one.order, one.before)):
             return None
+    if await take_trade_nos(session, happened):
+        return None
     if happened:
         await _store(session, happened)
     return [(one.order, one.answer) if isinstance(one, Decided) else one for one in answers]
+
+
+async def take_trade_nos(session: Session, happened: Iterable[Decided]) -> str:
+    """Keep the provider's numbers for their payments; one that has another's number already, else empty."""
+    numbers = sorted(
+        (row for one in happened for row in trade_nos(one.order, one.before, one.change.seller)), key=tuple
+    )
+    if not numbers:
+        return ""
+    await insert(session, INTO_TRADE_NO, numbers, UNLESS_THERE)  # waits for who takes one of them meanwhile
+    sql = f"{HELD} {' OR '.join([BY_ANOTHER] * len(numbers))}"
+    held = await session.first(sql, [value for row in numbers for value in row[:4]])
+    return held[0] if held else ""
 
 
 async def _unknown(session: Session, numbers: Sequence[str]) -> set[str]:

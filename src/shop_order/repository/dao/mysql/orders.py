@@ -74,9 +74,9 @@ class MysqlOrders:
         order.happened.clear()
 
     async def change(
-        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
-        change = Change(order_sn, decide, key, origin(), self._next_id)
+        change = Change(order_sn, decide, key, seller, origin(), self._next_id)
         for _ in range(DECIDED_AT_MOST):
             try:
                 order, decided = await self._db.writer.submit(BulkJob(change, change_one, change_many))

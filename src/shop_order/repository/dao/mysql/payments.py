@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
+from shop_order.repository.dao import reconciling as asking
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE
+from shop_order.repository.dao.mysql.archive import bring_back
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import PAYMENT_COLUMNS, REFUND_COLUMNS
@@ -50,6 +52,9 @@ class MysqlPayments:
         )
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
 
+    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
+
     async def ask_no_more(self, payment_sn: str) -> None:
         sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
         await self._db.writer.submit(lambda session: session.run(sql, (payment_sn,)))
@@ -57,3 +62,11 @@ class MysqlPayments:
     async def refund_later(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))
+
+
+async def ask_again(session: Session, payment_sn: str, at_ms: int) -> None:
+    """See `Payments.ask_again`."""
+    if not await session.first(asking.IS_LIVE, (payment_sn,)):
+        for order_sn, version in await session.all(asking.ARCHIVED, (payment_sn,)):
+            await bring_back(session, order_sn, version)
+    await session.run(asking.ASK, (at_ms, payment_sn))

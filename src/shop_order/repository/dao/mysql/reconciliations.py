@@ -12,9 +12,9 @@ from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao import reconciling as sql
 from shop_order.repository.dao.archiving import Tables
-from shop_order.repository.dao.mysql.archive import bring_back
 from shop_order.repository.dao.mysql.database import Database
 from shop_order.repository.dao.mysql.leases import require
+from shop_order.repository.dao.mysql.payments import ask_again
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import Row, payment_of, refund_of
 
@@ -50,13 +50,7 @@ class MysqlReconciliations:
         return await self._db.scanner.submit(job)
 
     async def ask_again(self, payment_sn: str, at_ms: int) -> None:
-        async def job(session: Session) -> None:
-            if not await session.first(sql.IS_LIVE, (payment_sn,)):
-                for order_sn, version in await session.all(sql.ARCHIVED, (payment_sn,)):
-                    await bring_back(session, order_sn, version)
-            await session.run(sql.ASK, (at_ms, payment_sn))
-
-        await self._db.writer.submit(job)
+        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
         values = sql.named(channel, since)

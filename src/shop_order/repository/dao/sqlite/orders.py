@@ -19,6 +19,7 @@ from shop_order.domain.ports import (
     OrderFilter,
     OrderPage,
     Standing,
+    TradeNoTaken,
 )
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
@@ -26,11 +27,15 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
 from shop_order.repository.dao.backlog import DUE
 from shop_order.repository.dao.changing import (
+    BY_ANOTHER,
+    HELD,
+    INTO_TRADE_NO,
     UPDATE_ORDER,
     Before,
     changed_payments,
     changed_refunds,
     order_values,
+    trade_nos,
 )
 from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, TOMBSTONE, placing
 from shop_order.repository.dao.rows import (
@@ -47,6 +52,7 @@ from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
     INSERT_CLAIM,
     MOST_ROWS,
+    UNLESS_THERE,
     WantedKey,
     count_unpaid,
     find_keys,
@@ -64,6 +70,7 @@ UPSERT_PAYMENT = (
     " paid_ms = excluded.paid_ms, refunded_fen = excluded.refunded_fen,"
     " open_order_sn = excluded.open_order_sn, ask_ms = excluded.ask_ms"
 )
+INSERT_TRADE_NO = f"{INTO_TRADE_NO} ({rows.marks(5)}){UNLESS_THERE}"
 UPSERT_REFUND = (
     f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES ({rows.marks(11)})"
     " ON CONFLICT (refund_sn) DO UPDATE SET state = excluded.state, finished_ms = excluded.finished_ms,"
@@ -94,7 +101,7 @@ class SqliteOrders:
         order.happened.clear()
 
     async def change(
-        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
         asked = origin()
 
@@ -106,6 +113,8 @@ class SqliteOrders:
                 take_key(conn, key, order_sn, decided.payment_sn if isinstance(decided, Payment) else "")
             if order.happened:
                 self._save(conn, order, before, asked)
+                for number in trade_nos(order, before, seller):
+                    take_trade_no(conn, number)
             return order, decided
 
         order, decided = await self._db.writer.submit(job)
@@ -186,6 +195,13 @@ class SqliteOrders:
             ' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)'
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
+
+
+def take_trade_no(conn: sqlite3.Connection, number: rows.Row) -> None:
+    """Keep the provider's number for its payment. Raises TradeNoTaken."""
+    conn.execute(INSERT_TRADE_NO, number)
+    if held := conn.execute(f"{HELD} {BY_ANOTHER}", number[:4]).fetchone():
+        raise TradeNoTaken(held[0])
 
 
 def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
+from shop_order.repository.dao import reconciling as asking
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.rows import PAYMENT_COLUMNS, REFUND_COLUMNS
+from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import Database
 
 
@@ -50,6 +52,9 @@ class SqlitePayments:
         )
         await self._db.writer.submit(lambda conn: conn.execute(sql, (at_ms, payment_sn)).rowcount)
 
+    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda conn: ask_again(conn, payment_sn, at_ms))
+
     async def ask_no_more(self, payment_sn: str) -> None:
         sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
         await self._db.writer.submit(lambda conn: conn.execute(sql, (payment_sn,)).rowcount)
@@ -57,3 +62,11 @@ class SqlitePayments:
     async def refund_later(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.submit(lambda conn: conn.execute(sql, (at_ms, refund_sn)).rowcount)
+
+
+def ask_again(conn: sqlite3.Connection, payment_sn: str, at_ms: int) -> None:
+    """See `Payments.ask_again`."""
+    if not conn.execute(asking.IS_LIVE, (payment_sn,)).fetchone():
+        for order_sn, version in conn.execute(asking.ARCHIVED, (payment_sn,)).fetchall():
+            bring_back(conn, order_sn, version)
+    conn.execute(asking.ASK, (at_ms, payment_sn))

@@ -14,9 +14,9 @@ from shop_order.domain.status import PaymentType
 from shop_order.repository.dao import reconciling as sql
 from shop_order.repository.dao.archiving import Tables
 from shop_order.repository.dao.rows import Row, payment_of, refund_of
-from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import Database
 from shop_order.repository.dao.sqlite.leases import require
+from shop_order.repository.dao.sqlite.payments import ask_again
 
 
 class SqliteReconciliations:
@@ -50,13 +50,7 @@ class SqliteReconciliations:
         return await self._db.scanner.submit(job)
 
     async def ask_again(self, payment_sn: str, at_ms: int) -> None:
-        def job(conn: sqlite3.Connection) -> None:
-            if not conn.execute(sql.IS_LIVE, (payment_sn,)).fetchone():
-                for order_sn, version in conn.execute(sql.ARCHIVED, (payment_sn,)).fetchall():
-                    bring_back(conn, order_sn, version)
-            conn.execute(sql.ASK, (at_ms, payment_sn))
-
-        await self._db.writer.submit(job)
+        await self._db.writer.submit(lambda conn: ask_again(conn, payment_sn, at_ms))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
         values = sql.named(channel, since)
