@@ -297,15 +297,20 @@ async def test_an_order_is_looked_up_with_what_the_log_was_not_told_yet(store: S
 
 async def test_entries_whose_time_is_over_go_and_do_not_come_back(store: Store, log: Log) -> None:
     clock = Time()
-    feeding = service(store, log.store, clock, keep_days=30)
+    feeding = service(store, log.store, clock)
     old = (await added(store, now_ms=NOW_MS - 30 * DAY_MS - 1)).order_sn
     young = (await added(store, now_ms=NOW_MS - 30 * DAY_MS)).order_sn
     await publish(store)
     await settle(feeding, clock)
-    assert await feeding.forget() == 1
-    assert list(await feeding.of(old)) == []
-    assert await told(log, young) == STORY[:1]
-    assert await service(store, log.store).forget() == 0  # 0 days keep for ever
+    assert await feeding.forget() == 0  # 0 days keep for ever
+    forgetting = service(store, log.store, clock, keep_days=30)
+    assert await forgetting.forget() == 1
+    for _ in range(2):
+        assert list(await forgetting.of(old)) == []
+        assert await told(log, young) == STORY[:1]
+        assert sum(f.orders for f in await log.store.figures("2000-01-01", "2100-01-01")) == 2
+        await forgetting.rebuild()  # the second time: a log that is made anew
+    assert await forgetting.forget() == 0
 
 
 class ForgetfulLog(SqliteOrderLog):

@@ -196,22 +196,21 @@ class Doctor:
             report.findings.add(Finding("stock", lease.order_sn, "stock was sold to no order"))
 
     async def _all_orders(self) -> AsyncIterator[tuple[str, Facts | None]]:
-        """Every number, with what the order log counts of it."""
-        after = ""
+        """Every number, with what the order log counts of it.
+
+        That is nothing where the log is being filled, and nothing any more once it did not answer.
+        """
+        after, log = "", self._log
         while page := await self._audit.order_sns(after, PAGE):
-            counted = await self._counted(page)
+            counted: Mapping[str, Facts] = {}
+            try:
+                if log is not None and (await log.mark()).is_whole:
+                    counted = await log.facts(page)
+            except DependencyDown:
+                log = None
             for order_sn in page:
                 yield order_sn, counted.get(order_sn)
             after = page[-1]
-
-    async def _counted(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
-        """Nothing while the log is away or being filled: then there are no figures that could be wrong."""
-        if self._log is None:
-            return {}
-        try:
-            return await self._log.facts(order_sns) if (await self._log.mark()).is_whole else {}
-        except DependencyDown:
-            return {}
 
     async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
         after = ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import (
     DAY_MS,
     WHOLE,
+    Chapter,
     Facts,
     Fed,
     Feed,
@@ -125,10 +127,18 @@ class OrderLogService:
 
     async def forget(self) -> int:
         """Delete entries whose time is over, some at a time; how many. Raises DependencyDown."""
+        before_ms = self._over_ms()
+        return await self._log.forget(before_ms, FORGET) if before_ms else 0
+
+    def _over_ms(self) -> int:
+        """The time of entries before this is over; 0 if they are kept for ever."""
         days = self._keep_days()
-        if not days:
-            return 0
-        return await self._log.forget(self._clock() - days * DAY_MS, FORGET)
+        return self._clock() - days * DAY_MS if days else 0
+
+    def _kept(self, one: Chapter) -> Chapter:
+        """Without entries whose time is over: a log that is made anew would have to delete them again."""
+        before_ms = self._over_ms()
+        return replace(one, entries=[entry for entry in one.entries if entry.at_ms >= before_ms])
 
     async def _tell(self, page: Sequence[Fed]) -> int:
         """Bring the log to the versions of these events, and forget those that it surely has."""
@@ -165,7 +175,7 @@ class OrderLogService:
             told = await self._feed.events(since, EVENTS)
             chapters, unreadable = chapters_of(told, facts)
             if chapters:
-                stored |= set(await self._log.append(chapters))
+                stored |= set(await self._log.append([self._kept(one) for one in chapters]))
             facts |= {one.facts.order_sn: one.facts for one in chapters}
             for event, error in unreadable:
                 self._alert(

@@ -240,7 +240,9 @@ async def given_back(scene: Scene, _: Answer) -> None:
         return bool(answer.json()["data"]["status"] == 3)
 
     await scene.shop.until(refunded)
-    assert (await scene.now())["status"] == 5
+    order = await scene.now()
+    assert (order["status"], order["refund_status"]) == (5, 2)
+    assert order["payment_sn"] == scene.kept["payment_sn"]
     state = (await scene.shop.provider.get(f"/alipay/sim/{scene.kept['payment_sn']}")).json()
     assert [one["amount_fen"] for one in state["refunds"]] == [1]
 

@@ -57,6 +57,8 @@ async def test_figures_add_up(rest: Rest, world: World) -> None:
         "paid_fen": 3998,
         "refunded_amount": "0.00",
         "refunded_fen": 0,
+        "net_amount": "39.98",
+        "net_fen": 3998,
     }
     assert found["total"] == sums
     assert found["by_day"] == [sums | {"day": DAY}]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import pytest
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import DependencyDown
+from shop_order.domain.order_log import Mark
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.service import doctor as doctor_module
 from shop_order.service.doctor import Doctor, Report
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
@@ -112,6 +116,29 @@ async def test_figures_that_are_not_the_orders_are_found(world: World) -> None:
     assert f"counts 0 as paid, the order says {order.pay_fen}" in finding.what
     await world.order_log.rebuild()
     assert (await doctor.examine(at_once)).clean
+
+
+async def test_a_log_that_is_away_is_asked_once_and_hides_no_other_finding(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_module, "PAGE", 1)
+    order = await placed(world)
+    await placed(world)
+    asked = []
+
+    async def away() -> Mark:
+        asked.append(1)
+        raise DependencyDown("the order log")
+
+    monkeypatch.setattr(world.log_store, "mark", away)
+    connection = sqlite3.connect(world.path)
+    connection.executescript(f"UPDATE order_info SET due_ms = NULL WHERE id = {order.id}")
+    connection.close()
+    doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None, log=world.log_store)
+    report = await doctor.examine(lambda _: asyncio.sleep(0))
+    assert (report.orders, report.compared) == (2, 0)
+    assert [finding.area for finding in report.findings] == ["history"]
+    assert len(asked) == 2, "once a look"
 
 
 async def found_after(world: World, order: Order, statements: str) -> None:

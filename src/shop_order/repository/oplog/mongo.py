@@ -79,7 +79,8 @@ class MongoOrderLog:
         stats = [stats_update(one) for one in chapters]
         for collection, updates in ((self._logs, entries), (self._stats, stats)):
             try:
-                await collection.bulk_write(updates, ordered=False, session=session)
+                if updates:  # an empty list is refused
+                    await collection.bulk_write(updates, ordered=False, session=session)
             except BulkWriteError as failed:
                 # Two upserts of one document at a time: the other one stored it.
                 if session is not None or not only_duplicates(failed):
