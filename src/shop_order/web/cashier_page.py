@@ -24,7 +24,7 @@ WhyNot = OrderServiceError | None  # what keeps the buyer from a channel
 SHOWN_ITEMS = 3  # the others unfold
 NO_MONEY = frozenset({"absent", "waiting", "closed"})  # what a provider says that has no payment
 _EMBLEMS = {PaymentType.ALIPAY: "支", PaymentType.WECHAT: "微", PaymentType.BALANCE: "余"}
-_POLL_S = {Stage.PENDING: 5, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
+_POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "again": ("还没有付款？继续支付或更换支付方式", "Not paid? Go on, or choose another way"),
     "over": ("支付时间已结束", "The time to pay is over"),
     "over_text": (
-        "此订单即将取消；若您已付款，我们会核实，款项会自动原路退回。",
-        "This order is about to be cancelled. Money you sent comes back by itself.",
+        "若您已付款，我们正在核实：订单会生效，或款项自动原路退回；否则订单即将取消。",
+        "If you have paid, we are checking: the order holds, or your money comes back by itself. "
+        "If not, the order is about to be cancelled.",
     ),
     "paid": ("支付成功", "Paid"),
     "paid_text": ("我们已收到您的付款，正在为您备货。", "We have your payment and are preparing the parcel."),

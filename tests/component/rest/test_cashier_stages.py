@@ -189,6 +189,27 @@ async def test_a_provider_that_hangs_holds_no_page(
     await shown(rest, order, "paid")
 
 
+async def test_a_provider_that_hangs_gathers_no_questions(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "AT_ONCE", 1)
+    (first, first_sn), (second, _) = [await opened(rest, world) for _ in range(2)]
+    answers, asked = asyncio.Event(), []
+
+    async def slowly(payment_sn: str) -> Trade:
+        asked.append(payment_sn)
+        await answers.wait()
+        return Trade("waiting")
+
+    monkeypatch.setattr(world.provider, "query", slowly)
+    for order in (first, second):
+        assert (await state(rest, order))["provider_says"] == "unknown"
+    assert asked == [first_sn]
+    answers.set()
+    await world.checkout.drain()
+    assert (await state(rest, second))["provider_says"] == "waiting"
+
+
 async def test_questions_are_bounded(rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkout, "MOST", 2)
     orders = [(await opened(rest, world))[0] for _ in range(3)]

@@ -41,6 +41,25 @@ async def test_the_page_afterwards_shows_the_notice_and_refuses_a_second_payment
     assert (other.status_code, other.headers["location"]) == (303, "/alipay/cashier/P1")
 
 
+async def test_a_phone_gets_a_page_it_can_leave_without_paying(merchant: Merchant) -> None:
+    shop = "http://127.0.0.1:1/back?a=1&b=2"
+    biz: dict[str, object] = {
+        "out_trade_no": "P1",
+        "total_amount": "19.99",
+        "subject": "订单",
+        "product_code": "QUICK_WAP_PAY",
+        "quit_url": shop,
+    }
+    call = merchant.parameters("alipay.trade.wap.pay", biz, notify_url=merchant.notify_url, return_url=shop)
+    page = await merchant.client.get(f"{merchant.base}/gateway.do", params=call)
+    assert page.status_code == 200
+    assert 'href="http://127.0.0.1:1/back?a=1&amp;b=2">退出支付' in page.text
+    assert (await merchant.state())["method"] == "alipay.trade.wap.pay"
+    returned = await merchant.client.post(f"{merchant.base}/cashier/P1/pay")
+    assert "method=alipay.trade.wap.pay.return" in returned.headers["location"]
+    assert "退出支付" not in (await merchant.client.get(f"{merchant.base}/cashier/P1")).text
+
+
 async def test_unknown_sessions_and_actions_are_not_found(merchant: Merchant) -> None:
     assert (await merchant.client.get(f"{merchant.base}/cashier/P9")).status_code == 404
     assert (await merchant.client.post(f"{merchant.base}/cashier/P9/pay")).status_code == 404

@@ -338,7 +338,7 @@ class CashierData(Answer):
     )
     return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
-    poll_s: int | None = Field(description="几秒后再看 / Look again after; null: it stays", examples=[5])
+    poll_s: int | None = Field(description="几秒后再看 / Look again after; null: it stays", examples=[10])
     shop_name: str | None
     freight_amount: str = _amount("其中运费", "0.00")
     freight_fen: int = _fen("其中运费", 0)

@@ -1,0 +1,81 @@
+"""Where a buyer sees the payment of an order stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shop_order.domain.entity.order import PAY_WINDOW_MS, Order
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
+from shop_order.domain.status import OrderStatus, RefundState
+from tests.unit.domain.orders import BUYER, NOW_MS, attempt, money, order_in, place
+
+
+def with_refund(order: Order, state: RefundState, amount_fen: int, *, surplus: bool) -> Order:
+    refund = Refund("R1", "P1", order.order_sn, amount_fen, state, "", surplus, NOW_MS)
+    order.refunds["R1"] = replace(refund)
+    return order
+
+
+def test_an_unpaid_order_waits_is_confirmed_or_is_over() -> None:
+    order = place()
+    assert stage_of(order, order.expire_ms - 1) is Stage.PENDING
+    assert stage_of(order, order.expire_ms) is Stage.OVER
+    order.open_attempt(attempt(order), BUYER, NOW_MS)
+    assert stage_of(order, order.expire_ms - 1) is Stage.CONFIRMING
+    assert stage_of(order, order.expire_ms + 1) is Stage.CONFIRMING
+
+
+def test_paying_ends_where_a_provider_would_be_too_late() -> None:
+    order = place()
+    assert may_pay(order, order.expire_ms - PAY_WINDOW_MS)
+    assert not may_pay(order, order.expire_ms - PAY_WINDOW_MS + 1)
+    assert not may_pay(order_in(OrderStatus.PAID), NOW_MS)
+    assert not may_pay(order_in(OrderStatus.CANCELLED), NOW_MS)
+
+
+@pytest.mark.parametrize("status", [s for s in OrderStatus if s is not OrderStatus.PENDING])
+def test_what_is_decided_is_shown_so(status: OrderStatus) -> None:
+    assert stage_of(order_in(status), 2**60).value == status.name.lower()
+
+
+@pytest.mark.parametrize(
+    ("state", "late", "own", "duplicate"),
+    [
+        (RefundState.REQUESTED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.APPROVED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.SENT, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.UNKNOWN, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.FAILED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.SUCCEEDED, Stage.REFUNDED, Stage.REFUNDED, Stage.PAID),
+        (RefundState.REJECTED, Stage.CANCELLED, Stage.PAID, Stage.PAID),
+    ],
+)
+def test_money_that_goes_back_is_shown(state: RefundState, late: Stage, own: Stage, duplicate: Stage) -> None:
+    cancelled = order_in(OrderStatus.CANCELLED)
+    assert stage_of(with_refund(cancelled, state, 1, surplus=True), NOW_MS) is late
+    paid = order_in(OrderStatus.PAID)
+    assert stage_of(with_refund(paid, state, paid.pay_fen, surplus=False), NOW_MS) is own
+    assert stage_of(with_refund(paid, state, paid.pay_fen, surplus=True), NOW_MS) is duplicate
+
+
+def test_a_part_that_is_back_leaves_the_order_paid() -> None:
+    paid = order_in(OrderStatus.PAID)
+    part = with_refund(paid, RefundState.SUCCEEDED, paid.pay_fen - 1, surplus=False)
+    assert stage_of(part, NOW_MS) is Stage.PAID
+    assert refunds_fen(part) == (0, paid.pay_fen - 1)
+
+
+def test_late_money_goes_back() -> None:
+    order = place()
+    late = attempt(order)
+    order.open_attempt(late, BUYER, NOW_MS)
+    order.cancel("", BUYER, NOW_MS, code="BUYER")
+    money(order, late)
+    assert (stage_of(order, NOW_MS), refunds_fen(order)) == (Stage.REFUNDING, (order.pay_fen, 0))
+    (refund,) = order.refunds
+    order.refund_sent(refund, NOW_MS)
+    order.refund_succeeded(refund, NOW_MS)
+    assert (stage_of(order, NOW_MS), refunds_fen(order)) == (Stage.REFUNDED, (0, order.pay_fen))
