@@ -168,7 +168,7 @@ class Core:
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
-        self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
+        self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
         self.orders = OrderService(
             orders=orders,
