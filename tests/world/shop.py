@@ -140,6 +140,7 @@ class World:
             on_unreadable=self.unreadable.tell,
             clock=self.clock,
             real_clock=self.real_now,
+            owners=["inventory"],
         )
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
@@ -171,6 +172,7 @@ class World:
             rules=lambda: self.rules,
             on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
+            real_clock=self.real_now,
         )
 
     def payment_service(self) -> PaymentService:

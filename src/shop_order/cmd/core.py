@@ -183,6 +183,7 @@ class Core:
             rules=self._rules,
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
+            real_clock=real_ms,
             shown=self.views,
         )
         self.carts = CartService(
@@ -207,7 +208,11 @@ class Core:
             alert=self.alert,
         )
         self.reservations = ReservationService(
-            orders=orders, on_unreadable=self.unreadable.tell, clock=clock, real_clock=real_ms
+            orders=orders,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            real_clock=real_ms,
+            owners=settings.auth.lease_owners,
         )
         self._settling()
         self._behind(settings)

@@ -41,6 +41,7 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.tombstone import MOST_PLACING_MS
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line, merged
@@ -125,6 +126,7 @@ class OrderService:
         rules: Callable[[], OrderRules],
         on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
+        real_clock: Clock,
         shown: OrderLookup | None = None,
     ) -> None:
         """`shown`: where orders are looked up that are only shown; without it, where they are decided."""
@@ -141,6 +143,7 @@ class OrderService:
         self._rules = rules
         self._on_unreadable = on_unreadable
         self._give_back = on_lost
+        self._real_now = real_clock
 
     # ---- placing ----
 
@@ -183,6 +186,7 @@ class OrderService:
         self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
         goods = await self._goods.get_many([line.goods for line in basket.lines])
+        began_ms = self._real_now()  # before there is a number that somebody could ask about
         order = Order.place(
             basket.lines,
             goods,
@@ -200,7 +204,11 @@ class OrderService:
         await self._stock.reserve(order.order_sn, basket.lines)
         try:
             await self._orders.add(
-                order, cart_version=basket.cart_version, key=key, unpaid_limit=rules.unpaid_limit
+                order,
+                cart_version=basket.cart_version,
+                key=key,
+                unpaid_limit=rules.unpaid_limit,
+                in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
             )
         except KeyTaken as taken:
             self._give_back(order.order_sn)

@@ -38,6 +38,7 @@ from shop_order.domain.ports.orders import (
     OrderPage,
     Orders,
     Standing,
+    always,
 )
 from shop_order.domain.ports.payments import (
     Payments,
@@ -74,4 +75,5 @@ __all__ = [
     "Standing",
     "Stock",
     "Trade",
+    "always",
 ]

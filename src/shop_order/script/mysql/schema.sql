@@ -166,6 +166,14 @@ CREATE TABLE `order_sn_claim` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
+CREATE TABLE `order_sn_tombstone` (
+  `order_sn` varchar(30) NOT NULL,
+  `created_ms` bigint NOT NULL,
+  PRIMARY KEY (`order_sn`),
+  KEY `idx_tombstone_created` (`created_ms`,`order_sn`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
 CREATE TABLE `outbox` (
   `event_id` bigint NOT NULL,
   `order_sn` varchar(30) NOT NULL,

@@ -19,7 +19,9 @@ from shop_order.domain.ports import (
     OrderFilter,
     OrderPage,
     Standing,
+    always,
 )
+from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
@@ -32,7 +34,7 @@ from shop_order.repository.dao.changing import (
     changed_refunds,
     order_values,
 )
-from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, TOMBSTONE, placing
+from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, placing
 from shop_order.repository.dao.rows import (
     EVENT_COLUMNS,
     ITEM_COLUMNS,
@@ -45,7 +47,6 @@ from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import BulkJob, Database
 from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
-    INSERT_CLAIM,
     MOST_ROWS,
     WantedKey,
     count_unpaid,
@@ -54,6 +55,7 @@ from shop_order.repository.dao.sqlite.placing import (
     store_one,
     take_key,
 )
+from shop_order.repository.dao.sqlite.tombstones import plant, purge
 
 T = TypeVar("T")
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
@@ -85,9 +87,15 @@ class SqliteOrders:
         )
 
     async def add(
-        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
     ) -> None:
-        new = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
         order.last_hash = new.last_hash
         self._on_stored([happened.type for happened in order.happened])
@@ -171,7 +179,7 @@ class SqliteOrders:
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
             return found  # as nearly always: no writer waits for a check-back
-        planted = await self._db.writer.submit(lambda conn: plant(conn, absent, now_ms))
+        planted = await self._db.writer.submit(lambda conn: unless_stored(conn, absent, now_ms))
         return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
@@ -187,6 +195,9 @@ class SqliteOrders:
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
 
+    async def purge_tombstones(self, now_ms: int) -> int:
+        return await self._db.writer.submit(lambda conn: purge(conn, now_ms - KEEP_MS))
+
 
 def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
     """Where these orders stand, wherever they lie; those that do not exist are left out."""
@@ -199,16 +210,14 @@ def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, S
     return found
 
 
-def plant(
+def unless_stored(
     conn: sqlite3.Connection, order_sns: Sequence[str], now_ms: int
 ) -> dict[str, Standing | Unreadable | None]:
-    """Take these numbers for tombstones; where those stand that were stored meanwhile."""
-    conn.executemany(INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns])
-    sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
-    taken = conn.execute(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE]).fetchall()
-    found = standings(conn, [sn for (sn,) in taken])
+    """Take these numbers for tombstones; where those stand that were stored meanwhile. Raises RateLimited."""
+    taken = plant(conn, order_sns, now_ms)
+    found = standings(conn, taken)
     # A number and its order are stored in one commit: who has only the number was robbed of the order.
-    robbed = {sn: Unreadable(sn, "its order was removed") for (sn,) in taken if sn not in found}
+    robbed = {sn: Unreadable(sn, "its order was removed") for sn in taken if sn not in found}
     return {sn: found.get(sn) or robbed.get(sn) for sn in order_sns}
 
 
