@@ -173,7 +173,8 @@ class OrderService:
         if cmd.quote_token:
             raise QuoteUnknown
         rules = self._rules()  # once: an order knows one set of them, whenever they are swapped
-        await self._refuse_hoarding(actor, rules.unpaid_limit)
+        if rules.unpaid_limit and await self._orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
+            raise TooManyUnpaid(rules.unpaid_limit)
         basket = await self._basket(actor, cmd)
         for _ in range(FRESH_NUMBERS):
             try:
@@ -232,10 +233,6 @@ class OrderService:
         if not basket.lines:
             raise EmptyOrder
         return basket
-
-    async def _refuse_hoarding(self, actor: Actor, limit: int) -> None:
-        if limit and await self._orders.count_unpaid(actor.user_id) >= limit:
-            raise TooManyUnpaid(limit)
 
     async def _replay(self, record: KeyRecord) -> Order:
         return await self._orders.get(record.order_sn)
