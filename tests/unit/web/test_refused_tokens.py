@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -182,3 +184,11 @@ def test_who_brings_no_token_is_counted_only() -> None:
     log, counted = Log(), list[str]()
     RefusedTokens(log, counted.append, time.monotonic)("missing", "")
     assert (log.lines, counted) == ([], ["missing"])
+
+
+def test_every_reason_is_explained() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text("utf-8")
+    table = page[page.index("| reason | means |") :]
+    assert set(re.findall(r"`([a-z_]+)`", "".join(line.split("|")[1] for line in table.splitlines()))) == set(
+        REASONS
+    )
