@@ -251,6 +251,7 @@ async def use_orders(store: Store) -> None:
     await store.orders.statuses_or_tombstones([new.order_sn, sn()], NOW_MS)
     await store.orders.key("7:place", "k", NOW_MS)
     await store.orders.purge_keys(NOW_MS)
+    await store.orders.purge_tombstones(NOW_MS + 10**9)
 
 
 async def use_lists(store: Store) -> None:

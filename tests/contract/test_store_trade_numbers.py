@@ -108,7 +108,7 @@ async def test_payments_from_before_are_claimed_and_doubles_are_told(
         await paid(engine.store, one, f"T{n}")
     third = await waiting(engine.store)
     await engine.opened.pop().close()
-    migrate(engine.url, "0008")
+    migrate(engine.url, "0010")
     first, second = orders[0][1].payment_sn, orders[1][1].payment_sn
     engine.sql("UPDATE payment SET trade_no = 'T0', paid_ms = paid_ms + 1 WHERE payment_sn = ?", second)
     with caplog.at_level(logging.WARNING, "shop_order.migrate"):

@@ -52,8 +52,8 @@ FAULTS = (
         "no tombstone",
         ADD,
         (
-            SQLITE + "orders.py",
-            "conn.executemany(INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns])",
+            SQLITE + "tombstones.py",
+            "insert(conn, INTO_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in new])",
             "pass",
         ),
     ),

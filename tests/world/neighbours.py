@@ -9,6 +9,7 @@ from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Lease
+from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.gateway.inboxes import cloud_event
@@ -20,6 +21,8 @@ from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 
 LEASE_S = 60
+
+INVENTORY = Actor(Role.SERVICE, service="inventory")
 
 
 class Neighbours:
@@ -47,7 +50,7 @@ class Neighbours:
         """One round of the inventory's questions about leases that ran out; how many were asked."""
         due = [order_sn for order_sn, _ in await self.inventory.due(100)]
         if due:
-            verdicts = await reservation.check(due)
+            verdicts = await reservation.check(INVENTORY, due)
             told = [pb.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms) for v in verdicts]
             await self.inventory.settle(told, [])
         return len(due)

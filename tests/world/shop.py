@@ -11,6 +11,8 @@ from pathlib import Path
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods
+from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.signing import Signer
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
@@ -71,6 +73,7 @@ class World:
         self.shelf = Shelf(self.goods)
         self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
+        self.tokens = SubmitTokens(Signer([b"k" * 32]), lambda n: next(self.random).to_bytes(n, "big"))
         self.path: Path = migrated_copy(self.folder / "order.db")
 
     def real_now(self) -> int:
@@ -150,6 +153,7 @@ class World:
             on_unreadable=self.unreadable.tell,
             clock=self.clock,
             real_clock=self.real_now,
+            owners=["inventory"],
         )
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
@@ -174,7 +178,7 @@ class World:
             goods=self.shelf,
             stock=self.stock,
             addresses=self.addresses,
-            idempotency=Idempotency(self.store.orders, self.real_now),
+            idempotency=Idempotency(self.store.orders, self.real_now, tokens=self.tokens),
             clock=self.clock,
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
@@ -182,6 +186,7 @@ class World:
             on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
             return_urls=self.return_urls,
+            real_clock=self.real_now,
         )
 
     def payment_service(self) -> PaymentService:
@@ -190,7 +195,7 @@ class World:
             orders=self.store.orders,
             payments=self.store.payments,
             channels={PaymentType.ALIPAY: self.provider},
-            idempotency=Idempotency(self.store.orders, self.real_now),
+            idempotency=Idempotency(self.store.orders, self.real_now, tokens=self.tokens),
             clock=self.clock,
             next_payment_sn=self.numbers.payment_sn,
             next_refund_sn=self.numbers.refund_sn,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,12 +21,10 @@ from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
-from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
-from shop_order.pkg.signing import Signer
-from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
+from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
@@ -37,6 +34,7 @@ from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
+from shop_order.web.refused_tokens import RefusedTokens
 
 log = get_logger("app")
 DEV_TOKEN_S = 3600
@@ -106,13 +104,21 @@ class App:
             raise ValueError("neither AUTH__JWKS nor AUTH__HS256_KEY is set")
         return DevKey(settings.auth.hs256_key.get_secret_value())
 
+    def _authenticator(self, settings: Settings) -> Authenticator:
+        core = self.core
+        return Authenticator(
+            self._keys,
+            TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s),
+            revoked=core.shared.revocations,
+            refused=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
+        )
+
     def _fronts(self, settings: Settings) -> None:
         core = self.core
-        signer = Signer([key.get_secret_value().encode() for key in settings.auth.link_keys])
+        signer = core.shared.signer
         links = CashierLinks(signer, public_url=self._public_url)
         cursors = Cursors(signer)
-        rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
-        authenticator = Authenticator(self._keys, rules, revoked=core.shared.revocations)
+        authenticator = self._authenticator(settings)
         limits = RateLimits(core.shared.limiter, self._rates)
         front = Front(
             log=get_logger("grpc"),
@@ -141,7 +147,7 @@ class App:
                 statistics=core.statistics,
                 authenticator=authenticator,
                 limits=limits,
-                tokens=SubmitTokens(signer, secrets.token_bytes),
+                tokens=core.shared.tokens,
                 cursors=cursors,
                 links=links,
                 clock=core.clock,

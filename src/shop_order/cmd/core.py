@@ -170,7 +170,7 @@ class Core:
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         secret = settings.pay.gateway_secret
-        self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
+        self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
         # Our own cashier is always one of them.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
@@ -188,6 +188,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
             return_urls=self.return_urls,
+            real_clock=real_ms,
             shown=self.views,
         )
         self.carts = CartService(
@@ -212,7 +213,11 @@ class Core:
             alert=self.alert,
         )
         self.reservations = ReservationService(
-            orders=orders, on_unreadable=self.unreadable.tell, clock=clock, real_clock=real_ms
+            orders=orders,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            real_clock=real_ms,
+            owners=settings.auth.lease_owners,
         )
         self._settling()
         self._behind(settings)

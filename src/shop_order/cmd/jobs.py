@@ -62,6 +62,7 @@ class Jobs:
         self._once("ask", core.settlement.ask_due, scan_again)
         self._once("refund", core.settlement.refund_due, scan_again)
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._once("tombstones", self._tombstones, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
         self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("archive", self._archive, core.archive.wait, never)
@@ -185,6 +186,9 @@ class Jobs:
 
     async def _purge(self) -> int:
         return await self._core.store.orders.purge_keys(real_ms())
+
+    async def _tombstones(self) -> int:
+        return await self._core.store.orders.purge_tombstones(real_ms())
 
     async def _behind(self) -> int:
         now_ms = self._core.clock()

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 from shop_order.configs import Settings
+from shop_order.configs.settings import key_bytes
 from shop_order.domain.ports import Clock, GoodsCatalogue, Inboxes, Orders
+from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.pkg.redis import open_link
+from shop_order.pkg.signing import Signer
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.flights import KeyFlights
 from shop_order.repository.cache.goods import CachedGoods
@@ -27,7 +30,10 @@ class Shared:
     """The cache and all that rests on it; without it everything goes on, slower or by each instance alone."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
-        """`settings` is asked again whenever a time matters, since it may be reloaded."""
+        """`settings` is asked again whenever a time matters, since it may be reloaded.
+
+        Raises ValueError: no key for links and tokens.
+        """
         self._settings = settings
         self._metrics = metrics
         self._real_clock = real_clock
@@ -44,6 +50,8 @@ class Shared:
         self.limiter = open_limiter(cache.url, limit.rate_keys, link)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)
+        self.signer = Signer(key_bytes(settings().auth.link_keys))
+        self.tokens = SubmitTokens(self.signer, secrets.token_bytes)
 
     def orders(self, stored: Orders) -> tuple[Orders, OrderViews | None]:
         """Where orders are decided, and where they are looked up that are only shown: None is the same."""

@@ -1,6 +1,7 @@
 """Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from shop_order.configs.freight import MOST_TOTAL_FEN, PROVINCES, Freight, Provi
 
 ENVIRONMENTS = ("dev", "test", "production")
 MIN_KEY_CHARS = 32
+_SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to listen on, but nothing to link to
 
 
@@ -63,6 +65,12 @@ def _network(value: str) -> str:
     return value
 
 
+def _service_name(value: str) -> str:
+    if not _SERVICE_NAME.fullmatch(value):
+        raise ValueError("must be the name of a service, as its token has it: a-z, 0-9, _ . and -")
+    return value
+
+
 def _web_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in ("http", "https") or not url.hostname:
@@ -84,6 +92,7 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Befor
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
 WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(_split)]
+ServiceNames = Annotated[tuple[Annotated[str, AfterValidator(_service_name)], ...], BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -185,6 +194,7 @@ class Auth(Section):
 
     link_keys: Keys
     service_keys: Keys
+    lease_owners: ServiceNames
     jwks: OptText
     hs256_key: OptKey
     issuer: str = Field(min_length=1)

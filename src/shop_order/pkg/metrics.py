@@ -208,6 +208,13 @@ class Metrics(InstanceMetrics):
         for type in types:
             self._events.labels(type).inc()
 
+    def tokens_refused(self, reasons: Sequence[str]) -> Callable[[str], None]:
+        """Counts tokens that were not believed, by these reasons."""
+        meaning = "Tokens that were not believed"
+        refused = Counter("shop_order_tokens_refused", meaning, ["reason"], registry=self.registry)
+        begin(refused, reasons)
+        return lambda reason: refused.labels(reason).inc()
+
     def batch(self, name: str) -> Callable[[int], None]:
         """An observer of one batcher's sizes."""
         return self._batches.labels(name).observe

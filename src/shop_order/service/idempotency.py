@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from shop_order.domain.errors import InvalidArgument, KeyReused
 from shop_order.domain.ports import Clock, Key, KeyRecord, Orders
 from shop_order.domain.valueobject.text import plain_text
+from shop_order.pkg.idempotence.token import PREFIX, BadToken, SubmitTokens
 
 T = TypeVar("T")
 MOST_KEY = 255
@@ -54,11 +55,21 @@ class SharedFlights(Protocol):
 class Idempotency:
     """Runs a keyed command once."""
 
-    def __init__(self, orders: Orders, real_clock: Clock, shared: SharedFlights | None = None) -> None:
-        """`shared` saves work where there are several processes; what is right never depends on it."""
+    def __init__(
+        self,
+        orders: Orders,
+        real_clock: Clock,
+        shared: SharedFlights | None = None,
+        tokens: SubmitTokens | None = None,
+    ) -> None:
+        """`shared` saves work where there are several processes; what is right never depends on it.
+
+        Without `tokens` no key may look like a submit token.
+        """
         self._orders = orders
         self._now = real_clock
         self._shared = shared
+        self._tokens = tokens
         self._flights: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
     async def once(
@@ -72,11 +83,13 @@ class Idempotency:
         """`run` the command, or `replay` what its key led to; without a key, just run it.
 
         The flight goes on when its caller gives up, so that a second call finds the result.
-        Raises KeyReused, InvalidArgument, and what `run` raises.
+        `scope` is the user and the use case. Raises KeyReused, InvalidArgument, and what `run` raises.
         """
         if not key:
             return Outcome(await run(None))
         checked_key(key)
+        if key.startswith(PREFIX):
+            self._check_token(key, int(scope.partition(":")[0]))
         wanted = Key(scope, key, command_hash(command), self._now())
         if flight := self._flights.get((scope, key)):
             return await self._join(wanted, *flight)
@@ -84,6 +97,17 @@ class Idempotency:
         self._flights[scope, key] = (wanted.command_hash, task)
         task.add_done_callback(lambda done: self._landed(scope, key, done))
         return await asyncio.shield(task)
+
+    def _check_token(self, token: str, user: int) -> None:
+        """Raises InvalidArgument unless we made this submit token for the user, not long ago."""
+        try:
+            if self._tokens is None:
+                raise BadToken("there are no submit tokens here")
+            self._tokens.verify(token, user, self._now() / 1000)
+        except BadToken as bad:
+            raise InvalidArgument(
+                "idempotency_key", "is a submit token of somebody else, or too old"
+            ) from bad
 
     async def drain(self) -> None:
         """Wait for the commands on their way; at stop."""

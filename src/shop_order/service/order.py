@@ -41,6 +41,7 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import OrderStatus
+from shop_order.domain.tombstone import MOST_PLACING_MS
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
@@ -71,6 +72,7 @@ class OrderService:
         on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
         return_urls: ReturnUrls,
+        real_clock: Clock,
         shown: OrderLookup | None = None,
     ) -> None:
         """`shown`: where orders are looked up that are only shown; without it, where they are decided."""
@@ -88,6 +90,7 @@ class OrderService:
         self._on_unreadable = on_unreadable
         self._give_back = on_lost
         self._return_urls = return_urls
+        self._real_now = real_clock
 
     # ---- placing ----
 
@@ -119,7 +122,8 @@ class OrderService:
         if cmd.quote_token:
             raise QuoteUnknown
         rules = self._rules()  # once: an order knows one set of them, whenever they are swapped
-        await self._refuse_hoarding(actor, rules.unpaid_limit)
+        if rules.unpaid_limit and await self._orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
+            raise TooManyUnpaid(rules.unpaid_limit)
         basket = await self._basket(actor, cmd)
         for _ in range(FRESH_NUMBERS):
             try:
@@ -132,6 +136,7 @@ class OrderService:
         self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
         goods = await self._goods.get_many([line.goods for line in basket.lines])
+        began_ms = self._real_now()  # before there is a number that somebody could ask about
         order = Order.place(
             basket.lines,
             goods,
@@ -151,7 +156,11 @@ class OrderService:
         await self._stock.reserve(order.order_sn, basket.lines)
         try:
             await self._orders.add(
-                order, cart_version=basket.cart_version, key=key, unpaid_limit=rules.unpaid_limit
+                order,
+                cart_version=basket.cart_version,
+                key=key,
+                unpaid_limit=rules.unpaid_limit,
+                in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
             )
         except KeyTaken as taken:
             self._give_back(order.order_sn)
@@ -175,10 +184,6 @@ class OrderService:
         if not basket.lines:
             raise EmptyOrder
         return basket
-
-    async def _refuse_hoarding(self, actor: Actor, limit: int) -> None:
-        if limit and await self._orders.count_unpaid(actor.user_id) >= limit:
-            raise TooManyUnpaid(limit)
 
     async def _replay(self, record: KeyRecord) -> Order:
         return await self._orders.get(record.order_sn)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import Forbidden, InvalidArgument, Unreadable
 from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
 from shop_order.domain.status import OrderStatus
+from shop_order.domain.tombstone import MOST_NUMBERS
+from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.pkg.util.order_sn import is_order_sn
 
 MARGIN_MS = 120_000
 
@@ -25,15 +28,34 @@ class ReservationService:
     """Answers the owners of leases."""
 
     def __init__(
-        self, *, orders: Orders, on_unreadable: OnUnreadable, clock: Clock, real_clock: Clock
+        self,
+        *,
+        orders: Orders,
+        on_unreadable: OnUnreadable,
+        clock: Clock,
+        real_clock: Clock,
+        owners: Collection[str],
     ) -> None:
+        """`owners` are the names of the services that hold stock for us; nobody else may give orders up."""
         self._orders = orders
         self._on_unreadable = on_unreadable
         self._now = clock
         self._real_now = real_clock
+        self._owners = frozenset(owners)
 
-    async def check(self, order_sns: Sequence[str]) -> list[Verdict]:
-        """One verdict a number, in order. A number nobody stored gets a tombstone: it never will be."""
+    async def check(self, actor: Actor, order_sns: Sequence[str]) -> list[Verdict]:
+        """One verdict a number of ours, in order; of others nothing is said.
+
+        A number nobody stored gets a tombstone: it never will be.
+        Raises Forbidden (no owner of leases), InvalidArgument (too many numbers), RateLimited (too many
+        tombstones; then none was planted, and the leases stay as they are).
+        """
+        if actor.role is not Role.SERVICE or actor.service not in self._owners:
+            raise Forbidden
+        if len(order_sns) > MOST_NUMBERS:
+            raise InvalidArgument("order_sns", f"has more than {MOST_NUMBERS} entries")
+        # One foreign lease must not keep the owner from an answer about all the others it asks of.
+        order_sns = [sn for sn in order_sns if is_order_sn(sn)]
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
 

@@ -1,6 +1,7 @@
 """Who calls: tokens are believed only with pinned algorithms, our issuer, our audience and a short life.
 
-PyJWT checks the signature; what it leaves open (`typ`, `crit`, key headers, lifetime) is checked here.
+PyJWT checks the signature; what it leaves open (`typ`, `crit`, key headers, lifetime, a second spelling) is
+checked here. Callers learn nothing but that they are not believed; `Refused` is told why.
 """
 
 from __future__ import annotations
@@ -27,6 +28,50 @@ _TYPES = frozenset({"JWT", "AT+JWT"})
 # Headers by which a token tells how it wants to be verified; none of them is for the token to say.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"})
 _REQUIRED = ["iss", "aud", "exp", "sub"]
+# Base64url in its one spelling: no padding, and nothing in the bits that the last character has to spare.
+# Otherwise a token that was revoked would go on as another text.
+_PART = r"(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?"
+_TOKEN = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
+
+REASONS = (
+    "missing",  # no token at all
+    "repeated",  # two headers
+    "scheme",  # not Bearer
+    "malformed",  # not a token, too long, or not spelled the one way
+    "typ",  # another kind of token
+    "header",  # tells how it wants to be verified
+    "algorithm",
+    "unknown_key",
+    "signature",
+    "missing_claim",
+    "issuer",
+    "audience",
+    "claims",  # sub, role, act_for or a time that nobody can have
+    "expired",
+    "not_yet",
+    "lifetime",
+    "revoked",
+)
+"""Why a token was refused; docs/tokens.md says what to do about each."""
+_JWT_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (jwt.MissingRequiredClaimError, "missing_claim"),
+    (jwt.InvalidIssuerError, "issuer"),
+    (jwt.InvalidAudienceError, "audience"),
+    (jwt.InvalidSignatureError, "signature"),
+    (jwt.InvalidAlgorithmError, "algorithm"),
+    (jwt.InvalidKeyError, "algorithm"),
+    (jwt.DecodeError, "malformed"),
+)
+_MOST_DETAIL = 64
+
+
+class NotBelieved(Exception):
+    """A token is refused: `why` is one of REASONS, `detail` a few words of the token's, never the token."""
+
+    def __init__(self, why: str, detail: object = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.detail = str(detail)[:_MOST_DETAIL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +86,7 @@ class KeySource(Protocol):
     """Where verifying keys come from."""
 
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key of this algorithm and id. Raises Unauthenticated, DependencyDown (none was loaded yet)."""
+        """The key of this algorithm and id. Raises NotBelieved, DependencyDown (none was loaded yet)."""
 
     @property
     def generation(self) -> int:
@@ -59,6 +104,17 @@ class Revoked(Protocol):
         """The token itself was revoked, or whatever its subject was given up to then."""
 
 
+class Refused(Protocol):
+    """Is told of every token that is refused."""
+
+    def __call__(self, why: str, detail: str) -> None:
+        """`why` is one of REASONS; `detail` may have been written by the caller."""
+
+
+def untold(why: str, detail: str) -> None:
+    """Nobody wants to know."""
+
+
 class DevKey:
     """The one HS256 key of development; the settings refuse it in production."""
 
@@ -68,9 +124,11 @@ class DevKey:
         self._key = VerifyingKey("HS256", secret.encode())
 
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key, for HS256 without a key id only. Raises Unauthenticated."""
-        if algorithm != "HS256" or kid is not None:
-            raise Unauthenticated
+        """The key, for HS256 without a key id only. Raises NotBelieved."""
+        if algorithm != "HS256":
+            raise NotBelieved("algorithm", algorithm)
+        if kid is not None:
+            raise NotBelieved("unknown_key", kid)
         return self._key
 
 
@@ -94,8 +152,10 @@ class Authenticator:
         now_s: Callable[[], float] = time.time,
         cached: int = MOST_CACHED,
         revoked: Revoked | None = None,
+        refused: Refused = untold,
     ) -> None:
         self._keys = keys
+        self._refused = refused
         self._revoked = revoked
         self._rules = rules
         self._now_s = now_s
@@ -103,10 +163,19 @@ class Authenticator:
         self._verified: OrderedDict[str, tuple[Actor, float]] = OrderedDict()
         self._generation = self._generations()
 
-    def actor(self, authorization: str | None) -> Actor:
-        """Who the header names. Raises Unauthenticated, DependencyDown."""
+    def actor(self, authorization: str | None, *, repeated: bool = False) -> Actor:
+        """Who the header names; nobody, if it was sent twice. Raises Unauthenticated, DependencyDown."""
+        try:
+            return self._believed(authorization, repeated)
+        except NotBelieved as refused:
+            self._refused(refused.why, refused.detail)
+        raise Unauthenticated
+
+    def _believed(self, authorization: str | None, repeated: bool) -> Actor:
+        if repeated:
+            raise NotBelieved("repeated")
         if not authorization:
-            raise Unauthenticated
+            raise NotBelieved("missing")
         if self._generation != (generation := self._generations()):
             self._verified.clear()
             self._generation = generation
@@ -123,30 +192,42 @@ class Authenticator:
 
     def _verify(self, authorization: str) -> tuple[Actor, float]:
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token or len(token) > MOST_TOKEN:
-            raise Unauthenticated
+        if scheme.lower() != "bearer":
+            raise NotBelieved("scheme")
+        if len(token) > MOST_TOKEN or not _TOKEN.fullmatch(token):
+            raise NotBelieved("malformed")
         try:
             claims = self._decode(token)
             self._refuse_revoked(token, claims)
             return actor_of(claims), self._expiry(claims)
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise Unauthenticated from error
+        except jwt.PyJWTError as error:
+            raise _not_believed(error) from error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise NotBelieved("malformed") from error
 
     def _generations(self) -> tuple[int, int]:
         return self._keys.generation, self._revoked.generation if self._revoked else 0
 
     def _refuse_revoked(self, token: str, claims: Mapping[str, Any]) -> None:
         # Without a time of issue it may have been given at any time.
-        issued_s = _seconds(claims.get("iat", 0))
+        issued_s = _seconds("iat", claims.get("iat", 0))
         if self._revoked and self._revoked.covers(token, str(claims["sub"]), issued_s):
-            raise Unauthenticated
+            raise NotBelieved("revoked")
 
     def _decode(self, token: str) -> dict[str, Any]:
-        header = jwt.get_unverified_header(token)
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.DecodeError:
+            raise
+        except jwt.PyJWTError as error:  # it is JSON, but what is in it makes no sense
+            raise NotBelieved("header") from error
         kid = header.get("kid")
-        wrong_type = str(header.get("typ", "JWT")).upper() not in _TYPES
-        if wrong_type or _REFUSED_HEADERS & header.keys() or not isinstance(kid, str | None):
-            raise Unauthenticated
+        if str(header.get("typ", "JWT")).upper() not in _TYPES:
+            raise NotBelieved("typ", header["typ"])
+        if told := _REFUSED_HEADERS & header.keys():
+            raise NotBelieved("header", ",".join(sorted(told)))
+        if not isinstance(kid, str | None):
+            raise NotBelieved("header", "kid")
         found = self._keys.find(str(header.get("alg")), kid)
         return jwt.decode(
             token,
@@ -160,24 +241,30 @@ class Authenticator:
 
     def _expiry(self, claims: Mapping[str, Any]) -> float:
         now_s = self._now_s()
-        expiry_s = _seconds(claims["exp"])
-        issued_s = _seconds(claims.get("iat", now_s))
-        too_early = max(issued_s, _seconds(claims.get("nbf", 0))) > now_s + CLOCK_SKEW_S
-        if too_early or expiry_s <= now_s or expiry_s - issued_s > self._rules.max_lifetime_s + 1:
-            raise Unauthenticated
+        expiry_s = _seconds("exp", claims["exp"])
+        issued_s = _seconds("iat", claims.get("iat", now_s))
+        begin_s = max(issued_s, _seconds("nbf", claims.get("nbf", 0)))
+        if begin_s > now_s + CLOCK_SKEW_S:
+            raise NotBelieved("not_yet", f"in {begin_s - now_s:.0f} s")
+        if expiry_s <= now_s:
+            raise NotBelieved("expired", f"{now_s - expiry_s:.0f} s ago")
+        if expiry_s - issued_s > self._rules.max_lifetime_s + 1:
+            raise NotBelieved("lifetime", f"{expiry_s - issued_s:.0f} s")
         return expiry_s
 
 
 def actor_of(claims: Mapping[str, Any]) -> Actor:
-    """The actor of verified claims. Raises Unauthenticated."""
+    """The actor of verified claims. Raises NotBelieved."""
     role, subject, act_for = claims.get("role"), claims["sub"], claims.get("act_for")
     if role in (Role.USER, Role.ADMIN):
         if act_for is not None:
-            raise Unauthenticated
-        return Actor(Role(role), _user_id(subject))
-    if role == Role.SERVICE and isinstance(subject, str) and _SERVICE.fullmatch(subject):
-        return Actor(Role.SERVICE, 0 if act_for is None else _user_id(act_for), subject)
-    raise Unauthenticated
+            raise NotBelieved("claims", "act_for")
+        return Actor(Role(role), _user_id("sub", subject))
+    if role != Role.SERVICE:
+        raise NotBelieved("claims", "role")
+    if not isinstance(subject, str) or not _SERVICE.fullmatch(subject):
+        raise NotBelieved("claims", "sub")
+    return Actor(Role.SERVICE, 0 if act_for is None else _user_id("act_for", act_for), subject)
 
 
 def mint_token(
@@ -208,19 +295,26 @@ def mint_token(
         claims["act_for"] = act_for
     try:
         actor_of(claims)
-    except Unauthenticated as error:
+    except NotBelieved as error:
         raise ValueError(f"not a {role} this service knows: {subject}") from error
     return jwt.encode(claims, secret.encode(), algorithm="HS256")
 
 
-def _user_id(value: object) -> int:
+def _not_believed(error: jwt.PyJWTError) -> NotBelieved:
+    for kind, why in _JWT_REASONS:
+        if isinstance(error, kind):
+            return NotBelieved(why, getattr(error, "claim", ""))
+    return NotBelieved("claims")
+
+
+def _user_id(claim: str, value: object) -> int:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _USER_ID.fullmatch(text) or int(text) >= 2**63:
-        raise Unauthenticated
+        raise NotBelieved("claims", claim)
     return int(text)
 
 
-def _seconds(value: object) -> float:
+def _seconds(claim: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        raise Unauthenticated
+        raise NotBelieved("claims", claim)
     return float(value)

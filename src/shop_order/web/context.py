@@ -52,6 +52,16 @@ class RequestContext:
         return field or self.key
 
 
+def sent_key(key: str, *, repeated: bool) -> str:
+    """The key of header or metadata. Raises InvalidArgument unless it was sent once.
+
+    A comma is how proxies write two headers as one; in the message's field it has no such meaning.
+    """
+    if repeated or "," in key:
+        raise InvalidArgument("idempotency_key", "is sent twice, or has a comma in it")
+    return key
+
+
 _current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", default=None)
 
 

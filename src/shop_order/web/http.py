@@ -141,7 +141,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             links=parts.links,
             real_now_s=parts.real_now_s,
         ),
-        PaymentHandler(payments=parts.payments, tokens=parts.tokens, real_now_s=parts.real_now_s),
+        PaymentHandler(parts.payments),
         CashierHandler(
             checkout=parts.checkout,
             payments=parts.payments,

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import jwt
 
-from shop_order.domain.errors import DependencyDown, Unauthenticated
-from shop_order.web.auth import VerifyingKey
+from shop_order.domain.errors import DependencyDown
+from shop_order.web.auth import NotBelieved, VerifyingKey
 
 MOST_BYTES = 1 << 20
 MOST_KEYS = 100
@@ -40,17 +40,19 @@ class Jwks:
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
         """The key of this algorithm and id; without an id, only if there is no choice.
 
-        Raises Unauthenticated, DependencyDown (no reading has succeeded yet).
+        Raises NotBelieved, DependencyDown (no reading has succeeded yet).
         """
         if self._keys is None:
             raise DependencyDown("jwks")
         if found := self._keys.get((algorithm, kid)):
             return found
+        if algorithm not in _ALGORITHMS.values():
+            raise NotBelieved("algorithm", algorithm)
         fitting = [key for key in self._keys.values() if key.algorithm == algorithm]
         if kid is None and len(fitting) == 1:
             return fitting[0]
         self._unknown_seen.set()
-        raise Unauthenticated
+        raise NotBelieved("unknown_key", f"no kid, {len(fitting)} keys" if kid is None else kid)
 
     async def refresh(self) -> None:
         """Read the set; the earlier keys stay when that fails.

@@ -131,6 +131,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"differs from the metadata of the same name", "与同名元数据不一致"),
         (r"choose a channel", "请选择支付方式"),
         (r"is not on the list of allowed addresses", "不在允许的地址列表中"),
+        (r"is sent twice, or has a comma in it", "重复发送，或含有逗号"),
         (r"starts or ends with blanks", "首尾不能有空格"),
         (r"page and page_size must be positive", "page 和 page_size 必须大于 0"),
         (r"goods_id or id must be positive", "goods_id 或 id 必须大于 0"),

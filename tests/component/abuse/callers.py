@@ -149,6 +149,21 @@ WHO: tuple[Row, ...] = (
             "shop.neighbours.ReservationCheck/CheckReservations",
             neighbours_pb2.OrderSns(),
         ),
+        *(
+            grpc(
+                f"{name} asks for verdicts",
+                "shop.neighbours.ReservationCheck/CheckReservations",
+                neighbours_pb2.OrderSns(order_sns=["261123134500123456789012349"]),
+            ).having(scenes.as_role(Role.SERVICE, subject=name))
+            for name in ("wallet", "order-service", "inventory2")
+        ),
+        grpc(
+            "the owner of leases asks for verdicts",
+            "shop.neighbours.ReservationCheck/CheckReservations",
+            neighbours_pb2.OrderSns(order_sns=["261123134500123456789012349"]),
+        )
+        .having(scenes.as_role(Role.SERVICE, subject="inventory"))
+        .gets(OK),
         order(name="service acting for a user")
         .having(scenes.as_role(Role.SERVICE, subject="user-operation", act_for=7))
         .gets(OK),

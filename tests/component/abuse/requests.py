@@ -31,6 +31,8 @@ from tests.component.abuse.promises import EMPTY, INEXACT, INVALID, KEY_REUSED, 
 
 ANOTHER = 999_999
 FAMILY = "👨‍👩‍👧"
+UNSEEN = "\u202e\u200b\u2066\ufeff\u200f\u00ad\u2028\u2029\u3164\u115f\u180e\u200d\ufe0f\U000e0061"
+ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 QUOTES = "100% _ ' \" ; -- \\ $(x)"
 CREATE = f"{ORDER}/CreateOrder"
 FIVE_MIB = "x" * (5 * 1024 * 1024)
@@ -131,13 +133,22 @@ BUYING: tuple[Row, ...] = (
     ),
     row(
         10,
-        "bidi or zero-width characters in a name",
+        "invisible text, or nothing visible in a required one",
         INVALID,
+        *(a for char in UNSEEN for a in to(f"name with U+{ord(char):04X}", name=f"张{char}三")),
         *(
             a
-            for char in "\u202e\u200b\u2066\ufeff\u200f"
-            for a in to(f"U+{ord(char):04X}", name=f"张{char}三")
+            for text in ("\u3164", "\u2800", "\ufeff", "\u00a0", "\u3000", "\u0301", "\u115f\uffa0")
+            for field in ("name", "detail")
+            for a in to(f"{field} of U+{ord(text[0]):04X} alone", **{field: text})
         ),
+        *(order(note=f"放{char}门口") for char in "\u00ad\u2029\ufeff\U000e0001"),
+        on_order("cancel", reason="拍\u00ad错了").having(Scene.place),
+        order(
+            to={"name": f"小明{FAMILY}", "detail": "幸福路 1️⃣ 号 🏳️‍🌈"}, note=f"❤️ {ENGLAND}", name="real emoji"
+        )
+        .then(scenes.stored(name=f"小明{FAMILY}", detail="幸福路 1️⃣ 号 🏳️‍🌈", note=f"❤️ {ENGLAND}"))
+        .gets(OK),
     ),
     row(
         11,

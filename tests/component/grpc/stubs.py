@@ -20,6 +20,7 @@ from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.log.fields import bound_fields
 from shop_order.pkg.middleware.ratelimit.memory import MemoryRateLimiter
 from shop_order.pkg.signing import Signer
+from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.service.cart import CartLineView, CartService, CartView
 from shop_order.service.idempotency import Outcome
 from shop_order.service.notice import GatewayNotice
@@ -210,8 +211,8 @@ class StubReservations(ReservationService):
     def __init__(self) -> None:
         pass
 
-    async def check(self, order_sns: Sequence[str]) -> list[Verdict]:
-        return [Verdict(sn, "EXTEND", 99) for sn in order_sns]
+    async def check(self, actor: Actor, order_sns: Sequence[str]) -> list[Verdict]:
+        return [Verdict(sn, "EXTEND", 99) for sn in order_sns if is_order_sn(sn)]
 
 
 def a_cart_line() -> CartLineView:

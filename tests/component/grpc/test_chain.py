@@ -226,6 +226,8 @@ async def trailing(world: World, metadata: Any) -> dict[str, Any]:
 async def test_the_request_id_is_echoed_and_made_when_it_is_unfit(world: World) -> None:
     assert (await trailing(world, (*bearer(), ("x-request-id", "abc-1"))))["x-request-id"] == "abc-1"
     assert len((await trailing(world, (*bearer(), ("x-request-id", "a" * 129))))["x-request-id"]) == 24
+    two = (*bearer(), ("x-request-id", "a"), ("x-request-id", "b"))
+    assert len((await trailing(world, two))["x-request-id"]) == 24
     error, _ = await refusal(world, STATUS, ASK, pb.OrderStatusResponse, (("x-request-id", "abc-2"),))
     assert dict(error.trailing_metadata() or ())["x-request-id"] == "abc-2"
 

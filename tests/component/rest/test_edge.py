@@ -73,6 +73,13 @@ async def test_messages_follow_the_callers_language_and_reasons_do_not(rest: Res
     assert english.json()["data"]["status_text"] == "pending payment"
 
 
+async def test_of_two_request_ids_neither_counts(rest: Rest) -> None:
+    headers = [("authorization", f"Bearer {token()}"), ("x-request-id", "a"), ("x-request-id", "b")]
+    answer = await rest.client.get("/api/v1/cart", headers=headers)
+    assert answer.status_code == 200
+    assert len(answer.headers["x-request-id"]) == 24
+
+
 async def test_the_request_id_is_echoed_or_made(rest: Rest) -> None:
     given = await rest.call("GET", "/cart", headers={"x-request-id": "abc-1"})
     assert given.headers["x-request-id"] == "abc-1"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +26,6 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import Attempt, PayOrder
 from shop_order.service.placing import OrderRules, PlaceOrder
-from shop_order.service.reservation import MARGIN_MS, Verdict
 from shop_order.service.settlement import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World
 
@@ -253,38 +250,6 @@ async def test_a_buyer_whose_notice_was_lost_gets_the_goods_at_the_timeout(world
     await world.clock.advance(1801)
     await world.timeout.run_once()
     assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.PAID
-
-
-async def test_the_check_back_answers_by_what_became_of_the_order(world: World) -> None:
-    pending, done, bought = [await placed(world) for _ in range(3)]
-    await world.orders.cancel(BUYER, done.order_sn)
-    payment = (await attempted(world, bought)).payment
-    world.provider.pay(payment.payment_sn)
-    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
-    await world.clock.advance(600)
-    asked = [pending.order_sn, done.order_sn, bought.order_sn, "nobody knows it"]
-    until_ms = world.real_ms + 1_200_000 + MARGIN_MS
-    assert await world.reservation.check(asked) == [
-        Verdict(pending.order_sn, "EXTEND", until_ms),
-        Verdict(done.order_sn, "RELEASE"),
-        Verdict(bought.order_sn, "CONFIRM"),
-        Verdict("nobody knows it", "ABANDONED"),
-    ]
-
-
-async def test_the_lease_of_an_order_that_was_removed_stays_and_those_of_others_are_answered(
-    world: World,
-) -> None:
-    removed, pending = [await placed(world) for _ in range(2)]
-    with closing(sqlite3.connect(world.path)) as connection, connection:
-        connection.execute("DELETE FROM order_info WHERE order_sn = ?", (removed.order_sn,))
-    assert [one.answer for one in await world.reservation.check([removed.order_sn, pending.order_sn])] == [
-        "EXTEND",
-        "EXTEND",
-    ]
-    (kept,) = await world.reservation.check([removed.order_sn])
-    assert kept.until_ms == world.real_ms + MARGIN_MS
-    assert [(name, about["number"]) for name, about in world.alerts] == [("row_unreadable", removed.order_sn)]
 
 
 def test_waiting_grows_and_then_stays() -> None:

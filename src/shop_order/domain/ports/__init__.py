@@ -39,6 +39,7 @@ from shop_order.domain.ports.orders import (
     Orders,
     Standing,
     TradeNoTaken,
+    always,
 )
 from shop_order.domain.ports.payments import (
     Payments,
@@ -76,4 +77,5 @@ __all__ = [
     "Stock",
     "Trade",
     "TradeNoTaken",
+    "always",
 ]

@@ -60,7 +60,10 @@ class Addresses(Protocol):
     """The user service's address book."""
 
     async def get(self, user: int, address_id: int) -> Address:
-        """One address of the user. Raises AddressNotFound, DependencyDown."""
+        """One address of the user.
+
+        Raises AddressNotFound, DependencyDown, InvalidArgument (`address_id.name`: the entry itself is bad).
+        """
 
 
 class Inboxes(Protocol):

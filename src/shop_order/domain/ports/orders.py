@@ -109,15 +109,27 @@ class Due:
     id: int
 
 
+def always() -> bool:
+    """There is no hurry."""
+    return True
+
+
 class Orders(Protocol):
     """The orders with their items, payments, refunds, history, outbox and keys."""
 
     async def add(
-        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
     ) -> None:
         """Store a new order, its events, its key, and take its lines out of the cart, in one commit.
 
         `cart_version` None: not from the cart. `unpaid_limit` 0: none. Storing it again is no error.
+        `in_time`, asked right before the commit, maybe in another thread: False gives the order up.
         Raises KeyTaken, NumberTaken, CartChanged, PlacingGivenUp, TooManyUnpaid, Overloaded.
         """
 
@@ -153,13 +165,16 @@ class Orders(Protocol):
         self, order_sns: Sequence[str], now_ms: int
     ) -> Mapping[str, Standing | Unreadable | None]:
         """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
-        can't be stored then."""
+        can't be stored then. Raises RateLimited, with no tombstone more, beyond `tombstone.MOST_A_MINUTE`."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """What the key led to, if it is still kept."""
 
     async def purge_keys(self, now_ms: int) -> int:
         """Forget keys whose time is over; how many."""
+
+    async def purge_tombstones(self, now_ms: int) -> int:
+        """Delete some of those older than `tombstone.KEEP_MS`; how many."""
 
 
 class OrderLookup(Protocol):

@@ -22,6 +22,7 @@ from shop_order.domain.ports import (
     OrderPage,
     Orders,
     Standing,
+    always,
 )
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
@@ -163,10 +164,18 @@ class CachedOrders:
         self._views = views
 
     async def add(
-        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
     ) -> None:
         # Nothing to tell: nobody could ask for a number before it was drawn.
-        await self._orders.add(order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit)
+        await self._orders.add(
+            order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit, in_time=in_time
+        )
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
@@ -224,6 +233,9 @@ class CachedOrders:
 
     async def purge_keys(self, now_ms: int) -> int:
         return await self._orders.purge_keys(now_ms)
+
+    async def purge_tombstones(self, now_ms: int) -> int:
+        return await self._orders.purge_tombstones(now_ms)
 
 
 class OutdatingInboxes:

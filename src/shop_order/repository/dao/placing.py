@@ -18,6 +18,11 @@ TOMBSTONE = 0  # an order id no order has
 
 KEY_COLUMNS = 'scope, "key", command_hash, order_sn, payment_sn, created_ms'
 INTO_CLAIM = "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES"
+INTO_TOMBSTONE = "INSERT INTO order_sn_tombstone (order_sn, created_ms) VALUES"
+PLANTED_SINCE = "SELECT count(*) FROM order_sn_tombstone WHERE created_ms > ?"
+TOMBSTONES_OVER = (
+    "SELECT order_sn FROM order_sn_tombstone WHERE created_ms <= ? ORDER BY created_ms, order_sn LIMIT 500"
+)
 INTO_KEY = f"INSERT INTO idempotency_key ({KEY_COLUMNS}) VALUES"
 INTO_ORDER = f"INSERT INTO order_info ({ORDER_COLUMNS}) VALUES"
 INTO_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES"
@@ -42,10 +47,16 @@ class Placing:
     events: Sequence[Row]
     outbox: Sequence[Row]
     last_hash: bytes
+    in_time: Callable[[], bool]
 
 
 def placing(
-    order: Order, next_id: Callable[[], int], cart_version: int | None, key: Key | None, unpaid_limit: int
+    order: Order,
+    next_id: Callable[[], int],
+    cart_version: int | None,
+    key: Key | None,
+    unpaid_limit: int,
+    in_time: Callable[[], bool],
 ) -> Placing:
     """The rows of a new order, its events and outbox."""
     events = []
@@ -69,6 +80,7 @@ def placing(
         events=[rows.event_row(event) for event in events],
         outbox=[rows.outbox_row(event, asked) for event in events],
         last_hash=last_hash,
+        in_time=in_time,
     )
 
 

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0011');
+INSERT INTO "alembic_version" VALUES('0012');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -181,6 +181,13 @@ CREATE TABLE order_sn_claim (
 )
  WITHOUT ROWID
 ;
+CREATE TABLE order_sn_tombstone (
+	order_sn VARCHAR(30) NOT NULL,
+	created_ms BIGINT NOT NULL,
+	PRIMARY KEY (order_sn)
+)
+ WITHOUT ROWID
+;
 CREATE TABLE outbox (
 	event_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	order_sn VARCHAR(30) NOT NULL,
@@ -346,3 +353,4 @@ CREATE INDEX idx_payment_paid ON payment (paid_ms, payment_sn);
 CREATE INDEX idx_payment_history_paid ON payment_history (paid_ms, payment_sn);
 CREATE INDEX idx_refund_finished ON refund (finished_ms, refund_sn);
 CREATE INDEX idx_refund_history_finished ON refund_history (finished_ms, refund_sn);
+CREATE INDEX idx_tombstone_created ON order_sn_tombstone (created_ms, order_sn);

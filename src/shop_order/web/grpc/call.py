@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from urllib.parse import unquote
 
 from grpc import StatusCode
 
+from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.grpc.server import Context
+from shop_order.web.auth import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
 from shop_order.web.messages import accepted_language
 from shop_order.web.middleware.client_address import Network, behind_proxies
 
 
 class Call:
-    """Raw bytes in, and what the links learn; `code` is what the caller is answered."""
+    """Raw bytes in, and what the links learn; `code` is what the caller is answered.
 
-    __slots__ = ("body", "code", "context", "metadata", "request")
+    `metadata` has what was sent once; `repeated` names what was sent more often.
+    """
+
+    __slots__ = ("body", "code", "context", "metadata", "repeated", "request")
 
     def __init__(self, body: bytes, context: Context) -> None:
         self.body = body
         self.context = context
         self.code = StatusCode.OK
-        self.metadata: dict[str, str] = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        sent: tuple[tuple[str, str], ...] = tuple(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        self.metadata, self.repeated = dict(sent), frozenset[str]()
+        if len(self.metadata) < len(sent):  # which of two counts is not for us to guess
+            counted = Counter(name for name, _ in sent)
+            self.repeated = frozenset(name for name, times in counted.items() if times > 1)
+            self.metadata = {name: value for name, value in sent if name not in self.repeated}
         self.request = RequestContext(accepted_request_id(self.metadata.get("x-request-id")))
         if accept := self.metadata.get("accept-language"):
             self.request.language = accepted_language(accept)
         enter(self.request)
+
+    def actor(self, authenticator: Authenticator) -> Actor:
+        """Who calls. Raises Unauthenticated, DependencyDown."""
+        name = "authorization"
+        return authenticator.actor(self.metadata.get(name), repeated=name in self.repeated)
 
     def time_left_s(self) -> float | None:
         """Until the caller's own deadline; None if it set none."""

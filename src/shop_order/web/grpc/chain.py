@@ -20,7 +20,7 @@ from grpc import StatusCode
 from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
 from shop_order.pkg.grpc.server import Handler, Link
 from shop_order.web.auth import Authenticator
-from shop_order.web.context import RequestContext, about
+from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.traced import traced
 from shop_order.web.limits import RateLimits
@@ -172,8 +172,8 @@ def authentication(authenticator: Authenticator) -> Link[Call]:
             return handler
 
         async def authenticated(call: Call) -> bytes:
-            actor = call.request.actor = authenticator.actor(call.metadata.get("authorization"))
-            authorize(row, actor)
+            call.request.actor = call.actor(authenticator)
+            authorize(row, call.request.actor)
             return await handler(call)
 
         return authenticated
@@ -221,7 +221,8 @@ def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
         return handler
 
     async def keyed(call: Call) -> bytes:
-        call.request.key = call.metadata.get("idempotency-key", "")
+        name = "idempotency-key"
+        call.request.key = sent_key(call.metadata.get(name, ""), repeated=name in call.repeated)
         return await handler(call)
 
     return keyed

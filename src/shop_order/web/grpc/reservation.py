@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_order.domain.errors import InvalidArgument
-from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.service.reservation import ReservationService
 from shop_order.web.context import RequestContext
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.registry import Methods
 
 SERVICE = "shop.neighbours.ReservationCheck"
-MOST_NUMBERS = 1000
 
 
 class ReservationHandlers:
@@ -26,10 +23,7 @@ class ReservationHandlers:
 
     async def check_reservations(self, request: pb.OrderSns, context: RequestContext) -> pb.Verdicts:
         """One verdict a number of ours, in the order asked; of others nothing is said."""
-        if len(request.order_sns) > MOST_NUMBERS:
-            raise InvalidArgument("order_sns", f"more than {MOST_NUMBERS} numbers")
-        # One foreign lease must not keep the owner from an answer about all the others it asks of.
-        verdicts = await self._reservations.check([sn for sn in request.order_sns if is_order_sn(sn)])
+        verdicts = await self._reservations.check(context.caller, request.order_sns)
         return pb.Verdicts(
             verdicts=[pb.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms) for v in verdicts]
         )

@@ -147,7 +147,7 @@ def _reflection(names: Sequence[str], front: Front) -> grpc.GenericRpcHandler:
         call = Call(b"", context)
         try:
             local = is_loopback(call.address(front.trusted_proxies))
-            actor = None if local else front.authenticator.actor(call.metadata.get("authorization"))
+            actor = None if local else call.actor(front.authenticator)
             authorize(row, actor, loopback=local)
         except OrderServiceError as refusal:
             code = grpc_code(refusal)

@@ -1,46 +1,31 @@
-"""The Idempotency-Key header; a submit token in it is checked before it is used."""
+"""The Idempotency-Key header."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Header
+from starlette.datastructures import Headers
 
-from shop_order.domain.errors import InvalidArgument
-from shop_order.pkg.idempotence.token import PREFIX, BadToken, SubmitTokens
-from shop_order.web.context import RequestContext
+from shop_order.web.context import sent_key
 
+NAME = "Idempotency-Key"
+
+# For the document: the guard in front of all routes has read the header by then.
 KeyHeader = Annotated[
     str,
     Header(
-        alias="Idempotency-Key",
-        description="幂等键，不超过 255 个字符；或提交令牌。同键同请求返回同一结果 / "
-        "At most 255 characters, or a submit token. Same key and request: the same result",
+        alias=NAME,
+        description="幂等键，不超过 255 个字符，不含逗号；或提交令牌。同键同请求返回同一结果 / "
+        "At most 255 characters without a comma, or a submit token. Same key and request: the same result",
     ),
 ]
 
 
-class Keys:
-    """Takes keys from requests."""
-
-    def __init__(self, tokens: SubmitTokens, real_now_s: Callable[[], float]) -> None:
-        self._tokens = tokens
-        self._real_now_s = real_now_s
-
-    def accept(self, it: RequestContext, key: str) -> None:
-        """Make `key` the request's.
-
-        Raises InvalidArgument: a submit token that is not the caller's, or too old.
-        """
-        if key.startswith(PREFIX):
-            try:
-                self._tokens.verify(key, it.caller.user_id, self._real_now_s())
-            except BadToken:
-                raise InvalidArgument(
-                    "Idempotency-Key", "is a submit token of somebody else, or too old"
-                ) from None
-        it.key = _as_sent(key)
+def key_of(headers: Headers) -> str:
+    """The request's key, empty if it has none. Raises InvalidArgument: it has two."""
+    sent = headers.getlist(NAME)
+    return sent_key(_as_sent(sent[0]) if sent else "", repeated=len(sent) > 1)
 
 
 def _as_sent(key: str) -> str:

@@ -32,7 +32,7 @@ from shop_order.web.dto.answers import (
 from shop_order.web.dto.fields import OrderSn, Status, TimeMs, UserId
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.key import KeyHeader, Keys
+from shop_order.web.handler.key import KeyHeader
 from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
 from shop_order.web.times import rfc3339
@@ -66,7 +66,6 @@ class OrderHandler:
         self._orders = orders
         self._payments = payments
         self._tokens = tokens
-        self._keys = Keys(tokens, real_now_s)
         self._cursors = cursors
         self._links = links
         self._real_now_s = real_now_s
@@ -109,7 +108,6 @@ class OrderHandler:
         actor = it.caller
         buyer(actor)
         named_owner(actor, body.user_id)
-        self._keys.accept(it, idempotency_key)
         pay_type = body.pay_type or PaymentType.NOT_CHOSEN
         if pay_type is not PaymentType.NOT_CHOSEN:
             self._payments.check_choice(pay_type)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi.responses import Response
 
-from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import OrderSn
 from shop_order.web.dto.requests import PayBody
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.key import KeyHeader, Keys
+from shop_order.web.handler.key import KeyHeader
 from shop_order.web.handler.order import Owner
 from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import operation
@@ -24,11 +21,8 @@ TAG = "payments"
 class PaymentHandler:
     """Routes about the payments of an order."""
 
-    def __init__(
-        self, *, payments: PaymentService, tokens: SubmitTokens, real_now_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, payments: PaymentService) -> None:
         self._payments = payments
-        self._keys = Keys(tokens, real_now_s)
 
     @operation(
         "POST",
@@ -47,7 +41,6 @@ class PaymentHandler:
         """Open an attempt."""
         it = context()
         named_owner(it.caller, body.user_id)
-        self._keys.accept(it, idempotency_key)
         command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=it.key)
         outcome = await self._payments.pay(it.caller, command)
         it.replayed = outcome.replayed

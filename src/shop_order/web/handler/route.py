@@ -18,6 +18,7 @@ from shop_order.web.auth import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
+from shop_order.web.handler.key import key_of
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.client_address import Network, client_address, is_loopback
 from shop_order.web.roles import ROLES, Who, authorize, needs_token
@@ -82,16 +83,18 @@ class Guard:
     async def admit(self, request: Request, row: Who | None) -> None:
         """Settle who calls, and whether they may, now.
 
-        Raises Unauthenticated, Forbidden, RateLimited, DependencyDown.
+        Raises Unauthenticated, Forbidden, InvalidArgument (the key), RateLimited, DependencyDown.
         """
         it = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
             local = is_loopback(self._address(request))
         if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
-            it.actor = self.authenticator.actor(request.headers.get("authorization"))
+            sent = request.headers.getlist("authorization")
+            it.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
         authorize(row, it.actor, loopback=local)
         if it.actor is not None:
+            it.key = key_of(request.headers)
             await self.limits.check(it.actor)
         elif request.url.path.startswith(CASHIER):
             await self.limits.check(None, address=self._address(request))

@@ -68,8 +68,8 @@ class Edge:
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
         context = RequestContext(
-            request_id=accepted_request_id(headers.get("x-request-id", "")[: _MOST_ID + 1]),
-            language=accepted_language(headers.get("accept-language", "")),
+            request_id=accepted_request_id(lone(headers, "x-request-id")[: _MOST_ID + 1]),
+            language=accepted_language(lone(headers, "accept-language")),
             deadline=started + self._deadline_s(),
         )
         enter(context)
@@ -85,6 +85,12 @@ class Edge:
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
         )
+
+
+def lone(headers: Headers, name: str) -> str:
+    """A header's value; empty if it was not sent, or more than once: gRPC reads it the same way."""
+    sent = headers.getlist(name)
+    return sent[0] if len(sent) == 1 else ""
 
 
 def _route(scope: Scope) -> str:

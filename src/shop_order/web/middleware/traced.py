@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.pkg.log import bind_fields
 from shop_order.web.context import note
+from shop_order.web.middleware.edge import lone
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -28,7 +29,7 @@ class Traced:
         if scope["type"] != "http" or scope["path"] in UNTRACED:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        parent, state = headers.get("traceparent", ""), headers.get("tracestate", "")
+        parent, state = lone(headers, "traceparent"), headers.get("tracestate", "")
         status = 0
 
         async def answer(message: Message) -> None:

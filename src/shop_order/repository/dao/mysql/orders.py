@@ -15,7 +15,18 @@ from shop_order.domain.errors import (
     Unreadable,
 )
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import COUNT_CAP, Cursor, Due, Key, KeyRecord, OrderFilter, OrderPage, Standing
+from shop_order.domain.ports import (
+    COUNT_CAP,
+    Cursor,
+    Due,
+    Key,
+    KeyRecord,
+    OrderFilter,
+    OrderPage,
+    Standing,
+    always,
+)
+from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -26,20 +37,14 @@ from shop_order.repository.dao.mysql.database import BulkJob, Database
 from shop_order.repository.dao.mysql.lists import list_orders
 from shop_order.repository.dao.mysql.loading import orders_of, standings
 from shop_order.repository.dao.mysql.placing import (
-    UNLESS_THERE,
     count_unpaid,
     find_keys,
-    insert,
     store_many,
     store_one,
 )
 from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.placing import (
-    INTO_CLAIM,
-    KEEP_KEYS_MS,
-    TOMBSTONE,
-    placing,
-)
+from shop_order.repository.dao.mysql.tombstones import plant, purge
+from shop_order.repository.dao.placing import KEEP_KEYS_MS, placing
 from shop_order.repository.dao.rows import EVENT_COLUMNS, ORDER_COLUMNS, Row
 
 T = TypeVar("T")
@@ -65,9 +70,15 @@ class MysqlOrders:
         )
 
     async def add(
-        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
     ) -> None:
-        new = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
         order.last_hash = new.last_hash
         self._on_stored([happened.type for happened in order.happened])
@@ -148,7 +159,7 @@ class MysqlOrders:
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
             return found  # as nearly always: no writer waits for a check-back
-        planted = await self._db.writer.submit(lambda session: plant(session, absent, now_ms))
+        planted = await self._db.writer.submit(lambda session: unless_stored(session, absent, now_ms))
         return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
@@ -161,17 +172,18 @@ class MysqlOrders:
         sql = "DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT 500"
         return await self._db.writer.submit(lambda session: session.run(sql, (now_ms - KEEP_KEYS_MS,)))
 
+    async def purge_tombstones(self, now_ms: int) -> int:
+        return await self._db.writer.submit(lambda session: purge(session, now_ms - KEEP_MS))
 
-async def plant(
+
+async def unless_stored(
     session: Session, order_sns: Sequence[str], now_ms: int
 ) -> dict[str, Standing | Unreadable | None]:
-    """Take these numbers for tombstones; where those stand that were stored meanwhile."""
-    await insert(session, INTO_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns], UNLESS_THERE)
-    sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
-    taken = await session.all(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE])
-    found = await standings(session, [sn for (sn,) in taken])
+    """Take these numbers for tombstones; where those stand that were stored meanwhile. Raises RateLimited."""
+    taken = await plant(session, order_sns, now_ms)
+    found = await standings(session, taken)
     # A number and its order are stored in one commit: who has only the number was robbed of the order.
-    robbed = {sn: Unreadable(sn, "its order was removed") for (sn,) in taken if sn not in found}
+    robbed = {sn: Unreadable(sn, "its order was removed") for sn in taken if sn not in found}
     return {sn: found.get(sn) or robbed.get(sn) for sn in order_sns}
 
 

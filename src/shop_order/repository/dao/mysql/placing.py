@@ -45,6 +45,8 @@ async def store_one(session: Session, new: Placing) -> None:
     await lock_buyers(session, [new])
     if not await claim(session, new):
         return  # our own row: the answer to an earlier commit was lost
+    if not new.in_time():
+        raise PlacingGivenUp
     if new.key:
         await take_key(session, new.key, new.order_sn, "")
     if new.unpaid_limit and await count_unpaid(session, new.user) >= new.unpaid_limit:
@@ -66,6 +68,8 @@ async def store_many(session: Session, news: Sequence[Placing]) -> Sequence[Any]
 
 
 async def _stored(session: Session, news: Sequence[Placing]) -> bool:
+    if not all(new.in_time() for new in news):
+        return False
     claims = sorted((new.claim for new in news), key=tuple)
     if await insert(session, INTO_CLAIM, claims, UNLESS_THERE) < len(claims):
         return False

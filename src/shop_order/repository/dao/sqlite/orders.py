@@ -20,7 +20,9 @@ from shop_order.domain.ports import (
     OrderPage,
     Standing,
     TradeNoTaken,
+    always,
 )
+from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import Origin, origin
 from shop_order.repository.dao import rows
@@ -37,7 +39,7 @@ from shop_order.repository.dao.changing import (
     order_values,
     trade_nos,
 )
-from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, TOMBSTONE, placing
+from shop_order.repository.dao.placing import INTO_OUTBOX, KEEP_KEYS_MS, placing
 from shop_order.repository.dao.rows import (
     EVENT_COLUMNS,
     ITEM_COLUMNS,
@@ -50,7 +52,6 @@ from shop_order.repository.dao.sqlite.archive import bring_back
 from shop_order.repository.dao.sqlite.database import BulkJob, Database
 from shop_order.repository.dao.sqlite.lists import list_orders
 from shop_order.repository.dao.sqlite.placing import (
-    INSERT_CLAIM,
     MOST_ROWS,
     UNLESS_THERE,
     WantedKey,
@@ -60,6 +61,7 @@ from shop_order.repository.dao.sqlite.placing import (
     store_one,
     take_key,
 )
+from shop_order.repository.dao.sqlite.tombstones import plant, purge
 
 T = TypeVar("T")
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES ({rows.marks(8)})"
@@ -92,9 +94,15 @@ class SqliteOrders:
         )
 
     async def add(
-        self, order: Order, *, cart_version: int | None, key: Key | None, unpaid_limit: int
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
     ) -> None:
-        new = placing(order, self._next_id, cart_version, key, unpaid_limit)
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
         order.last_hash = new.last_hash
         self._on_stored([happened.type for happened in order.happened])
@@ -180,7 +188,7 @@ class SqliteOrders:
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
             return found  # as nearly always: no writer waits for a check-back
-        planted = await self._db.writer.submit(lambda conn: plant(conn, absent, now_ms))
+        planted = await self._db.writer.submit(lambda conn: unless_stored(conn, absent, now_ms))
         return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
@@ -195,6 +203,9 @@ class SqliteOrders:
             ' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT 500)'
         )
         return await self._db.writer.submit(lambda conn: conn.execute(sql, (now_ms - KEEP_KEYS_MS,)).rowcount)
+
+    async def purge_tombstones(self, now_ms: int) -> int:
+        return await self._db.writer.submit(lambda conn: purge(conn, now_ms - KEEP_MS))
 
 
 def take_trade_no(conn: sqlite3.Connection, number: rows.Row) -> None:
@@ -215,16 +226,14 @@ def standings(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, S
     return found
 
 
-def plant(
+def unless_stored(
     conn: sqlite3.Connection, order_sns: Sequence[str], now_ms: int
 ) -> dict[str, Standing | Unreadable | None]:
-    """Take these numbers for tombstones; where those stand that were stored meanwhile."""
-    conn.executemany(INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in order_sns])
-    sql = f"SELECT order_sn FROM order_sn_claim WHERE order_sn IN ({rows.marks(len(order_sns))})"
-    taken = conn.execute(f"{sql} AND order_id <> ?", [*order_sns, TOMBSTONE]).fetchall()
-    found = standings(conn, [sn for (sn,) in taken])
+    """Take these numbers for tombstones; where those stand that were stored meanwhile. Raises RateLimited."""
+    taken = plant(conn, order_sns, now_ms)
+    found = standings(conn, taken)
     # A number and its order are stored in one commit: who has only the number was robbed of the order.
-    robbed = {sn: Unreadable(sn, "its order was removed") for (sn,) in taken if sn not in found}
+    robbed = {sn: Unreadable(sn, "its order was removed") for sn in taken if sn not in found}
     return {sn: found.get(sn) or robbed.get(sn) for sn in order_sns}
 
 

@@ -49,6 +49,8 @@ def store_one(conn: sqlite3.Connection, new: Placing) -> None:
     """Raises NumberTaken, PlacingGivenUp, KeyTaken, TooManyUnpaid, CartChanged."""
     if not claim(conn, new):
         return  # our own row: the answer to an earlier commit was lost
+    if not new.in_time():
+        raise PlacingGivenUp
     if new.key:
         take_key(conn, new.key, new.order_sn, "")
     if new.unpaid_limit and count_unpaid(conn, new.user) >= new.unpaid_limit:
@@ -60,6 +62,8 @@ def store_one(conn: sqlite3.Connection, new: Placing) -> None:
 
 def store_many(conn: sqlite3.Connection, news: Sequence[Placing]) -> bool:
     """The same for a batch; False, with rows left to be undone, if one of them meets a conflict."""
+    if not all(new.in_time() for new in news):
+        return False
     if insert(conn, INTO_CLAIM, [new.claim for new in news], UNLESS_THERE) < len(news):
         return False
     keys = [key_row(new.key, new.order_sn, "") for new in news if new.key]

@@ -1,0 +1,187 @@
+"""Every text a caller can send, in every entrance: what nobody sees in it is refused, and the field named."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from google.protobuf.message import Message
+from pydantic import BaseModel
+
+from shop_order.api.proto import order_pb2, shop_order_pb2
+from shop_order.domain.valueobject.actor import Role
+from shop_order.web.dto import requests
+from tests.component.abuse.calls import ORDER, SHOP, Scene, address, types_of
+from tests.component.abuse.judging import must_be, must_not_leak
+from tests.component.abuse.promises import INVALID
+from tests.shop import Shop
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine("sqlite", "memory", "embedded")]
+
+HIDDEN = ("a\u00adb", "a\u3164b", "a\u2028b", "a\U000e0061b", "a\u202eb")
+
+PARCEL = {"logistics_company": "SF", "logistics_no": "1"}
+
+# What each gRPC method is asked but for the text that is tried; a method with texts and without a row fails.
+_ADDRESS = {k: v for k, v in address().items() if k != "post"}
+_ITEMS = [{"product_id": 110, "quantity": 1}]
+GRPC: Mapping[str, Mapping[str, Any]] = {
+    f"{ORDER}/CreateOrder": {"items": _ITEMS, "address": _ADDRESS},
+    f"{ORDER}/GetOrderByOrderSn": {"order_sn": "<sn>"},
+    f"{ORDER}/ListOrders": {},
+    f"{ORDER}/CancelOrder": {"order_sn": "<sn>"},
+    f"{ORDER}/PayOrder": {"order_sn": "<sn>", "payment_type": 1},
+    f"{ORDER}/GetPaymentInfo": {"order_sn": "<sn>"},
+    f"{ORDER}/CheckOrderStatus": {"order_sn": "<sn>"},
+    f"{ORDER}/ShipOrder": {"order_sn": "<sn>", **PARCEL},
+    f"{ORDER}/ConfirmReceipt": {"order_sn": "<sn>"},
+    f"{SHOP}/CreateOrder": {"name": "张三", "mobile": "13800138000", "address": "人民路"},
+    f"{SHOP}/OrderList": {},
+    f"{SHOP}/OrderDetail": {"order_sn": "<sn>"},
+    f"{SHOP}/UpdateOrderStatus": {"order_sn": "<sn>", "status": 5},
+    f"{SHOP}/PayOrder": {"order_sn": "<sn>", "payment_type": 1},
+}
+LATER = {f"{ORDER}/{name}" for name in ("RequestRefund", "DecideRefund", "GetRefund", "WatchOrderStatus")}
+SIGNED = {f"{ORDER}/NotifyPayment", f"{SHOP}/OrderPayCallback"}  # not a caller's: the gateway signs them
+UNREAD = {
+    f"{ORDER}/PayOrder": {"openid", "client_ip"},
+    f"{SHOP}/PayOrder": {"openid", "client_ip"},
+    f"{SHOP}/CreateOrder": {"order_sn"},
+    # A message that chapter 3 uses for three purposes.
+    f"{SHOP}/OrderDetail": {
+        "address", "mobile", "name", "post", "note", "pay_type", "coupon_id", "idempotency_key",
+        "quote_token", "province", "city", "district", "return_url", "cancel_url",
+    },
+    f"{SHOP}/UpdateOrderStatus": {"pay_time", "trade_no"},
+}  # fmt: skip
+NAMES = {"remark": "note", "mobile": "phone", "address": "detail"}  # of the field, as the answer has it
+
+REST: Mapping[type[BaseModel], tuple[str, Mapping[str, Any]]] = {
+    requests.PlaceOrderBody: (
+        "/orders",
+        {"items": [{"goods_id": 110, "nums": 1}], "address": address()},
+    ),
+    requests.PayBody: ("/orders/<sn>/pay", {"payment_type": "alipay"}),
+    requests.CancelBody: ("/orders/<sn>/cancel", {}),
+    requests.ShipBody: ("/admin/orders/<sn>/ship", PARCEL),
+}
+
+
+def texts_of_message(kind: Any, before: str = "") -> Iterator[str]:
+    for field in kind.fields:
+        if field.type == field.TYPE_STRING:
+            yield before + field.name
+        elif field.message_type and not field.message_type.full_name.startswith("google."):
+            yield from texts_of_message(field.message_type, f"{before}{field.name}.")
+
+
+def texts_of_model(kind: type[BaseModel], before: str = "") -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        if field.annotation is str:
+            yield before + name
+        for inner in (requests.AddressBody,):
+            if field.annotation == inner | None:
+                yield from texts_of_model(inner, f"{before}{name}.")
+
+
+def methods() -> Iterator[str]:
+    for module, service in ((order_pb2, ORDER), (shop_order_pb2, SHOP)):
+        described = module.DESCRIPTOR.services_by_name[service.rpartition(".")[2]]
+        yield from (f"{service}/{method.name}" for method in described.methods)
+
+
+def grpc_cases() -> Iterator[tuple[str, str]]:
+    for method in methods():
+        if method not in LATER | SIGNED:
+            for text in texts_of_message(types_of(method)[0].DESCRIPTOR):
+                if text not in UNREAD.get(method, ()):
+                    yield method, text
+
+
+def with_text(fields: Mapping[str, Any], path: str, text: str, sn: str) -> dict[str, Any]:
+    name, _, rest = path.partition(".")
+    filled: dict[str, Any] = {key: sn if value == "<sn>" else value for key, value in fields.items()}
+    return filled | {name: with_text(filled.get(name, {}), rest, text, sn) if rest else text}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """A buyer with a pending order, and one with a paid one."""
+    async with Shop(tmp_path_factory.mktemp("shop")) as shop:
+        scene = Scene(shop, 7)
+        await scene.pay()
+        scene.kept["paid"] = scene.sn
+        await scene.place()
+        await scene.fill_cart((110, 1))
+        yield scene
+
+
+def become(scene: Scene, *, ships: bool) -> str:
+    """Call as who may do it: the number of an order it can be done with."""
+    scene.bearer = scene.shop.token(1 if ships else 7, role=Role.ADMIN if ships else Role.USER)
+    return str(scene.kept["paid"]) if ships else scene.sn
+
+
+@pytest.mark.parametrize(("method", "path"), list(grpc_cases()))
+async def test_a_text_over_grpc(scene: Scene, method: str, path: str) -> None:
+    sn = become(scene, ships="logistics" in path or method.endswith("ShipOrder"))
+    more = {"status": 3, **PARCEL} if path in PARCEL and "UpdateOrderStatus" in method else {}
+    for text in HIDDEN:
+        fields = with_text({**GRPC[method], **more}, path, text, sn)
+        request: Message = types_of(method)[0](**fields)
+        answer = await scene.grpc(method, request)
+        must_be(answer, INVALID)
+        must_not_leak(answer)
+        short = path.rpartition(".")[2]
+        assert answer.details["field"] == (
+            NAMES.get(short, short) if method.endswith("CreateOrder") else short
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "path"), [(model, path) for model in REST for path in texts_of_model(model)]
+)
+async def test_a_text_over_rest(scene: Scene, model: type[BaseModel], path: str) -> None:
+    sn = become(scene, ships=model is requests.ShipBody)
+    where, fields = REST[model]
+    for text in HIDDEN:
+        answer = await scene.rest("POST", where.replace("<sn>", sn), with_text(fields, path, text, sn))
+        must_be(answer, INVALID)
+        must_not_leak(answer)
+        assert answer.details["field"] == path.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("text", HIDDEN, ids=ascii)
+async def test_what_is_no_body(scene: Scene, text: str) -> None:
+    sn = become(scene, ships=False)
+    body = {"items": [{"goods_id": 110, "nums": 1}], "address": address()}
+    key = await scene.rest("POST", "/orders", body, headers={"Idempotency-Key": text.encode()})
+    search = await scene.rest("GET", "/orders", params={"order_sn": text})
+    cursor = await scene.rest("GET", "/orders", params={"cursor": text})
+    number = await scene.rest("GET", f"/orders/{sn}{text}")
+    for answer in (key, search, cursor, number):
+        must_be(answer, INVALID)
+        must_not_leak(answer)
+
+
+async def test_every_text_of_a_body_is_in_the_list() -> None:
+    bodies = {kind for kind in vars(requests).values() if isinstance(kind, type)}
+    with_texts = {
+        kind
+        for kind in bodies
+        if issubclass(kind, BaseModel) and kind.__module__ == requests.__name__ and any(texts_of_model(kind))
+    }
+    assert with_texts - {requests.AddressBody} == set(REST)
+
+
+async def test_an_entry_of_the_address_book_is_refused_by_its_field(scene: Scene) -> None:
+    become(scene, ships=False)
+    spoil = "UPDATE address SET name = ? WHERE id = 72"
+    await scene.shop.sandbox.users_db.run(lambda db: db.execute(spoil, ("张\u3164三",)).rowcount)
+    body = {"items": [{"goods_id": 110, "nums": 1}], "address_id": 72}
+    answer = await scene.rest("POST", "/orders", body, headers={"Accept-Language": "en"})
+    must_be(answer, INVALID)
+    assert answer.details == {"field": "address_id.name"}
+    assert "address_id.name: contains invisible" in answer.said
