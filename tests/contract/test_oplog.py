@@ -132,18 +132,33 @@ async def test_counting_again_throws_away_the_facts_alone(log: Log) -> None:
     await log.store.move_mark(Mark(), WHOLE)
     old = await log.store.mark()
     await log.store.append([chapter(0, 2)])
-    await log.store.recount()
+    await log.store.recount(old)
     new = await log.store.mark()
     assert (new.at, new.is_of_today, old.is_of_today) == ("", True, False)
     assert await versions(log) == [1, 2]
     assert await log.store.facts([SN]) == {}
     await log.store.move_mark(old, WHOLE)  # who walked before
     assert await log.store.mark() == new
+    for read in (old, Mark()):  # who was slower
+        await log.store.recount(read)
+        assert await log.store.mark() == new
     await log.store.append([chapter(0, 2)])
     assert await log.store.facts([SN]) == {SN: facts(2)}
     assert await versions(log) == [1, 2]
     await log.store.move_mark(new, WHOLE)
     assert (await log.store.mark()).is_whole
+
+
+async def test_a_log_without_a_mark_is_counted_from_its_beginning(log: Log) -> None:
+    await log.store.append([chapter(0, 2)])
+    await log.store.recount(Mark())
+    begun = await log.store.mark()
+    assert (begun.at, begun.is_of_today) == ("", True)
+    assert await log.store.facts([SN]) == {}
+    await log.store.append([chapter(0, 2)])
+    await log.store.recount(Mark())
+    assert await log.store.mark() == begun
+    assert await log.store.facts([SN]) == {SN: facts(2)}
 
 
 async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:

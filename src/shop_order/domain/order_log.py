@@ -181,8 +181,8 @@ class OrderLog(Protocol):
     async def forget(self, before_ms: int, limit: int) -> int:
         """Delete entries, not facts, that are older; at most so many; how many."""
 
-    async def recount(self) -> None:
-        """Delete the facts, not the entries, and begin a new walk."""
+    async def recount(self, since: Mark) -> None:
+        """Delete the facts, not the entries, and begin a new walk, if the mark still is where it was read."""
 
     async def clear(self) -> None:
         """Delete everything, and begin a new walk."""

@@ -93,7 +93,7 @@ class OrderLogService:
         """
         mark = await self._log.mark()
         if not mark.is_of_today:
-            await self._log.recount()
+            await self._log.recount(mark)
             mark = await self._log.mark()
         if mark.is_whole:
             return 0

@@ -115,12 +115,17 @@ class MongoOrderLog:
 
     async def move_mark(self, since: Mark, at: str) -> None:
         async with self._server():
-            if since == Mark():
-                with suppress(DuplicateKeyError):  # another was first
-                    await self._meta.update_one(_WALK, {"$setOnInsert": {"mark": at}}, upsert=True)
-            else:
-                read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
-                await self._meta.update_one(read, {"$set": {"mark": at}})
+            await self._moved(since, {"mark": at})
+
+    async def _moved(self, since: Mark, to: Document) -> bool:
+        """Whether the mark was where it was read."""
+        if since == Mark():
+            with suppress(DuplicateKeyError):  # another was first
+                done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
+                return done.upserted_id is not None
+            return False
+        read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
+        return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
     async def forget(self, before_ms: int, limit: int) -> int:
         async with self._server():
@@ -130,8 +135,11 @@ class MongoOrderLog:
                 return 0
             return (await self._logs.delete_many({"_id": {"$in": ids}})).deleted_count
 
-    async def recount(self) -> None:
-        await self._empty(self._stats)
+    async def recount(self, since: Mark) -> None:
+        async with self._server():
+            is_ours = await self._moved(since, {"walk": new_walk(), "mark": ""})
+        if is_ours:
+            await self._empty(self._stats)
 
     async def clear(self) -> None:
         # The facts twice: those told while the entries went would say that the log still has them.

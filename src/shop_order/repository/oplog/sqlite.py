@@ -99,8 +99,13 @@ class SqliteOrderLog:
         )
         return await self._run(lambda conn: conn.execute(sql, (before_ms, limit)).rowcount)
 
-    async def recount(self) -> None:
-        await self._run(lambda conn: begin_walk(conn, "order_stats"))
+    async def recount(self, since: Mark) -> None:
+        def job(conn: sqlite3.Connection) -> None:
+            row = conn.execute("SELECT mark FROM log_mark").fetchone()
+            if (row[0] if row else "") == mark_text(since):
+                begin_walk(conn, "order_stats")
+
+        await self._run(job)
 
     async def clear(self) -> None:
         await self._run(lambda conn: begin_walk(conn, "order_stats", "order_logs"))
