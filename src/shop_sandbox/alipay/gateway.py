@@ -95,7 +95,7 @@ class Gateway:
         out_trade_no = number(biz, "out_trade_no", required=False)
         trade_no = number(biz, "trade_no", required=False)
         if not out_trade_no and not trade_no:
-            raise Refused("ACQ.INVALID_PARAMETER", "参数无效: out_trade_no 与 trade_no 不能同时为空")
+            raise Refused("ACQ.INVALID_PARAMETER", "参数无效：out_trade_no 与 trade_no 不能同时为空")
         return await self._trades.trade(out_trade_no, trade_no)
 
     async def _query(self, biz: Mapping[str, Any]) -> Answer:
@@ -118,7 +118,7 @@ class Gateway:
         try:
             amount_fen = fields.fen(biz.get("refund_amount"))
         except ValueError as error:
-            raise Refused("ACQ.INVALID_PARAMETER", f"参数无效: refund_amount: {error}") from None
+            raise Refused("ACQ.INVALID_PARAMETER", f"参数无效：refund_amount：{error}") from None
         out_request_no = number(biz, "out_request_no", required=False) or trade.out_trade_no
         refund = await self._trades.refund(trade, out_request_no, amount_fen)
         session = await self._trades.session(trade.out_trade_no)

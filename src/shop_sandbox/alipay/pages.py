@@ -31,7 +31,7 @@ button:focus-visible,.go:focus-visible{{outline:3px solid #9ec5ff}}
 .table{{overflow-x:auto}}table{{border-collapse:collapse;width:100%;font-size:.85rem}}
 td,th{{text-align:left;padding:.35rem .5rem;border-top:1px solid var(--line)}}
 .error{{border-color:#ffb4ae;background:#fff4f3}}p{{margin:.4rem 0}}
-</style></head><body><header>支付宝收银台<small>Alipay simulator · 模拟环境,不涉及真实资金</small></header>
+</style></head><body><header>支付宝收银台<small>Alipay simulator · 模拟环境，不涉及真实资金</small></header>
 <main>{content}</main></body></html>"""
 
 _BUTTONS = (

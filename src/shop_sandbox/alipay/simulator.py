@@ -64,7 +64,7 @@ class Simulator:
                 return await self._refund_notice(session)
             case "close_notice":
                 return await self._close_notice(session)
-        raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作: {action}")
+        raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作：{action}")
 
     async def _pay(self, session: PayRequest, *, late: bool, notice: bool) -> list[Notice]:
         trade = await self._trades.pay(session.out_trade_no, late=late)

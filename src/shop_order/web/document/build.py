@@ -17,19 +17,22 @@ from shop_order.web.roles import ROLES, Who, needs_token
 VERSION = "1.0.0"
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
-购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌：点击 **Authorize**,粘贴 \
-`shop-order token --user 7` 打印的令牌即可在本页试用。
+购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌，放在请求头 \
+`Authorization: Bearer …` 中；`shop-order token --user 7` 会打印一个开发用的令牌。要在浏览器里试用，请打开 \
+[/api/v1/docs](/api/v1/docs)，点击页首的 **Authorize**，粘贴令牌。
 
 - 成功：`{"code": 200, "message": "…", "data": …}`；失败：`{"code": 409, "message": "…", "error": \
-"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`,HTTP 状态码相同。
-- `message` 跟随 `Accept-Language`(默认 zh-CN,可选 en);程序请判断 `error`。
-- 金额同时给出元(字符串)与分(整数);编号为字符串；时间为带时区的 RFC 3339。
+"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`，HTTP 状态码相同。
+- `message` 跟随 `Accept-Language`（默认 zh-CN，可选 en）；程序请判断 `error`。
+- 金额同时给出元（字符串）与分（整数）；编号为字符串；时间为带时区的 RFC 3339。
 - 创建与支付建议带 `Idempotency-Key`；重放的应答带 `Idempotency-Replayed: true`。
 
 The cart, orders and payments. All but the cashier, providers' notices, health and these documents need a \
-token: press **Authorize** and paste what `shop-order token --user 7` prints. `message` follows \
-`Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan (text) and fen (integer), \
-ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you create or pay.
+token, in the header `Authorization: Bearer …`; `shop-order token --user 7` prints one for development. To \
+try things out in a browser, open [/api/v1/docs](/api/v1/docs), press **Authorize** at its top and paste the \
+token. `message` follows `Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan \
+(text) and fen (integer), ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you \
+create or pay.
 """
 _TAGS = {
     "cart": "购物车 / The cart",

@@ -19,13 +19,13 @@ class Answer(BaseModel):
 
 def _amount(words: str, example: str = "19.99") -> str:
     field: str = Field(
-        description=f"{words},元 / yuan, two decimals", examples=[example], pattern=r"^-?[0-9]+\.[0-9]{2}$"
+        description=f"{words}，元 / yuan, two decimals", examples=[example], pattern=r"^-?[0-9]+\.[0-9]{2}$"
     )
     return field
 
 
 def _fen(words: str, example: int = 1999) -> int:
-    field: int = Field(description=f"{words},分 / fen", examples=[example])
+    field: int = Field(description=f"{words}，分 / fen", examples=[example])
     return field
 
 

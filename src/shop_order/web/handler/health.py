@@ -77,7 +77,7 @@ class HealthHandler:
         id="readyz",
         tag=TAG,
         summary="就绪 / Ready",
-        description="`degraded` 仍为 200,并说明缺少什么。\n\n"
+        description="`degraded` 仍为 200，并说明缺少什么。\n\n"
         "*degraded* is still 200 and says what is missing.",
         extra={"responses": _health("200", "ready, or degraded") | _health("503", NOT_READY)},
     )

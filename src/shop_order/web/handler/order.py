@@ -207,7 +207,7 @@ class OrderHandler:
         id="cancelOrder",
         tag=TAG,
         summary="取消订单 / Cancel",
-        description="仅待支付订单；已支付请申请退款(`USE_REFUND`)。重复取消不报错。\n\n"
+        description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
         errors=(404, 409),
