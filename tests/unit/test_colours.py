@@ -26,7 +26,7 @@ LITERAL = re.compile(
     r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch|color|color-mix)a?\(", re.IGNORECASE
 )
 # Properties that change how a colour looks, after it was chosen.
-TINTS = re.compile(r"\b(?:opacity|filter|backdrop-filter|mix-blend-mode|background-image|text-shadow)\s*:")
+TINTS = re.compile(r"\b(?:opacity|filter|backdrop-filter|mix-blend-mode|background-image|text-shadow)\s*:(?!\s*none)")
 PAINTED = re.compile(r"(?<![\w-])(color|background|background-color)\s*:\s*([^;]+)")
 VARIABLE = re.compile(r"var\((--[\w-]+)\)")
 
@@ -108,7 +108,10 @@ def test_a_stylesheet_paints_only_with_its_palette(folder: Path) -> None:
 
 def badly_painted(rule: re.Match[str]) -> str:
     """What is wrong with a rule: it puts a colour where it was not made for."""
-    painted = {prop.removesuffix("-color"): value.strip() for prop, value in PAINTED.findall(rule[2])}
+    painted = {
+        prop.removesuffix("-color"): value.replace("!important", "").strip()
+        for prop, value in PAINTED.findall(rule[2])
+    }
     text, under = painted.get("color"), painted.get("background")
     fills = VARIABLE.fullmatch(under)[1] if under and VARIABLE.fullmatch(under) else under
     writes = VARIABLE.fullmatch(text)[1] if text and VARIABLE.fullmatch(text) else text

@@ -28,7 +28,8 @@ from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
 from shop_order.web.cursor import Cursors
 from shop_order.web.document import build_document, words
-from shop_order.web.document.pages import ASSETS, Assets, DocumentHandler
+from shop_order.web.document.assets import ASSETS, Assets
+from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
