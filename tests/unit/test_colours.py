@@ -26,7 +26,9 @@ LITERAL = re.compile(
     r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch|color|color-mix)a?\(", re.IGNORECASE
 )
 # Properties that change how a colour looks, after it was chosen.
-TINTS = re.compile(r"\b(?:opacity|filter|backdrop-filter|mix-blend-mode|background-image|text-shadow)\s*:(?!\s*none)")
+TINTS = re.compile(
+    r"\b(?:opacity|filter|backdrop-filter|mix-blend-mode|background-image|text-shadow)\s*:(?!\s*none)"
+)
 PAINTED = re.compile(r"(?<![\w-])(color|background|background-color)\s*:\s*([^;]+)")
 VARIABLE = re.compile(r"var\((--[\w-]+)\)")
 

@@ -15,6 +15,7 @@ from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.observing import processing
 from shop_order.cmd.opening import remember
+from shop_order.cmd.places import places
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
@@ -151,6 +152,7 @@ class App:
                 log=get_logger("rest"),
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
                 tracing=core.tracing,
+                places=lambda: places(core.settings, self.grpc_port),
             ),
             HttpSettings(
                 deadline_s=lambda: core.settings.server.deadline_s,

@@ -35,11 +35,13 @@ from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandle
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
+from shop_order.web.handler.landing import LandingHandler
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.handler.statistics import StatisticsHandler
+from shop_order.web.landing_page import LandingPage, Places
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks
@@ -69,7 +71,10 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """What the routes use; `advance_clock` None where there is no test clock (production)."""
+    """What the routes use; `advance_clock` None where there is no test clock (production).
+
+    `places`: what the page at `/` shows beside REST; nothing in production.
+    """
 
     carts: CartService
     orders: OrderService
@@ -89,6 +94,7 @@ class HttpParts:
     log: RequestLog
     observe: Observe
     tracing: Tracing | None = None
+    places: Callable[[], Places] = Places
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
@@ -157,6 +163,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         StatisticsHandler(parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(document),
+        LandingHandler(LandingPage(), parts.places, trusted),
     ]
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))

@@ -95,6 +95,7 @@ ROLES: Mapping[str, Who] = {
     "GET /api/v1/openapi.json": Who.ANYONE,
     "GET /api/v1/openapi.yaml": Who.ANYONE,
     "GET /api/v1/openapi.md": Who.ANYONE,
+    "GET /": Who.ANYONE,
     "GET /healthz": Who.ANYONE,
     "GET /readyz": Who.ANYONE,
     "GET /metrics": LOCAL,
