@@ -52,7 +52,7 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else WORD for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else WORD for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
             yield node.value
 

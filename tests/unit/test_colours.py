@@ -108,20 +108,24 @@ def test_a_stylesheet_paints_only_with_its_palette(folder: Path) -> None:
     assert [fault for rule in RULE.finditer(rest) if (fault := badly_painted(rule))] == []
 
 
+def named(value: str | None) -> str | None:
+    """The palette's name in a value, else the value."""
+    found = VARIABLE.fullmatch(value or "")
+    return found[1] if found else value
+
+
 def badly_painted(rule: re.Match[str]) -> str:
     """What is wrong with a rule: it puts a colour where it was not made for."""
     painted = {
         prop.removesuffix("-color"): value.replace("!important", "").strip()
         for prop, value in PAINTED.findall(rule[2])
     }
-    text, under = painted.get("color"), painted.get("background")
-    fills = VARIABLE.fullmatch(under)[1] if under and VARIABLE.fullmatch(under) else under
-    writes = VARIABLE.fullmatch(text)[1] if text and VARIABLE.fullmatch(text) else text
+    writes, fills = (named(painted.get(prop)) for prop in ("color", "background"))
     if fills in (None, "none", *SURFACES):
         fine = writes in (None, "inherit", *TEXTS)
     else:
-        fine = str(fills).startswith("--") and writes == f"--on-{fills.removeprefix('--')}"
-    return "" if fine else f"{rule[1].strip()}: {text} on {under}"
+        fine = str(fills).startswith("--") and writes == f"--on-{str(fills).removeprefix('--')}"
+    return "" if fine else f"{rule[1].strip()}: {writes} on {fills}"
 
 
 @pytest.mark.parametrize(

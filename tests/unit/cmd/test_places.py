@@ -33,7 +33,7 @@ def found(folder: Path, **settings: str) -> Places:
     ("settings", "grpc", "sandbox"),
     [
         ({}, "127.0.0.1:50051", "http://127.0.0.1:8090/"),
-        ({"SERVER__HOST": "0.0.0.0"}, "127.0.0.1:50051", "http://127.0.0.1:8090/"),  # noqa: S104
+        ({"SERVER__HOST": "0.0.0.0"}, "127.0.0.1:50051", "http://127.0.0.1:8090/"),
         ({"SERVER__HOST": "::1"}, "[::1]:50051", "http://127.0.0.1:8090/"),
         ({GATEWAY: "http://[::1]:9/alipay/gateway.do"}, "127.0.0.1:50051", "http://[::1]:9/"),
         ({GATEWAY: "https://openapi.alipay.com/gateway.do"}, "127.0.0.1:50051", ""),
@@ -46,4 +46,4 @@ def test_a_developer_finds_the_other_ports(
 
 
 def test_production_shows_nothing_of_its_inside(tmp_path: Path) -> None:
-    assert found(tmp_path, **PRODUCTION, **{GATEWAY: "http://127.0.0.1:8090/alipay/gateway.do"}) == Places()
+    assert found(tmp_path, **PRODUCTION, **{GATEWAY: "https://pay.example/alipay/gateway.do"}) == Places()
