@@ -11,6 +11,7 @@ from typing import Any
 from shop_sandbox.alipay import content, fields, signing
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.keys import Keys
+from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.notices import Notices
 from shop_sandbox.alipay.requests import (
     BILL,
@@ -40,8 +41,9 @@ class GatewayDown(Exception):
 class Gateway:
     """Carries out verified calls."""
 
-    def __init__(self, trades: Trades, notices: Notices, bills: Bills, keys: Keys) -> None:
+    def __init__(self, trades: Trades, notices: Notices, late: LateBuyers, bills: Bills, keys: Keys) -> None:
         self._trades = trades
+        self._late = late
         self._notices = notices
         self._bills = bills
         self._keys = keys
@@ -107,6 +109,7 @@ class Gateway:
     async def _close(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
+            await self._late.gave_up(number(biz, "out_trade_no", required=False))
             raise not_there()
         closed = await self._trades.close(trade.out_trade_no, "")
         return {"trade_no": closed.trade_no, "out_trade_no": closed.out_trade_no}
