@@ -27,12 +27,17 @@ _PAGES: Sequence[tuple[str, Words]] = (
         ),
     ),
 )
+_TABLES: Mapping[str, Words] = {
+    "notifications": ("发给买家的发货通知，JSON", "what buyers were told of their parcels, as JSON"),
+    "sales": ("商品销量，JSON", "how much of each goods was sold, as JSON"),
+    "consumption": ("买家的消费记录，JSON", "what buyers have spent, as JSON"),
+    "dead-letters": ("处理不了的事件，JSON", "events that could not be handled, as JSON"),
+    "orders": ("订单状态的副本，JSON", "the copy of the orders' states, as JSON"),
+    "": ("事件所留下的数据，JSON", "what the events led to, as JSON"),
+}
 _ADMIN: Sequence[tuple[str, Words]] = (
     ("GET /admin/goods", ("商品与库存，JSON；POST 可修改单件", "goods and stock as JSON; POST changes one")),
-    *(
-        (f"GET /admin/{table}", ("收到的事件所留下的数据，JSON", "what the events led to, as JSON"))
-        for table in TABLES
-    ),
+    *((f"GET /admin/{table}", _TABLES.get(table, _TABLES[""])) for table in TABLES),
     ("GET /alipay/sim", ("交易列表，JSON", "the trades as JSON")),
     ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的动作", "an action of the simulator")),
     ("GET /healthz", ("是否存活", "whether it is alive")),

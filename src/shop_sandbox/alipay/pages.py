@@ -68,7 +68,7 @@ def listing(trades: Sequence[tuple[PayRequest, Trade | None]], language: Languag
         f'<tr><td><a href="{_address(session)}">{escape(session.out_trade_no)}</a>'
         f'<br><span lang="zh-CN">{escape(session.subject)}</span></td>'
         f'<td class="whole">¥{fields.yuan(session.amount_fen)}</td>'
-        f"<td>{STATES[trade.status if trade else ''][language]}</td></tr>"
+        f'<td class="whole">{STATES[trade.status if trade else ""][language]}</td></tr>'
         for session, trade in trades
     )
     return page(title, f"<section>{_table(title, LISTED, rows, language)}</section>", language)
@@ -140,7 +140,7 @@ def _button(view: View, action: str, language: Language) -> str:
     # With time left, who pays late has to wait: the words say so.
     name = "wait_late" if action == "pay_late" and not view.choices.late else action
     label, hint = ACTIONS[name]
-    style = ' class="main"' if action == view.choices.actions[0] else ""
+    style = ' class="main"' if action == view.choices.actions[0] and action in ("pay", "pay_late") else ""
     return (
         f'<form method="post" action="{_address(view.session)}/{action}">'
         f"<button{style}>{label[language]}<small>{hint[language]}</small></button></form>"
