@@ -19,7 +19,7 @@ from shop_sandbox.storefront import landing, shelves
 
 MAX_BODY_BYTES = 65_536
 
-_SVG = (
+PICTURE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" width="240" height="240">'
     '<rect width="120" height="120" rx="12" fill="hsl({hue} 45% 88%)"/>'
     '<circle cx="60" cy="60" r="42" fill="hsl({hue} 45% 28%)"/>'
@@ -95,7 +95,7 @@ class OperatorPages:
     async def image(self, request: Request) -> Response:
         """A drawn picture."""
         goods_id = request.path_params["goods_id"]
-        picture = _SVG.format(hue=goods_id * 47 % 360, emblem=emblem(goods_id))
+        picture = PICTURE.format(hue=goods_id * 47 % 360, emblem=emblem(goods_id))
         return Response(picture, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
 
     async def what_is_where(self, request: Request) -> Response:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from colorsys import hls_to_rgb
 from itertools import product
 from pathlib import Path
 
 import pytest
+
+from shop_sandbox.http import PICTURE
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 FOLDERS = sorted({path.parent for path in SRC.rglob("*.css")})
@@ -126,6 +129,38 @@ def badly_painted(rule: re.Match[str]) -> str:
     else:
         fine = str(fills).startswith("--") and writes == f"--on-{str(fills).removeprefix('--')}"
     return "" if fine else f"{rule[1].strip()}: {writes} on {fills}"
+
+
+def test_no_colour_is_written_outside_the_stylesheets() -> None:
+    pages = (path for path in SRC.rglob("*") if path.suffix in (".py", ".html", ".js", ".template"))
+    written = re.compile(r"\b(?:color|background)\s*:\s*(?:#|rgb|hsl)|\bstyle=|\"#[0-9a-fA-F]{3,8}\"")
+    found = {
+        f"{path.relative_to(SRC)}: {match[0]}"
+        for path in pages
+        for match in written.finditer(path.read_text("utf-8"))
+    }
+    # The pictures of goods are drawn: white, 44 px tall, on the darkest third of its hue.
+    assert found == {'shop_sandbox/http.py: "#fff"'}
+
+
+def test_the_pictures_of_goods_can_be_read() -> None:
+    (hue_at,) = re.findall(r'<circle [^>]*fill="hsl\(\{hue\} (\d+)% (\d+)%\)"', PICTURE)
+    saturation, lightness = (int(part) / 100 for part in hue_at)
+    colours = (hls_to_rgb(hue / 360, lightness, saturation) for hue in range(360))
+    circles = ("#" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in colours)
+    assert min(contrast("#fff", circle) for circle in circles) >= LEAST
+
+
+@pytest.mark.parametrize("page", sorted(SRC.rglob("*.html")), ids=lambda page: page.name)
+def test_the_frame_of_a_page_has_a_language_and_fits_a_phone_and_the_dark(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for part in (
+        '<html lang="$lang">',
+        'name="viewport" content="width=device-width',
+        'content="light dark"',
+    ):
+        assert part in text, part
+    assert not re.search(r"https?://", text)
 
 
 @pytest.mark.parametrize(
