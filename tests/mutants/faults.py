@@ -251,7 +251,7 @@ FAULTS = (
     fault(
         "key covers no address of the address book",
         PLACING,
-        (SERVICE + "order.py", "a if isinstance(a, int) else [", "0 if isinstance(a, int) else ["),
+        (SERVICE + "placing.py", "a if isinstance(a, int) else [", "0 if isinstance(a, int) else ["),
     ),
     fault(
         "equal keys do not share a flight",

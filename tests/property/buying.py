@@ -26,7 +26,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.idempotency import Outcome
-from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.order import OrderService
+from shop_order.service.placing import PlaceOrder
 from tests.property.model import FAR_FEN, UNPAID_LIMIT, Lines
 from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import ADDRESS

@@ -40,6 +40,7 @@ class ModelProvider:
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}
         self.mode: Literal["up", "down", "mute", "refuses"] = "up"
+        self.asked: list[str] = []  # the attempts it was asked about
 
     # ---- what the service asks ----
 
@@ -52,6 +53,7 @@ class ModelProvider:
         self,
         *,
         payment_sn: str,
+        order_sn: str,
         trade_type: str,
         amount_fen: int,
         subject: str,
@@ -62,6 +64,7 @@ class ModelProvider:
         return f"pay://{payment_sn}?{trade_type}"
 
     async def query(self, payment_sn: str) -> Trade:
+        self.asked.append(payment_sn)
         return Trade("unknown") if self.mode in ("down", "mute") else self._trade(payment_sn)
 
     async def close(self, payment_sn: str) -> Trade:

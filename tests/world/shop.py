@@ -16,14 +16,17 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
+from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
-from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
+from shop_order.service.placing import OrderRules
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
+from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
@@ -60,6 +63,8 @@ class World:
         self.next_numbers: list[str] = []
         self.alerts: list[tuple[str, dict[str, object]]] = []
         self.lost: list[str] = []
+        self.allowed = ["https://shop.example/done"]
+        self.return_urls = ReturnUrls(lambda: self.allowed)
         self.neighbours = Neighbours(self.folder, self.real_now)
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
@@ -125,6 +130,14 @@ class World:
             on_unreadable=self.unreadable.tell,
             alert=self.alert,
         )
+        self.checkout = Checkout(
+            orders=self.orders,
+            settlement=self.settlement,
+            clock=self.clock,
+            monotonic_s=lambda: self.real_ms / 1000,
+            return_urls=self.return_urls,
+            wait_s=0.1,
+        )
         self.timeout = TimeoutService(
             orders=self.store.orders,
             service=self.orders,
@@ -168,6 +181,7 @@ class World:
             rules=lambda: self.rules,
             on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
+            return_urls=self.return_urls,
         )
 
     def payment_service(self) -> PaymentService:
@@ -180,7 +194,7 @@ class World:
             clock=self.clock,
             next_payment_sn=self.numbers.payment_sn,
             next_refund_sn=self.numbers.refund_sn,
-            return_urls=lambda: ["https://shop.example/done"],
+            return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
         )

@@ -110,7 +110,7 @@ class App:
     def _fronts(self, settings: Settings) -> None:
         core = self.core
         signer = Signer([key.get_secret_value().encode() for key in settings.auth.link_keys])
-        links = CashierLinks(signer, public_url=self._public_url, clock=core.clock)
+        links = CashierLinks(signer, public_url=self._public_url)
         cursors = Cursors(signer)
         rules = TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
         authenticator = Authenticator(self._keys, rules, revoked=core.shared.revocations)
@@ -137,6 +137,7 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
+                checkout=core.checkout,
                 order_log=core.order_log,
                 statistics=core.statistics,
                 authenticator=authenticator,
@@ -153,13 +154,9 @@ class App:
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
                 tracing=core.tracing,
                 places=lambda: places(core.settings, self.grpc_port),
+                shop_name=lambda: core.settings.app.shop_name or "",
             ),
-            HttpSettings(
-                deadline_s=lambda: core.settings.server.deadline_s,
-                trusted_proxies=settings.server.trusted_proxies,
-                cors_origins=settings.server.cors_origins,
-                callback_allow=lambda: core.settings.pay.callback_allow,
-            ),
+            self._http_settings(settings),
         )
         self._http = HttpServer(
             application,
@@ -176,6 +173,15 @@ class App:
             grpc_tls(settings),
             server.reflection,
             share_port=seat is not None,
+        )
+
+    def _http_settings(self, settings: Settings) -> HttpSettings:
+        core = self.core
+        return HttpSettings(
+            deadline_s=lambda: core.settings.server.deadline_s,
+            trusted_proxies=settings.server.trusted_proxies,
+            cors_origins=settings.server.cors_origins,
+            callback_allow=lambda: core.settings.pay.callback_allow,
         )
 
     # ---- life ----

@@ -14,10 +14,10 @@ import grpc.aio
 from shop_order.cmd.channels import Channels
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
+from shop_order.cmd.rules import order_rules, pricing
 from shop_order.cmd.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import DependencyDown, OrderServiceError
-from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.gateway.events import PublishedEvents
 from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
@@ -38,18 +38,20 @@ from shop_order.repository.oplog import open_order_log
 from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
+from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.daily_root import DailyRoot
 from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
-from shop_order.service.order import OrderRules, OrderService
+from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
+from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
 from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
@@ -170,6 +172,8 @@ class Core:
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights)
         self.unreadable = Unreadables(self.alert, real_ms)
+        # Our own cashier is always one of them.
+        self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
             orders=orders,
             carts=carts,
@@ -180,9 +184,10 @@ class Core:
             clock=clock,
             next_sn=numbers.order_sn,
             next_id=self.next_id,
-            rules=self._rules,
+            rules=lambda: order_rules(self.settings),
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
+            return_urls=self.return_urls,
             shown=self.views,
         )
         self.carts = CartService(
@@ -202,7 +207,7 @@ class Core:
             clock=clock,
             next_payment_sn=numbers.payment_sn,
             next_refund_sn=numbers.refund_sn,
-            return_urls=lambda: [*self.settings.pay.return_urls, self.settings.server.base_url],
+            return_urls=self.return_urls,
             gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
             alert=self.alert,
         )
@@ -221,6 +226,13 @@ class Core:
             on_unreadable=self.unreadable.tell,
             clock=clock,
             alert=self.alert,
+        )
+        self.checkout = Checkout(
+            orders=self.orders,
+            settlement=self.settlement,
+            clock=clock,
+            monotonic_s=time.monotonic,
+            return_urls=self.return_urls,
         )
         self.timeouts = TimeoutService(
             orders=orders,
@@ -311,6 +323,7 @@ class Core:
     async def close(self) -> None:
         """Let commands that run end, then close everything."""
         await self.idempotency.drain()
+        await self.checkout.drain()
         if self._releases:
             await asyncio.wait(self._releases, timeout=self.settings.neighbours.timeout_s)
         await self._exit.aclose()
@@ -335,15 +348,6 @@ class Core:
         """Tell the operator: a log line at level error, and a counter."""
         self.metrics.alert(name)
         log.error(name, alert=True, **about)
-
-    def _rules(self) -> OrderRules:
-        settings = self.settings
-        return OrderRules(
-            settings.order.pay_timeout_s * 1000,
-            settings.order.auto_confirm_s * 1000,
-            settings.limit.unpaid_orders,
-            pricing(settings),
-        )
 
     def _stored(self, types: Sequence[str]) -> None:
         self.metrics.events(types)
@@ -381,9 +385,3 @@ class Core:
             await self.stock.release(order_sn)
         except OrderServiceError as failed:
             log.warning("release_failed", order_sn=order_sn, error=failed.code)
-
-
-def pricing(settings: Settings) -> Pricing:
-    """What orders cost beside their goods, by these settings."""
-    ours = settings.pricing
-    return Pricing(ours.freight_fen, ours.free_freight_from_fen, ours.zones_fen)

@@ -3,6 +3,7 @@
 RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
     {
         ("log", "level"),
+        ("app", "shop_name"),
         ("server", "deadline_s"),
         ("neighbours", "timeout_s"),
         ("limit", "unpaid_orders"),

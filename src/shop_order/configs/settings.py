@@ -43,6 +43,12 @@ def _strong(key: SecretStr) -> SecretStr:
     return key
 
 
+def _one_line(value: str | None) -> str | None:
+    if value is not None and not (value.isprintable() and value.strip()):
+        raise ValueError("must be one line of visible characters")
+    return value
+
+
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if colon and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
@@ -66,6 +72,9 @@ def _web_url(value: str) -> str:
 
 OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
 OptId = Annotated[str | None, BeforeValidator(_digits_as_text), BeforeValidator(_empty_to_none)]
+ShopName = Annotated[
+    Annotated[str, Field(max_length=50)] | None, BeforeValidator(_empty_to_none), AfterValidator(_one_line)
+]
 Key = Annotated[SecretStr, AfterValidator(_strong)]
 OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
@@ -88,9 +97,10 @@ class Section(BaseModel):
 
 
 class App(Section):
-    """Which profile runs."""
+    """Which profile runs, and what buyers read as the shop's name."""
 
     env: Literal["dev", "test", "production"]
+    shop_name: ShopName
 
 
 class Server(Section):

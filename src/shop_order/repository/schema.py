@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0008"
+HEAD = "0009"
 GUARDS = frozenset(
     f"{table}_no_{what}"
     for table in ("order_event", "history_root")

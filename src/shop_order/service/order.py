@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
@@ -40,71 +40,16 @@ from shop_order.domain.ports import (
     Orders,
     Stock,
 )
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Line, merged
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
+from shop_order.service.placing import Basket, OrderRules, PlaceOrder
+from shop_order.service.return_urls import ReturnUrls
 
 MOST_PAGE = 100
 FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceOrder:
-    """Buy these `lines`, or with None the checked lines of the cart.
-
-    They go to `address`, or to that entry of the buyer's address book.
-    """
-
-    address: Address | int
-    lines: tuple[Line, ...] | None = None
-    note: str = ""
-    pay_type: PaymentType = PaymentType.NOT_CHOSEN
-    coupon_id: str = ""
-    quote_token: str = ""
-    expected_fen: int | None = None
-    key: str = ""
-
-    def normal(self) -> list[object]:
-        """The command as JSON, without the key: what two equal requests have in common."""
-        a = self.address
-        lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
-        # An entry of the address book is its number: what it says may change, the request is still the same.
-        place = (
-            a if isinstance(a, int) else [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
-        )
-        return [
-            "place",
-            lines,
-            place,
-            self.note,
-            int(self.pay_type),
-            self.coupon_id,
-            self.quote_token,
-            self.expected_fen,
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Basket:
-    """What is about to be bought, and where it goes; `cart_version` None when it is not from the cart."""
-
-    lines: tuple[Line, ...]
-    cart_version: int | None
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRules:
-    """Settings of the use cases; swapped whole when the configuration changes."""
-
-    pay_timeout_ms: int = 1_800_000
-    auto_confirm_ms: int = 604_800_000
-    unpaid_limit: int = 20
-    pricing: Pricing = NO_FREIGHT
 
 
 class OrderService:
@@ -125,6 +70,7 @@ class OrderService:
         rules: Callable[[], OrderRules],
         on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
+        return_urls: ReturnUrls,
         shown: OrderLookup | None = None,
     ) -> None:
         """`shown`: where orders are looked up that are only shown; without it, where they are decided."""
@@ -141,6 +87,7 @@ class OrderService:
         self._rules = rules
         self._on_unreadable = on_unreadable
         self._give_back = on_lost
+        self._return_urls = return_urls
 
     # ---- placing ----
 
@@ -155,6 +102,8 @@ class OrderService:
         # A refusal names them: unbounded, it would not fit into the metadata of an answer.
         plain_text("coupon_id", cmd.coupon_id, most=64)
         plain_text("quote_token", cmd.quote_token, most=512)
+        self._return_urls.check("return_url", cmd.return_url)
+        self._return_urls.check("cancel_url", cmd.cancel_url)
         cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
         return await self._idempotency.once(
             f"{user}:place",
@@ -196,6 +145,8 @@ class OrderService:
             next_id=self._next_id,
             expected_fen=cmd.expected_fen,
             pricing=rules.pricing,
+            return_url=cmd.return_url,
+            cancel_url=cmd.cancel_url,
         )
         await self._stock.reserve(order.order_sn, basket.lines)
         try:

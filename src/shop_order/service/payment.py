@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
@@ -21,9 +20,11 @@ from shop_order.domain.ports import Clock, Key, KeyRecord, KeyTaken, Orders, Pay
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.text import plain_text
+from shop_order.domain.valueobject.title import title
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret
 from shop_order.service.order import visible
+from shop_order.service.return_urls import ReturnUrls
 
 TRIES = 3
 MOST_ATTEMPTS = 20  # of one order: each is read with it, told in its history, and asked about at its provider
@@ -76,7 +77,7 @@ class PaymentService:
         clock: Clock,
         next_payment_sn: Callable[[], str],
         next_refund_sn: Callable[[], str],
-        return_urls: Callable[[], Sequence[str]],
+        return_urls: ReturnUrls,
         gateway_secret: GatewaySecret,
         alert: Alert,
     ) -> None:
@@ -100,7 +101,7 @@ class PaymentService:
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, KeyReused,
         InvalidArgument, TooMuchContention, DependencyDown.
         """
-        self._check_return_url(cmd.return_url)
+        self._return_urls.check("return_url", cmd.return_url)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
@@ -126,7 +127,7 @@ class PaymentService:
                     raise DependencyDown("the payment provider")  # it may still take money for that one
                 continue
             else:
-                draft = await self._with_link(channel, draft, cmd.return_url)
+                draft = await self._with_link(channel, order, draft, cmd.return_url)
             try:
                 return await self._store(actor, draft, key)
             except AnotherAttempt:
@@ -165,12 +166,15 @@ class PaymentService:
             expire_ms=order.expire_ms,
         )
 
-    async def _with_link(self, channel: PaymentChannel, draft: Payment, return_url: str) -> Payment:
+    async def _with_link(
+        self, channel: PaymentChannel, order: Order, draft: Payment, return_url: str
+    ) -> Payment:
         url = await channel.open(
             payment_sn=draft.payment_sn,
+            order_sn=order.order_sn,
             trade_type=draft.trade_type,
             amount_fen=draft.amount_fen,
-            subject=f"Order {draft.order_sn}",
+            subject=title(order.items, order.order_sn),
             lasts_ms=draft.expire_ms - self._now(),
             return_url=return_url,
         )
@@ -187,23 +191,6 @@ class PaymentService:
         if payment_type not in self._channels:
             raise ChannelUnavailable(payment_type.code)
         return self._channels[payment_type]
-
-    def _check_return_url(self, url: str) -> None:
-        if not url:
-            return
-        plain_text("return_url", url, most=512)
-        # urlsplit drops tabs and line ends in silence, so what was checked would not be what is sent.
-        if not (url.isascii() and url.isprintable() and " " not in url):
-            raise InvalidArgument("return_url", "is not a web address")
-        try:
-            asked = urlsplit(url)
-        except ValueError as malformed:
-            raise InvalidArgument("return_url", "is not a web address") from malformed
-        for allowed in map(urlsplit, self._return_urls()):
-            same_site = (asked.scheme, asked.netloc) == (allowed.scheme, allowed.netloc)
-            if same_site and asked.path.startswith(allowed.path):
-                return
-        raise InvalidArgument("return_url", "is not on the list of allowed addresses")
 
     # ---- looking ----
 

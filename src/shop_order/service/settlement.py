@@ -67,23 +67,30 @@ class Settlement:
             self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
     async def ask(self, payment: Payment) -> bool:
-        """Learn what became of an attempt; whether that is its end.
+        """Learn what became of an attempt; whether that is its end."""
+        payment, said = await self.look(payment)
+        if said == "unknown":
+            return False
+        return payment.is_paid or (self._now() >= payment.over_ms and not payment.is_open)
 
-        It is closed when nobody wants its money any more, or its time is over.
+    async def look(self, payment: Payment) -> tuple[Payment, str]:
+        """Ask the provider of an attempt and believe it; the attempt afterwards, and the state it named.
+
+        It is closed when nobody wants its money any more, or its time is over. `unknown` is also what must
+        not be believed (the alert is out; nothing may move until an operator has looked), and what a channel
+        says that is not configured now.
         """
         try:
             trade = await self._paying.channel(payment.payment_type).query(payment.payment_sn)
-            over = self._now() >= payment.over_ms
             if trade.state in ("paid", "closed"):
-                payment = await self._paying.believe(payment.payment_sn, trade)
+                return await self._paying.believe(payment.payment_sn, trade), trade.state
             # What no buyer has opened can't be closed: until its link ends, money may come without a notice.
-            elif trade.state != "unknown" and (over or await self._is_unwanted(payment, trade)):
+            over = self._now() >= payment.over_ms
+            if trade.state != "unknown" and (over or await self._is_unwanted(payment, trade)):
                 payment = await self._paying.close(payment)
-        except AmountMismatch:
-            return False  # the alert is out; nothing may move until an operator has looked
-        except ChannelUnavailable:
-            return False  # not configured now: its turn comes again
-        return payment.is_paid or (over and trade.state != "unknown" and not payment.is_open)
+        except (AmountMismatch, ChannelUnavailable):
+            return payment, "unknown"
+        return payment, trade.state
 
     async def _is_unwanted(self, payment: Payment, trade: Trade) -> bool:
         """A buyer is about to pay, though the order is decided or is paid in another way."""

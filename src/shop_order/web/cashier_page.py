@@ -5,58 +5,51 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.web.cashier_words import MARKS, Sayer
 from shop_order.web.messages import Language
 
-Words = Mapping[str, tuple[str, str]]
-
-_WORDS: Words = {
-    "title": ("收银台", "Checkout"),
-    "amount": ("应付金额", "Amount due"),
-    "total": ("订单金额", "Order total"),
-    "freight": ("含运费", "With freight"),
-    "order": ("订单编号", "Order number"),
-    "left": ("剩余支付时间", "Time left to pay"),
-    "choose": ("选择支付方式", "Choose how to pay"),
-    "pay": ("立即支付", "Pay now"),
-    "soon": ("暂未开通", "Not available yet"),
-    "alipay": ("支付宝", "Alipay"),
-    "wechat": ("微信支付", "WeChat Pay"),
-    "balance": ("余额支付", "Balance"),
-    "safe": ("付款在支付机构的页面完成，本店不接触您的支付密码", "You pay on the provider's own page"),
-    "paid": ("支付成功", "Paid"),
-    "paid_text": ("我们已收到您的付款，正在为您备货。", "We have your payment and are preparing the parcel."),
-    "shipped": ("已发货", "Shipped"),
-    "shipped_text": ("包裹已在路上。", "Your parcel is on its way."),
-    "completed": ("已完成", "Completed"),
-    "completed_text": ("感谢您的购买。", "Thank you for your purchase."),
-    "cancelled": ("订单已取消", "Cancelled"),
-    "cancelled_text": (
-        "此订单无法再支付；若您已付款，款项会自动原路退回。",
-        "This order can't be paid any more. Money you sent comes back by itself.",
-    ),
-    "bad_link": (
-        "付款链接无效或已过期，请回到订单页面重新打开。",
-        "This link is not valid, or has expired. Open it again from your order.",
-    ),
-    "refused": ("无法继续", "This did not work"),
-    "back": ("返回收银台", "Back to checkout"),
-    "minutes": ("分", "min"),
-    "seconds": ("秒", "s"),
-}
-_MARKS = {
-    OrderStatus.PAID: ("paid", "good", "✓"),
-    OrderStatus.SHIPPED: ("shipped", "good", "✓"),
-    OrderStatus.COMPLETED: ("completed", "good", "✓"),
-    OrderStatus.CANCELLED: ("cancelled", "bad", "×"),
-}
+SHOWN_ITEMS = 3  # the others unfold
+NO_MONEY = frozenset({"absent", "waiting", "closed"})  # what a provider says that has no payment
 _EMBLEMS = {PaymentType.ALIPAY: "支", PaymentType.WECHAT: "微", PaymentType.BALANCE: "余"}
+_POLL_S = {Stage.PENDING: 5, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An order as it is shown; `said` is what its provider said just now, addresses are empty without any."""
+
+    order: Order
+    stage: Stage
+    said: str
+    may_pay: bool
+    channels: Mapping[PaymentType, bool]
+    now_ms: int
+    shop_name: str = ""
+    return_url: str = ""
+    cancel_url: str = ""
+
+    @property
+    def poll_s(self) -> int | None:
+        """After so many seconds something else may be shown; None: it stays."""
+        if self.stage is Stage.CANCELLED and self.order.open_payment():
+            return _POLL_S[Stage.OVER]  # late money may still come, and goes back
+        return _POLL_S.get(self.stage)
+
+    @property
+    def way_back(self) -> str:
+        """The shop's page to go on to: another one when the order came to nothing."""
+        unpaid = self.order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
+        return self.cancel_url if unpaid else self.return_url
 
 
 class CashierPage:
@@ -70,81 +63,146 @@ class CashierPage:
 
     @property
     def policy(self) -> str:
-        """The Content-Security-Policy of the page: its own style and script, and nothing else."""
+        """The Content-Security-Policy of the page: its own style and script, and it may ask us again."""
         style, script = (_hash(text) for text in (self._style, self._script))
         return (
             f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; "
-            "base-uri 'none'; frame-ancestors 'none'"
+            "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
 
-    def order(
-        self, order: Order, available: Mapping[PaymentType, bool], now_ms: int, language: Language
-    ) -> str:
-        """What a buyer sees of an order: the channels while it waits, how it went otherwise."""
-        say = _Sayer(language)
-        label = "amount" if order.status is OrderStatus.PENDING else "total"
-        head = (
-            f'<p class="label">{say(label)}</p>'
-            f'<p class="amount"><small>¥</small>{yuan_of_fen(order.pay_fen)}</p>'
-        )
-        number = f'<dl><dt>{say("order")}</dt><dd class="sn">{escape(order.order_sn)}</dd></dl>'
-        if order.freight_fen:
-            number = f"<dl><dt>{say('freight')}</dt><dd>¥{yuan_of_fen(order.freight_fen)}</dd></dl>{number}"
-        if order.status is OrderStatus.PENDING:
-            left_s = max(order.expire_ms - now_ms, 0) // 1000
-            return self._html(head + _countdown(left_s, say) + number + _form(available, say), language)
-        word, mood, mark = _MARKS[order.status]
-        body = (
-            f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(word)}</h2>'
-            f'<p class="text">{say(word + "_text")}</p>{head}{number}'
-        )
-        return self._html(body, language)
+    def order(self, seen: Seen, language: Language) -> str:
+        """What a buyer sees of an order: the channels while it waits, where its payment stands otherwise."""
+        say = Sayer(language)
+        head, bought = _head(seen, say), _bought(seen.order, say)
+        if seen.stage is Stage.PENDING:
+            parts = [head, _countdown(seen, say), bought, _form(seen, say)]
+        elif seen.stage is Stage.CONFIRMING:
+            parts = [_mark(seen, say), head, _countdown(seen, say), _again(seen, say), bought]
+        else:
+            parts = [_mark(seen, say), head, bought]
+        if seen.way_back:
+            kind = "button" if seen.stage not in (Stage.PENDING, Stage.CONFIRMING) else "back"
+            parts.append(f'<a class="{kind}" href="{escape(seen.way_back)}">{say("to_shop")}</a>')
+        return self._html("".join(parts), language, shop_name=seen.shop_name, seen=seen)
 
-    def bad_link(self, language: Language) -> str:
+    def bad_link(self, language: Language, shop_name: str = "") -> str:
         """A page for who has no valid link."""
-        return self.refusal(_WORDS["bad_link"][language is Language.EN], language)
+        return self._refusal(Sayer(language)("bad_link"), language, shop_name)
 
-    def refusal(self, message: str, language: Language, *, back: str = "") -> str:
+    def refusal(self, message: str, language: Language, *, back: str = "", shop_name: str = "") -> str:
         """A page that says why it did not work; `back` is where to try again."""
-        say = _Sayer(language)
-        link = f'<a class="button" href="{escape(back)}">{say("back")}</a>' if back else ""
-        body = (
-            f'<div class="mark bad" aria-hidden="true">!</div><h2>{say("refused")}</h2>'
-            f'<p class="text">{escape(message)}</p>{link}'
-        )
-        return self._html(body, language)
+        link = f'<a class="button" href="{escape(back)}">{Sayer(language)("back")}</a>' if back else ""
+        return self._refusal(escape(message), language, shop_name, link)
 
-    def _html(self, body: str, language: Language) -> str:
+    def _refusal(self, text: str, language: Language, shop_name: str, link: str = "") -> str:
+        body = (
+            f'<div class="mark bad" aria-hidden="true">!</div><h2>{Sayer(language)("refused")}</h2>'
+            f'<p class="text">{text}</p>{link}'
+        )
+        return self._html(body, language, shop_name=shop_name)
+
+    def _html(self, body: str, language: Language, *, shop_name: str, seen: Seen | None = None) -> str:
+        word, name = Sayer(language)("title"), escape(shop_name)
+        state = refresh = ""
+        if seen:
+            state = f' data-state="{seen.stage}"'
+            if seen.poll_s:
+                state += f' data-poll="{seen.poll_s}"'
+                refresh = f'<noscript><meta http-equiv="refresh" content="{_refresh_s(seen)}"></noscript>'
         return self._page.substitute(
             lang=str(language),
-            title=_Sayer(language)("title"),
+            refresh=refresh,
+            title=f"{word} · {name}" if name else word,
+            heading=f"{name}<small>{word}</small>" if name else word,
             style=self._style,
             script=self._script,
+            state=state,
             body=body,
         )
 
 
-class _Sayer:
-    """Looks words up in one language."""
-
-    def __init__(self, language: Language) -> None:
-        self._index = int(language is Language.EN)
-
-    def __call__(self, word: str) -> str:
-        return escape(_WORDS[word][self._index])
+def _refresh_s(seen: Seen) -> int:
+    """Without a script: seldom where it would undo what the buyer is choosing."""
+    return 20 if (seen.may_pay and seen.said not in ("", "unknown")) or seen.stage is Stage.PENDING else 5
 
 
-def _countdown(left_s: int, say: _Sayer) -> str:
+def _mark(seen: Seen, say: Sayer) -> str:
+    mood, mark = MARKS[seen.stage]
+    top = f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(seen.stage.value)}</h2>'
+    if seen.stage is not Stage.CONFIRMING:
+        return f'{top}<p class="text">{say(seen.stage.value + "_text")}</p>'
+    hidden = (" hidden", "") if _is_unpaid(seen) else ("", " hidden")
+    return (
+        f'{top}<div role="status"><p class="text" id="asking"{hidden[0]}>{say("confirming_text")}</p>'
+        f'<p class="text" id="unpaid"{hidden[1]}>{say("unpaid_text")}</p></div>'
+    )
+
+
+def _again(seen: Seen, say: Sayer) -> str:
+    """The way on for who has not paid after all; folded while nobody knows."""
+    if not seen.may_pay:
+        return ""
+    opened = " open" if _is_unpaid(seen) else ""
+    return f'<details id="again"{opened}><summary>{say("again")}</summary>{_form(seen, say)}</details>'
+
+
+def _is_unpaid(seen: Seen) -> bool:
+    return seen.said in NO_MONEY and seen.may_pay
+
+
+def _head(seen: Seen, say: Sayer) -> str:
+    label = "amount" if seen.stage in (Stage.PENDING, Stage.CONFIRMING) else "total"
+    return (
+        f'<p class="label">{say(label)}</p>'
+        f'<p class="amount"><small>¥</small>{yuan_of_fen(seen.order.pay_fen)}</p>'
+    )
+
+
+def _bought(order: Order, say: Sayer) -> str:
+    first, others = order.items[:SHOWN_ITEMS], order.items[SHOWN_ITEMS:]
+    items = f'<ul class="items" aria-label="{say("items")}">{_lines(first)}</ul>'
+    if others:
+        summary = say("others", n=len(others))
+        items += (
+            f'<details class="others"><summary>{summary}</summary><ul class="items">{_lines(others)}</ul>'
+            "</details>"
+        )
+    going_fen, gone_fen = refunds_fen(order)
+    rows = [
+        (word, f"¥{yuan_of_fen(fen)}")
+        for word, fen in (
+            ("freight", order.freight_fen), ("going_back", going_fen), ("went_back", gone_fen)
+        )
+        if fen
+    ]  # fmt: skip
+    rows_html = "".join(f"<dl><dt>{say(word)}</dt><dd>{value}</dd></dl>" for word, value in rows)
+    return f'{items}{rows_html}<dl><dt>{say("order")}</dt><dd class="sn">{escape(order.order_sn)}</dd></dl>'
+
+
+def _lines(items: tuple[OrderItem, ...]) -> str:
+    return "".join(
+        f"<li><span>{escape(item.goods_name)}</span>"
+        f"<span>×{item.nums}</span><span>¥{yuan_of_fen(item.total_fen)}</span></li>"
+        for item in items
+    )
+
+
+def _countdown(seen: Seen, say: Sayer) -> str:
+    left_s = (seen.order.expire_ms - seen.now_ms) // 1000
+    if left_s <= 0:
+        return ""
     minutes, seconds = divmod(left_s, 60)
     units = f'data-left="{left_s}" data-min="{say("minutes")}" data-s="{say("seconds")}"'
     shown = f"{minutes} {say('minutes')} {seconds:02d} {say('seconds')}"
     return f'<p class="left">{say("left")} <b id="left" {units}>{shown}</b></p>'
 
 
-def _form(available: Mapping[PaymentType, bool], say: _Sayer) -> str:
-    first = next((kind for kind, open_ in available.items() if open_), None)
+def _form(seen: Seen, say: Sayer) -> str:
+    if not seen.may_pay:
+        return f'<p class="text">{say("too_late")}</p>'
+    first = next((kind for kind, open_ in seen.channels.items() if open_), None)
     rows = []
-    for kind, is_open in available.items():
+    for kind, is_open in seen.channels.items():
         state = "checked" if kind is first else "" if is_open else "disabled"
         note = "" if is_open else f'<span class="note">{say("soon")}</span>'
         rows.append(

@@ -19,6 +19,7 @@ from shop_order.domain.ports import Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.listening import listen
 from shop_order.service.cart import CartService
+from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
@@ -79,6 +80,7 @@ class HttpParts:
     carts: CartService
     orders: OrderService
     payments: PaymentService
+    checkout: Checkout
     order_log: OrderLogService
     statistics: Statistics
     authenticator: Authenticator
@@ -95,6 +97,7 @@ class HttpParts:
     observe: Observe
     tracing: Tracing | None = None
     places: Callable[[], Places] = Places
+    shop_name: Callable[[], str] = str
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
@@ -147,11 +150,12 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         ),
         PaymentHandler(payments=parts.payments, tokens=parts.tokens, real_now_s=parts.real_now_s),
         CashierHandler(
-            orders=parts.orders,
+            checkout=parts.checkout,
             payments=parts.payments,
             links=parts.links,
             page=CashierPage(),
             clock=parts.clock,
+            shop_name=parts.shop_name,
         ),
         NoticeHandler(
             payments=parts.payments,

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from shop_sandbox.alipay import fields
 from shop_sandbox.alipay.notices import Notice
-from shop_sandbox.alipay.requests import PayRequest, Refused
+from shop_sandbox.alipay.requests import WAP_PAY, PayRequest, Refused
 from shop_sandbox.alipay.simulator import Choices
 from shop_sandbox.alipay.trades import Refund, Trade
 from shop_sandbox.alipay.wording import (
@@ -45,6 +45,7 @@ def cashier(view: View, language: Language, refused: Refused | None = None) -> H
     """The page of a trade; `refused` is what a button could not do."""
     content = (
         (_refusal(refused, language) if refused else "")
+        + _on_a_phone(view, language)
         + _summary(view, language)
         + _waiting(view, language)
         + _actions(view, language)
@@ -106,6 +107,16 @@ def _summary(view: View, language: Language) -> str:
         f'<section><span class="state">{STATES[trade.status if trade else ""][language]}</span>'
         f'<div class="amount">¥{fields.yuan(session.amount_fen)}</div><dl>{details}</dl>{way}</section>'
     )
+
+
+def _on_a_phone(view: View, language: Language) -> str:
+    """What the page for phones has more: a way out for who does not pay."""
+    if view.session.method != WAP_PAY:
+        return ""
+    paid = view.trade is not None and view.trade.paid_ms > 0
+    quit_url = "" if paid else view.session.quit_url
+    way = f' · <a href="{escape(quit_url)}">{TEXTS["quit"][language]}</a>' if quit_url else ""
+    return f'<p class="note">{TEXTS["phone"][language]}{way}</p>'
 
 
 def _waiting(view: View, language: Language) -> str:

@@ -54,6 +54,7 @@ class PayRequest:
     return_url: str
     expire_ms: int
     order_ref: str
+    quit_url: str = ""
 
 
 def invalid(sub_code: str, sub_msg: str) -> Refused:
@@ -120,13 +121,17 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
     except ValueError:
         raise _bad("total_amount 必须为两位小数，0.01 至 100000000.00") from None
     subject = _text(biz, "subject", 256)
-    if not subject or any(mark in subject for mark in "/=&"):
-        raise _bad("subject 不能为空，不能含 / = &")
+    if not subject.strip() or not subject.isprintable() or any(mark in subject for mark in "/=&"):
+        raise _bad("subject 不能为空，不能含 / = & 或不可见字符")
     body, passback = _text(biz, "body", 128), _text(biz, "passback_params", 512)
     notify_url, return_url = call.get("notify_url", ""), call.get("return_url", "")
     check_notify_url(notify_url)
-    if return_url and (len(return_url) > 256 or urlsplit(return_url).scheme not in ("http", "https")):
-        raise _bad("return_url 无效")
+    quit_url = _text(biz, "quit_url", 400)
+    if quit_url and method != WAP_PAY:
+        raise _bad("quit_url 仅用于手机网站支付")
+    for name, url, most in (("return_url", return_url, 256), ("quit_url", quit_url, 400)):
+        if url and (len(url) > most or urlsplit(url).scheme not in ("http", "https")):
+            raise _bad(f"{name} 无效")
     return PayRequest(
         out_trade_no=number(biz, "out_trade_no"),
         method=method,
@@ -138,6 +143,7 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
         return_url=return_url,
         expire_ms=_expiry(biz, now_ms),
         order_ref=_order_ref(passback, body, subject, return_url),
+        quit_url=quit_url,
     )
 
 

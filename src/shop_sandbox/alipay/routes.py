@@ -208,6 +208,8 @@ class AlipayPages:
             "subject": session.subject,
             "notify_url": session.notify_url,
             "return_url": session.return_url,
+            "quit_url": session.quit_url,
+            "method": session.method,
             "time_expire": fields.written_time(session.expire_ms),
             "trade_no": trade.trade_no if trade else "",
             "trade_status": trade.status if trade else "",

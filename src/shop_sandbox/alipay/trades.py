@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS session (
   order_ref TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS session_order ON session (order_ref);
+CREATE TABLE IF NOT EXISTS session_quit (
+  out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no),
+  quit_url TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS trade (
   out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no),
   trade_no TEXT NOT NULL UNIQUE,
@@ -80,8 +84,11 @@ class Trades:
             known = _session(connection, request.out_trade_no)
             if known and known.amount_fen != request.amount_fen:
                 raise Refused("ACQ.CONTEXT_INCONSISTENT", "交易信息被篡改")
-            marks = ",".join("?" * len(astuple(request)))
-            connection.execute(f"INSERT OR IGNORE INTO session VALUES ({marks})", astuple(request))
+            *session, quit_url = astuple(request)
+            marks = ",".join("?" * len(session))
+            connection.execute(f"INSERT OR IGNORE INTO session VALUES ({marks})", session)
+            quits = (request.out_trade_no, quit_url)
+            connection.execute("INSERT OR REPLACE INTO session_quit VALUES (?, ?)", quits)
             connection.execute(
                 "UPDATE session SET notify_url = ?, return_url = ?, expire_ms = ? WHERE out_trade_no = ?",
                 (request.notify_url, request.return_url, request.expire_ms, request.out_trade_no),
@@ -228,7 +235,11 @@ def not_there() -> Refused:
 
 
 def _session(connection: sqlite3.Connection, out_trade_no: str) -> PayRequest | None:
-    row = connection.execute("SELECT * FROM session WHERE out_trade_no = ?", (out_trade_no,)).fetchone()
+    select = (
+        "SELECT s.*, coalesce(q.quit_url, '') FROM session s LEFT JOIN session_quit q USING (out_trade_no)"
+        " WHERE s.out_trade_no = ?"
+    )
+    row = connection.execute(select, (out_trade_no,)).fetchone()
     return PayRequest(*row) if row else None
 
 

@@ -21,6 +21,8 @@ TEXTS: Mapping[str, Words] = {
         "Go back to the shop with your browser, or on by the links above.",
     ),
     "back": ("返回商家", "Back to the shop"),
+    "phone": ("手机网站支付（wap）", "For phones (wap)"),
+    "quit": ("退出支付", "Quit without paying"),
     "actions": ("操作", "Actions"),
     "notices": ("通知", "Notices"),
     "no_notice": ("尚未发送。", "None was sent yet."),

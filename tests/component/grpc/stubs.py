@@ -23,8 +23,9 @@ from shop_order.pkg.signing import Signer
 from shop_order.service.cart import CartLineView, CartService, CartView
 from shop_order.service.idempotency import Outcome
 from shop_order.service.notice import GatewayNotice
-from shop_order.service.order import OrderService, PlaceOrder, visible
+from shop_order.service.order import OrderService, visible
 from shop_order.service.payment import Attempt, PaymentService, PayOrder
+from shop_order.service.placing import PlaceOrder
 from shop_order.service.reservation import ReservationService, Verdict
 from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
 from shop_order.web.cursor import Cursors

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -60,6 +61,13 @@ async def test_it_does_what_9_4_promises(world: World) -> None:
         assert (await client.pay_order(PayOrderRequest(SN, 1))).payment_sn == "P" + SN
         assert (await client.get_payment_info(SN)).amount_fen == 3998
     assert world.payments.asked[0][2].key and world.orders.asked[0][2].key
+
+
+async def test_an_order_names_the_shops_pages(world: World) -> None:
+    async with client_of(world) as client:
+        await client.create_order(replace(ORDER, return_url="http://r", cancel_url="http://c"))
+    command = world.orders.asked[0][2]
+    assert (command.return_url, command.cancel_url) == ("http://r", "http://c")
 
 
 async def test_so_does_the_one_without_an_event_loop(world: World) -> None:

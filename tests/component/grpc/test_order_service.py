@@ -70,6 +70,15 @@ async def test_the_answer_has_floats_as_specified_and_exact_fen_beside_them(worl
     assert (round(item.price, 2), item.price_fen, item.total_amount_fen) == (19.99, 1999, 3998)
 
 
+async def test_the_shops_pages_are_handed_on(world: World) -> None:
+    request = pb.CreateOrderRequest(
+        items=[ITEM], address=ADDRESS, return_url="http://r", cancel_url="http://c"
+    )
+    await call(world, "CreateOrder", request)
+    command = world.orders.asked[0][2]
+    assert (command.return_url, command.cancel_url) == ("http://r", "http://c")
+
+
 def creation(**changed: Any) -> pb.CreateOrderRequest:
     request = pb.CreateOrderRequest(items=[ITEM], address=ADDRESS)
     changes = pb.CreateOrderRequest(**changed)

@@ -85,6 +85,13 @@ async def test_create_order_checks_the_cart_out(world: World) -> None:
     assert (order.pay_time, order.pay_url) == ("", f"http://cashier/{SN}")
 
 
+async def test_the_shops_pages_are_handed_on(world: World) -> None:
+    request = pb.OrderRequest(**CHECKOUT, return_url="http://r", cancel_url="http://c")
+    await call(world, "CreateOrder", request, pb.OrderInfoResponse)
+    command = world.orders.asked[0][2]
+    assert (command.return_url, command.cancel_url) == ("http://r", "http://c")
+
+
 async def test_an_absent_expectation_is_none(world: World) -> None:
     await call(world, "CreateOrder", pb.OrderRequest(**CHECKOUT), pb.OrderInfoResponse)
     assert world.orders.asked[0][2].expected_fen is None

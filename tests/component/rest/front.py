@@ -57,9 +57,10 @@ class Rest:
         self.log = Log()
         self.observed: list[tuple[str, str]] = []
         self.deadline_s = 10.0
+        self.shop_name = ""
         self.keys = itertools.count()
         signer = Signer([b"k" * 32])
-        self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL, clock=self._now)
+        self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL)
         self.tokens = SubmitTokens(signer, lambda n: next(self.keys).to_bytes(n, "big"))
         self.parts = self._parts(signer)
         self.app = build_http(self.parts, HttpSettings(deadline_s=lambda: self.deadline_s, **settings))
@@ -70,6 +71,7 @@ class Rest:
             carts=world.carts,
             orders=world.orders,
             payments=world.payments,
+            checkout=world.checkout,
             order_log=world.order_log,
             statistics=world.statistics,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
@@ -84,6 +86,7 @@ class Rest:
             advance_clock=world.clock.advance,
             log=self.log,
             observe=lambda method, code, seconds: self.observed.append((method, code)),
+            shop_name=lambda: self.shop_name,
         )
 
     def _now(self) -> int:

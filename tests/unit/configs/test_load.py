@@ -197,6 +197,15 @@ def test_lists_are_written_with_commas_or_as_json(tmp_path: Path) -> None:
     assert commas == json == ("https://a.shop", "https://b.shop")
 
 
+def test_the_shops_name_is_one_visible_line(tmp_path: Path) -> None:
+    assert loaded(tmp_path).settings.app.shop_name is None
+    assert loaded(tmp_path, APP__SHOP_NAME="").settings.app.shop_name is None
+    assert loaded(tmp_path, APP__SHOP_NAME="青瓷小铺").settings.app.shop_name == "青瓷小铺"
+    for bad in ("  ", "a\nb", "a\u200b", "字" * 51):
+        with pytest.raises(ConfigError, match="APP__SHOP_NAME"):
+            loaded(tmp_path, APP__SHOP_NAME=bad)
+
+
 def test_settings_can_not_be_changed_in_place(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         loaded(tmp_path).settings.order.pay_timeout_s = 1  # type: ignore[misc]

@@ -17,8 +17,8 @@ from shop_order.domain.ports import Trade
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.order import PlaceOrder
 from shop_order.service.payment import MOST_ATTEMPTS, PayOrder
+from shop_order.service.placing import PlaceOrder
 from shop_order.service.settlement import STUCK_MS
 from tests.world.shop import ADDRESS, World
 

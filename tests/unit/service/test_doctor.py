@@ -11,8 +11,8 @@ from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.doctor import Doctor, Report
-from shop_order.service.order import PlaceOrder
 from shop_order.service.payment import PayOrder
+from shop_order.service.placing import PlaceOrder
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)

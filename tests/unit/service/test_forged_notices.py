@@ -9,8 +9,8 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.order import PlaceOrder
 from shop_order.service.payment import PayOrder
+from shop_order.service.placing import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
 BUYER = Actor(Role.USER, 7)

@@ -26,8 +26,8 @@ from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.order import OrderRules, PlaceOrder
 from shop_order.service.payment import Attempt, PayOrder
+from shop_order.service.placing import OrderRules, PlaceOrder
 from shop_order.service.reservation import MARGIN_MS, Verdict
 from shop_order.service.settlement import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World

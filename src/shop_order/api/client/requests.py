@@ -31,7 +31,10 @@ class AddressInfo:
 
 @dataclass(frozen=True, slots=True)
 class CreateOrderRequest:
-    """An order of listed items; `user_id` 0 is the token's user, `expected_total_fen` 0 is not checked."""
+    """An order of listed items; `user_id` 0 is the token's user, `expected_total_fen` 0 is not checked.
+
+    The cashier links to `return_url` once it is paid, to `cancel_url` otherwise.
+    """
 
     items: Sequence[OrderItemRequest]
     address: AddressInfo
@@ -41,6 +44,8 @@ class CreateOrderRequest:
     payment_type: int = 0
     quote_token: str = ""
     expected_total_fen: int = 0
+    return_url: str = ""
+    cancel_url: str = ""
 
     def message(self) -> pb.CreateOrderRequest:
         """The message on the wire."""
@@ -60,6 +65,8 @@ class CreateOrderRequest:
             payment_type=self.payment_type,
             quote_token=self.quote_token,
             expected_total_fen=self.expected_total_fen,
+            return_url=self.return_url,
+            cancel_url=self.cancel_url,
         )
 
 

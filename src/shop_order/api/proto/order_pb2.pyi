@@ -34,6 +34,8 @@ class CreateOrderRequest(_message.Message):
     QUOTE_TOKEN_FIELD_NUMBER: _builtins.int
     EXPECTED_TOTAL_FEN_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RETURN_URL_FIELD_NUMBER: _builtins.int
+    CANCEL_URL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     remark: _builtins.str
     coupon_id: _builtins.str
@@ -47,6 +49,10 @@ class CreateOrderRequest(_message.Message):
     """0: not checked"""
     idempotency_key: _builtins.str
     """or the metadata of the same name; if both, they must be equal"""
+    return_url: _builtins.str
+    """the page the cashier links to once it is paid (allow-list)"""
+    cancel_url: _builtins.str
+    """the page it links to before, and if it comes to nothing"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItemRequest]: ...
     @_builtins.property
@@ -63,10 +69,12 @@ class CreateOrderRequest(_message.Message):
         quote_token: _builtins.str = ...,
         expected_total_fen: _builtins.int = ...,
         idempotency_key: _builtins.str = ...,
+        return_url: _builtins.str = ...,
+        cancel_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "coupon_id", b"coupon_id", "expected_total_fen", b"expected_total_fen", "idempotency_key", b"idempotency_key", "items", b"items", "payment_type", b"payment_type", "quote_token", b"quote_token", "remark", b"remark", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cancel_url", b"cancel_url", "coupon_id", b"coupon_id", "expected_total_fen", b"expected_total_fen", "idempotency_key", b"idempotency_key", "items", b"items", "payment_type", b"payment_type", "quote_token", b"quote_token", "remark", b"remark", "return_url", b"return_url", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -182,6 +182,8 @@ class OrderRequest(_message.Message):
     PROVINCE_FIELD_NUMBER: _builtins.int
     CITY_FIELD_NUMBER: _builtins.int
     DISTRICT_FIELD_NUMBER: _builtins.int
+    RETURN_URL_FIELD_NUMBER: _builtins.int
+    CANCEL_URL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     user_id: _builtins.int
     address: _builtins.str
@@ -200,6 +202,10 @@ class OrderRequest(_message.Message):
     """absent: the dearest freight zone"""
     city: _builtins.str
     district: _builtins.str
+    return_url: _builtins.str
+    """the page the cashier links to once it is paid (allow-list)"""
+    cancel_url: _builtins.str
+    """the page it links to before, and if it comes to nothing"""
     def __init__(
         self,
         *,
@@ -219,10 +225,12 @@ class OrderRequest(_message.Message):
         province: _builtins.str = ...,
         city: _builtins.str = ...,
         district: _builtins.str = ...,
+        return_url: _builtins.str = ...,
+        cancel_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_total_fen", b"_expected_total_fen", "expected_total_fen", b"expected_total_fen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_total_fen", b"_expected_total_fen", "address", b"address", "city", b"city", "coupon_id", b"coupon_id", "district", b"district", "expected_total_fen", b"expected_total_fen", "id", b"id", "idempotency_key", b"idempotency_key", "mobile", b"mobile", "name", b"name", "note", b"note", "order_sn", b"order_sn", "pay_type", b"pay_type", "post", b"post", "province", b"province", "quote_token", b"quote_token", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_total_fen", b"_expected_total_fen", "address", b"address", "cancel_url", b"cancel_url", "city", b"city", "coupon_id", b"coupon_id", "district", b"district", "expected_total_fen", b"expected_total_fen", "id", b"id", "idempotency_key", b"idempotency_key", "mobile", b"mobile", "name", b"name", "note", b"note", "order_sn", b"order_sn", "pay_type", b"pay_type", "post", b"post", "province", b"province", "quote_token", b"quote_token", "return_url", b"return_url", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_total_fen: _TypeAlias = _typing.Literal["expected_total_fen"]  # noqa: Y015
     _WhichOneofArgType__expected_total_fen: _TypeAlias = _typing.Literal["_expected_total_fen", b"_expected_total_fen"]  # noqa: Y015

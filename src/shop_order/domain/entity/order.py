@@ -9,8 +9,6 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     AmountMismatch,
-    EmptyOrder,
-    GoodsUnavailable,
     IllegalTransition,
     PayWindowClosed,
     PriceChanged,
@@ -30,7 +28,7 @@ from shop_order.domain.status import (
 )
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem
+from shop_order.domain.valueobject.item import Goods, Line, OrderItem, bought
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
@@ -69,6 +67,8 @@ class Order:
     logistics_no: str = ""
     shipped_ms: int = 0
     completed_ms: int = 0
+    return_url: str = ""  # the shop's pages the cashier links to: once it is paid,
+    cancel_url: str = ""  # and where it came to nothing
     due_ms: int | None = None  # when the order moves by itself: unpaid to cancelled, shipped to completed
     version: int = 0
     last_hash: bytes = GENESIS
@@ -92,6 +92,8 @@ class Order:
         next_id: Callable[[], int],
         expected_fen: int | None = None,
         pricing: Pricing = NO_FREIGHT,
+        return_url: str = "",
+        cancel_url: str = "",
     ) -> Order:
         """A pending order of these lines at today's prices, by the rules of `pricing`.
 
@@ -119,6 +121,8 @@ class Order:
             updated_ms=now_ms,
             expire_ms=now_ms + pay_timeout_ms,
             due_ms=now_ms + pay_timeout_ms,
+            return_url=return_url,
+            cancel_url=cancel_url,
         )
         order._record(
             events.ORDER_CREATED,
@@ -377,19 +381,3 @@ class Order:
             "reason": reason,
         }
         self.happened.append(Happened(self.version, type, events.payload(data), now_ms))
-
-
-def bought(
-    lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
-) -> tuple[OrderItem, ...]:
-    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
-    if not lines:
-        raise EmptyOrder
-    missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
-    if missing:
-        raise GoodsUnavailable(missing)
-    return tuple(
-        OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
-        for line in lines
-        for g in (goods[line.goods],)
-    )

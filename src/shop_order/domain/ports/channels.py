@@ -44,13 +44,17 @@ class PaymentChannel(Protocol):
         self,
         *,
         payment_sn: str,
+        order_sn: str,
         trade_type: str,
         amount_fen: int,
         subject: str,
         lasts_ms: int,
         return_url: str,
     ) -> str:
-        """The link that lets the buyer pay for `lasts_ms`. Raises ChannelUnavailable, DependencyDown."""
+        """The link that lets the buyer pay for `lasts_ms`; `subject` is what is bought, one visible line.
+
+        Raises ChannelUnavailable, DependencyDown, InvalidArgument (an address beyond the provider's bounds).
+        """
 
     async def query(self, payment_sn: str) -> Trade:
         """What the provider knows; state unknown when it can't be asked. Never raises for a remote fault."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import EmptyOrder, GoodsUnavailable, InvalidArgument
 
 MOST_NUMS = 999
 MOST_LINES = 100
@@ -66,3 +66,19 @@ class OrderItem:
     def total_fen(self) -> int:
         """Price times number."""
         return self.price_fen * self.nums
+
+
+def bought(
+    lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
+) -> tuple[OrderItem, ...]:
+    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
+    if not lines:
+        raise EmptyOrder
+    missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
+    if missing:
+        raise GoodsUnavailable(missing)
+    return tuple(
+        OrderItem(next_id(), g.id, g.name, g.image, g.price_fen, line.nums)
+        for line in lines
+        for g in (goods[line.goods],)
+    )

@@ -33,7 +33,11 @@ METHODS = {
     "page": ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     "wap": ("alipay.trade.wap.pay", "QUICK_WAP_PAY"),
 }
-NOT_BUILT = frozenset({"qr"})
+NOT_BUILT = frozenset({"qr", "app"})
+MOST_SUBJECT = 256
+MOST_RETURN_URL = 256
+# Not allowed in a subject; the wide ones look the same.
+SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
 MOST_FIELDS = 100
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
@@ -98,20 +102,26 @@ class Alipay:
         self,
         *,
         payment_sn: str,
+        order_sn: str,
         trade_type: str,
         amount_fen: int,
         subject: str,
         lasts_ms: int,
         return_url: str,
     ) -> str:
+        if len(return_url) > MOST_RETURN_URL:
+            raise InvalidArgument("return_url", f"is longer than {MOST_RETURN_URL} characters")
         method, product_code = METHODS[trade_type]
         content = {
             "out_trade_no": payment_sn,
             "total_amount": yuan_of_fen(amount_fen),
-            "subject": subject,
+            "subject": subject.translate(SUBJECT_MARKS)[:MOST_SUBJECT],
+            "body": order_sn,
             "product_code": product_code,
             "time_expire": beijing(self._now() + lasts_ms),
         }
+        if trade_type == "wap" and return_url:
+            content["quit_url"] = return_url  # who leaves without paying comes back as well
         addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
         return f"{self.settings.gateway}?{urlencode(self._signed(method, content, addresses))}"
 

@@ -26,7 +26,7 @@ ORDER_COLUMNS = (
     "id, user, order_sn, pay_type, status, trade_no, pay_time, address, signer_name, signer_mobile, post,"
     " note, created_at, updated_at, province, city, district, total_fen, discount_fen, freight_fen, pay_fen,"
     " expire_ms, due_ms, payment_sn, cancel_reason, logistics_company, logistics_no, shipped_ms,"
-    " completed_ms, refund_status, version"
+    " completed_ms, refund_status, version, return_url, cancel_url"
 )
 STANDING_COLUMNS = "order_sn, status, expire_ms"
 ITEM_COLUMNS = '"order", id, goods, goods_name, goods_image, price_fen, nums'
@@ -71,6 +71,7 @@ def order_row(order: Order) -> Row:
         a.province, a.city, a.district, order.total_fen, order.discount_fen, order.freight_fen, order.pay_fen,
         order.expire_ms, order.due_ms, order.payment_sn, order.cancel_reason, order.logistics_company,
         order.logistics_no, order.shipped_ms, order.completed_ms, int(order.refund_status), order.version,
+        order.return_url, order.cancel_url,
     )  # fmt: skip
 
 
@@ -130,6 +131,8 @@ def _order_of(
         shipped_ms=row[27],
         completed_ms=row[28],
         version=row[30],
+        return_url=row[31],
+        cancel_url=row[32],
         last_hash=hash,
         items=tuple(OrderItem(*item[1:]) for item in items),
         payments={p[0]: payment_of(p) for p in payments},

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0008: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0009: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -50,6 +50,8 @@ CREATE TABLE `order_info` (
   `completed_ms` bigint NOT NULL,
   `refund_status` int NOT NULL,
   `version` bigint NOT NULL,
+  `return_url` varchar(512) NOT NULL DEFAULT '',
+  `cancel_url` varchar(512) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_sn` (`order_sn`),
   KEY `idx_order_user_created` (`user`,`created_at`,`id`),
@@ -286,6 +288,8 @@ CREATE TABLE `order_info_history` (
   `completed_ms` bigint NOT NULL,
   `refund_status` int NOT NULL,
   `version` bigint NOT NULL,
+  `return_url` varchar(512) NOT NULL DEFAULT '',
+  `cancel_url` varchar(512) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_history_sn` (`order_sn`),
   KEY `idx_order_history_user` (`user`,`created_at`,`id`)
@@ -374,4 +378,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0008');
+INSERT INTO alembic_version (version_num) VALUES ('0009');

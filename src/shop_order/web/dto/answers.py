@@ -193,6 +193,8 @@ class PaymentData(Answer):
 class OrderDetailData(OrderData):
     """An order with its history and payments."""
 
+    return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
+    cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     logs: list[LogData]
     payments: list[PaymentData]
 
@@ -306,9 +308,27 @@ class CashierData(Answer):
     order_sn: str = Field(examples=[EXAMPLE_SN])
     status: int = Field(examples=[1])
     status_text: str = Field(examples=["待支付"])
+    state: str = Field(
+        description="付款的进展 / pending, confirming, over, paid, shipped, completed, cancelled, refunding, "
+        "refunded",
+        examples=["pending"],
+    )
+    may_pay: bool = Field(description="现在能否支付 / Whether POST goes to a provider")
+    provider_says: str | None = Field(
+        description="刚才问到的结果 / What the provider said just now: waiting, absent, paid, closed, unknown"
+    )
+    return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
+    cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
+    poll_s: int | None = Field(description="几秒后再看 / Look again after; null: it stays", examples=[5])
+    shop_name: str | None
     freight_amount: str = _amount("其中运费", "0.00")
     freight_fen: int = _fen("其中运费", 0)
     pay_amount: str = _amount("应付")
     pay_fen: int = _fen("应付")
+    refunding_amount: str = _amount("正在退回", "0.00")
+    refunding_fen: int = _fen("正在退回", 0)
+    refunded_amount: str = _amount("已退回", "0.00")
+    refunded_fen: int = _fen("已退回", 0)
     expire_at: str = _time("支付截止 / To be paid before")
+    items: list[OrderItemData]
     channels: list[ChannelData]

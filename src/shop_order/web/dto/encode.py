@@ -92,6 +92,8 @@ def order_detail(it: Order, history: Sequence[Event], language: Language, pay_ur
     """OrderDetailData."""
     attempts = sorted(it.payments.values(), key=lambda p: (p.created_ms, p.payment_sn))
     return order(it, language, pay_url) | {
+        "return_url": it.return_url or None,
+        "cancel_url": it.cancel_url or None,
         "logs": [log(event) for event in history],
         "payments": [payment(attempt) for attempt in attempts],
     }

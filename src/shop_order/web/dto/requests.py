@@ -107,6 +107,18 @@ class PlaceOrderBody(Owned):
     )
     coupon_id: str = Field("", max_length=64)
     quote_token: str = Field("", max_length=512)
+    return_url: str = Field(
+        "",
+        max_length=512,
+        description="付款后收银台链接到的页面，须在允许列表中 / "
+        "The page the cashier links to once it is paid (allow-list)",
+    )
+    cancel_url: str = Field(
+        "",
+        max_length=512,
+        description="未付款或取消时收银台链接到的页面 / "
+        "The page it links to before, and if it comes to nothing",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [_BUY_LISTED, _CHECK_OUT]})
 

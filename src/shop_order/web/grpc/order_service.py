@@ -13,8 +13,9 @@ from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.notice import notify_payment
-from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import decoding
@@ -88,6 +89,8 @@ class OrderHandlers:
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) or None,
             key=context.agreed_key(request.idempotency_key),
+            return_url=request.return_url,
+            cancel_url=request.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         context.replayed = outcome.replayed

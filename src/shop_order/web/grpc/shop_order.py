@@ -14,8 +14,9 @@ from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.address import Address
 from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
-from shop_order.service.order import OrderService, PlaceOrder
+from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc import convert_shop as convert
@@ -140,6 +141,8 @@ class ShopOrderHandlers:
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) if given else None,
             key=context.agreed_key(request.idempotency_key),
+            return_url=request.return_url,
+            cancel_url=request.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         context.replayed = outcome.replayed

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import ChannelUnavailable, InvalidArgument, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import Clock
+from shop_order.domain.stage import may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.util.money import yuan_of_fen
-from shop_order.service.order import OrderService
+from shop_order.service.checkout import Checkout
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cashier_page import CashierPage
+from shop_order.web.cashier_page import CashierPage, Seen
+from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
-from shop_order.web.messages import error_text, status_text
+from shop_order.web.messages import Language, error_text, status_text
+from shop_order.web.phone import is_phone
 from shop_order.web.status import http_status
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"
+_ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -61,17 +65,19 @@ class CashierHandler:
     def __init__(
         self,
         *,
-        orders: OrderService,
+        checkout: Checkout,
         payments: PaymentService,
         links: CashierLinks,
         page: CashierPage,
         clock: Clock,
+        shop_name: Callable[[], str],
     ) -> None:
-        self._orders = orders
+        self._checkout = checkout
         self._payments = payments
         self._links = links
         self._page = page
         self._now = clock
+        self._shop_name = shop_name
 
     @operation(
         "GET",
@@ -79,8 +85,10 @@ class CashierHandler:
         id="showCashier",
         tag=TAG,
         summary="收银台 / The cashier",
-        description="订单应答中的 `pay_url`。浏览器得到页面，`Accept: application/json` 得到数据。\n\n"
-        "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`.",
+        description="订单应答中的 `pay_url`。浏览器得到页面，`Accept: application/json` 得到数据。"
+        "超过支付时间后仍显示付款的进展；有未完成的支付时会立即询问支付机构。\n\n"
+        "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows where "
+        "the payment stands, also after its time; while an attempt is open the provider is asked at once.",
         data=CashierData,
         errors=(401, 404),
         extra={"responses": {"200": {"content": _PAGE}}},
@@ -88,12 +96,13 @@ class CashierHandler:
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
         """The channels, or how it went."""
         try:
-            order = await self._order(order_sn, e, s)
+            self._links.check(order_sn, e, s)
+            seen = await self._seen(request, order_sn)
         except OrderServiceError as error:
             return self._refusal(request, error)
         if _wants_json(request):
-            return success(self._data(order), "成功", "ok")
-        return self._html(self._page.order(order, self._channels(), self._now(), context().language))
+            return success(_data(seen, context().language), "成功", "ok")
+        return self._html(self._page.order(seen, context().language))
 
     @operation(
         "POST",
@@ -110,19 +119,39 @@ class CashierHandler:
         """Go to the provider."""
         back = ""
         try:
-            order = await self._order(order_sn, e, s)
-            back = self._links.path(order)
+            self._links.check(order_sn, e, s)
+            back = "?" + urlencode({"e": e, "s": s})  # this very address, also below a proxy's path
+            order = await self._checkout.see(order_sn)
             # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
             actor = Actor(Role.USER, order.user)
-            command = PayOrder(order_sn, _chosen(await request.body()), return_url=self._links.of(order))
+            chosen = _chosen(await request.body())
+            trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
+            command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
             attempt = (await self._payments.pay(actor, command)).result
         except OrderServiceError as error:
             return self._refusal(request, error, back)
         return RedirectResponse(attempt.payment.payment_url, 303)
 
-    async def _order(self, order_sn: str, expiry: str, signature: str) -> Order:
-        self._links.check(order_sn, expiry, signature)
-        return await self._orders.get(SYSTEM, order_sn)
+    async def _seen(self, request: Request, order_sn: str) -> Seen:
+        if request.method == "HEAD":
+            order, said = await self._checkout.see(order_sn), ""
+        else:
+            # A provider sends its buyer back with the attempt's number among what it appends.
+            back_from = request.query_params.get("out_trade_no", "")
+            order, said = await self._checkout.look(order_sn, back_from=back_from)
+        now_ms = self._now()
+        return_url, cancel_url = self._checkout.pages(order)
+        return Seen(
+            order,
+            stage_of(order, now_ms),
+            said,
+            may_pay(order, now_ms),
+            self._channels(),
+            now_ms,
+            self._shop_name(),
+            return_url,
+            cancel_url,
+        )
 
     def _channels(self) -> dict[PaymentType, bool]:
         return {kind: self._is_open(kind) for kind in PAY_TYPES.values()}
@@ -134,33 +163,48 @@ class CashierHandler:
             return False
         return True
 
-    def _data(self, order: Order) -> dict[str, Any]:
-        return {
-            "order_sn": order.order_sn,
-            "status": int(order.status),
-            "status_text": status_text(order.status, context().language),
-            "freight_amount": yuan_of_fen(order.freight_fen),
-            "freight_fen": order.freight_fen,
-            "pay_amount": yuan_of_fen(order.pay_fen),
-            "pay_fen": order.pay_fen,
-            "expire_at": rfc3339(order.expire_ms),
-            "channels": [
-                {"payment_type": kind.code, "available": is_open}
-                for kind, is_open in self._channels().items()
-            ],
-        }
-
     def _refusal(self, request: Request, error: OrderServiceError, back: str = "") -> Response:
         if "text/html" not in request.headers.get("accept", ""):
             return refusal(error)
         language = context().language
         if isinstance(error, SignatureInvalid):
-            return self._html(self._page.bad_link(language), http_status(error))
-        page = self._page.refusal(error_text(error, language), language, back=back)
+            return self._html(self._page.bad_link(language, self._shop_name()), http_status(error))
+        text = error_text(error, language)
+        page = self._page.refusal(text, language, back=back, shop_name=self._shop_name())
         return self._html(page, http_status(error))
 
     def _html(self, page: str, status: int = 200) -> Response:
         return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
+
+
+def _data(seen: Seen, language: Language) -> dict[str, Any]:
+    order = seen.order
+    going_fen, gone_fen = refunds_fen(order)
+    return {
+        "order_sn": order.order_sn,
+        "status": int(order.status),
+        "status_text": status_text(order.status, language),
+        "state": seen.stage.value,
+        "may_pay": seen.may_pay,
+        "provider_says": seen.said or None,
+        "return_url": seen.return_url or None,
+        "cancel_url": seen.cancel_url or None,
+        "poll_s": seen.poll_s,
+        "shop_name": seen.shop_name or None,
+        "freight_amount": yuan_of_fen(order.freight_fen),
+        "freight_fen": order.freight_fen,
+        "pay_amount": yuan_of_fen(order.pay_fen),
+        "pay_fen": order.pay_fen,
+        "refunding_amount": yuan_of_fen(going_fen),
+        "refunding_fen": going_fen,
+        "refunded_amount": yuan_of_fen(gone_fen),
+        "refunded_fen": gone_fen,
+        "expire_at": rfc3339(order.expire_ms),
+        "items": [encode.order_item(item) for item in order.items],
+        "channels": [
+            {"payment_type": kind.code, "available": is_open} for kind, is_open in seen.channels.items()
+        ],
+    }
 
 
 def _wants_json(request: Request) -> bool:

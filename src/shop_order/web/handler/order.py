@@ -15,8 +15,9 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line
 from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.service.order import MOST_PAGE, OrderService, PlaceOrder, buyer
+from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.payment import PaymentService
+from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
 from shop_order.web.cursor import Cursors
@@ -121,6 +122,8 @@ class OrderHandler:
             quote_token=body.quote_token,
             expected_fen=body.expected_total_fen,
             key=it.key,
+            return_url=body.return_url,
+            cancel_url=body.cancel_url,
         )
         outcome = await self._orders.place(actor, command)
         it.replayed = outcome.replayed

@@ -1,3 +1,4 @@
+const card = document.querySelector(".card[data-poll]");
 const left = document.getElementById("left");
 if (left) {
   const end = performance.now() + Number(left.dataset.left) * 1000;
@@ -7,7 +8,38 @@ if (left) {
     left.textContent = `${Math.floor(seconds / 60)} ${left.dataset.min} ${rest} ${left.dataset.s}`;
     if (!seconds) { clearInterval(tick); location.reload(); }
   }, 1000);
-  // A buyer who comes back from the provider's page sees how it went.
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) location.reload(); });
+}
+// A page that was kept while the buyer was at the provider's shows how it went.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+if (card) {
+  const until = performance.now() + 3600000;
+  const first = Number(card.dataset.poll) * 1000;
+  let pause = first;
+  let timer = 0;
+  // The provider has no payment: who has not paid may go on.
+  const unpaid = (data) => {
+    const again = document.getElementById("again");
+    const none = ["absent", "waiting", "closed"].includes(data.provider_says);
+    if (!again || !none || !document.getElementById("unpaid").hidden) return;
+    document.getElementById("unpaid").hidden = false;
+    document.getElementById("asking").hidden = true;
+    again.open = true;
+  };
+  const look = async () => {
+    clearTimeout(timer);
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(location.href, { headers: { accept: "application/json" }, cache: "no-store" });
+        if (answer.ok) {
+          const { data } = await answer.json();
+          if (data.state !== card.dataset.state) { location.reload(); return; }
+          unpaid(data);
+        }
+      } catch { /* no network now: asked again */ }
+      pause = Math.min(pause * 1.25, Math.max(first, 10000));
+    }
+    if (performance.now() < until) timer = setTimeout(look, pause);
+  };
+  timer = setTimeout(look, pause);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { pause = first; look(); } });
 }

@@ -1,0 +1,96 @@
+"""The words of the cashier, in Chinese and English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from shop_order.domain.stage import Stage
+from shop_order.web.messages import Language
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "title": ("收银台", "Checkout"),
+    "amount": ("应付金额", "Amount due"),
+    "total": ("订单金额", "Order total"),
+    "freight": ("含运费", "With freight"),
+    "order": ("订单编号", "Order number"),
+    "items": ("商品", "Items"),
+    "others": ("其余 {n} 种商品", "{n} more"),
+    "left": ("剩余支付时间", "Time left to pay"),
+    "choose": ("选择支付方式", "Choose how to pay"),
+    "pay": ("立即支付", "Pay now"),
+    "too_late": (
+        "剩余时间不足，已无法发起支付，请重新下单。",
+        "Too little time is left to start paying. Please place a new order.",
+    ),
+    "soon": ("暂未开通", "Not available yet"),
+    "alipay": ("支付宝", "Alipay"),
+    "wechat": ("微信支付", "WeChat Pay"),
+    "balance": ("余额支付", "Balance"),
+    "safe": ("付款在支付机构的页面完成，本店不接触您的支付密码", "You pay on the provider's own page"),
+    "confirming": ("正在确认付款", "Confirming your payment"),
+    "confirming_text": (
+        "正在向支付机构核实，结果出来后本页会自动更新，请勿重复付款。",
+        "We are asking the provider. This page changes by itself; please don't pay twice.",
+    ),
+    "unpaid_text": (
+        "支付机构尚未收到付款。若您已付款，请稍候，本页会自动更新；若还没有，可以继续支付。",
+        "The provider has no payment yet. If you have paid, wait a moment: this page changes by itself. "
+        "If not, you can go on.",
+    ),
+    "again": ("还没有付款？继续支付或更换支付方式", "Not paid? Go on, or choose another way"),
+    "over": ("支付时间已结束", "The time to pay is over"),
+    "over_text": (
+        "此订单即将取消；若您已付款，我们会核实，款项会自动原路退回。",
+        "This order is about to be cancelled. Money you sent comes back by itself.",
+    ),
+    "paid": ("支付成功", "Paid"),
+    "paid_text": ("我们已收到您的付款，正在为您备货。", "We have your payment and are preparing the parcel."),
+    "shipped": ("已发货", "Shipped"),
+    "shipped_text": ("包裹已在路上。", "Your parcel is on its way."),
+    "completed": ("已完成", "Completed"),
+    "completed_text": ("感谢您的购买。", "Thank you for your purchase."),
+    "cancelled": ("订单已取消", "Cancelled"),
+    "cancelled_text": (
+        "此订单无法再支付；若您已付款，款项会自动原路退回。",
+        "This order can't be paid any more. Money you sent comes back by itself.",
+    ),
+    "refunding": ("正在退款", "Your money is on its way back"),
+    "refunding_text": (
+        "您的付款正在原路退回，到账后本页会自动更新。",
+        "It goes back the way it came. This page changes by itself when it is done.",
+    ),
+    "refunded": ("已退款", "Refunded"),
+    "refunded_text": ("您的付款已原路退回。", "Your money went back the way it came."),
+    "going_back": ("正在退回", "On its way back"),
+    "went_back": ("已退回", "Paid back"),
+    "to_shop": ("返回商店", "Back to the shop"),
+    "bad_link": (
+        "付款链接无效，请回到订单页面重新打开。",
+        "This link is not valid. Open it again from your order.",
+    ),
+    "refused": ("无法继续", "This did not work"),
+    "back": ("返回收银台", "Back to checkout"),
+    "minutes": ("分", "min"),
+    "seconds": ("秒", "s"),
+}
+MARKS: Mapping[Stage, tuple[str, str]] = {
+    Stage.CONFIRMING: ("wait", "…"),
+    Stage.OVER: ("bad", "!"),
+    Stage.PAID: ("good", "✓"),
+    Stage.SHIPPED: ("good", "✓"),
+    Stage.COMPLETED: ("good", "✓"),
+    Stage.CANCELLED: ("bad", "×"),
+    Stage.REFUNDING: ("wait", "↩"),
+    Stage.REFUNDED: ("good", "↩"),
+}
+
+
+class Sayer:
+    """Looks words up in one language, ready for HTML."""
+
+    def __init__(self, language: Language) -> None:
+        self._index = int(language is Language.EN)
+
+    def __call__(self, word: str, **values: object) -> str:
+        return escape(WORDS[word][self._index].format_map(values))
