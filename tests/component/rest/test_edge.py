@@ -158,6 +158,40 @@ async def test_guessing_cashier_links_is_limited_by_address(rest: Rest) -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 429]
 
 
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("", "", ""),
+        ("203.0.113.9", "203.0.113.10", "rubbish"),  # of somebody we don't trust: the peer counts
+        ("[2001:db8::1]:443", "1.2.3.4:5", "127.0.0.1"),
+    ],
+)
+async def test_no_forwarding_header_leads_out_of_the_address_limit(
+    rest: Rest, spellings: tuple[str, ...]
+) -> None:
+    rest.rates = Rates(user_rate=1, user_burst=2)
+    answers = [
+        await rest.call("GET", "/cashier/1?e=1&s=x", as_="", headers={"x-forwarded-for": spelling})
+        for spelling in spellings
+    ]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+
+
+async def test_behind_a_trusted_proxy_the_limit_counts_callers_in_every_spelling(world: World) -> None:
+    async with Rest(world, trusted_proxies=("127.0.0.1",)) as rest:
+        rest.rates = Rates(user_rate=1, user_burst=2)
+        for same in (
+            ("203.0.113.9", "203.0.113.9:51234", '"203.0.113.9"'),
+            ("2001:db8::1", "[2001:db8::2]", "[2001:db8::3:4]:443"),
+            ("rubbish", "", "_hidden"),
+        ):
+            answers = [
+                await rest.call("GET", "/cashier/1?e=1&s=x", as_="", headers={"x-forwarded-for": spelling})
+                for spelling in same
+            ]
+            assert [answer.status_code for answer in answers] == [401, 401, 429], same
+
+
 async def test_a_request_that_takes_too_long_is_504(rest: Rest, world: World, monkeypatch: Any) -> None:
     async def slow(*_: object) -> None:
         await asyncio.sleep(30)

@@ -19,7 +19,12 @@ from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
 from shop_order.web.limits import RateLimits
-from shop_order.web.middleware.client_address import Network, client_address, is_loopback
+from shop_order.web.middleware.client_address import (
+    Network,
+    client_address,
+    counted_address,
+    is_loopback,
+)
 from shop_order.web.roles import ROLES, Who, authorize, needs_token
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -94,7 +99,8 @@ class Guard:
         if it.actor is not None:
             await self.limits.check(it.actor)
         elif request.url.path.startswith(CASHIER):
-            await self.limits.check(None, address=self._address(request))
+            address = counted_address(request.scope, self.trusted_proxies)
+            await self.limits.check(None, address=address)
 
     def _address(self, request: Request) -> str:
         return client_address(request.scope, self.trusted_proxies)
