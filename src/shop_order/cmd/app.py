@@ -22,6 +22,7 @@ from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
+from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
@@ -33,7 +34,7 @@ from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
-from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
+from shop_order.web.http import HttpParts, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks

@@ -18,6 +18,7 @@ from shop_order.web.auth import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
+from shop_order.web.handler.strict import check_media_type, check_query
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.client_address import (
     Network,
@@ -31,6 +32,8 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "rest_operation"
+# Browsers, providers and probes append parameters of their own, and their bodies are not JSON.
+_LENIENT = frozenset({"", "cashier", "notices", "operation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,19 @@ def guarded(guard: Guard) -> type[APIRoute]:
             inner = super().get_route_handler()
             method = "".join(self.methods or ())
             row = ROLES.get(f"{method} {self.path}")
+            found = operation_of(self)
+            strict = found is not None and found.tag not in _LENIENT
+            known = frozenset(field.alias for field in self.dependant.query_params)
 
             async def handle(request: Request) -> Response:
                 try:
                     async with asyncio.timeout(remaining_s()):
                         about(request.path_params.get("order_sn"))
                         await guard.admit(request, row)
+                        if strict:
+                            check_media_type(request.scope)
+                            if query := request.scope["query_string"]:
+                                check_query(query, known)
                         return await inner(StrictRequest(request.scope, request.receive))
                 except TimeoutError:
                     raise DeadlineExceeded from None
