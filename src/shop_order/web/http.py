@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
@@ -23,7 +22,7 @@ from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
 from shop_order.web.cursor import Cursors
 from shop_order.web.document import build_document, words
-from shop_order.web.document.pages import ASSETS, Assets, DocumentHandler
+from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
@@ -124,7 +123,6 @@ def describe() -> dict[str, Any]:
 def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     trusted = networks(settings.trusted_proxies)
     route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
-    document = cache(lambda: build_document(app))
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(
@@ -152,10 +150,9 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         AdminHandler(parts.orders),
         StatisticsHandler(parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
-        DocumentHandler(document),
+        DocumentHandler(lambda: build_document(app)),
     ]
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))
     for handler in handlers:
         mount(app, handler, route_class, words)
-    app.mount(ASSETS, Assets(), name="docs-assets")

@@ -36,6 +36,7 @@ class Readiness:
         return "unavailable" if DATABASE in self.missing else "stopping"
 
 
+_ALIVE = orjson.dumps({"status": "ok", "missing": []})
 _HEALTH: dict[str, Any] = {
     "type": "object",
     "required": ["status", "missing"],
@@ -69,7 +70,7 @@ class HealthHandler:
     )
     async def alive(self) -> Response:
         """The process answers."""
-        return Response(orjson.dumps({"status": "ok", "missing": []}), media_type=JSON)
+        return Response(_ALIVE, media_type=JSON)
 
     @operation(
         "GET",
