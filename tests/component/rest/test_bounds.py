@@ -162,7 +162,12 @@ async def test_small_extensions_and_trailers_are_ignored(connect: Connect) -> No
 
 
 async def test_what_is_no_http_is_400_in_our_envelope(connect: Connect) -> None:
-    for sent in (b"nonsense\r\n\r\n", GET + b"X A: b\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n", CHUNKED + b"zz\r\n"):
+    for sent in (
+        b"nonsense\r\n\r\n",
+        GET + b"X A: b\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\n\r\n",
+        CHUNKED + b"zz\r\n",
+    ):
         line = await connect()
         await line.send(sent)
         status, headers, body = await line.answer()
@@ -240,7 +245,9 @@ async def test_an_answer_that_is_never_read_ends_the_connection(close: bytes, pa
     async def large(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(parts):
-            await send({"type": "http.response.body", "body": b"x" * (64_000_000 // parts), "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": b"x" * (64_000_000 // parts), "more_body": True}
+            )
         await send({"type": "http.response.body"})
         gone.set()
 

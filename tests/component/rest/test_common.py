@@ -217,7 +217,9 @@ async def test_another_kind_of_body_is_415_on_every_json_route(rest: Rest, heade
     ],
 )
 async def test_json_may_be_spelled_as_it_is(rest: Rest, kind: str) -> None:
-    answer = await rest.call("POST", "/cart/items", content=b'{"goods_id": 1}', headers={"content-type": kind})
+    answer = await rest.call(
+        "POST", "/cart/items", content=b'{"goods_id": 1}', headers={"content-type": kind}
+    )
     assert answer.status_code == 200, answer.text
 
 
