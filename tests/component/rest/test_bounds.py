@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shop_order.pkg.http.metrics import metrics_app
 from shop_order.pkg.http.protocol import Bounds
 from shop_order.pkg.http.server import HttpServer
 from tests.component.rest.front import Rest, token
@@ -272,6 +273,17 @@ async def test_more_connections_than_there_may_be_are_not_taken(rest: Rest) -> N
         for line in (first, second):
             await line.send(GET + b"\r\n")
             assert (await line.answer())[0] == 200
+
+
+async def test_the_relays_metrics_have_the_same_bounds() -> None:
+    async with served(metrics_app(lambda: b"a 1\n"), QUICK) as connect:
+        line = await connect()
+        await line.send(b"GET /metrics HTTP/1.1\r\n\r\n", b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        assert [(await line.answer())[::2] for _ in range(2)] == [(200, b"a 1\n"), (405, b"not this method")]
+        large = await connect()
+        await large.send(b"GET /metrics HTTP/1.1\r\nX-A: " + b"a" * 17_000 + b"\r\n\r\n")
+        assert (await large.answer())[0] == 431
+        assert await (await connect()).rest() == b""  # who says nothing
 
 
 async def test_half_a_body_is_504_in_the_end(rest: Rest) -> None:

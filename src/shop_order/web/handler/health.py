@@ -10,13 +10,11 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from shop_order.pkg.http.metrics import TEXT
 from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
-
-
 NOT_READY = "数据库不可用，或正在停止 / No database, or stopping"
 DATABASE = "database"  # the one part without which there is nothing to say
 
@@ -110,4 +108,4 @@ class HealthHandler:
     async def metrics(self) -> Response:
         """What was counted."""
         text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
-        return Response(text, media_type=METRICS)
+        return Response(text, media_type=TEXT)
