@@ -23,10 +23,12 @@ from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
+from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
+from shop_order.pkg.sharing import Shared
 from shop_order.pkg.signing import Signer
 from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
@@ -34,7 +36,7 @@ from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
-from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
+from shop_order.web.http import HttpParts, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
@@ -42,6 +44,7 @@ from shop_order.web.middleware.client_address import networks
 log = get_logger("app")
 DEV_TOKEN_S = 3600
 TELL_EVERY_S = 2.0
+READINESS_S = 0.5  # anybody may ask, and each time the database would be asked
 PARTS = (
     "database",
     "goods",
@@ -98,6 +101,7 @@ class App:
         self._run_out = open_consumer(
             settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
+        self._shared_readiness = Shared(self._readiness, READINESS_S)
         self._fronts(settings)
 
     def _key_source(self, settings: Settings) -> KeySource:
@@ -147,7 +151,7 @@ class App:
                 links=links,
                 clock=core.clock,
                 real_now_s=time.time,
-                readiness=self._readiness,
+                readiness=self._shared_readiness,
                 metrics=core.metrics.text,
                 advance_clock=core.clock.advance if settings.app.env != "production" else None,
                 log=get_logger("rest"),
@@ -226,6 +230,7 @@ class App:
     async def leave(self) -> None:
         """Say that nobody should call us any more; who does is still answered."""
         self._stopping = True
+        self._shared_readiness.forget()
         await self._grpc.not_serving()
         await self._presence.end()
         await self._reloading.stop()

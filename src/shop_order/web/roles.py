@@ -92,6 +92,7 @@ ROLES: Mapping[str, Who] = {
     "POST /api/v1/admin/clock": OPERATOR,
     "GET /api/v1/docs": Who.ANYONE,
     "GET /api/v1/redoc": Who.ANYONE,
+    "GET /api/v1/docs/assets/{name}": Who.ANYONE,
     "GET /api/v1/openapi.json": Who.ANYONE,
     "GET /api/v1/openapi.yaml": Who.ANYONE,
     "GET /api/v1/openapi.md": Who.ANYONE,

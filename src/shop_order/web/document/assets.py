@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import re
-from functools import cache
+from collections.abc import Mapping
+from mimetypes import guess_type
 from pathlib import Path
-from typing import Any
 
 import fastapi_offline
-from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.staticfiles import NotModifiedResponse, StaticFiles
-from starlette.types import Scope
+
+from shop_order.web.handler.kept import Kept
 
 ASSETS = "/api/v1/docs/assets"
 REDOC = "redoc.standalone.js"
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
-_KEPT = "public, max-age=86400"
+_DAY_S = 86_400
 # ReDoc fetches the logo of its makers from their server; our policy refuses that, and browsers complain.
 _LOGO = re.compile(rb'\w+\.createElement\("img",\{alt:"redocly logo"[^{}]*\}\)')
 
 
-class Assets(StaticFiles):
-    """The files of the pages; nothing else of the wheel, and nothing that leads outside."""
-
-    def __init__(self) -> None:
-        super().__init__(directory=_FOLDER)
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file; ReDoc's script without the picture from outside."""
-        if path != REDOC or scope["method"] not in ("GET", "HEAD"):
-            return await super().get_response(path, scope)
-        script, tag = await asyncio.to_thread(redoc_script)
-        response = Response(
-            script, media_type="text/javascript", headers={"ETag": tag, "Cache-Control": _KEPT}
-        )
-        if self.is_not_modified(response.headers, Headers(scope=scope)):
-            return NotModifiedResponse(response.headers)
-        return response
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """A file that browsers may keep for a day."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = _KEPT
-        return response
+def assets() -> Mapping[str, Kept]:
+    """The files by name; nothing else of the wheel, and nothing that leads outside."""
+    kept = {
+        file.name: Kept(file.read_bytes, _kind(file), max_age_s=_DAY_S)
+        for file in _FOLDER.iterdir()
+        if file.is_file()
+    }
+    return kept | {REDOC: Kept(redoc_script, "text/javascript", max_age_s=_DAY_S)}
 
 
-@cache
-def redoc_script() -> tuple[bytes, str]:
-    """ReDoc and its ETag. Raises ValueError if its makers wrote the logo in another way."""
+def redoc_script() -> bytes:
+    """ReDoc without the picture. Raises ValueError if its makers wrote it in another way."""
     script, found = _LOGO.subn(b"null", (_FOLDER / REDOC).read_bytes())
     if found != 1:
         raise ValueError(f"{REDOC} names its logo {found} times")
-    return script, f'"{hashlib.sha256(script).hexdigest()[:32]}"'
+    return script
+
+
+def _kind(file: Path) -> str:
+    return guess_type(file.name)[0] or "application/octet-stream"

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from string import Template
+from threading import Lock
 from typing import Any
 
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
-from shop_order.web.document.assets import ASSETS
+from shop_order.web.document.assets import ASSETS, assets
 from shop_order.web.document.markdown import as_markdown
 from shop_order.web.document.texts import as_json, as_yaml
 from shop_order.web.handler.answer import context
+from shop_order.web.handler.kept import Kept
 from shop_order.web.handler.route import operation
+from shop_order.web.messages import Language
 
 _TITLE = "Shop 订单服务 / Order service"
+_HTML = "text/html; charset=utf-8"
+_DOCUMENT_S = 300
 
 
 class DocumentPage:
@@ -30,52 +38,83 @@ class DocumentPage:
         self._script = (room / f"{name}.js").read_text("utf-8")
         start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
         # Both write their own styles, and fetch the document from us; nothing may come from outside.
-        self._policy = (
+        policy = (
             f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
             "base-uri 'none'; frame-ancestors 'none'"
         )
+        headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
+        self._kept = {language: self._keep(language, headers) for language in Language}
 
-    def answer(self) -> Response:
+    def _keep(self, language: Language, headers: Mapping[str, str]) -> Kept:
+        return Kept(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
+
+    async def answer(self, request: Request) -> Response:
         """The page in the caller's language."""
+        return await self._kept[context().language].answer(request)
+
+    def _html(self, language: Language) -> bytes:
         page = self._page.substitute(
-            lang=str(context().language),
-            title=_TITLE,
-            assets=ASSETS,
-            style=self._style,
-            script=self._script,
+            lang=str(language), title=_TITLE, assets=ASSETS, style=self._style, script=self._script
         )
-        return HTMLResponse(page, headers={"Content-Security-Policy": self._policy})
+        return page.encode()
 
 
 class DocumentHandler:
-    """Routes of the documents."""
+    """Routes of the documents. They are the same for everybody: made once, at the first call, in a thread."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
-        self._document = document
+        document = _once(document)
+        self._json = _kept(lambda: as_json(document()), "application/json; charset=utf-8")
+        self._yaml = _kept(lambda: as_yaml(document()), "application/yaml; charset=utf-8")
+        self._markdown = _kept(lambda: as_markdown(document()), "text/markdown; charset=utf-8")
         self._swagger, self._redoc = DocumentPage("swagger"), DocumentPage("redoc")
+        self._assets = assets()
 
     @operation("GET", "/api/v1/docs", id="docs", tag="", summary="Swagger UI")
-    async def swagger(self) -> Response:
+    async def swagger(self, request: Request) -> Response:
         """The page for trying things out."""
-        return self._swagger.answer()
+        return await self._swagger.answer(request)
 
     @operation("GET", "/api/v1/redoc", id="redoc", tag="", summary="ReDoc")
-    async def redoc(self) -> Response:
+    async def redoc(self, request: Request) -> Response:
         """The page for reading."""
-        return self._redoc.answer()
+        return await self._redoc.answer(request)
+
+    @operation("GET", f"{ASSETS}/{{name}}", id="docsAsset", tag="", summary="Scripts and styles")
+    async def asset(self, request: Request, name: str) -> Response:
+        """A script or style of both pages."""
+        if name not in self._assets:
+            raise HTTPException(404)
+        return await self._assets[name].answer(request)
 
     @operation("GET", "/api/v1/openapi.json", id="openapiJson", tag="", summary="OpenAPI")
-    async def json(self) -> Response:
+    async def json(self, request: Request) -> Response:
         """The document for programs."""
-        return Response(as_json(self._document()), media_type="application/json; charset=utf-8")
+        return await self._json.answer(request)
 
     @operation("GET", "/api/v1/openapi.yaml", id="openapiYaml", tag="", summary="OpenAPI")
-    async def yaml(self) -> Response:
+    async def yaml(self, request: Request) -> Response:
         """The document as YAML."""
-        return Response(as_yaml(self._document()), media_type="application/yaml; charset=utf-8")
+        return await self._yaml.answer(request)
 
     @operation("GET", "/api/v1/openapi.md", id="openapiMarkdown", tag="", summary="OpenAPI")
-    async def markdown(self) -> Response:
+    async def markdown(self, request: Request) -> Response:
         """The document for reading."""
-        return PlainTextResponse(as_markdown(self._document()), media_type="text/markdown; charset=utf-8")
+        return await self._markdown.answer(request)
+
+
+def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """The same, asked by several threads and built by one."""
+    building = Lock()
+    built = cache(document)
+
+    def locked() -> dict[str, Any]:
+        with building:
+            return built()
+
+    return locked
+
+
+def _kept(text: Callable[[], str], kind: str) -> Kept:
+    return Kept(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)

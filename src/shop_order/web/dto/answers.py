@@ -154,7 +154,8 @@ class OrderData(Answer):
     logistics: LogisticsData | None
     version: int = Field(examples=[1])
     pay_url: str | None = Field(description="收银台链接，仅待支付 / The cashier, while pending")
-    items: list[OrderItemData]
+    items: list[OrderItemData] = Field(description="列表中仅前 5 项 / In a list the first 5")
+    items_total: int = Field(description="商品行数 / How many items it has", examples=[1])
 
 
 class LogData(Answer):
