@@ -197,7 +197,7 @@ def bury(connection: sqlite3.Connection, letter: tuple[str, str, str, str, str],
 
 def _notify(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
     company, number = event.data.get("logistics_company", ""), event.data.get("logistics_no", "")
-    text = f"您的订单 {event.order_sn} 已发货:{company} {number}"
+    text = f"您的订单 {event.order_sn} 已发货：{company} {number}"
     connection.execute(
         "INSERT INTO order_notification VALUES (?, ?, ?, ?, ?)",
         (event.id, event.order_sn, event.user_id, text, now_ms),

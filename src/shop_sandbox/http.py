@@ -1,50 +1,47 @@
 """The sandbox's HTTP side beside the simulators: the operator's routes, pictures, and a plain shop window."""
 
-import html
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox.goods import Article, BadGoods, Goods, UnknownGoods
 from shop_sandbox.inbox import TABLES, EventInbox
 from shop_sandbox.inventory import Inventory
+from shop_sandbox.page import language_of
 from shop_sandbox.seed import emblem
+from shop_sandbox.storefront import landing, shelves
 
 MAX_BODY_BYTES = 65_536
 
-_SVG = (
+PICTURE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" width="240" height="240">'
     '<rect width="120" height="120" rx="12" fill="hsl({hue} 45% 88%)"/>'
-    '<circle cx="60" cy="60" r="42" fill="hsl({hue} 45% 45%)"/>'
+    '<circle cx="60" cy="60" r="42" fill="hsl({hue} 45% 28%)"/>'
     '<text x="60" y="76" font-size="44" text-anchor="middle" fill="#fff" font-family="serif">'
     "{emblem}</text></svg>"
-)
-_SHOP = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8"><title>Shop</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body{{font-family:system-ui,sans-serif;margin:0;background:#f6f6f4;color:#222}}
-h1{{font-size:1.2rem;padding:1rem}}
-ul{{list-style:none;display:grid;gap:1rem;padding:0 1rem 2rem;
-grid-template-columns:repeat(auto-fill,minmax(9rem,1fr))}}
-li{{background:#fff;border-radius:.6rem;padding:.7rem}}
-img{{width:100%;height:auto;border-radius:.4rem}}b{{color:#c0392b}}small{{color:#777}}
-</style></head><body><h1>商品 Goods</h1><ul>{rows}</ul></body></html>"""
-_CARD = (
-    '<li><img src="{image}" alt=""><div>{name}</div><b>¥{price}</b><br><small>#{id} · {state}</small></li>'
 )
 MAX_SHOWN = 200
 
 
 class OperatorPages:
-    """Routes under /admin, /images and /shop."""
+    """Routes `/`, and under /admin, /images and /shop."""
 
-    def __init__(self, goods: Goods, inventory: Inventory, inbox: EventInbox, *more: EventInbox) -> None:
-        """`more` are inboxes whose dead letters are shown, too."""
+    def __init__(
+        self,
+        goods: Goods,
+        inventory: Inventory,
+        inbox: EventInbox,
+        *more: EventInbox,
+        grpc: Callable[[], str],
+    ) -> None:
+        """`more` are inboxes whose dead letters are shown, too; `grpc` answers the neighbours' host:port."""
+        self._grpc = grpc
         self._goods = goods
         self._inventory = inventory
         self._inbox = inbox
@@ -53,6 +50,7 @@ class OperatorPages:
     def routes(self) -> list[Route]:
         """All of them, for the application."""
         return [
+            Route("/", self.what_is_where),
             Route("/healthz", _healthz),
             Route("/shop", self.shop),
             Route("/images/{goods_id:int}.svg", self.image),
@@ -97,24 +95,18 @@ class OperatorPages:
     async def image(self, request: Request) -> Response:
         """A drawn picture."""
         goods_id = request.path_params["goods_id"]
-        picture = _SVG.format(hue=goods_id * 47 % 360, emblem=emblem(goods_id))
+        picture = PICTURE.format(hue=goods_id * 47 % 360, emblem=emblem(goods_id))
         return Response(picture, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
+
+    async def what_is_where(self, request: Request) -> Response:
+        """The ways in."""
+        return landing(self._grpc(), language_of(request))
 
     async def shop(self, request: Request) -> Response:
         """What is on the shelves, on one page."""
         articles = [one for one in self._goods.articles() if not one.deleted][:MAX_SHOWN]
         stocks = await self._stocks([one.id for one in articles])
-        rows = (
-            _CARD.format(
-                image=html.escape(one.image),
-                name=html.escape(one.name),
-                price=f"{one.price_fen // 100}.{one.price_fen % 100:02d}",
-                id=one.id,
-                state=f"库存 {stocks[one.id].available}" if one.on_sale and one.id in stocks else "已下架",
-            )
-            for one in articles
-        )
-        return HTMLResponse(_SHOP.format(rows="".join(rows)))
+        return shelves(articles, stocks, language_of(request))
 
     async def _stocks(self, ids: list[int]) -> dict[int, pb.Stock]:
         reply = await self._inventory.get_stock(pb.GoodsIds(ids=ids))

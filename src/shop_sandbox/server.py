@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Self
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
-from shop_sandbox.alipay import notices, trades
+from shop_sandbox.alipay import late, notices, trades
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import ensure_keys
+from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.notices import Notices
 from shop_sandbox.alipay.routes import AlipayPages
 from shop_sandbox.alipay.simulator import Simulator
@@ -29,6 +31,7 @@ from shop_sandbox.http_server import HttpServer, listen
 from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.order_token import TokenFile
+from shop_sandbox.page import problem
 from shop_sandbox.registry import Registration
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.users import Users
@@ -57,7 +60,7 @@ class Sandbox:
         self.inventory_db = Database(data_dir / "inventory.db", leases.SCHEMA)
         self.users_db = Database(data_dir / "users.db", users.SCHEMA)
         self.inbox_db = Database(data_dir / "inbox.db", events.SCHEMA)
-        self.alipay_db = Database(data_dir / "alipay.db", trades.SCHEMA + notices.SCHEMA)
+        self.alipay_db = Database(data_dir / "alipay.db", trades.SCHEMA + notices.SCHEMA + late.SCHEMA)
         self.goods = Goods(self.goods_db)
         self.inventory = Inventory(self.inventory_db, clock_ms)
         self.users = Users(self.users_db)
@@ -81,8 +84,9 @@ class Sandbox:
         scale, ca_file = settings.notice_scale, settings.ca_file
         self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, scale, ca_file)
         self.bills = Bills(self.alipay_db, clock_ms)
-        self.alipay_gateway = Gateway(self.trades, self.notices, self.bills, self.alipay_keys)
-        self.alipay = Simulator(self.trades, self.notices, clock_ms)
+        self.late = LateBuyers(self.alipay_db, clock_ms)
+        self.alipay_gateway = Gateway(self.trades, self.notices, self.late, self.bills, self.alipay_keys)
+        self.alipay = Simulator(self.trades, self.notices, self.late, clock_ms)
         self.grpc_port = 0
         self.http_port = 0
 
@@ -120,6 +124,7 @@ class Sandbox:
         if settings.consul:
             await stack.enter_async_context(Registration(settings.consul, settings.host, self.grpc_port))
         await stack.enter_async_context(self.notices.running())
+        await stack.enter_async_context(self.late.running(self.alipay.pay_late))
         if settings.message:
             self.stock_db.open()
             stack.push_async_callback(self.stock_db.close)
@@ -135,11 +140,17 @@ class Sandbox:
 
     def _application(self) -> Starlette:
         more = (self.stock_inbox,) if self.settings.message else ()
-        operator = OperatorPages(self.goods, self.inventory, self.inbox, *more)
+        operator = OperatorPages(self.goods, self.inventory, self.inbox, *more, grpc=self._grpc)
         alipay = AlipayPages(
             self.trades, self.notices, self.bills, self.alipay_gateway, self.alipay, self.alipay_keys
         )
-        return Starlette(routes=[*operator.routes(), *alipay.routes()])
+        return Starlette(
+            routes=[*operator.routes(), *alipay.routes()], exception_handlers={HTTPException: problem}
+        )
+
+    def _grpc(self) -> str:
+        host = self.settings.host
+        return f"[{host}]:{self.grpc_port}" if ":" in host else f"{host}:{self.grpc_port}"
 
     async def _seed(self) -> None:
         count, available = self.settings.seed_goods, self.settings.seed_stock

@@ -32,6 +32,7 @@ def text(shop: Running) -> str:
     return f"""
 商城已启动 / The Shop is running                              Ctrl-C 停止 / stops it
 
+  入口 / start    {shop.rest}/      {shop.sandbox_http}/
   REST            {shop.rest}/api/v1
   文档 / docs     {shop.rest}/api/v1/docs      {shop.rest}/api/v1/redoc
   gRPC            {shop.grpc}   order.OrderService, shop.order.Order

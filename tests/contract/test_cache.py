@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shop_order.pkg.middleware.ratelimit.base import MOST_DEBT_S
 from shop_order.repository.cache.base import Cache, Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
@@ -135,6 +136,20 @@ async def test_a_refused_call_costs_nothing_and_after_the_wait_one_goes(one: Ins
 async def test_no_more_than_the_burst_goes_however_many_come_at_once(one: Instance, key: str) -> None:
     waits = await asyncio.gather(*(one.limiter.acquire(key, 1, 10) for _ in range(50)))
     assert waits.count(0.0) == 10
+
+
+async def test_what_is_charged_afterwards_is_a_debt_that_the_next_calls_wait_for(
+    one: Instance, key: str
+) -> None:
+    assert await one.limiter.acquire(key, 10, 20) == 0.0
+    await one.limiter.charge(key, 10, 20, 40)  # twenty more than there are
+    wait_s = await one.limiter.acquire(key, 10, 20)
+    assert 1.5 < wait_s <= 2.2
+    assert await one.limiter.acquire(key + "other", 10, 20) == 0.0
+    await one.limiter.charge(key, 10, 20, 10**9)
+    assert 50 < await one.limiter.acquire(key, 10, 20) <= MOST_DEBT_S + 0.1
+    await one.limiter.charge(key + "off", 0, 20, 10**9)
+    assert await one.limiter.acquire(key + "off", 10, 20) == 0.0
 
 
 def test_memory_forgets_the_longest_unused_beyond_its_bound() -> None:

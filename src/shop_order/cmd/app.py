@@ -14,6 +14,7 @@ from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.observing import processing
 from shop_order.cmd.opening import remember
+from shop_order.cmd.places import places
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
@@ -21,16 +22,18 @@ from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
+from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
+from shop_order.pkg.sharing import Shared
 from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
-from shop_order.web.http import HttpParts, HttpServer, HttpSettings, build_http
+from shop_order.web.http import HttpParts, HttpSettings, build_http
 from shop_order.web.jwks import Jwks
 from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
@@ -39,6 +42,7 @@ from shop_order.web.refused_tokens import RefusedTokens
 log = get_logger("app")
 DEV_TOKEN_S = 3600
 TELL_EVERY_S = 2.0
+READINESS_S = 0.5  # anybody may ask, and each time the database would be asked
 PARTS = (
     "database",
     "goods",
@@ -95,6 +99,7 @@ class App:
         self._run_out = open_consumer(
             settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
+        self._shared_readiness = Shared(self._readiness, READINESS_S)
         self._fronts(settings)
 
     def _key_source(self, settings: Settings) -> KeySource:
@@ -152,12 +157,13 @@ class App:
                 links=links,
                 clock=core.clock,
                 real_now_s=time.time,
-                readiness=self._readiness,
+                readiness=self._shared_readiness,
                 metrics=core.metrics.text,
                 advance_clock=core.clock.advance if settings.app.env != "production" else None,
                 log=get_logger("rest"),
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
                 tracing=core.tracing,
+                places=lambda: places(core.settings, self.grpc_port),
                 shop_name=lambda: core.settings.app.shop_name or "",
             ),
             self._http_settings(settings),
@@ -230,6 +236,7 @@ class App:
     async def leave(self) -> None:
         """Say that nobody should call us any more; who does is still answered."""
         self._stopping = True
+        self._shared_readiness.forget()
         await self._grpc.not_serving()
         await self._presence.end()
         await self._reloading.stop()

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prometheus_client import start_http_server
-
 from shop_order.cmd.app import dev_token
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
@@ -21,6 +19,8 @@ from shop_order.cmd.topics import dead_letters
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.errors import OrderServiceError
+from shop_order.pkg.http.metrics import metrics_app
+from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.base import StoreTaken
 
@@ -55,17 +55,18 @@ async def _relay(core: Core) -> None:
             core.metrics.dead_letters(group, count)
         return 0
 
+    port = core.settings.message.relay_port
+    metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
     try:
         await core.open(serve=False)
         await core.publisher.open()
-        metrics = core.settings.message
-        if metrics.relay_port:
-            start_http_server(metrics.relay_port, core.settings.server.host, core.metrics.registry)
+        if port:
+            await metrics.start()
         jobs.start_relay()
         jobs.start_lag()
         reloading.start()
         jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
-        log.info("started", metrics_port=metrics.relay_port)
+        log.info("started", metrics_port=port)
         await stop.wait()
         await reloading.stop()
         await jobs.stop()
@@ -75,6 +76,7 @@ async def _relay(core: Core) -> None:
     finally:
         await reloading.stop()
         await jobs.stop()
+        await metrics.stop(1)
         await core.publisher.close()
         await core.close()
         log.info("stopped")

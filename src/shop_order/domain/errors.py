@@ -368,6 +368,22 @@ class BodyTooLarge(OrderServiceError):
     text = "the message is too large"
 
 
+class HeadersTooLarge(OrderServiceError):
+    """The head of the request, or what follows its body, is larger than allowed."""
+
+    kind = Kind.EXHAUSTED
+    http_status = 431
+    text = "the headers are too large"
+
+
+class UnsupportedMediaType(OrderServiceError):
+    """The body is of a kind that is not taken here."""
+
+    kind = Kind.INVALID
+    http_status = 415
+    text = "the body must be application/json in UTF-8"
+
+
 class DependencyDown(OrderServiceError):
     """A service we need does not answer; nothing happened, or it will be undone by itself."""
 

@@ -215,8 +215,10 @@ class OrderService:
         page: int = 1,
         page_size: int = 20,
         after: Cursor | None = None,
+        most_items: int | None = None,
     ) -> OrderPage:
-        """A page of orders, newest first; users see their own, admins the `where.user` they name or all.
+        """A page of orders, newest first, each with all or its first `most_items`; users see their own, admins
+        the `where.user` they name or all.
 
         Raises InvalidArgument, PageTooDeep.
         """
@@ -230,7 +232,9 @@ class OrderService:
             raise PageTooDeep
         if not actor.is_admin:
             where = replace(where, user=buyer(actor))
-        found = await self._orders.list(where, offset=offset, limit=page_size, after=after)
+        found = await self._orders.list(
+            where, offset=offset, limit=page_size, after=after, most_items=most_items
+        )
         for row in found.unreadable:
             self._on_unreadable(row)
         return found

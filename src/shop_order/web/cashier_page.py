@@ -60,7 +60,7 @@ class CashierPage:
 
     def __init__(self) -> None:
         room = files("shop_order.web") / "pages"
-        self._style = (room / "cashier.css").read_text("utf-8")
+        self._style = "".join((room / name).read_text("utf-8") for name in ("palette.css", "cashier.css"))
         self._script = (room / "cashier.js").read_text("utf-8")
         self._page = Template((room / "cashier.html").read_text("utf-8"))
 

@@ -26,6 +26,8 @@ class RequestContext:
     """One request; `deadline` is on the monotonic clock in seconds, `actor` None before authentication.
 
     `key` is the idempotency key of metadata or header; `replayed` is set when its result is an earlier one.
+    `head` says that only the headers are wanted (HEAD): nobody is asked or queried for what is thrown away.
+    `status` is the HTTP status that was answered, 0 before.
     """
 
     request_id: str
@@ -34,6 +36,8 @@ class RequestContext:
     actor: Actor | None = None
     key: str = ""
     replayed: bool = False
+    head: bool = False
+    status: int = 0
 
     @property
     def caller(self) -> Actor:

@@ -1,23 +1,17 @@
-"""The REST front: one FastAPI application, and the server that carries it."""
+"""The REST front: one FastAPI application."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from shop_order.domain.ports import Clock
 from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.listening import listen
 from shop_order.service.cart import CartService
 from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
@@ -29,21 +23,24 @@ from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
 from shop_order.web.cursor import Cursors
 from shop_order.web.document import build_document, words
-from shop_order.web.document.pages import ASSETS, Assets, DocumentHandler
+from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
+from shop_order.web.handler.landing import LandingHandler
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.handler.statistics import StatisticsHandler
+from shop_order.web.landing_page import LandingPage, Places
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks
 from shop_order.web.middleware.edge import Edge, Observe, RequestLog
+from shop_order.web.middleware.recovery import Recovery
 from shop_order.web.middleware.traced import Traced
 
 if TYPE_CHECKING:
@@ -69,7 +66,10 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """What the routes use; `advance_clock` None where there is no test clock (production)."""
+    """What the routes use; `advance_clock` None where there is no test clock (production).
+
+    `places`: what the page at `/` shows beside REST; nothing in production.
+    """
 
     carts: CartService
     orders: OrderService
@@ -90,6 +90,7 @@ class HttpParts:
     log: RequestLog
     observe: Observe
     tracing: Tracing | None = None
+    places: Callable[[], Places] = Places
     shop_name: Callable[[], str] = str
 
 
@@ -97,13 +98,14 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
     """The application with all routes. Raises ValueError for a text that is no network."""
     middleware = [
         Middleware(Edge, log=parts.log, observe=parts.observe, deadline_s=settings.deadline_s),
+        Middleware(Recovery, log=parts.log),
         Middleware(BodyLimit, most_bytes=MOST_BODY),
     ]
     if settings.cors_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=_ALLOWED_HEADERS,
             expose_headers=_EXPOSED_HEADERS,
         )
@@ -130,7 +132,6 @@ def describe() -> dict[str, Any]:
 def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     trusted = networks(settings.trusted_proxies)
     route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
-    document = cache(lambda: build_document(app))
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(
@@ -159,59 +160,10 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         AdminHandler(parts.orders),
         StatisticsHandler(parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
-        DocumentHandler(document),
+        DocumentHandler(lambda: build_document(app)),
+        LandingHandler(LandingPage(), parts.places, trusted),
     ]
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))
     for handler in handlers:
         mount(app, handler, route_class, words)
-    app.mount(ASSETS, Assets(), name="docs-assets")
-
-
-class HttpServer:
-    """uvicorn on one port that is ours alone, or on a `listener` that is shared with other workers."""
-
-    def __init__(self, app: FastAPI, *, host: str, port: int, listener: socket.socket | None = None) -> None:
-        self._app = app
-        self._address = (host, port)
-        self._listener = listener
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> int:
-        """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
-        listener = self._listener or listen(*self._address)
-        config = uvicorn.Config(
-            self._app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=30,
-        )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
-        while not self._server.started:
-            if self._task.done():
-                self._task.result()
-                raise OSError("the HTTP server did not start")
-            await asyncio.sleep(0.005)
-        return int(listener.getsockname()[1])
-
-    async def stop(self, grace_s: float) -> None:
-        """Take no new requests, and give those being answered so long."""
-        if self._server is None or self._task is None:
-            return
-        self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
-        self._server.should_exit = True
-        await self._task
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are handled where the process is wired."""
-        yield

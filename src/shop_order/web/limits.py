@@ -1,13 +1,19 @@
-"""How often somebody may call, over both protocols together."""
+"""How often somebody may call, and how much of it, over both protocols together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from shop_order.domain.errors import RateLimited
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.middleware.ratelimit import RateLimiter
+
+CALL_BYTES = 32 * 1024  # what a call may answer; more counts as more calls
+LISTS_AT_ONCE = 2  # of one caller: a list is weighed when it is there, so that many at once would be free
+LISTS = frozenset({"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +26,20 @@ class Rates:
     global_burst: int = 0
 
 
+@dataclass(slots=True)
+class _Turns:
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_ONCE))
+    waiting: int = 0
+
+
 class RateLimits:
-    """Counts calls by user, and all together."""
+    """Counts calls by user, and all together, and weighs what they are answered."""
 
     def __init__(self, limiter: RateLimiter, rates: Callable[[], Rates]) -> None:
         """`rates` is asked at every call, since the settings may be reloaded."""
         self._limiter = limiter
         self._rates = rates
+        self._turns: dict[str, _Turns] = {}
 
     async def check(self, actor: Actor | None, *, address: str = "") -> None:
         """Take one call of who calls: a user, or without one the address, if any.
@@ -40,6 +53,31 @@ class RateLimits:
             await self._take(key, rates.user_rate, rates.user_burst)
         if rates.global_rate > 0:
             await self._take("global", rates.global_rate, rates.global_burst)
+
+    async def charge(self, actor: Actor | None, answered_bytes: int) -> None:
+        """Weigh an answer: one that is larger than a call's share delays the caller's next ones."""
+        cost = answered_bytes // CALL_BYTES
+        if not cost:
+            return
+        rates = self._rates()
+        if rates.user_rate > 0 and (key := _key(actor, "")):
+            await self._limiter.charge(key, rates.user_rate, rates.user_burst, cost)
+        if rates.global_rate > 0:
+            await self._limiter.charge("global", rates.global_rate, rates.global_burst, cost)
+
+    @asynccontextmanager
+    async def turn(self, actor: Actor | None) -> AsyncIterator[None]:
+        """Wait until few enough lists of this caller are being made; to be taken before `check`."""
+        key = _key(actor, "")
+        turns = self._turns.setdefault(key, _Turns())
+        turns.waiting += 1
+        try:
+            async with turns.free:
+                yield
+        finally:
+            turns.waiting -= 1
+            if not turns.waiting:
+                del self._turns[key]
 
     async def _take(self, key: str, rate: int, burst: int) -> None:
         retry_after_s = await self._limiter.acquire(key, rate, burst)

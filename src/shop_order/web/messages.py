@@ -91,6 +91,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "RATE_LIMITED": ("请求过于频繁，请稍后再试", "too many requests; slow down"),
     "OVERLOADED": ("系统繁忙，请稍后再试", "overloaded; try again in a moment"),
     "BODY_TOO_LARGE": ("请求内容过大", "the message is too large"),
+    "HEADERS_TOO_LARGE": ("请求头过大", "the headers are too large"),
+    "UNSUPPORTED_MEDIA_TYPE": (
+        "请求体必须是 UTF-8 编码的 application/json",
+        "the body must be application/json in UTF-8",
+    ),
     "DEPENDENCY_DOWN": ("依赖服务 {dependency} 暂不可用，请重试", "{dependency} is not available; try again"),
     "DEADLINE_EXCEEDED": (
         "处理超时，请用同一幂等键重试",
@@ -147,6 +152,10 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"must be '(\w+)'", r"只能是 \1"),
         (r"has more than (\d+) entries", r"不能超过 \1 项"),
         (r"is not valid JSON", "不是有效的 JSON"),
+        (r"is not valid HTTP", "不是有效的 HTTP"),
+        (r"is not known here", "不是可用的字段"),
+        (r"is given twice", "重复出现"),
+        (r"has more than (\d+) parameters", r"不能超过 \1 个参数"),
         (r"is not valid", "无效"),
         (r"can't be read", "无法读取"),
         (r"is required, or (\S.*), but not both", r"与 \1 必须且只能填写一个"),

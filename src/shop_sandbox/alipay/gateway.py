@@ -11,6 +11,7 @@ from typing import Any
 from shop_sandbox.alipay import content, fields, signing
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.keys import Keys
+from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.notices import Notices
 from shop_sandbox.alipay.requests import (
     BILL,
@@ -40,8 +41,9 @@ class GatewayDown(Exception):
 class Gateway:
     """Carries out verified calls."""
 
-    def __init__(self, trades: Trades, notices: Notices, bills: Bills, keys: Keys) -> None:
+    def __init__(self, trades: Trades, notices: Notices, late: LateBuyers, bills: Bills, keys: Keys) -> None:
         self._trades = trades
+        self._late = late
         self._notices = notices
         self._bills = bills
         self._keys = keys
@@ -97,7 +99,7 @@ class Gateway:
         out_trade_no = number(biz, "out_trade_no", required=False)
         trade_no = number(biz, "trade_no", required=False)
         if not out_trade_no and not trade_no:
-            raise Refused("ACQ.INVALID_PARAMETER", "参数无效: out_trade_no 与 trade_no 不能同时为空")
+            raise Refused("ACQ.INVALID_PARAMETER", "参数无效：out_trade_no 与 trade_no 不能同时为空")
         return await self._trades.trade(out_trade_no, trade_no)
 
     async def _query(self, biz: Mapping[str, Any]) -> Answer:
@@ -109,6 +111,7 @@ class Gateway:
     async def _close(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
+            await self._late.gave_up(number(biz, "out_trade_no", required=False))
             raise not_there()
         closed = await self._trades.close(trade.out_trade_no, "")
         return {"trade_no": closed.trade_no, "out_trade_no": closed.out_trade_no}
@@ -120,7 +123,7 @@ class Gateway:
         try:
             amount_fen = fields.fen(biz.get("refund_amount"))
         except ValueError as error:
-            raise Refused("ACQ.INVALID_PARAMETER", f"参数无效: refund_amount: {error}") from None
+            raise Refused("ACQ.INVALID_PARAMETER", f"参数无效：refund_amount：{error}") from None
         out_request_no = number(biz, "out_request_no", required=False) or trade.out_trade_no
         refund = await self._trades.refund(trade, out_request_no, amount_fen)
         session = await self._trades.session(trade.out_trade_no)

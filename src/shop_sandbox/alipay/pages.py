@@ -1,142 +1,186 @@
-"""The cashier's pages: plain HTML from the server, nothing from outside, in Chinese and English."""
+"""The simulator's pages: the cashier of a trade, the list of trades, and what went wrong."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from urllib.parse import urlsplit
+
+from starlette.responses import HTMLResponse
 
 from shop_sandbox.alipay import fields
 from shop_sandbox.alipay.notices import Notice
 from shop_sandbox.alipay.requests import WAP_PAY, PayRequest, Refused
+from shop_sandbox.alipay.simulator import Choices
 from shop_sandbox.alipay.trades import Refund, Trade
-
-_PAGE = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>
-:root{{--blue:#1677ff;--line:#e6e8ec;--muted:#7a808a}}*{{box-sizing:border-box}}
-body{{margin:0;font:16px/1.5 system-ui,-apple-system,"PingFang SC","Microsoft YaHei",sans-serif;
-background:#f3f5f8;color:#1c1f23}}
-header{{background:var(--blue);color:#fff;padding:.9rem 1.2rem;font-weight:600}}
-header small{{font-weight:400;opacity:.85;margin-left:.6rem}}
-main{{max-width:44rem;margin:1rem auto;padding:0 1rem 3rem}}
-section{{background:#fff;border:1px solid var(--line);border-radius:.7rem;padding:1.1rem;margin-bottom:1rem}}
-h2{{font-size:1rem;margin:0 0 .7rem}}.amount{{font-size:2.2rem;font-weight:700}}
-.state{{display:inline-block;border-radius:1rem;padding:.1rem .8rem;background:#eaf2ff;color:var(--blue)}}
-dl{{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;margin:.8rem 0 0;font-size:.9rem}}
-dt{{color:var(--muted)}}dd{{margin:0;overflow-wrap:anywhere}}
-.buttons{{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fill,minmax(12rem,1fr))}}
-form{{margin:0}}button,.go{{display:block;width:100%;padding:.7rem;border:1px solid var(--line);
-border-radius:.5rem;background:#fff;font:inherit;text-align:center;cursor:pointer;color:inherit;
-text-decoration:none}}button small{{display:block;color:var(--muted)}}
-button.main,.go{{background:var(--blue);border-color:var(--blue);color:#fff}}
-button.main small{{color:#dbe8ff}}
-button:focus-visible,.go:focus-visible{{outline:3px solid #9ec5ff}}
-.table{{overflow-x:auto}}table{{border-collapse:collapse;width:100%;font-size:.85rem}}
-td,th{{text-align:left;padding:.35rem .5rem;border-top:1px solid var(--line)}}
-.error{{border-color:#ffb4ae;background:#fff4f3}}p{{margin:.4rem 0}}
-</style></head><body><header>支付宝收银台<small>Alipay simulator · 模拟环境,不涉及真实资金</small></header>
-<main>{content}</main></body></html>"""
-
-_BUTTONS = (
-    ("pay", "确认付款", "Pay"),
-    ("pay_late", "超时后付款", "Pay late"),
-    ("pay_twice", "重复付款", "Pay twice"),
-    ("notify_again", "再次发送通知", "Send the notice again"),
-    ("forge_amount", "伪造金额通知", "Forge the amount"),
-    ("forge_sign", "伪造签名通知", "Forge the signature"),
+from shop_sandbox.alipay.wording import (
+    ACTIONS,
+    COLUMNS,
+    EXPLAINED,
+    FIELDS,
+    KINDS,
+    LISTED,
+    STATES,
+    TEXTS,
 )
-_STATES = {
-    "": "等待买家登录 · not begun",
-    "WAIT_BUYER_PAY": "等待付款 · waiting",
-    "TRADE_SUCCESS": "付款成功 · paid",
-    "TRADE_CLOSED": "交易关闭 · closed",
-}
+from shop_sandbox.page import Language, page
 
 
-def cashier(
-    session: PayRequest,
-    trade: Trade | None,
-    refunds: Sequence[Refund],
-    notices: Sequence[Notice],
-    *,
-    return_to: str,
-    said: str,
-) -> str:
-    """The page of a session; `return_to` is the signed way back or "", `said` what was refused or ""."""
-    refusal = f'<section class="error" role="alert">{escape(said)}</section>' if said else ""
-    title = f"支付宝收银台 {session.out_trade_no}"
-    content = refusal + _summary(session, trade, refunds, return_to) + _actions(session) + _sent(notices)
-    if session.method == WAP_PAY:
-        content = f'<div style="max-width:26rem;margin:0 auto">{_on_a_phone(session, trade)}{content}</div>'
-    return _PAGE.format(title=escape(title), content=content)
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the cashier's page of a trade shows; `return_to` is the signed way back or ""."""
+
+    session: PayRequest
+    trade: Trade | None
+    refunds: Sequence[Refund]
+    notices: Sequence[Notice]
+    choices: Choices
+    return_to: str
+    now_ms: int
 
 
-def _on_a_phone(session: PayRequest, trade: Trade | None) -> str:
-    quits = (
-        f'<a href="{escape(session.quit_url)}">退出支付 · Quit</a>'
-        if session.quit_url and not (trade and trade.paid_ms)
-        else ""
-    )
-    return f"<p><b>手机网站支付 · wap</b> {quits}</p>"
-
-
-def error(refused: Refused) -> str:
-    """The page for a payment call that was not accepted."""
+def cashier(view: View, language: Language, refused: Refused | None = None) -> HTMLResponse:
+    """The page of a trade; `refused` is what a button could not do."""
     content = (
-        f'<section class="error" role="alert"><h2>请求被拒绝 · Refused</h2><p>{escape(refused.sub_msg)}</p>'
-        f"<p><code>{escape(refused.code)} {escape(refused.sub_code)}</code></p></section>"
+        (_refusal(refused, language) if refused else "")
+        + _on_a_phone(view, language)
+        + _summary(view, language)
+        + _waiting(view, language)
+        + _actions(view, language)
+        + _sent(view.notices, language)
     )
-    return _PAGE.format(title="Alipay", content=content)
+    return page(TEXTS["title"][language], content, language, status=409 if refused else 200)
 
 
-def _summary(session: PayRequest, trade: Trade | None, refunds: Sequence[Refund], return_to: str) -> str:
+def error(refused: Refused, language: Language, status: int) -> HTMLResponse:
+    """The page for a payment call that was not accepted, or a trade that does not exist."""
+    hint = f'<p class="note">{TEXTS["go_on"][language]}</p>'
+    return page(TEXTS["title"][language], _refusal(refused, language) + hint, language, status=status)
+
+
+def listing(trades: Sequence[tuple[PayRequest, Trade | None]], language: Language) -> HTMLResponse:
+    """The newest trades, each with its page; how to make one where there is none."""
+    title = TEXTS["list"][language]
+    if not trades:
+        return page(title, f"<section><p>{TEXTS['none'][language]}</p></section>", language)
+    rows = "".join(
+        f'<tr><td><a href="{_address(session)}">{escape(session.out_trade_no)}</a>'
+        f'<br><span lang="zh-CN">{escape(session.subject)}</span></td>'
+        f'<td class="whole">¥{fields.yuan(session.amount_fen)}</td>'
+        f'<td class="whole">{STATES[trade.status if trade else ""][language]}</td></tr>'
+        for session, trade in trades
+    )
+    return page(title, f"<section>{_table(title, LISTED, rows, language)}</section>", language)
+
+
+def _refusal(refused: Refused, language: Language) -> str:
+    known = EXPLAINED.get(refused.sub_code)
+    said = known[language] if known else f'<span lang="zh-CN">{escape(refused.sub_msg)}</span>'
+    return (
+        f'<section class="trouble" role="alert"><h2>{TEXTS["refused"][language]}</h2><p>{said}</p>'
+        f'<p class="note"><code>{escape(refused.code)} {escape(refused.sub_code)}</code></p></section>'
+    )
+
+
+def _summary(view: View, language: Language) -> str:
+    session, trade = view.session, view.trade
     rows = [
-        ("商品 Subject", session.subject),
-        ("商户单号 out_trade_no", session.out_trade_no),
-        ("截止 Expires", fields.written_time(session.expire_ms)),
+        ("subject", session.subject),
+        ("out_trade_no", session.out_trade_no),
+        ("expires", fields.written_time(session.expire_ms)),
     ]
     if trade:
-        rows.append(("交易号 trade_no", trade.trade_no))
+        rows.append(("trade_no", trade.trade_no))
     if trade and trade.paid_ms:
-        rows.append(("付款时间 Paid", fields.written_time(trade.paid_ms)))
-    rows += [(f"退款 Refund {one.out_request_no}", f"¥{fields.yuan(one.amount_fen)}") for one in refunds]
-    details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    state = _STATES[trade.status if trade else ""]
-    back = (
-        f'<p><a class="go" href="{escape(return_to)}">返回商家 · Back to the shop</a></p>'
-        if return_to
+        rows.append(("paid", fields.written_time(trade.paid_ms)))
+    listed = [(FIELDS[name][language], value) for name, value in rows]
+    listed += [
+        (f"{FIELDS['refund'][language]} {one.out_request_no}", f"¥{fields.yuan(one.amount_fen)}")
+        for one in view.refunds
+    ]
+    details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in listed)
+    back = TEXTS["back"][language]
+    way = f'<p><a class="go" href="{escape(view.return_to)}">{back}</a></p>' if view.return_to else ""
+    return (
+        f'<section><span class="state">{STATES[trade.status if trade else ""][language]}</span>'
+        f'<div class="amount">¥{fields.yuan(session.amount_fen)}</div><dl>{details}</dl>{way}</section>'
+    )
+
+
+def _on_a_phone(view: View, language: Language) -> str:
+    """What the page for phones has more: a way out for who does not pay."""
+    if view.session.method != WAP_PAY:
+        return ""
+    paid = view.trade is not None and view.trade.paid_ms > 0
+    quit_url = "" if paid else view.session.quit_url
+    way = f' · <a href="{escape(quit_url)}">{TEXTS["quit"][language]}</a>' if quit_url else ""
+    return f'<p class="note">{TEXTS["phone"][language]}{way}</p>'
+
+
+def _waiting(view: View, language: Language) -> str:
+    """What a buyer who pays late waits for, and how a developer makes it come."""
+    if not view.choices.waits:
+        return ""
+    session = view.session
+    text = TEXTS["waits"][language].format(time=fields.written_time(session.expire_ms)[11:])
+    shop = urlsplit(session.notify_url)
+    left_s = max(math.ceil((session.expire_ms - view.now_ms) / 1000), 1)
+    command = (
+        f"curl -X POST {shop.scheme}://{shop.netloc}/api/v1/admin/clock -H 'Authorization: Bearer '$ADMIN"
+        f" -H 'Content-Type: application/json' -d '{{\"advance_s\": {left_s}}}'"
+    )
+    hint = f"<p>{TEXTS['sooner'][language]}</p><pre>{escape(command)}</pre>" if shop.netloc else ""
+    return (
+        f'<section role="status"><h2>{TEXTS["waiting"][language]}</h2><p>{text}</p>{hint}'
+        f'<p><a href="{_address(session)}">{TEXTS["look"][language]}</a></p></section>'
+    )
+
+
+def _actions(view: View, language: Language) -> str:
+    buttons = "".join(_button(view, action, language) for action in view.choices.actions)
+    return (
+        f'<section><h2>{TEXTS["actions"][language]}</h2><div class="buttons">{buttons}</div></section>'
+        if buttons
         else ""
     )
+
+
+def _button(view: View, action: str, language: Language) -> str:
+    # With time left, who pays late has to wait: the words say so.
+    name = "wait_late" if action == "pay_late" and not view.choices.late else action
+    label, hint = ACTIONS[name]
+    style = ' class="main"' if action == view.choices.actions[0] and action in ("pay", "pay_late") else ""
     return (
-        f'<section><span class="state">{escape(state)}</span>'
-        f'<div class="amount">¥{fields.yuan(session.amount_fen)}</div><dl>{details}</dl>{back}</section>'
+        f'<form method="post" action="{_address(view.session)}/{action}">'
+        f"<button{style}>{label[language]}<small>{hint[language]}</small></button></form>"
     )
 
 
-def _actions(session: PayRequest) -> str:
-    buttons = "".join(
-        f'<form method="post" action="/alipay/cashier/{escape(session.out_trade_no)}/{action}">'
-        f'<button type="submit"{" class=main" if action == "pay" else ""}>{chinese}<small>{english}</small>'
-        "</button></form>"
-        for action, chinese, english in _BUTTONS
-    )
-    return f'<section><h2>操作 · Actions</h2><div class="buttons">{buttons}</div></section>'
-
-
-def _sent(notices: Sequence[Notice]) -> str:
+def _sent(notices: Sequence[Notice], language: Language) -> str:
+    title = TEXTS["notices"][language]
     if not notices:
-        return "<section><h2>通知 · Notices</h2><p>尚未发送 · none sent yet</p></section>"
+        return f"<section><h2>{title}</h2><p>{TEXTS['no_notice'][language]}</p></section>"
     rows = "".join(
-        f"<tr><td>{_clock(one.sent_ms)}</td><td>{escape(one.kind)}</td>"
+        f'<tr><td class="whole">{_clock(one.sent_ms)}</td><td>{KINDS.get(one.kind, KINDS[""])[language]}</td>'
         f"<td>{one.attempts}</td><td>{one.status or '—'}</td><td>{escape(one.answer[:60])}</td>"
-        f"<td>{_clock(one.next_ms)}</td></tr>"
+        f'<td class="whole">{_clock(one.next_ms)}</td></tr>'
         for one in notices
     )
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("时间 Sent", "类型 Kind", "次数 No.", "HTTP", "答复 Answer", "下次 Next")
-    )
+    return f"<section><h2>{title}</h2>{_table(title, COLUMNS, rows, language)}</section>"
+
+
+def _table(name: str, columns: Sequence[tuple[str, str]], rows: str, language: Language) -> str:
+    head = "".join(f"<th>{column[language]}</th>" for column in columns)
     return (
-        '<section><h2>通知 · Notices</h2><div class="table"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f'<div class="table" role="region" aria-label="{escape(name)}" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _address(session: PayRequest) -> str:
+    return f"/alipay/cashier/{escape(session.out_trade_no)}"
 
 
 def _clock(time_ms: int | None) -> str:

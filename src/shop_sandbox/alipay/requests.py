@@ -67,7 +67,7 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in pairs:
         if key in found:
-            raise invalid("isv.invalid-parameter", f"参数重复: {key}")
+            raise invalid("isv.invalid-parameter", f"参数重复：{key}")
         found[key] = value
     return found
 
@@ -91,7 +91,7 @@ def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
     if not call.get("sign"):
         raise Refused("isv.missing-signature", "缺少签名参数", code="40001", msg="Missing Required Arguments")
     if not signing.verifies(merchant, signing.request_text(call), call["sign"], charset):
-        raise invalid("isv.invalid-signature", "验签出错,请检查签名字符串、密钥与字符集")
+        raise invalid("isv.invalid-signature", "验签出错，请检查签名字符串、密钥与字符集")
     if call.get("version") != "1.0":
         raise invalid("isv.invalid-version", "无效的版本")
     if call.get("format", "JSON") not in ("JSON", "json"):
@@ -124,10 +124,10 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
     except fields.BeyondBounds:
         raise Refused("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内") from None
     except ValueError:
-        raise _bad("total_amount 必须为两位小数, 0.01 至 100000000.00") from None
+        raise _bad("total_amount 必须为两位小数，0.01 至 100000000.00") from None
     subject = _text(biz, "subject", 256)
     if not subject.strip() or not subject.isprintable() or any(mark in subject for mark in "/=&"):
-        raise _bad("subject 不能为空, 不能含 / = & 或不可见字符")
+        raise _bad("subject 不能为空，不能含 / = & 或不可见字符")
     body, passback = _text(biz, "body", 128), _text(biz, "passback_params", 512)
     notify_url, return_url = call.get("notify_url", ""), call.get("return_url", "")
     check_notify_url(notify_url)
@@ -172,11 +172,11 @@ def check_notify_url(url: str) -> None:
     except ValueError:
         local = False
     if len(url) > 256 or parts.scheme not in ("http", "https") or not local:
-        raise _bad("notify_url 须为本机 (loopback) 的 http(s) 地址")
+        raise _bad("notify_url 须为本机（loopback）的 http 或 https 地址")
 
 
 def _bad(sub_msg: str) -> Refused:
-    return Refused("ACQ.INVALID_PARAMETER", f"参数无效: {sub_msg}")
+    return Refused("ACQ.INVALID_PARAMETER", f"参数无效：{sub_msg}")
 
 
 def _text(biz: Mapping[str, Any], name: str, longest: int) -> str:

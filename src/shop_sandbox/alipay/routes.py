@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from shop_sandbox.alipay import content, fields, pages, requests, signing
@@ -13,17 +13,14 @@ from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway, GatewayDown
 from shop_sandbox.alipay.keys import Keys
 from shop_sandbox.alipay.notices import Notice, Notices
+from shop_sandbox.alipay.pages import View
 from shop_sandbox.alipay.requests import PRODUCT_CODES, PayRequest, Refused
 from shop_sandbox.alipay.simulator import ACTIONS, Simulator
 from shop_sandbox.alipay.trades import Trade, Trades
 from shop_sandbox.http import bounded_body, json_body
+from shop_sandbox.page import language_of, wants_page
 
 MAX_PARAMETERS = 100
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-}
 
 
 class AlipayPages:
@@ -52,6 +49,7 @@ class AlipayPages:
             Route("/alipay/gateway.do", self.gateway, methods=["GET", "POST"]),
             Route(cashier, self.cashier),
             Route(cashier + "/{action}", self.press, methods=["POST"]),
+            Route(cashier + "/{action}", self.pressed),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant, methods=["POST"]),
             Route("/alipay/sim/charset", self.set_charset, methods=["POST"]),
@@ -77,12 +75,13 @@ class AlipayPages:
             if method in PRODUCT_CODES:
                 session = requests.pay_request(method, call, self._simulator.now_ms())
                 await self._trades.open(session)
-                return await self._page(session)
+                return await self._page(request, session)
             answer = await self._gateway.call(method, requests.content(call), str(request.base_url))
         except Refused as refused:
             if method in PRODUCT_CODES:
-                headers = {**PAGE_HEADERS, "x-alipay-sub-code": refused.sub_code}
-                return HTMLResponse(pages.error(refused), 400, headers)
+                page = pages.error(refused, language_of(request), 400)
+                page.headers["x-alipay-sub-code"] = refused.sub_code
+                return page
             answer = self._gateway.refusal(refused)
         except GatewayDown as down:
             return Response(status_code=down.status)
@@ -95,26 +94,33 @@ class AlipayPages:
         try:
             session = await self._trades.session(request.path_params["out_trade_no"])
         except Refused as refused:
-            return HTMLResponse(pages.error(refused), 404, PAGE_HEADERS)
-        return await self._page(session)
+            return pages.error(refused, language_of(request), 404)
+        return await self._page(request, session)
 
     async def press(self, request: Request) -> Response:
         """A button: the browser goes back to the merchant after a payment, else to the cashier."""
         out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
         try:
             session = await self._trades.session(out_trade_no)
-            await self._simulator.act(out_trade_no, action)
         except Refused as refused:
-            if refused.sub_code == "ACQ.TRADE_NOT_EXIST":
-                return HTMLResponse(pages.error(refused), 404, PAGE_HEADERS)
-            return await self._page(session, said=f"{refused.sub_msg} ({refused.sub_code})", status=409)
+            return pages.error(refused, language_of(request), 404)
+        try:
+            await self._simulator.press(out_trade_no, action)
+        except Refused as refused:
+            return await self._page(request, session, refused)
         target = f"/alipay/cashier/{out_trade_no}"
         if action in ("pay", "pay_late"):
             target = self._return_to(session, await self._trades.trade(out_trade_no)) or target
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
 
+    async def pressed(self, request: Request) -> Response:
+        """Who reloads the answer to a button gets the page with the buttons."""
+        return RedirectResponse(f"/alipay/cashier/{request.path_params['out_trade_no']}", 303)
+
     async def list_sessions(self, request: Request) -> Response:
-        """The newest cashier sessions."""
+        """The newest trades: a page for browsers, JSON for programs."""
+        if wants_page(request):
+            return pages.listing(await self._trades.listed(), language_of(request))
         return JSONResponse(
             [
                 {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
@@ -191,17 +197,18 @@ class AlipayPages:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": change})
 
-    async def _page(self, session: PayRequest, *, said: str = "", status: int = 200) -> Response:
+    async def _page(self, request: Request, session: PayRequest, refused: Refused | None = None) -> Response:
         trade = await self._trades.trade(session.out_trade_no)
-        page = pages.cashier(
+        view = View(
             session,
             trade,
             await self._trades.refunds(session.out_trade_no),
             await self._notices.of(session.out_trade_no),
+            await self._simulator.choices(session),
             return_to=self._return_to(session, trade),
-            said=said,
+            now_ms=self._simulator.now_ms(),
         )
-        return HTMLResponse(page, status, PAGE_HEADERS)
+        return pages.cashier(view, language_of(request), refused)
 
     def _return_to(self, session: PayRequest, trade: Trade | None) -> str:
         if not session.return_url or trade is None or not trade.paid_ms:

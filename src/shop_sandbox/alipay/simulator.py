@@ -1,11 +1,13 @@
 """What the buyer, the provider and a thief can do: the buttons of the cashier and the tests' API."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from shop_sandbox.alipay import content, fields
+from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.notices import Notice, Notices
 from shop_sandbox.alipay.requests import PayRequest, Refused
-from shop_sandbox.alipay.trades import Refund, Trade, Trades, not_there
+from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, not_there
 
 ACTIONS = (
     "pay",
@@ -22,10 +24,23 @@ ACTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the buttons of a trade can do now, none of which would be refused.
+
+    `late`: a payment would be late by now. `waits`: the buyer waits until it is.
+    """
+
+    actions: tuple[str, ...]
+    late: bool
+    waits: bool
+
+
 class Simulator:
     """Each action answers the notices it sent, with what the merchant replied. Raises Refused.
 
-    pay: within the time. pay_late: though the time is over, or the trade was closed unpaid.
+    pay: within the time. pay_late: at once, also when the time is over or the trade was closed unpaid; a test
+    knows by the Shop's own clock that it is late. Its button waits until it is (see `press`).
     scan: the buyer logs in and does not pay: the trade exists, and can be closed.
     pay_twice: pays this attempt if it is unpaid, then another unpaid attempt of the same order (its number
     stands in passback_params, body, subject or return address); where there is none, the same notice again.
@@ -36,9 +51,12 @@ class Simulator:
     close_notice: TRADE_CLOSED, whatever the state.
     """
 
-    def __init__(self, trades: Trades, notices: Notices, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, trades: Trades, notices: Notices, late: LateBuyers, clock_ms: Callable[[], int]
+    ) -> None:
         self._trades = trades
         self._notices = notices
+        self._late = late
         self._clock_ms = clock_ms
 
     def now_ms(self) -> int:
@@ -64,7 +82,37 @@ class Simulator:
                 return await self._refund_notice(session)
             case "close_notice":
                 return await self._close_notice(session)
-        raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作: {action}")
+        raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作：{action}")
+
+    async def choices(self, session: PayRequest) -> Choices:
+        """What can be done to a trade now."""
+        number, told = session.out_trade_no, bool(session.notify_url)
+        trade = await self._trades.trade(number)
+        paid = trade is not None and trade.paid_ms > 0
+        closed = session.expire_ms <= self._clock_ms() or (trade is not None and trade.status == CLOSED)
+        late, waits = await self._late.over(number), not paid and await self._late.waits(number)
+        possible = {
+            "pay": not paid and not closed,
+            "pay_late": not paid and (late or not waits),
+            "pay_twice": told or await self._trades.unpaid_sibling(session) is not None,
+            "notify_again": told and paid,
+            "forge_amount": told,
+            "forge_sign": told,
+        }
+        return Choices(tuple(action for action, can in possible.items() if can), late, waits)
+
+    async def press(self, out_trade_no: str, action: str) -> None:
+        """A button: as `act`, but who pays late with time left waits until it is over. Raises Refused."""
+        if action == "pay_late":
+            session = await self._trades.session(out_trade_no)
+            choices = await self.choices(session)
+            if not choices.late and "pay" in choices.actions:
+                return await self._late.wait(out_trade_no)
+        await self.act(out_trade_no, action)
+
+    async def pay_late(self, out_trade_no: str) -> None:
+        """The time of a buyer who waited has come. Raises Refused."""
+        await self.act(out_trade_no, "pay_late")
 
     async def _pay(self, session: PayRequest, *, late: bool, notice: bool) -> list[Notice]:
         trade = await self._trades.pay(session.out_trade_no, late=late)

@@ -109,6 +109,13 @@ class Trades:
         rows = await self._database.run(lambda one: one.execute(select, (MAX_LISTED,)).fetchall())
         return [PayRequest(*row) for row in rows]
 
+    async def listed(self) -> list[tuple[PayRequest, Trade | None]]:
+        """The newest 100, each with its trade if a buyer has begun it."""
+        sessions, now_ms = await self.sessions(), self._clock_ms()
+        return await self._database.run(
+            lambda connection: [(one, _trade(connection, one.out_trade_no, now_ms)) for one in sessions]
+        )
+
     async def trade(self, out_trade_no: str = "", trade_no: str = "") -> Trade | None:
         """The trade by either number, None before the buyer acts; an unpaid one ends with its time."""
         now_ms = self._clock_ms()

@@ -149,6 +149,19 @@ async def test_over_the_rate_a_user_is_told_when_to_come_back(world: World) -> N
     assert other.value.code() is StatusCode.NOT_FOUND  # user 8 has a limit of their own
 
 
+async def test_a_large_answer_counts_as_several_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shop_order.web.limits.CALL_BYTES", 10)
+    world.rates = Rates(user_rate=1, user_burst=5)
+    for method, answer, request in (
+        ("/order.OrderService/ListOrders", pb.OrderListResponse, pb.ListOrdersRequest()),
+        ("/shop.order.Order/OrderList", shop_pb.OrderListResponse, shop_pb.OrderFilterRequest()),
+    ):
+        caller = bearer(7) if method.startswith("/order") else ADMIN
+        await world.call(method, request, answer, caller)
+        error, info = await refusal(world, method, request, answer, caller)
+        assert (error.code(), info.reason) == (StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+
+
 async def test_notices_need_no_token_and_meet_no_limit(world: World) -> None:
     world.rates = Rates(user_rate=1, user_burst=1, global_rate=1, global_burst=1)
     for _ in range(3):

@@ -110,10 +110,6 @@ async def test_what_cant_be_ordered_is_refused_by_name(
     refused(await rest.call("POST", "/orders", PLACE | change), status, error)
 
 
-async def test_fields_that_are_not_known_are_ignored(rest: Rest) -> None:
-    assert await rest.placed(colour="red", user_id="7")
-
-
 async def test_out_of_stock_names_the_goods(rest: Rest) -> None:
     answer = await rest.call("POST", "/orders", PLACE | {"items": [{"goods_id": 2, "nums": 8}]})
     assert refused(answer, 409, "OUT_OF_STOCK") == {"goods_ids": "2"}

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shop_order.web.http import HttpServer
+from shop_order.pkg.http.server import HttpServer
 from tests.component.rest.front import PUBLIC_URL, Rest, token
 from tests.world.shop import World
 

@@ -13,8 +13,9 @@ async def test_the_page_shows_the_state_and_needs_nothing_from_outside(merchant:
     assert "¥19.99" in page.text
     assert "src=" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for button in ("pay", "pay_late", "pay_twice", "notify_again", "forge_amount"):
+    for button in ("pay", "pay_late", "pay_twice", "forge_amount", "forge_sign"):
         assert f'action="/alipay/cashier/P1/{button}"' in page.text
+    assert "notify_again" not in page.text, "there is no notice to send again yet"
 
 
 async def test_paying_sends_the_browser_back_with_signed_parameters(merchant: Merchant) -> None:

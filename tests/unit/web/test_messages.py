@@ -45,6 +45,8 @@ EXAMPLES: tuple[OrderServiceError, ...] = (
     errors.RateLimited(0.5),
     errors.Overloaded(),
     errors.BodyTooLarge(),
+    errors.HeadersTooLarge(),
+    errors.UnsupportedMediaType(),
     errors.DependencyDown("goods"),
     errors.DeadlineExceeded(),
     errors.Unimplemented(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from shop_order.domain.entity.cart import Cart
@@ -84,12 +84,16 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page of orders; `total` stops counting at `COUNT_CAP`. `unreadable` are left out of `orders`."""
+    """A page of orders; `total` stops counting at `COUNT_CAP`. `unreadable` are left out of `orders`.
+
+    `items_total` has the number of items by the order's id, where only the first ones were asked for.
+    """
 
     orders: Sequence[Order]
     total: int
     next: Cursor | None
     unreadable: Sequence[Unreadable] = ()
+    items_total: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def total_is_capped(self) -> bool:
@@ -149,8 +153,16 @@ class Orders(Protocol):
     async def get_by_id(self, id: int) -> Order:
         """The whole order. Raises OrderNotFound."""
 
-    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
-        """A page with items, newest first."""
+    async def list(
+        self,
+        where: OrderFilter,
+        *,
+        offset: int,
+        limit: int,
+        after: Cursor | None,
+        most_items: int | None = None,
+    ) -> OrderPage:
+        """A page with items, newest first; of each order the first `most_items`, None for all."""
 
     async def history(self, order_sn: str) -> Sequence[Event]:
         """Its events in order of version."""

@@ -23,6 +23,9 @@ from shop_order.pkg.listening import hang_up, stop_listening
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
 SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
+HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 s are for nobody
+IDLE_MS = 60_000  # without a call; who comes back connects again
+PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
 _LEAST_PING_MS = 10_000
 _HANDED_OVER_S = 0.1  # after that a call that grpc has read has reached its handler, or was refused
 
@@ -186,6 +189,10 @@ class GrpcServer:
             ("grpc.so_reuseport", int(self._share_port)),
             ("grpc.max_receive_message_length", self._max_message_bytes),
             ("grpc.max_send_message_length", self._max_message_bytes),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+            ("grpc.max_connection_idle_ms", IDLE_MS),
+            ("grpc.keepalive_time_ms", PING_AFTER_MS),
+            ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
             ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
         ]

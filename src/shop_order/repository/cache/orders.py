@@ -211,8 +211,16 @@ class CachedOrders:
     async def get_by_id(self, id: int) -> Order:
         return await self._orders.get_by_id(id)
 
-    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
-        return await self._orders.list(where, offset=offset, limit=limit, after=after)
+    async def list(
+        self,
+        where: OrderFilter,
+        *,
+        offset: int,
+        limit: int,
+        after: Cursor | None,
+        most_items: int | None = None,
+    ) -> OrderPage:
+        return await self._orders.list(where, offset=offset, limit=limit, after=after, most_items=most_items)
 
     async def history(self, order_sn: str) -> Sequence[Event]:
         return await self._orders.history(order_sn)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.rows import Row
+from shop_order.repository.dao.rows import ITEM_COLUMNS, Row
 
 
 def conditions(where: OrderFilter) -> tuple[str, list[object]]:
@@ -28,13 +28,39 @@ def conditions(where: OrderFilter) -> tuple[str, list[object]]:
     return " AND ".join(text for text, _ in parts) or "1 = 1", [value for _, value in parts]
 
 
+def first_items(table: str, orders: int, most: int) -> str:
+    """The SELECT of ITEM_COLUMNS of so many orders, the first `most` of each, and how many it has."""
+    return (
+        f"SELECT {ITEM_COLUMNS}, of_all FROM (SELECT {ITEM_COLUMNS},"
+        ' ROW_NUMBER() OVER (PARTITION BY "order" ORDER BY id) AS at_place,'
+        ' COUNT(*) OVER (PARTITION BY "order") AS of_all'
+        f' FROM {table} WHERE "order" IN ({rows.marks(orders)})) AS placed'
+        f" WHERE at_place <= {most:d} ORDER BY id"
+    )
+
+
+def by_order(found: Sequence[Row]) -> tuple[dict[object, list[Row]], dict[int, int]]:
+    """Rows of `first_items` by their order, and how many it has."""
+    items: dict[object, list[Row]] = {}
+    totals: dict[int, int] = {}
+    for row in found:
+        items.setdefault(row[0], []).append(row[:-1])
+        totals[row[0]] = row[-1]
+    return items, totals
+
+
 def is_whole(found: Sequence[Row], offset: int, limit: int, after: Cursor | None) -> bool:
     """Whether the rows of a page tell how many there are in all, as those of the last one do."""
     return after is None and len(found) <= limit and (bool(found) or not offset)
 
 
 def page_of(
-    found: Sequence[Row], orders: Sequence[Order | Unreadable], total: int, *, more: bool
+    found: Sequence[Row],
+    orders: Sequence[Order | Unreadable],
+    total: int,
+    *,
+    more: bool,
+    items_total: Mapping[int, int] | None = None,
 ) -> OrderPage:
     """The page of these rows; what can't be read is left out, and the cursor leads past it."""
     return OrderPage(
@@ -42,6 +68,7 @@ def page_of(
         total,
         cursor_of(found) if more else None,
         [order for order in orders if isinstance(order, Unreadable)],
+        items_total or {},
     )
 
 

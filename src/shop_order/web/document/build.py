@@ -17,19 +17,25 @@ from shop_order.web.roles import ROLES, Who, needs_token
 VERSION = "1.0.0"
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
-购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌：点击 **Authorize**,粘贴 \
-`shop-order token --user 7` 打印的令牌即可在本页试用。
+购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌，放在请求头 \
+`Authorization: Bearer …` 中；`shop-order token --user 7` 会打印一个开发用的令牌。要在浏览器里试用，请打开 \
+[/api/v1/docs](/api/v1/docs)，点击页首的 **Authorize**，粘贴令牌。
 
 - 成功：`{"code": 200, "message": "…", "data": …}`；失败：`{"code": 409, "message": "…", "error": \
-"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`,HTTP 状态码相同。
-- `message` 跟随 `Accept-Language`(默认 zh-CN,可选 en);程序请判断 `error`。
-- 金额同时给出元(字符串)与分(整数);编号为字符串；时间为带时区的 RFC 3339。
+"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`，HTTP 状态码相同。
+- `message` 跟随 `Accept-Language`（默认 zh-CN，可选 en）；程序请判断 `error`。
+- 金额同时给出元（字符串）与分（整数）；编号为字符串；时间为带时区的 RFC 3339。
 - 创建与支付建议带 `Idempotency-Key`；重放的应答带 `Idempotency-Replayed: true`。
+- 未知的查询参数与字段返回 400 并指明名称；请求体须为 `application/json`（UTF-8）；支持 \
+GET 的地址也支持 HEAD。
 
 The cart, orders and payments. All but the cashier, providers' notices, health and these documents need a \
-token: press **Authorize** and paste what `shop-order token --user 7` prints. `message` follows \
-`Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan (text) and fen (integer), \
-ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you create or pay.
+token, in the header `Authorization: Bearer …`; `shop-order token --user 7` prints one for development. To \
+try things out in a browser, open [/api/v1/docs](/api/v1/docs), press **Authorize** at its top and paste the \
+token. `message` follows `Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan \
+(text) and fen (integer), ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you \
+create or pay. Unknown parameters and fields are 400 and named; bodies are `application/json` in UTF-8; HEAD \
+works wherever GET does.
 """
 _TAGS = {
     "cart": "购物车 / The cart",
@@ -48,13 +54,19 @@ _ERRORS = {
     404: ("NotFound", "不存在，或属于他人 / No such thing, or somebody else's", "ORDER_NOT_FOUND"),
     409: ("Conflict", "当前状态不允许 / Not possible in this state", "OUT_OF_STOCK"),
     413: ("TooLarge", "请求过大 / The body is too large", "BODY_TOO_LARGE"),
+    415: (
+        "UnsupportedMediaType",
+        "请求体必须是 UTF-8 编码的 application/json / The body must be application/json in UTF-8",
+        "UNSUPPORTED_MEDIA_TYPE",
+    ),
     422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
     429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
+    431: ("HeadersTooLarge", "请求头过大 / The headers are too large", "HEADERS_TOO_LARGE"),
     500: ("Internal", "服务器内部错误 / An error of ours", "INTERNAL"),
     503: ("Unavailable", "暂不可用，可重试 / Not available, try again", "DEPENDENCY_DOWN"),
     504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
 }
-_ALWAYS = (400, 401, 403, 429, 500, 503, 504)
+_ALWAYS = (400, 401, 403, 429, 431, 500, 503, 504)
 _UNGUARDED = ("notices", "operation")
 _FAILURE = "#/components/schemas/Failure"
 
@@ -128,7 +140,8 @@ def _statuses(operation: Operation, *, has_body: bool, secured: bool) -> Iterabl
         return operation.errors
     has_body = has_body or "requestBody" in operation.extra
     usual = [status for status in _ALWAYS if secured or status not in (401, 403)]
-    return sorted({*usual, *operation.errors, *((413,) if has_body else ())})
+    bodies = () if not has_body else (413,) if operation.tag == "cashier" else (413, 415)
+    return sorted({*usual, *operation.errors, *bodies})
 
 
 def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -1,90 +1,120 @@
-"""Swagger UI and ReDoc from the files in fastapi-offline's wheel: no request leaves the machine."""
+"""Swagger UI and ReDoc: our own frames around their scripts, so that no request leaves the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from string import Template
+from threading import Lock
 from typing import Any
 
-import fastapi_offline
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
+from shop_order.web.document.assets import ASSETS, assets
 from shop_order.web.document.markdown import as_markdown
 from shop_order.web.document.texts import as_json, as_yaml
+from shop_order.web.handler.answer import context
+from shop_order.web.handler.kept import Kept
 from shop_order.web.handler.route import operation
+from shop_order.web.messages import Language
 
-ASSETS = "/api/v1/docs/assets"
 _TITLE = "Shop 订单服务 / Order service"
-# Swagger UI and ReDoc write their own styles and start by an inline script; nothing may come from outside.
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-_SWAGGER = {"persistAuthorization": True, "displayRequestDuration": True, "docExpansion": "list"}
+_HTML = "text/html; charset=utf-8"
+_DOCUMENT_S = 300
 
 
-class Assets(StaticFiles):
-    """The scripts and styles of both pages."""
+class DocumentPage:
+    """The frame of one of them, read once: `{name}.html`, `.css`, `.js`."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=Path(fastapi_offline.__file__).parent / "static")
+    def __init__(self, name: str) -> None:
+        room = files("shop_order.web") / "pages"
+        self._page = Template((room / f"{name}.html").read_text("utf-8"))
+        self._style = "".join((room / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
+        self._script = (room / f"{name}.js").read_text("utf-8")
+        start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
+        # Both write their own styles, and fetch the document from us; nothing may come from outside.
+        policy = (
+            f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
+            "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        )
+        headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
+        self._kept = {language: self._keep(language, headers) for language in Language}
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """A file that browsers may keep for a day."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "public, max-age=86400"
-        return response
+    def _keep(self, language: Language, headers: Mapping[str, str]) -> Kept:
+        return Kept(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
+
+    async def answer(self, request: Request) -> Response:
+        """The page in the caller's language."""
+        return await self._kept[context().language].answer(request)
+
+    def _html(self, language: Language) -> bytes:
+        page = self._page.substitute(
+            lang=str(language), title=_TITLE, assets=ASSETS, style=self._style, script=self._script
+        )
+        return page.encode()
 
 
 class DocumentHandler:
-    """Routes of the documents."""
+    """Routes of the documents. They are the same for everybody: made once, at the first call, in a thread."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
-        self._document = document
+        document = _once(document)
+        self._json = _kept(lambda: as_json(document()), "application/json; charset=utf-8")
+        self._yaml = _kept(lambda: as_yaml(document()), "application/yaml; charset=utf-8")
+        self._markdown = _kept(lambda: as_markdown(document()), "text/markdown; charset=utf-8")
+        self._swagger, self._redoc = DocumentPage("swagger"), DocumentPage("redoc")
+        self._assets = assets()
 
     @operation("GET", "/api/v1/docs", id="docs", tag="", summary="Swagger UI")
-    async def swagger(self) -> Response:
+    async def swagger(self, request: Request) -> Response:
         """The page for trying things out."""
-        page = get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title=_TITLE,
-            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS}/favicon.png",
-            swagger_ui_parameters=_SWAGGER,
-        )
-        return _page(bytes(page.body))
+        return await self._swagger.answer(request)
 
     @operation("GET", "/api/v1/redoc", id="redoc", tag="", summary="ReDoc")
-    async def redoc(self) -> Response:
+    async def redoc(self, request: Request) -> Response:
         """The page for reading."""
-        page = get_redoc_html(
-            openapi_url="openapi.json",
-            title=_TITLE,
-            redoc_js_url=f"{ASSETS}/redoc.standalone.js",
-            redoc_favicon_url=f"{ASSETS}/favicon.png",
-            with_google_fonts=False,
-        )
-        return _page(bytes(page.body))
+        return await self._redoc.answer(request)
+
+    @operation("GET", f"{ASSETS}/{{name}}", id="docsAsset", tag="", summary="Scripts and styles")
+    async def asset(self, request: Request, name: str) -> Response:
+        """A script or style of both pages."""
+        if name not in self._assets:
+            raise HTTPException(404)
+        return await self._assets[name].answer(request)
 
     @operation("GET", "/api/v1/openapi.json", id="openapiJson", tag="", summary="OpenAPI")
-    async def json(self) -> Response:
+    async def json(self, request: Request) -> Response:
         """The document for programs."""
-        return Response(as_json(self._document()), media_type="application/json; charset=utf-8")
+        return await self._json.answer(request)
 
     @operation("GET", "/api/v1/openapi.yaml", id="openapiYaml", tag="", summary="OpenAPI")
-    async def yaml(self) -> Response:
+    async def yaml(self, request: Request) -> Response:
         """The document as YAML."""
-        return Response(as_yaml(self._document()), media_type="application/yaml; charset=utf-8")
+        return await self._yaml.answer(request)
 
     @operation("GET", "/api/v1/openapi.md", id="openapiMarkdown", tag="", summary="OpenAPI")
-    async def markdown(self) -> Response:
+    async def markdown(self, request: Request) -> Response:
         """The document for reading."""
-        return PlainTextResponse(as_markdown(self._document()), media_type="text/markdown; charset=utf-8")
+        return await self._markdown.answer(request)
 
 
-def _page(body: bytes) -> Response:
-    return HTMLResponse(body, headers={"Content-Security-Policy": _POLICY})
+def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """The same, asked by several threads and built by one."""
+    building = Lock()
+    built = cache(document)
+
+    def locked() -> dict[str, Any]:
+        with building:
+            return built()
+
+    return locked
+
+
+def _kept(text: Callable[[], str], kind: str) -> Kept:
+    return Kept(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)

@@ -19,13 +19,13 @@ class Answer(BaseModel):
 
 def _amount(words: str, example: str = "19.99") -> str:
     field: str = Field(
-        description=f"{words},元 / yuan, two decimals", examples=[example], pattern=r"^-?[0-9]+\.[0-9]{2}$"
+        description=f"{words}，元 / yuan, two decimals", examples=[example], pattern=r"^-?[0-9]+\.[0-9]{2}$"
     )
     return field
 
 
 def _fen(words: str, example: int = 1999) -> int:
-    field: int = Field(description=f"{words},分 / fen", examples=[example])
+    field: int = Field(description=f"{words}，分 / fen", examples=[example])
     return field
 
 
@@ -165,7 +165,8 @@ class OrderData(Answer):
     logistics: LogisticsData | None
     version: int = Field(examples=[1])
     pay_url: str | None = Field(description="收银台链接，仅待支付 / The cashier, while pending")
-    items: list[OrderItemData]
+    items: list[OrderItemData] = Field(description="列表中仅前 5 项 / In a list the first 5")
+    items_total: int = Field(description="商品行数 / How many items it has", examples=[1])
 
 
 class LogData(Answer):

@@ -52,8 +52,8 @@ def cart_item(view: CartLineView) -> dict[str, Any]:
     }
 
 
-def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
-    """OrderData; an empty `pay_url` is null."""
+def order(it: Order, language: Language, pay_url: str, *, items_total: int | None = None) -> dict[str, Any]:
+    """OrderData; an empty `pay_url` is null. `items_total` where only the first items are at hand."""
     shown = it.shown_payment()
     return {
         "id": str(it.id),
@@ -87,6 +87,7 @@ def order(it: Order, language: Language, pay_url: str) -> dict[str, Any]:
         "version": it.version,
         "pay_url": pay_url or None,
         "items": [order_item(item) for item in it.items],
+        "items_total": len(it.items) if items_total is None else items_total,
     }
 
 

@@ -103,7 +103,7 @@ class PlaceOrderBody(Owned):
         None,
         ge=0,
         le=2**53,
-        description="预期应付金额(分,含运费);不符则拒绝 / Refuse if pay_fen (freight is in it) differs",
+        description="预期应付金额（分，含运费）；不符则拒绝 / Refuse if pay_fen (freight is in it) differs",
     )
     coupon_id: str = Field("", max_length=64)
     quote_token: str = Field("", max_length=512)

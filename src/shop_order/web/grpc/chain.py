@@ -23,7 +23,7 @@ from shop_order.web.auth import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.traced import traced
-from shop_order.web.limits import RateLimits
+from shop_order.web.limits import LISTS, RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
 from shop_order.web.middleware.client_address import Network, contains, networks
 from shop_order.web.roles import ROLES, authorize, needs_token
@@ -200,7 +200,7 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
 
 
 def rate_limit(limits: RateLimits) -> Link[Call]:
-    """How often; notices are exempt: a provider that is refused asks again all the more."""
+    """How often and how much; notices are exempt: a provider that is refused asks again all the more."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
         if not needs_token(ROLES.get(method)):
@@ -208,9 +208,15 @@ def rate_limit(limits: RateLimits) -> Link[Call]:
 
         async def limited(call: Call) -> bytes:
             await limits.check(call.request.actor)
-            return await handler(call)
+            answer = await handler(call)
+            await limits.charge(call.request.actor, len(answer))
+            return answer
 
-        return limited
+        async def in_turn(call: Call) -> bytes:
+            async with limits.turn(call.request.actor):
+                return await limited(call)
+
+        return in_turn if method in LISTS else limited
 
     return link
 

@@ -61,7 +61,7 @@ class CartHandler:
         id="updateCartItem",
         tag=TAG,
         summary="修改数量或勾选 / Change a line",
-        description="设置(而非累加)数量或勾选；未填写的字段不变。\n\nSets number or check mark; "
+        description="设置（而非累加）数量或勾选；未填写的字段不变。\n\nSets number or check mark; "
         "an absent field stays.",
         data=CartData,
         errors=(404,),

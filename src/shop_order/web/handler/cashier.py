@@ -140,7 +140,7 @@ class CashierHandler:
         return RedirectResponse(attempt.payment.payment_url, 303)
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
-        if request.method == "HEAD":
+        if context().head:
             order, said = await self._checkout.see(order_sn), ""
         else:
             # A provider sends its buyer back with the attempt's number among what it appends.

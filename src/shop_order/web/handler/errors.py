@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderServiceError
 from shop_order.web.handler.answer import context, failure, refusal
@@ -19,8 +20,10 @@ _HTTP_WORDS = {
     404: ("NOT_FOUND", "没有这个地址", "no such address"),
     405: ("METHOD_NOT_ALLOWED", "该地址不支持此方法", "this address does not take this method"),
 }
+_LONGEST_FIELD = 128  # of a name the caller made up
 _REASONS = {
     "missing": "is required",
+    "extra_forbidden": "is not known here",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -57,7 +60,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return refusal(invalid_argument(error.errors()))
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 413:
         return refusal(BodyTooLarge())
@@ -65,9 +68,18 @@ async def _http(_: Request, error: Exception) -> Response:
         return refusal(InvalidArgument("body", "can't be read"))
     reason, zh, en = _HTTP_WORDS[error.status_code]
     response = failure(error.status_code, reason, en if context().language is Language.EN else zh)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method that the path takes: Starlette names those of its first route only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or {"GET"}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
@@ -76,6 +88,6 @@ def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
     place = [
         str(part) for part in first["loc"][1:] if not isinstance(part, int) or first["type"] != "json_invalid"
     ]
-    field = ".".join(place) or str(first["loc"][0])
+    field = (".".join(place) or str(first["loc"][0]))[:_LONGEST_FIELD]
     reason = _REASONS.get(first["type"], "is not valid").format_map(first.get("ctx") or {})
     return InvalidArgument(field, reason)

@@ -10,13 +10,11 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from shop_order.pkg.http.metrics import TEXT
 from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
-
-
 NOT_READY = "数据库不可用，或正在停止 / No database, or stopping"
 DATABASE = "database"  # the one part without which there is nothing to say
 
@@ -36,6 +34,7 @@ class Readiness:
         return "unavailable" if DATABASE in self.missing else "stopping"
 
 
+_ALIVE = orjson.dumps({"status": "ok", "missing": []})
 _HEALTH: dict[str, Any] = {
     "type": "object",
     "required": ["status", "missing"],
@@ -69,7 +68,7 @@ class HealthHandler:
     )
     async def alive(self) -> Response:
         """The process answers."""
-        return Response(orjson.dumps({"status": "ok", "missing": []}), media_type=JSON)
+        return Response(_ALIVE, media_type=JSON)
 
     @operation(
         "GET",
@@ -77,7 +76,7 @@ class HealthHandler:
         id="readyz",
         tag=TAG,
         summary="就绪 / Ready",
-        description="`degraded` 仍为 200,并说明缺少什么。\n\n"
+        description="`degraded` 仍为 200，并说明缺少什么。\n\n"
         "*degraded* is still 200 and says what is missing.",
         extra={"responses": _health("200", "ready, or degraded") | _health("503", NOT_READY)},
     )
@@ -109,4 +108,4 @@ class HealthHandler:
     async def metrics(self) -> Response:
         """What was counted."""
         text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
-        return Response(text, media_type=METRICS)
+        return Response(text, media_type=TEXT)

@@ -38,6 +38,7 @@ from shop_order.web.handler.route import links, operation
 from shop_order.web.times import rfc3339
 
 TAG = "orders"
+MOST_LISTED_ITEMS = 5  # of an order in a list; `items_total` says how many there are
 _LEADS_TO = (
     "getOrder",
     "getOrderStatus",
@@ -134,8 +135,10 @@ class OrderHandler:
         id="listOrders",
         tag=TAG,
         summary="订单列表 / Orders",
-        description="按创建时间倒序；最多翻到 10000 条，之后用 cursor。时间区间含起点不含终点。\n\n"
-        "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end.",
+        description="按创建时间倒序；最多翻到 10000 条，之后用 cursor。时间区间含起点不含终点。"
+        "每个订单只列前 5 项商品，`items_total` 为总项数；请求频率按应答大小计。\n\n"
+        "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end. Each order has "
+        "its first 5 items, and `items_total` says how many there are; large answers count as several calls.",
         data=OrderListData,
     )
     async def list(
@@ -157,9 +160,15 @@ class OrderHandler:
         )
         after = self._cursors.open(it.caller, where, cursor)
         page_size = min(page_size, MOST_PAGE)
-        found = await self._orders.list(it.caller, where, page=page, page_size=page_size, after=after)
+        found = await self._orders.list(
+            it.caller, where, page=page, page_size=page_size, after=after, most_items=MOST_LISTED_ITEMS
+        )
+        totals = found.items_total
         data = {
-            "items": [encode.order(order, it.language, self._links.of(order)) for order in found.orders],
+            "items": [
+                encode.order(order, it.language, self._links.of(order), items_total=totals.get(order.id))
+                for order in found.orders
+            ],
             "total": found.total,
             "total_is_capped": found.total_is_capped,
             "page": page,
@@ -208,7 +217,7 @@ class OrderHandler:
         id="cancelOrder",
         tag=TAG,
         summary="取消订单 / Cancel",
-        description="仅待支付订单；已支付请申请退款(`USE_REFUND`)。重复取消不报错。\n\n"
+        description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
         errors=(404, 409),

@@ -19,14 +19,22 @@ from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.key import key_of
-from shop_order.web.limits import RateLimits
-from shop_order.web.middleware.client_address import Network, client_address, is_loopback
+from shop_order.web.handler.strict import check_media_type, check_query
+from shop_order.web.limits import LISTS, RateLimits
+from shop_order.web.middleware.client_address import (
+    Network,
+    client_address,
+    counted_address,
+    is_loopback,
+)
 from shop_order.web.roles import ROLES, Who, authorize, needs_token
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "rest_operation"
+# Browsers, providers and probes append parameters of their own, and their bodies are not JSON.
+_LENIENT = frozenset({"", "cashier", "notices", "operation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +88,8 @@ class Guard:
     limits: RateLimits
     trusted_proxies: tuple[Network, ...]
 
-    async def admit(self, request: Request, row: Who | None) -> None:
-        """Settle who calls, and whether they may, now.
-
-        Raises Unauthenticated, Forbidden, InvalidArgument (the key), RateLimited, DependencyDown.
-        """
+    def identify(self, request: Request, row: Who | None) -> None:
+        """Settle who calls, and whether they may. Raises Unauthenticated, Forbidden, DependencyDown."""
         it = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
@@ -93,11 +98,16 @@ class Guard:
             sent = request.headers.getlist("authorization")
             it.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
         authorize(row, it.actor, loopback=local)
+
+    async def admit(self, request: Request) -> None:
+        """Settle whether they may now. Raises InvalidArgument (the key), RateLimited."""
+        it = context()
         if it.actor is not None:
             it.key = key_of(request.headers)
             await self.limits.check(it.actor)
         elif request.url.path.startswith(CASHIER):
-            await self.limits.check(None, address=self._address(request))
+            address = counted_address(request.scope, self.trusted_proxies)
+            await self.limits.check(None, address=address)
 
     def _address(self, request: Request) -> str:
         return client_address(request.scope, self.trusted_proxies)
@@ -119,13 +129,31 @@ def guarded(guard: Guard) -> type[APIRoute]:
             inner = super().get_route_handler()
             method = "".join(self.methods or ())
             row = ROLES.get(f"{method} {self.path}")
+            found = operation_of(self)
+            strict = found is not None and found.tag not in _LENIENT
+            listed = f"{method} {self.path}" in LISTS
+            known = frozenset(field.alias for field in self.dependant.query_params)
+
+            async def answer(request: Request) -> Response:
+                await guard.admit(request)
+                if strict:
+                    check_media_type(request.scope)
+                    if query := request.scope["query_string"]:
+                        check_query(query, known)
+                response = await inner(StrictRequest(request.scope, request.receive))
+                if (actor := context().actor) is not None:
+                    await guard.limits.charge(actor, len(getattr(response, "body", b"")))
+                return response
 
             async def handle(request: Request) -> Response:
                 try:
                     async with asyncio.timeout(remaining_s()):
                         about(request.path_params.get("order_sn"))
-                        await guard.admit(request, row)
-                        return await inner(StrictRequest(request.scope, request.receive))
+                        guard.identify(request, row)
+                        if not listed:
+                            return await answer(request)
+                        async with guard.limits.turn(context().actor):
+                            return await answer(request)
                 except TimeoutError:
                     raise DeadlineExceeded from None
 

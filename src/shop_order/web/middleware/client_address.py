@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,6 +10,14 @@ from typing import Any
 
 Network = IPv4Network | IPv6Network
 MOST_HOPS = 16
+_ONE_LINE_PREFIX = 64  # of IPv6: whoever has one address of it has all of them
+# `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each with a zone (`fe80::1%eth0`) or without.
+_HOP = re.compile(
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?"
+    r"|(?P<bare>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?",
+    re.ASCII,
+)
+_LONGEST_HOP = 100
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -18,7 +27,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 @lru_cache(maxsize=16)
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ip_network(text, strict=False) for text in texts)
+    return tuple(_unmapped(ip_network(text, strict=False)) for text in texts)
 
 
 def contains(nets: Iterable[Network], address: str) -> bool:
@@ -35,33 +44,69 @@ def is_loopback(address: str) -> bool:
 
 def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
     """The caller's address in an ASGI scope; empty when it can't be known."""
-    peer: str = scope["client"][0] if scope.get("client") else ""
-    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return behind_proxies(peer, forwarded, trusted)
+    return behind_proxies(_peer(scope), _forwarded(scope), trusted)
+
+
+def counted_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
+    """Whom an address limit counts in an ASGI scope: the caller, or the peer where that can't be known."""
+    return counted(_peer(scope), _forwarded(scope), trusted)
 
 
 def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
     """The caller's address by the peer and every X-Forwarded-For; empty when it can't be known.
 
     The header counts only from a trusted proxy and is read from right to left, since its left part is the
-    caller's own text. A forwarded request from an untrusted peer has no known address.
+    caller's own text. A forwarded request from an untrusted peer has no known address: a proxy that nobody
+    told us of must not make everybody loopback. For limits there is `counted`.
     """
-    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+    hops = [hop for value in forwarded for hop in map(str.strip, value.split(",")) if hop]
     if not hops:
         return peer
     if not contains(trusted, peer):
         return ""
-    hops = hops[-MOST_HOPS:]
-    for hop in reversed(hops):
-        if not contains(trusted, hop):
-            return hop if _parsed(hop) else ""
-    return hops[0]
+    found = None
+    for hop in reversed(hops[-MOST_HOPS:]):
+        found = _hop(hop)
+        if found is None or not any(found in net for net in trusted):
+            break
+    return str(found) if found else ""
+
+
+def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
+    """Whom an address limit counts, IPv6 by its /64. Never empty: there is no way out of a limit."""
+    found = _parsed(behind_proxies(peer, forwarded, trusted)) or _parsed(peer)
+    if found is None:
+        return peer or "unknown"
+    if isinstance(found, IPv6Address):
+        return str(IPv6Network((found, _ONE_LINE_PREFIX), strict=False))
+    return str(found)
+
+
+def _peer(scope: Mapping[str, Any]) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _forwarded(scope: Mapping[str, Any]) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+
+
+def _hop(text: str) -> IPv4Address | IPv6Address | None:
+    text = text.strip('"').strip()
+    found = _HOP.fullmatch(text) if len(text) <= _LONGEST_HOP else None
+    return _parsed(found["bracketed"] or found["v4"] or found["bare"]) if found else None
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address(text)
+        found = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return mapped or found
+
+
+def _unmapped(net: Network) -> Network:
+    # Addresses are compared as IPv4 where they can be: so is a network that is written as mapped.
+    if isinstance(net, IPv6Network) and net.prefixlen >= 96 and (mapped := net.network_address.ipv4_mapped):
+        return IPv4Network((mapped, net.prefixlen - 96))
+    return net

@@ -1,4 +1,4 @@
-"""The outermost layer of REST: request id, language, recovery, security headers, log line, measurement."""
+"""The outermost layer of REST: request id, language, security headers, log line, measurement."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.web.context import RequestContext, accepted_request_id, enter
-from shop_order.web.handler.answer import failure
-from shop_order.web.messages import accepted_language, internal_text
-from shop_order.web.status import INTERNAL_CODE
+from shop_order.web.messages import accepted_language
 
 Observe = Callable[[str, str, float], None]  # method and route, status, seconds
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -46,24 +44,17 @@ class Edge:
             return await self._app(scope, receive, send)
         started = time.monotonic()
         context = self._enter(scope, started)
-        status = 0
 
         async def answer(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                context.status = message["status"]
                 _harden(MutableHeaders(scope=message), context.request_id)
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
-        except Exception:  # noqa: BLE001 - the transport's edge
-            self._log.exception("request failed", route=_route(scope))
-            if not status:
-                text = internal_text(context.language)
-                await failure(500, INTERNAL_CODE, text)(scope, receive, answer)
         finally:
-            self._account(scope, context, status, time.monotonic() - started)
+            self._account(scope, context, time.monotonic() - started)
 
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
@@ -75,13 +66,13 @@ class Edge:
         enter(context)
         return context
 
-    def _account(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
-        route = _route(scope)
-        self._observe(route, str(status), seconds)
+    def _account(self, scope: Scope, context: RequestContext, seconds: float) -> None:
+        route = route_of(scope)
+        self._observe(route, str(context.status), seconds)
         self._log.info(
             "request",
             route=route,
-            status=status,
+            status=context.status,
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
         )
@@ -93,7 +84,8 @@ def lone(headers: Headers, name: str) -> str:
     return sent[0] if len(sent) == 1 else ""
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """Method and template of the route that answered, for metrics and logs."""
     # The template, never the path: a path of the caller's choice would be a metric of its own.
     path = getattr(scope.get("route"), "path", "") or "(no route)"
     return f"{scope['method']} {path}" if path != "(no route)" else path

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+MOST_DEBT_S = 60  # beyond the time in which the burst comes back
+
 
 class RateLimiter(Protocol):
     """Counts calls by key, such as `user:7` or `global`."""
@@ -11,4 +13,8 @@ class RateLimiter(Protocol):
 
         Returns 0.0 if the call may go, otherwise the seconds after which it may be tried again.
         """
+        ...
+
+    async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
+        """Takes `cost` calls more, also what is not there: the next call waits for it, at most `MOST_DEBT_S`."""
         ...

@@ -1,7 +1,11 @@
 """GCRA in the memory of one process."""
 
-from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, per_sec
+import math
+
+from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, per_sec, utils
 from throttled.rate_limiter import BaseRateLimiter
+
+from shop_order.pkg.middleware.ratelimit.base import MOST_DEBT_S
 
 _MAX_QUOTAS = 256
 
@@ -18,12 +22,25 @@ class MemoryRateLimiter:
         """Takes one call; returns 0.0, or the seconds after which it may be tried again."""
         if rate <= 0:
             return 0.0
-        limiter = self._limiters.get((rate, burst))
-        if limiter is None:
-            limiter = self._limiter(per_sec(rate, burst=burst), (rate, burst))
+        limiter = self._limiter_of(rate, burst)
         # The synchronous limiter: it never waits, and costs two thirds of the asynchronous one.
         result = limiter.limit(key)
         return max(result.state.retry_after, 0.001) if result.limited else 0.0
+
+    async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
+        """Takes `cost` calls more, also what is not there."""
+        if rate <= 0:
+            return
+        # The library knows no debts; what it keeps of a key is the time at which its whole burst is free again.
+        kept = self._limiter_of(rate, burst)._prepare_key(key)
+        now_s = utils.now_mono_f()
+        free_s = max(float(self._store.get(kept) or now_s), now_s) + cost / rate
+        free_s = min(free_s, now_s + burst / rate + MOST_DEBT_S)
+        self._store.set(kept, free_s, math.ceil(free_s - now_s))
+
+    def _limiter_of(self, rate: int, burst: int) -> BaseRateLimiter:
+        limiter = self._limiters.get((rate, burst))
+        return limiter or self._limiter(per_sec(rate, burst=burst), (rate, burst))
 
     def _limiter(self, quota: Quota, numbers: tuple[int, int]) -> BaseRateLimiter:
         if len(self._limiters) >= _MAX_QUOTAS:  # settings reloaded many times

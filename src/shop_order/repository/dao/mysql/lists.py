@@ -14,12 +14,18 @@ NEWEST_FIRST = "created_at DESC, id DESC"
 
 
 async def list_orders(
-    session: Session, where: OrderFilter, offset: int, limit: int, after: Cursor | None, cap: int
+    session: Session,
+    where: OrderFilter,
+    offset: int,
+    limit: int,
+    after: Cursor | None,
+    cap: int,
+    most_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with items; the total stops at `cap`. What is archived is found by number."""
-    page = await _list(session, where, offset, limit, after, cap, LIVE)
+    """One page, newest first, with the first `most_items` of each; the total stops at `cap`. What is archived is found by number."""
+    page = await _list(session, where, offset, limit, after, cap, LIVE, most_items)
     if where.order_sn is not None and not page.total:
-        page = await _list(session, where, offset, limit, after, cap, HISTORY)
+        page = await _list(session, where, offset, limit, after, cap, HISTORY, most_items)
     return page
 
 
@@ -31,6 +37,7 @@ async def _list(
     after: Cursor | None,
     cap: int,
     tables: Tables,
+    most_items: int | None,
 ) -> OrderPage:
     condition, values = conditions(where)
     counted, order = [*values], NEWEST_FIRST
@@ -52,5 +59,8 @@ async def _list(
         total = offset + len(found)
     else:
         (total,) = await session.first(count, (*counted, cap)) or (0,)
-    orders = await orders_of(session, found[:limit], hashes=False, tables=tables)
-    return page_of(found[:limit], orders, total, more=more)
+    totals: dict[int, int] = {}
+    orders = await orders_of(
+        session, found[:limit], hashes=False, tables=tables, most_items=most_items, totals=totals
+    )
+    return page_of(found[:limit], orders, total, more=more, items_total=totals)

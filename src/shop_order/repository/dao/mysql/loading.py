@@ -9,6 +9,7 @@ from shop_order.domain.errors import OrderNotFound, Unreadable
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE, Tables
+from shop_order.repository.dao.filtering import by_order, first_items
 from shop_order.repository.dao.mysql.session import Session
 from shop_order.repository.dao.rows import (
     ITEM_COLUMNS,
@@ -42,12 +43,18 @@ async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Sta
 
 
 async def orders_of(
-    session: Session, found: Sequence[Row], *, hashes: bool, tables: Tables = LIVE
+    session: Session,
+    found: Sequence[Row],
+    *,
+    hashes: bool,
+    tables: Tables = LIVE,
+    most_items: int | None = None,
+    totals: dict[int, int] | None = None,
 ) -> list[Order | Unreadable]:
     """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
 
     Items come last, and each order has some: who reads without a snapshot knows by them that an order was
-    moved meanwhile.
+    moved meanwhile. With `most_items` only the first ones are read, and `totals` learns how many there are.
     """
     # The first event is the order itself: no attempt yet.
     later = [row[2] for row in found if row[30] > 1]
@@ -55,8 +62,7 @@ async def orders_of(
     payments = await by_parent(session, select, later, "created_ms", 1)
     select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
     refunds = await by_parent(session, select, later, "created_ms", 2)
-    select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
-    items = await by_parent(session, select, [row[0] for row in found], "id", 0)
+    items = await _items(session, [row[0] for row in found], tables, most_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
         rows.order_or_why(
@@ -68,6 +74,22 @@ async def orders_of(
         )
         for row in found
     ]
+
+
+async def _items(
+    session: Session,
+    orders: Sequence[int],
+    tables: Tables,
+    most: int | None,
+    totals: dict[int, int] | None,
+) -> dict[object, list[Row]]:
+    if most is None or totals is None:
+        select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
+        return await by_parent(session, select, orders, "id", 0)
+    found = await session.all(first_items(tables.items, len(orders), most), orders) if orders else []
+    items, counted = by_order(found)
+    totals |= counted
+    return items
 
 
 async def _last_hashes(session: Session, found: Sequence[Row]) -> dict[str, bytes]:

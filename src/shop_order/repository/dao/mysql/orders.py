@@ -129,9 +129,17 @@ class MysqlOrders:
         alone = await asyncio.gather(*(self._load_many([one]) for one in wanted), return_exceptions=True)
         return [found if isinstance(found, BaseException) else found[0] for found in alone]
 
-    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+    async def list(
+        self,
+        where: OrderFilter,
+        *,
+        offset: int,
+        limit: int,
+        after: Cursor | None,
+        most_items: int | None = None,
+    ) -> OrderPage:
         return await self._db.scanner.submit(
-            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP)
+            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, most_items)
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:

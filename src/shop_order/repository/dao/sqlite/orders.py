@@ -156,9 +156,17 @@ class SqliteOrders:
     async def get_by_id(self, id: int) -> Order:
         return await self._db.reader.submit(lambda conn: load(conn, "id", id))
 
-    async def list(self, where: OrderFilter, *, offset: int, limit: int, after: Cursor | None) -> OrderPage:
+    async def list(
+        self,
+        where: OrderFilter,
+        *,
+        offset: int,
+        limit: int,
+        after: Cursor | None,
+        most_items: int | None = None,
+    ) -> OrderPage:
         return await self._db.scanner.submit(
-            lambda conn: list_orders(conn, where, offset, limit, after, COUNT_CAP)
+            lambda conn: list_orders(conn, where, offset, limit, after, COUNT_CAP, most_items)
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:

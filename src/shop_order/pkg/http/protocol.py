@@ -1,0 +1,264 @@
+"""uvicorn's HTTP connection, with bounds on all that is read before the application, and on unread answers.
+
+httptools bounds nothing: one header may be as long as memory, and is copied again with every packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+REFUSED = "refused"
+"""The key in an ASGI scope under which stands why the request could not be read: 400 or 431."""
+_PIECE = 8 * 1024  # what is given to the parser at once: so much is read before anybody counts
+_CHUNK_LINE = 24  # a chunk's size and line ends, beside which there may be extensions
+_AT_ONCE = struct.pack("ii", 1, 0)  # on, for no seconds
+_SMALLEST_LINE = 4  # `: ` and a line's end
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one connection may take; the head is the request line and headers, and trailers count like it."""
+
+    head_bytes: int = 16 * 1024
+    head_lines: int = 100
+    idle_s: float = 30.0  # without a request, after an answer
+    head_s: float = 10.0  # from a connection's or a head's first byte until the head ends
+    pipelined: int = 32  # requests that wait for the answer before theirs
+    leftover_bytes: int = 16 * 1024 * 1024  # of a body whose request was answered already
+    leftover_s: float = 10.0
+    unread_s: float = 25.0  # twice without any progress: whoever is answered reads nothing any more
+    connections: int = 4096
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. What is over a bound is 431, or ends the connection where nobody could be told."""
+
+    bounds: ClassVar[Bounds] = Bounds()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._over = 0  # the status of a refusal; from then on nothing is read
+        self._in_head = True  # waiting for a head, or in it; otherwise in a body
+        self._begun = False  # a head has begun
+        self._spent = 0  # bytes since the last boundary that are no body
+        self._head_bytes = 0  # of the lines that are complete
+        self._lines = 0
+        self._leftover = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._unwritten = 0
+
+    # ---- the connection ----
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody connected, and must say something soon."""
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.connections:
+            transport.abort()
+        else:
+            self._end_in(self.bounds.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._go_on()
+        self._written()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count before anything is parsed."""
+        for start in range(0, len(data), _PIECE):
+            if self._over or self.transport.is_closing():
+                return  # thrown away
+            piece = data if len(data) <= _PIECE else data[start : start + _PIECE]
+            self._spent += len(piece)
+            super().data_received(piece)
+            if self._spent > self.bounds.head_bytes and not self._over:
+                self._refuse(431)
+        if self._in_head and (self._begun or self._spent) and not self._over and self._deadline is None:
+            self._end_in(self.bounds.head_s)
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refused, or one of our bounds below it."""
+        self._refuse(self._over or 400)
+
+    # ---- what the parser found ----
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        self._begun = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request line."""
+        self._head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head, or of the trailers, which nobody reads: a header must not change afterwards."""
+        self._lines += 1
+        self._head_bytes += len(name) + len(value) + _SMALLEST_LINE
+        if self._lines > self.bounds.head_lines or self._head_bytes > self.bounds.head_bytes:
+            self._stop(431)
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole and within bounds."""
+        if self._head_bytes > self.bounds.head_bytes or len(self.pipeline) >= self.bounds.pipelined:
+            self._stop(431)
+        self._go_on()
+        self._in_head = self._begun = False
+        self._spent -= self._head_bytes
+        self._head_bytes = self._lines = self._leftover = 0
+        super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """A chunk's size was read."""
+        self._spent -= _CHUNK_LINE
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, which the application bounds, until it has answered."""
+        self._spent -= len(body)
+        if self.cycle.response_complete:
+            self._leftover += len(body)
+            if self._leftover > self.bounds.leftover_bytes:
+                self._stop(431)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next byte belongs to a new head."""
+        if self._spent > self.bounds.head_bytes:
+            self._stop(431)
+        self._in_head = True
+        self._spent = self._head_bytes = self._lines = 0
+        self._go_on()
+        super().on_message_complete()
+        self.headers = []
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # It was answered before its body had ended, and with each packet uvicorn forgets its own timer.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    # ---- answers ----
+
+    def on_response_complete(self) -> None:
+        """An answer was given to the transport."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._surely_close()
+        elif not self._in_head:
+            self._end_in(self.bounds.leftover_s)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing more was asked."""
+        super().timeout_keep_alive_handler()
+        self._surely_close()
+
+    def pause_writing(self) -> None:
+        """More is to be sent than the other side takes."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """It goes on."""
+        self._written()
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        if self._stall is None:
+            self._unwritten = self.transport.get_write_buffer_size()
+            self._stall = self.loop.call_later(self.bounds.unread_s, self._look_at_reader, False)
+
+    def _look_at_reader(self, stalled: bool) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= self._unwritten and stalled:
+            # A reset: else the kernel would keep for minutes what it was given.
+            reader = self.transport.get_extra_info("socket")
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.transport.abort()
+            return
+        stalled = left >= self._unwritten
+        self._unwritten = left
+        self._stall = self.loop.call_later(self.bounds.unread_s, self._look_at_reader, stalled)
+
+    def _written(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _surely_close(self) -> None:
+        """Closing waits for whoever reads the rest of an answer: not for ever."""
+        if self.transport.get_write_buffer_size():
+            self._watch_reader()
+
+    # ---- bounds ----
+
+    def _stop(self, status: int) -> None:
+        """End the parsing from inside one of its callbacks; `send_400_response` comes next."""
+        self._over = status
+        raise _OverBoundsError
+
+    def _refuse(self, status: int) -> None:
+        """Answer through the application, as all errors are, and read nothing more."""
+        self._over = status
+        self._go_on()
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if self.pipeline or (busy and (self._in_head or self.cycle.response_started)):
+            self._close()  # an earlier request is being answered: a refusal would be taken for its answer
+            return
+        if busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        elif not self._in_head:
+            self._close()  # this request was answered
+            return
+        headers = (self.headers or [])[: self.bounds.head_lines] if self._in_head else self.scope["headers"]
+        super().on_message_begin()
+        self.scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", REFUSED: status}  # type: ignore[typeddict-item]
+        self.scope["headers"] = headers
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.more_body = False
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._surely_close()
+
+    def _end_in(self, seconds: float) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(seconds, self._too_slow)
+
+    def _go_on(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._end_in(self.bounds.head_s)  # an earlier request is being answered, in its own time
+        else:
+            self._close()
+
+
+class _OverBoundsError(Exception):
+    """One of the bounds; httptools wraps it into its own."""

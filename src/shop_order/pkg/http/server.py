@@ -1,0 +1,83 @@
+"""The server that carries an HTTP application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from shop_order.pkg.http.protocol import BoundedProtocol, Bounds
+from shop_order.pkg.listening import listen
+
+DEFAULT = Bounds()
+
+
+class HttpServer:
+    """uvicorn on one port that is ours alone, or on a `listener` that is shared with other workers."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        listener: socket.socket | None = None,
+        bounds: Bounds = DEFAULT,
+    ) -> None:
+        self._app = app
+        self._bounds = bounds
+        self._address = (host, port)
+        self._listener = listener
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
+        listener = self._listener or listen(*self._address)
+        bounds = replace(self._bounds, connections=min(self._bounds.connections, _most_files() // 2))
+        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds})
+        config = uvicorn.Config(
+            self._app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=round(bounds.idle_s),
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise OSError("the HTTP server did not start")
+            await asyncio.sleep(0.005)
+        return int(listener.getsockname()[1])
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new requests, and give those being answered so long."""
+        if self._server is None or self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+        self._server.should_exit = True
+        await self._task
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled where the process is wired."""
+        yield
+
+
+def _most_files() -> int:
+    """What this process may have open: callers get half of it, so that databases can still be reached."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

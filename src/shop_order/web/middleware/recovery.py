@@ -1,0 +1,64 @@
+"""In front of all routes, behind the common headers: what is true for every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
+from shop_order.pkg.http.protocol import REFUSED
+from shop_order.web.handler.answer import context, failure, refusal
+from shop_order.web.messages import internal_text
+from shop_order.web.middleware.edge import RequestLog, route_of
+from shop_order.web.status import INTERNAL_CODE
+
+_REFUSALS: Mapping[int, OrderServiceError] = {
+    400: InvalidArgument("request", "is not valid HTTP"),
+    431: HeadersTooLarge(),
+}
+
+
+class Recovery:
+    """A bug becomes 500, HEAD is GET without its body, and what the server could not read is refused."""
+
+    def __init__(self, app: ASGIApp, *, log: RequestLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if refused := scope.get(REFUSED):
+            return await refusal(_REFUSALS[refused])(scope, receive, send)
+        try:
+            if scope["method"] == "HEAD":
+                await self._headers_only(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except Exception:  # noqa: BLE001 - the transport's edge
+            self._log.exception("request failed", route=route_of(scope))
+            if not context().status:
+                text = internal_text(context().language)
+                await failure(500, INTERNAL_CODE, text)(scope, receive, send)
+
+    async def _headers_only(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def bare(message: Message) -> None:
+            scope["method"] = "HEAD"
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            raise _AnsweredError  # before the first byte of a body is made: no stream or export is started
+
+        context().head = True
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, bare)
+        except _AnsweredError:
+            pass
+        finally:
+            scope["method"] = "HEAD"
+
+
+class _AnsweredError(Exception):
+    """Nothing is left to do for this request."""

@@ -1,0 +1,112 @@
+"""Buyers who pay too late: they wait until the time of their trade is over, or the merchant gave it up.
+
+The simulator can't see the Shop's test clock. It sees that the Shop closes a trade, also one that no buyer
+has begun (the provider answers that there is none, and a buyer may still pay).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from shop_sandbox.alipay.requests import Refused
+from shop_sandbox.database import Database
+
+AFTER_MS = 2_000  # the merchant who closes a trade has not cancelled the order yet
+IDLE_S = 1.0
+BATCH = 16
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS late (
+  out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no)
+);
+CREATE TABLE IF NOT EXISTS given_up (
+  out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no),
+  asked_ms INTEGER NOT NULL
+);
+"""
+# When a trade's time was over: at its end, or when the merchant closed it or tried to.
+_OVER = (
+    "SELECT min(s.expire_ms, coalesce(g.asked_ms, s.expire_ms),"
+    " CASE WHEN t.status = 'TRADE_CLOSED' AND t.paid_ms = 0 THEN t.closed_ms ELSE s.expire_ms END)"
+    " FROM session s LEFT JOIN given_up g USING (out_trade_no) LEFT JOIN trade t USING (out_trade_no)"
+    " WHERE s.out_trade_no = "
+)
+
+logger = logging.getLogger("shop_sandbox.alipay.late")
+
+
+class LateBuyers:
+    """Who waits to pay too late; kept over a restart."""
+
+    def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._clock_ms = clock_ms
+        self._wake = asyncio.Event()
+
+    async def over(self, out_trade_no: str) -> bool:
+        """Whether a payment would be late by now."""
+        return await self._over_ms(out_trade_no) <= self._clock_ms()
+
+    async def waits(self, out_trade_no: str) -> bool:
+        """Whether the buyer waits."""
+        select = "SELECT 1 FROM late WHERE out_trade_no = ?"
+        return bool(await self._database.run(lambda one: one.execute(select, (out_trade_no,)).fetchone()))
+
+    async def wait(self, out_trade_no: str) -> None:
+        """The buyer pays as soon as it is too late; asking again changes nothing."""
+        insert = "INSERT OR IGNORE INTO late VALUES (?)"
+        await self._database.run(lambda one: one.execute(insert, (out_trade_no,)))
+        self._wake.set()
+
+    async def gave_up(self, out_trade_no: str) -> None:
+        """The merchant asked to close a trade; the first time counts, numbers nobody knows do not."""
+        insert = "INSERT OR IGNORE INTO given_up SELECT out_trade_no, ? FROM session WHERE out_trade_no = ?"
+        values = (self._clock_ms(), out_trade_no)
+        await self._database.run(lambda one: one.execute(insert, values))
+        self._wake.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self, pay: Callable[[str], Awaitable[object]]) -> AsyncIterator[None]:
+        """Let those `pay` whose time has come, while the block runs."""
+        task = asyncio.create_task(self._run(pay), name="alipay-late")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self, pay: Callable[[str], Awaitable[object]]) -> None:
+        while True:
+            self._wake.clear()
+            waiting = True
+            try:
+                waiting = await self._pay_due(pay)
+            except Exception:
+                logger.exception("paying late failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S if waiting else None):
+                    await self._wake.wait()
+
+    async def _pay_due(self, pay: Callable[[str], Awaitable[object]]) -> bool:
+        """Whether somebody waits still."""
+        select = (
+            f"SELECT out_trade_no, ({_OVER} l.out_trade_no) AS over_ms FROM late l ORDER BY over_ms LIMIT ?"
+        )
+        rows = await self._database.run(lambda one: one.execute(select, (BATCH,)).fetchall())
+        due_ms = self._clock_ms() - AFTER_MS
+        due = [out_trade_no for out_trade_no, over_ms in rows if over_ms <= due_ms]
+        for out_trade_no in due:
+            with contextlib.suppress(Refused):  # paid meanwhile
+                await pay(out_trade_no)
+            await self._forget(out_trade_no)
+        return len(due) < len(rows) or len(rows) == BATCH
+
+    async def _forget(self, out_trade_no: str) -> None:
+        delete = "DELETE FROM late WHERE out_trade_no = ?"
+        await self._database.run(lambda one: one.execute(delete, (out_trade_no,)))
+
+    async def _over_ms(self, out_trade_no: str) -> int:
+        rows = await self._database.run(lambda one: one.execute(f"{_OVER} ?", (out_trade_no,)).fetchone())
+        return int(rows[0]) if rows else 0

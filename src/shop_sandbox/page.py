@@ -1,0 +1,116 @@
+"""The frame of every page of the sandbox: plain HTML in the reader's language, nothing from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from enum import IntEnum
+from html import escape
+from importlib.resources import files
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+Words = tuple[str, str]  # Chinese, English
+
+
+class Language(IntEnum):
+    """Where a text's words stand."""
+
+    ZH = 0
+    EN = 1
+
+
+_STYLE = "".join(
+    (files("shop_sandbox") / "styles" / name).read_text("utf-8") for name in ("palette.css", "sandbox.css")
+)
+_DIGEST = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+HEADERS = {
+    "content-security-policy": (
+        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; img-src 'self' data:; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "vary": "Accept, Accept-Language",
+}
+_PAGE = """<!doctype html>
+<html lang="{lang}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<header><strong>{site}</strong><nav>{nav}</nav></header>
+<main{wide}>
+<h1>{title}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+_SITE: Words = ("沙箱：模拟环境，不涉及真实资金", "Sandbox: nothing here moves real money")
+_PLACES: tuple[tuple[str, Words], ...] = (
+    ("/", ("首页", "Home")),
+    ("/shop", ("商品", "Goods")),
+    ("/alipay/sim", ("支付宝模拟器", "Alipay simulator")),
+)
+_PROBLEMS: dict[int, Words] = {
+    404: ("没有这个页面", "There is no such page"),
+    405: ("这个地址不能这样打开", "This address can't be opened like this"),
+}
+_REFUSED: Words = ("请求未被接受", "The request was not accepted")
+_GO_ON: Words = ("可以从上方的链接继续。", "The links above lead on.")
+
+
+def page(
+    title: str, content: str, language: Language, *, status: int = 200, wide: bool = False
+) -> HTMLResponse:
+    """A page; `title` is a text, `content` is HTML."""
+    nav = "".join(f'<a href="{address}">{words[language]}</a>' for address, words in _PLACES)
+    text = _PAGE.format(
+        lang=("zh-CN", "en")[language],
+        title=escape(title),
+        style=_STYLE,
+        site=_SITE[language],
+        nav=nav,
+        wide=' class="wide"' if wide else "",
+        content=content,
+    )
+    return HTMLResponse(text, status, HEADERS)
+
+
+def wants_page(request: Request) -> bool:
+    """A browser asks, not a program."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def language_of(request: Request) -> Language:
+    """Chinese, unless the browser prefers English."""
+    best, best_quality = Language.ZH, 0.0
+    for part in request.headers.get("accept-language", "")[:256].split(","):
+        match = re.fullmatch(r"\s*(zh|en)\b[\w-]*\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*", part, re.IGNORECASE)
+        quality = float(match[2] or 1) if match else 0.0
+        if match and quality > best_quality:
+            best, best_quality = Language[match[1].upper()], quality
+    return best
+
+
+async def problem(request: Request, error: Exception) -> Response:
+    """What is said of a request that goes nowhere: a page that leads on for browsers, a line for programs."""
+    assert isinstance(error, HTTPException)
+    if not wants_page(request):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+    language = language_of(request)
+    title = _PROBLEMS.get(error.status_code, _REFUSED)[language]
+    content = f'<section class="trouble" role="alert"><p>{_GO_ON[language]}</p></section>'
+    answer = page(title, content, language, status=error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
