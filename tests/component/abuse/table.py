@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.component.abuse import callers, payments, requests
+from tests.component.abuse import callers, edge, payments, requests
 
 TABLE = tuple(
     sorted(
@@ -13,6 +13,7 @@ TABLE = tuple(
             *callers.WHO,
             *callers.STATES,
             *payments.ROWS,
+            *edge.EDGE,
         ),
         key=lambda row: row.number,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count before anything is parsed."""
         for start in range(0, len(data), _PIECE):
             if self._over or self.transport.is_closing():
-                return  # thrown away
+                self._throw_away(len(data) - start)
+                return
             piece = data if len(data) <= _PIECE else data[start : start + _PIECE]
             self._spent += len(piece)
             super().data_received(piece)
@@ -225,7 +227,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["headers"] = headers
         self.cycle = RequestResponseCycle(
             scope=self.scope,
-            transport=self.transport,
+            transport=_Refusing(self.transport, self._linger),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -238,6 +240,17 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.cycle.more_body = False
         self._start_asgi_task(self.cycle, self.app)
+
+    def _throw_away(self, count: int) -> None:
+        self._leftover += count
+        if self._leftover > self.bounds.leftover_bytes:
+            self.transport.abort()
+
+    def _linger(self) -> None:
+        # Closing while something unread arrives is a reset, which would take the answer from its reader.
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._end_in(self.bounds.leftover_s)
 
     def _close(self) -> None:
         self.transport.close()
@@ -258,6 +271,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end_in(self.bounds.head_s)  # an earlier request is being answered, in its own time
         else:
             self._close()
+
+
+class _Refusing:
+    """A transport whose closing waits until the other side has read why."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class _OverBoundsError(Exception):
