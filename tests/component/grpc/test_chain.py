@@ -149,9 +149,7 @@ async def test_over_the_rate_a_user_is_told_when_to_come_back(world: World) -> N
     assert other.value.code() is StatusCode.NOT_FOUND  # user 8 has a limit of their own
 
 
-async def test_a_large_answer_counts_as_several_calls(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_answer_counts_as_several_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shop_order.web.limits.CALL_BYTES", 10)
     world.rates = Rates(user_rate=1, user_burst=5)
     for method, answer, request in (

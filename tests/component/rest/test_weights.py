@@ -13,7 +13,7 @@ from shop_order.domain.ports import OrderPage
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.middleware.ratelimit import open_limiter
 from shop_order.web.limits import CALL_BYTES, LISTS_AT_ONCE, RateLimits, Rates
-from tests.component.rest.front import PLACE, Rest, admin, refused, token
+from tests.component.rest.front import Rest, admin, refused, token
 from tests.world.shop import GOODS, World
 
 MANY = range(100, 200)
@@ -42,7 +42,12 @@ async def test_a_list_has_the_first_five_items_and_their_number(rest: Rest) -> N
     (order_sn,) = await long_orders(rest, 1, lines=7)
     await rest.placed()
     whole = await rest.data("GET", f"/orders/{order_sn}")
-    for query, bearer in (("", token()), ("?user_id=7", admin()), ("", admin()), (f"?order_sn={order_sn}", "")):
+    for query, bearer in (
+        ("", token()),
+        ("?user_id=7", admin()),
+        ("", admin()),
+        (f"?order_sn={order_sn}", ""),
+    ):
         listed = (await rest.data("GET", f"/orders{query}", as_=bearer or None))["items"]
         found = next(order for order in listed if order["order_sn"] == order_sn)
         assert found["items"] == whole["items"][:5]

@@ -211,7 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer through the application, as all errors are, and read nothing more."""
         self._over = status
         self._go_on()
-        busy = self.cycle is not None and not self.cycle.response_complete
+        busy = self._is_busy()
         if self.pipeline or (busy and (self._in_head or self.cycle.response_started)):
             self._close()  # an earlier request is being answered: a refusal would be taken for its answer
             return
@@ -223,8 +223,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         headers = (self.headers or [])[: self.bounds.head_lines] if self._in_head else self.scope["headers"]
         super().on_message_begin()
-        self.scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", REFUSED: status}  # type: ignore[typeddict-item]
-        self.scope["headers"] = headers
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", "headers": headers}
+        scope[REFUSED] = status
         self.cycle = RequestResponseCycle(
             scope=self.scope,
             transport=_Refusing(self.transport, self._linger),  # type: ignore[arg-type]
@@ -240,6 +241,10 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.cycle.more_body = False
         self._start_asgi_task(self.cycle, self.app)
+
+    def _is_busy(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
     def _throw_away(self, count: int) -> None:
         self._leftover += count
@@ -267,7 +272,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_busy():
             self._end_in(self.bounds.head_s)  # an earlier request is being answered, in its own time
         else:
             self._close()
