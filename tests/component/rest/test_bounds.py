@@ -291,6 +291,12 @@ async def test_the_relays_metrics_have_the_same_bounds() -> None:
         assert await (await connect()).rest() == b""  # who says nothing
 
 
+async def test_a_body_that_is_announced_too_large_is_not_asked_for(connect: Connect) -> None:
+    line = await connect()
+    await line.send(POST + b"Expect: 100-continue\r\nContent-Length: 5000000\r\n\r\n")
+    assert (await line.answer())[0] == 413
+
+
 async def test_half_a_body_is_504_in_the_end(rest: Rest) -> None:
     rest.deadline_s = 0.2
     async with served(rest.app, QUICK) as connect:

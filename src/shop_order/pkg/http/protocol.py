@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REFUSED = "refused"
 """The key in an ASGI scope under which stands why the request could not be read: 400 or 431."""
 _PIECE = 8 * 1024  # what is given to the parser at once: so much is read before anybody counts
+_LITTLE = 2 * 1024  # bytes that are not looked at one by one
 _CHUNK_LINE = 24  # a chunk's size and line ends, beside which there may be extensions
 _AT_ONCE = struct.pack("ii", 1, 0)  # on, for no seconds
 _SMALLEST_LINE = 4  # `: ` and a line's end
@@ -48,8 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True  # waiting for a head, or in it; otherwise in a body
         self._begun = False  # a head has begun
         self._spent = 0  # bytes since the last boundary that are no body
-        self._head_bytes = 0  # of the lines that are complete
-        self._lines = 0
+        self._trailers = 0
         self._leftover = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
@@ -96,28 +96,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """A part of the request line."""
-        self._head_bytes += len(url)
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """A line of the head, or of the trailers, which nobody reads: a header must not change afterwards."""
-        self._lines += 1
-        self._head_bytes += len(name) + len(value) + _SMALLEST_LINE
-        if self._lines > self.bounds.head_lines or self._head_bytes > self.bounds.head_bytes:
-            self._stop(431)
         if self._in_head:
             super().on_header(name, value)
+        else:
+            self._trailers += 1
+            if self._trailers > self.bounds.head_lines:
+                self._stop(431)
 
     def on_headers_complete(self) -> None:
-        """The head is whole and within bounds."""
-        if self._head_bytes > self.bounds.head_bytes or len(self.pipeline) >= self.bounds.pipelined:
+        """The head is whole; whether it is within bounds is not asked where little was sent."""
+        bounds, size = self.bounds, self._spent
+        if size > _LITTLE:
+            size = len(self.url) + sum(len(n) + len(v) + _SMALLEST_LINE for n, v in self.headers)
+            if size > bounds.head_bytes:
+                self._stop(431)
+        if len(self.headers) > bounds.head_lines or len(self.pipeline) >= bounds.pipelined:
             self._stop(431)
-        self._go_on()
+        if self._deadline is not None:
+            self._go_on()
         self._in_head = self._begun = False
-        self._spent -= self._head_bytes
-        self._head_bytes = self._lines = self._leftover = 0
+        self._spent -= size
+        self._leftover = 0
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
@@ -138,8 +139,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._spent > self.bounds.head_bytes:
             self._stop(431)
         self._in_head = True
-        self._spent = self._head_bytes = self._lines = 0
-        self._go_on()
+        self._spent = self._trailers = 0
+        if self._deadline is not None:
+            self._go_on()
         super().on_message_complete()
         self.headers = []
         if self.cycle.response_complete and not self.transport.is_closing():
