@@ -42,7 +42,7 @@ from shop_order.web.refused_tokens import RefusedTokens
 log = get_logger("app")
 DEV_TOKEN_S = 3600
 TELL_EVERY_S = 2.0
-READINESS_S = 0.5  # anybody may ask, and each time the database would be asked
+PING_S = 0.5  # anybody may ask whether we are ready, and each time the database would be asked
 PARTS = (
     "database",
     "goods",
@@ -99,7 +99,7 @@ class App:
         self._run_out = open_consumer(
             settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
-        self._shared_readiness = Shared(self._readiness, READINESS_S)
+        self._ping = Shared(self.core.store.ping, PING_S)
         self._fronts(settings)
 
     def _key_source(self, settings: Settings) -> KeySource:
@@ -157,7 +157,7 @@ class App:
                 links=links,
                 clock=core.clock,
                 real_now_s=time.time,
-                readiness=self._shared_readiness,
+                readiness=self._readiness,
                 metrics=core.metrics.text,
                 advance_clock=core.clock.advance if settings.app.env != "production" else None,
                 log=get_logger("rest"),
@@ -236,7 +236,6 @@ class App:
     async def leave(self) -> None:
         """Say that nobody should call us any more; who does is still answered."""
         self._stopping = True
-        self._shared_readiness.forget()
         await self._grpc.not_serving()
         await self._presence.end()
         await self._reloading.stop()
@@ -293,7 +292,7 @@ class App:
 
     async def _readiness(self) -> Readiness:
         try:
-            await self.core.store.ping()
+            await self._ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
         others = self._seat.missing if self._seat else ()

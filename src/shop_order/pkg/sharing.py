@@ -35,10 +35,6 @@ class Shared(Generic[T]):
             found = self._found = asyncio.ensure_future(self._look())
         return await asyncio.shield(found)
 
-    def forget(self) -> None:
-        """Whoever asks from now on has it looked for again."""
-        self._found = None
-
     def _is_over(self, found: asyncio.Future[T]) -> bool:
         return found.cancelled() or found.exception() is not None or self._now_s() >= self._until_s
 

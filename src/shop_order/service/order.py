@@ -217,8 +217,9 @@ class OrderService:
         after: Cursor | None = None,
         most_items: int | None = None,
     ) -> OrderPage:
-        """A page of orders, newest first, each with all or its first `most_items`; users see their own, admins
-        the `where.user` they name or all.
+        """A page of orders, newest first, with all or the first `most_items` of each.
+
+        Users see their own, admins the `where.user` they name or all.
 
         Raises InvalidArgument, PageTooDeep.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.component.abuse import callers, payments, requests, spellings
+from tests.component.abuse import callers, edge, payments, requests, spellings
 
 TABLE = tuple(
     sorted(
@@ -14,6 +14,7 @@ TABLE = tuple(
             *callers.STATES,
             *payments.ROWS,
             *spellings.ROWS,
+            *edge.EDGE,
         ),
         key=lambda row: row.number,
     )

@@ -1,4 +1,4 @@
-"""What stands in front of all routes is true for all of them: every route, with everything that can go wrong."""
+"""What stands in front of all routes is true for all of them: every route, with all that can go wrong."""
 
 from __future__ import annotations
 

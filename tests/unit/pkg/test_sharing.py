@@ -68,10 +68,3 @@ async def test_a_failure_is_told_to_all_and_not_kept() -> None:
     assert find.asked == 1
     find.broken = False
     assert await shared() == 2
-
-
-async def test_what_was_forgotten_is_looked_for_again() -> None:
-    shared = Shared(Finder(), 60.0)
-    assert await shared() == 1
-    shared.forget()
-    assert await shared() == 2

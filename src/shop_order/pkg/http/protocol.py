@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REFUSED = "refused"
 """The key in an ASGI scope under which stands why the request could not be read: 400 or 431."""
 _PIECE = 8 * 1024  # what is given to the parser at once: so much is read before anybody counts
+_LITTLE = 2 * 1024  # bytes that are not looked at one by one
 _CHUNK_LINE = 24  # a chunk's size and line ends, beside which there may be extensions
 _AT_ONCE = struct.pack("ii", 1, 0)  # on, for no seconds
 _SMALLEST_LINE = 4  # `: ` and a line's end
@@ -47,8 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True  # waiting for a head, or in it; otherwise in a body
         self._begun = False  # a head has begun
         self._spent = 0  # bytes since the last boundary that are no body
-        self._head_bytes = 0  # of the lines that are complete
-        self._lines = 0
+        self._trailers = 0
         self._leftover = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
@@ -74,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count before anything is parsed."""
         for start in range(0, len(data), _PIECE):
             if self._over or self.transport.is_closing():
-                return  # thrown away
+                self._throw_away(len(data) - start)
+                return
             piece = data if len(data) <= _PIECE else data[start : start + _PIECE]
             self._spent += len(piece)
             super().data_received(piece)
@@ -94,28 +96,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """A part of the request line."""
-        self._head_bytes += len(url)
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """A line of the head, or of the trailers, which nobody reads: a header must not change afterwards."""
-        self._lines += 1
-        self._head_bytes += len(name) + len(value) + _SMALLEST_LINE
-        if self._lines > self.bounds.head_lines or self._head_bytes > self.bounds.head_bytes:
-            self._stop(431)
         if self._in_head:
             super().on_header(name, value)
+        else:
+            self._trailers += 1
+            if self._trailers > self.bounds.head_lines:
+                self._stop(431)
 
     def on_headers_complete(self) -> None:
-        """The head is whole and within bounds."""
-        if self._head_bytes > self.bounds.head_bytes or len(self.pipeline) >= self.bounds.pipelined:
+        """The head is whole; whether it is within bounds is not asked where little was sent."""
+        bounds, size = self.bounds, self._spent
+        if size > _LITTLE:
+            size = len(self.url) + sum(len(n) + len(v) + _SMALLEST_LINE for n, v in self.headers)
+            if size > bounds.head_bytes:
+                self._stop(431)
+        if len(self.headers) > bounds.head_lines or len(self.pipeline) >= bounds.pipelined:
             self._stop(431)
-        self._go_on()
+        if self._deadline is not None:
+            self._go_on()
         self._in_head = self._begun = False
-        self._spent -= self._head_bytes
-        self._head_bytes = self._lines = self._leftover = 0
+        self._spent -= size
+        self._leftover = 0
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
@@ -136,8 +139,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._spent > self.bounds.head_bytes:
             self._stop(431)
         self._in_head = True
-        self._spent = self._head_bytes = self._lines = 0
-        self._go_on()
+        self._spent = self._trailers = 0
+        if self._deadline is not None:
+            self._go_on()
         super().on_message_complete()
         self.headers = []
         if self.cycle.response_complete and not self.transport.is_closing():
@@ -209,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer through the application, as all errors are, and read nothing more."""
         self._over = status
         self._go_on()
-        busy = self.cycle is not None and not self.cycle.response_complete
+        busy = self._is_busy()
         if self.pipeline or (busy and (self._in_head or self.cycle.response_started)):
             self._close()  # an earlier request is being answered: a refusal would be taken for its answer
             return
@@ -221,11 +225,12 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         headers = (self.headers or [])[: self.bounds.head_lines] if self._in_head else self.scope["headers"]
         super().on_message_begin()
-        self.scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", REFUSED: status}  # type: ignore[typeddict-item]
-        self.scope["headers"] = headers
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", "headers": headers}
+        scope[REFUSED] = status
         self.cycle = RequestResponseCycle(
             scope=self.scope,
-            transport=self.transport,
+            transport=_Refusing(self.transport, self._linger),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -238,6 +243,21 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.cycle.more_body = False
         self._start_asgi_task(self.cycle, self.app)
+
+    def _is_busy(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _throw_away(self, count: int) -> None:
+        self._leftover += count
+        if self._leftover > self.bounds.leftover_bytes:
+            self.transport.abort()
+
+    def _linger(self) -> None:
+        # Closing while something unread arrives is a reset, which would take the answer from its reader.
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._end_in(self.bounds.leftover_s)
 
     def _close(self) -> None:
         self.transport.close()
@@ -254,10 +274,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_busy():
             self._end_in(self.bounds.head_s)  # an earlier request is being answered, in its own time
         else:
             self._close()
+
+
+class _Refusing:
+    """A transport whose closing waits until the other side has read why."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class _OverBoundsError(Exception):

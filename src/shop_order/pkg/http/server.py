@@ -16,6 +16,7 @@ from shop_order.pkg.http.protocol import BoundedProtocol, Bounds
 from shop_order.pkg.listening import listen
 
 DEFAULT = Bounds()
+_ENOUGH_FILES = 16_384
 
 
 class HttpServer:
@@ -48,6 +49,7 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # what can't be read is in the request log
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -79,5 +81,12 @@ class _Server(uvicorn.Server):
 
 
 def _most_files() -> int:
-    """What this process may have open: callers get half of it, so that databases can still be reached."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    """How many files this process may have open: callers get half of them, databases the rest."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _ENOUGH_FILES if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft

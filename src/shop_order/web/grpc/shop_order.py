@@ -162,7 +162,10 @@ class ShopOrderHandlers:
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self._cursors.open(actor, where, request.cursor)
-        found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
+        # Nothing of the items is told: as few as possible are read.
+        found = await self._orders.list(
+            actor, where, page=page, page_size=page_size, after=after, most_items=1
+        )
         return pb.OrderListResponse(
             total=found.total,
             data=[self._shown(order) for order in found.orders],

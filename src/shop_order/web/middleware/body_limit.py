@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,16 +19,20 @@ class BodyLimit:
         """Answer one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        declared = Headers(scope=scope).get("content-length", "0")
-        announced = int(declared) if declared.isascii() and declared.isdigit() else 0
+        announced = 0
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                announced = int(value)
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
+            # Starlette's own exception: FastAPI turns any other one from reading a body into 400.
+            if announced > self._most_bytes:
+                raise HTTPException(TOO_LARGE)  # before anybody is told to go on (Expect: 100-continue)
             message = await receive()
             seen += len(message.get("body", b""))
-            if max(seen, announced) > self._most_bytes:
-                # Starlette's own exception: FastAPI turns any other one from reading a body into 400.
+            if seen > self._most_bytes:
                 raise HTTPException(TOO_LARGE)
             return message
 

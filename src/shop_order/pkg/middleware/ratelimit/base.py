@@ -16,5 +16,5 @@ class RateLimiter(Protocol):
         ...
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
-        """Takes `cost` calls more, also what is not there: the next call waits for it, at most `MOST_DEBT_S`."""
+        """Takes `cost` calls more, also what is not there: the next call waits, at most `MOST_DEBT_S`."""
         ...

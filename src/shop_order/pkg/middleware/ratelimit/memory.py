@@ -31,7 +31,7 @@ class MemoryRateLimiter:
         """Takes `cost` calls more, also what is not there."""
         if rate <= 0:
             return
-        # The library knows no debts; what it keeps of a key is the time at which its whole burst is free again.
+        # The library knows no debts. What it keeps of a key is when its whole burst is free again.
         kept = self._limiter_of(rate, burst)._prepare_key(key)
         now_s = utils.now_mono_f()
         free_s = max(float(self._store.get(kept) or now_s), now_s) + cost / rate

@@ -22,7 +22,10 @@ async def list_orders(
     cap: int,
     most_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with the first `most_items` of each; the total stops at `cap`. What is archived is found by number."""
+    """One page, newest first, with all or the first `most_items` of each; the total stops at `cap`.
+
+    What is archived is found by number.
+    """
     page = await _list(session, where, offset, limit, after, cap, LIVE, most_items)
     if where.order_sn is not None and not page.total:
         page = await _list(session, where, offset, limit, after, cap, HISTORY, most_items)

@@ -22,7 +22,10 @@ def list_orders(
     cap: int,
     most_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with the first `most_items` of each; the total stops at `cap`. What is archived is found by number."""
+    """One page, newest first, with all or the first `most_items` of each; the total stops at `cap`.
+
+    What is archived is found by number.
+    """
     page = _list(conn, where, offset, limit, after, cap, LIVE, most_items)
     if where.order_sn is not None and not page.total:
         page = _list(conn, where, offset, limit, after, cap, HISTORY, most_items)
@@ -67,7 +70,7 @@ def orders_of(conn: sqlite3.Connection, found: list[Row], tables: Tables) -> lis
 def _orders(
     conn: sqlite3.Connection, found: list[Row], tables: Tables, most_items: int | None
 ) -> tuple[list[Order | Unreadable], dict[int, int]]:
-    ids, totals = [r[0] for r in found], {}
+    ids, totals = [r[0] for r in found], dict[int, int]()
     if most_items is None:
         select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
         items = by_parent(conn, select, ids, "id", 0)
