@@ -20,6 +20,7 @@ from shop_order.configs.history import Records, UnknownEntry, content_of, entrie
 from shop_order.configs.load import config_url
 from shop_order.configs.rollback import plan, write
 from shop_order.configs.sources import SourceAway, open_source
+from shop_order.pkg.url import mask_urls
 
 if TYPE_CHECKING:
     from shop_order.configs.sources.nacos import NacosSource, Version
@@ -161,5 +162,5 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"shop-order: {message}", err=True)
+    typer.echo(f"shop-order: {mask_urls(message)}", err=True)
     raise typer.Exit(2)

@@ -18,6 +18,7 @@ from shop_order.cmd.openapi import openapi
 from shop_order.cmd.reconcile import reconcile
 from shop_order.cmd.stats import stats_app
 from shop_order.configs import ConfigError, Loaded, load
+from shop_order.pkg.url import mask_urls
 
 if TYPE_CHECKING:
     from shop_order.cmd.core import Core
@@ -215,7 +216,7 @@ def loaded() -> Loaded:
 
 def refuse(line: str) -> NoReturn:
     """One line on standard error, and exit code 2."""
-    sys.stderr.write(f"shop-order: {' '.join(line.split())}\n")
+    sys.stderr.write(f"shop-order: {mask_urls(' '.join(line.split()))}\n")
     raise SystemExit(REFUSED)
 
 

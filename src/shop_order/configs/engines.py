@@ -14,6 +14,7 @@ from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
+from shop_order.pkg.url import cut_password
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -25,6 +26,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "config": (frozenset({"file", "nacos"}), frozenset()),
     "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
 }
+_LOCAL = frozenset({"sqlite", "file", "memory", "embedded", "none"})
 _ONE_PROCESS = frozenset({"sqlite", "memory"})
 
 
@@ -39,6 +41,8 @@ def check_scheme(room: str, url: str) -> str:
         raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
     if scheme not in built:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
+    if scheme not in _LOCAL and cut_password(url):
+        raise ConfigError(f"{key}: in a password / ? # and @ are written %2F %3F %23 and %40")
     return scheme
 
 

@@ -1,6 +1,5 @@
 """The configuration as text: for `config show`, and as the document the history keeps."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,10 +9,7 @@ from pydantic import SecretStr
 from shop_order.configs.load import Loaded, values_of
 from shop_order.configs.settings import Section, Settings
 from shop_order.configs.tree import Path, leaves, nest, parse
-
-MASK = "***"
-_USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
-_QUERY = re.compile(r"(?i)([?&][a-z_-]*(?:password|secret|token|key)=)[^&#\s]*")
+from shop_order.pkg.url import MASK, mask_setting
 
 
 def show(loaded: Loaded, *, secrets: bool = False) -> str:
@@ -34,6 +30,11 @@ def document(settings: Settings) -> str:
     """The effective settings as YAML with secrets masked, as the history keeps them."""
     flat = {path: plain(value, secrets=False) for path, value in values_of(settings).items()}
     return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
+
+
+def masked_again(content: str) -> str:
+    """What `document` wrote, perhaps in an earlier version, with the masking of this one."""
+    return yaml.safe_dump(plain(yaml.safe_load(content), secrets=False), sort_keys=False, allow_unicode=True)
 
 
 def masked(name: str, text: str) -> str:
@@ -68,7 +69,7 @@ def plain(value: Any, *, secrets: bool) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(item, secrets=secrets) for name, item in value.items()}
     if isinstance(value, str) and not secrets:
-        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", value))
+        return mask_setting(value)
     return value
 
 

@@ -13,6 +13,7 @@ import yaml
 from shop_order.configs import tree
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
+from shop_order.pkg.address import joined
 
 PREFIX = "order-service/"
 NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
@@ -30,10 +31,10 @@ class ConsulSource:
     def __init__(self, url: str) -> None:
         split = urlsplit(url)
         try:
-            self._address = f"{split.hostname or ''}:{split.port or PORT}"
-        except ValueError as error:
-            raise ConfigError(f"REGISTRY__URL: {error}") from error
-        if not split.hostname or split.path.strip("/") or split.query:
+            self._address = joined(split.hostname or "", split.port or PORT)
+        except ValueError:  # its text repeats a piece of the URL, which may be one of the token
+            self._address = ""
+        if not (self._address and split.hostname) or split.path.strip("/") or split.query or split.fragment:
             raise ConfigError("REGISTRY__URL: write consul://host:port, or consul://:token@host:port")
         self._headers = {"X-Consul-Token": unquote(split.password)} if split.password else {}
 
