@@ -53,7 +53,7 @@ def entries(connection: Records, limit: int = 50) -> list[Entry]:
 
 
 def content_of(connection: Records, entry_id: int) -> str:
-    """The YAML of an entry, masked as it is today: an earlier version may have masked less. Raises UnknownEntry."""
+    """The YAML of an entry, masked once more: an earlier version masked less. Raises UnknownEntry."""
     row = connection.execute("SELECT content FROM config_history WHERE id = ?", (entry_id,)).fetchone()
     if row is None:
         raise UnknownEntry(f"the history has no entry {entry_id}")

@@ -29,11 +29,15 @@ _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, the origin of each value by its path, and which shared source could not be used."""
+    """The settings, the origin of each value by its path, and which shared source could not be used.
+
+    `files` are the operator's own documents that were read.
+    """
 
     settings: Settings
     origins: Mapping[Path, str]
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -56,6 +60,7 @@ class _Layers:
     def __init__(self) -> None:
         self.values: dict[Path, Any] = {}
         self.origins: dict[Path, str] = {}
+        self.files: list[str] = []
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
@@ -114,7 +119,7 @@ def _load(
         _put_dev_keys(layers, central.data_dir)
     settings = _validated(layers, central.data_dir)
     engines.check(settings)
-    return Loaded(settings, dict(layers.origins))
+    return Loaded(settings, dict(layers.origins), files=tuple(layers.files))
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
@@ -124,13 +129,18 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     loop's thread.
     """
     fresh = load(environ, strict=True)
+    for name in current.files:
+        if not FilePath(name).is_file():
+            raise ConfigError(
+                f"{name} is gone: what it set stays until a restart; to clear it, put {{}} in it"
+            )
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]
     kept = {path: old[path] for path in changed if path not in RELOADABLE}
     settings = Settings.model_validate(tree.nest({**new, **kept}))
     origins = {**fresh.origins, **{path: current.origins[path] for path in kept}}
     return Reloaded(
-        Loaded(settings, origins, fresh.notes),
+        replace(fresh, settings=settings, origins=origins),
         applied=tuple(tree.key_of(path) for path in changed if path in RELOADABLE),
         needs_restart=tuple(tree.key_of(path) for path in kept),
     )
@@ -175,6 +185,7 @@ def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
         for name, flat in documents:
             _refuse_bootstrap(flat, kind, name)
             packaged.put(f"{kind} {name}", flat)
+            packaged.files += [name] if kind == "file" else []
     if _ENV not in variables and packaged.values[_ENV] != env:
         raise ConfigError("APP__ENV: can't be set by a profile")
     return packaged
@@ -213,6 +224,8 @@ def _known_env(env: object) -> str:
 
 def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
     file = override_file(data_dir)
+    if text == "":
+        return
     if text is None:
         try:
             text = file.read_text(encoding="utf-8")

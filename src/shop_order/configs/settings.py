@@ -22,7 +22,7 @@ def _empty_to_none(value: object) -> object:
 def _split(value: object) -> object:
     """Lists may be written `a,b` or as JSON, since environment variables are texts."""
     if value is None:
-        return []
+        raise ValueError("is null; write [] for none")
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):

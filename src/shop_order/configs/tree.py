@@ -64,7 +64,11 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
 
 
 def parse(name: str, text: str) -> dict[Path, Any]:
-    """The settings of one YAML document. Raises ConfigError, also for a setting nobody knows."""
+    """The settings of one YAML document.
+
+    Raises ConfigError, also for a setting nobody knows, and for a document or section that says nothing: it
+    was more likely lost than meant. Who means it writes {}.
+    """
     try:
         tree = yaml.load(text, _NoRepeats)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
@@ -73,13 +77,23 @@ def parse(name: str, text: str) -> dict[Path, Any]:
         what = getattr(error, "problem", None) or "not a YAML document"
         raise ConfigError(f"{name}{where}: {what}") from error
     if tree is None:
-        return {}
+        raise ConfigError(f"{name}: says nothing; if nothing is to be set, write {{}}")
     if not isinstance(tree, dict):
         raise ConfigError(f"{name}: must hold sections with settings")
+    _refuse_null_sections(tree, name)
     flat = flatten(tree)
     for path in flat:
         require_known(path, name)
     return flat
+
+
+def _refuse_null_sections(tree: Mapping[str, Any], name: str, above: Path = ()) -> None:
+    for key, value in tree.items():
+        path = (*above, str(key))
+        if value is None and _is_section(path) and path not in set(leaves()):
+            raise ConfigError(f"{name}: {key_of(path)} says nothing; leave it out, or write {{}}")
+        if isinstance(value, Mapping):
+            _refuse_null_sections(value, name, path)
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:

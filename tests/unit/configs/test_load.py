@@ -351,7 +351,7 @@ def test_a_document_replaces_freight_by_province_as_a_whole(tmp_path: Path) -> N
     environ = env_of(tmp_path, CONFIG__URL=f"file:{own}")
     for text, wanted in (
         ("pricing: {province_freight_fen: {新疆: 1500, 西藏自治区: 2000}}\n", {"西藏": 2000, "新疆": 1500}),
-        ("pricing:\n  province_freight_fen:\n", {}),
+        ("pricing: {province_freight_fen: {}}\n", {}),
         ("pricing: {province_freight_fen: {新疆: 0}}\n", {"新疆": 0}),
     ):
         (own / "own.yaml").write_text(text)
@@ -359,7 +359,7 @@ def test_a_document_replaces_freight_by_province_as_a_whole(tmp_path: Path) -> N
         assert it.pricing.province_freight_fen == wanted
         assert from_text(to_text(it)) == it, "a worker gets the same"
     assert not it.pricing.zones_fen, "an addition of nothing everywhere asks nobody for a province"
-    for bad in ("{新疆: yes}", "{新疆: 8.5}", "[新疆]", "{1: 5}"):
+    for bad in ("{新疆: yes}", "{新疆: 8.5}", "[新疆]", "{1: 5}", "null"):
         (own / "own.yaml").write_text(f"pricing: {{province_freight_fen: {bad}}}\n")
         with pytest.raises(ConfigError, match="PRICING__PROVINCE_FREIGHT_FEN"):
             load(environ)

@@ -88,7 +88,10 @@ class NacosSource:
         answer = self._ask("GET", "client/cs/config")
         if answer is None:
             raise SourceAway(f"Nacos has no document {self.identity}")
-        return [(self.identity, str(answer["content"]))]
+        content = str(answer.get("content") or "")
+        if not content.strip():
+            raise SourceAway(f"Nacos' document {self.identity} says nothing; to set nothing, publish {{}}")
+        return [(self.identity, content)]
 
     def publish(self, content: str, instead_of: str | None = None) -> None:
         """Make `content` the live document; with `instead_of` only in place of that one.
