@@ -15,6 +15,7 @@ import typer
 
 from shop_order.cmd import main as product
 from shop_sandbox import welcome
+from shop_sandbox.address import joined, reachable
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
-    chosen = beside(chosen, settings.data_dir, settings.server.grpc_port, settings.trace.url)
+    host = reachable(settings.server.host)
+    order = joined(host, settings.server.grpc_port)
+    chosen = beside(chosen, settings.data_dir, order, settings.trace.url)
     ensure_schema(loaded)
     logging = open_log(settings)
     try:
@@ -53,10 +56,10 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
             typer.echo(
                 welcome.text(
                     welcome.Running(
-                        rest=f"http://{reachable(settings.server.host)}:{app.http_port}",
-                        grpc=f"{reachable(settings.server.host)}:{app.grpc_port}",
-                        sandbox_http=f"http://{reachable(chosen.host)}:{sandbox.http_port}",
-                        sandbox_grpc=f"{reachable(chosen.host)}:{sandbox.grpc_port}",
+                        rest=f"http://{joined(host, app.http_port)}",
+                        grpc=joined(host, app.grpc_port),
+                        sandbox_http=f"http://{joined(reachable(chosen.host), sandbox.http_port)}",
+                        sandbox_grpc=joined(reachable(chosen.host), sandbox.grpc_port),
                         data_dir=settings.data_dir,
                         log_file=settings.log.filename or "",
                         buyers={user: mint(settings, user=user) for user in BUYERS},
@@ -72,12 +75,6 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
         logging.close()
 
 
-def reachable(host: str) -> str:
-    """A host to connect to, for one to listen on."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to replace it
-    return f"[{host}]" if ":" in host else host
-
-
 def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:
     """Let the order service find a sandbox on other ports; what somebody set already stays.
 
@@ -86,21 +83,21 @@ def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings)
     environ.setdefault("SHOP_ORDER_LOG__STDOUT", "false")
     packaged, host = SandboxSettings(), reachable(chosen.host)
     if (host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
-        for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES"):
-            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", f"{host}:{chosen.grpc_port}")
+        for name in ("GOODS", "INVENTORY", "USERS", "INBOXES"):
+            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", joined(host, chosen.grpc_port))
     if (host, chosen.http_port) != (packaged.host, packaged.http_port):
-        gateway = f"http://{host}:{chosen.http_port}/alipay/gateway.do"
+        gateway = f"http://{joined(host, chosen.http_port)}/alipay/gateway.do"
         environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
 
 
-def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int, trace: str) -> SandboxSettings:
-    """The sandbox on the order service's data folder, port and collector, where nobody set others."""
+def beside(chosen: SandboxSettings, data_dir: str, order: str, trace: str) -> SandboxSettings:
+    """The sandbox on the order service's data folder, address and collector, where nobody set others."""
     packaged = SandboxSettings()
     folder = Path(data_dir)
     return replace(
         chosen,
         data_dir=folder / "sandbox" if chosen.data_dir == packaged.data_dir else chosen.data_dir,
         keys_dir=folder / "dev" if chosen.keys_dir == packaged.keys_dir else chosen.keys_dir,
-        order=f"127.0.0.1:{grpc_port}" if chosen.order == packaged.order else chosen.order,
+        order=order if chosen.order == packaged.order else chosen.order,
         trace=trace if chosen.trace == packaged.trace else chosen.trace,
     )

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from shop_sandbox.address import joined
 from shop_sandbox.settings import SandboxSettings, SettingsError, from_environment
 
 app = typer.Typer(
@@ -92,8 +93,8 @@ async def serve_until_stopped(chosen: SandboxSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Sandbox(chosen) as sandbox:
         typer.echo(
-            f"shop-sandbox: neighbours on {chosen.host}:{sandbox.grpc_port}, "
-            f"simulators and /shop on http://{chosen.host}:{sandbox.http_port}"
+            f"shop-sandbox: neighbours on {joined(chosen.host, sandbox.grpc_port)}, "
+            f"simulators and /shop on http://{joined(chosen.host, sandbox.http_port)}"
         )
         await stop.wait()
 

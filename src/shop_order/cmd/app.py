@@ -20,6 +20,7 @@ from shop_order.cmd.reloading import Reloading
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
+from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
@@ -266,7 +267,7 @@ class App:
         server = self.core.settings.server
         if server.public_url or server.http_port:
             return server.base_url
-        return f"http://{server.host}:{self.http_port}"
+        return f"http://{joined(reachable(server.host), self.http_port)}"
 
     def _rates(self) -> Rates:
         limit = self.core.settings.limit

@@ -373,3 +373,16 @@ def test_the_base_of_links_is_an_address_one_can_open(tmp_path: Path) -> None:
     assert loaded(tmp_path, SERVER__HOST="0.0.0.0").settings.server.base_url == "http://127.0.0.1:8080"
     assert loaded(tmp_path, SERVER__HOST="::1").settings.server.base_url == "http://[::1]:8080"
     assert loaded(tmp_path, SERVER__PUBLIC_URL="https://a.shop/").settings.server.base_url == "https://a.shop"
+
+
+@pytest.mark.parametrize("text", ["[::1]:50061", '["[::1]:50061"]', "[[::1]:50061]", "- '[::1]:50061'"])
+def test_an_ipv6_address_is_an_address_and_no_list(tmp_path: Path, text: str) -> None:
+    it = loaded(tmp_path, NEIGHBOURS__INBOXES=text, NEIGHBOURS__GOODS="[::1]:50061").settings
+    assert (it.neighbours.inboxes, it.neighbours.goods) == (("[::1]:50061",), "[::1]:50061")
+    assert loaded(tmp_path, SERVER__HOST="[::1]").settings.server.host == "::1"
+    assert loaded(tmp_path, SERVER__HOST="::").settings.server.base_url == "http://[::1]:8080"
+    for key in ("NEIGHBOURS__INBOXES", "NEIGHBOURS__GOODS"):
+        with pytest.raises(ConfigError, match=f"{key}.*brackets"):
+            loaded(tmp_path, **{key: "::1:50061"})
+    with pytest.raises(ConfigError, match="SERVER__HOST"):
+        loaded(tmp_path, SERVER__HOST="127.0.0.1:80")

@@ -47,7 +47,7 @@ class ConsulSource:
         return f"kv/{PREFIX}"
 
     def documents(self, env: str) -> list[Document]:
-        """All keys as one document, none without a key. Raises ConfigError for what is no text, SourceAway."""
+        """All keys as one document, if there are any. Raises ConfigError for what is no text, SourceAway."""
         try:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
                 answer = http.get(self._where(), params={"recurse": "true"})

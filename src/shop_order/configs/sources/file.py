@@ -31,7 +31,8 @@ class FileSource:
 def read_folder(folder: Path, env: str) -> list[tuple[str, str]]:
     """All *.yaml of a folder but other environments' profiles.
 
-    Raises ConfigError, also for a name that would be left out in silence, and in production for a folder without any.
+    Raises ConfigError, also for a name that would be left out in silence, and in production for an empty
+    folder.
     """
     try:
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))

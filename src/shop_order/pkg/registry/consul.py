@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from shop_order.pkg.address import joined
 from shop_order.pkg.registry.base import Instance, RegistryAway
 
 PORT = 8500
@@ -33,7 +34,7 @@ class Consul:
         token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
         self._monotonic_s = monotonic_s
         self._http = httpx.AsyncClient(
-            base_url=f"http://{split.hostname}:{split.port or PORT}/v1",
+            base_url=f"http://{joined(split.hostname or '', split.port or PORT)}/v1",
             headers=token,
             timeout=ANSWER_S,
             trust_env=False,
@@ -41,7 +42,7 @@ class Consul:
 
     async def register(self, instance: Instance) -> None:
         check = {
-            "GRPC": f"{instance.host}:{instance.port}/{instance.health}",
+            "GRPC": f"{joined(instance.host, instance.port)}/{instance.health}",
             "GRPCUseTLS": instance.tls,
             # The agent stands beside us and asks an address: the certificate is made for callers' names.
             "TLSSkipVerify": instance.tls,
@@ -211,5 +212,5 @@ def _addresses(rows: Any) -> tuple[str, ...]:
     found = set()
     for row in rows:
         host = str(row["Service"]["Address"] or row["Node"]["Address"])
-        found.add(f"[{host}]:{row['Service']['Port']}" if ":" in host else f"{host}:{row['Service']['Port']}")
+        found.add(joined(host, row["Service"]["Port"]))
     return tuple(sorted(found))
