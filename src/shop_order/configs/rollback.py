@@ -10,8 +10,9 @@ import yaml
 from shop_order.configs import tree
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.load import Loaded, load, override_file
-from shop_order.configs.show import MASK, document, plain
+from shop_order.configs.show import document, plain
 from shop_order.configs.tree import Path
+from shop_order.pkg.url import MASK
 
 _FIXED = {("data_dir",), ("app", "env"), ("config", "url")}
 

@@ -34,6 +34,7 @@ class RequestContext:
     actor: Actor | None = None
     key: str = ""
     replayed: bool = False
+    trouble: str = ""  # for our log: what was not available, and where
 
     @property
     def caller(self) -> Actor:

@@ -193,7 +193,7 @@ class Alipay:
         if answer.get("code") == "10000" and isinstance(address, str):
             return address
         if answer.get("code") in (None, "20000"):
-            raise DependencyDown("alipay")
+            raise DependencyDown("alipay", self.settings.gateway)
         raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
 
     # ---- the gateway's protocol ----
@@ -234,7 +234,8 @@ class Alipay:
                 answer = await self.http().post(self.settings.gateway, data=self._signed(method, content, {}))
             return self._believed(method, answer.text, about)
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
-            self._log("alipay_no_answer", method=method, out_trade_no=about, error=repr(failed))
+            at = self.settings.gateway
+            self._log("alipay_no_answer", gateway=at, method=method, out_trade_no=about, error=repr(failed))
             return {}
 
     def http(self) -> httpx.AsyncClient:

@@ -33,8 +33,9 @@ class Consul:
         split = urlsplit(url)
         token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
         self._monotonic_s = monotonic_s
+        self._where = joined(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{joined(split.hostname or '', split.port or PORT)}/v1",
+            base_url=f"http://{self._where}/v1",
             headers=token,
             timeout=ANSWER_S,
             trust_env=False,
@@ -122,10 +123,14 @@ class Consul:
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
         except httpx.HTTPError as error:
-            raise RegistryAway(f"Consul can't be asked: {str(error) or repr(error)}") from error
+            raise RegistryAway(
+                f"Consul at {self._where} can't be asked: {str(error) or repr(error)}"
+            ) from error
         expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
         if answer.status_code not in expected:
-            raise RegistryAway(f"Consul refused {path}: {answer.status_code} {answer.text.strip()[:200]}")
+            raise RegistryAway(
+                f"Consul at {self._where} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
+            )
         return answer
 
 

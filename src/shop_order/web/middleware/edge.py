@@ -84,6 +84,7 @@ class Edge:
             status=status,
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
+            **({"error": context.trouble} if context.trouble else {}),
         )
 
 
