@@ -19,7 +19,9 @@ from shop_sandbox.address import joined, reachable
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
-    from shop_order.configs import Loaded
+    from shop_order.cmd.app import App
+    from shop_order.configs import Loaded, Settings
+    from shop_sandbox.server import Sandbox
 
 BUYERS = (7, 8)
 ADMIN = 1
@@ -39,12 +41,11 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_order.cmd.app import App
     from shop_order.cmd.opening import open_log
     from shop_order.cmd.serve import ensure_schema, on_signals
-    from shop_order.cmd.tokens import mint
+    from shop_order.cmd.wiring import left
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
-    host = reachable(settings.server.host)
-    order = joined(host, settings.server.grpc_port)
+    order = joined(reachable(settings.server.host), settings.server.grpc_port)
     chosen = beside(chosen, settings.data_dir, order, settings.trace.url)
     ensure_schema(loaded)
     logging = open_log(settings)
@@ -53,26 +54,33 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
         stop = on_signals(app)
         async with Sandbox(chosen) as sandbox:
             await app.start()
-            typer.echo(
-                welcome.text(
-                    welcome.Running(
-                        rest=f"http://{joined(host, app.http_port)}",
-                        grpc=joined(host, app.grpc_port),
-                        sandbox_http=f"http://{joined(reachable(chosen.host), sandbox.http_port)}",
-                        sandbox_grpc=joined(reachable(chosen.host), sandbox.grpc_port),
-                        data_dir=settings.data_dir,
-                        log_file=settings.log.filename or "",
-                        buyers={user: mint(settings, user=user) for user in BUYERS},
-                        admin=mint(settings, user=ADMIN, role="admin"),
-                    )
-                )
-            )
-            await stop.wait()
+            with left(settings):
+                typer.echo(greeting(settings, chosen, app, sandbox))
+                await stop.wait()
             typer.echo("\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …")
             await app.stop()
         return 0
     finally:
         logging.close()
+
+
+def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
+    """Addresses, tokens and first calls."""
+    from shop_order.cmd.tokens import mint
+
+    host, there = reachable(settings.server.host), reachable(chosen.host)
+    return welcome.text(
+        welcome.Running(
+            rest=f"http://{joined(host, app.http_port)}",
+            grpc=joined(host, app.grpc_port),
+            sandbox_http=f"http://{joined(there, sandbox.http_port)}",
+            sandbox_grpc=joined(there, sandbox.grpc_port),
+            data_dir=settings.data_dir,
+            log_file=settings.log.filename or "",
+            buyers={user: mint(settings, user=user) for user in BUYERS},
+            admin=mint(settings, user=ADMIN, role="admin"),
+        )
+    )
 
 
 def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:

@@ -30,7 +30,7 @@ def archive(
     from shop_order.cmd.main import inspect, loaded, refuse
     from shop_order.cmd.relay import only_one
 
-    settings = loaded().settings
+    settings = loaded(beside=True).settings
     days = older_than or settings.order.archive_after_days
     if not days:
         refuse("nothing is archived by itself: say --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")

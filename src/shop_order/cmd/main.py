@@ -183,7 +183,7 @@ def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
         from shop_order.cmd.app import dev_token
         from shop_order.cmd.core import Core
 
-        found = loaded()
+        found = loaded(beside=True)
         core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
@@ -206,10 +206,10 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
         refuse(line)
 
 
-def loaded() -> Loaded:
-    """The settings of this environment, or one line and exit code 2."""
+def loaded(*, beside: bool = False) -> Loaded:
+    """The settings of this environment, or one line and exit code 2; `beside` a running `make run` or not."""
     try:
-        return load(os.environ)
+        return load(os.environ, beside=beside)
     except ConfigError as bad:
         refuse(str(bad))
 

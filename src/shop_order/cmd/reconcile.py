@@ -81,7 +81,7 @@ def reconcile(
     from shop_order.cmd.relay import only_one
     from shop_order.service.reconciliation import JOB as RECONCILE
 
-    settings = loaded().settings
+    settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
     content = content_of(file) if file else None
 

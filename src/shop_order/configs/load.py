@@ -21,6 +21,7 @@ from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.settings import ENVIRONMENTS, Settings
 from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import Path
+from shop_order.configs.wiring import read as wired
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")
@@ -80,23 +81,25 @@ def load(
     override: str | None = None,
     strict: bool = False,
     given: Mapping[str, str] | None = None,
+    beside: bool = False,
 ) -> Loaded:
     """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
 
     `override` stands in for the text of the override document, `given` for what a shared source says, by
     its kind. A shared source that is away is replaced by its last good copy; so is one that says what can't
-    be used, unless `strict`, and without a copy `strict` ends the load. Raises ConfigError.
+    be used, unless `strict`, and without a copy `strict` ends the load. With `beside` a `make run` on this
+    data directory says where its neighbours are. Raises ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
     central = Central(data_dir, env, strict=strict, given=given or {})
     try:
-        loaded = _load(variables, central, use_override, override)
+        loaded = _load(variables, central, use_override, override, beside)
     except ConfigError as bad:
         if strict or not central.has_copies():
             raise
         central = Central(data_dir, env, only_copies=str(bad))
-        loaded = _load(variables, central, use_override, override)
+        loaded = _load(variables, central, use_override, override, beside)
     central.keep()
     return replace(loaded, notes=tuple(central.notes))
 
@@ -107,12 +110,18 @@ def config_url(environ: Mapping[str, str]) -> str:
 
 
 def _load(
-    variables: Mapping[Path, str], central: Central, use_override: bool, override: str | None
+    variables: Mapping[Path, str],
+    central: Central,
+    use_override: bool,
+    override: str | None,
+    beside: bool,
 ) -> Loaded:
     layers = _documents(variables, central)
     # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
     if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
         _put_override(layers, central.data_dir, override)
+    if beside and layers.values[_ENV] != "production" and (wiring := wired(central.data_dir)) is not None:
+        layers.put(f"make run {wiring[0]}", tree.parse(*wiring))
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
     if layers.values[_ENV] != "production":

@@ -36,9 +36,7 @@ class GrpcInboxes:
         return set.intersection(*(set(answer.accepted_ids) for answer in answers))
 
 
-async def _deliver(
-    stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch
-) -> pb.DeliverResult:
+async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:
     try:
         return await neighbour.call(stub.Deliver, batch, origins=())
     except grpc.aio.AioRpcError as error:
