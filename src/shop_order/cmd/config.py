@@ -25,6 +25,7 @@ from shop_order.pkg.url import mask_urls
 if TYPE_CHECKING:
     from shop_order.configs.sources.nacos import NacosSource, Version
 
+MOST_ID = 2**63 - 1  # what a database can hold
 OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
 
@@ -62,8 +63,10 @@ def history_command(
 
 @config_app.command("diff")
 def diff_command(
-    older: Annotated[int, typer.Argument(metavar="A", help="Number of an entry of `history`.")],
-    newer: Annotated[int, typer.Argument(metavar="B", help="Number of another entry.")],
+    older: Annotated[
+        int, typer.Argument(min=1, max=MOST_ID, metavar="A", help="Number of an entry of `history`.")
+    ],
+    newer: Annotated[int, typer.Argument(min=1, max=MOST_ID, metavar="B", help="Number of another entry.")],
 ) -> None:
     """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
     with _one_line_errors():
@@ -76,7 +79,9 @@ def diff_command(
 
 @config_app.command("rollback")
 def rollback_command(
-    number: Annotated[int, typer.Argument(metavar="N", help="Number of an entry of `history`.")],
+    number: Annotated[
+        int, typer.Argument(min=1, max=MOST_ID, metavar="N", help="Number of an entry of `history`.")
+    ],
 ) -> None:
     """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
 

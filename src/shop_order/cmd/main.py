@@ -73,14 +73,25 @@ def migrate(
     revision: Annotated[
         str, typer.Option(help="head, an earlier revision, or base to drop every table.")
     ] = "head",
+    yes_drop_data: Annotated[
+        bool, typer.Option("--yes-drop-data", help="Go down, and lose what stands in later tables.")
+    ] = False,
 ) -> None:
     """Bring the order database's schema up to date, and the broker's topics."""
+    from shop_order.repository.schema import DataWouldBeLost
     from shop_order.repository.schema import migrate as bring
 
     settings = loaded().settings
-    url = settings.db.url
+    url, production = settings.db.url, settings.app.env == "production"
     try:
-        bring(url, revision)
+        bring(url, revision, keep_data=production or not yes_drop_data)
+    except DataWouldBeLost:
+        refuse(
+            f"--revision {revision} would drop tables with their data: "
+            + ("production never does; restore a backup instead" if production else "say --yes-drop-data too")
+        )
+    except ValueError as unknown:
+        refuse(f"--revision {unknown}")
     except OSError as failed:
         refuse(str(failed))
     typer.echo(f"the order database is at {revision}", err=True)
@@ -127,7 +138,12 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
     chain that is broken, and each day that is not as it was sealed."""
 
     async def walk(core: Core) -> int:
-        walked, broken = await core.audit.verify(order)
+        from shop_order.domain.errors import OrderNotFound
+
+        try:
+            walked, broken = await core.audit.verify(order)
+        except OrderNotFound:
+            refuse(f"--order {order}: " + not_there(order or ""))
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{walked} chains walked, {len(broken)} broken")
@@ -135,6 +151,17 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
         return FOUND if broken or days else 0
 
     inspect(walk)
+
+
+def not_there(order_sn: str) -> str:
+    """Why there is no such order."""
+    from shop_order.pkg.util.order_sn import is_order_sn
+
+    return (
+        "there is no such order"
+        if is_order_sn(order_sn)
+        else "is no order number: 27 digits, the last checks"
+    )
 
 
 @app.command()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shop_order.domain.bill import Difference, Reconciliation, Sums
     from shop_order.domain.status import PaymentType
 
+FIRST_YEAR = 2000  # no provider has an older bill
 # What differs, and what a person is to do.
 MEANINGS = {
     "unknown_payment": (
@@ -145,9 +146,12 @@ def day_of(text: str) -> date:
     from shop_order.cmd.main import refuse
 
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
+        day = None
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other spellings are easily misread
         refuse(f"--date {text}: is no day such as 2026-11-21")
+    return day
 
 
 def content_of(file: Path) -> bytes:
