@@ -30,7 +30,7 @@ ADMIN = 1
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
     point_to_sandbox(os.environ, chosen)
-    found = product.loaded()
+    found = product.usable(product.loaded())
     if found.settings.app.env == "production":
         product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     product.run(lambda: _serve_until_stopped(chosen, found))

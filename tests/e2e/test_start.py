@@ -49,7 +49,7 @@ def one_line(text: str) -> str:
         ("DB__URL", "mysql://127.0.0.1:3306/shop", "must be mysql://user:password@host:port/db"),
         ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database number"),
         ("SERVER__WORKERS", "2", "can't share"),
-        ("APP__ENV", "production", "production needs AUTH__LINK_KEYS"),
+        ("APP__ENV", "production", "production needs SERVER__PUBLIC_URL, AUTH__LINK_KEYS"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/nowhere", "AUDIT__ROOT_KEY_FILE: /proc/nowhere"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/version", "needs 1 to 64 PEM blocks"),
         ("DB__URL", "sqlite:////proc/nowhere/order.db", "/proc/nowhere"),

@@ -17,6 +17,7 @@ from shop_order.cmd.observing import processing
 from shop_order.cmd.opening import remember
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
+from shop_order.cmd.usable import why_alipay_is_missing
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
@@ -91,6 +92,7 @@ class App:
         self._jobs = Jobs(self.core)
         self._presence = Presence(self.core.registry)
         self._reloading = Reloading(self.core, environ, remember)
+        self._told = ""  # why a channel is unavailable
         self._opened = False
         self._stopping = False
         self._keys = self._key_source(settings)
@@ -195,6 +197,8 @@ class App:
         self._opened = True
         if self._seat is None:
             remember(self.core.loaded)
+            if unused := self.core.loaded.unused:
+                log.warning("settings_of_nothing_yet", unused=unused)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
         self.grpc_port = await self._grpc.start()
@@ -299,7 +303,14 @@ class App:
         return missing
 
     async def _tell_readiness(self) -> int:
-        self.core.metrics.degraded(PARTS, (await self._readiness()).missing)
+        missing = (await self._readiness()).missing
+        self.core.metrics.degraded(PARTS, missing)
+        why = (
+            await asyncio.to_thread(why_alipay_is_missing, self.core.settings) if "alipay" in missing else ""
+        )
+        if why and why != self._told:
+            log.error("channel_unavailable", channel="alipay", why=why)
+        self._told = why
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:

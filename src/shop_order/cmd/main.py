@@ -47,7 +47,7 @@ def main() -> None:
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
-    found = loaded()  # before the imports, which a refused setting need not wait for
+    found = usable(loaded())  # before the imports, which a refused setting need not wait for
     if found.settings.server.workers > 1:
         from shop_order.cmd.workers.parent import serve_by_workers
 
@@ -60,7 +60,7 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
-    found = loaded()
+    found = usable(loaded())
     if found.settings.message.url.startswith("embedded:"):
         refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
     from shop_order.cmd.relay import relay_until_stopped
@@ -239,6 +239,21 @@ def loaded(*, beside: bool = False) -> Loaded:
         return load(os.environ, beside=beside)
     except ConfigError as bad:
         refuse(str(bad))
+
+
+def usable(found: Loaded) -> Loaded:
+    """The settings again, or one line and exit code 2 if files that they name can't be used.
+
+    Outside production a payment channel is then unavailable, and the log says why.
+    """
+    from shop_order.cmd.usable import unusable_channels, unusable_files
+
+    wrong = unusable_files(found.settings)
+    if found.settings.app.env == "production":
+        wrong += [text for texts in unusable_channels(found.settings).values() for text in texts]
+    if wrong:
+        refuse("; ".join(wrong))
+    return found
 
 
 def refuse(line: str) -> NoReturn:

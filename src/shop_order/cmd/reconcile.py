@@ -80,6 +80,7 @@ def reconcile(
     """
     from shop_order.cmd.main import FOUND, inspect, loaded, refuse
     from shop_order.cmd.relay import only_one
+    from shop_order.cmd.usable import unusable_channels
     from shop_order.service.reconciliation import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
@@ -92,6 +93,8 @@ def reconcile(
 
         if which not in core.bills:
             refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        if wrong := unusable_channels(settings).get(which.code):
+            refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
             with only_one(settings, RECONCILE):
                 result = await alone(core, which, when, content)

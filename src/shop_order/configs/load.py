@@ -32,13 +32,15 @@ _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 class Loaded:
     """The settings, the origin of each value by its path, and which shared source could not be used.
 
-    `files` are the operator's own documents that were read.
+    `files` are the operator's own documents that were read, `unused` the names of settings that are given
+    for what this version does not have yet.
     """
 
     settings: Settings
     origins: Mapping[Path, str]
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -62,9 +64,13 @@ class _Layers:
         self.values: dict[Path, Any] = {}
         self.origins: dict[Path, str] = {}
         self.files: list[str] = []
+        self.unused: set[Path] = set()
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
+            if path in tree.PLANNED:
+                self.unused.add(path)
+                continue
             self.values[path] = value
             self.origins[path] = origin
 
@@ -82,24 +88,26 @@ def load(
     strict: bool = False,
     given: Mapping[str, str] | None = None,
     beside: bool = False,
+    complete: bool = True,
 ) -> Loaded:
     """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
 
     `override` stands in for the text of the override document, `given` for what a shared source says, by
     its kind. A shared source that is away is replaced by its last good copy; so is one that says what can't
     be used, unless `strict`, and without a copy `strict` ends the load. With `beside` a `make run` on this
-    data directory says where its neighbours are. Raises ConfigError.
+    data directory says where its neighbours are. Without `complete` production may lack what it needs. Raises
+    ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
     central = Central(data_dir, env, strict=strict, given=given or {})
     try:
-        loaded = _load(variables, central, use_override, override, beside)
+        loaded = _load(variables, central, use_override, override, beside, complete)
     except ConfigError as bad:
         if strict or not central.has_copies():
             raise
         central = Central(data_dir, env, only_copies=str(bad))
-        loaded = _load(variables, central, use_override, override, beside)
+        loaded = _load(variables, central, use_override, override, beside, complete)
     central.keep()
     return replace(loaded, notes=tuple(central.notes))
 
@@ -115,6 +123,7 @@ def _load(
     use_override: bool,
     override: str | None,
     beside: bool,
+    complete: bool,
 ) -> Loaded:
     layers = _documents(variables, central)
     # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
@@ -127,8 +136,9 @@ def _load(
     if layers.values[_ENV] != "production":
         _put_dev_keys(layers, central.data_dir)
     settings = _validated(layers, central.data_dir)
-    engines.check(settings)
-    return Loaded(settings, dict(layers.origins), files=tuple(layers.files))
+    engines.check(settings, complete=complete)
+    unused = tuple(map(tree.key_of, sorted(layers.unused)))
+    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused)
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
@@ -254,7 +264,6 @@ def _put_dev_keys(layers: _Layers, data_dir: str) -> None:
     for path, file, value in (
         (("auth", "hs256_key"), "jwt_hs256.key", keys.jwt_hs256),
         (("auth", "link_keys"), "link.key", [keys.link]),
-        (("auth", "service_keys"), "service.key", [keys.service]),
         (("pay", "gateway_secret"), "gateway_secret", keys.gateway_secret),
         (("audit", "root_key_file"), "history_root.pem", keys.root_key_file),
     ):

@@ -66,6 +66,13 @@ def _web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _base_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.query or url.fragment or "?" in value or "#" in value or "@" in url.netloc:
+        raise ValueError("must be an http:// or https:// URL that a path can be added to")
+    return value
+
+
 OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
 OptId = Annotated[str | None, BeforeValidator(_digits_as_text), BeforeValidator(_empty_to_none)]
 Key = Annotated[SecretStr, AfterValidator(_strong)]
@@ -78,6 +85,7 @@ OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
+OptBaseUrl = Annotated[Annotated[WebUrl, AfterValidator(_base_url)] | None, BeforeValidator(_empty_to_none)]
 WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(split_list)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -104,7 +112,7 @@ class Server(Section):
     http_port: Port
     grpc_port: Port
     workers: int = Field(ge=1, le=64)
-    public_url: OptWebUrl
+    public_url: OptBaseUrl
     advertise_host: OptHost
     trusted_proxies: Networks
     cors_origins: WebUrls
@@ -164,7 +172,6 @@ class Neighbours(Section):
 
     goods: Address
     inventory: Address
-    coupons: Address
     users: Address
     inboxes: Addresses
     token_file: OptText
@@ -175,7 +182,6 @@ class Auth(Section):
     """Keys that prove who calls."""
 
     link_keys: Keys
-    service_keys: Keys
     jwks: OptText
     hs256_key: OptKey
     issuer: str = Field(min_length=1)
@@ -195,20 +201,6 @@ class Alipay(Section):
     timeout_s: Seconds
 
 
-class Wechat(Section):
-    """The WeChat Pay channel; without a mch_id it is unavailable."""
-
-    gateway: WebUrl
-    app_id: OptId
-    mch_id: OptId
-    api_v3_key: OptKey
-    serial_no: OptId
-    app_private_key_file: OptText
-    public_key_file: OptText
-    notify_url: OptWebUrl
-    timeout_s: Seconds
-
-
 class Pay(Section):
     """Payment channels and what guards them."""
 
@@ -216,7 +208,6 @@ class Pay(Section):
     return_urls: WebUrls
     callback_allow: Networks
     alipay: Alipay
-    wechat: Wechat
 
 
 class Order(Section):

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
 from shop_order.configs.settings import Section, Settings
-from shop_order.configs.tree import Path, leaves, nest, parse
+from shop_order.configs.tree import PLANNED, Path, leaves, nest, parse
 from shop_order.pkg.url import MASK, mask_setting
 
 
@@ -42,7 +42,7 @@ def masked(name: str, text: str) -> str:
     flat = parse(name, text)
     secret = secret_paths()
     shown = {
-        path: MASK if path in secret and value else plain(value, secrets=False)
+        path: MASK if (path in secret or path in PLANNED) and value else plain(value, secrets=False)
         for path, value in flat.items()
     }
     return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)

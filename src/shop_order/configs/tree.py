@@ -11,6 +11,17 @@ from shop_order.configs.settings import Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
+_WECHAT = (
+    "gateway app_id mch_id api_v3_key serial_no app_private_key_file public_key_file notify_url timeout_s"
+)
+PLANNED: frozenset[Path] = frozenset(
+    {
+        ("neighbours", "coupons"),
+        ("auth", "service_keys"),
+        *(("pay", "wechat", key) for key in _WECHAT.split()),
+    }
+)
+"""Settings of what is not built yet: whoever gives one is told that nothing uses it, and it is not kept."""
 
 
 class _NoRepeats(yaml.SafeLoader):
@@ -112,7 +123,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
 def require_known(path: Path, origin: str) -> None:
     """Raises ConfigError with a suggestion unless the path is a setting."""
     known = set(leaves())
-    if path in known:
+    if path in known or path in PLANNED:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")

@@ -77,12 +77,14 @@ def test_history_diff_and_rollback(
 def test_a_secret_of_an_old_entry_is_never_written_back(
     database: sqlite3.Connection, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    secret = {"PAY__WECHAT__API_V3_KEY": "w" * 32, "LOG__LEVEL": "error"}
+    secret = {"AUTH__HS256_KEY": "w" * 32, "LOG__LEVEL": "error"}
     record(database, load(changed(environ, **secret)), 1000)
     assert CliRunner().invoke(config_app, ["rollback", "1"]).exit_code == 0
-    assert "api_v3_key" not in override_file(str(tmp_path)).read_text()
+    assert "hs256_key" not in override_file(str(tmp_path)).read_text()
     settings = load(environ).settings
-    assert (settings.log.level, settings.pay.wechat.api_v3_key) == ("error", None)
+    assert settings.log.level == "error"
+    assert settings.auth.hs256_key is not None
+    assert settings.auth.hs256_key.get_secret_value() != "w" * 32
 
 
 def test_a_bad_override_does_not_bar_the_way_back(

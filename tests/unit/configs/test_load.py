@@ -30,7 +30,7 @@ def production(tmp_path: Path, **settings: str) -> dict[str, str]:
     strong = {
         "APP__ENV": "production",
         "AUTH__LINK_KEYS": "l" * 32,
-        "AUTH__SERVICE_KEYS": "s" * 32,
+        "SERVER__PUBLIC_URL": "https://a.shop",
         "AUTH__JWKS": "https://keys.shop/jwks.json",
         "AUDIT__ROOT_KEY_FILE": "/etc/shop/history_root.pem",
         "PAY__GATEWAY_SECRET": "g" * 32,
@@ -214,7 +214,6 @@ def test_development_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> 
         "history_root.pem",
         "jwt_hs256.key",
         "link.key",
-        "service.key",
     ]
 
 
@@ -282,9 +281,7 @@ def test_production_refuses_a_key_copied_from_development(tmp_path: Path) -> Non
 
 def test_show_masks_secrets_unless_asked(tmp_path: Path) -> None:
     it = loaded(tmp_path, NEIGHBOURS__TIMEOUT_S="4", AUTH__JWKS="https://u:hunter2@h/jwks?token=abc")
-    secrets = [
-        getattr(dev_keys(str(tmp_path)), name) for name in ("link", "service", "gateway_secret", "jwt_hs256")
-    ]
+    secrets = [getattr(dev_keys(str(tmp_path)), name) for name in ("link", "gateway_secret", "jwt_hs256")]
     masked, plain = show(it), show(it, secrets=True)
     for secret in [*secrets, "hunter2", "token=abc"]:
         assert secret not in masked
@@ -386,3 +383,38 @@ def test_an_ipv6_address_is_an_address_and_no_list(tmp_path: Path, text: str) ->
             loaded(tmp_path, **{key: "::1:50061"})
     with pytest.raises(ConfigError, match="SERVER__HOST"):
         loaded(tmp_path, SERVER__HOST="127.0.0.1:80")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "needs SERVER__PUBLIC_URL"),
+        ("ftp://a.shop", "SERVER__PUBLIC_URL.*http"),
+        ("a.shop", "SERVER__PUBLIC_URL.*http"),
+        ("https://", "SERVER__PUBLIC_URL.*http"),
+        ("https://u:pw@a.shop", "SERVER__PUBLIC_URL.*path can be added"),
+        ("https://a.shop/?x=1", "SERVER__PUBLIC_URL.*path can be added"),
+        ("https://a.shop/#x", "SERVER__PUBLIC_URL.*path can be added"),
+        ("https://a.shop:pw/", "SERVER__PUBLIC_URL.*http"),
+    ],
+)
+def test_production_needs_an_address_for_its_links(tmp_path: Path, url: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        load(production(tmp_path, SERVER__PUBLIC_URL=url))
+    assert "pw" not in str(refused.value)
+
+
+def test_a_setting_of_what_is_not_built_yet_is_told_and_not_kept(tmp_path: Path) -> None:
+    given = {
+        "AUTH__SERVICE_KEYS": "s" * 32,
+        "NEIGHBOURS__COUPONS": "h:1",
+        "PAY__WECHAT__API_V3_KEY": "geheim",
+    }
+    it = loaded(tmp_path, **given)
+    assert set(it.unused) == set(given)
+    assert not {"service_keys", "coupons", "wechat"} & {name for path in it.origins for name in path}
+    assert "geheim" not in show(it) + masked("it", "pay: {wechat: {api_v3_key: geheim}}\n")
+    with pytest.raises(ConfigError, match="unknown setting PAY__WECHAT__APPID"):
+        loaded(tmp_path, PAY__WECHAT__APPID="x")
+    with pytest.raises(ConfigError, match="unknown setting AUTH__SERVICE_KEY "):
+        loaded(tmp_path, AUTH__SERVICE_KEY="x")
