@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,24 @@ from shop_sandbox.settings import SandboxSettings, SettingsError, from_environme
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The rest of the Shop, for development and tests."
 )
+
+
+def show_version(asked: bool) -> None:
+    """Print it, and end."""
+    if asked:
+        from importlib import metadata
+
+        typer.echo(f"shop-sandbox {metadata.version('shop-order')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What every command takes."""
 
 
 @app.command()

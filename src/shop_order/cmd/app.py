@@ -29,6 +29,7 @@ from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.signing import Signer
+from shop_order.pkg.version import version
 from shop_order.web.auth import Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
@@ -210,7 +211,11 @@ class App:
             self._reloading.start()
             self._presence.begin_as(self.core.settings, self.grpc_port)
         log.info(
-            "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
+            "started",
+            version=version(),
+            grpc_port=self.grpc_port,
+            http_port=self.http_port,
+            env=self.core.settings.app.env,
         )
 
     async def take_duty(self) -> None:

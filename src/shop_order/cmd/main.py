@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from shop_order.cmd.archive import archive
+from shop_order.cmd.backup import backup
 from shop_order.cmd.config import config_app
 from shop_order.cmd.openapi import openapi
 from shop_order.cmd.reconcile import reconcile
@@ -31,7 +32,27 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(stats_app, name="stats")
 app.command()(openapi)
 app.command()(archive)
+app.command()(backup)
 app.command()(reconcile)
+
+
+def show_version(asked: bool) -> None:
+    """Print it, and end."""
+    if asked:
+        from shop_order.pkg.version import version
+
+        typer.echo(f"shop-order {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What every command takes."""
+
 
 REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something

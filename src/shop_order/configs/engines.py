@@ -75,8 +75,12 @@ def check(settings: Settings, *, complete: bool = True) -> None:
     if schemes["trace"] != "none":
         _check_trace(settings.trace.url)
     if complete:
-        _check_files(settings)
-    if complete and settings.app.env == "production":
+        _check_complete(settings)
+
+
+def _check_complete(settings: Settings) -> None:
+    _check_files(settings)
+    if settings.app.env == "production":
         lacks = missing_in_production(settings)
         wrong = ([f"production needs {', '.join(lacks)}"] if lacks else []) + wrong_in_production(settings)
         if wrong:

@@ -1,4 +1,4 @@
-"""What production demands of the settings: at every start, and told by `shop-order config check` before it."""
+"""What production demands of the settings, at a start, and as `shop-order config check` tells it before."""
 
 import os
 from urllib.parse import urlsplit
