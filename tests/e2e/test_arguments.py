@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from shop_order.cmd import main
 from shop_order.cmd.main import app
+from shop_order.configs import load
 from shop_order.repository.schema import HEAD, migrate
 
 NOBODY_S = "261121100000123456789012340"
@@ -56,7 +57,7 @@ def test_nothing_is_dropped_without_being_asked_for_by_name(tmp_path: Path, targ
 def test_production_drops_nothing_at_all(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = main.load(environ)
+    found = load(environ)
     settings = found.settings.model_copy(
         update={"app": found.settings.app.model_copy(update={"env": "production"})}
     )

@@ -101,7 +101,7 @@ class InstanceMetrics:
             "Always 1; the label says which version this is",
             ["version"],
             registry=self.registry,
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         ).labels(version()).set(1)
         self._config = Counter(
             "shop_order_config_loads",
