@@ -337,7 +337,7 @@ class App:
         return True
 
     def _jwks_failed(self, error: Exception) -> None:
-        log.error("jwks_failed", error=repr(error))
+        log.error("jwks_failed", location=self.core.settings.auth.jwks, error=repr(error))
 
 
 def dev_token(settings: Settings) -> TokenSource:
