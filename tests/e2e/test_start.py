@@ -272,8 +272,9 @@ async def test_the_rest_document_is_printed_in_three_formats(tmp_path: Path) -> 
 
 async def test_migrate_makes_the_tables_again_and_again_and_takes_them_away(tmp_path: Path) -> None:
     environ = {"SHOP_ORDER_DATA_DIR": str(tmp_path / "data")}
-    for revision in ("head", "head", "base"):
-        ran = await run(tmp_path, "shop-order", "migrate", "--revision", revision, environ=environ)
+    for revision, *sure in (("head",), ("head",), ("base", "--yes-drop-data")):
+        words = ("migrate", "--revision", revision, *sure)
+        ran = await run(tmp_path, "shop-order", *words, environ=environ)
         assert (ran.code, ran.out) == (0, "")
         assert f"is at {revision}" in ran.err
     nowhere = {**environ, "SHOP_ORDER_DB__URL": "sqlite:////proc/nowhere/order.db"}

@@ -17,6 +17,8 @@ _SHOWN = frozenset(
     | {"retrywrites", "ssl-ca", "ssl-cert", "ssl-mode", "tls", "tlscafile", "w"}
 )
 _SHOWN_VALUE = re.compile(r"[A-Za-z0-9_./:,-]*")
+# As our own refusals say how to write one: it shows nothing, since no port is called "port".
+_EXAMPLE = re.compile(r"(user:password@|:token@)?host:port(,host:port)*")
 _LOCAL = ("sqlite:", "file:", "memory:", "embedded:", "none:")
 _ENGINES = ("mysql", "redis", "mongodb", "rocketmq", "consul", "nacos", "otlp", "http", "amqp")
 
@@ -30,6 +32,8 @@ def mask_url(url: str) -> str:
         return url
     cut = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     authority, behind = rest[:cut], rest[cut:]
+    if _EXAMPLE.fullmatch(authority):
+        return url
     userinfo, at, hosts = authority.rpartition("@")
     path, asked, query = behind.partition("?")
     # A / ? or # inside a password cuts it in two: what looks like a host or a path is the rest of it then.

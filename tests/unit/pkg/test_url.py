@@ -87,6 +87,20 @@ def test_what_is_no_url_is_shown(text: str) -> None:
     assert mask_setting(text) == text
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DB__URL: must be mysql://user:password@host:port/db",
+        "REGISTRY__URL: write consul://host:port, or consul://:token@host:port",
+        "CONFIG__URL: write nacos://host:port?namespace=order-service&group=DEFAULT_GROUP",
+        "CACHE__URL: needs the master's name: redis+sentinel://host:port/name",
+        "TRACE__URL: must be otlp://host:port or otlps://host:port",
+    ],
+)
+def test_our_own_examples_can_be_read(said: str) -> None:
+    assert mask_urls(said) == said
+
+
 def test_a_sentence_keeps_its_words() -> None:
     said = "see https://shop.example/docs, (http://127.0.0.1:8090/x). Nacos at h:8848: http://[::1]:1: no"
     assert mask_urls(said) == said
