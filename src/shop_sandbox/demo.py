@@ -15,10 +15,13 @@ import typer
 
 from shop_order.cmd import main as product
 from shop_sandbox import welcome
+from shop_sandbox.address import joined, reachable
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
-    from shop_order.configs import Loaded
+    from shop_order.cmd.app import App
+    from shop_order.configs import Loaded, Settings
+    from shop_sandbox.server import Sandbox
 
 BUYERS = (7, 8)
 ADMIN = 1
@@ -27,7 +30,7 @@ ADMIN = 1
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
     point_to_sandbox(os.environ, chosen)
-    found = product.loaded()
+    found = product.usable(product.loaded())
     if found.settings.app.env == "production":
         product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     product.run(lambda: _serve_until_stopped(chosen, found))
@@ -38,11 +41,12 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_order.cmd.app import App
     from shop_order.cmd.opening import open_log
     from shop_order.cmd.serve import ensure_schema, on_signals
-    from shop_order.cmd.tokens import mint
+    from shop_order.cmd.wiring import left
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
-    chosen = beside(chosen, settings.data_dir, settings.server.grpc_port, settings.trace.url)
+    order = joined(reachable(settings.server.host), settings.server.grpc_port)
+    chosen = beside(chosen, settings.data_dir, order, settings.trace.url)
     ensure_schema(loaded)
     logging = open_log(settings)
     try:
@@ -50,21 +54,9 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
         stop = on_signals(app)
         async with Sandbox(chosen) as sandbox:
             await app.start()
-            typer.echo(
-                welcome.text(
-                    welcome.Running(
-                        rest=f"http://{reachable(settings.server.host)}:{app.http_port}",
-                        grpc=f"{reachable(settings.server.host)}:{app.grpc_port}",
-                        sandbox_http=f"http://{reachable(chosen.host)}:{sandbox.http_port}",
-                        sandbox_grpc=f"{reachable(chosen.host)}:{sandbox.grpc_port}",
-                        data_dir=settings.data_dir,
-                        log_file=settings.log.filename or "",
-                        buyers={user: mint(settings, user=user) for user in BUYERS},
-                        admin=mint(settings, user=ADMIN, role="admin"),
-                    )
-                )
-            )
-            await stop.wait()
+            with left(settings):
+                typer.echo(greeting(settings, chosen, app, sandbox))
+                await stop.wait()
             typer.echo("\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …")
             await app.stop()
         return 0
@@ -72,10 +64,23 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
         logging.close()
 
 
-def reachable(host: str) -> str:
-    """A host to connect to, for one to listen on."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to replace it
-    return f"[{host}]" if ":" in host else host
+def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
+    """Addresses, tokens and first calls."""
+    from shop_order.cmd.tokens import mint
+
+    host, there = reachable(settings.server.host), reachable(chosen.host)
+    return welcome.text(
+        welcome.Running(
+            rest=f"http://{joined(host, app.http_port)}",
+            grpc=joined(host, app.grpc_port),
+            sandbox_http=f"http://{joined(there, sandbox.http_port)}",
+            sandbox_grpc=joined(there, sandbox.grpc_port),
+            data_dir=settings.data_dir,
+            log_file=settings.log.filename or "",
+            buyers={user: mint(settings, user=user) for user in BUYERS},
+            admin=mint(settings, user=ADMIN, role="admin"),
+        )
+    )
 
 
 def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:
@@ -86,21 +91,21 @@ def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings)
     environ.setdefault("SHOP_ORDER_LOG__STDOUT", "false")
     packaged, host = SandboxSettings(), reachable(chosen.host)
     if (host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
-        for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES"):
-            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", f"{host}:{chosen.grpc_port}")
+        for name in ("GOODS", "INVENTORY", "USERS", "INBOXES"):
+            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", joined(host, chosen.grpc_port))
     if (host, chosen.http_port) != (packaged.host, packaged.http_port):
-        gateway = f"http://{host}:{chosen.http_port}/alipay/gateway.do"
+        gateway = f"http://{joined(host, chosen.http_port)}/alipay/gateway.do"
         environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
 
 
-def beside(chosen: SandboxSettings, data_dir: str, grpc_port: int, trace: str) -> SandboxSettings:
-    """The sandbox on the order service's data folder, port and collector, where nobody set others."""
+def beside(chosen: SandboxSettings, data_dir: str, order: str, trace: str) -> SandboxSettings:
+    """The sandbox on the order service's data folder, address and collector, where nobody set others."""
     packaged = SandboxSettings()
     folder = Path(data_dir)
     return replace(
         chosen,
         data_dir=folder / "sandbox" if chosen.data_dir == packaged.data_dir else chosen.data_dir,
         keys_dir=folder / "dev" if chosen.keys_dir == packaged.keys_dir else chosen.keys_dir,
-        order=f"127.0.0.1:{grpc_port}" if chosen.order == packaged.order else chosen.order,
+        order=order if chosen.order == packaged.order else chosen.order,
         trace=trace if chosen.trace == packaged.trace else chosen.trace,
     )

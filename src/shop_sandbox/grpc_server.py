@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2_grpc import (
 )
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_sandbox.address import joined
 from shop_sandbox.database import DatabaseBusy
 from shop_sandbox.goods import Goods
 from shop_sandbox.http_server import listen
@@ -94,9 +95,9 @@ class NeighbourServer:
         try:
             # gRPC writes an error line of its own to stderr when a port is taken: asked before, it need not.
             listen(host, port).close()
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = self._server.add_insecure_port(joined(host, port))
         except (OSError, RuntimeError) as error:
-            raise PortTaken(f"{host}:{port} is taken") from error
+            raise PortTaken(f"{joined(host, port)} is taken") from error
         await self._server.start()
         return bound
 

@@ -7,15 +7,34 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from shop_sandbox.address import joined
 from shop_sandbox.settings import SandboxSettings, SettingsError, from_environment
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The rest of the Shop, for development and tests."
 )
+
+
+def show_version(asked: bool) -> None:
+    """Print it, and end."""
+    if asked:
+        from importlib import metadata
+
+        typer.echo(f"shop-sandbox {metadata.version('shop-order')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What every command takes."""
 
 
 @app.command()
@@ -92,8 +111,8 @@ async def serve_until_stopped(chosen: SandboxSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Sandbox(chosen) as sandbox:
         typer.echo(
-            f"shop-sandbox: neighbours on {chosen.host}:{sandbox.grpc_port}, "
-            f"simulators and /shop on http://{chosen.host}:{sandbox.http_port}"
+            f"shop-sandbox: neighbours on {joined(chosen.host, sandbox.grpc_port)}, "
+            f"simulators and /shop on http://{joined(chosen.host, sandbox.http_port)}"
         )
         await stop.wait()
 

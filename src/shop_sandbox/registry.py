@@ -8,6 +8,8 @@ from typing import Self
 
 import httpx
 
+from shop_sandbox.address import joined
+
 logger = logging.getLogger("shop_sandbox")
 LOOK_EVERY_S = 3.0
 TIMEOUT_S = 3.0
@@ -59,7 +61,7 @@ class Registration:
 
     async def _register(self, name: str) -> None:
         check = {
-            "GRPC": f"{self._host}:{self._port}/{NAMES[name]}",
+            "GRPC": f"{joined(self._host, self._port)}/{NAMES[name]}",
             "Interval": "2s",
             "Timeout": "2s",
             "DeregisterCriticalServiceAfter": "90s",

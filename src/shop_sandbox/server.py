@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
+from shop_sandbox.address import joined, reachable
 from shop_sandbox.alipay import late, notices, trades
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway
@@ -106,7 +107,7 @@ class Sandbox:
         try:
             listener = listen(settings.host, settings.http_port)
         except OSError as error:
-            raise PortTaken(f"{settings.host}:{settings.http_port}: {error.strerror}") from error
+            raise PortTaken(f"{joined(settings.host, settings.http_port)}: {error.strerror}") from error
         stack.callback(listener.close)
         if self.tracing is not None:
             self.tracing.open()
@@ -154,7 +155,7 @@ class Sandbox:
 
     async def _seed(self) -> None:
         count, available = self.settings.seed_goods, self.settings.seed_stock
-        image_base = f"http://{self.settings.host}:{self.http_port}"
+        image_base = f"http://{joined(reachable(self.settings.host), self.http_port)}"
         await self.goods.open([*seed.catalogue(), *seed.bench_goods(count)], image_base)
         await self.inventory.open([*seed.stock(), *seed.bench_stock(count, available)])
         await self.users.open(seed.users())

@@ -65,7 +65,7 @@ def from_environment(environment: Mapping[str, str]) -> SandboxSettings:
         name = key.removeprefix(PREFIX).lower()
         if name not in known:
             raise SettingsError(f"unknown setting {key}")
-        values[name] = _value(key, name, text)
+        values[name] = _value(key, name, text.strip("[]") if name == "host" else text)
     return SandboxSettings(**values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def curl(rest: str, token: str, ca: str = "") -> str:
     """A shell command that places an order over REST; `ca` is whom to trust with https."""
     name, phone, detail = ADDRESS
     trusting = f"--cacert {ca} " if ca else ""
-    return f"""curl -sS {trusting}-X POST {rest}/api/v1/orders \\
+    return f"""curl -sS {trusting}-X POST {shlex.quote(rest + "/api/v1/orders")} \\
   -H 'Authorization: Bearer {token}' \\
   -H 'Content-Type: application/json' \\
   -H "Idempotency-Key: curl-$(date +%s)" \\
@@ -100,7 +101,7 @@ def grpcurl(target: str, token: str, ca: str = "") -> str:
     )
     return (
         f"grpcurl {f'-cacert {ca}' if ca else '-plaintext'} -H 'authorization: Bearer {token}' -d '{wanted}' "
-        f"{target} order.OrderService/CreateOrder"
+        f"{shlex.quote(target)} order.OrderService/CreateOrder"
     )
 
 

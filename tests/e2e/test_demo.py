@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shop_sandbox.demo import beside, reachable
+from shop_sandbox.address import joined, reachable
+from shop_sandbox.demo import beside
 from shop_sandbox.reload import stamps
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.story import play
@@ -102,17 +103,17 @@ async def test_with_reload_a_change_of_the_sources_starts_it_again(tmp_path: Pat
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")],
 )
 def test_a_printed_address_can_be_connected_to(host: str, shown: str) -> None:
-    assert reachable(host) == shown
+    assert joined(reachable(host), 80) == f"{shown}:80"
 
 
 def test_the_sandbox_lies_beside_the_order_service_unless_somebody_says_otherwise() -> None:
-    found = beside(SandboxSettings(), "/elsewhere", 5000, "otlp://c:4317")
+    found = beside(SandboxSettings(), "/elsewhere", "[::1]:5000", "otlp://c:4317")
     assert (found.data_dir, found.keys_dir) == (Path("/elsewhere/sandbox"), Path("/elsewhere/dev"))
-    assert (found.order, found.trace) == ("127.0.0.1:5000", "otlp://c:4317")
+    assert (found.order, found.trace) == ("[::1]:5000", "otlp://c:4317")
     own = SandboxSettings(
         data_dir=Path("mine"), keys_dir=Path("keys"), order="127.0.0.1:6000", trace="otlp://other:4317"
     )
-    assert beside(own, "/elsewhere", 5000, "none:") == own
+    assert beside(own, "/elsewhere", "[::1]:5000", "none:") == own
 
 
 def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(s
     away = {"SHOP_ORDER_PAY__ALIPAY__GATEWAY": "http://127.0.0.1:9/gateway.do"}
     ran = await reconciled(shop, **away)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.endswith("shop-order: alipay is not available; try again\n")
+    said = "shop-order: alipay is not available; try again (http://127.0.0.1:9/gateway.do)\n"
+    assert ran.err.endswith(said)
 
 
 async def test_on_a_file_one_command_at_a_time(shop: BilledShop) -> None:

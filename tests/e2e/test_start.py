@@ -49,7 +49,7 @@ def one_line(text: str) -> str:
         ("DB__URL", "mysql://127.0.0.1:3306/shop", "must be mysql://user:password@host:port/db"),
         ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database number"),
         ("SERVER__WORKERS", "2", "can't share"),
-        ("APP__ENV", "production", "production needs AUTH__LINK_KEYS"),
+        ("APP__ENV", "production", "production needs SERVER__PUBLIC_URL, AUTH__LINK_KEYS"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/nowhere", "AUDIT__ROOT_KEY_FILE: /proc/nowhere"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/version", "needs 1 to 64 PEM blocks"),
         ("DB__URL", "sqlite:////proc/nowhere/order.db", "/proc/nowhere"),
@@ -272,8 +272,9 @@ async def test_the_rest_document_is_printed_in_three_formats(tmp_path: Path) -> 
 
 async def test_migrate_makes_the_tables_again_and_again_and_takes_them_away(tmp_path: Path) -> None:
     environ = {"SHOP_ORDER_DATA_DIR": str(tmp_path / "data")}
-    for revision in ("head", "head", "base"):
-        ran = await run(tmp_path, "shop-order", "migrate", "--revision", revision, environ=environ)
+    for revision, *sure in (("head",), ("head",), ("base", "--yes-drop-data")):
+        words = ("migrate", "--revision", revision, *sure)
+        ran = await run(tmp_path, "shop-order", *words, environ=environ)
         assert (ran.code, ran.out) == (0, "")
         assert f"is at {revision}" in ran.err
     nowhere = {**environ, "SHOP_ORDER_DB__URL": "sqlite:////proc/nowhere/order.db"}

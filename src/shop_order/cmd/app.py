@@ -17,9 +17,11 @@ from shop_order.cmd.opening import remember
 from shop_order.cmd.places import places
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
+from shop_order.cmd.usable import why_alipay_is_missing
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
+from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.http.server import HttpServer
@@ -27,6 +29,7 @@ from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
+from shop_order.pkg.version import version
 from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
@@ -92,6 +95,7 @@ class App:
         self._jobs = Jobs(self.core)
         self._presence = Presence(self.core.registry)
         self._reloading = Reloading(self.core, environ, remember)
+        self._told = ""  # why a channel is unavailable
         self._opened = False
         self._stopping = False
         self._keys = self._key_source(settings)
@@ -212,6 +216,8 @@ class App:
         self._opened = True
         if self._seat is None:
             remember(self.core.loaded)
+            if unused := self.core.loaded.unused:
+                log.warning("settings_of_nothing_yet", unused=unused)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
         self.grpc_port = await self._grpc.start()
@@ -223,7 +229,11 @@ class App:
             self._reloading.start()
             self._presence.begin_as(self.core.settings, self.grpc_port)
         log.info(
-            "started", grpc_port=self.grpc_port, http_port=self.http_port, env=self.core.settings.app.env
+            "started",
+            version=version(),
+            grpc_port=self.grpc_port,
+            http_port=self.http_port,
+            env=self.core.settings.app.env,
         )
 
     async def take_duty(self) -> None:
@@ -284,7 +294,7 @@ class App:
         server = self.core.settings.server
         if server.public_url or server.http_port:
             return server.base_url
-        return f"http://{server.host}:{self.http_port}"
+        return f"http://{joined(reachable(server.host), self.http_port)}"
 
     def _rates(self) -> Rates:
         limit = self.core.settings.limit
@@ -316,7 +326,14 @@ class App:
         return missing
 
     async def _tell_readiness(self) -> int:
-        self.core.metrics.degraded(PARTS, (await self._readiness()).missing)
+        missing = (await self._readiness()).missing
+        self.core.metrics.degraded(PARTS, missing)
+        why = (
+            await asyncio.to_thread(why_alipay_is_missing, self.core.settings) if "alipay" in missing else ""
+        )
+        if why and why != self._told:
+            log.error("channel_unavailable", channel="alipay", why=why)
+        self._told = why
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
@@ -338,7 +355,7 @@ class App:
         return True
 
     def _jwks_failed(self, error: Exception) -> None:
-        log.error("jwks_failed", error=repr(error))
+        log.error("jwks_failed", location=self.core.settings.auth.jwks, error=repr(error))
 
 
 def dev_token(settings: Settings) -> TokenSource:

@@ -20,7 +20,9 @@ TELL_EVERY = 10_000
 def archive(
     older_than: Annotated[
         int | None,
-        typer.Option(min=1, help="Days since an order's last change; without it ORDER__ARCHIVE_AFTER_DAYS."),
+        typer.Option(
+            min=1, max=36_500, help="Days since an order's last change; without it ORDER__ARCHIVE_AFTER_DAYS."
+        ),
     ] = None,
 ) -> None:
     """Put finished orders of long ago into the history tables; they are still found by number.
@@ -30,7 +32,7 @@ def archive(
     from shop_order.cmd.main import inspect, loaded, refuse
     from shop_order.cmd.relay import only_one
 
-    settings = loaded().settings
+    settings = loaded(beside=True).settings
     days = older_than or settings.order.archive_after_days
     if not days:
         refuse("nothing is archived by itself: say --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")

@@ -18,12 +18,16 @@ from shop_order.configs import ConfigError, load, masked, show
 from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries
 from shop_order.configs.load import config_url
+from shop_order.configs.production import alipay_is_off, missing_in_production, wrong_in_production
 from shop_order.configs.rollback import plan, write
 from shop_order.configs.sources import SourceAway, open_source
+from shop_order.configs.tree import ENV_PREFIX
+from shop_order.pkg.url import mask_urls
 
 if TYPE_CHECKING:
     from shop_order.configs.sources.nacos import NacosSource, Version
 
+MOST_ID = 2**63 - 1  # what a database can hold
 OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
 
@@ -37,6 +41,33 @@ def show_command(
     """Print every setting with its value and where the value came from."""
     with _one_line_errors():
         typer.echo(show(load(os.environ), secrets=secrets), nl=False)
+
+
+@config_app.command("check")
+def check_command() -> None:
+    """Say what production would lack, whatever APP__ENV is now: the same that a start would refuse.
+
+    Exit code 0: nothing. 1: something, each thing is told. 2: the settings can't be read at all.
+    """
+    from shop_order.cmd.usable import unusable_channels, unusable_files
+
+    with _one_line_errors():
+        loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
+        settings = loaded.settings
+        wrong = [f"{key}: is not set" for key in missing_in_production(settings)]
+        wrong += [*wrong_in_production(settings), *unusable_files(settings)]
+    for text in wrong:
+        typer.echo(f"settings: {mask_urls(text)}")
+    channels = unusable_channels(settings)
+    for channel, texts in channels.items():
+        off = channel == "alipay" and alipay_is_off(settings)
+        for text in texts or ["off: nothing of it is set, and buyers are not offered it" if off else "ready"]:
+            typer.echo(f"{channel}: {text}")
+    for key in loaded.unused:
+        typer.echo(f"note: {key} is used by nothing in this version")
+    count = len(wrong) + sum(map(len, channels.values()))
+    typer.echo(f"production would not start: {count} to mend" if count else "production would start")
+    raise typer.Exit(1 if count else 0)
 
 
 @config_app.command("history")
@@ -61,8 +92,10 @@ def history_command(
 
 @config_app.command("diff")
 def diff_command(
-    older: Annotated[int, typer.Argument(metavar="A", help="Number of an entry of `history`.")],
-    newer: Annotated[int, typer.Argument(metavar="B", help="Number of another entry.")],
+    older: Annotated[
+        int, typer.Argument(min=1, max=MOST_ID, metavar="A", help="Number of an entry of `history`.")
+    ],
+    newer: Annotated[int, typer.Argument(min=1, max=MOST_ID, metavar="B", help="Number of another entry.")],
 ) -> None:
     """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
     with _one_line_errors():
@@ -75,7 +108,9 @@ def diff_command(
 
 @config_app.command("rollback")
 def rollback_command(
-    number: Annotated[int, typer.Argument(metavar="N", help="Number of an entry of `history`.")],
+    number: Annotated[
+        int, typer.Argument(min=1, max=MOST_ID, metavar="N", help="Number of an entry of `history`.")
+    ],
 ) -> None:
     """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
 
@@ -161,5 +196,5 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"shop-order: {message}", err=True)
+    typer.echo(f"shop-order: {mask_urls(message)}", err=True)
     raise typer.Exit(2)

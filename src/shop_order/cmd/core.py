@@ -130,14 +130,14 @@ class Core:
         limit, neighbours = settings.limit, settings.neighbours
         self.goods = GrpcGoods(
             self._channel(neighbours.goods),
-            self._neighbour,
+            self._neighbour.at(neighbours.goods),
             most=limit.goods_batch,
             queue=limit.goods_queue,
             observe=self.metrics.batch("goods"),
         )
         self.stock = GrpcStock(
             self._channel(neighbours.inventory),
-            self._neighbour,
+            self._neighbour.at(neighbours.inventory),
             lease_s=settings.order.lease_s,
             most=limit.stock_batch,
             queue=limit.stock_queue,
@@ -147,11 +147,11 @@ class Core:
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
-        self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour)
+        self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour.at(neighbours.users))
         self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
         # With a broker between us the neighbours' inboxes are not ours to call.
         self._own_inboxes = neighbours.inboxes if settings.message.url.startswith("embedded:") else ()
-        own = GrpcInboxes([self._channel(a) for a in self._own_inboxes], self._neighbour)
+        own = GrpcInboxes([(self._channel(a), self._neighbour.at(a)) for a in self._own_inboxes])
         self.publisher = open_publisher(settings.message.url, hand_over=own.hand_over)
         published = PublishedEvents(
             self.publisher,

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from shop_order.cmd.archive import archive
+from shop_order.cmd.backup import backup
 from shop_order.cmd.config import config_app
 from shop_order.cmd.openapi import openapi
 from shop_order.cmd.reconcile import reconcile
 from shop_order.cmd.stats import stats_app
 from shop_order.configs import ConfigError, Loaded, load
+from shop_order.pkg.url import mask_urls
 
 if TYPE_CHECKING:
     from shop_order.cmd.core import Core
@@ -30,7 +32,27 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(stats_app, name="stats")
 app.command()(openapi)
 app.command()(archive)
+app.command()(backup)
 app.command()(reconcile)
+
+
+def show_version(asked: bool) -> None:
+    """Print it, and end."""
+    if asked:
+        from shop_order.pkg.version import version
+
+        typer.echo(f"shop-order {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What every command takes."""
+
 
 REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something
@@ -46,7 +68,7 @@ def main() -> None:
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
-    found = loaded()  # before the imports, which a refused setting need not wait for
+    found = usable(loaded())  # before the imports, which a refused setting need not wait for
     if found.settings.server.workers > 1:
         from shop_order.cmd.workers.parent import serve_by_workers
 
@@ -59,7 +81,7 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
-    found = loaded()
+    found = usable(loaded())
     if found.settings.message.url.startswith("embedded:"):
         refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
     from shop_order.cmd.relay import relay_until_stopped
@@ -72,14 +94,25 @@ def migrate(
     revision: Annotated[
         str, typer.Option(help="head, an earlier revision, or base to drop every table.")
     ] = "head",
+    yes_drop_data: Annotated[
+        bool, typer.Option("--yes-drop-data", help="Go down, and lose what stands in later tables.")
+    ] = False,
 ) -> None:
     """Bring the order database's schema up to date, and the broker's topics."""
+    from shop_order.repository.schema import DataWouldBeLost
     from shop_order.repository.schema import migrate as bring
 
     settings = loaded().settings
-    url = settings.db.url
+    url, production = settings.db.url, settings.app.env == "production"
     try:
-        bring(url, revision)
+        bring(url, revision, keep_data=production or not yes_drop_data)
+    except DataWouldBeLost:
+        refuse(
+            f"--revision {revision} would drop tables with their data: "
+            + ("production never does; restore a backup instead" if production else "say --yes-drop-data too")
+        )
+    except ValueError as unknown:
+        refuse(f"--revision {unknown}")
     except OSError as failed:
         refuse(str(failed))
     typer.echo(f"the order database is at {revision}", err=True)
@@ -126,7 +159,12 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
     chain that is broken, and each day that is not as it was sealed."""
 
     async def walk(core: Core) -> int:
-        walked, broken = await core.audit.verify(order)
+        from shop_order.domain.errors import OrderNotFound
+
+        try:
+            walked, broken = await core.audit.verify(order)
+        except OrderNotFound:
+            refuse(f"--order {order}: " + not_there(order or ""))
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{walked} chains walked, {len(broken)} broken")
@@ -134,6 +172,17 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
         return FOUND if broken or days else 0
 
     inspect(walk)
+
+
+def not_there(order_sn: str) -> str:
+    """Why there is no such order."""
+    from shop_order.pkg.util.order_sn import is_order_sn
+
+    return (
+        "there is no such order"
+        if is_order_sn(order_sn)
+        else "is no order number: 27 digits, the last checks"
+    )
 
 
 @app.command()
@@ -187,7 +236,7 @@ def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
         from shop_order.cmd.app import dev_token
         from shop_order.cmd.core import Core
 
-        found = loaded()
+        found = loaded(beside=True)
         core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
@@ -210,17 +259,32 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
         refuse(line)
 
 
-def loaded() -> Loaded:
-    """The settings of this environment, or one line and exit code 2."""
+def loaded(*, beside: bool = False) -> Loaded:
+    """The settings of this environment, or one line and exit code 2; `beside` a running `make run` or not."""
     try:
-        return load(os.environ)
+        return load(os.environ, beside=beside)
     except ConfigError as bad:
         refuse(str(bad))
 
 
+def usable(found: Loaded) -> Loaded:
+    """The settings again, or one line and exit code 2 if files that they name can't be used.
+
+    Outside production a payment channel is then unavailable, and the log says why.
+    """
+    from shop_order.cmd.usable import unusable_channels, unusable_files
+
+    wrong = unusable_files(found.settings)
+    if found.settings.app.env == "production":
+        wrong += [text for texts in unusable_channels(found.settings).values() for text in texts]
+    if wrong:
+        refuse("; ".join(wrong))
+    return found
+
+
 def refuse(line: str) -> NoReturn:
     """One line on standard error, and exit code 2."""
-    sys.stderr.write(f"shop-order: {' '.join(line.split())}\n")
+    sys.stderr.write(f"shop-order: {mask_urls(' '.join(line.split()))}\n")
     raise SystemExit(REFUSED)
 
 

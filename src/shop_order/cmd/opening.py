@@ -36,7 +36,7 @@ def refusal(error: Exception) -> str | None:
     match error:
         case OrderServiceError():
             damaged = isinstance(error.__cause__, sqlite3.Error)
-            return f"{error.message} ({error.__cause__})" if damaged else error.message
+            return f"{error.told} ({error.__cause__})" if damaged else error.told
         case SchemaBehind():
             return f"{error}; run `shop-order migrate`"
         case StoreTaken() | CannotListen() | StartRefused() | OSError():

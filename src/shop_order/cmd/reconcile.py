@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shop_order.domain.bill import Difference, Reconciliation, Sums
     from shop_order.domain.status import PaymentType
 
+FIRST_YEAR = 2000  # no provider has an older bill
 # What differs, and what a person is to do.
 MEANINGS = {
     "unknown_payment": (
@@ -79,9 +80,10 @@ def reconcile(
     """
     from shop_order.cmd.main import FOUND, inspect, loaded, refuse
     from shop_order.cmd.relay import only_one
+    from shop_order.cmd.usable import unusable_channels
     from shop_order.service.reconciliation import JOB as RECONCILE
 
-    settings = loaded().settings
+    settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
     content = content_of(file) if file else None
 
@@ -91,6 +93,8 @@ def reconcile(
 
         if which not in core.bills:
             refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        if wrong := unusable_channels(settings).get(which.code):
+            refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
             with only_one(settings, RECONCILE):
                 result = await alone(core, which, when, content)
@@ -145,9 +149,12 @@ def day_of(text: str) -> date:
     from shop_order.cmd.main import refuse
 
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
+        day = None
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other spellings are easily misread
         refuse(f"--date {text}: is no day such as 2026-11-21")
+    return day
 
 
 def content_of(file: Path) -> bytes:

@@ -42,6 +42,9 @@ class Central:
             documents = source.documents(env)
         except SourceAway as away:
             return self._copy(source, str(away))
+        if not documents and self._says_something(source):
+            # All keys are gone at once: nobody removes a configuration so.
+            return self._copy(source, f"{source.kind} {source.identity} says nothing any more")
         self.fresh[_name(source)] = documents
         return documents
 
@@ -82,6 +85,15 @@ class Central:
             raise ConfigError(f"{why}, and the last good copy {file} can't be read: {error}") from error
         self.notes.append(f"{why}; the last good copy is used")
         return [(f"{name} (last good copy)", text) for name, text in documents]
+
+    def _says_something(self, source: SharedSource) -> bool:
+        try:
+            kept = yaml.safe_load(self._file(_name(source)).read_text(encoding="utf-8"))
+            return any(yaml.safe_load(text) for _, text in kept)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, TypeError, yaml.YAMLError):
+            return True  # what can't be read may have said something: `_copy` tells
 
     def _file(self, name: str) -> Path:
         return Path(self.data_dir) / "config" / "last-good" / name

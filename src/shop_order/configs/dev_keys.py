@@ -18,7 +18,6 @@ class DevKeys:
 
     jwt_hs256: str
     link: str
-    service: str
     gateway_secret: str
     root_key_file: str
 
@@ -31,7 +30,6 @@ def dev_keys(data_dir: str) -> DevKeys:
         return DevKeys(
             jwt_hs256=_key(folder / "jwt_hs256.key"),
             link=_key(folder / "link.key"),
-            service=_key(folder / "service.key"),
             gateway_secret=_key(folder / "gateway_secret"),
             root_key_file=str(_root_key(folder / "history_root.pem")),
         )

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from shop_order.configs.errors import ConfigError
+from shop_order.configs.production import missing_in_production, wrong_in_production
 from shop_order.configs.settings import Settings
 from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
+from shop_order.pkg.url import cut_password
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -25,6 +25,7 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "config": (frozenset({"file", "nacos"}), frozenset()),
     "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
 }
+_LOCAL = frozenset({"sqlite", "file", "memory", "embedded", "none"})
 _ONE_PROCESS = frozenset({"sqlite", "memory"})
 
 
@@ -39,6 +40,8 @@ def check_scheme(room: str, url: str) -> str:
         raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
     if scheme not in built:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
+    if scheme not in _LOCAL and cut_password(url):
+        raise ConfigError(f"{key}: in a password / ? # and @ are written %2F %3F %23 and %40")
     return scheme
 
 
@@ -47,8 +50,9 @@ def sqlite_path(url: str) -> str:
     return url.removeprefix("sqlite:///")
 
 
-def check(settings: Settings) -> None:
-    """Raises ConfigError for engines, workers or keys that do not fit together."""
+def check(settings: Settings, *, complete: bool = True) -> None:
+    """Raises ConfigError for engines, workers or keys that do not fit together, or, where it is to be
+    `complete`, for what production lacks."""
     schemes = {}
     for room in _ENGINES:
         schemes[room] = check_scheme(room, getattr(settings, room).url)
@@ -70,9 +74,17 @@ def check(settings: Settings) -> None:
     _check_registry(settings, schemes["registry"])
     if schemes["trace"] != "none":
         _check_trace(settings.trace.url)
+    if complete:
+        _check_complete(settings)
+
+
+def _check_complete(settings: Settings) -> None:
     _check_files(settings)
     if settings.app.env == "production":
-        _check_production(settings)
+        lacks = missing_in_production(settings)
+        wrong = ([f"production needs {', '.join(lacks)}"] if lacks else []) + wrong_in_production(settings)
+        if wrong:
+            raise ConfigError("; ".join(wrong))
 
 
 def _check_workers(workers: int, schemes: Mapping[str, str]) -> None:
@@ -121,7 +133,6 @@ def _check_registry(settings: Settings, scheme: str) -> None:
     named = {
         "GOODS": (neighbours.goods,),
         "INVENTORY": (neighbours.inventory,),
-        "COUPONS": (neighbours.coupons,),
         "USERS": (neighbours.users,),
         "INBOXES": neighbours.inboxes,
     }
@@ -172,60 +183,3 @@ def _check_files(settings: Settings) -> None:
     for name, path in files.items():
         if path and not os.access(path, os.R_OK):
             raise ConfigError(f"{name}: there is no readable file {path}")
-
-
-def _check_production(settings: Settings) -> None:
-    auth, pay = settings.auth, settings.pay
-    if auth.hs256_key is not None:
-        raise ConfigError("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
-    required = {
-        "AUTH__LINK_KEYS": auth.link_keys,
-        "AUTH__SERVICE_KEYS": auth.service_keys,
-        "AUTH__JWKS": auth.jwks,
-        "AUDIT__ROOT_KEY_FILE": settings.audit.root_key_file,
-        "PAY__GATEWAY_SECRET": pay.gateway_secret,
-        "NEIGHBOURS__TOKEN_FILE": settings.neighbours.token_file,
-    }
-    missing = [key for key, value in required.items() if not value]
-    if missing:
-        raise ConfigError(f"production needs {', '.join(missing)}")
-    dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
-    own = _texts_in(dev_dir)
-    secrets: list[tuple[str, SecretStr | None]] = [("PAY__GATEWAY_SECRET", pay.gateway_secret)]
-    secrets += [("AUTH__LINK_KEYS", key) for key in auth.link_keys]
-    secrets += [("AUTH__SERVICE_KEYS", key) for key in auth.service_keys]
-    for name, secret in secrets:
-        if secret is not None and secret.get_secret_value() in own:
-            raise ConfigError(f"{name}: is a development key, which production refuses")
-    for name, path in _key_files(settings):
-        if path and os.path.realpath(path).startswith(dev_dir + os.sep):
-            raise ConfigError(f"{name}: is a development key, which production refuses")
-    for name, url in (("ALIPAY", pay.alipay.gateway), ("WECHAT", pay.wechat.gateway)):
-        if urlsplit(url).scheme != "https":
-            raise ConfigError(f"PAY__{name}__GATEWAY: production talks to providers over https only")
-
-
-def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
-    alipay, wechat = settings.pay.alipay, settings.pay.wechat
-    return [
-        ("AUTH__JWKS", settings.auth.jwks),
-        ("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file),
-        ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
-        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file),
-        ("PAY__WECHAT__APP_PRIVATE_KEY_FILE", wechat.app_private_key_file),
-        ("PAY__WECHAT__PUBLIC_KEY_FILE", wechat.public_key_file),
-    ]
-
-
-def _texts_in(folder: str) -> set[str]:
-    texts = set()
-    for name in ("link.key", "service.key", "gateway_secret", "jwt_hs256.key"):
-        try:
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                texts.add(file.read().strip())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ConfigError(f"can't read {os.path.join(folder, name)}: {error.strerror}") from error
-    return texts

@@ -41,8 +41,6 @@ def _pairs(value: object) -> Iterable[tuple[Any, Any]]:
     """A mapping, or a text of an environment variable or of Consul's KV: 新疆=1500,西藏=2000, or JSON."""
     if isinstance(value, Mapping):
         return list(value.items())
-    if value is None:
-        return []
     if not isinstance(value, str):
         raise ValueError("must map provinces to fen")
     if value.lstrip().startswith("{"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shop_order.configs.load import Loaded
-from shop_order.configs.show import document
+from shop_order.configs.show import document, masked_again
 
 
 class Records(Protocol):
@@ -53,8 +53,8 @@ def entries(connection: Records, limit: int = 50) -> list[Entry]:
 
 
 def content_of(connection: Records, entry_id: int) -> str:
-    """The YAML of an entry. Raises UnknownEntry."""
+    """The YAML of an entry, masked once more: an earlier version masked less. Raises UnknownEntry."""
     row = connection.execute("SELECT content FROM config_history WHERE id = ?", (entry_id,)).fetchone()
     if row is None:
         raise UnknownEntry(f"the history has no entry {entry_id}")
-    return str(row[0])
+    return masked_again(str(row[0]))

@@ -21,6 +21,7 @@ from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.settings import ENVIRONMENTS, Settings
 from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import Path
+from shop_order.configs.wiring import read as wired
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")
@@ -29,11 +30,17 @@ _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, the origin of each value by its path, and which shared source could not be used."""
+    """The settings, the origin of each value by its path, and which shared source could not be used.
+
+    `files` are the operator's own documents that were read, `unused` the names of settings that are given
+    for what this version does not have yet.
+    """
 
     settings: Settings
     origins: Mapping[Path, str]
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -56,9 +63,14 @@ class _Layers:
     def __init__(self) -> None:
         self.values: dict[Path, Any] = {}
         self.origins: dict[Path, str] = {}
+        self.files: list[str] = []
+        self.unused: set[Path] = set()
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
+            if path in tree.PLANNED:
+                self.unused.add(path)
+                continue
             self.values[path] = value
             self.origins[path] = origin
 
@@ -75,23 +87,27 @@ def load(
     override: str | None = None,
     strict: bool = False,
     given: Mapping[str, str] | None = None,
+    beside: bool = False,
+    complete: bool = True,
 ) -> Loaded:
     """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
 
     `override` stands in for the text of the override document, `given` for what a shared source says, by
     its kind. A shared source that is away is replaced by its last good copy; so is one that says what can't
-    be used, unless `strict`, and without a copy `strict` ends the load. Raises ConfigError.
+    be used, unless `strict`, and without a copy `strict` ends the load. With `beside` a `make run` on this
+    data directory says where its neighbours are. Without `complete` production may lack what it needs. Raises
+    ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
     central = Central(data_dir, env, strict=strict, given=given or {})
     try:
-        loaded = _load(variables, central, use_override, override)
+        loaded = _load(variables, central, use_override, override, beside, complete)
     except ConfigError as bad:
         if strict or not central.has_copies():
             raise
         central = Central(data_dir, env, only_copies=str(bad))
-        loaded = _load(variables, central, use_override, override)
+        loaded = _load(variables, central, use_override, override, beside, complete)
     central.keep()
     return replace(loaded, notes=tuple(central.notes))
 
@@ -102,19 +118,27 @@ def config_url(environ: Mapping[str, str]) -> str:
 
 
 def _load(
-    variables: Mapping[Path, str], central: Central, use_override: bool, override: str | None
+    variables: Mapping[Path, str],
+    central: Central,
+    use_override: bool,
+    override: str | None,
+    beside: bool,
+    complete: bool,
 ) -> Loaded:
     layers = _documents(variables, central)
     # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
     if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
         _put_override(layers, central.data_dir, override)
+    if beside and layers.values[_ENV] != "production" and (wiring := wired(central.data_dir)) is not None:
+        layers.put(f"make run {wiring[0]}", tree.parse(*wiring))
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
     if layers.values[_ENV] != "production":
         _put_dev_keys(layers, central.data_dir)
     settings = _validated(layers, central.data_dir)
-    engines.check(settings)
-    return Loaded(settings, dict(layers.origins))
+    engines.check(settings, complete=complete)
+    unused = tuple(map(tree.key_of, sorted(layers.unused)))
+    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused)
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
@@ -124,13 +148,18 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     loop's thread.
     """
     fresh = load(environ, strict=True)
+    for name in current.files:
+        if not FilePath(name).is_file():
+            raise ConfigError(
+                f"{name} is gone: what it set stays until a restart; to clear it, put {{}} in it"
+            )
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]
     kept = {path: old[path] for path in changed if path not in RELOADABLE}
     settings = Settings.model_validate(tree.nest({**new, **kept}))
     origins = {**fresh.origins, **{path: current.origins[path] for path in kept}}
     return Reloaded(
-        Loaded(settings, origins, fresh.notes),
+        replace(fresh, settings=settings, origins=origins),
         applied=tuple(tree.key_of(path) for path in changed if path in RELOADABLE),
         needs_restart=tuple(tree.key_of(path) for path in kept),
     )
@@ -175,6 +204,7 @@ def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
         for name, flat in documents:
             _refuse_bootstrap(flat, kind, name)
             packaged.put(f"{kind} {name}", flat)
+            packaged.files += [name] if kind == "file" else []
     if _ENV not in variables and packaged.values[_ENV] != env:
         raise ConfigError("APP__ENV: can't be set by a profile")
     return packaged
@@ -213,6 +243,8 @@ def _known_env(env: object) -> str:
 
 def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
     file = override_file(data_dir)
+    if text == "":
+        return
     if text is None:
         try:
             text = file.read_text(encoding="utf-8")
@@ -232,7 +264,6 @@ def _put_dev_keys(layers: _Layers, data_dir: str) -> None:
     for path, file, value in (
         (("auth", "hs256_key"), "jwt_hs256.key", keys.jwt_hs256),
         (("auth", "link_keys"), "link.key", [keys.link]),
-        (("auth", "service_keys"), "service.key", [keys.service]),
         (("pay", "gateway_secret"), "gateway_secret", keys.gateway_secret),
         (("audit", "root_key_file"), "history_root.pem", keys.root_key_file),
     ):

@@ -26,6 +26,5 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("pay", "return_urls"),
         ("pay", "callback_allow"),
         ("pay", "alipay", "timeout_s"),
-        ("pay", "wechat", "timeout_s"),
     }
 )

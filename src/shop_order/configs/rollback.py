@@ -10,8 +10,9 @@ import yaml
 from shop_order.configs import tree
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.load import Loaded, load, override_file
-from shop_order.configs.show import MASK, document
+from shop_order.configs.show import document, plain
 from shop_order.configs.tree import Path
+from shop_order.pkg.url import MASK
 
 _FIXED = {("data_dir",), ("app", "env"), ("config", "url")}
 
@@ -69,4 +70,6 @@ def write(rollback: Rollback) -> None:
 
 def _still_known(content: str) -> dict[Path, Any]:
     known = set(tree.leaves())  # an entry of an older version may name settings that are gone
-    return {path: value for path, value in tree.flatten(yaml.safe_load(content)).items() if path in known}
+    flat = tree.flatten(yaml.safe_load(content))
+    # One that was written before all passwords were masked must not become a file with a password.
+    return {path: plain(value, secrets=False) for path, value in flat.items() if path in known}

@@ -1,38 +1,25 @@
 """Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from shop_order.configs.freight import MOST_TOTAL_FEN, PROVINCES, Freight, ProvinceFreight, whole_fen
+from shop_order.configs.lists import split_list
+from shop_order.pkg.address import joined, parted, reachable
 
 ENVIRONMENTS = ("dev", "test", "production")
 MIN_KEY_CHARS = 32
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - to listen on, but nothing to link to
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def _empty_to_none(value: object) -> object:
     return None if value == "" else value
-
-
-def _split(value: object) -> object:
-    """Lists may be written `a,b` or as JSON, since environment variables are texts."""
-    if value is None:
-        return []
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise ValueError("is not a list: write a,b or a JSON array") from error
-    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _digits_as_text(value: object) -> object:
@@ -52,12 +39,22 @@ def _one_line(value: str | None) -> str | None:
 
 
 def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if colon and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("must be host:port, or a name in the registry")
     if not value:
         raise ValueError("must not be empty")
-    return value
+    if ":" not in value:
+        if not _NAME.fullmatch(value):
+            raise ValueError("must be host:port, or a name in the registry")
+        return value
+    return joined(*parted(value))
+
+
+def _host(value: str) -> str:
+    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if ":" in host:
+        ip_address(host)  # says what is wrong with the text
+    elif not _NAME.fullmatch(host):
+        raise ValueError("must be a host, without scheme and port")
+    return host
 
 
 def _network(value: str) -> str:
@@ -72,10 +69,21 @@ def _service_name(value: str) -> str:
 
 
 def _web_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    try:
+        url = urlsplit(value)
+        whole = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:  # its text may repeat a password
+        whole = None
+    if not whole or any(sign.isspace() for sign in value):
         raise ValueError("must be an http:// or https:// URL")
     return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.query or url.fragment or "?" in value or "#" in value or "@" in url.netloc:
+        raise ValueError("must be an http:// or https:// URL that a path can be added to")
+    return value
 
 
 OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
@@ -85,14 +93,19 @@ ShopName = Annotated[
 ]
 Key = Annotated[SecretStr, AfterValidator(_strong)]
 OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
-Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
+Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
 Address = Annotated[str, AfterValidator(_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(split_list)]
+Host = Annotated[str, AfterValidator(_host)]
+OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
-WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(_split)]
-ServiceNames = Annotated[tuple[Annotated[str, AfterValidator(_service_name)], ...], BeforeValidator(_split)]
+ServiceNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_service_name)], ...], BeforeValidator(split_list)
+]
+OptBaseUrl = Annotated[Annotated[WebUrl, AfterValidator(_base_url)] | None, BeforeValidator(_empty_to_none)]
+WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(split_list)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -115,12 +128,12 @@ class App(Section):
 class Server(Section):
     """Ports, addresses and TLS."""
 
-    host: str = Field(min_length=1)
+    host: Host
     http_port: Port
     grpc_port: Port
     workers: int = Field(ge=1, le=64)
-    public_url: OptWebUrl
-    advertise_host: OptText
+    public_url: OptBaseUrl
+    advertise_host: OptHost
     trusted_proxies: Networks
     cors_origins: WebUrls
     reflection: bool
@@ -142,11 +155,8 @@ class Server(Section):
     @property
     def base_url(self) -> str:
         """Where buyers reach us: `public_url`, or host and HTTP port; without a slash at the end."""
-        host = self.advertise_host or self.host
-        if host in _EVERY_ADDRESS:
-            host = "127.0.0.1"
-        host = f"[{host}]" if ":" in host else host
-        return self.public_url or f"http://{host}:{self.http_port}"
+        host = reachable(self.advertise_host or self.host)  # nobody can follow a link to every address
+        return self.public_url or f"http://{joined(host, self.http_port)}"
 
 
 class Engine(Section):
@@ -182,7 +192,6 @@ class Neighbours(Section):
 
     goods: Address
     inventory: Address
-    coupons: Address
     users: Address
     inboxes: Addresses
     token_file: OptText
@@ -193,7 +202,6 @@ class Auth(Section):
     """Keys that prove who calls."""
 
     link_keys: Keys
-    service_keys: Keys
     lease_owners: ServiceNames
     jwks: OptText
     hs256_key: OptKey
@@ -214,20 +222,6 @@ class Alipay(Section):
     timeout_s: Seconds
 
 
-class Wechat(Section):
-    """The WeChat Pay channel; without a mch_id it is unavailable."""
-
-    gateway: WebUrl
-    app_id: OptId
-    mch_id: OptId
-    api_v3_key: OptKey
-    serial_no: OptId
-    app_private_key_file: OptText
-    public_key_file: OptText
-    notify_url: OptWebUrl
-    timeout_s: Seconds
-
-
 class Pay(Section):
     """Payment channels and what guards them."""
 
@@ -235,7 +229,6 @@ class Pay(Section):
     return_urls: WebUrls
     callback_allow: Networks
     alipay: Alipay
-    wechat: Wechat
 
 
 class Order(Section):

@@ -1,6 +1,5 @@
 """The configuration as text: for `config show`, and as the document the history keeps."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -9,11 +8,8 @@ from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
 from shop_order.configs.settings import Section, Settings
-from shop_order.configs.tree import Path, leaves, nest, parse
-
-MASK = "***"
-_USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
-_QUERY = re.compile(r"(?i)([?&][a-z_-]*(?:password|secret|token|key)=)[^&#\s]*")
+from shop_order.configs.tree import PLANNED, Path, leaves, nest, parse
+from shop_order.pkg.url import MASK, mask_setting
 
 
 def show(loaded: Loaded, *, secrets: bool = False) -> str:
@@ -36,12 +32,17 @@ def document(settings: Settings) -> str:
     return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
 
 
+def masked_again(content: str) -> str:
+    """What `document` wrote, perhaps in an earlier version, with the masking of this one."""
+    return yaml.safe_dump(plain(yaml.safe_load(content), secrets=False), sort_keys=False, allow_unicode=True)
+
+
 def masked(name: str, text: str) -> str:
     """A document as it was published, with its settings in order and secrets masked. Raises ConfigError."""
     flat = parse(name, text)
     secret = secret_paths()
     shown = {
-        path: MASK if path in secret and value else plain(value, secrets=False)
+        path: MASK if (path in secret or path in PLANNED) and value else plain(value, secrets=False)
         for path, value in flat.items()
     }
     return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)
@@ -68,7 +69,7 @@ def plain(value: Any, *, secrets: bool) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(item, secrets=secrets) for name, item in value.items()}
     if isinstance(value, str) and not secrets:
-        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", value))
+        return mask_setting(value)
     return value
 
 

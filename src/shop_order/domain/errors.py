@@ -31,18 +31,28 @@ class OrderServiceError(Exception):
 
     `code` is the leaf's name in UPPER_SNAKE, `details` what it is about (text to text),
     `retry_after_s` set where a retry makes sense. `http_status` None means the kind's usual one.
-    `text` is the message of a leaf that always says the same.
+    `text` is the message of a leaf that always says the same. `where` is what was called, for our own log and
+    commands: no caller is told an address of ours.
     """
 
     kind: ClassVar[Kind]
     http_status: ClassVar[int | None] = None
     retry_after_s: float | None = None
     text: ClassVar[str] = ""
+    where: str = ""
 
     def __init__(self, message: str = "", **details: object) -> None:
         self.message = message or self.text
         super().__init__(self.message)
         self.details: Mapping[str, str] = {k: str(v) for k, v in details.items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.told!r})"
+
+    @property
+    def told(self) -> str:
+        """The message with `where`, for operators."""
+        return f"{self.message} ({self.where})" if self.where else self.message
 
     @property
     def code(self) -> str:
@@ -390,8 +400,9 @@ class DependencyDown(OrderServiceError):
     kind = Kind.UNAVAILABLE
     retry_after_s = 1.0
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, where: str = "") -> None:
         super().__init__(f"{name} is not available; try again", dependency=name)
+        self.where = where
 
 
 class DeadlineExceeded(OrderServiceError):
@@ -399,6 +410,10 @@ class DeadlineExceeded(OrderServiceError):
 
     kind = Kind.DEADLINE
     text = "it took too long; ask again, with the same idempotency key"
+
+    def __init__(self, where: str = "") -> None:
+        super().__init__()
+        self.where = where
 
 
 class Unimplemented(OrderServiceError):

@@ -8,10 +8,10 @@ import grpc.aio
 from shop_order.domain.errors import DeadlineExceeded, DependencyDown, OrderServiceError, Overloaded
 
 
-def failure(name: str, error: grpc.aio.AioRpcError) -> OrderServiceError:
-    """What a failed call means to our own caller."""
+def failure(name: str, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
+    """What a failed call to `address` means to our own caller."""
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded()
+        return DeadlineExceeded(f"{name} at {address}" if address else name)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded()
-    return DependencyDown(name)
+    return DependencyDown(name, address)

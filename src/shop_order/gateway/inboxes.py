@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -15,6 +16,9 @@ from shop_order.domain.event.order_events import Event
 from shop_order.gateway.calls import failure
 from shop_order.pkg.grpc.client import Neighbour
 
+if TYPE_CHECKING:
+    from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxAsyncStub
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -22,20 +26,21 @@ _MS = timedelta(milliseconds=1)
 class GrpcInboxes:
     """Hands messages to every inbox of some neighbours."""
 
-    def __init__(self, channels: Sequence[grpc.aio.Channel], neighbour: Neighbour) -> None:
-        self._stubs = [EventInboxStub(channel) for channel in channels]
-        self._neighbour = neighbour
+    def __init__(self, inboxes: Sequence[tuple[grpc.aio.Channel, Neighbour]]) -> None:
+        self._inboxes = [(EventInboxStub(channel), neighbour) for channel, neighbour in inboxes]
 
     async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
         """Ids that every inbox accepted. Raises DependencyDown, DeadlineExceeded, Overloaded."""
         batch = pb.EventBatch(cloud_events=cloud_events)
-        try:
-            answers = await asyncio.gather(
-                *(self._neighbour.call(s.Deliver, batch, origins=()) for s in self._stubs)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise failure("an event inbox", error) from error
+        answers = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
         return set.intersection(*(set(answer.accepted_ids) for answer in answers))
+
+
+async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:
+    try:
+        return await neighbour.call(stub.Deliver, batch, origins=())
+    except grpc.aio.AioRpcError as error:
+        raise failure("an event inbox", error, neighbour.address) from error
 
 
 def cloud_event(event: Event) -> bytes:

@@ -61,7 +61,7 @@ class GrpcStock:
         try:
             return await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
         except grpc.aio.AioRpcError as error:
-            raise failure(NAME, error) from error
+            raise failure(NAME, error, self._neighbour.address) from error
 
     async def leases(self, after: str, limit: int) -> Sequence[Lease]:
         try:
@@ -69,7 +69,7 @@ class GrpcStock:
                 self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
             )
         except grpc.aio.AioRpcError as error:
-            raise failure(NAME, error) from error
+            raise failure(NAME, error, self._neighbour.address) from error
         return [lease_of(lease) for lease in answer.leases]
 
     async def _reserve(self, wanted: Sequence[Wanted]) -> Sequence[Exception | None]:
@@ -87,9 +87,11 @@ class GrpcStock:
                 self._stub.Reserve, pb.ReserveRequests(requests=requests), origins=origins
             )
         except grpc.aio.AioRpcError as error:
-            raise failure(NAME, error) from error
+            raise failure(NAME, error, self._neighbour.address) from error
         if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
-            raise DependencyDown(NAME)  # it did not answer what we asked: nothing is known
+            raise DependencyDown(
+                NAME, self._neighbour.address
+            )  # it did not answer what we asked: nothing is known
         return [None if result.ok else refusal(result) for result in answer.results]
 
     async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
@@ -98,7 +100,7 @@ class GrpcStock:
         try:
             await self._neighbour.call(self._stub.Release, released, origins=origins)
         except grpc.aio.AioRpcError as error:
-            raise failure(NAME, error) from error
+            raise failure(NAME, error, self._neighbour.address) from error
         return [None] * len(wanted)
 
 

@@ -27,7 +27,7 @@ class GrpcAddresses:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise AddressNotFound from error
-            raise failure("the user service", error) from error
+            raise failure("the user service", error, self._neighbour.address) from error
         try:
             return Address(a.name, a.phone, a.detail, a.province, a.city, a.district)
         except InvalidArgument as wrong:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from stat import S_ISSOCK
 
+from shop_order.pkg.address import joined
+
 _BACKLOG = 1024
 
 
@@ -44,7 +46,7 @@ def _taken(host: str, port: int, backlog: int) -> socket.socket:
         listener.listen(backlog)
     except OSError as refused:
         listener.close()
-        raise OSError(refused.errno, f"can't listen on {host}:{port}: {refused.strerror}") from refused
+        raise OSError(refused.errno, f"can't listen on {joined(host, port)}: {refused.strerror}") from refused
     return listener
 
 

@@ -26,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from shop_order.pkg.message.topics import GROUPS
+from shop_order.pkg.version import version
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -95,6 +96,13 @@ class InstanceMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        Gauge(
+            "shop_order_build_info",
+            "Always 1; the label says which version this is",
+            ["version"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        ).labels(version()).set(1)
         self._config = Counter(
             "shop_order_config_loads",
             "Configurations that were looked at",

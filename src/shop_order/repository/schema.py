@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from alembic.script import ScriptDirectory
 
 HEAD = "0012"
 GUARDS = frozenset(
@@ -24,15 +25,21 @@ MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second")
 ALONE_S = 60  # how long one migration waits for another
 
 
-def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database behind a `DB__URL` up or down to `revision`. Raises OSError if it can't be used.
+class DataWouldBeLost(Exception):
+    """The way to this revision leads down, and drops tables or columns with all they hold."""
 
+
+def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> None:
+    """Bring the database behind a `DB__URL` up to `revision`, or down unless `keep_data`.
+
+    Raises OSError if it can't be used, ValueError for a revision nobody knows, DataWouldBeLost.
     Imports Alembic, which a running server does not need: the server only compares HEAD.
     """
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +56,9 @@ def migrate(url: str, revision: str = "head") -> None:
                 _prepare_server(connection)
             config.attributes["connection"] = connection
             now = MigrationContext.configure(connection).get_current_revision() or ""
-            if revision == "base" or (revision != "head" and revision < now):
+            if _leads_down(ScriptDirectory.from_config(config), now, revision):
+                if keep_data:
+                    raise DataWouldBeLost
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
@@ -57,6 +66,17 @@ def migrate(url: str, revision: str = "head") -> None:
         raise OSError(f"the order database can't be used: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+def _leads_down(script: ScriptDirectory, now: str, revision: str) -> bool:
+    """Raises ValueError for a revision that is not ours, OSError for a database of a newer version."""
+    known = ["", *reversed([one.revision for one in script.walk_revisions()])]
+    wanted = {"head": known[-1], "base": ""}.get(revision, revision)
+    if wanted not in known or not revision:
+        raise ValueError(f"{revision} is none of base, {', '.join(known[1:])}, head")
+    if now not in known:
+        raise OSError(f"the order database is at {now}, which this version does not know")
+    return known.index(wanted) < known.index(now)
 
 
 def create(path: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import GENESIS, Event, link
 from shop_order.domain.ports import Audit
 
@@ -31,13 +32,24 @@ class AuditService:
         self._audit = audit
 
     async def verify(self, order_sn: str | None = None) -> tuple[int, list[Broken]]:
-        """How many chains were walked, and the first broken link of each broken one."""
+        """How many chains were walked, and the first broken link of each broken one.
+
+        Raises OrderNotFound for a number that has neither a chain nor an order: nothing is broken there.
+        """
+        if order_sn is not None and not await self._exists(order_sn):
+            raise OrderNotFound
         walked, broken = 0, []
         async for sn in self._numbers(order_sn):
             walked += 1
             if fault := await self._fault(sn):
                 broken.append(fault)
         return walked, broken
+
+    async def _exists(self, order_sn: str) -> bool:
+        try:
+            return bool(await self._audit.chain(order_sn)) or await self._audit.order(order_sn) is not None
+        except UNREADABLE:
+            return True
 
     async def _fault(self, order_sn: str) -> Broken | None:
         for _ in range(LOOKS):

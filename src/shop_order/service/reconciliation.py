@@ -87,7 +87,7 @@ class ReconciliationService:
             except BillNotOut:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as away:
-                self._tell("bill_away", channel=channel.code, day=str(day), error=away.message)
+                self._tell("bill_away", channel=channel.code, day=str(day), error=away.told)
             except (BillUnusable, Unreadable) as wrong:
                 wait_s = UNUSABLE_S
                 self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))

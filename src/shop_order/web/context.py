@@ -38,6 +38,7 @@ class RequestContext:
     replayed: bool = False
     head: bool = False
     status: int = 0
+    trouble: str = ""  # for our log: what was not available, and where
 
     @property
     def caller(self) -> Actor:

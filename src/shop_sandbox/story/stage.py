@@ -53,7 +53,7 @@ class Stage:
             "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"{self.sandbox}/alipay/gateway.do",
             **{
                 f"SHOP_ORDER_NEIGHBOURS__{name}": f"127.0.0.1:{sandbox_grpc}"
-                for name in ("GOODS", "INVENTORY", "COUPONS", "USERS", "INBOXES")
+                for name in ("GOODS", "INVENTORY", "USERS", "INBOXES")
             },
             "SHOP_SANDBOX_GRPC_PORT": str(sandbox_grpc),
             "SHOP_SANDBOX_HTTP_PORT": str(sandbox_http),

@@ -77,12 +77,14 @@ def test_history_diff_and_rollback(
 def test_a_secret_of_an_old_entry_is_never_written_back(
     database: sqlite3.Connection, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    secret = {"PAY__WECHAT__API_V3_KEY": "w" * 32, "LOG__LEVEL": "error"}
+    secret = {"AUTH__HS256_KEY": "w" * 32, "LOG__LEVEL": "error"}
     record(database, load(changed(environ, **secret)), 1000)
     assert CliRunner().invoke(config_app, ["rollback", "1"]).exit_code == 0
-    assert "api_v3_key" not in override_file(str(tmp_path)).read_text()
+    assert "hs256_key" not in override_file(str(tmp_path)).read_text()
     settings = load(environ).settings
-    assert (settings.log.level, settings.pay.wechat.api_v3_key) == ("error", None)
+    assert settings.log.level == "error"
+    assert settings.auth.hs256_key is not None
+    assert settings.auth.hs256_key.get_secret_value() != "w" * 32
 
 
 def test_a_bad_override_does_not_bar_the_way_back(
@@ -109,3 +111,28 @@ def test_show_ends_with_code_2_on_a_bad_value(environ: dict[str, str]) -> None:
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert CliRunner().invoke(config_app, ["show"]).exit_code == 0
+
+
+def test_what_an_earlier_version_masked_too_little_is_neither_shown_nor_written_back(
+    database: sqlite3.Connection, environ: dict[str, str], tmp_path: Path
+) -> None:
+    old = "db: {url: 'mysql://app:two words@h/db'}\nlog: {level: error}\n"
+    for number in (1, 2):
+        values = (number, old, "d", "profile:dev", number)
+        database.execute("INSERT INTO config_history VALUES (?, ?, ?, ?, ?)", values)
+    diff = CliRunner().invoke(config_app, ["diff", "1", "2"])
+    assert "words" not in content_of(database, 1) + diff.output
+    assert CliRunner().invoke(config_app, ["rollback", "1"]).exit_code == 0
+    assert "words" not in override_file(str(tmp_path)).read_text()
+
+
+@pytest.mark.parametrize("password", ["two words", "a@b", "a%40b", "a#b", "a/b", "x y@z"])
+def test_no_refusal_and_no_record_holds_a_piece_of_a_password(
+    database: sqlite3.Connection, environ: dict[str, str], password: str
+) -> None:
+    for url in (f"redis://:{password}@h:6379/0", f"mysql://app:{password}@h/db", f"consul://:{password}@h"):
+        key = {"redis": "CACHE__URL", "mysql": "DB__URL", "consul": "REGISTRY__URL"}[url.split(":")[0]]
+        environment = {f"SHOP_ORDER_{key}": url, "SHOP_ORDER_NEIGHBOURS__GOODS": "goods:1"}
+        result = CliRunner().invoke(config_app, ["show"], env=environment)
+        assert result.exit_code in (0, 2)
+        assert password not in result.output, url

@@ -13,6 +13,7 @@ import yaml
 from shop_order.configs import tree
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
+from shop_order.pkg.address import joined
 
 PREFIX = "order-service/"
 NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
@@ -23,17 +24,20 @@ RETRY_S = 2.0
 
 
 class ConsulSource:
-    """Every key below `order-service/`; the values are texts, as in environment variables."""
+    """Every key below `order-service/`; the values are texts, as in environment variables.
+
+    The key `order-service/` itself, a folder, says that no others are meant to be there.
+    """
 
     kind = "consul"
 
     def __init__(self, url: str) -> None:
         split = urlsplit(url)
         try:
-            self._address = f"{split.hostname or ''}:{split.port or PORT}"
-        except ValueError as error:
-            raise ConfigError(f"REGISTRY__URL: {error}") from error
-        if not split.hostname or split.path.strip("/") or split.query:
+            self._address = joined(split.hostname or "", split.port or PORT)
+        except ValueError:  # its text repeats a piece of the URL, which may be one of the token
+            self._address = ""
+        if not (self._address and split.hostname) or split.path.strip("/") or split.query or split.fragment:
             raise ConfigError("REGISTRY__URL: write consul://host:port, or consul://:token@host:port")
         self._headers = {"X-Consul-Token": unquote(split.password)} if split.password else {}
 
@@ -43,7 +47,7 @@ class ConsulSource:
         return f"kv/{PREFIX}"
 
     def documents(self, env: str) -> list[Document]:
-        """All keys as one document. Raises ConfigError for a value that is no text, SourceAway."""
+        """All keys as one document, if there are any. Raises ConfigError for what is no text, SourceAway."""
         try:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
                 answer = http.get(self._where(), params={"recurse": "true"})
@@ -52,7 +56,10 @@ class ConsulSource:
             raise SourceAway(
                 f"Consul at {self._address} can't be asked: {str(error) or repr(error)}"
             ) from error
-        return [(self.identity, yaml.safe_dump(tree.nest(_settings(rows)), allow_unicode=True))]
+        settings = _settings(rows)
+        if not settings and not any(str(row["Key"]) == PREFIX for row in rows):
+            return []
+        return [(self.identity, yaml.safe_dump(tree.nest(settings), allow_unicode=True))]
 
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """One blocking query after the other."""
@@ -87,8 +94,8 @@ def _rows(answer: httpx.Response) -> Any:
     return answer.json()
 
 
-def _settings(rows: Any) -> dict[tree.Path, str]:
-    settings: dict[tree.Path, str] = {}
+def _settings(rows: Any) -> dict[tree.Path, str | None]:
+    settings: dict[tree.Path, str | None] = {}
     for row in rows:
         name = str(row["Key"]).removeprefix(PREFIX)
         if not name or name.endswith("/") or name.startswith(NOT_SETTINGS):
@@ -96,7 +103,8 @@ def _settings(rows: Any) -> dict[tree.Path, str]:
         path = tuple(name.lower().split("/"))
         tree.require_known(path, f"consul {row['Key']}")
         try:
-            settings[path] = base64.b64decode(row["Value"] or "").decode()
+            # An empty value is a null: an empty list is written [].
+            settings[path] = base64.b64decode(row["Value"] or "").decode().strip() or None
         except UnicodeDecodeError as error:
             raise ConfigError(f"{tree.key_of(path)}: is not a text (consul {row['Key']})") from error
     return settings

@@ -31,7 +31,8 @@ class FileSource:
 def read_folder(folder: Path, env: str) -> list[tuple[str, str]]:
     """All *.yaml of a folder but other environments' profiles.
 
-    Raises ConfigError, also for a name that would be left out in silence.
+    Raises ConfigError, also for a name that would be left out in silence, and in production for an empty
+    folder.
     """
     try:
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
@@ -40,6 +41,10 @@ def read_folder(folder: Path, env: str) -> list[tuple[str, str]]:
                 raise ConfigError(f"{folder / name}: not read; call it *.yaml, or {', '.join(_APP_NAMES)}")
         general = [name for name in names if name not in _APP_NAMES]
         chosen = [name for name in ("app.yaml", *general, f"app.{env}.yaml") if name in names]
+        if not names and env == "production":
+            raise ConfigError(
+                f"CONFIG__URL: {folder} has no *.yaml; if nothing is to be set, put {{}} in one"
+            )
         return [(str(folder / name), (folder / name).read_text(encoding="utf-8")) for name in chosen]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"CONFIG__URL: can't read {folder}: {error}") from error

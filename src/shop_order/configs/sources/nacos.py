@@ -15,6 +15,7 @@ import httpx
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
+from shop_order.pkg.address import joined, parted
 
 DATA_ID = "order-service.yaml"
 NAMESPACE, GROUP = "order-service", "DEFAULT_GROUP"
@@ -42,7 +43,10 @@ def parse_url(url: str) -> NacosUrl:
     split = urlsplit(url)
     userinfo, _, servers = split.netloc.rpartition("@")
     username, _, password = userinfo.partition(":")
-    found = tuple(s if ":" in s else f"{s}:{PORT}" for s in servers.split(",") if s)
+    try:
+        found = tuple(joined(*parted(server, PORT)) for server in servers.split(",") if server)
+    except ValueError:
+        found = ()
     if not found or split.path.strip("/"):
         raise ConfigError("CONFIG__URL: write nacos://host:port?namespace=order-service&group=DEFAULT_GROUP")
     query = {key: values[-1] for key, values in parse_qs(split.query, keep_blank_values=True).items()}
@@ -88,7 +92,10 @@ class NacosSource:
         answer = self._ask("GET", "client/cs/config")
         if answer is None:
             raise SourceAway(f"Nacos has no document {self.identity}")
-        return [(self.identity, str(answer["content"]))]
+        content = str(answer.get("content") or "")
+        if not content.strip():
+            raise SourceAway(f"Nacos' document {self.identity} says nothing; to set nothing, publish {{}}")
+        return [(self.identity, content)]
 
     def publish(self, content: str, instead_of: str | None = None) -> None:
         """Make `content` the live document; with `instead_of` only in place of that one.

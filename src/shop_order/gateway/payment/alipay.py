@@ -194,7 +194,7 @@ class Alipay:
         if answer.get("code") == "10000" and address:
             return address
         if answer.get("code") in (None, "20000"):
-            raise DependencyDown("alipay")
+            raise DependencyDown("alipay", self.settings.gateway)
         raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
 
     # ---- the gateway's protocol ----
@@ -237,7 +237,8 @@ class Alipay:
             if node.get("code") == "10000" and node.get("out_trade_no") != about:
                 raise ValueError("the answer is about another trade")
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
-            self._log("alipay_no_answer", method=method, out_trade_no=about, error=repr(failed))
+            at = self.settings.gateway
+            self._log("alipay_no_answer", gateway=at, method=method, out_trade_no=about, error=repr(failed))
             return {}
         return node
 

@@ -39,20 +39,20 @@ class AlipayBills:
     async def _download(self, address: str) -> bytes:
         import httpx
 
-        found = bytearray()
+        found, host = bytearray(), urlsplit(address).netloc  # the rest of the address is a secret
         try:
             async with (
                 asyncio.timeout(DOWNLOAD_S),
                 self._alipay.http().stream("GET", address, headers=AS_IT_IS) as answer,
             ):
                 if answer.status_code != 200:
-                    raise DependencyDown(f"alipay's bill (HTTP {answer.status_code})")
+                    raise DependencyDown(f"alipay's bill (HTTP {answer.status_code})", host)
                 async for piece in answer.aiter_raw():
                     found += piece
                     if len(found) > MOST_PACKED:
                         raise BillUnusable(f"the bill is larger than {MOST_PACKED} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as failed:
-            raise DependencyDown("alipay's bill") from failed
+            raise DependencyDown("alipay's bill", host) from failed
         return bytes(found)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from shop_order.pkg.key_files import private_key, public_key
+
+__all__ = ["private_key", "public_key", "sign", "signed_text", "verifies"]
 
 
 def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> bytes:
@@ -35,19 +37,3 @@ def verifies(key: RSAPublicKey, text: bytes, signature: str) -> bool:
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
-
-
-def private_key(path: Path) -> RSAPrivateKey:
-    """Our key. Raises ValueError, OSError."""
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"{path.name} is not an RSA key")
-    return key
-
-
-def public_key(path: Path) -> RSAPublicKey:
-    """The provider's key. Raises ValueError, OSError."""
-    key = load_pem_public_key(path.read_bytes())
-    if not isinstance(key, RSAPublicKey):
-        raise ValueError(f"{path.name} is not an RSA key")
-    return key

@@ -100,6 +100,13 @@ class Neighbour:
         self._token = token
         self._timeout_s = timeout_s
         self._tracing = tracing
+        self.address = ""
+
+    def at(self, address: str) -> "Neighbour":
+        """The same, known to be called at this address."""
+        one = Neighbour(self._token, self._timeout_s, self._tracing)
+        one.address = address
+        return one
 
     async def call(
         self,

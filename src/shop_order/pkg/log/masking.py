@@ -4,7 +4,8 @@ import re
 from dataclasses import is_dataclass
 from typing import Any
 
-MASK = "***"
+from shop_order.pkg.url import MASK, mask_urls
+
 _MAX_DEPTH = 4
 _MAX_NAMES = 4096
 # It begins with a plain 1, so that the search skips most texts; the looks back follow it.
@@ -26,10 +27,10 @@ def mask_phone(phone: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """The text with every mobile number in it masked."""
+    """The text with every mobile number in it masked, and every password in a URL."""
     if len(text) < 11 or (text.isdigit() and len(text) != 11):  # an order number is no phone
         return text
-    return _MOBILE.sub(r"\1****\2", text)
+    return _MOBILE.sub(r"\1****\2", mask_urls(text) if "://" in text else text)
 
 
 def _text_of(value: object) -> str:

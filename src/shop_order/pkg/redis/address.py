@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
+from shop_order.pkg.address import parted
 from shop_order.pkg.tls import EngineTls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
@@ -41,7 +42,7 @@ def parse(url: str) -> RedisAddress:
         raise ValueError("takes no #fragment, and a ?query over TLS only (rediss:)")
     credentials, _, places = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
-    hosts = tuple(_host(place, _PORTS[kind]) for place in places.split(","))
+    hosts = tuple(parted(place, _PORTS[kind]) for place in places.split(","))
     if kind == "single" and len(hosts) != 1:
         raise ValueError("names one host; several are redis+sentinel: or redis+cluster:")
     path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
@@ -59,13 +60,3 @@ def parse(url: str) -> RedisAddress:
         password=unquote(password if colon else username),
         tls=(tls.parse(parts.query) or EngineTls()) if secure else None,
     )
-
-
-def _host(place: str, default_port: int) -> tuple[str, int]:
-    host, port = place, ""
-    if not place.endswith("]"):
-        host, colon, port = place.rpartition(":")
-        host, port = (host, port) if colon else (place, "")
-    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
-        raise ValueError("needs host:port")
-    return host.strip("[]"), int(port) if port else default_port

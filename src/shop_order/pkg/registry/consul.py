@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from shop_order.pkg.address import joined
 from shop_order.pkg.registry.base import Instance, RegistryAway
 
 PORT = 8500
@@ -32,8 +33,9 @@ class Consul:
         split = urlsplit(url)
         token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
         self._monotonic_s = monotonic_s
+        self._where = joined(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{split.hostname}:{split.port or PORT}/v1",
+            base_url=f"http://{self._where}/v1",
             headers=token,
             timeout=ANSWER_S,
             trust_env=False,
@@ -41,7 +43,7 @@ class Consul:
 
     async def register(self, instance: Instance) -> None:
         check = {
-            "GRPC": f"{instance.host}:{instance.port}/{instance.health}",
+            "GRPC": f"{joined(instance.host, instance.port)}/{instance.health}",
             "GRPCUseTLS": instance.tls,
             # The agent stands beside us and asks an address: the certificate is made for callers' names.
             "TLSSkipVerify": instance.tls,
@@ -121,10 +123,14 @@ class Consul:
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
         except httpx.HTTPError as error:
-            raise RegistryAway(f"Consul can't be asked: {str(error) or repr(error)}") from error
+            raise RegistryAway(
+                f"Consul at {self._where} can't be asked: {str(error) or repr(error)}"
+            ) from error
         expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
         if answer.status_code not in expected:
-            raise RegistryAway(f"Consul refused {path}: {answer.status_code} {answer.text.strip()[:200]}")
+            raise RegistryAway(
+                f"Consul at {self._where} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
+            )
         return answer
 
 
@@ -211,5 +217,5 @@ def _addresses(rows: Any) -> tuple[str, ...]:
     found = set()
     for row in rows:
         host = str(row["Service"]["Address"] or row["Node"]["Address"])
-        found.add(f"[{host}]:{row['Service']['Port']}" if ":" in host else f"{host}:{row['Service']['Port']}")
+        found.add(joined(host, row["Service"]["Port"]))
     return tuple(sorted(found))

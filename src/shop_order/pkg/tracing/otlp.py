@@ -13,7 +13,6 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
-from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
@@ -38,6 +37,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig
 from shop_order.pkg.tracing.context import Traced, current_span
+from shop_order.pkg.version import version
 
 QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost
 EVERY_MS = 1_000
@@ -116,7 +116,7 @@ class Tracing:
         ratio = TraceIdRatioBased(config.ratio)
         resource = {
             "service.name": config.service,
-            "service.version": version("shop-order"),
+            "service.version": version(),
             "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
         }
         if config.environment:

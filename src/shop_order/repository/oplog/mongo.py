@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
+from shop_order.pkg.url import mask_url
 from shop_order.repository.oplog.base import NAME
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class MongoOrderLog:
 
     def __init__(self, url: str) -> None:
         self._client = connected(url)
+        self._where = mask_url(url)
         database = self._client.get_default_database(DATABASE).with_options(
             write_concern=WriteConcern(w="majority", j=True, wtimeout=int(TIMEOUT_S * 1000))
         )
@@ -168,7 +170,7 @@ class MongoOrderLog:
             yield
         except PyMongoError as failed:
             self._prepared = False  # another server may answer next time
-            raise DependencyDown(NAME) from failed
+            raise DependencyDown(NAME, self._where) from failed
 
     async def _prepare(self) -> None:
         self._transactions = offers_transactions(await self._client.admin.command("isMaster"))

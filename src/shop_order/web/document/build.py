@@ -9,12 +9,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from shop_order.pkg.version import version
 from shop_order.web.document.tidy import tidy
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
 from shop_order.web.roles import ROLES, Who, needs_token
 
-VERSION = "1.0.0"
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
 购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌，放在请求头 \
@@ -86,7 +86,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     """The document of the routes that are registered."""
     document = get_openapi(
         title=_TITLE,
-        version=VERSION,
+        version=version(),
         openapi_version="3.1.0",
         description=_INTRO,
         routes=app.routes,

@@ -110,6 +110,7 @@ def request_log(log: RequestLogger, observe: Observe) -> Link[Call]:
                     ms=round(seconds * 1000, 3),
                     user_id=actor.user_id if actor else 0,
                     peer=call.context.peer(),
+                    **({"error": call.request.trouble} if call.request.trouble else {}),
                 )
 
         return logged
@@ -126,6 +127,7 @@ def recovery(log: RequestLogger) -> Link[Call]:
                 answer = await handler(call)
             except OrderServiceError as refusal:
                 call.code = grpc_code(refusal)
+                call.request.trouble = repr(refusal) if refusal.where else ""
                 text, details = refused(refusal, call.code, call.request.language)
             except Exception:
                 log.exception("unexpected error", method=method)

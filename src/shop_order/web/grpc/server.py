@@ -16,6 +16,7 @@ from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
 from shop_order.api.proto.shop import neighbours_pb2 as _neighbours_pb2  # noqa: F401
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderServiceError
+from shop_order.pkg.address import joined
 from shop_order.pkg.grpc.server import Context, GrpcServer, ServerTls, generic
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
@@ -60,8 +61,7 @@ class GrpcSettings:
     @property
     def address(self) -> str:
         """host:port, with an IPv6 host in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return joined(self.host, self.port)
 
 
 class OrderGrpcServer:

@@ -75,6 +75,7 @@ class Edge:
             status=context.status,
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
+            **({"error": context.trouble} if context.trouble else {}),
         )
 
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-_HOST = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}")
+from shop_order.pkg.address import parted
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
@@ -32,7 +33,7 @@ def parse(url: str) -> Address:
     login, _, hosts = parts.netloc.rpartition("@")
     access, _, secret = login.partition(":")
     proxies = tuple(hosts.split(","))
-    if not all(map(_HOST.fullmatch, proxies)):
+    if not all(map(_is_address, proxies)):
         raise ValueError("must be rocketmq://host:port, the address of a proxy; several with commas")
     if parts.path.strip("/") or parts.fragment:
         raise ValueError("rocketmq: has no path")
@@ -40,8 +41,15 @@ def parse(url: str) -> Address:
     if unknown := sorted(options.keys() - {"namesrv", "prefix"}):
         raise ValueError(f"unknown option {', '.join(unknown)} (rocketmq: has namesrv and prefix)")
     namesrv, prefix = options.get("namesrv", ""), options.get("prefix", "")
-    if namesrv and not _HOST.fullmatch(namesrv):
+    if namesrv and not _is_address(namesrv):
         raise ValueError("namesrv must be host:port")
     if not _NAME.fullmatch(prefix):
         raise ValueError("prefix must be letters, digits, - and _")
     return Address(proxies, namesrv, prefix, unquote(access), unquote(secret))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(parted(text))
+    except ValueError:
+        return False

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 
+from shop_order.pkg.address import parted
 from shop_order.pkg.message.base import BrokerAway
 from shop_order.pkg.message.rocketmq.address import Address
 from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
@@ -81,10 +82,10 @@ class Admin:
         return count
 
     async def _ask(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
-        name, _, port = host.rpartition(":")
+        name, port = parted(host)
         try:
             async with asyncio.timeout(ANSWER_S):
-                reader, writer = await asyncio.open_connection(name, int(port))
+                reader, writer = await asyncio.open_connection(name, port)
                 try:
                     writer.write(self._frame(code, fields, body))
                     (length,) = struct.unpack(">i", await reader.readexactly(4))

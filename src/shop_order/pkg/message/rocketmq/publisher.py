@@ -68,7 +68,8 @@ class RocketPublisher:
             stored.update(head.id for head, failure in zip(heads, failures, strict=True) if failure is None)
             if reason := next((failure for failure in failures if failure is not None), None):
                 if not stored and not is_about_the_message(reason):
-                    raise BrokerAway(f"RocketMQ took nothing: {reason!r}") from reason
+                    at = ",".join(self._address.proxies)
+                    raise BrokerAway(f"RocketMQ at {at} took nothing: {reason!r}") from reason
                 count = len(failures) - failures.count(None)
                 log.warning("messages_not_stored", count=count, first=repr(reason))
             for name, failure in zip(names, failures, strict=True):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
+from shop_order.pkg.address import joined
 from shop_order.pkg.tls import EngineTls
 
 
@@ -43,4 +44,4 @@ class Address:
         )
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.database}"
+        return f"{joined(self.host, self.port)}/{self.database}"

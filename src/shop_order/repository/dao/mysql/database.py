@@ -57,7 +57,7 @@ class Link:
         """Raises DependencyDown; a server that did not answer is left alone for a moment."""
         if self._session is None:
             if monotonic() < self._not_before:
-                raise DependencyDown("the order database")
+                raise DependencyDown("the order database", str(self._address))
             try:
                 async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
                     self._session = await Session.open(self._address, writes=self._writes)
@@ -66,7 +66,7 @@ class Link:
                 self._pause_s = min(max(first, self._pause_s * 2), longest)
                 self._not_before = monotonic() + self._pause_s
                 log.error("database_away", database=str(self._address), error=repr(failed))
-                raise DependencyDown("the order database") from failed
+                raise DependencyDown("the order database", str(self._address)) from failed
             self._pause_s = 0.0
         return self._session
 

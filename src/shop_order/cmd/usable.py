@@ -1,0 +1,121 @@
+"""Files that settings name: whether they can be used, before anything is served with them.
+
+Each problem is one text: the setting, the file, what is wrong; never what is in the file.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from shop_order.configs import Settings
+from shop_order.configs.production import alipay_is_off, alipay_lacks
+from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key, read
+
+T = TypeVar("T")
+Texts = Generator[str, None, T]
+MOST_BYTES = 1 << 20
+
+
+def unusable_files(settings: Settings) -> list[str]:
+    """What is wrong with the files of every part but the payment channels."""
+    return [*_of_server(settings), *_of_auth(settings), *_of_history(settings), *_of_neighbours(settings)]
+
+
+def unusable_channels(settings: Settings) -> dict[str, list[str]]:
+    """What is wrong with each payment channel, by its name; nothing with one that is off."""
+    return {"alipay": list(_of_alipay(settings))}
+
+
+def why_alipay_is_missing(settings: Settings) -> str:
+    """For the log."""
+    if alipay_is_off(settings):
+        return "it is off: PAY__ALIPAY__APP_ID and what belongs to it are not set"
+    return "; ".join(unusable_channels(settings)["alipay"])
+
+
+def _of_alipay(settings: Settings) -> Texts[None]:
+    alipay = settings.pay.alipay
+    yield from (f"{key}: is not set, and Alipay can't be used without it" for key in alipay_lacks(settings))
+    ours = theirs = None
+    if alipay.app_private_key_file:
+        ours = yield from _used("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file, private_key)
+    if alipay.public_key_file:
+        theirs = yield from _used("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file, public_key)
+    if ours and theirs and ours.public_key().public_numbers() == theirs.public_numbers():
+        yield (
+            f"PAY__ALIPAY__PUBLIC_KEY_FILE: {alipay.public_key_file}: is the public half of our own key;"
+            " Alipay's is shown beside it on its site"
+        )
+
+
+def _of_server(settings: Settings) -> Texts[None]:
+    server = settings.server
+    named = {"CERT": server.tls_cert, "KEY": server.tls_key, "CLIENT_CA": server.tls_client_ca}
+    whole = True
+    for key, path in named.items():
+        if path and (yield from _used(f"SERVER__TLS_{key}", path, _read)) is None:
+            whole = False
+    if not (whole and server.tls_cert and server.tls_key):
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # A key with a password would be asked for on the terminal; an empty answer is a wrong one.
+        context.load_cert_chain(server.tls_cert, server.tls_key, password=lambda: "")
+    except (OSError, ValueError):
+        yield (
+            f"SERVER__TLS_CERT, SERVER__TLS_KEY: {server.tls_cert}, {server.tls_key}: are no certificate"
+            " in PEM with its own key, without a password"
+        )
+    if server.tls_client_ca:
+        try:
+            context.load_verify_locations(server.tls_client_ca)
+        except (OSError, ValueError):
+            yield f"SERVER__TLS_CLIENT_CA: {server.tls_client_ca}: holds no certificate in PEM"
+
+
+def _of_auth(settings: Settings) -> Texts[None]:
+    location = settings.auth.jwks
+    if not location or location.startswith(("http://", "https://")):
+        return
+    from shop_order.web.jwks import parse_key_set
+
+    parts = urlsplit(location)
+    path = unquote(parts.path) if parts.scheme == "file" else location
+    yield from _parsed("AUTH__JWKS", path, parse_key_set)
+
+
+def _of_history(settings: Settings) -> Texts[None]:
+    from shop_order.pkg.ed25519 import Ed25519Keys
+
+    if settings.audit.root_key_file:
+        yield from _parsed("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file, Ed25519Keys)
+
+
+def _of_neighbours(settings: Settings) -> Texts[None]:
+    if settings.neighbours.token_file:
+        yield from _used("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file, _read)
+
+
+def _parsed(key: str, path: str, parse: Callable[[bytes], object]) -> Texts[None]:
+    content = yield from _used(key, path, _read)
+    try:
+        if content is not None:
+            parse(content)
+    except ValueError as wrong:
+        yield f"{key}: {path}: {wrong}"
+
+
+def _read(path: Path) -> bytes:
+    return read(path, MOST_BYTES)
+
+
+def _used(key: str, path: str, use: Callable[[Path], T]) -> Texts[T | None]:
+    try:
+        return use(Path(path))
+    except KeyFileUnusable as wrong:
+        yield f"{key}: {path}: {wrong}"
+    return None

@@ -1,0 +1,94 @@
+"""What production demands of the settings, at a start, and as `shop-order config check` tells it before."""
+
+import os
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import Settings
+
+
+def missing_in_production(settings: Settings) -> list[str]:
+    """The settings without which it does not start."""
+    auth, pay = settings.auth, settings.pay
+    required = {
+        "SERVER__PUBLIC_URL": settings.server.public_url,  # else buyers get links to our own loopback
+        "AUTH__LINK_KEYS": auth.link_keys,
+        "AUTH__JWKS": auth.jwks,
+        "AUDIT__ROOT_KEY_FILE": settings.audit.root_key_file,
+        "PAY__GATEWAY_SECRET": pay.gateway_secret,
+        "NEIGHBOURS__TOKEN_FILE": settings.neighbours.token_file,
+    }
+    return [key for key, value in required.items() if not value]
+
+
+def wrong_in_production(settings: Settings) -> list[str]:
+    """One text for each setting that it refuses. Raises ConfigError if the development keys can't be read."""
+    wrong = []
+    if settings.auth.hs256_key is not None:
+        wrong.append("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
+    wrong += [
+        f"{name}: is a development key, which production refuses" for name in _development_keys(settings)
+    ]
+    if urlsplit(settings.pay.alipay.gateway).scheme != "https":
+        wrong.append("PAY__ALIPAY__GATEWAY: production talks to providers over https only")
+    return wrong
+
+
+def alipay_lacks(settings: Settings) -> list[str]:
+    """What is not set of a channel that is set in part; nothing of one that is off."""
+    lacks = [key for key, value in _alipay(settings).items() if not value]
+    return lacks if len(lacks) < len(_alipay(settings)) else []
+
+
+def alipay_is_off(settings: Settings) -> bool:
+    """Whether nothing of the channel is set: buyers are not offered it."""
+    return not any(_alipay(settings).values())
+
+
+def _alipay(settings: Settings) -> dict[str, str | None]:
+    alipay = settings.pay.alipay
+    return {
+        "PAY__ALIPAY__APP_ID": alipay.app_id,
+        "PAY__ALIPAY__SELLER_ID": alipay.seller_id,
+        "PAY__ALIPAY__APP_PRIVATE_KEY_FILE": alipay.app_private_key_file,
+        "PAY__ALIPAY__PUBLIC_KEY_FILE": alipay.public_key_file,
+    }
+
+
+def _development_keys(settings: Settings) -> list[str]:
+    dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
+    own = _texts_in(dev_dir)
+    secrets: list[tuple[str, SecretStr | None]] = [("PAY__GATEWAY_SECRET", settings.pay.gateway_secret)]
+    secrets += [("AUTH__LINK_KEYS", key) for key in settings.auth.link_keys]
+    found = [name for name, secret in secrets if secret is not None and secret.get_secret_value() in own]
+    inside = dev_dir + os.sep
+    found += [
+        name for name, path in _key_files(settings) if path and os.path.realpath(path).startswith(inside)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
+    alipay = settings.pay.alipay
+    return [
+        ("AUTH__JWKS", settings.auth.jwks),
+        ("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file),
+        ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
+        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file),
+    ]
+
+
+def _texts_in(folder: str) -> set[str]:
+    texts = set()
+    for name in ("link.key", "gateway_secret", "jwt_hs256.key"):
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                texts.add(file.read().strip())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"can't read {os.path.join(folder, name)}: {error.strerror}") from error
+    return texts

@@ -1,0 +1,46 @@
+"""What `make run` leaves in the data folder while it runs: where the commands beside it find the neighbours.
+
+A settings document below the environment. It is locked by who left it: after a kill nobody believes it.
+"""
+
+import fcntl
+from pathlib import Path
+
+import yaml
+
+from shop_order.configs import tree
+from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import Settings
+
+_ADDRESSES = ("goods", "inventory", "users", "inboxes")
+
+
+def read(data_dir: str) -> tuple[str, str] | None:
+    """Name and text of the document, if who left it still runs. Raises ConfigError."""
+    file = wiring_file(data_dir)
+    try:
+        with file.open(encoding="utf-8") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return str(file), opened.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {file}: {error}") from error
+    return None
+
+
+def wiring_file(data_dir: str) -> Path:
+    """Where it lies."""
+    return Path(data_dir) / "dev" / "wiring.yaml"
+
+
+def document(settings: Settings) -> str:
+    """What it says."""
+    neighbours = settings.neighbours.model_dump(mode="json", include=set(_ADDRESSES))
+    # A name needs the registry, whose URL may hold a token.
+    addresses = {key: value for key, value in neighbours.items() if ":" in str(value)}
+    flat: dict[tree.Path, object] = {("neighbours", key): value for key, value in addresses.items()}
+    flat["pay", "alipay", "gateway"] = settings.pay.alipay.gateway
+    return yaml.safe_dump(tree.nest(flat), sort_keys=False)

@@ -1,0 +1,132 @@
+"""RSA keys as people have them in files: PEM, or the bare base64 that a provider's key tool writes.
+
+PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF, spaces, a mark of the
+encoding in front. What is wrong with a file is told in words that repeat nothing of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import stat
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+MOST_BYTES = 64 * 1024
+LEAST_BITS = 2048
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_ENCRYPTED = "is encrypted: write it without a password, for the service can't be asked for one"
+
+
+class KeyFileUnusable(ValueError):
+    """The text says what is wrong with the file, and nothing of what is in it."""
+
+
+def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The bytes of a file that is neither missing nor empty. Raises KeyFileUnusable."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise KeyFileUnusable("is no file")
+        with path.open("rb") as opened:
+            content = opened.read(most_bytes + 1)
+    except FileNotFoundError:
+        raise KeyFileUnusable("there is no such file") from None
+    except (OSError, ValueError) as failed:
+        if isinstance(failed, KeyFileUnusable):
+            raise
+        why = getattr(failed, "strerror", None) or "the name can't be used"
+        raise KeyFileUnusable(f"can't be read: {why}") from None
+    if not content.strip():
+        raise KeyFileUnusable("is empty")
+    if len(content) > most_bytes:
+        raise KeyFileUnusable("is too large")
+    return content
+
+
+def private_key(path: Path) -> RSAPrivateKey:
+    """The private key in a file. Raises KeyFileUnusable."""
+    der, label = _der(read(path), "PRIVATE")
+    key = _private(der)
+    if key is None:
+        if _public(der) is not None:
+            raise KeyFileUnusable("holds a public key, where the private one is needed")
+        raise KeyFileUnusable(_what_it_is(der, label))
+    if not isinstance(key, RSAPrivateKey):
+        raise KeyFileUnusable("holds no RSA key")
+    _long_enough(key.key_size)
+    return key
+
+
+def public_key(path: Path) -> RSAPublicKey:
+    """The public key in a file. Raises KeyFileUnusable."""
+    der, label = _der(read(path), "PUBLIC")
+    key = _public(der)
+    if key is None:
+        if "PRIVATE" in label or _private(der) is not None:
+            raise KeyFileUnusable("holds a private key, where the other side's public one is needed")
+        raise KeyFileUnusable(_what_it_is(der, label))
+    if not isinstance(key, RSAPublicKey):
+        raise KeyFileUnusable("holds no RSA key")
+    _long_enough(key.key_size)
+    return key
+
+
+def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
+    """The DER of the key, and its PEM label if it has one: of several blocks the first `wanted` one."""
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        if content[:1] == b"\x30":
+            return content, ""
+        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+    blocks = [(found[1], found[2]) for found in _BLOCK.finditer(text)]
+    label, body = next((one for one in blocks if wanted in one[0]), blocks[0] if blocks else ("", text))
+    if "ENCRYPTED" in label or "ENCRYPTED" in body:
+        raise KeyFileUnusable(_ENCRYPTED)
+    if not blocks and "-----" in text:
+        raise KeyFileUnusable("is not whole: its BEGIN and END lines do not match")
+    bare = "".join(body.split()).strip("\"'\x00").rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True), label
+    except (binascii.Error, ValueError):
+        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+
+
+def _private(der: bytes) -> object | None:
+    try:
+        return load_der_private_key(der, None)
+    except TypeError:
+        raise KeyFileUnusable(_ENCRYPTED) from None
+    except UnsupportedAlgorithm:
+        return der  # a key, but of no kind that we know
+    except ValueError:
+        return None
+
+
+def _public(der: bytes) -> object | None:
+    try:
+        return load_der_public_key(der)
+    except UnsupportedAlgorithm:
+        return der
+    except ValueError:
+        return None
+
+
+def _what_it_is(der: bytes, label: str) -> str:
+    try:
+        x509.load_der_x509_certificate(der)
+    except ValueError:
+        return f"holds a {label.lower()} that can't be read" if label else "holds no key that can be read"
+    return "holds a certificate, where a key is needed"
+
+
+def _long_enough(bits: int) -> None:
+    if bits < LEAST_BITS:
+        raise KeyFileUnusable(f"holds a key of {bits} bits, which is too short: at least {LEAST_BITS}")

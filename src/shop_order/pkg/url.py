@@ -1,0 +1,117 @@
+"""URLs without what is secret in them: the one masking for settings, history, log and refusals."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_plus
+
+from shop_order.pkg.address import parted
+
+MASK = "***"
+_START = re.compile(r"(?<![^\s'\"`(<\[=,])[A-Za-z][A-Za-z0-9+.-]*://")
+_END = re.compile(r"[\s'\"<>`|\\]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+# What may be shown of a query; of any other option nobody knows what it is.
+_SHOWN = frozenset(
+    {"authsource", "group", "master", "namespace", "namesrv", "prefix", "readpreference", "replicaset"}
+    | {"retrywrites", "ssl-ca", "ssl-cert", "ssl-mode", "tls", "tlscafile", "w"}
+)
+_SHOWN_VALUE = re.compile(r"[A-Za-z0-9_./:,-]*")
+# As our own refusals say how to write one: it shows nothing, since no port is called "port".
+_EXAMPLE = re.compile(r"(user:password@|:token@)?host:port(,host:port)*")
+_LOCAL = ("sqlite:", "file:", "memory:", "embedded:", "none:")
+_ENGINES = ("mysql", "redis", "mongodb", "rocketmq", "consul", "nacos", "otlp", "http", "amqp")
+
+
+def mask_url(url: str) -> str:
+    """The URL with password and secret options as ***; as a whole, if it can't be taken apart for certain."""
+    scheme, _, rest = url.partition("://")
+    if not _SCHEME.fullmatch(scheme.lower()):
+        return MASK
+    if url.lower().startswith(_LOCAL):
+        return url
+    cut = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    authority, behind = rest[:cut], rest[cut:]
+    if _EXAMPLE.fullmatch(authority):
+        return url
+    userinfo, at, hosts = authority.rpartition("@")
+    path, asked, query = behind.partition("?")
+    # A / ? or # inside a password cuts it in two: what looks like a host or a path is the rest of it then.
+    if cut_password(url) or "#" in behind or not _hosts(hosts):
+        return f"{scheme}://{MASK}"
+    return f"{scheme}://{_login(userinfo)}{at}{hosts}{path}{asked}{_query(query)}"
+
+
+def cut_password(url: str) -> bool:
+    """Whether a / ? or # that belongs to a password ends the part with host and port too early: a piece of
+    the password would be taken for a path or an option, and named in a complaint about it."""
+    rest = url.partition("://")[2]
+    cut = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    return "@" in rest[cut:]
+
+
+def mask_urls(text: str) -> str:
+    """A text, such as an engine's complaint, with every URL in it masked."""
+    if "://" not in text:
+        return text
+    starts = [found.start() for found in _START.finditer(text)]
+    if not starts:
+        return text
+    pieces, done = [text[: starts[0]]], 0
+    for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        done = _end_of(text, begin, end)
+        pieces += [mask_url(text[begin:done]), text[done:end]]
+    return "".join(pieces)
+
+
+def mask_setting(value: str) -> str:
+    """The value of a setting: a URL is masked, and so is what only looks like one, since it may be one
+    that was written wrongly."""
+    if "://" in value:
+        return mask_url(value)
+    scheme = value.partition(":")[0].lower()
+    if value.startswith(("/", ".", *_LOCAL)):
+        return value
+    looks = scheme.rstrip("s").partition("+")[0] in {name.rstrip("s") for name in _ENGINES} and ":" in value
+    return MASK if "@" in value or (looks and not _hosts(value)) else value
+
+
+def _end_of(text: str, begin: int, end: int) -> int:
+    """Where the URL ends. Behind an @ something of it may still come: a password may hold spaces."""
+    line = text.find("\n", begin, end)
+    last = text.rfind("@", begin, line if line >= 0 else end)
+    found = _END.search(text, max(begin, last), end)
+    end = found.start() if found else end
+    return begin + len(text[begin:end].rstrip(").,;:")) if last < 0 else end
+
+
+def _hosts(hosts: str) -> bool:
+    try:
+        for host in hosts.split(","):
+            if host:
+                parted(host, default_port=1)
+    except ValueError:
+        return False
+    return True
+
+
+def _login(userinfo: str) -> str:
+    user, colon, password = userinfo.partition(":")
+    if not userinfo:
+        return ""
+    # Redis takes what stands alone for the password, others for a token.
+    return f"{user}:{MASK}" if colon and password else MASK
+
+
+def _query(query: str) -> str:
+    return "&".join(map(_option, query.split("&"))) if query else ""
+
+
+def _option(option: str) -> str:
+    name, equals, value = option.partition("=")
+    if not equals:
+        return MASK if name else ""
+    known = unquote_plus(name).lower() in _SHOWN and _SHOWN_VALUE.fullmatch(value)
+    if known or not value:
+        return option
+    return f"{name}={MASK}" if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) else MASK
