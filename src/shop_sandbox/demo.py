@@ -18,10 +18,13 @@ from shop_sandbox import welcome
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
-    from shop_order.configs import Loaded
+    from shop_order.cmd.app import App
+    from shop_order.configs import Loaded, Settings
+    from shop_sandbox.server import Sandbox
 
 BUYERS = (7, 8)
 ADMIN = 1
+STOPPING = "\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …"
 
 
 def start(chosen: SandboxSettings) -> NoReturn:
@@ -34,42 +37,48 @@ def start(chosen: SandboxSettings) -> NoReturn:
 
 
 async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
+    from shop_order.cmd.signals import Signals
+
+    signals = Signals()
     # The servers take a second to import, which a refused setting need not wait for.
     from shop_order.cmd.app import App
     from shop_order.cmd.opening import open_log
-    from shop_order.cmd.serve import ensure_schema, on_signals
-    from shop_order.cmd.tokens import mint
+    from shop_order.cmd.private import close_to_others
+    from shop_order.cmd.serve import ensure_schema
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
     chosen = beside(chosen, settings.data_dir, settings.server.grpc_port, settings.trace.url)
-    ensure_schema(loaded)
-    logging = open_log(settings)
-    try:
-        app = App(loaded)
-        stop = on_signals(app)
-        async with Sandbox(chosen) as sandbox:
-            await app.start()
-            typer.echo(
-                welcome.text(
-                    welcome.Running(
-                        rest=f"http://{reachable(settings.server.host)}:{app.http_port}",
-                        grpc=f"{reachable(settings.server.host)}:{app.grpc_port}",
-                        sandbox_http=f"http://{reachable(chosen.host)}:{sandbox.http_port}",
-                        sandbox_grpc=f"{reachable(chosen.host)}:{sandbox.grpc_port}",
-                        data_dir=settings.data_dir,
-                        log_file=settings.log.filename or "",
-                        buyers={user: mint(settings, user=user) for user in BUYERS},
-                        admin=mint(settings, user=ADMIN, role="admin"),
-                    )
-                )
-            )
-            await stop.wait()
-            typer.echo("\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …")
-            await app.stop()
-        return 0
-    finally:
-        logging.close()
+    if await signals.unless_stopped(ensure_schema(loaded)):
+        logging = open_log(settings)
+        try:
+            close_to_others(settings)
+            app = App(loaded)
+            signals.reload_by(app.reload)
+            async with Sandbox(chosen) as sandbox:
+                if await signals.unless_stopped(app.start()):
+                    typer.echo(welcome.text(_running(chosen, settings, app, sandbox)))
+                    await signals.stop.wait()
+                    typer.echo(STOPPING)
+                    await app.stop()
+        finally:
+            logging.close()
+    return signals.over()
+
+
+def _running(chosen: SandboxSettings, settings: Settings, app: App, sandbox: Sandbox) -> welcome.Running:
+    from shop_order.cmd.tokens import mint
+
+    return welcome.Running(
+        rest=f"http://{reachable(settings.server.host)}:{app.http_port}",
+        grpc=f"{reachable(settings.server.host)}:{app.grpc_port}",
+        sandbox_http=f"http://{reachable(chosen.host)}:{sandbox.http_port}",
+        sandbox_grpc=f"{reachable(chosen.host)}:{sandbox.grpc_port}",
+        data_dir=settings.data_dir,
+        log_file=settings.log.filename or "",
+        buyers={user: mint(settings, user=user) for user in BUYERS},
+        admin=mint(settings, user=ADMIN, role="admin"),
+    )
 
 
 def reachable(host: str) -> str:

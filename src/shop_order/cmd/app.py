@@ -193,7 +193,7 @@ class App:
         await self.core.open()
         self._opened = True
         if self._seat is None:
-            remember(self.core.loaded)
+            await asyncio.to_thread(remember, self.core.loaded)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
         self.grpc_port = await self._grpc.start()

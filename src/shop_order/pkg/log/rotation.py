@@ -77,7 +77,7 @@ class RotatingFile:
         self._is_file = stat.S_ISREG(found.st_mode)
         if self._is_file:
             _close_to_others(handle, found)
-        file = open(handle, "ab", buffering=0)
+        file = open(handle, "ab", buffering=0)  # noqa: SIM115 - it stays open
         self._lines = WholeLines(file.write, torn=self._is_file and _ends_in_a_half(self._path))
         return file
 
