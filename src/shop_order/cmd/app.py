@@ -23,7 +23,7 @@ from shop_order.domain.valueobject.actor import Role
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.log import get_logger
+from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.signing import Signer
@@ -53,6 +53,7 @@ PARTS = (
     "cache",
     "alipay",
     "message",
+    "log",
 )
 """What can be missing, as `/readyz` names it."""
 PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -277,6 +278,8 @@ class App:
             await self.core.store.ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
+        if self.core.store.trouble:  # it can be read, and takes no order
+            return Readiness(False, (DATABASE,))
         others = self._seat.missing if self._seat else ()
         return Readiness(not self._stopping, tuple(dict.fromkeys((*self.missing(), *others))))
 
@@ -295,10 +298,15 @@ class App:
             missing.append("alipay")
         if self._on_duty and self._run_out is not None and not self._run_out.connected:
             missing.append("message")
+        if log_failing():
+            missing.append("log")
         return missing
 
     async def _tell_readiness(self) -> int:
-        self.core.metrics.degraded(PARTS, (await self._readiness()).missing)
+        found = await self._readiness()
+        self.core.metrics.degraded(PARTS, found.missing)
+        if not self._stopping:
+            await self._grpc.say(serving=found.serving)
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:

@@ -116,8 +116,9 @@ def test_standard_output_on_a_full_disk_loses_lines_and_joins_none() -> None:
     assert handle.flush()
     assert not handle.writer.failing
     handle.close()
-    half, whole = disk.got.splitlines()
+    half, lost, whole = disk.got.splitlines()
     assert len(half) == 30
+    assert json.loads(lost)["dropped"] == 1
     assert json.loads(whole)["msg"] == "fits"
 
 

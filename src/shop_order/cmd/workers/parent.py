@@ -24,7 +24,7 @@ from shop_order.cmd.workers.talk import name_of
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.handover import to_text
 from shop_order.pkg.listening import hold, listen
-from shop_order.pkg.log import get_logger
+from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.metrics import InstanceMetrics, gone, share
 from shop_order.pkg.registry import open_registry
 
@@ -150,6 +150,7 @@ class Parent:
 
     def _missing(self) -> list[str]:
         missing = ["registry"] if self._presence.away else []
+        missing += ["log"] if log_failing() else []
         return [*missing, "config"] if self._reloading.trouble else missing
 
     def _worker_ended(self, number: int, how: str) -> None:

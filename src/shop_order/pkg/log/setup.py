@@ -95,6 +95,11 @@ class Logging:
             self._file.close()
 
 
+def log_failing() -> bool:
+    """Whether the log could not be written a moment ago, all or in part."""
+    return isinstance(outlet.sink, LogWriter) and outlet.sink.failing
+
+
 class _Stream:
     """Past the stream's own buffer, which would keep half a line of what a full disk refused."""
 

@@ -34,7 +34,7 @@ class LogWriter:
         self._dropped = 0
         self._reported = 0
         self._failed = 0
-        self._in_vain: set[int] = set()  # targets that took nothing of the last batch
+        self._in_vain: dict[int, int] = {}  # lines that a target lost since it took its last batch
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -117,22 +117,23 @@ class LogWriter:
         if batch:
             joined = b"".join(batch)
             for number, target in enumerate(self._targets):
-                self._write(number, target, joined)
+                self._write(number, target, joined, len(batch))
         self._room.set()
         for written in waiting:
             written.set()
 
-    def _write(self, number: int, target: Target, batch: bytes) -> None:
+    def _write(self, number: int, target: Target, batch: bytes, lines: int) -> None:
+        lost = self._in_vain.get(number, 0)
         try:
-            target.write(batch)
+            target.write(_dropped_line(lost) + batch if lost else batch)
         except (OSError, ValueError) as error:  # a full disk or a closed pipe must not stop the service
-            if number not in self._in_vain:
+            if not lost:
                 with suppress(OSError, ValueError):
                     sys.stderr.write(f"the log can't be written: {error}\n")
-            self._in_vain.add(number)
+            self._in_vain[number] = lost + lines
             self._failed += 1
         else:
-            self._in_vain.discard(number)
+            self._in_vain.pop(number, None)
 
 
 def _dropped_line(count: int) -> bytes:
