@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import pwd
 import signal
 import sys
 from types import FrameType
@@ -29,6 +30,10 @@ def main() -> None:
 def begin() -> None:
     """Done twice it is done once."""
     os.umask(OURS_ALONE)
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:  # a container's uid: drivers ask for the user's name when they are imported
+        os.environ.setdefault("LOGNAME", str(os.getuid()))
     if SERVING.intersection(sys.argv[1:2]):
         heed(0)
         signal.signal(signal.SIGHUP, lambda number, frame: HANG_UPS.append(number))
