@@ -17,7 +17,7 @@ TAG = "operation"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-NOT_READY = "数据库不可用，或正在停止 / No database, or stopping"
+NOT_READY = "数据库不可用或不接受写入，或正在停止 / No database, or one that takes no writes, or stopping"
 DATABASE = "database"  # the one part without which there is nothing to say
 
 
