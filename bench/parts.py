@@ -98,7 +98,7 @@ async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
         "SHOP_ORDER_LOG__STDOUT": "false",
     }
     loaded = load(os.environ)
-    ensure_schema(loaded)
+    await ensure_schema(loaded)
     logging = open_log(loaded.settings)
     vars(front)["GrpcServer"] = Unserved
     core = App(loaded).core

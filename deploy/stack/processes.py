@@ -73,7 +73,7 @@ def start(
         return
     for folder in ("run", "log"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    with (root / "log" / f"{name}.log").open("ab") as log:
+    with open(root / "log" / f"{name}.log", "ab", opener=_private) as log:
         process = subprocess.Popen(  # noqa: S603 - the commands are ours
             list(command),
             cwd=cwd,
@@ -84,6 +84,11 @@ def start(
             start_new_session=True,
         )
     (root / "run" / f"{name}.pid").write_text(f"{process.pid} {_started(process.pid)}")
+
+
+def _private(path: str, flags: int) -> int:
+    """What an instance says names buyers' orders: nobody else reads it."""
+    return os.open(path, flags, 0o600)
 
 
 def running(root: Path, name: str) -> int:

@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import sys
+
+from shop_sandbox import first, welcome
+
+if __name__ == "__main__":
+    # Before the other imports: nothing was started yet that a stop would have to end.
+    first.heed(0 if sys.argv[1:2] in ([], ["run"]) else None)
+
 import argparse
 import json
 import os
 import shlex
 import signal
-import sys
 import threading
 import time
 import urllib.request
@@ -23,7 +30,6 @@ from deploy.nginx.render import Instance
 from deploy.stack import mariadb, mysql, nginx, processes
 from deploy.stack.__main__ import ROOT, engine
 from deploy.stack.processes import HOST, RUN, StackError, only_one, run, say, wait
-from shop_sandbox import welcome
 
 NEEDED = ("redis", "rocketmq", "mongo", "consul", "nacos")
 DATABASES = {"mysql": mysql.URLS[0], "mariadb": mariadb.URLS[0]}
@@ -342,6 +348,8 @@ def main() -> int:
     except StackError as failed:
         say(str(failed))
         return 1
+    except KeyboardInterrupt:  # between two steps, with nothing started
+        return 0 if chosen.command == "run" else 1
 
 
 def _run(town: Town, count: int) -> int:

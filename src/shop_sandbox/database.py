@@ -39,13 +39,17 @@ class Database:
 
     def open(self) -> None:
         """Create the file and its tables where they are missing and start the writer thread."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left_open in self._path.parent.glob(f"{self._path.name}*"):  # by an older version
+            with contextlib.suppress(PermissionError):  # it is not ours
+                left_open.chmod(0o600)
         self._connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
+        self._connection.execute("PRAGMA temp_store=MEMORY")  # no temporary folder is needed
         self._connection.execute("PRAGMA busy_timeout=5000")
         self._connection.executescript(f"BEGIN; {self._schema} COMMIT;")
         self._loop = asyncio.get_running_loop()

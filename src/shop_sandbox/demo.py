@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BUYERS = (7, 8)
 ADMIN = 1
+STOPPING = "\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …"
 
 
 def start(chosen: SandboxSettings) -> NoReturn:
@@ -37,31 +38,36 @@ def start(chosen: SandboxSettings) -> NoReturn:
 
 
 async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
+    from shop_order.cmd.signals import Signals
+
+    signals = Signals()
     # The servers take a second to import, which a refused setting need not wait for.
     from shop_order.cmd.app import App
     from shop_order.cmd.opening import open_log
-    from shop_order.cmd.serve import ensure_schema, on_signals
+    from shop_order.cmd.private import close_to_others
+    from shop_order.cmd.serve import ensure_schema
     from shop_order.cmd.wiring import left
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
     order = joined(reachable(settings.server.host), settings.server.grpc_port)
     chosen = beside(chosen, settings.data_dir, order, settings.trace.url)
-    ensure_schema(loaded)
-    logging = open_log(settings)
-    try:
-        app = App(loaded)
-        stop = on_signals(app)
-        async with Sandbox(chosen) as sandbox:
-            await app.start()
-            with left(settings):
-                typer.echo(greeting(settings, chosen, app, sandbox))
-                await stop.wait()
-            typer.echo("\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …")
-            await app.stop()
-        return 0
-    finally:
-        logging.close()
+    if await signals.unless_stopped(ensure_schema(loaded)):
+        logging = open_log(settings)
+        try:
+            close_to_others(settings)
+            app = App(loaded)
+            signals.reload_by(app.reload)
+            async with Sandbox(chosen) as sandbox:
+                if await signals.unless_stopped(app.start()):
+                    with left(settings):
+                        typer.echo(greeting(settings, chosen, app, sandbox))
+                        await signals.stop.wait()
+                    typer.echo(STOPPING)
+                    await app.stop()
+        finally:
+            logging.close()
+    return signals.over()
 
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:

@@ -1,5 +1,10 @@
 """The command `shop-sandbox`."""
 
+from shop_sandbox import first
+
+if __name__ == "__main__":
+    first.begin()  # before the imports: a stop is heeded from here on
+
 import asyncio
 import io
 import logging
@@ -53,12 +58,9 @@ def demo() -> None:
         from shop_sandbox.reload import Following
 
         raise SystemExit(Following([sys.executable, "-m", "shop_sandbox.main", "demo"]).run())
-    try:
-        from shop_sandbox.demo import start
+    from shop_sandbox.demo import start
 
-        start(settings())
-    except KeyboardInterrupt:  # before the signals were ours
-        raise SystemExit(130) from None
+    start(settings())
 
 
 @app.command()
@@ -66,11 +68,24 @@ def story() -> None:
     """Play the whole story on a Shop of its own through the public interfaces; DEMO_LANG=zh, en or both."""
     from shop_sandbox.story.play import play
 
+    raise SystemExit(asyncio.run(unless_interrupted(play(os.environ.get("DEMO_LANG", "both")))))
+
+
+async def unless_interrupted(work: Coroutine[Any, Any, int]) -> int:
+    """Its exit code; INT and TERM end it with what it started, and are the exit code."""
+    doing = asyncio.create_task(work)
+    got: list[int] = []
+
+    def interrupt(number: int) -> None:
+        got.append(number)
+        doing.cancel()
+
+    for number in first.STOPS:
+        asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
-        code = asyncio.run(play(os.environ.get("DEMO_LANG", "both")))
-    except KeyboardInterrupt:
-        code = 130
-    raise SystemExit(code)
+        return await doing
+    except asyncio.CancelledError:
+        return first.BY_SIGNAL + got[0]
 
 
 def settings() -> SandboxSettings:
@@ -102,23 +117,33 @@ def fail(message: str) -> NoReturn:
 
 async def serve_until_stopped(chosen: SandboxSettings) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. Raises PortTaken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in first.STOPS:
+        loop.add_signal_handler(number, stop.set)
     # The servers take 0.2 s to import: `--help` and a refused setting need not wait for them.
     from shop_sandbox.server import Sandbox
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Sandbox(chosen) as sandbox:
-        typer.echo(
-            f"shop-sandbox: neighbours on {joined(chosen.host, sandbox.grpc_port)}, "
-            f"simulators and /shop on http://{joined(chosen.host, sandbox.http_port)}"
-        )
-        await stop.wait()
+    await asyncio.sleep(0)  # a signal that came meanwhile is told
+    if not stop.is_set():
+        async with Sandbox(chosen) as sandbox:
+            typer.echo(
+                f"shop-sandbox: neighbours on {joined(chosen.host, sandbox.grpc_port)}, "
+                f"simulators and /shop on http://{joined(chosen.host, sandbox.http_port)}"
+            )
+            await stop.wait()
+    # All is finished, threads may still end; closing the loop would put the system's handlers in place.
+    signal.pthread_sigmask(signal.SIG_BLOCK, first.STOPS)
+    for number in first.STOPS:
+        loop.remove_signal_handler(number)
+    first.heed(0)
+    first.rest()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, first.STOPS)
 
 
 def main() -> None:
-    """Entry point."""
+    """The command line."""
+    first.begin()
     # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # A terminal that can't show Chinese gets question marks, not a traceback.

@@ -25,6 +25,7 @@ _SERVERS = [
     "test_server_backup.py",
     "test_server_dies.py",
     "test_server_leases.py",
+    "test_server_read_only.py",
     "test_server_reconciliations.py",
 ]
 collect_ignore = [

@@ -9,7 +9,8 @@ import pytest
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.repository.dao.base import Store
 from shop_order.repository.dao.mysql.leases import MysqlLeases, require
-from shop_order.repository.dao.mysql.session import LostConnection, Session
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.mysql.trouble import LostConnection
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
 from tests.contract.servers import connected

@@ -22,7 +22,8 @@ from shop_order.repository.dao.mysql import database
 from shop_order.repository.dao.mysql import session as sessions
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.database import OPEN_S
-from shop_order.repository.dao.mysql.session import LostConnection, Session
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.mysql.trouble import LostConnection
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService

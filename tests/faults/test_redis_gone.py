@@ -161,6 +161,21 @@ async def test_a_redis_without_memory_is_left_out_until_it_has_some(shop: Shop, 
     await shop.until(lambda: is_ready(shop))
 
 
+async def test_a_redis_that_takes_no_writes_is_missing_as_long_as_it_does(
+    shop: Shop, redis: RedisServer
+) -> None:
+    """A replica after a failover answers what is read, and every PING."""
+    await buy(shop)
+    redis.says("REPLICAOF", "127.0.0.1", "9")
+    redis.says("CONFIG", "SET", "replica-serve-stale-data", "yes")
+    for _ in range(30):
+        await buy(shop)
+        assert await is_degraded(shop)  # it does not come and go
+    redis.says("REPLICAOF", "NO", "ONE")
+    await shop.until(lambda: is_ready(shop))
+    await buy(shop)
+
+
 async def test_a_revoked_token_stays_refused_while_redis_is_away_and_after_it_came_back_empty(
     shop: Shop, redis: RedisServer
 ) -> None:

@@ -25,7 +25,7 @@ from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.http.server import HttpServer
-from shop_order.pkg.log import get_logger
+from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
@@ -58,6 +58,7 @@ PARTS = (
     "cache",
     "alipay",
     "message",
+    "log",
 )
 """What can be missing, as `/readyz` names it."""
 PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -215,7 +216,7 @@ class App:
         await self.core.open()
         self._opened = True
         if self._seat is None:
-            remember(self.core.loaded)
+            await asyncio.to_thread(remember, self.core.loaded)
             if unused := self.core.loaded.unused:
                 log.warning("settings_of_nothing_yet", unused=unused)
         if isinstance(self._keys, Jwks):
@@ -305,6 +306,8 @@ class App:
             await self._ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
+        if self.core.store.trouble:  # it can be read, and takes no order
+            return Readiness(False, (DATABASE,))
         others = self._seat.missing if self._seat else ()
         return Readiness(not self._stopping, tuple(dict.fromkeys((*self.missing(), *others))))
 
@@ -323,14 +326,18 @@ class App:
             missing.append("alipay")
         if self._on_duty and self._run_out is not None and not self._run_out.connected:
             missing.append("message")
+        if log_failing():
+            missing.append("log")
         return missing
 
     async def _tell_readiness(self) -> int:
-        missing = (await self._readiness()).missing
-        self.core.metrics.degraded(PARTS, missing)
-        why = (
-            await asyncio.to_thread(why_alipay_is_missing, self.core.settings) if "alipay" in missing else ""
-        )
+        found = await self._readiness()
+        self.core.metrics.degraded(PARTS, found.missing)
+        if not self._stopping:
+            await self._grpc.say(serving=found.serving)
+        why = ""
+        if "alipay" in found.missing:
+            why = await asyncio.to_thread(why_alipay_is_missing, self.core.settings)
         if why and why != self._told:
             log.error("channel_unavailable", channel="alipay", why=why)
         self._told = why

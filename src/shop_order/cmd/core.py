@@ -16,6 +16,7 @@ from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.rules import order_rules, pricing
 from shop_order.cmd.shared import Shared
+from shop_order.cmd.writes import Writes
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.gateway.events import PublishedEvents
@@ -93,6 +94,7 @@ class Core:
                 self.metrics.batch("commit"),
             ),
         )
+        self._writes = Writes(self.store)
         self.log_store = open_order_log(settings.oplog.url)
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
         token_file = settings.neighbours.token_file
@@ -117,7 +119,11 @@ class Core:
         return self._snowflakes.next_id()
 
     async def keep_worker(self) -> int:
-        """Renew the worker id of our ids, or go on with another if it was lost. Raises DependencyDown."""
+        """Renew the worker id of our ids, or go on with another if it was lost. Raises DependencyDown.
+
+        Said by a write, so that a database that takes none is noticed without a buyer.
+        """
+        await self._writes.check()
         if (worker := await self.store.leases.worker()) != self._worker:
             log.warning("worker_changed", before=self._worker, now=worker)
             self.metrics.worker_changed()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from shop_order.cmd import first
+
+if __name__ == "__main__":
+    first.begin()  # before the imports: a stop is heeded from here on
+
 import asyncio
 import os
 import sys
@@ -59,7 +64,8 @@ FOUND = 1  # a check found something
 
 
 def main() -> None:
-    """The console script."""
+    """The command line."""
+    first.begin()
     # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()

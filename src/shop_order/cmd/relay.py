@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +12,9 @@ from shop_order.cmd.app import dev_token
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.opening import open_log
+from shop_order.cmd.private import close_to_others
 from shop_order.cmd.reloading import Reloading
+from shop_order.cmd.signals import Signals
 from shop_order.cmd.topics import dead_letters
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
@@ -31,24 +31,26 @@ DEAD_LETTERS_EVERY_S = 15.0
 
 async def relay_until_stopped(loaded: Loaded) -> int:
     """Publish; the exit code. A broker that is away is waited for. Raises what refuses a start."""
+    signals = Signals()
     settings = own_log(loaded.settings)
     logging = open_log(settings)
     try:
+        close_to_others(settings)
         with only_one(settings, "relay"):
-            await _relay(Core(loaded, token=dev_token(settings)))
-        return 0
+            await _relay(Core(loaded, token=dev_token(settings)), signals)
     finally:
         logging.close()
+    return signals.over()
 
 
-async def _relay(core: Core) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _relay(core: Core, signals: Signals) -> None:
     jobs = Jobs(core)
     reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # who serves remembers it
-    loop.add_signal_handler(signal.SIGHUP, reloading.hint)
+    signals.reload_by(reloading.hint)
+
+    async def begin() -> None:
+        await core.open(serve=False)
+        await core.publisher.open()
 
     async def count_dead_letters() -> int:
         for group, count in (await dead_letters(core.settings.message.url)).items():
@@ -58,8 +60,8 @@ async def _relay(core: Core) -> None:
     port = core.settings.message.relay_port
     metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
     try:
-        await core.open(serve=False)
-        await core.publisher.open()
+        if not await signals.unless_stopped(begin()):
+            return
         if port:
             await metrics.start()
         jobs.start_relay()
@@ -67,7 +69,7 @@ async def _relay(core: Core) -> None:
         reloading.start()
         jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
         log.info("started", metrics_port=port)
-        await stop.wait()
+        await signals.stop.wait()
         await reloading.stop()
         await jobs.stop()
         with suppress(OrderServiceError):  # what is left waits in the outbox

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import sqlite3
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.app import App
 from shop_order.cmd.opening import open_log
+from shop_order.cmd.private import close_to_others
+from shop_order.cmd.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
-from shop_order.pkg.log import get_logger
 from shop_order.repository.schema import HEAD, create
 
-log = get_logger("serve")
 GARBAGE = 20_000  # new objects before the collector looks; the default of 700 costs 5 % of a busy server
 
 
 async def serve_until_stopped(loaded: Loaded) -> int:
     """Serve; the exit code. Raises what refuses a start."""
-    ensure_schema(loaded)
-    logging = open_log(loaded.settings)
-    try:
-        app = App(loaded)
-        stop = on_signals(app)
-        await app.start()
+    signals = Signals()
+    if await signals.unless_stopped(ensure_schema(loaded)):
+        logging = open_log(loaded.settings)
+        try:
+            await _serve(loaded, signals)
+        finally:
+            logging.close()
+    return signals.over()
+
+
+async def _serve(loaded: Loaded, signals: Signals) -> None:
+    close_to_others(loaded.settings)
+    app = App(loaded)
+    signals.reload_by(app.reload)
+    if await signals.unless_stopped(app.start()):
         settle_memory()
-        await stop.wait()
+        await signals.stop.wait()
         await app.stop()
-        return 0
-    finally:
-        logging.close()
 
 
 def settle_memory() -> None:
@@ -45,18 +50,7 @@ def settle_memory() -> None:
     gc.set_threshold(GARBAGE, 20, 20)
 
 
-def on_signals(app: App) -> asyncio.Event:
-    """An event that TERM and INT set; HUP reloads."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
-    loop.add_signal_handler(signal.SIGHUP, app.reload)
-    return stop
-
-
-def ensure_schema(loaded: Loaded) -> None:
+async def ensure_schema(loaded: Loaded) -> None:
     """Make or mend the embedded database's tables. Raises OSError if that fails.
 
     Old tables are mended in a process of its own: Alembic would stay in the server's memory for nothing.
@@ -64,13 +58,23 @@ def ensure_schema(loaded: Loaded) -> None:
     if not loaded.settings.db.url.startswith("sqlite:"):
         return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
     path = Path(sqlite_path(loaded.settings.db.url))
-    if revision(path) == HEAD or created(path):
+    if await asyncio.to_thread(lambda: revision(path) == HEAD or created(path)):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
-    sys.stderr.write("" if done.returncode else done.stderr)  # what it found
-    if done.returncode:
-        raise OSError(f"the order database could not be migrated: {done.stderr.strip().splitlines()[-1]}")
+    mending = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
+    )
+    try:
+        _, said = await mending.communicate()
+    finally:
+        if mending.returncode is None:  # it is one transaction: nothing of it stays
+            mending.terminate()
+            await mending.wait()
+    if not mending.returncode:
+        sys.stderr.write(said.decode(errors="replace"))  # what it found
+    else:
+        why = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {mending.returncode}"]
+        raise OSError(f"the order database could not be migrated: {why[0]}")
 
 
 def created(path: Path) -> bool:

@@ -326,3 +326,4 @@ def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)
     ended.set_to_current_time()
     write_to_textfile(str(path), registry)
+    path.chmod(0o644)  # node_exporter is another user; there is no buyer in it

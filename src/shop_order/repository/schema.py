@@ -49,6 +49,8 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
     if engine.dialect.name == "sqlite":
         # The driver begins no transaction for CREATE TABLE: a kill would leave half of the tables for good.
         sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        # A system without a temporary folder must not matter.
+        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA temp_store=MEMORY"))
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:

@@ -27,7 +27,7 @@ def ensure_keys(keys_dir: Path) -> Keys:
 
     alipay_app_private.pem and alipay_public.pem are the merchant's side, the other two the provider's.
     """
-    keys_dir.mkdir(parents=True, exist_ok=True)
+    keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     merchant = _private(keys_dir / "alipay_app_private.pem")
     provider = _private(keys_dir / "alipay_private.pem")
     for name, key in (("alipay_app_public.pem", merchant), ("alipay_public.pem", provider)):
@@ -36,7 +36,7 @@ def ensure_keys(keys_dir: Path) -> Keys:
         )
         path = keys_dir / name
         if not path.exists() or path.read_bytes() != public:
-            os.replace(_written(keys_dir, public, 0o644), path)
+            os.replace(_written(keys_dir, public), path)
     return Keys(provider, merchant.public_key())
 
 
@@ -46,7 +46,7 @@ def _private(path: Path) -> rsa.RSAPrivateKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        fresh = _written(path.parent, pem, 0o600)
+        fresh = _written(path.parent, pem)
         # A link fails where the name exists: whoever came first wins, and nobody sees half a file.
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
@@ -60,12 +60,10 @@ def _private(path: Path) -> rsa.RSAPrivateKey:
     return loaded
 
 
-def _written(folder: Path, content: bytes, mode: int) -> Path:
+def _written(folder: Path, content: bytes) -> Path:
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".key-")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-    path = Path(name)
-    path.chmod(mode)
-    return path
+    return Path(name)  # nobody else may read it: so mkstemp makes it

@@ -46,9 +46,9 @@ def test_keys_are_made_once_even_by_several_at_a_time(tmp_path: Path) -> None:
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "dev").iterdir()}
     assert names == {
         "alipay_app_private.pem": 0o600,
-        "alipay_app_public.pem": 0o644,
+        "alipay_app_public.pem": 0o600,
         "alipay_private.pem": 0o600,
-        "alipay_public.pem": 0o644,
+        "alipay_public.pem": 0o600,
     }
 
 

@@ -10,18 +10,21 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shop_order.cmd.opening import open_log, remember
 from shop_order.cmd.presence import Presence
+from shop_order.cmd.private import close_to_others
 from shop_order.cmd.reloading import Reloading
+from shop_order.cmd.signals import Signals
 from shop_order.cmd.workers.crew import Crew
 from shop_order.cmd.workers.process import Worker, spawn
 from shop_order.cmd.workers.talk import name_of
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.handover import to_text
 from shop_order.pkg.listening import hold, listen
-from shop_order.pkg.log import get_logger
+from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.metrics import InstanceMetrics, gone, share
 from shop_order.pkg.registry import open_registry
 
@@ -31,18 +34,27 @@ FORCED = 1
 
 async def serve_by_workers(loaded: Loaded) -> int:
     """Serve until a signal says stop; the exit code. Raises what refuses a start."""
+    signals = Signals()
     logging = open_log(loaded.settings)
     server = loaded.settings.server
     try:
+        close_to_others(loaded.settings)
         with (
             listen(server.host, server.http_port) as listener,
             hold(server.host, server.grpc_port) as held,
-            TemporaryDirectory(prefix="shop-order-metrics-") as folder,
+            metrics_folder(Path(loaded.settings.data_dir)) as folder,
         ):
             share(folder, "parent")
-            return await Parent(loaded, os.environ, listener, held).run()
+            code = await Parent(loaded, os.environ, listener, held).run(signals)
     finally:
         logging.close()
+    return signals.over(code)
+
+
+def metrics_folder(data: Path) -> TemporaryDirectory[str]:
+    """Where the workers count together; the system may have no folder for what is temporary."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return TemporaryDirectory(prefix="metrics-", dir=data)
 
 
 class Parent:
@@ -84,12 +96,14 @@ class Parent:
         """Those of `loaded`."""
         return self._loaded.settings
 
-    async def run(self) -> int:
-        """Serve until a signal; the exit code. Raises StartRefused, OSError."""
+    async def run(self, before: Signals) -> int:
+        """Serve until a signal, or one that came `before`; the exit code. Raises StartRefused, OSError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reloading.hint)
+        if before.stop.is_set():
+            self._told_to_stop()
         try:
             if not await self._started():
                 return 0
@@ -136,6 +150,7 @@ class Parent:
 
     def _missing(self) -> list[str]:
         missing = ["registry"] if self._presence.away else []
+        missing += ["log"] if log_failing() else []
         return [*missing, "config"] if self._reloading.trouble else missing
 
     def _worker_ended(self, number: int, how: str) -> None:

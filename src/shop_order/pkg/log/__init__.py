@@ -3,7 +3,7 @@
 from shop_order.pkg.log.fields import bind_fields, bound_fields, current_request_id, reset_fields
 from shop_order.pkg.log.logger import Logger, get_logger
 from shop_order.pkg.log.masking import mask_phone
-from shop_order.pkg.log.setup import LogConfig, Logging, set_level, start_logging
+from shop_order.pkg.log.setup import LogConfig, Logging, log_failing, set_level, start_logging
 
 __all__ = [
     "LogConfig",
@@ -13,6 +13,7 @@ __all__ = [
     "bound_fields",
     "current_request_id",
     "get_logger",
+    "log_failing",
     "mask_phone",
     "reset_fields",
     "set_level",

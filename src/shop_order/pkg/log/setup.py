@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from shop_order.pkg.log.logger import LEVELS, StandardLibrary, Stderr, outlet
 from shop_order.pkg.log.rotation import RotatingFile
+from shop_order.pkg.log.whole_lines import WholeLines
 from shop_order.pkg.log.writer import LogWriter, Target
 
 # They bring handlers of their own, which would write every line twice.
@@ -94,10 +95,18 @@ class Logging:
             self._file.close()
 
 
+def log_failing() -> bool:
+    """Whether the log could not be written a moment ago, all or in part."""
+    return isinstance(outlet.sink, LogWriter) and outlet.sink.failing
+
+
 class _Stream:
+    """Past the stream's own buffer, which would keep half a line of what a full disk refused."""
+
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._lines = WholeLines(getattr(stream, "raw", stream).write)
 
     def write(self, batch: bytes, /) -> None:
-        self._stream.write(batch)
-        self._stream.flush()
+        self._stream.flush()  # what others wrote before us
+        self._lines.write(batch)

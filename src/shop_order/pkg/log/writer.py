@@ -34,6 +34,7 @@ class LogWriter:
         self._dropped = 0
         self._reported = 0
         self._failed = 0
+        self._in_vain: dict[int, int] = {}  # lines that a target lost since it took its last batch
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -46,6 +47,11 @@ class LogWriter:
     def failed_batches(self) -> int:
         """How many batches a target could not take."""
         return self._failed
+
+    @property
+    def failing(self) -> bool:
+        """Whether a target could not take the last batch."""
+        return bool(self._in_vain)
 
     def put(self, line: bytes, level: int) -> None:
         """Queues a line; a warning or worse waits up to 50 ms for room, others do not wait."""
@@ -110,20 +116,24 @@ class LogWriter:
             self._reported = dropped
         if batch:
             joined = b"".join(batch)
-            for target in self._targets:
-                self._write(target, joined)
+            for number, target in enumerate(self._targets):
+                self._write(number, target, joined, len(batch))
         self._room.set()
         for written in waiting:
             written.set()
 
-    def _write(self, target: Target, batch: bytes) -> None:
+    def _write(self, number: int, target: Target, batch: bytes, lines: int) -> None:
+        lost = self._in_vain.get(number, 0)
         try:
-            target.write(batch)
+            target.write(_dropped_line(lost) + batch if lost else batch)
         except (OSError, ValueError) as error:  # a full disk or a closed pipe must not stop the service
-            if not self._failed:
+            if not lost:
                 with suppress(OSError, ValueError):
                     sys.stderr.write(f"the log can't be written: {error}\n")
+            self._in_vain[number] = lost + lines
             self._failed += 1
+        else:
+            self._in_vain.pop(number, None)
 
 
 def _dropped_line(count: int) -> bytes:

@@ -18,6 +18,7 @@ from shop_order.pkg.tls import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
 MOST_CONNECTIONS = 16
+ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # what is written to see that something can be
 
 
 class RedisClient:
@@ -44,6 +45,8 @@ class RedisClient:
         try:
             if isinstance(self._redis, Redis):
                 await self._redis.ping()
+                # A replica and a server without memory answer, and take nothing.
+                await self._redis.set(ALIVE, 1, px=ALIVE_MS)
             else:
                 await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
         except FAILURES as failed:

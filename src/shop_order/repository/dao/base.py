@@ -123,6 +123,13 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Raises DependencyDown if the database can't be used."""
 
+    async def check_writes(self) -> None:
+        """Write something for its own sake, so that `trouble` is known. Raises DependencyDown."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the database takes no writes, by its engine's name for it; empty while it does."""
+
     async def last_id(self) -> int:
         """The largest id that was stored: ids go on above it even if the clock was set back."""
 

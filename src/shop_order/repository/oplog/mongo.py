@@ -19,6 +19,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.log.rarely import Rarely
 from shop_order.pkg.url import mask_url
 from shop_order.repository.oplog.base import NAME
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.collection import AsyncCollection
 
+tell = Rarely(get_logger("order_log").error)
 Document = dict[str, Any]
 DATABASE = "shop_logs"
 TIMEOUT_S = 5.0  # of one call, as the specification has it
@@ -170,6 +173,9 @@ class MongoOrderLog:
             yield
         except PyMongoError as failed:
             self._prepared = False  # another server may answer next time
+            # By name and number only: a write's error quotes what was to be written.
+            code = f"{type(failed).__name__} {getattr(failed, 'code', None) or ''}".strip()
+            tell("database_failed", kind=code, database=NAME, code=code)
             raise DependencyDown(NAME, self._where) from failed
 
     async def _prepare(self) -> None:

@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.repository.dao.rows import column_count, marks
-from shop_order.repository.dao.sqlite.database import of_the_file
 from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
+from shop_order.repository.dao.sqlite.trouble import down, of_the_file
 from shop_order.repository.oplog.base import NAME
 
 T = TypeVar("T")
@@ -132,14 +131,15 @@ class SqliteOrderLog:
             if isinstance(failed, sqlite3.DatabaseError) and not of_the_file(failed):
                 raise
             self._disconnect()
-            raise DependencyDown(NAME) from failed
+            raise down(failed, NAME) from failed
         return result
 
     def _connection(self) -> sqlite3.Connection:
         if self._conn is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             conn = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             conn.execute("PRAGMA busy_timeout=5000")
+            conn.execute("PRAGMA temp_store=MEMORY")  # a system without a temporary folder must not matter
             conn.execute("PRAGMA journal_mode=WAL")
             conn.execute("PRAGMA synchronous=FULL")
             for statement in TABLES:
@@ -149,8 +149,8 @@ class SqliteOrderLog:
 
     def _disconnect(self) -> None:
         if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+            conn, self._conn = self._conn, None
+            conn.close()
 
 
 def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts]:

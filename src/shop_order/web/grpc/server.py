@@ -75,9 +75,14 @@ class OrderGrpcServer:
     async def start(self) -> int:
         """Listen and say SERVING; the port. Raises CannotListen, OSError (TLS files)."""
         port = await self._server.start()
-        for name in self._names:
-            await self._state.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self.say(serving=True)
         return port
+
+    async def say(self, *, serving: bool) -> None:
+        """Say SERVING or NOT_SERVING, while calls are answered either way; after `not_serving` it stays."""
+        states = health_pb2.HealthCheckResponse
+        for name in self._names:
+            await self._state.set(name, states.SERVING if serving else states.NOT_SERVING)
 
     async def not_serving(self) -> None:
         """Say NOT_SERVING, while calls are still answered; `stop` does it too."""

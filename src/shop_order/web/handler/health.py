@@ -15,7 +15,7 @@ from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"
-NOT_READY = "数据库不可用，或正在停止 / No database, or stopping"
+NOT_READY = "数据库不可用或不接受写入，或正在停止 / No database, or one that takes no writes, or stopping"
 DATABASE = "database"  # the one part without which there is nothing to say
 
 

@@ -61,6 +61,16 @@ class MysqlStore:
         """Raises DependencyDown if the database can't be asked."""
         await self._db.reader.submit(lambda session: session.first("SELECT 1"))
 
+    async def check_writes(self) -> None:
+        """See `repository.dao.base.Store`: what is written is that we are alive."""
+        await self.leases.renew()
+        self._db.writer.trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """See `repository.dao.base.Store`."""
+        return self._db.writer.trouble
+
     async def last_id(self) -> int:
         """The largest id of an order, a cart's line or an event, whether published or not."""
         sql = (

@@ -11,14 +11,18 @@ from typing import Any, Generic, TypeVar, cast
 from shop_order.domain.errors import DependencyDown, Overloaded, TooMuchContention
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.log import get_logger
+from shop_order.pkg.log.rarely import Rarely
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.dao.mysql.session import Interrupted, LostConnection, Session
+from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.mysql.trouble import Interrupted, LostConnection, ReadOnly, no_room, why
 
 T = TypeVar("T")
 Job = Callable[[Session], Awaitable[Any]]
 Many = Callable[[Session, Sequence[Any]], Awaitable[Sequence[Any] | None]]
 log = get_logger("store")
+away = Rarely(log.error)
+lost_again = Rarely(log.warning)
 TRIES = 4
 OPEN_S = 4.0
 READ_S = 5.0
@@ -62,13 +66,25 @@ class Link:
                 async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
                     self._session = await Session.open(self._address, writes=self._writes)
             except (Interrupted, DependencyDown, TimeoutError) as failed:
-                first, longest = PAUSE_S
-                self._pause_s = min(max(first, self._pause_s * 2), longest)
-                self._not_before = monotonic() + self._pause_s
-                log.error("database_away", database=str(self._address), error=repr(failed))
+                self.leave_alone()
+                away(
+                    "database_away",
+                    kind=type(failed).__name__,
+                    database=str(self._address),
+                    error=repr(failed),
+                )
                 raise DependencyDown("the order database", str(self._address)) from failed
-            self._pause_s = 0.0
         return self._session
+
+    def leave_alone(self) -> None:
+        """Connect again after a moment only, longer each time until `is_well`."""
+        first, longest = PAUSE_S
+        self._pause_s = min(max(first, self._pause_s * 2), longest)
+        self._not_before = monotonic() + self._pause_s
+
+    def is_well(self) -> None:
+        """The server did what it was asked."""
+        self._pause_s = 0.0
 
     def drop(self) -> None:
         """The connection is of no use any more."""
@@ -88,8 +104,9 @@ class Worker:
 
     def __init__(self, address: Address, options: StoreOptions, *, writes: bool, most: int) -> None:
         self._link = Link(address, writes=writes)
+        self.trouble = ""  # why it takes no writes, since the store's `check_writes` was content
         self.batches: Batcher[Job, Any] = Batcher(
-            self._write if writes else self._read,
+            self._written if writes else self._read,
             most=most,
             queue=options.queue,
             full=Overloaded,
@@ -105,7 +122,19 @@ class Worker:
         await self.batches.join()
         await self._link.close()
 
+    async def _written(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """What `_write` answers; why the server took no writes is kept."""
+        try:
+            results = await self._write(jobs)
+        except DependencyDown as refused:
+            self.trouble = why(refused)
+            raise
+        for result in filter(no_room, results):
+            self.trouble = why(result)
+        return results
+
     async def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        refused = False
         for _ in range(TRIES):
             session = await self._link.session()
             results: Sequence[Any] = ()
@@ -113,12 +142,23 @@ class Worker:
                 async with asyncio.timeout(BATCH_S):
                     results = await all_of(session, jobs)
                     await session.commit()
+                self._link.is_well()
                 return results
             except (LostConnection, TimeoutError) as lost:
-                log.warning("connection_lost", committing=session.committing, error=repr(lost))
+                lost_again(
+                    "connection_lost",
+                    kind=type(lost).__name__,
+                    committing=session.committing,
+                    error=repr(lost),
+                )
                 self._link.drop()
                 if session.committing and await self._stood(session):
                     return results
+                if isinstance(lost, ReadOnly):
+                    if refused:  # also by the server that a new connection reached
+                        self._link.leave_alone()
+                        raise DependencyDown("the order database") from lost
+                    refused = True
             except Interrupted as interrupted:
                 log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
                 await self._undo(session)
@@ -157,6 +197,7 @@ class Worker:
                 return found is not None
             except (Interrupted, TimeoutError):
                 self._link.drop()
+                await asyncio.sleep(PAUSE_S[0])
             except DependencyDown:
                 await asyncio.sleep(PAUSE_S[0])
         raise DependencyDown("the order database")
@@ -169,9 +210,10 @@ class Worker:
                     # One snapshot, from the first statement to the rollback: an order and its attempts agree.
                     results = [await attempt(session, job) for job in jobs]
                     await session.rollback()
+                self._link.is_well()
                 return results
             except (Interrupted, TimeoutError) as lost:
-                log.warning("connection_lost", committing=False, error=repr(lost))
+                lost_again("connection_lost", kind=type(lost).__name__, committing=False, error=repr(lost))
                 self._link.drop()
             except BaseException:
                 self._link.drop()

@@ -71,6 +71,11 @@ class MysqlLeases:
                 return number
         raise DependencyDown("a free worker id")
 
+    async def renew(self) -> None:
+        """Write that the worker id is still ours, whatever is left of its time. Raises DependencyDown."""
+        if self._worker is not None:
+            await self._hold(f"worker-{self._worker}", WORKER_S, at_once=True)
+
     @property
     def worker_ends_s(self) -> float:
         return self._until.get(f"worker-{self._worker}", 0.0)
@@ -85,9 +90,9 @@ class MysqlLeases:
             log.warning("leases_end_by_themselves", error=away.message)
         self._until.clear()
 
-    async def _hold(self, name: str, lasts_s: float) -> bool:
+    async def _hold(self, name: str, lasts_s: float, *, at_once: bool = False) -> bool:
         now = monotonic()
-        if self._until.get(name, 0.0) - now > lasts_s / 2:
+        if not at_once and self._until.get(name, 0.0) - now > lasts_s / 2:
             return True
         if now < self._ask_at.get(name, 0.0):
             return False

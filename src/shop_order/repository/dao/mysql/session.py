@@ -1,4 +1,4 @@
-"""One connection to MySQL or MariaDB: statements with `?`, and errors sorted by what is to be done."""
+"""One connection to MySQL or MariaDB: statements with `?`; a transaction at a time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import asyncmy
 from asyncmy import errors
 
-from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.mysql.trouble import told
 from shop_order.repository.dao.rows import Row
 
-log = get_logger("store")
 CONNECT_S = 3
 LOCK_WAIT_S = 5
 SILENT_S = 60  # then the server ends a writer: one that is frozen in a transaction keeps its rows no longer
@@ -28,28 +26,6 @@ _SETTING = (
 )
 _WRITES = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # TiDB has no READ ONLY
-
-# Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL); TiDB: conflicts, another schema.
-_AGAIN = frozenset({1205, 1213, 1020, 3572, 8002, 8022, 8028, 9007})
-# Shutdown, killed, gone away, lost, cut off, silent for too long; TiDB's own stores are out of reach: after a
-# COMMIT nobody knows.
-_LOST = frozenset({
-    0, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2055, 4031, 8027, 8501,
-    9001, 9002, 9003, 9005,
-})  # fmt: skip
-# No rights, no database or table, disk or table full, storage engine, read-only server, user or server busy.
-_DOWN = frozenset({
-    1021, 1030, 1034, 1040, 1041, 1044, 1045, 1049, 1114, 1130, 1142, 1146, 1194, 1203, 1226, 1290, 1792,
-    1836, 1932, 3100,
-})  # fmt: skip
-
-
-class Interrupted(Exception):
-    """The whole transaction is gone; what it did is undone and may be done again."""
-
-
-class LostConnection(Interrupted):
-    """The connection broke; if it was committing, nobody knows whether it did."""
 
 
 class Session:
@@ -155,16 +131,3 @@ class Session:
 def bound(sql: str) -> str:
     """The statement with the driver's placeholders; ours never stand inside a text."""
     return sql.replace("?", "%s")
-
-
-def told(error: Exception) -> Exception:
-    """The error as those above treat it; what is no fault of the server's stays as it is."""
-    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    if not isinstance(error, errors.Error) or isinstance(error, errors.InterfaceError) or number in _LOST:
-        return LostConnection(repr(error))
-    if number in _AGAIN:
-        return Interrupted(repr(error))
-    if number in _DOWN:
-        log.error("database_failed", error=repr(error))
-        return DependencyDown("the order database")
-    return error

@@ -57,6 +57,15 @@ class SqliteStore:
         """Raises DependencyDown if the file can't be read."""
         await self._db.reader.submit(lambda conn: conn.execute("SELECT 1").fetchone())
 
+    async def check_writes(self) -> None:
+        """See `repository.dao.base.Store`."""
+        await self._db.check_writes()
+
+    @property
+    def trouble(self) -> str:
+        """See `repository.dao.base.Store`."""
+        return self._db.writer.trouble
+
     async def last_id(self) -> int:
         """The largest id of an order, a cart's line or an event, whether published or not."""
         sql = (

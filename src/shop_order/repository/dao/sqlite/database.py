@@ -8,18 +8,25 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
-from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.base import StoreOptions, StoreTaken
+from shop_order.repository.dao.sqlite import writes
+from shop_order.repository.dao.sqlite.trouble import (
+    down,
+    name_of,
+    of_the_file,
+    refuses_writes,
+    spoils_connection,
+)
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
-log = get_logger("store")
 FEW = 8  # so many are done one by one: to look further for the one that is at fault would cost as much
 
 
@@ -39,17 +46,22 @@ class BulkJob(Generic[T]):
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     """A connection with our pragmas: durable commits, and triggers that REPLACE can't pass."""
     conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-    conn.execute("PRAGMA busy_timeout=5000")
-    conn.execute("PRAGMA journal_mode=WAL")
-    conn.execute("PRAGMA synchronous=FULL")
-    conn.execute("PRAGMA recursive_triggers=ON")
-    conn.execute("PRAGMA foreign_keys=ON")
-    if writes:
-        # New orders touch a page in each of twenty B-trees: kept in memory, and carried over less often.
-        conn.execute("PRAGMA cache_size=-16000")
-        conn.execute("PRAGMA wal_autocheckpoint=4000")
-    else:
-        conn.execute("PRAGMA query_only=ON")
+    try:
+        conn.execute("PRAGMA busy_timeout=5000")
+        conn.execute("PRAGMA temp_store=MEMORY")  # a system without a temporary folder must not matter
+        conn.execute("PRAGMA journal_mode=WAL")
+        conn.execute("PRAGMA synchronous=FULL")
+        conn.execute("PRAGMA recursive_triggers=ON")
+        conn.execute("PRAGMA foreign_keys=ON")
+        if writes:
+            # New orders touch a page in each of twenty B-trees: kept in memory, carried over less often.
+            conn.execute("PRAGMA cache_size=-16000")
+            conn.execute("PRAGMA wal_autocheckpoint=4000")
+        else:
+            conn.execute("PRAGMA query_only=ON")
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 
@@ -59,6 +71,7 @@ class Worker:
     def __init__(self, path: Path, options: StoreOptions, *, writes: bool, most: int) -> None:
         self._path = path
         self._writes = writes
+        self.trouble = ""  # why it takes no writes, since `Database.check_writes` was content
         self._conn: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader"
@@ -92,8 +105,8 @@ class Worker:
 
     def _disconnect(self) -> None:
         if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+            conn, self._conn = self._conn, None
+            conn.close()
 
     def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
         try:
@@ -106,24 +119,47 @@ class Worker:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
                 raise
+        except DependencyDown as refused:
+            self._refused(refused.__cause__)
+            raise
         except sqlite3.DatabaseError as failed:
             if not of_the_file(failed):
                 raise
+            self._refused(failed)
             raise down(failed) from failed
+        for result in results:
+            if isinstance(result, DependencyDown) and refuses_writes(result.__cause__):
+                self._refused(result.__cause__)
         return results
+
+    def _refused(self, why: BaseException | None) -> None:
+        """The file took no write; a connection that may be to blame is not used again."""
+        if refuses_writes(why):
+            self.trouble = name_of(why)
+        self._leave(why)
+
+    def _leave(self, why: BaseException | None) -> None:
+        if spoils_connection(why):
+            with suppress(sqlite3.Error):
+                self._disconnect()
 
     def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
         try:
             conn = self._connection()
             conn.execute("BEGIN")  # one snapshot: an order and its items are of the same moment
             try:
-                return [attempt(conn, job) for job in jobs]
+                results = [attempt(conn, job) for job in jobs]
             finally:
                 conn.execute("COMMIT")
         except sqlite3.DatabaseError as failed:
             if not of_the_file(failed):
                 raise
+            self._leave(failed)
             raise down(failed) from failed
+        for result in results:
+            if isinstance(result, DependencyDown):
+                self._leave(result.__cause__)
+        return results
 
 
 def all_of(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Any]:
@@ -183,17 +219,6 @@ def attempt(conn: sqlite3.Connection, job: Job) -> Any:
         return down(refused) if of_the_file(refused) else refused
 
 
-def of_the_file(error: Exception) -> bool:
-    """The file can't be used (full, unreadable, damaged): no statement of ours is to blame."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
-
-
-def down(error: Exception) -> DependencyDown:
-    """What the caller is told of it; the operator is told more."""
-    log.error("database_failed", error=repr(error))
-    return DependencyDown("the order database")
-
-
 class Database:
     """The file with its writer, a reader for look-ups and one for scans, so that a list delays no look-up."""
 
@@ -215,6 +240,14 @@ class Database:
             os.close(self._lock)
             self._lock = None
             raise StoreTaken(f"another process serves {self.path}") from taken
+
+    async def check_writes(self) -> None:
+        """Write something, and more of it after a write was refused. Raises DependencyDown."""
+        if self.writer.trouble:
+            await self.writer.submit(writes.small)  # the row is there
+            await self.writer.submit(writes.large)
+        await self.writer.submit(writes.small)
+        self.writer.trouble = ""
 
     async def close(self) -> None:
         """Finish every queue, and let the file go."""
