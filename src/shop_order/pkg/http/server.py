@@ -49,7 +49,6 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="error",  # what can't be read is in the request log
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -81,7 +80,7 @@ class _Server(uvicorn.Server):
 
 
 def _most_files() -> int:
-    """What this process may have open, as many as it is granted: callers get half of it, databases the rest."""
+    """What this process may have open, as much as it is granted; callers get half, databases the rest."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
