@@ -71,10 +71,10 @@ async def test_an_ordinary_answer_has_the_common_headers(rest: Rest) -> None:
 
 
 async def test_a_bug_has_them_on_every_route(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM table")
 
-    monkeypatch.setattr("shop_order.web.handler.route.Guard.admit", broken)
+    monkeypatch.setattr("shop_order.web.handler.route.Guard.identify", broken)
     for operation in routes(rest):
         answer = await ask(rest, operation)
         refused(answer, 500, "INTERNAL")
@@ -86,6 +86,7 @@ async def test_being_too_slow_has_them_on_every_route(rest: Rest, monkeypatch: p
     async def slow(*_: object) -> None:
         await asyncio.sleep(30)
 
+    monkeypatch.setattr("shop_order.web.handler.route.Guard.identify", lambda *_: None)
     monkeypatch.setattr("shop_order.web.handler.route.Guard.admit", slow)
     rest.deadline_s = 0.001
     for operation in routes(rest):

@@ -6,6 +6,7 @@ httptools bounds nothing: one header may be as long as memory, and is copied aga
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REFUSED = "refused"
 """The key in an ASGI scope under which stands why the request could not be read: 400 or 431."""
 _PIECE = 8 * 1024  # what is given to the parser at once: so much is read before anybody counts
+# Strangers write no lines of their choice: what can't be read is in the log of requests.
+_LOGGER = logging.getLogger("uvicorn.error.connection")
+_LOGGER.setLevel(logging.ERROR)
 _LITTLE = 2 * 1024  # bytes that are not looked at one by one
 _CHUNK_LINE = 24  # a chunk's size and line ends, beside which there may be extensions
 _AT_ONCE = struct.pack("ii", 1, 0)  # on, for no seconds
@@ -45,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = _LOGGER
         self._over = 0  # the status of a refusal; from then on nothing is read
         self._in_head = True  # waiting for a head, or in it; otherwise in a body
         self._begun = False  # a head has begun

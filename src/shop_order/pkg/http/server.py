@@ -49,7 +49,6 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="error",  # what can't be read is in the request log
             access_log=False,
             proxy_headers=False,
             server_header=False,
