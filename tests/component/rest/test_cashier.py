@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +13,7 @@ import pytest
 
 from shop_order.domain.errors import ChannelUnavailable
 from shop_order.web.dto.answers import CashierData
+from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 
@@ -169,3 +172,51 @@ async def test_with_little_time_left_nobody_is_sent_to_the_provider(rest: Rest, 
     await world.clock.advance(1800 - 89)
     assert "1 分 29 秒" in (await open_page(rest, path(order))).text
     refused(await choose(rest, path(order)), 409, "PAY_WINDOW_CLOSED")
+
+
+# ---- what a browser is shown when it does not work ----
+
+
+def shows_the_way_back(page: httpx.Response, status: int, order: Any) -> None:
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert "sha256-" in page.headers["content-security-policy"]
+    assert f'href="{escape("?" + urlsplit(order["pay_url"]).query)}">返回收银台</a>' in page.text
+
+
+async def test_a_provider_that_hangs_is_told_on_a_page(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await rest.placed()
+    await choose(rest, path(order))
+
+    async def hangs(payment_sn: str) -> None:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(world.provider, "close", hangs)
+    rest.deadline_s = 0.3
+    phone = {"user-agent": "iPhone"}
+    shows_the_way_back(await choose(rest, path(order), headers=HTML | phone), 504, order)
+    refused(await choose(rest, path(order), headers=JSON | phone), 504, "DEADLINE_EXCEEDED")
+
+
+async def test_who_comes_too_often_is_told_on_a_page(rest: Rest) -> None:
+    order = await rest.placed()
+    rest.rates = Rates(user_rate=1, user_burst=1)
+    await open_page(rest, path(order))
+    page = await open_page(rest, path(order))
+    shows_the_way_back(page, 429, order)
+    assert int(page.headers["retry-after"]) >= 1
+    refused(await rest.call("GET", path(order), as_="", headers=JSON), 429, "RATE_LIMITED")
+
+
+async def test_a_link_that_is_too_long_is_no_link(rest: Rest) -> None:
+    order = await rest.placed()
+    for spoiled in (path(order) + "A" * 50, path(order).replace("?", "0" * 50 + "?")):
+        page = await open_page(rest, spoiled)
+        assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
+        assert "付款链接无效" in page.text
+        assert "返回收银台" not in page.text
+
+
+async def test_elsewhere_browsers_are_answered_like_programs(rest: Rest) -> None:
+    refused(await rest.call("GET", "/orders/1", headers=HTML), 400, "INVALID_ARGUMENT")
