@@ -110,7 +110,7 @@ class CashierPage:
         if seen:
             state = f' data-state="{seen.stage}"'
             if seen.poll_s:
-                state += f' data-poll="{seen.poll_s}"'
+                state += f' data-poll="{seen.poll_s}" data-may-pay="{str(seen.may_pay).lower()}"'
                 refresh = f'<noscript><meta http-equiv="refresh" content="{_refresh_s(seen)}"></noscript>'
         return self._page.substitute(
             lang=str(language),

@@ -148,6 +148,9 @@ async def test_the_page_asks_again_by_itself_with_and_without_script(rest: Rest,
     page = await open_page(rest, path(order))
     assert 'data-poll="2"' in page.text
     assert '<noscript><meta http-equiv="refresh"' in page.text
+    assert 'data-may-pay="true"' in page.text, "when that changes the page is shown anew"
+    await world.clock.advance(1800 - 89)
+    assert 'data-may-pay="false"' in (await open_page(rest, path(order))).text
     assert "connect-src 'self'" in page.headers["content-security-policy"]
     paid = await open_page(rest, path(await rest.paid()))
     assert "data-poll=" not in paid.text
@@ -182,8 +185,9 @@ async def test_a_provider_that_hangs_holds_no_page(
     async with asyncio.timeout(5):
         await shown(rest, order, "confirming", CONFIRMING)
         world.real_ms += 10_000
+        monkeypatch.setattr(world.checkout, "_wait_s", 9.0)
         await shown(rest, order, "confirming")
-    assert asked == 1, "a question on its way is not asked again"
+    assert asked == 1, "a question on its way is not asked again, and was waited for long enough"
     answers.set()
     await world.checkout.drain()
     await shown(rest, order, "paid")

@@ -32,7 +32,8 @@ if (card) {
         const answer = await fetch(location.href, { headers: { accept: "application/json" }, cache: "no-store" });
         if (answer.ok) {
           const { data } = await answer.json();
-          if (data.state !== card.dataset.state) { location.reload(); return; }
+          const changed = data.state !== card.dataset.state || String(data.may_pay) !== card.dataset.mayPay;
+          if (changed) { location.reload(); return; }
           unpaid(data);
         }
       } catch { /* no network now: asked again */ }
