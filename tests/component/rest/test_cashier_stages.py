@@ -247,6 +247,28 @@ async def test_who_returns_from_an_attempt_that_was_closed_meanwhile_is_recognis
     assert (await state(rest, order, f"&out_trade_no={first}&sign=x"))["state"] == "paid"
 
 
+async def test_who_returns_from_a_closed_attempt_of_a_silent_provider_is_not_asked_to_pay_again(
+    rest: Rest, world: World
+) -> None:
+    order, payment_sn = await opened(rest, world)
+    attempt = await world.store.payments.find(payment_sn)
+    assert attempt is not None
+    assert not (await world.payments.close(attempt)).is_open
+    back = f"&out_trade_no={payment_sn}"
+    assert (await state(rest, order, back))["state"] == "pending"
+    world.provider.mode = "down"
+    world.real_ms += 2000
+    page = await open_page(rest, path(order) + back)
+    assert 'data-state="confirming"' in page.text
+    assert CONFIRMING in page.text
+    assert (await state(rest, order, back))["state"] == "confirming"
+    assert (await state(rest, order))["state"] == "pending"
+    world.provider.mode = "up"
+    world.provider.pay(payment_sn)
+    world.real_ms += 2000
+    assert (await state(rest, order, back))["state"] == "paid"
+
+
 # ---- the shop's own pages ----
 
 DONE, CART = f"{PUBLIC_URL}/thanks?a=1&b=2", f"{PUBLIC_URL}/cart"

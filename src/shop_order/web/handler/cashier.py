@@ -20,7 +20,7 @@ from shop_order.domain.errors import (
     SignatureInvalid,
 )
 from shop_order.domain.ports import Clock
-from shop_order.domain.stage import may_pay, refunds_fen, stage_of
+from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.util.money import yuan_of_fen
@@ -139,10 +139,13 @@ class CashierHandler:
             back_from = request.query_params.get("out_trade_no", "")
             order, said = await self._checkout.look(order_sn, back_from=back_from)
         now_ms = self._now()
+        stage = stage_of(order, now_ms)
+        if stage is Stage.PENDING and said == "unknown":
+            stage = Stage.CONFIRMING  # the attempt the buyer came back from was closed, but may have money
         return_url, cancel_url = self._checkout.pages(order)
         return Seen(
             order,
-            stage_of(order, now_ms),
+            stage,
             said,
             may_pay(order, now_ms),
             self._channels(order),

@@ -9,8 +9,9 @@ if (left) {
     if (!seconds) { clearInterval(tick); location.reload(); }
   }, 1000);
 }
-// A page that was kept while the buyer was at the provider's shows how it went.
-addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+// A page that was kept while the buyer was at the provider's shows how it went; a refusal is no page to send again.
+const stands = document.querySelector(".card[data-state]");
+addEventListener("pageshow", (event) => { if (event.persisted && stands) location.reload(); });
 if (card) {
   const until = performance.now() + 3600000;
   const first = Number(card.dataset.poll) * 1000;
