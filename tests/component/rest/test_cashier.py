@@ -127,8 +127,9 @@ async def test_what_is_paid_is_shown_so_and_not_paid_again(rest: Rest) -> None:
     assert "<form" not in page.text
     refused(await choose(rest, path(order)), 409, "ILLEGAL_TRANSITION")
     refusal = await choose(rest, path(order), headers=HTML)
-    assert refusal.status_code == 409
-    assert "返回收银台" in refusal.text
+    shows_the_way_back(refusal, 409, order)
+    assert "此订单的状态已经变化" in refusal.text
+    assert "PAID" not in refusal.text
 
 
 async def test_what_is_cancelled_is_shown_so(rest: Rest) -> None:
@@ -195,7 +196,9 @@ async def test_a_provider_that_hangs_is_told_on_a_page(
     monkeypatch.setattr(world.provider, "close", hangs)
     rest.deadline_s = 0.3
     phone = {"user-agent": "iPhone"}
-    shows_the_way_back(await choose(rest, path(order), headers=HTML | phone), 504, order)
+    page = await choose(rest, path(order), headers=HTML | phone)
+    shows_the_way_back(page, 504, order)
+    assert "暂时没有得到答复" in page.text
     refused(await choose(rest, path(order), headers=JSON | phone), 504, "DEADLINE_EXCEEDED")
 
 

@@ -169,12 +169,11 @@ class CashierHandler:
         """What a browser is shown when the cashier does not work; None elsewhere, and for programs."""
         if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
             return None
-        language, shop_name, plain = context().language, self._shop_name(), refusal(error)
-        if _is_bad_link(error):
-            page = self._page.bad_link(language, shop_name)
-        else:
-            back = "" if isinstance(error, OrderNotFound) else _link(request)
-            page = self._page.refusal(error_text(error, language), language, back=back, shop_name=shop_name)
+        plain = refusal(error)
+        if isinstance(error, InvalidArgument) and error.details["field"] in ("order_sn", "e", "s"):
+            error = SignatureInvalid("cashier link")
+        back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
+        page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
         answer = self._html(page, plain.status_code)
         if "retry-after" in plain.headers:
             answer.headers["Retry-After"] = plain.headers["retry-after"]
@@ -218,11 +217,6 @@ def _data(seen: Seen, language: Language) -> dict[str, Any]:
             for kind, why_not in seen.channels.items()
         ],
     }
-
-
-def _is_bad_link(error: OrderServiceError) -> bool:
-    part = error.details.get("field") if isinstance(error, InvalidArgument) else ""
-    return isinstance(error, SignatureInvalid) or part in ("order_sn", "e", "s")
 
 
 def _link(request: Request) -> str:
