@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from shop_order.domain.errors import ChannelUnavailable
+from shop_order.service.payment import MOST_ATTEMPTS
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
@@ -98,6 +99,23 @@ async def test_a_phone_is_sent_to_the_page_for_phones_and_another_device_to_its_
     assert (first, again, desk) == (f"pay://{earlier}?wap", f"pay://{earlier}?wap", f"pay://{later}?page")
     detail = await rest.data("GET", f"/orders/{order['order_sn']}")
     assert [(p["payment_sn"], p["status"]) for p in detail["payments"]] == [(earlier, 4), (later, 1)]
+
+
+async def test_who_changes_the_device_too_often_or_while_the_provider_is_away_keeps_the_open_attempt(
+    rest: Rest, world: World
+) -> None:
+    order = await rest.placed()
+    phone = JSON | {"user-agent": "iPhone"}
+    for _ in range(MOST_ATTEMPTS // 2):
+        await choose(rest, path(order))
+        await choose(rest, path(order), headers=phone)
+    *_, last = world.provider.ledger
+    assert (await choose(rest, path(order))).headers["location"] == f"pay://{last}?wap"
+    other = await rest.placed()
+    await choose(rest, path(other))
+    *_, desk = world.provider.ledger
+    world.provider.mode = "down"
+    assert (await choose(rest, path(other), headers=phone)).headers["location"] == f"pay://{desk}?page"
 
 
 @pytest.mark.parametrize("spoil", ["s", "e", "sn", "missing", "long"])

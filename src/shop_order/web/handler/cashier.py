@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -14,6 +15,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     AmountNotPayable,
     ChannelUnavailable,
+    DependencyDown,
     InvalidArgument,
     OrderNotFound,
     OrderServiceError,
@@ -128,7 +130,15 @@ class CashierHandler:
         chosen = _chosen(await request.body())
         trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
         command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
-        attempt = (await self._payments.pay(actor, command)).result
+        try:
+            attempt = (await self._payments.pay(actor, command)).result
+        except (ChannelUnavailable, DependencyDown):
+            # The open attempt can't be changed for this device's page now: better the other page than none.
+            now_open = order.open_payment()
+            if now_open is None or now_open.payment_type is not chosen:
+                raise
+            command = replace(command, trade_type=now_open.trade_type)
+            attempt = (await self._payments.pay(actor, command)).result
         return RedirectResponse(attempt.payment.payment_url, 303)
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
