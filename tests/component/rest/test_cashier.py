@@ -118,6 +118,22 @@ async def test_who_changes_the_device_too_often_or_while_the_provider_is_away_ke
     assert (await choose(rest, path(other), headers=phone)).headers["location"] == f"pay://{desk}?page"
 
 
+async def test_a_provider_that_hangs_sends_another_device_to_the_open_attempt(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await rest.placed()
+    await choose(rest, path(order))
+    (desk,) = world.provider.ledger
+    monkeypatch.setattr(world.provider, "close", hangs)
+    monkeypatch.setattr("shop_order.web.handler.cashier.CHANGE_S", 0.05)
+    phone = JSON | {"user-agent": "iPhone"}
+    assert (await choose(rest, path(order), headers=phone)).headers["location"] == f"pay://{desk}?page"
+
+
+async def hangs(payment_sn: str) -> None:
+    await asyncio.sleep(30)
+
+
 @pytest.mark.parametrize("spoil", ["s", "e", "sn", "missing", "long"])
 async def test_a_link_that_was_changed_is_401(rest: Rest, spoil: str) -> None:
     order, other = await rest.placed(), await rest.placed()
@@ -207,10 +223,6 @@ async def test_a_provider_that_hangs_is_told_on_a_page(
 ) -> None:
     order = await rest.placed()
     await choose(rest, path(order))
-
-    async def hangs(payment_sn: str) -> None:
-        await asyncio.sleep(30)
-
     monkeypatch.setattr(world.provider, "close", hangs)
     rest.deadline_s = 0.3
     phone = {"user-agent": "iPhone"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ from shop_order.web.phone import is_phone
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"
+CHANGE_S = 4.0  # so long a buyer waits for the provider to close the attempt of another device
 _ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
@@ -130,13 +132,14 @@ class CashierHandler:
         chosen = _chosen(await request.body())
         trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
         command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
+        now_open = order.open_payment()
         try:
-            attempt = (await self._payments.pay(actor, command)).result
-        except (ChannelUnavailable, DependencyDown):
-            # The open attempt can't be changed for this device's page now: better the other page than none.
-            now_open = order.open_payment()
+            async with asyncio.timeout(CHANGE_S if now_open else None):
+                attempt = (await self._payments.pay(actor, command)).result
+        except (ChannelUnavailable, DependencyDown, TimeoutError):
             if now_open is None or now_open.payment_type is not chosen:
                 raise
+            # It can't be changed for this device's page now: better the other page than none.
             command = replace(command, trade_type=now_open.trade_type)
             attempt = (await self._payments.pay(actor, command)).result
         return RedirectResponse(attempt.payment.payment_url, 303)
