@@ -44,7 +44,8 @@ class Seen:
     @property
     def poll_s(self) -> int | None:
         """After so many seconds something else may be shown; None: it stays."""
-        if self.stage is Stage.CANCELLED and self.order.open_payment():
+        late = self.order.open_payment() or self.said in ("waiting", "unknown")
+        if self.stage is Stage.CANCELLED and late:
             return _POLL_S[Stage.OVER]  # late money may still come, and goes back
         return _POLL_S.get(self.stage)
 

@@ -269,6 +269,24 @@ async def test_who_returns_from_a_closed_attempt_of_a_silent_provider_is_not_ask
     assert (await state(rest, order, back))["state"] == "paid"
 
 
+async def test_who_returns_to_a_cancelled_order_sees_late_money_by_itself(rest: Rest, world: World) -> None:
+    order, payment_sn = await opened(rest, world)
+    attempt = await world.store.payments.find(payment_sn)
+    assert attempt is not None
+    await world.payments.close(attempt)
+    await rest.data("POST", f"/orders/{order['order_sn']}/cancel")
+    back = f"&out_trade_no={payment_sn}"
+    assert "data-poll=" not in (await open_page(rest, path(order))).text
+    assert "data-poll=" not in (await open_page(rest, path(order) + back)).text, "no money is known of"
+    world.provider.pay(payment_sn)
+    world.provider.mode = "down"
+    world.real_ms += 2000
+    assert 'data-poll="3"' in (await open_page(rest, path(order) + back)).text
+    world.provider.mode = "up"
+    world.real_ms += 2000
+    assert (await state(rest, order, back))["state"] == "refunding"
+
+
 # ---- the shop's own pages ----
 
 DONE, CART = f"{PUBLIC_URL}/thanks?a=1&b=2", f"{PUBLIC_URL}/cart"
