@@ -135,6 +135,7 @@ class World:
         )
         self.checkout = Checkout(
             orders=self.orders,
+            payments=self.payments,
             settlement=self.settlement,
             clock=self.clock,
             monotonic_s=lambda: self.real_ms / 1000,

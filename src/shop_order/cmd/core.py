@@ -240,6 +240,7 @@ class Core:
         )
         self.checkout = Checkout(
             orders=self.orders,
+            payments=self.payments,
             settlement=self.settlement,
             clock=clock,
             monotonic_s=time.monotonic,

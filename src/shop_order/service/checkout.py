@@ -1,19 +1,20 @@
-"""What a buyer at the cashier sees: the order, after its provider was asked at once, but sparingly."""
+"""What a buyer at the cashier sees and does; its provider is asked at once, but sparingly."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import OrderServiceError, Unreadable
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, Unreadable
 from shop_order.domain.ports import Clock
-from shop_order.domain.status import OrderStatus
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
+from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
 
@@ -22,6 +23,7 @@ WAIT_S = 2.0  # so long after it was asked a page waits for the answer; the ques
 QUESTION_S = 15.0  # then it is given up
 ASKED_MS = 86_400_000  # after an attempt's end a buyer's look asks no more; the jobs do
 MOST = 4096  # attempts that are remembered
+CHANGE_S = 4.0  # so long a buyer waits for the provider to close the attempt of another device
 AT_ONCE = 32  # questions on their way: a provider that hangs must not gather more
 
 
@@ -36,12 +38,13 @@ class _Question:
 
 
 class Checkout:
-    """Looks at an order for who holds its link; what a provider says is believed by `Settlement` alone."""
+    """Acts for whoever holds an order's link; what a provider says is believed by `Settlement` alone."""
 
     def __init__(
         self,
         *,
         orders: OrderService,
+        payments: PaymentService,
         settlement: Settlement,
         clock: Clock,
         monotonic_s: Callable[[], float],
@@ -49,6 +52,7 @@ class Checkout:
         wait_s: float = WAIT_S,
     ) -> None:
         self._orders = orders
+        self._payments = payments
         self._settlement = settlement
         self._now = clock
         self._monotonic_s = monotonic_s
@@ -72,6 +76,24 @@ class Checkout:
             return order, ""
         said = await asyncio.gather(*(self._said(attempt) for attempt in attempts))
         return await self.see(order_sn), said[0]
+
+    async def pay(self, order: Order, chosen: PaymentType, trade_type: str, *, return_url: str) -> Payment:
+        """The attempt on whose page the buyer pays; `trade_type` fits their device (empty: the channel's own).
+
+        If the provider can't close the attempt of another device now, that one: better the other page than
+        none. Raises what `PaymentService.pay` raises, and TimeoutError.
+        """
+        actor = Actor(Role.USER, order.user)  # the link was given to nobody but the buyer
+        command = PayOrder(order.order_sn, chosen, trade_type, return_url=return_url)
+        now_open = order.open_payment()
+        try:
+            async with asyncio.timeout(CHANGE_S if now_open else None):
+                return (await self._payments.pay(actor, command)).result.payment
+        except (ChannelUnavailable, DependencyDown, TimeoutError):
+            if now_open is None or now_open.payment_type is not chosen:
+                raise
+        command = replace(command, trade_type=now_open.trade_type)
+        return (await self._payments.pay(actor, command)).result.payment
 
     def pages(self, order: Order) -> tuple[str, str]:
         """Where its buyer goes on: once it is paid, and otherwise; empty if not given, or not allowed now."""

@@ -125,7 +125,7 @@ async def test_a_provider_that_hangs_sends_another_device_to_the_open_attempt(
     await choose(rest, path(order))
     (desk,) = world.provider.ledger
     monkeypatch.setattr(world.provider, "close", hangs)
-    monkeypatch.setattr("shop_order.web.handler.cashier.CHANGE_S", 0.05)
+    monkeypatch.setattr("shop_order.service.checkout.CHANGE_S", 0.05)
     phone = JSON | {"user-agent": "iPhone"}
     assert (await choose(rest, path(order), headers=phone)).headers["location"] == f"pay://{desk}?page"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -16,7 +14,6 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     AmountNotPayable,
     ChannelUnavailable,
-    DependencyDown,
     InvalidArgument,
     OrderNotFound,
     OrderServiceError,
@@ -25,10 +22,9 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import Clock
 from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.checkout import Checkout
-from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.payment import PaymentService
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
 from shop_order.web.dto import encode
@@ -41,7 +37,6 @@ from shop_order.web.phone import is_phone
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"
-CHANGE_S = 4.0  # so long a buyer waits for the provider to close the attempt of another device
 _ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
@@ -127,22 +122,10 @@ class CashierHandler:
         """Go to the provider."""
         self._links.check(order_sn, e, s)
         order = await self._checkout.see(order_sn)
-        # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
-        actor = Actor(Role.USER, order.user)
         chosen = _chosen(await request.body())
         trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
-        command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
-        now_open = order.open_payment()
-        try:
-            async with asyncio.timeout(CHANGE_S if now_open else None):
-                attempt = (await self._payments.pay(actor, command)).result
-        except (ChannelUnavailable, DependencyDown, TimeoutError):
-            if now_open is None or now_open.payment_type is not chosen:
-                raise
-            # It can't be changed for this device's page now: better the other page than none.
-            command = replace(command, trade_type=now_open.trade_type)
-            attempt = (await self._payments.pay(actor, command)).result
-        return RedirectResponse(attempt.payment.payment_url, 303)
+        payment = await self._checkout.pay(order, chosen, trade_type, return_url=self._links.of(order))
+        return RedirectResponse(payment.payment_url, 303)
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
         if context().head:
