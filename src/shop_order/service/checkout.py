@@ -78,7 +78,7 @@ class Checkout:
         return await self.see(order_sn), said[0]
 
     async def pay(self, order: Order, chosen: PaymentType, trade_type: str, *, return_url: str) -> Payment:
-        """The attempt on whose page the buyer pays; `trade_type` fits their device (empty: the channel's own).
+        """The attempt on whose page the buyer pays; `trade_type` is their device's, empty the channel's own.
 
         If the provider can't close the attempt of another device now, that one: better the other page than
         none. Raises what `PaymentService.pay` raises, and TimeoutError.
