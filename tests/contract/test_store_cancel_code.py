@@ -14,7 +14,7 @@ from shop_order.repository.schema import migrate
 from tests.contract.archived import LATER_MS, archive_all, cancelled, clean, give_back, late_money
 from tests.contract.engine import DAY_MS, NOW_MS, Engine, added, opened, paid
 
-MIGRATION = import_module("shop_order.script.migrations.versions.0012_cancel_code")
+MIGRATION = import_module("shop_order.script.migrations.versions.0010_cancel_code")
 SEEN = "SELECT order_sn, cancel_reason, cancel_code, refund_status FROM {}"
 
 
