@@ -68,8 +68,9 @@ class Deaf:
         """Wait without a pause: the moments that matter are short."""
         end = time.monotonic() + WITHIN_S
         while not true():
-            assert self.process.poll() is None, self._said.read_text()
-            assert time.monotonic() < end, self._said.read_text()
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                raise AssertionError(self._said.read_text())
 
     def ends(self) -> int:
         """Its exit code; nobody of its session is left, and it said no traceback."""

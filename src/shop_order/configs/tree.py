@@ -18,6 +18,7 @@ PLANNED: frozenset[Path] = frozenset(
     {
         ("neighbours", "coupons"),
         ("auth", "service_keys"),
+        ("auth", "wallet_services"),
         *(("pay", "wechat", key) for key in _WECHAT.split()),
     }
 )

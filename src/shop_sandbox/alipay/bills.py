@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
+from shop_sandbox.alipay.content import BUYER_LOGON_ID
 from shop_sandbox.alipay.fields import CHINA, written_time, yuan
 from shop_sandbox.alipay.keys import SELLER_ID
 from shop_sandbox.alipay.requests import Refused, invalid
@@ -219,7 +220,7 @@ def _row(one: Moved) -> tuple[str, ...]:
     money = _signed(one.signed_fen)
     return (
         one.trade_no, one.out_trade_no, "退款" if one.request_no else "交易", one.subject,
-        written_time(one.created_ms), written_time(one.moved_ms), "", "", "", "", "*小明(buy***@example.com)",
+        written_time(one.created_ms), written_time(one.moved_ms), "", "", "", "", BUYER_LOGON_ID,
         money, money, "0.00", "0.00", "0.00", "0.00", "0.00", "", "0.00", "0.00", one.request_no,
         _signed(_fee(one)), "0.00", "",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from shop_sandbox.alipay.requests import PayRequest
 from shop_sandbox.alipay.trades import CLOSED, SUCCESS, Refund, Trade
 
 BUYER_ID = "2088100000000007"
-BUYER_LOGON_ID = "*小明(buy***@example.com)"
+BUYER_LOGON_ID = "*小明 buy***@example.com"
 SELLER_EMAIL = "seller@example.com"
 
 

@@ -83,6 +83,7 @@ def test_production_needs_an_address_for_its_links(tmp_path: Path, url: str, say
 def test_a_setting_of_what_is_not_built_yet_is_told_and_not_kept(tmp_path: Path) -> None:
     given = {
         "AUTH__SERVICE_KEYS": "s" * 32,
+        "AUTH__WALLET_SERVICES": "wallet",
         "NEIGHBOURS__COUPONS": "h:1",
         "PAY__WECHAT__API_V3_KEY": "geheim",
     }
