@@ -106,7 +106,7 @@ def reasons_in_code() -> Iterator[str]:
                     case ast.Constant(value=str(reason)):
                         yield reason
                     case ast.JoinedStr(values=parts):
-                        yield "".join(p.value if isinstance(p, ast.Constant) else "7" for p in parts)
+                        yield "".join(str(p.value) if isinstance(p, ast.Constant) else "7" for p in parts)
 
 
 @pytest.mark.parametrize("reason", sorted(set(reasons_in_code())))
