@@ -122,7 +122,7 @@ FAULTS = (
     ),
     fault(
         "check-back releases orders that wait for payment",
-        (USE_CASES,),
+        ("tests/unit/service/test_reservation.py",),
         (
             SERVICE + "reservation.py",
             "if order.status is OrderStatus.CANCELLED:",

@@ -18,7 +18,7 @@ from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
 
 EVERY_S = 2.0  # a provider is asked no more often about one attempt, however many look at it
-WAIT_S = 2.0  # so long a page waits for the answer; the question itself goes on
+WAIT_S = 2.0  # so long after it was asked a page waits for the answer; the question itself goes on
 QUESTION_S = 15.0  # then it is given up
 ASKED_MS = 86_400_000  # after an attempt's end a buyer's look asks no more; the jobs do
 MOST = 4096  # attempts that are remembered
@@ -89,7 +89,8 @@ class Checkout:
         question = self._asked(payment)
         if question is None:
             return "unknown"
-        await asyncio.wait([question.task], timeout=self._wait_s)
+        left_s = question.asked_s + self._wait_s - self._monotonic_s()
+        await asyncio.wait([question.task], timeout=max(left_s, 0.0))
         return question.said or "unknown"
 
     def _asked(self, payment: Payment) -> _Question | None:

@@ -16,8 +16,8 @@ from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.util.money import yuan_of_fen
-from shop_order.web.cashier_words import MARKS, Sayer
-from shop_order.web.messages import Language
+from shop_order.web.cashier_words import MARKS, REFUSALS, Sayer
+from shop_order.web.messages import Language, error_text
 
 WhyNot = OrderServiceError | None  # what keeps the buyer from a channel
 
@@ -44,7 +44,8 @@ class Seen:
     @property
     def poll_s(self) -> int | None:
         """After so many seconds something else may be shown; None: it stays."""
-        if self.stage is Stage.CANCELLED and self.order.open_payment():
+        late = self.order.open_payment() or self.said in ("waiting", "unknown")
+        if self.stage is Stage.CANCELLED and late:
             return _POLL_S[Stage.OVER]  # late money may still come, and goes back
         return _POLL_S.get(self.stage)
 
@@ -88,18 +89,16 @@ class CashierPage:
             parts.append(f'<a class="{kind}" href="{escape(seen.way_back)}">{say("to_shop")}</a>')
         return self._html("".join(parts), language, shop_name=seen.shop_name, seen=seen)
 
-    def bad_link(self, language: Language, shop_name: str = "") -> str:
-        """A page for who has no valid link."""
-        return self._refusal(Sayer(language)("bad_link"), language, shop_name)
-
-    def refusal(self, message: str, language: Language, *, back: str = "", shop_name: str = "") -> str:
+    def refusal(
+        self, error: OrderServiceError, language: Language, *, back: str = "", shop_name: str = ""
+    ) -> str:
         """A page that says why it did not work; `back` is where to try again."""
-        link = f'<a class="button" href="{escape(back)}">{Sayer(language)("back")}</a>' if back else ""
-        return self._refusal(escape(message), language, shop_name, link)
-
-    def _refusal(self, text: str, language: Language, shop_name: str, link: str = "") -> str:
+        say = Sayer(language)
+        word = REFUSALS.get(error.code)
+        text = say(word) if word else escape(error_text(error, language))
+        link = f'<a class="button" href="{escape(back)}">{say("back")}</a>' if back else ""
         body = (
-            f'<div class="mark bad" aria-hidden="true">!</div><h2>{Sayer(language)("refused")}</h2>'
+            f'<div class="mark bad" aria-hidden="true">!</div><h2>{say("refused")}</h2>'
             f'<p class="text">{text}</p>{link}'
         )
         return self._html(body, language, shop_name=shop_name)
@@ -110,7 +109,7 @@ class CashierPage:
         if seen:
             state = f' data-state="{seen.stage}"'
             if seen.poll_s:
-                state += f' data-poll="{seen.poll_s}"'
+                state += f' data-poll="{seen.poll_s}" data-may-pay="{str(seen.may_pay).lower()}"'
                 refresh = f'<noscript><meta http-equiv="refresh" content="{_refresh_s(seen)}"></noscript>'
         return self._page.substitute(
             lang=str(language),

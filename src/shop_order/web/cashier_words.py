@@ -71,10 +71,26 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "付款链接无效，请回到订单页面重新打开。",
         "This link is not valid. Open it again from your order.",
     ),
+    "moved": (
+        "此订单的状态已经变化，请返回收银台查看。",
+        "This order has changed meanwhile. The checkout shows where it stands.",
+    ),
+    "no_answer": (
+        "暂时没有得到答复，请稍后再试。",
+        "There was no answer in time. Please try again in a moment.",
+    ),
     "refused": ("无法继续", "This did not work"),
     "back": ("返回收银台", "Back to checkout"),
     "minutes": ("分", "min"),
     "seconds": ("秒", "s"),
+}
+# What buyers are told of these errors, whose own words are for programs.
+REFUSALS: Mapping[str, str] = {
+    "SIGNATURE_INVALID": "bad_link",
+    "ILLEGAL_TRANSITION": "moved",
+    "DEADLINE_EXCEEDED": "no_answer",
+    "DEPENDENCY_DOWN": "no_answer",
+    "TOO_MUCH_CONTENTION": "no_answer",
 }
 MARKS: Mapping[Stage, tuple[str, str]] = {
     Stage.CONFIRMING: ("wait", "…"),

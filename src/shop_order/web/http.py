@@ -115,7 +115,6 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
     app = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, middleware=middleware
     )
-    errors.install(app)
     _register(app, parts, settings)
     return app
 
@@ -132,6 +131,15 @@ def describe() -> dict[str, Any]:
 def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     trusted = networks(settings.trusted_proxies)
     route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
+    cashier = CashierHandler(
+        checkout=parts.checkout,
+        payments=parts.payments,
+        links=parts.links,
+        page=CashierPage(),
+        clock=parts.clock,
+        shop_name=parts.shop_name,
+    )
+    errors.install(app, cashier.page_of)
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(
@@ -143,14 +151,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             real_now_s=parts.real_now_s,
         ),
         PaymentHandler(parts.payments),
-        CashierHandler(
-            checkout=parts.checkout,
-            payments=parts.payments,
-            links=parts.links,
-            page=CashierPage(),
-            clock=parts.clock,
-            shop_name=parts.shop_name,
-        ),
+        cashier,
         NoticeHandler(
             payments=parts.payments,
             log=parts.log,

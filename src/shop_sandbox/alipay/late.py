@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from shop_sandbox.alipay.requests import Refused
 from shop_sandbox.database import Database
 
-AFTER_MS = 2_000  # the merchant who closes a trade has not cancelled the order yet
+# The merchant looks every 5 s for orders whose time is over: it must have cancelled this one.
+AFTER_MS = 10_000
 IDLE_S = 1.0
 BATCH = 16
 

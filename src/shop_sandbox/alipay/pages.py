@@ -27,6 +27,8 @@ from shop_sandbox.alipay.wording import (
 )
 from shop_sandbox.page import Language, page
 
+CLOSED_AFTER_S = 61  # a minute after its time the shop gives a trade up
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -126,7 +128,7 @@ def _waiting(view: View, language: Language) -> str:
     session = view.session
     text = TEXTS["waits"][language].format(time=fields.written_time(session.expire_ms)[11:])
     shop = urlsplit(session.notify_url)
-    left_s = max(math.ceil((session.expire_ms - view.now_ms) / 1000), 1)
+    left_s = max(math.ceil((session.expire_ms - view.now_ms) / 1000), 0) + CLOSED_AFTER_S
     command = (
         f"curl -X POST {shop.scheme}://{shop.netloc}/api/v1/admin/clock -H 'Authorization: Bearer '$ADMIN"
         f" -H 'Content-Type: application/json' -d '{{\"advance_s\": {left_s}}}'"

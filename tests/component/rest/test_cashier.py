@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +12,9 @@ import httpx
 import pytest
 
 from shop_order.domain.errors import ChannelUnavailable
+from shop_order.service.payment import MOST_ATTEMPTS
 from shop_order.web.dto.answers import CashierData
+from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 
@@ -97,6 +101,39 @@ async def test_a_phone_is_sent_to_the_page_for_phones_and_another_device_to_its_
     assert [(p["payment_sn"], p["status"]) for p in detail["payments"]] == [(earlier, 4), (later, 1)]
 
 
+async def test_who_changes_the_device_too_often_or_while_the_provider_is_away_keeps_the_open_attempt(
+    rest: Rest, world: World
+) -> None:
+    order = await rest.placed()
+    phone = JSON | {"user-agent": "iPhone"}
+    for _ in range(MOST_ATTEMPTS // 2):
+        await choose(rest, path(order))
+        await choose(rest, path(order), headers=phone)
+    *_, last = world.provider.ledger
+    assert (await choose(rest, path(order))).headers["location"] == f"pay://{last}?wap"
+    other = await rest.placed()
+    await choose(rest, path(other))
+    *_, desk = world.provider.ledger
+    world.provider.mode = "down"
+    assert (await choose(rest, path(other), headers=phone)).headers["location"] == f"pay://{desk}?page"
+
+
+async def test_a_provider_that_hangs_sends_another_device_to_the_open_attempt(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await rest.placed()
+    await choose(rest, path(order))
+    (desk,) = world.provider.ledger
+    monkeypatch.setattr(world.provider, "close", hangs)
+    monkeypatch.setattr("shop_order.web.handler.cashier.CHANGE_S", 0.05)
+    phone = JSON | {"user-agent": "iPhone"}
+    assert (await choose(rest, path(order), headers=phone)).headers["location"] == f"pay://{desk}?page"
+
+
+async def hangs(payment_sn: str) -> None:
+    await asyncio.sleep(30)
+
+
 @pytest.mark.parametrize("spoil", ["s", "e", "sn", "missing", "long"])
 async def test_a_link_that_was_changed_is_401(rest: Rest, spoil: str) -> None:
     order, other = await rest.placed(), await rest.placed()
@@ -124,8 +161,9 @@ async def test_what_is_paid_is_shown_so_and_not_paid_again(rest: Rest) -> None:
     assert "<form" not in page.text
     refused(await choose(rest, path(order)), 409, "ILLEGAL_TRANSITION")
     refusal = await choose(rest, path(order), headers=HTML)
-    assert refusal.status_code == 409
-    assert "返回收银台" in refusal.text
+    shows_the_way_back(refusal, 409, order)
+    assert "此订单的状态已经变化" in refusal.text
+    assert "PAID" not in refusal.text
 
 
 async def test_what_is_cancelled_is_shown_so(rest: Rest) -> None:
@@ -169,3 +207,49 @@ async def test_with_little_time_left_nobody_is_sent_to_the_provider(rest: Rest, 
     await world.clock.advance(1800 - 89)
     assert "1 分 29 秒" in (await open_page(rest, path(order))).text
     refused(await choose(rest, path(order)), 409, "PAY_WINDOW_CLOSED")
+
+
+# ---- what a browser is shown when it does not work ----
+
+
+def shows_the_way_back(page: httpx.Response, status: int, order: Any) -> None:
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert "sha256-" in page.headers["content-security-policy"]
+    assert f'href="{escape("?" + urlsplit(order["pay_url"]).query)}">返回收银台</a>' in page.text
+
+
+async def test_a_provider_that_hangs_is_told_on_a_page(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await rest.placed()
+    await choose(rest, path(order))
+    monkeypatch.setattr(world.provider, "close", hangs)
+    rest.deadline_s = 0.3
+    phone = {"user-agent": "iPhone"}
+    page = await choose(rest, path(order), headers=HTML | phone)
+    shows_the_way_back(page, 504, order)
+    assert "暂时没有得到答复" in page.text
+    refused(await choose(rest, path(order), headers=JSON | phone), 504, "DEADLINE_EXCEEDED")
+
+
+async def test_who_comes_too_often_is_told_on_a_page(rest: Rest) -> None:
+    order = await rest.placed()
+    rest.rates = Rates(user_rate=1, user_burst=1)
+    await open_page(rest, path(order))
+    page = await open_page(rest, path(order))
+    shows_the_way_back(page, 429, order)
+    assert int(page.headers["retry-after"]) >= 1
+    refused(await rest.call("GET", path(order), as_="", headers=JSON), 429, "RATE_LIMITED")
+
+
+async def test_a_link_that_is_too_long_is_no_link(rest: Rest) -> None:
+    order = await rest.placed()
+    for spoiled in (path(order) + "A" * 50, path(order).replace("?", "0" * 50 + "?")):
+        page = await open_page(rest, spoiled)
+        assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
+        assert "付款链接无效" in page.text
+        assert "返回收银台" not in page.text
+
+
+async def test_elsewhere_browsers_are_answered_like_programs(rest: Rest) -> None:
+    refused(await rest.call("GET", "/orders/1", headers=HTML), 400, "INVALID_ARGUMENT")

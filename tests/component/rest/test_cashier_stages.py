@@ -148,6 +148,9 @@ async def test_the_page_asks_again_by_itself_with_and_without_script(rest: Rest,
     page = await open_page(rest, path(order))
     assert 'data-poll="2"' in page.text
     assert '<noscript><meta http-equiv="refresh"' in page.text
+    assert 'data-may-pay="true"' in page.text, "when that changes the page is shown anew"
+    await world.clock.advance(1800 - 89)
+    assert 'data-may-pay="false"' in (await open_page(rest, path(order))).text
     assert "connect-src 'self'" in page.headers["content-security-policy"]
     paid = await open_page(rest, path(await rest.paid()))
     assert "data-poll=" not in paid.text
@@ -182,8 +185,9 @@ async def test_a_provider_that_hangs_holds_no_page(
     async with asyncio.timeout(5):
         await shown(rest, order, "confirming", CONFIRMING)
         world.real_ms += 10_000
+        monkeypatch.setattr(world.checkout, "_wait_s", 9.0)
         await shown(rest, order, "confirming")
-    assert asked == 1, "a question on its way is not asked again"
+    assert asked == 1, "a question on its way is not asked again, and was waited for long enough"
     answers.set()
     await world.checkout.drain()
     await shown(rest, order, "paid")
@@ -241,6 +245,46 @@ async def test_who_returns_from_an_attempt_that_was_closed_meanwhile_is_recognis
     )
     world.provider.pay(first)
     assert (await state(rest, order, f"&out_trade_no={first}&sign=x"))["state"] == "paid"
+
+
+async def test_who_returns_from_a_closed_attempt_of_a_silent_provider_is_not_asked_to_pay_again(
+    rest: Rest, world: World
+) -> None:
+    order, payment_sn = await opened(rest, world)
+    attempt = await world.store.payments.find(payment_sn)
+    assert attempt is not None
+    assert not (await world.payments.close(attempt)).is_open
+    back = f"&out_trade_no={payment_sn}"
+    assert (await state(rest, order, back))["state"] == "pending"
+    world.provider.mode = "down"
+    world.real_ms += 2000
+    page = await open_page(rest, path(order) + back)
+    assert 'data-state="confirming"' in page.text
+    assert CONFIRMING in page.text
+    assert (await state(rest, order, back))["state"] == "confirming"
+    assert (await state(rest, order))["state"] == "pending"
+    world.provider.mode = "up"
+    world.provider.pay(payment_sn)
+    world.real_ms += 2000
+    assert (await state(rest, order, back))["state"] == "paid"
+
+
+async def test_who_returns_to_a_cancelled_order_sees_late_money_by_itself(rest: Rest, world: World) -> None:
+    order, payment_sn = await opened(rest, world)
+    attempt = await world.store.payments.find(payment_sn)
+    assert attempt is not None
+    await world.payments.close(attempt)
+    await rest.data("POST", f"/orders/{order['order_sn']}/cancel")
+    back = f"&out_trade_no={payment_sn}"
+    assert "data-poll=" not in (await open_page(rest, path(order))).text
+    assert "data-poll=" not in (await open_page(rest, path(order) + back)).text, "no money is known of"
+    world.provider.pay(payment_sn)
+    world.provider.mode = "down"
+    world.real_ms += 2000
+    assert 'data-poll="3"' in (await open_page(rest, path(order) + back)).text
+    world.provider.mode = "up"
+    world.real_ms += 2000
+    assert (await state(rest, order, back))["state"] == "refunding"
 
 
 # ---- the shop's own pages ----

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+from shop_order.configs import load
+from shop_order.domain.entity.payment import GRACE_MS
 from shop_sandbox.alipay.late import AFTER_MS
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
@@ -45,6 +49,8 @@ async def test_with_time_left_the_buyer_waits_until_it_is_over(merchant: Merchan
     waiting = await page(merchant)
     assert "买家在等" in waiting
     assert "/api/v1/admin/clock" in waiting, "how a developer makes it come"
+    (advance_s,) = re.findall(r"advance_s&quot;: (\d+)", waiting)
+    assert int(advance_s) * 1000 > 300_000 + GRACE_MS, "far enough for the shop to give the trade up"
     assert 'action="/alipay/cashier/P1/pay_late"' not in waiting
     assert (await status(merchant), merchant.notices) == ("", [])
     clock.ahead_ms += 300_000 + AFTER_MS
@@ -52,6 +58,11 @@ async def test_with_time_left_the_buyer_waits_until_it_is_over(merchant: Merchan
     (notice,) = merchant.notices
     assert notice["gmt_payment"] > str((await merchant.state())["time_expire"])
     assert "买家在等" not in await page(merchant)
+
+
+def test_who_pays_late_lets_the_shop_cancel_the_order_first(tmp_path: Path) -> None:
+    interval_s = load({"SHOP_ORDER_DATA_DIR": str(tmp_path)}).settings.order.scan_interval_s
+    assert interval_s * 1000 < AFTER_MS
 
 
 async def test_the_merchant_who_closes_the_trade_ends_the_waiting(merchant: Merchant, clock: Clock) -> None:

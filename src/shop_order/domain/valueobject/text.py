@@ -58,5 +58,10 @@ def person_name(field: str, value: str, *, most: int = 50) -> str:
 
 def is_visible(value: str) -> bool:
     """Whether there is something to be seen: blanks and marks with nothing to stand on are not."""
-    shown = _INVISIBLE.sub("", value)
+    shown = without_invisible(value)
     return any(unicodedata.category(char)[0] in _SEEN and char not in _BLANK for char in shown if char > " ")
+
+
+def without_invisible(value: str) -> str:
+    """The text without format characters, separators of lines and paragraphs, and what is ignorable."""
+    return _INVISIBLE.sub("", value)

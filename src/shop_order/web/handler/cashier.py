@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -14,18 +16,20 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     AmountNotPayable,
     ChannelUnavailable,
+    DependencyDown,
     InvalidArgument,
+    OrderNotFound,
     OrderServiceError,
     SignatureInvalid,
 )
 from shop_order.domain.ports import Clock
-from shop_order.domain.stage import may_pay, refunds_fen, stage_of
+from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.checkout import Checkout
 from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.web.cashier import CashierLinks
+from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
@@ -34,10 +38,10 @@ from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language, error_text, status_text
 from shop_order.web.phone import is_phone
-from shop_order.web.status import http_status
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"
+CHANGE_S = 4.0  # so long a buyer waits for the provider to close the attempt of another device
 _ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
@@ -102,11 +106,8 @@ class CashierHandler:
     )
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
         """The channels, or how it went."""
-        try:
-            self._links.check(order_sn, e, s)
-            seen = await self._seen(request, order_sn)
-        except OrderServiceError as error:
-            return self._refusal(request, error)
+        self._links.check(order_sn, e, s)
+        seen = await self._seen(request, order_sn)
         if _wants_json(request):
             return success(_data(seen, context().language), "成功", "ok")
         return self._html(self._page.order(seen, context().language))
@@ -124,19 +125,23 @@ class CashierHandler:
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
         """Go to the provider."""
-        back = ""
+        self._links.check(order_sn, e, s)
+        order = await self._checkout.see(order_sn)
+        # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
+        actor = Actor(Role.USER, order.user)
+        chosen = _chosen(await request.body())
+        trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
+        command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
+        now_open = order.open_payment()
         try:
-            self._links.check(order_sn, e, s)
-            back = "?" + urlencode({"e": e, "s": s})  # this very address, also below a proxy's path
-            order = await self._checkout.see(order_sn)
-            # Whoever holds the link pays in the buyer's name; the link was given to nobody else.
-            actor = Actor(Role.USER, order.user)
-            chosen = _chosen(await request.body())
-            trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
-            command = PayOrder(order_sn, chosen, trade_type, return_url=self._links.of(order))
+            async with asyncio.timeout(CHANGE_S if now_open else None):
+                attempt = (await self._payments.pay(actor, command)).result
+        except (ChannelUnavailable, DependencyDown, TimeoutError):
+            if now_open is None or now_open.payment_type is not chosen:
+                raise
+            # It can't be changed for this device's page now: better the other page than none.
+            command = replace(command, trade_type=now_open.trade_type)
             attempt = (await self._payments.pay(actor, command)).result
-        except OrderServiceError as error:
-            return self._refusal(request, error, back)
         return RedirectResponse(attempt.payment.payment_url, 303)
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
@@ -147,10 +152,13 @@ class CashierHandler:
             back_from = request.query_params.get("out_trade_no", "")
             order, said = await self._checkout.look(order_sn, back_from=back_from)
         now_ms = self._now()
+        stage = stage_of(order, now_ms)
+        if stage is Stage.PENDING and said == "unknown":
+            stage = Stage.CONFIRMING  # the attempt the buyer came back from was closed, but may have money
         return_url, cancel_url = self._checkout.pages(order)
         return Seen(
             order,
-            stage_of(order, now_ms),
+            stage,
             said,
             may_pay(order, now_ms),
             self._channels(order),
@@ -170,15 +178,19 @@ class CashierHandler:
             return refused
         return None
 
-    def _refusal(self, request: Request, error: OrderServiceError, back: str = "") -> Response:
-        if "text/html" not in request.headers.get("accept", ""):
-            return refusal(error)
-        language = context().language
-        if isinstance(error, SignatureInvalid):
-            return self._html(self._page.bad_link(language, self._shop_name()), http_status(error))
-        text = error_text(error, language)
-        page = self._page.refusal(text, language, back=back, shop_name=self._shop_name())
-        return self._html(page, http_status(error))
+    def page_of(self, request: Request, error: OrderServiceError) -> Response | None:
+        """What a browser is shown when the cashier does not work; None elsewhere, and for programs."""
+        if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
+            return None
+        plain = refusal(error)
+        if isinstance(error, InvalidArgument) and error.details["field"] in ("order_sn", "e", "s"):
+            error = SignatureInvalid("cashier link")
+        back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
+        page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
+        answer = self._html(page, plain.status_code)
+        if "retry-after" in plain.headers:
+            answer.headers["Retry-After"] = plain.headers["retry-after"]
+        return answer
 
     def _html(self, page: str, status: int = 200) -> Response:
         return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
@@ -218,6 +230,11 @@ def _data(seen: Seen, language: Language) -> dict[str, Any]:
             for kind, why_not in seen.channels.items()
         ],
     }
+
+
+def _link(request: Request) -> str:
+    """This very address, also below a proxy's path, without what a provider appended."""
+    return "?" + urlencode({name: request.query_params.get(name, "") for name in ("e", "s")})
 
 
 def _wants_json(request: Request) -> bool:

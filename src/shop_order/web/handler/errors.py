@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -43,29 +43,33 @@ _REASONS = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Let `app` answer all its errors in our envelope."""
-    app.add_exception_handler(OrderServiceError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Response | None]) -> None:
+    """Let `app` answer all its errors in our envelope, or with the page that `page_of` has for them."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        found = _refusal_of(error)
+        if found is None:
+            return _http(request, error)
+        return page_of(request, found) or refusal(found)
+
+    for kind in (OrderServiceError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, refused)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, OrderServiceError)
-    return refusal(error)
+def _refusal_of(error: Exception) -> OrderServiceError | None:
+    """What it means to a caller; None for an address or a method that there is not."""
+    if isinstance(error, RequestValidationError):
+        return invalid_argument(error.errors())
+    if not isinstance(error, HTTPException):
+        assert isinstance(error, OrderServiceError)
+        return error
+    if error.status_code in _HTTP_WORDS:
+        return None
+    return BodyTooLarge() if error.status_code == 413 else InvalidArgument("body", "can't be read")
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return refusal(invalid_argument(error.errors()))
-
-
-async def _http(request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 413:
-        return refusal(BodyTooLarge())
-    if error.status_code not in _HTTP_WORDS:
-        return refusal(InvalidArgument("body", "can't be read"))
     reason, zh, en = _HTTP_WORDS[error.status_code]
     response = failure(error.status_code, reason, en if context().language is Language.EN else zh)
     if error.status_code == 405:

@@ -9,8 +9,9 @@ if (left) {
     if (!seconds) { clearInterval(tick); location.reload(); }
   }, 1000);
 }
-// A page that was kept while the buyer was at the provider's shows how it went.
-addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+// A page that was kept while the buyer was at the provider's shows how it went; a refusal is no page to send again.
+const stands = document.querySelector(".card[data-state]");
+addEventListener("pageshow", (event) => { if (event.persisted && stands) location.reload(); });
 if (card) {
   const until = performance.now() + 3600000;
   const first = Number(card.dataset.poll) * 1000;
@@ -32,7 +33,8 @@ if (card) {
         const answer = await fetch(location.href, { headers: { accept: "application/json" }, cache: "no-store" });
         if (answer.ok) {
           const { data } = await answer.json();
-          if (data.state !== card.dataset.state) { location.reload(); return; }
+          const changed = data.state !== card.dataset.state || String(data.may_pay) !== card.dataset.mayPay;
+          if (changed) { location.reload(); return; }
           unpaid(data);
         }
       } catch { /* no network now: asked again */ }

@@ -10,7 +10,7 @@ Redoc.init("openapi.json", {
   hideFab: true,
   theme: {
     colors: {
-      primary: { main: colour("brand") },
+      primary: { main: colour("brand"), light: colour("soft") },
       success: { main: colour("ink") },
       warning: { main: colour("ink") },
       error: { main: colour("urgent") },
@@ -26,7 +26,13 @@ Redoc.init("openapi.json", {
     schema: { nestedBackground: colour("card"), typeNameColor: colour("soft"), typeTitleColor: colour("soft") },
     typography: { code: { color: colour("ink"), backgroundColor: colour("chosen") }, links: { color: colour("link") } },
     sidebar: { backgroundColor: colour("card"), textColor: colour("ink"), activeTextColor: colour("link") },
-    rightPanel: { backgroundColor: colour("code"), textColor: colour("on-code") },
+    rightPanel: {
+      backgroundColor: colour("code"), textColor: colour("on-code"),
+      servers: {
+        overlay: { backgroundColor: colour("card"), textColor: colour("ink") },
+        url: { backgroundColor: colour("page") },
+      },
+    },
     codeBlock: { backgroundColor: colour("code") },
   },
 }, room);
