@@ -89,6 +89,21 @@ async def test_of_many_at_once_one_has_the_number_and_the_others_have_theirs(sto
     assert all(isinstance(end, Order) for end in ends[12:])
 
 
+@pytest.mark.parametrize("theirs", [US, ""])
+async def test_of_two_instances_one_has_a_number(server: Engine, theirs: str) -> None:
+    one = server.store
+    other = await server.open()
+    pairs = [(await waiting(one), await waiting(other)) for _ in range(20)]
+    told = [
+        paid(store, order, f"T{n}", seller)
+        for n, pair in enumerate(pairs)
+        for store, order, seller in zip((one, other), pair, (US, theirs), strict=True)
+    ]
+    ends = await asyncio.gather(*told, return_exceptions=True)
+    for first, second in zip(ends[::2], ends[1::2], strict=True):
+        assert {type(first), type(second)} == {Order, TradeNoTaken}, (first, second)
+
+
 async def test_an_archived_payment_keeps_its_number(engine: Engine) -> None:
     order = await completed(engine.store)
     assert await archive_all(engine.store) == 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
-from shop_order.pkg.util.money import fen_of_float32, yuan_of_fen
+from shop_order.pkg.util.money import fen_of_float32, float32_of_fen, yuan_of_fen
 
 MOST_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
 MOST_HEADERS = 100
@@ -57,10 +57,13 @@ def notify_payment(
 ) -> GatewayNotice:
     """`NotifyPayment` of 9.1: `amount` (yuan) is signed unless `amount_fen` is set.
 
-    Raises AmountInexact for a float that names no whole fen, or is above 131,072.00 yuan.
+    Raises AmountInexact for a float that names no whole fen, or is above 131,072.00 yuan; or that stands
+    beside `amount_fen` and disagrees.
     """
     if amount_fen < 0:
         raise InvalidArgument("amount_fen", "must not be negative")
+    if amount_fen:
+        check_beside(amount, amount_fen)
     fen = amount_fen or fen_of(amount)
     money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_of_fen(fen)}
     signed = {
@@ -80,8 +83,7 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
     if int(fields.get("amount_fen", "0")) <= 0:
         raise InvalidArgument("amount_fen", "is required")
     fen = int(fields["amount_fen"])
-    if amount and fen_of(amount) != fen:
-        raise AmountInexact
+    check_beside(amount, fen)
     return GatewayNotice(
         fields.get("order_sn", ""),
         fields.get("payment_sn", ""),
@@ -92,6 +94,12 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
         fields,
         sign,
     )
+
+
+def check_beside(amount: float, fen: int) -> None:
+    """That a float beside the signed fen, which is not signed, says nothing else. Raises AmountInexact."""
+    if amount and amount != float32_of_fen(fen):
+        raise AmountInexact
 
 
 def fen_of(amount: float) -> int:

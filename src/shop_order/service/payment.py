@@ -40,6 +40,7 @@ from shop_order.service.order import visible
 from shop_order.service.return_urls import ReturnUrls
 
 TRIES = 3
+AHEAD_MS = 86_400_000  # so much later than now no money has come: more is no matter of two clocks
 MOST_ATTEMPTS = 20  # of one order: each is read with it, told in its history, and asked about at its provider
 
 
@@ -323,6 +324,8 @@ class PaymentService:
             order.close_attempt(sn, SYSTEM, self._now())
 
         if trade.state == "paid":
+            if trade.paid_ms > self._now() + AHEAD_MS:
+                raise AmountMismatch("paid_ms")  # no day that is reconciled would ever have it
             channel = self._channels.get(payment.payment_type)
             try:
                 found = await self._orders.change(

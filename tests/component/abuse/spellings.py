@@ -142,7 +142,7 @@ FORGED: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("prefix alone", lambda key: "st_"),
     ("padding", lambda key: key + "="),
     ("spare bits", spare_bits),
-    ("changed", lambda key: key.replace(key[5], "A" if key[5] != "A" else "B", 1)),
+    ("changed", lambda key: key[:5] + ("A" if key[5] != "A" else "B") + key[6:]),
 )
 
 ROWS: tuple[Row, ...] = (

@@ -89,6 +89,18 @@ def test_fen_are_not_negative_and_above_the_floats_they_stand_alone() -> None:
     assert notice(0.0, 123_496_76 * 100).amount_fen == 123_496_76 * 100
 
 
+@pytest.mark.parametrize("fen", [1, 1999, 12_349_676_00, 10**10])
+def test_a_float_beside_fen_which_is_not_signed_says_the_same(fen: int) -> None:
+    fields = {"order_sn": "1", "payment_sn": "P1", "amount_fen": str(fen)}
+    assert notice(float32_of_fen(fen), fen).amount_fen == fen
+    assert pay_callback(fields, sign="", amount=float32_of_fen(fen)).amount_fen == fen
+    for other in (float32_of_fen(fen * 2), float("nan"), -1.0):
+        with pytest.raises(AmountInexact):
+            notice(other, fen)
+        with pytest.raises(AmountInexact):
+            pay_callback(fields, sign="", amount=other)
+
+
 def test_a_callback_needs_fen_and_a_float_beside_them_must_agree() -> None:
     fields = {"order_sn": "1", "payment_sn": "P1", "amount_fen": "1999", "trade_status": "TRADE_SUCCESS"}
     assert pay_callback(fields, sign="", amount=float32_of_fen(1999)).amount_fen == 1999

@@ -14,7 +14,7 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import PayOrder
+from shop_order.service.payment import AHEAD_MS, PayOrder
 from shop_order.service.placing import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
@@ -224,3 +224,18 @@ async def test_of_a_notice_that_can_be_read_in_two_ways_the_provider_is_asked(
 def test_no_channel_can_tell_of_a_trade_that_can_not_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(AmountMismatch):
         Trade("paid", **wrong)
+
+
+async def test_money_that_is_still_to_come_is_not_believed(world: World) -> None:
+    payment = await waiting(world)
+    latest = world.clock() + AHEAD_MS
+    for paid_ms in (latest + 1, 4_000_000_000_000):
+        with pytest.raises(AmountMismatch) as refused:
+            await world.payments.believe(
+                payment.payment_sn, Trade("paid", "T1", payment.amount_fen, paid_ms=paid_ms)
+            )
+        assert refused.value.details == {"what": "paid_ms"}
+    await still_pending(world, payment)
+    assert [about["what"] for _, about in world.alerts] == ["paid_ms", "paid_ms"]
+    told = Trade("paid", "T1", payment.amount_fen, paid_ms=latest)
+    assert (await world.payments.believe(payment.payment_sn, told)).is_paid

@@ -1,9 +1,13 @@
 """Every error has a status in both protocols and a text in both languages."""
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import shop_order
 from shop_order.domain import errors
 from shop_order.domain.errors import IllegalTransition, InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.status import OrderStatus
@@ -91,6 +95,24 @@ def test_reasons_are_told_in_chinese(reason: str, chinese: str) -> None:
     error = InvalidArgument("name", reason)
     assert error_text(error, Language.ZH) == chinese
     assert error_text(error, Language.EN) == f"name: {reason}"
+
+
+def reasons_in_code() -> Iterator[str]:
+    """What `InvalidArgument` is given as its reason, with a number where something is put in."""
+    for path in Path(str(shop_order.__file__)).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InvalidArgument":
+                match node.args[1]:
+                    case ast.Constant(value=str(reason)):
+                        yield reason
+                    case ast.JoinedStr(values=parts):
+                        yield "".join(str(p.value) if isinstance(p, ast.Constant) else "7" for p in parts)
+
+
+@pytest.mark.parametrize("reason", sorted(set(reasons_in_code())))
+def test_each_reason_in_our_code_has_its_chinese(reason: str) -> None:
+    told = error_text(InvalidArgument("it", reason), Language.ZH).removeprefix("参数 it ")
+    assert re.search(r"[\u4e00-\u9fff]", told)
 
 
 def test_states_are_told_in_words() -> None:

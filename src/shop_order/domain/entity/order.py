@@ -335,9 +335,8 @@ class Order:
         return old
 
     def _refuse_open_refund(self, to: OrderStatus) -> None:
-        advance(
-            ORDER_TRANSITIONS, self.status, to
-        )  # what a cancelled order can't do is no matter of its refund
+        # First whether it may go there at all: what a cancelled order can't do is no matter of its refund.
+        advance(ORDER_TRANSITIONS, self.status, to)
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen
 

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0009: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0012: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -52,6 +52,7 @@ CREATE TABLE `order_info` (
   `version` bigint NOT NULL,
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
+  `cancel_code` varchar(20) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_sn` (`order_sn`),
   KEY `idx_order_user_created` (`user`,`created_at`,`id`),
@@ -165,6 +166,14 @@ CREATE TABLE `order_sn_claim` (
   `order_id` bigint NOT NULL,
   `created_ms` bigint NOT NULL,
   PRIMARY KEY (`order_sn`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
+CREATE TABLE `order_sn_tombstone` (
+  `order_sn` varchar(30) NOT NULL,
+  `created_ms` bigint NOT NULL,
+  PRIMARY KEY (`order_sn`),
+  KEY `idx_tombstone_created` (`created_ms`,`order_sn`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -290,6 +299,7 @@ CREATE TABLE `order_info_history` (
   `version` bigint NOT NULL,
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
+  `cancel_code` varchar(20) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_history_sn` (`order_sn`),
   KEY `idx_order_history_user` (`user`,`created_at`,`id`)
@@ -362,6 +372,16 @@ CREATE TABLE `shop_time` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
+CREATE TABLE `trade_no_claim` (
+  `trade_no` varchar(100) NOT NULL,
+  `payment_type` int NOT NULL,
+  `seller` varchar(64) NOT NULL,
+  `payment_sn` varchar(30) NOT NULL,
+  `created_ms` bigint NOT NULL,
+  PRIMARY KEY (`trade_no`,`payment_type`,`seller`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
+
 CREATE TRIGGER order_event_no_update BEFORE UPDATE ON order_event
   FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the history is append-only';
 
@@ -378,4 +398,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0009');
+INSERT INTO alembic_version (version_num) VALUES ('0012');

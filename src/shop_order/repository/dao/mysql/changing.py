@@ -20,7 +20,6 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.archiving import HISTORY, LIVE
 from shop_order.repository.dao.changing import (
     BY_ANOTHER,
-    HELD,
     INTO_TRADE_NO,
     UPDATE_ORDER,
     Before,
@@ -47,6 +46,7 @@ UPDATE_REFUND = (
     "UPDATE refund SET state = ?, finished_ms = ?, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
     " WHERE refund_sn = ?"
 )
+HELD = "SELECT payment_sn FROM trade_no_claim FORCE INDEX (PRIMARY) WHERE"  # a scan would wait for all others
 PROOF = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
 
 
@@ -150,7 +150,8 @@ async def take_trade_nos(session: Session, happened: Iterable[Decided]) -> str:
     if not numbers:
         return ""
     await insert(session, INTO_TRADE_NO, numbers, UNLESS_THERE)  # waits for who takes one of them meanwhile
-    sql = f"{HELD} {' OR '.join([BY_ANOTHER] * len(numbers))}"
+    # FOR UPDATE: also for who takes one without an account or with one, which is another key.
+    sql = f"{HELD} {' OR '.join([BY_ANOTHER] * len(numbers))} FOR UPDATE"
     held = await session.first(sql, [value for row in numbers for value in row[:4]])
     return held[0] if held else ""
 

@@ -43,7 +43,7 @@ def _claim(table: str) -> None:
     is_file = bind.dialect.name == "sqlite"
     paid = sa.text(
         f"SELECT trade_no, payment_type, payment_sn, paid_ms, order_sn FROM {table}"
-        " WHERE trade_no <> '' AND paid_ms > 0 AND (paid_ms > :ms OR (paid_ms = :ms AND payment_sn > :sn))"
+        " WHERE trade_no <> '' AND paid_ms >= :ms AND (paid_ms > :ms OR payment_sn > :sn)"
         f" ORDER BY paid_ms, payment_sn LIMIT {PAGE}"
     )
     unless_there = "ON CONFLICT DO NOTHING" if is_file else "ON DUPLICATE KEY UPDATE created_ms = created_ms"
@@ -51,7 +51,7 @@ def _claim(table: str) -> None:
         "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms)"
         f" VALUES (:trade_no, :payment_type, '', :payment_sn, :paid_ms) {unless_there}"
     )
-    at: dict[str, Any] = {"ms": 0, "sn": ""}
+    at: dict[str, Any] = {"ms": 1, "sn": ""}  # 0: not paid
     while page := bind.execute(paid, at).mappings().all():
         bind.execute(claim, [dict(row) for row in page])
         _tell(page)
