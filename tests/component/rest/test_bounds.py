@@ -146,6 +146,7 @@ CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
         CHUNKED + b"".join(b"1;%s\r\n%c\r\n" % (b"a" * 1_200, byte) for byte in BODY) + b"0\r\n\r\n",
         CHUNKED + CHUNK + b"0\r\nX-A: " + b"a" * 17_000 + b"\r\n\r\n",
         CHUNKED + CHUNK + b"0\r\n" + b"X-A: a\r\n" * 101 + b"\r\n",
+        CHUNKED + b"1\r\n \r\n" * 4_000 + CHUNK + b"0\r\nX-A: " + b"a" * 40_000 + b"\r\n\r\n",
     ],
 )
 async def test_trailers_and_chunk_extensions_have_the_same_bounds(connect: Connect, sent: bytes) -> None:

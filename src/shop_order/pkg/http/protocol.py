@@ -94,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(piece)
             if self._spent > self.bounds.head_bytes and not self._over:
                 self._refuse(431)
+            self._spent = max(self._spent, 0)  # what small chunks did not use up is not saved for later
         if self._in_head and (self._begun or self._spent) and not self._over and self._deadline is None:
             self._end_in(self.bounds.head_s)
 
