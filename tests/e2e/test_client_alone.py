@@ -82,7 +82,16 @@ def test_it_carries_its_types_and_the_wire_s_text(installed: Path) -> None:
 def test_nothing_of_the_server_is_in_it(installed: Path) -> None:
     rooms = {path.name for path in (installed / "shop_order").glob("[a-z]*") if path.is_dir()}
     assert rooms == {"api", "pkg"}
-    assert not list((installed / "shop_order" / "pkg").glob("*.py"))
+
+
+def test_nothing_of_ours_that_it_imports_is_missing_whenever_it_is_imported(installed: Path) -> None:
+    found = {file.relative_to(installed).with_suffix("") for file in installed.glob("shop_order/**/*.py")}
+    there = {".".join(path.parts).removesuffix(".__init__") for path in found}
+    texts = [file.read_text("utf-8") for file in installed.glob("shop_order/**/*.py")]
+    imports = re.compile(r"^ *(?:from|import) (shop_order[\w.]*)", re.MULTILINE)
+    assert {name for text in texts for name in imports.findall(text)} - there == set()
+    rooms = {path.name for path in found if path.parent.name == "pkg"}
+    assert rooms == {"__init__", "address", "url", "version"}
 
 
 def test_it_has_the_server_s_version_and_bounds() -> None:

@@ -12,6 +12,7 @@ from shop_order.api.client import (
     AddressInfo,
     CheckOutCartRequest,
     ListOrdersRequest,
+    LoggingInterceptor,
     NotFound,
     OrderClient,
     Retry,
@@ -61,7 +62,9 @@ async def test_the_cart_is_filled_changed_and_bought(world: World) -> None:
         await client.update_cart_item_check(True, goods_id=3)
         await client.delete_shopping_cart(3)
         assert (await client.get_shopping_cart()).data[0].goods_id == 3
-        order = await client.check_out_cart(CheckOutCartRequest(ADDRESS, note="放门口"))
+        back = "https://shop.example/"
+        checkout = CheckOutCartRequest(ADDRESS, note="放门口", return_url=f"{back}ok", cancel_url=f"{back}no")
+        order = await client.check_out_cart(checkout)
     assert order.order_sn == SN
     done = [(name, *rest) for name, _, *rest in world.carts.asked]
     assert done == [
@@ -78,6 +81,7 @@ async def test_the_cart_is_filled_changed_and_bought(world: World) -> None:
         "放门口",
         True,
     )
+    assert (command.return_url, command.cancel_url) == (f"{back}ok", f"{back}no")
 
 
 async def test_so_it_is_without_an_event_loop(world: World) -> None:
@@ -155,6 +159,29 @@ async def test_a_service_that_is_away_is_a_warning_for_each_attempt(caplog: pyte
     ours = [record for record in caplog.records if record.name == "shop_order.client"]
     assert [record.levelname for record in ours] == ["WARNING"] * 6
     assert len({record.getMessage().rpartition("=")[2] for record in ours}) == 2
+
+
+@pytest.mark.parametrize("logged", [True, False])
+async def test_a_call_that_its_caller_gives_up_ends_at_the_service_too(
+    world: World, caplog: pytest.LogCaptureFixture, logged: bool
+) -> None:
+    caplog.set_level(logging.INFO, "shop_order.client")
+    world.orders.delay_s = 30.0
+    interceptors = [LoggingInterceptor()] if logged else []
+    async with new_order_client(
+        f"127.0.0.1:{world.port}", token=token(), timeout_s=30.0, interceptors=interceptors
+    ) as client:
+        call = asyncio.create_task(client.get_order(11))
+        await world.orders.busy.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(4):  # the service's own deadline is later
+            while not world.journal.observed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert world.journal.observed == [("/order.OrderService/GetOrder", "CANCELLED")]
+    lines = [record.getMessage() for record in caplog.records if record.name == "shop_order.client"]
+    assert [line.split()[1] for line in lines] == ["CANCELLED"] * logged
 
 
 async def test_the_log_can_be_left_out(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -146,6 +146,7 @@ CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
         CHUNKED + b"".join(b"1;%s\r\n%c\r\n" % (b"a" * 1_200, byte) for byte in BODY) + b"0\r\n\r\n",
         CHUNKED + CHUNK + b"0\r\nX-A: " + b"a" * 17_000 + b"\r\n\r\n",
         CHUNKED + CHUNK + b"0\r\n" + b"X-A: a\r\n" * 101 + b"\r\n",
+        CHUNKED + b"1\r\n \r\n" * 4_000 + CHUNK + b"0\r\nX-A: " + b"a" * 40_000 + b"\r\n\r\n",
     ],
 )
 async def test_trailers_and_chunk_extensions_have_the_same_bounds(connect: Connect, sent: bytes) -> None:
@@ -168,6 +169,8 @@ async def test_what_is_no_http_is_400_in_our_envelope(connect: Connect) -> None:
         GET + b"X A: b\r\n\r\n",
         b"GET /\x00 HTTP/1.1\r\n\r\n",
         CHUNKED + b"zz\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n",
     ):
         line = await connect()
         await line.send(sent)
@@ -175,6 +178,21 @@ async def test_what_is_no_http_is_400_in_our_envelope(connect: Connect) -> None:
         assert (status, json.loads(body)["error"]) == (400, "INVALID_ARGUMENT")
         assert headers["x-request-id"]
         assert await line.rest() == b""
+
+
+@pytest.mark.parametrize("second", [b"GET http://[/ HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"])
+async def test_a_refusal_is_never_the_answer_to_the_request_before(second: bytes) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await send(
+            {"type": "http.response.start", "status": 400 if scope.get("refused") else 200, "headers": []}
+        )
+        await send({"type": "http.response.body"})
+
+    async with served(slow, QUICK) as connect:
+        line = await connect()
+        await line.send(GET + b"\r\n" + second)
+        assert not (await line.rest()).startswith(b"HTTP/1.1 400")
 
 
 async def test_thousands_of_requests_in_one_packet_are_not_queued(connect: Connect) -> None:
@@ -269,13 +287,63 @@ def reset(of: socket.socket) -> bool:
     return of.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
 
-async def test_more_connections_than_there_may_be_are_not_taken(rest: Rest) -> None:
-    async with served(rest.app, Bounds(connections=2)) as connect:
-        first, second, third = await connect(), await connect(), await connect()
-        assert await third.rest() == b""
-        for line in (first, second):
+async def test_of_more_connections_than_there_may_be_those_go_that_say_nothing_longest(rest: Rest) -> None:
+    async with served(rest.app, Bounds(connections=3)) as connect:
+        spoke, silent, half = await connect(), await connect(), await connect()
+        await half.send(POST + b"Content-Length: 15\r\n\r\n{")
+        await spoke.send(GET + b"\r\n")
+        assert (await spoke.answer())[0] == 200
+        fourth = await connect()
+        assert await silent.rest() == b""
+        fifth = await connect()
+        assert await half.rest() == b""
+        for line in (spoke, fourth, fifth):
             await line.send(GET + b"\r\n")
             assert (await line.answer())[0] == 200
+
+
+async def test_a_connection_that_is_being_answered_does_not_make_room() -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await answered.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with served(slow, Bounds(connections=1)) as connect:
+        line = await connect()
+        await line.send(GET + b"\r\n")
+        await asked.wait()
+        assert await (await connect()).rest() == b""
+        answered.set()
+        assert (await line.answer())[0] == 200
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.05])
+async def test_who_would_like_another_protocol_is_answered_in_this_one(
+    connect: Connect, pause_s: float
+) -> None:
+    bodies = (
+        b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY),
+        CHUNKED[len(POST) :] + CHUNK + b"0\r\n\r\n",
+    )
+    for sent in bodies:
+        line = await connect()
+        for piece in (POST + UPGRADE + sent[:-30], sent[-30:] + GET + UPGRADE + b"\r\n" + GET + b"\r\n"):
+            await line.send(piece)
+            await asyncio.sleep(pause_s)
+        assert [(await line.answer())[0] for _ in range(3)] == [200, 200, 200]
+
+
+async def test_a_body_is_no_request_whatever_protocol_was_wished_for(connect: Connect) -> None:
+    line, inner = await connect(), GET + b"\r\n"
+    await line.send(POST + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(inner))
+    await line.send(inner + b"GET /nothing HTTP/1.1\r\n\r\n")
+    assert [(await line.answer())[0] for _ in range(2)] == [400, 404]
 
 
 async def test_the_relays_metrics_have_the_same_bounds() -> None:

@@ -191,6 +191,7 @@ async def test_head_begins_no_stream_and_handlers_are_told(rest: Rest) -> None:
         {"content-type": ""},
         {},
         {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "transfer-encoding": "gzip, chunked"},
     ],
 )
 async def test_another_kind_of_body_is_415_on_every_json_route(rest: Rest, headers: dict[str, str]) -> None:

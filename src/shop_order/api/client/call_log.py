@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +34,14 @@ class LoggingInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         """Let the call end, and log how."""
         started_s = time.perf_counter()
         call = await continuation(client_call_details, request)
-        _log(client_call_details, await call.code(), time.perf_counter() - started_s)
+        code = grpc.StatusCode.CANCELLED
+        try:
+            code = await call.code()
+        except asyncio.CancelledError:
+            call.cancel()  # who waits for a code cancels only the waiting
+            raise
+        finally:
+            _log(client_call_details, code, time.perf_counter() - started_s)
         return call
 
 

@@ -75,7 +75,8 @@ class CreateOrderRequest:
 class CheckOutCartRequest:
     """An order of the cart's checked lines; `pay_type` is `alipay`, `wechat`, `balance`, or empty.
 
-    Empty: the buyer chooses later. `expected_total_fen` None is not checked.
+    Empty: the buyer chooses later. `expected_total_fen` None is not checked. The cashier links to
+    `return_url` once it is paid, to `cancel_url` otherwise.
     """
 
     address: AddressInfo
@@ -85,6 +86,8 @@ class CheckOutCartRequest:
     pay_type: str = ""
     quote_token: str = ""
     expected_total_fen: int | None = None
+    return_url: str = ""
+    cancel_url: str = ""
 
     def message(self) -> shop.OrderRequest:
         """The message on the wire."""
@@ -101,6 +104,8 @@ class CheckOutCartRequest:
             coupon_id=self.coupon_id,
             quote_token=self.quote_token,
             expected_total_fen=self.expected_total_fen,
+            return_url=self.return_url,
+            cancel_url=self.cancel_url,
         )
 
 

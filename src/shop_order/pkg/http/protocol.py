@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 REFUSED = "refused"
@@ -46,6 +47,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. What is over a bound is 431, or ends the connection where nobody could be told."""
 
     bounds: ClassVar[Bounds] = Bounds()
+    owing: ClassVar[dict[BoundedProtocol, None]] = {}
+    """Connections of this server that have not sent what they began, or nothing: who waits longest, first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,13 +68,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected, and must say something soon."""
         super().connection_made(transport)
+        self.owing[self] = None
+        self._end_in(self.bounds.head_s)
         if len(self.connections) > self.bounds.connections:
-            transport.abort()
-        else:
-            self._end_in(self.bounds.head_s)
+            # Not the newcomer, or thousands of silent ones would lock everybody out.
+            longest = next(iter(self.owing))
+            del self.owing[longest]
+            longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more."""
+        self.owing.pop(self, None)
         self._go_on()
         self._written()
         super().connection_lost(exc)
@@ -84,15 +91,36 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             piece = data if len(data) <= _PIECE else data[start : start + _PIECE]
             self._spent += len(piece)
-            super().data_received(piece)
+            self._parse(piece)
             if self._spent > self.bounds.head_bytes and not self._over:
                 self._refuse(431)
+            self._spent = max(self._spent, 0)  # what small chunks did not use up is not saved for later
         if self._in_head and (self._begun or self._spent) and not self._over and self._deadline is None:
             self._end_in(self.bounds.head_s)
 
-    def send_400_response(self, msg: str) -> None:
-        """What the parser refused, or one of our bounds below it."""
-        self._refuse(self._over or 400)
+    def _parse(self, piece: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as asked:
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(400)
+            else:
+                self._stay(piece[asked.args[0] :])
+        except httptools.HttpParserError:  # what the parser refuses, or one of our bounds below it
+            self._refuse(self._over or 400)
+
+    def _stay(self, after: bytes) -> None:
+        """Read on in HTTP/1.1, as a server does that has no other protocol (RFC 9110, 7.8).
+
+        The parser takes what follows for the other protocol, and then a body for the next request.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        lines += [b"%s: %s" % line for line in self.headers if line[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"\r\n".join((*lines, b"\r\n")) + after)
 
     # ---- what the parser found ----
 
@@ -112,6 +140,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole; whether it is within bounds is not asked where little was sent."""
+        if self.parser.should_upgrade():
+            return  # it comes again, without that wish
         bounds, size = self.bounds, self._spent
         if size > _LITTLE:
             size = len(self.url) + sum(len(n) + len(v) + _SMALLEST_LINE for n, v in self.headers)
@@ -119,12 +149,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._stop(431)
         if len(self.headers) > bounds.head_lines or len(self.pipeline) >= bounds.pipelined:
             self._stop(431)
+        super().on_headers_complete()  # which refuses some addresses: until then it is a head
         if self._deadline is not None:
             self._go_on()
         self._in_head = self._begun = False
         self._spent -= size
         self._leftover = 0
-        super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         """A chunk's size was read."""
@@ -141,10 +171,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next byte belongs to a new head."""
+        if self.parser.should_upgrade():
+            return
         if self._spent > self.bounds.head_bytes:
             self._stop(431)
         self._in_head = True
         self._spent = self._trailers = 0
+        self.owing.pop(self, None)
         if self._deadline is not None:
             self._go_on()
         super().on_message_complete()
@@ -164,6 +197,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._surely_close()
         elif not self._in_head:
             self._end_in(self.bounds.leftover_s)
+        elif not self._is_busy():
+            self.owing[self] = None
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing more was asked."""

@@ -42,7 +42,7 @@ class HttpServer:
         """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
         listener = self._listener or listen(*self._address)
         bounds = replace(self._bounds, connections=min(self._bounds.connections, _most_files() // 2))
-        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds})
+        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "owing": {}})
         config = uvicorn.Config(
             self._app,
             http=protocol,

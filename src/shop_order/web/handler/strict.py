@@ -44,6 +44,8 @@ def check_media_type(scope: Scope) -> None:
             has_body = has_body or value.strip(b"0") != b""
         elif name == b"transfer-encoding":
             has_body = True
+            if value.lower() != b"chunked":  # the parser only looks for chunks, whatever is in them
+                raise UnsupportedMediaType
         elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
             raise UnsupportedMediaType
     if has_body and not (len(kinds) == 1 and _is_json(kinds[0])):
