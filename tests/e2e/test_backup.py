@@ -70,7 +70,7 @@ def test_nothing_is_written_over(tmp_path: Path, environ: dict[str, str], databa
     there = tmp_path / "there"
     there.write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for to in (there, tmp_path / "link", tmp_path, database):
+    for to in (there, tmp_path / "link", tmp_path, database, Path(""), Path("/")):
         refused = backup(to, environ)
         assert refused.exit_code == 2
         assert len(refused.stderr.splitlines()) == 1
@@ -106,9 +106,10 @@ def test_of_mysql_it_says_who_copies_it(tmp_path: Path) -> None:
         "SHOP_ORDER_DATA_DIR": str(tmp_path),
         "SHOP_ORDER_DB__URL": "mysql://app:geheim@db.shop:3307/shop",
     }
-    refused = backup(tmp_path / "copy.sql", environ)
+    refused = backup(tmp_path / "a copy.sql", environ)
     assert refused.exit_code == 2
-    assert "mysqldump -h db.shop -P 3307 -u app -p --single-transaction" in refused.stderr
+    assert "(umask 077; mysqldump -h db.shop -P 3307 -u app -p --single-transaction" in refused.stderr
+    assert f"> '{tmp_path}/a copy.sql')" in refused.stderr
     assert "geheim" not in refused.output
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from shlex import quote as quoted
 from typing import Annotated
 from urllib.parse import quote
 
@@ -33,10 +34,10 @@ def backup(
         from shop_order.repository.dao.mysql.address import Address
 
         at = Address.of(url)
+        host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))
         refuse(
-            "DB__URL is mysql: its own client copies it: mysqldump"
-            f" -h {at.host} -P {at.port} -u {at.user} -p --single-transaction --no-tablespaces"
-            f" {at.database} > {to}"
+            "DB__URL is mysql: its own client copies it: (umask 077; mysqldump"
+            f" -h {host} -P {at.port} -u {user} -p --single-transaction --no-tablespaces {database} > {file})"
         )
     try:
         orders = copy(Path(sqlite_path(url)), to)
@@ -49,10 +50,10 @@ def copy(source: Path, to: Path) -> int:
     """The orders in the copy. Raises BackupFailed."""
     if not source.is_file():
         raise BackupFailed(f"the order database {source} does not exist")
+    if os.path.lexists(to):  # a link that leads nowhere is one as well
+        raise BackupFailed(f"{to} exists already: say a new name")
     draft = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        if os.path.lexists(to):  # a link that leads nowhere is one as well
-            raise BackupFailed(f"{to} exists already: say a new name")
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         orders = _copied(source, draft)
         _stored(draft, os.O_RDWR)
