@@ -13,7 +13,7 @@ from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
-from shop_order.pkg.url import cut_password
+from shop_order.pkg.url import cut_password, file_of
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -173,12 +173,11 @@ def _check_trace(url: str) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    jwks = settings.auth.jwks or ""
     files = {
         "SERVER__TLS_CERT": settings.server.tls_cert,
         "SERVER__TLS_KEY": settings.server.tls_key,
         "SERVER__TLS_CLIENT_CA": settings.server.tls_client_ca,
-        "AUTH__JWKS": None if jwks.startswith(("http://", "https://")) else jwks,
+        "AUTH__JWKS": file_of(settings.auth.jwks or ""),
     }
     for name, path in files.items():
         if path and not os.access(path, os.R_OK):

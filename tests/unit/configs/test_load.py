@@ -108,6 +108,7 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
             "SERVER__TLS_CERT.*no readable file",
         ),
         ({"AUTH__JWKS": "/no/jwks.json"}, "AUTH__JWKS.*no readable file"),
+        ({"AUTH__JWKS": "file:///no/jwks.json"}, "AUTH__JWKS.*no readable file /no/jwks.json"),
         ({"SERVER__TLS_CERT": "c.pem"}, "TLS_CERT and TLS_KEY"),
         ({"SERVER__CORS_ORIGINS": "ftp://a"}, "SERVER__CORS_ORIGINS"),
         ({"PAY__CALLBACK_ALLOW": "10.0.0.0/99"}, "PAY__CALLBACK_ALLOW"),
