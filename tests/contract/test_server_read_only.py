@@ -54,8 +54,9 @@ def do(server: Server, *statements: str) -> None:
 async def test_it_is_known_without_a_buyer_and_over_by_itself(server: Server, store: Store) -> None:
     before = await added(store)
     do(server, READ_ONLY)
-    with pytest.raises(DependencyDown):
+    with pytest.raises(DependencyDown) as refused:
         await store.check_writes()
+    assert refused.value.where == f"127.0.0.1:{server.port}/shop"
     assert store.trouble == "1290 OPTION_PREVENTS_STATEMENT"
     assert (await store.orders.get(before.order_sn)).id == before.id
     do(server, WRITABLE)

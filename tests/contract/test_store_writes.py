@@ -113,8 +113,9 @@ async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
     await added(file_engine.store)
     file_engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")
     for number in range(50):
-        with pytest.raises(DependencyDown):
+        with pytest.raises(DependencyDown) as refused:
             await file_engine.store.orders.key("7:place", f"secret-{number}", NOW_MS)
+        assert refused.value.where == str(file_engine.path)
     (line,) = said
     assert (line["msg"], line["code"]) == ("database_failed", "SQLITE_ERROR")
     assert "no such table" in line["error"]
