@@ -40,9 +40,18 @@ def check_scheme(room: str, url: str) -> str:
         raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
     if scheme not in built:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
-    if scheme not in _LOCAL and cut_password(url):
-        raise ConfigError(f"{key}: in a password / ? # and @ are written %2F %3F %23 and %40")
+    if scheme not in _LOCAL and not _splits(url):
+        raise ConfigError(f"{key}: in a password / ? # @ [ and ] are written %2F %3F %23 %40 %5B and %5D")
     return scheme
+
+
+def _splits(url: str) -> bool:
+    """Whether it can be taken apart, and none of a password is taken for a host or a path."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return not cut_password(url)
 
 
 def sqlite_path(url: str) -> str:

@@ -46,7 +46,10 @@ def file_of(location: str) -> str | None:
     """The file that a path or a file: URL names; None for what is asked for over http."""
     if location.lower().startswith(("http://", "https://")):
         return None
-    return unquote(urlsplit(location).path) if location.lower().startswith("file:") else location
+    try:
+        return unquote(urlsplit(location).path) if location.lower().startswith("file:") else location
+    except ValueError:
+        return location  # there is none of that name
 
 
 def cut_password(url: str) -> bool:

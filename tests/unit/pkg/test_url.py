@@ -115,6 +115,7 @@ def test_a_sentence_keeps_its_words() -> None:
         ("https://issuer.shop/jwks", None),
         ("HTTP://issuer.shop/jwks", None),
         ("http://[::1", None),
+        ("file://[::1", "file://[::1"),
     ],
 )
 def test_a_file_is_named_by_a_path_or_a_url(location: str, file: str | None) -> None:
