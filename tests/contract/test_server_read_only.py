@@ -120,7 +120,7 @@ async def test_while_it_lasts_it_is_not_flooded_with_connections(
 async def test_one_that_lets_writes_wait_without_end_is_not_well(
     server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a full disk, or a replica that does not confirm: MySQL refuses nothing then, and answers nothing."""
+    """As with a full disk, or a replica that does not confirm: it refuses nothing then."""
     await added(store)
     monkeypatch.setattr(base, "SILENT_S", 0.3)
     module = mariadb if server.make == "mariadb" else mysql
