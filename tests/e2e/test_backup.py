@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import re
 import sqlite3
 from contextlib import closing
@@ -76,6 +77,21 @@ def test_nothing_is_written_over(tmp_path: Path, environ: dict[str, str], databa
         assert len(refused.stderr.splitlines()) == 1
         assert "exists already" in refused.stderr
     assert there.read_text() == "mine"
+
+
+def test_a_stop_leaves_no_half_copy(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, database: Path
+) -> None:
+    def told_to_stop(source: Path, draft: Path) -> int:
+        assert source == database and draft.exists()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr("shop_order.cmd.backup._copied", told_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    assert backup(tmp_path / "copy.db", environ).exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert os.listdir(tmp_path) == ["order"]
 
 
 @pytest.mark.parametrize("to", ["none/copy.db", "there/copy.db", "x" * 300])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from shlex import quote as quoted
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 from urllib.parse import quote
 
 import typer
+
+from shop_order.cmd.first import BY_SIGNAL
 
 BUSY_S = 30.0
 
@@ -39,11 +43,19 @@ def backup(
             "DB__URL is mysql: its own client copies it: (umask 077; mysqldump"
             f" -h {host} -P {at.port} -u {user} -p --single-transaction --no-tablespaces {database} > {file})"
         )
+    before = signal.signal(signal.SIGTERM, stopped)
     try:
         orders = copy(Path(sqlite_path(url)), to)
     except BackupFailed as failed:
         refuse(str(failed))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     typer.echo(f"{to}: {to.stat().st_size} bytes, {orders} orders, checked")
+
+
+def stopped(number: int, frame: FrameType | None) -> NoReturn:
+    """Told to stop: the half copy goes, as with an interrupt."""
+    raise SystemExit(BY_SIGNAL + number)
 
 
 def copy(source: Path, to: Path) -> int:
