@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.production import missing_in_production, wrong_in_production
@@ -112,6 +112,10 @@ def _check_mysql(url: str) -> None:
         whole = ""
     if not whole or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db")
+    try:
+        unquote(parts.password or "").encode("latin-1")
+    except UnicodeEncodeError:
+        raise ConfigError("DB__URL: the clients of MySQL send no password but in Latin-1") from None
     _check_tls("DB__URL", parts.query)
     if find_spec("asyncmy") is None or find_spec("pymysql") is None:
         raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")

@@ -81,6 +81,8 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"APP__ENV": "../../etc"}, "APP__ENV"),
         ({"DB__URL": "mysql://u:pw@h"}, "DB__URL.*must be mysql://user:password@host:port/db"),
         ({"DB__URL": "mysql://h/db"}, "DB__URL.*must be"),
+        ({"DB__URL": "mysql://u:short密码@h/db"}, "DB__URL.*Latin-1"),
+        ({"DB__URL": "mysql://u:short%E5%AF%86@h/db"}, "DB__URL.*Latin-1"),
         ({"DB__URL": "mysql://u:pw@h:nan/db"}, "DB__URL.*must be"),
         ({"DB__URL": "mysql://u:pw@h/db?ssl=1"}, "DB__URL.*unknown option ssl "),
         ({"DB__URL": "mysql://u:pw@h/db?ssl-mode=required"}, "DB__URL.*ssl-mode must be verify_identity"),
