@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -45,6 +46,7 @@ async def test_a_dump_made_while_orders_come_in_is_a_whole_database(
     buying.cancel()
     with suppress(asyncio.CancelledError):
         await buying
+    assert os.stat(tmp_path / "order-backup.sql").st_mode & 0o777 == 0o600
     await pasted(readme, "mysql", copy, tmp_path)
     assert described(server, Address.of(copy).database) == described(server, Address.of(server.url).database)
     store = open_store(copy, next_id=server.next_id)
@@ -62,7 +64,8 @@ async def buy(store: Store) -> None:
 
 async def pasted(readme: str, program: str, url: str, folder: Path) -> None:
     """Run the command of the README on another database. Raises AssertionError unless it ends well."""
-    found = re.search(rf"^ *({program} -h .*)$", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
+    line = rf"^ *((?:\(umask 077; )?{program} -h .*)$"
+    found = re.search(line, (ROOT / readme).read_text("utf-8"), re.MULTILINE)
     assert found
     at = Address.of(url)
     command = found[1].replace("HOST", f"{at.host} -P {at.port}").replace("USER", at.user)

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.stack import mariadb, mysql
 from shop_order.domain.errors import DependencyDown
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao import base, open_store
 from shop_order.repository.dao.base import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import NOW_MS, add, added, order
@@ -54,8 +54,9 @@ def do(server: Server, *statements: str) -> None:
 async def test_it_is_known_without_a_buyer_and_over_by_itself(server: Server, store: Store) -> None:
     before = await added(store)
     do(server, READ_ONLY)
-    with pytest.raises(DependencyDown):
+    with pytest.raises(DependencyDown) as refused:
         await store.check_writes()
+    assert refused.value.where == f"127.0.0.1:{server.port}/shop"
     assert store.trouble == "1290 OPTION_PREVENTS_STATEMENT"
     assert (await store.orders.get(before.order_sn)).id == before.id
     do(server, WRITABLE)
@@ -114,6 +115,27 @@ async def test_while_it_lasts_it_is_not_flooded_with_connections(
         with pytest.raises(DependencyDown):
             await added(store)
     assert len(opened) < 20
+
+
+async def test_one_that_lets_writes_wait_without_end_is_not_well(
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a full disk, or a replica that does not confirm: it refuses nothing then."""
+    await added(store)
+    monkeypatch.setattr(base, "SILENT_S", 0.3)
+    module = mariadb if server.make == "mariadb" else mysql
+    socket = module.socket(server.port)
+    with pymysql.connect(unix_socket=socket, user="root") as keeper, keeper.cursor() as cursor:
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        writing = asyncio.create_task(added(store))
+        await asyncio.sleep(0.1)
+        assert store.trouble == ""
+        await asyncio.sleep(0.4)
+        assert store.trouble == "SILENT"
+        assert await store.last_id()  # it can still be read
+        cursor.execute("UNLOCK TABLES")
+        await writing
+    assert store.trouble == ""
 
 
 async def until_it_writes(store: Store) -> None:

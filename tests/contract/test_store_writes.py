@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from threading import Event
 from typing import Any
 
 import pytest
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.log.rarely import Rarely
+from shop_order.repository.dao import base
 from shop_order.repository.dao.sqlite import trouble
 from shop_order.repository.dao.sqlite.database import connect
 from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order
@@ -86,6 +88,23 @@ async def test_a_file_that_became_read_only_is_opened_anew(
     await added(engine.store)
 
 
+async def test_a_disk_that_does_not_answer_is_trouble_until_it_does(
+    file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "SILENT_S", 0.1)
+    answered = Event()
+    writing = asyncio.create_task(
+        file_engine.store._db.writer.submit(lambda conn: answered.wait(10))  # type: ignore[attr-defined]
+    )
+    await asyncio.sleep(0.02)
+    assert file_engine.store.trouble == ""
+    await asyncio.sleep(0.2)
+    assert file_engine.store.trouble == "SILENT"
+    answered.set()
+    await writing
+    assert file_engine.store.trouble == ""
+
+
 async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,8 +113,9 @@ async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
     await added(file_engine.store)
     file_engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")
     for number in range(50):
-        with pytest.raises(DependencyDown):
+        with pytest.raises(DependencyDown) as refused:
             await file_engine.store.orders.key("7:place", f"secret-{number}", NOW_MS)
+        assert refused.value.where == str(file_engine.path)
     (line,) = said
     assert (line["msg"], line["code"]) == ("database_failed", "SQLITE_ERROR")
     assert "no such table" in line["error"]

@@ -48,6 +48,15 @@ def test_an_order_that_does_not_exist_is_not_called_broken(number: str) -> None:
 
 
 @pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize("words", [("doctor",), ("audit", "verify"), ("archive", "--older-than", "9")])
+def test_a_database_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SHOP_ORDER_DB__URL", f"sqlite:///{tmp_path}/elsewhere/order.db")
+    assert f"{tmp_path}/elsewhere/order.db" in refused(*words).splitlines()[-1]
+
+
+@pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize("target", ["base", "0001", "0003"])
 def test_nothing_is_dropped_without_being_asked_for_by_name(tmp_path: Path, target: str) -> None:
     assert "--yes-drop-data" in refused("migrate", "--revision", target)

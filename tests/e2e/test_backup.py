@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import re
 import sqlite3
 from contextlib import closing
@@ -70,12 +71,27 @@ def test_nothing_is_written_over(tmp_path: Path, environ: dict[str, str], databa
     there = tmp_path / "there"
     there.write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for to in (there, tmp_path / "link", tmp_path, database):
+    for to in (there, tmp_path / "link", tmp_path, database, Path(""), Path("/")):
         refused = backup(to, environ)
         assert refused.exit_code == 2
         assert len(refused.stderr.splitlines()) == 1
         assert "exists already" in refused.stderr
     assert there.read_text() == "mine"
+
+
+def test_a_stop_leaves_no_half_copy(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, database: Path
+) -> None:
+    def told_to_stop(source: Path, draft: Path) -> int:
+        assert source == database and draft.exists()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr("shop_order.cmd.backup._copied", told_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    assert backup(tmp_path / "copy.db", environ).exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert os.listdir(tmp_path) == ["order"]
 
 
 @pytest.mark.parametrize("to", ["none/copy.db", "there/copy.db", "x" * 300])
@@ -106,9 +122,10 @@ def test_of_mysql_it_says_who_copies_it(tmp_path: Path) -> None:
         "SHOP_ORDER_DATA_DIR": str(tmp_path),
         "SHOP_ORDER_DB__URL": "mysql://app:geheim@db.shop:3307/shop",
     }
-    refused = backup(tmp_path / "copy.sql", environ)
+    refused = backup(tmp_path / "a copy.sql", environ)
     assert refused.exit_code == 2
-    assert "mysqldump -h db.shop -P 3307 -u app -p --single-transaction" in refused.stderr
+    assert "(umask 077; mysqldump -h db.shop -P 3307 -u app -p --single-transaction" in refused.stderr
+    assert f"> '{tmp_path}/a copy.sql')" in refused.stderr
     assert "geheim" not in refused.output
 
 

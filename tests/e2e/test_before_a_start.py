@@ -51,7 +51,7 @@ def whole(tmp_path: Path) -> dict[str, str]:
         "SERVER__TLS_CERT": str(certificate),
         "SERVER__TLS_KEY": str(tls_key),
         "AUTH__LINK_KEYS": "l" * 32,
-        "AUTH__JWKS": str(files / "jwks"),
+        "AUTH__JWKS": (files / "jwks").as_uri(),
         "AUDIT__ROOT_KEY_FILE": str(files / "root"),
         "NEIGHBOURS__TOKEN_FILE": str(files / "token"),
         "PAY__GATEWAY_SECRET": "g" * 32,

@@ -27,6 +27,11 @@ async def test_commands_find_the_neighbours_of_a_demo_on_ipv6(tmp_path: Path) ->
         away = await run(tmp_path, "shop-order", "doctor", environ=own)
         assert away.code == 2
         assert "[::1]:9" in away.err, "the environment wins, and the address is named"
+        production = await run(
+            tmp_path, "shop-order", "doctor", environ={"SHOP_ORDER_APP__ENV": "production"}
+        )
+        assert production.code == 2
+        assert "PAY__ALIPAY__GATEWAY" not in production.err, "production believes no simulator"
         assert wiring.stat().st_mode & 0o777 == 0o600
         assert await demo.stop(signal.SIGINT) == 0
     assert not wiring.exists()

@@ -150,6 +150,26 @@ def test_signals_are_heeded_before_anything_is_imported(tmp_path: Path) -> None:
         assert {"typer", "asyncio", "pydantic", "yaml"}.isdisjoint(before)
 
 
+def test_a_command_that_is_interrupted_while_it_is_imported_says_nothing(tmp_path: Path) -> None:
+    interrupt = "a[0] == 'typer' and os.kill(os.getpid(), signal.SIGINT)"
+    code = f"""
+import os, runpy, signal, sys
+sys.argv = ["shop-order", "doctor"]
+sys.addaudithook(lambda e, a: e == "import" and {interrupt})
+runpy.run_module("{MODULES["shop-order"]}", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environ_with({}),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
 def test_a_stop_while_old_tables_are_mended_leaves_them_as_they_were(tmp_path: Path) -> None:
     file = tmp_path / "order" / "order.db"
     migrate(f"sqlite:///{file}", "0001")

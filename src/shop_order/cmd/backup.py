@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated
+from shlex import quote as quoted
+from types import FrameType
+from typing import Annotated, NoReturn
 from urllib.parse import quote
 
 import typer
+
+from shop_order.cmd.first import BY_SIGNAL
 
 BUSY_S = 30.0
 
@@ -33,26 +38,34 @@ def backup(
         from shop_order.repository.dao.mysql.address import Address
 
         at = Address.of(url)
+        host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))
         refuse(
-            "DB__URL is mysql: its own client copies it: mysqldump"
-            f" -h {at.host} -P {at.port} -u {at.user} -p --single-transaction --no-tablespaces"
-            f" {at.database} > {to}"
+            "DB__URL is mysql: its own client copies it: (umask 077; mysqldump"
+            f" -h {host} -P {at.port} -u {user} -p --single-transaction --no-tablespaces {database} > {file})"
         )
+    before = signal.signal(signal.SIGTERM, stopped)
     try:
         orders = copy(Path(sqlite_path(url)), to)
     except BackupFailed as failed:
         refuse(str(failed))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     typer.echo(f"{to}: {to.stat().st_size} bytes, {orders} orders, checked")
+
+
+def stopped(number: int, frame: FrameType | None) -> NoReturn:
+    """Told to stop: the half copy goes, as with an interrupt."""
+    raise SystemExit(BY_SIGNAL + number)
 
 
 def copy(source: Path, to: Path) -> int:
     """The orders in the copy. Raises BackupFailed."""
     if not source.is_file():
         raise BackupFailed(f"the order database {source} does not exist")
+    if os.path.lexists(to):  # a link that leads nowhere is one as well
+        raise BackupFailed(f"{to} exists already: say a new name")
     draft = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        if os.path.lexists(to):  # a link that leads nowhere is one as well
-            raise BackupFailed(f"{to} exists already: say a new name")
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         orders = _copied(source, draft)
         _stored(draft, os.O_RDWR)

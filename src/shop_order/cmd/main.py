@@ -66,6 +66,7 @@ FOUND = 1  # a check found something
 def main() -> None:
     """The command line."""
     first.begin()
+    first.imported()
     # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()

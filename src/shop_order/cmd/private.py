@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from shop_order.cmd.workers.counting import PREFIX
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.pkg.log import get_logger
@@ -52,7 +53,7 @@ def is_ours_alone(data: Path) -> bool:
     except OSError:
         return False
     known = OF_A_DISK.union(FOLDERS)
-    strange = [p for p in found if p.is_dir() and p.name not in known and not p.name.startswith("metrics-")]
+    strange = [p for p in found if p.is_dir() and p.name not in known and not p.name.startswith(PREFIX)]
     return not shared and not strange
 
 

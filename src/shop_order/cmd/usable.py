@@ -9,11 +9,11 @@ import ssl
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 from shop_order.configs import Settings
 from shop_order.configs.production import alipay_is_off, alipay_lacks
 from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key, read
+from shop_order.pkg.url import file_of
 
 T = TypeVar("T")
 Texts = Generator[str, None, T]
@@ -78,13 +78,11 @@ def _of_server(settings: Settings) -> Texts[None]:
 
 
 def _of_auth(settings: Settings) -> Texts[None]:
-    location = settings.auth.jwks
-    if not location or location.startswith(("http://", "https://")):
+    path = file_of(settings.auth.jwks or "")
+    if not path:
         return
     from shop_order.web.jwks import parse_key_set
 
-    parts = urlsplit(location)
-    path = unquote(parts.path) if parts.scheme == "file" else location
     yield from _parsed("AUTH__JWKS", path, parse_key_set)
 
 

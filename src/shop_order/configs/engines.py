@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from shop_order.configs.errors import ConfigError
 from shop_order.configs.production import missing_in_production, wrong_in_production
@@ -13,7 +13,7 @@ from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.address import parse as parse_rocketmq
 from shop_order.pkg.redis.address import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis.address import parse as redis_address
-from shop_order.pkg.url import cut_password
+from shop_order.pkg.url import cut_password, file_of
 
 # room: (schemes that are built, schemes that are known and not built yet)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -40,9 +40,18 @@ def check_scheme(room: str, url: str) -> str:
         raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
     if scheme not in built:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
-    if scheme not in _LOCAL and cut_password(url):
-        raise ConfigError(f"{key}: in a password / ? # and @ are written %2F %3F %23 and %40")
+    if scheme not in _LOCAL and not _splits(url):
+        raise ConfigError(f"{key}: in a password / ? # @ [ and ] are written %2F %3F %23 %40 %5B and %5D")
     return scheme
+
+
+def _splits(url: str) -> bool:
+    """Whether it can be taken apart, and none of a password is taken for a host or a path."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return not cut_password(url)
 
 
 def sqlite_path(url: str) -> str:
@@ -103,6 +112,10 @@ def _check_mysql(url: str) -> None:
         whole = ""
     if not whole or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db")
+    try:
+        unquote(parts.password or "").encode("latin-1")
+    except UnicodeEncodeError:
+        raise ConfigError("DB__URL: the clients of MySQL send no password but in Latin-1") from None
     _check_tls("DB__URL", parts.query)
     if find_spec("asyncmy") is None or find_spec("pymysql") is None:
         raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
@@ -173,12 +186,11 @@ def _check_trace(url: str) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    jwks = settings.auth.jwks or ""
     files = {
         "SERVER__TLS_CERT": settings.server.tls_cert,
         "SERVER__TLS_KEY": settings.server.tls_key,
         "SERVER__TLS_CLIENT_CA": settings.server.tls_client_ca,
-        "AUTH__JWKS": None if jwks.startswith(("http://", "https://")) else jwks,
+        "AUTH__JWKS": file_of(settings.auth.jwks or ""),
     }
     for name, path in files.items():
         if path and not os.access(path, os.R_OK):

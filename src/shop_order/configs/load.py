@@ -129,11 +129,12 @@ def _load(
     # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
     if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
         _put_override(layers, central.data_dir, override)
-    if beside and layers.values[_ENV] != "production" and (wiring := wired(central.data_dir)) is not None:
+    dev = variables.get(_ENV, layers.values[_ENV]) != "production"
+    if beside and dev and (wiring := wired(central.data_dir)) is not None:
         layers.put(f"make run {wiring[0]}", tree.parse(*wiring))
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
-    if layers.values[_ENV] != "production":
+    if dev:
         _put_dev_keys(layers, central.data_dir)
     settings = _validated(layers, central.data_dir)
     engines.check(settings, complete=complete)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
@@ -37,6 +38,12 @@ class Batcher(Generic[In, Out]):
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._ahead: Sequence[Batcher[Any, Any]] = ()
+        self._began_s: float | None = None
+
+    @property
+    def running_s(self) -> float:
+        """How long the batch in flight has been; 0 without one."""
+        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
 
     def behind(self, *ahead: Batcher[Any, Any]) -> Self:
         """Let these go first, each at most PATIENCE_S; nobody waits for one that has nothing to do."""
@@ -80,11 +87,14 @@ class Batcher(Generic[In, Out]):
         try:
             if self._observe:
                 self._observe(len(batch))
+            self._began_s = time.monotonic()
             results = await self._run([item for item, _ in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results of {len(batch)} items")
         except Exception as failure:  # noqa: BLE001 - the batch's failure is every caller's answer
             results = [failure] * len(batch)
+        finally:
+            self._began_s = None
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue  # its caller gave up; the effect stands

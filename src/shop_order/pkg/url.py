@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from shop_order.pkg.address import parted
 
@@ -40,6 +40,16 @@ def mask_url(url: str) -> str:
     if cut_password(url) or "#" in behind or not _hosts(hosts):
         return f"{scheme}://{MASK}"
     return f"{scheme}://{_login(userinfo)}{at}{hosts}{path}{asked}{_query(query)}"
+
+
+def file_of(location: str) -> str | None:
+    """The file that a path or a file: URL names; None for what is asked for over http."""
+    if location.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        return unquote(urlsplit(location).path) if location.lower().startswith("file:") else location
+    except ValueError:
+        return location  # there is none of that name
 
 
 def cut_password(url: str) -> bool:

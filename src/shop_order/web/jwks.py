@@ -7,12 +7,12 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import httpx
 import jwt
 
 from shop_order.domain.errors import DependencyDown
+from shop_order.pkg.url import file_of
 from shop_order.web.auth import NotBelieved, VerifyingKey
 
 MOST_BYTES = 1 << 20
@@ -43,7 +43,7 @@ class Jwks:
         Raises NotBelieved, DependencyDown (no reading has succeeded yet).
         """
         if self._keys is None:
-            raise DependencyDown("jwks")
+            raise DependencyDown("jwks", self._location)
         if found := self._keys.get((algorithm, kid)):
             return found
         if algorithm not in _ALGORITHMS.values():
@@ -114,10 +114,8 @@ async def read_location(location: str) -> bytes:
 
     Raises OSError, httpx.HTTPError, ValueError (too large).
     """
-    parts = urlsplit(location)
-    if parts.scheme not in ("http", "https"):
-        path = Path(unquote(parts.path) if parts.scheme == "file" else location)
-        return await asyncio.to_thread(path.read_bytes)
+    if (path := file_of(location)) is not None:
+        return await asyncio.to_thread(Path(path).read_bytes)
     body = bytearray()
     async with (
         httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,

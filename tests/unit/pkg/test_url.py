@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shop_order.pkg.log.masking import mask_text
-from shop_order.pkg.url import mask_setting, mask_url, mask_urls
+from shop_order.pkg.url import file_of, mask_setting, mask_url, mask_urls
 
 # Long enough not to stand in the rest of the URL by chance.
 PASSWORDS = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=8, max_size=20).map(
@@ -104,3 +104,19 @@ def test_our_own_examples_can_be_read(said: str) -> None:
 def test_a_sentence_keeps_its_words() -> None:
     said = "see https://shop.example/docs, (http://127.0.0.1:8090/x). Nacos at h:8848: http://[::1]:1: no"
     assert mask_urls(said) == said
+
+
+@pytest.mark.parametrize(
+    ("location", "file"),
+    [
+        ("/keys/jwks.json", "/keys/jwks.json"),
+        ("file:///keys/our%20jwks.json", "/keys/our jwks.json"),
+        ("keys/50%25", "keys/50%25"),
+        ("https://issuer.shop/jwks", None),
+        ("HTTP://issuer.shop/jwks", None),
+        ("http://[::1", None),
+        ("file://[::1", "file://[::1"),
+    ],
+)
+def test_a_file_is_named_by_a_path_or_a_url(location: str, file: str | None) -> None:
+    assert file_of(location) == file

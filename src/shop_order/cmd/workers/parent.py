@@ -11,13 +11,13 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from shop_order.cmd.opening import open_log, remember
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.private import close_to_others
 from shop_order.cmd.reloading import Reloading
 from shop_order.cmd.signals import Signals
+from shop_order.cmd.workers.counting import metrics_folder
 from shop_order.cmd.workers.crew import Crew
 from shop_order.cmd.workers.process import Worker, spawn
 from shop_order.cmd.workers.talk import name_of
@@ -49,12 +49,6 @@ async def serve_by_workers(loaded: Loaded) -> int:
     finally:
         logging.close()
     return signals.over(code)
-
-
-def metrics_folder(data: Path) -> TemporaryDirectory[str]:
-    """Where the workers count together; the system may have no folder for what is temporary."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return TemporaryDirectory(prefix="metrics-", dir=data)
 
 
 class Parent:

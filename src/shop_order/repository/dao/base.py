@@ -13,6 +13,13 @@ from shop_order.domain.order_log import Feed
 from shop_order.domain.ports import Archive, Audit, Backlog, Carts, Orders, Outbox, Payments
 from shop_order.pkg.batching import Batcher
 
+SILENT_S = 8.0  # longer than one lock is waited for; a server may wait for room, or for another, without end
+
+
+def silent(commits: Batcher[Any, Any]) -> str:
+    """SILENT while a batch of writes has no answer for so long: a database that waits refuses nothing."""
+    return "SILENT" if commits.running_s > SILENT_S else ""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:

@@ -131,7 +131,7 @@ class SqliteOrderLog:
             if isinstance(failed, sqlite3.DatabaseError) and not of_the_file(failed):
                 raise
             self._disconnect()
-            raise down(failed, NAME) from failed
+            raise down(failed, NAME, str(self._path)) from failed
         return result
 
     def _connection(self) -> sqlite3.Connection:

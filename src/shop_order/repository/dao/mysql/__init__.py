@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archiving import HISTORY, LIVE
-from shop_order.repository.dao.base import SchemaBehind, StoreOptions
+from shop_order.repository.dao.base import SchemaBehind, StoreOptions, silent
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.archive import MysqlArchive
 from shop_order.repository.dao.mysql.audit import MysqlAudit
@@ -69,7 +69,7 @@ class MysqlStore:
     @property
     def trouble(self) -> str:
         """See `repository.dao.base.Store`."""
-        return self._db.writer.trouble
+        return self._db.writer.trouble or silent(self.commits)
 
     async def last_id(self) -> int:
         """The largest id of an order, a cart's line or an event, whether published or not."""

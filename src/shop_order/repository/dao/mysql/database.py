@@ -104,6 +104,7 @@ class Worker:
 
     def __init__(self, address: Address, options: StoreOptions, *, writes: bool, most: int) -> None:
         self._link = Link(address, writes=writes)
+        self._where = str(address)
         self.trouble = ""  # why it takes no writes, since the store's `check_writes` was content
         self.batches: Batcher[Job, Any] = Batcher(
             self._written if writes else self._read,
@@ -115,7 +116,11 @@ class Worker:
 
     async def submit(self, job: Callable[[Session], Awaitable[T]]) -> T:
         """Run the job; what it raises undoes this job only. It may be run again: it decides, then stores."""
-        return cast(T, await self.batches.submit(job))
+        try:
+            return cast(T, await self.batches.submit(job))
+        except DependencyDown as refused:
+            refused.where = refused.where or self._where
+            raise
 
     async def close(self) -> None:
         """Finish the queue, then disconnect."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from shop_order.repository.dao.base import SchemaBehind, StoreOptions
+from shop_order.repository.dao.base import SchemaBehind, StoreOptions, silent
 from shop_order.repository.dao.sqlite.archive import SqliteArchive
 from shop_order.repository.dao.sqlite.audit import SqliteAudit
 from shop_order.repository.dao.sqlite.backlog import SqliteBacklog
@@ -64,7 +64,7 @@ class SqliteStore:
     @property
     def trouble(self) -> str:
         """See `repository.dao.base.Store`."""
-        return self._db.writer.trouble
+        return self._db.writer.trouble or silent(self.commits)
 
     async def last_id(self) -> int:
         """The largest id of an order, a cart's line or an event, whether published or not."""

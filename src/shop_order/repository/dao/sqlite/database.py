@@ -86,7 +86,11 @@ class Worker:
 
     async def submit(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run the job; what it raises undoes this job only."""
-        return cast(T, await self.batches.submit(job))
+        try:
+            return cast(T, await self.batches.submit(job))
+        except DependencyDown as refused:
+            refused.where = refused.where or str(self._path)
+            raise
 
     async def close(self) -> None:
         """Finish the queue, then close the connection."""

@@ -39,10 +39,10 @@ def spoils_connection(error: BaseException | None) -> bool:
     return refuses_writes(error) and code_of(error) not in (_FULL, _BUSY)
 
 
-def down(error: Exception, what: str = "the order database") -> DependencyDown:
+def down(error: Exception, what: str = "the order database", where: str = "") -> DependencyDown:
     """What the caller is told of it; the operator is told more. SQLite's own texts hold no values."""
     code = name_of(error)
     failed("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))
-    told = DependencyDown(what)
+    told = DependencyDown(what, where)
     told.__cause__ = error
     return told
