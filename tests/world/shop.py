@@ -156,6 +156,9 @@ class World:
             real_clock=self.real_now,
             owners=["inventory"],
         )
+        self._read_the_history()
+
+    def _read_the_history(self) -> None:
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
