@@ -3,93 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shop_order.pkg.http.metrics import metrics_app
 from shop_order.pkg.http.protocol import Bounds
-from shop_order.pkg.http.server import HttpServer
 from tests.component.rest.front import Rest, token
-
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-QUICK = Bounds(head_s=0.3, idle_s=1, leftover_s=0.3, unread_s=0.2)
-LATE_S = 20  # nobody waits that long, unless the bound is gone
-
-
-@dataclass
-class Line:
-    """A connection as bytes."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, *pieces: bytes) -> None:
-        """Write as far as the other side reads."""
-        with suppress(OSError):
-            for piece in pieces:
-                self.writer.write(piece)
-                await self.writer.drain()
-
-    async def rest(self) -> bytes:
-        """Everything until the connection is closed from the other side."""
-        found = b""
-        with suppress(OSError):
-            async with asyncio.timeout(LATE_S):
-                while piece := await self.reader.read(65536):
-                    found += piece
-        return found
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """One answer: status, headers, body."""
-        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), LATE_S)).decode()
-        first, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return int(first.split()[1]), headers, body
-
-
-Serve = Callable[..., Awaitable[Line]]
-
-
-@asynccontextmanager
-async def served(app: ASGIApp, bounds: Bounds) -> AsyncIterator[Callable[[], Awaitable[Line]]]:
-    """A server, and how to connect to it."""
-    server = HttpServer(app, host="127.0.0.1", port=0, bounds=bounds)
-    port = await server.start()
-    lines: list[Line] = []
-
-    async def connect() -> Line:
-        lines.append(Line(*await asyncio.open_connection("127.0.0.1", port)))
-        return lines[-1]
-
-    yield connect
-    for line in lines:
-        line.writer.close()
-    await server.stop(1)
+from tests.component.rest.line import GET, QUICK, Connect, served
 
 
 @pytest.fixture
-async def connect(rest: Rest) -> AsyncIterator[Callable[[], Awaitable[Line]]]:
+async def connect(rest: Rest) -> AsyncIterator[Connect]:
     """The Shop's own front, with its own bounds."""
     async with served(rest.app, Bounds()) as connect:
         yield connect
 
 
 @pytest.fixture
-async def hurried(rest: Rest) -> AsyncIterator[Callable[[], Awaitable[Line]]]:
+async def hurried(rest: Rest) -> AsyncIterator[Connect]:
     """The same, with less time."""
     async with served(rest.app, QUICK) as connect:
         yield connect
-
-
-Connect = Callable[[], Awaitable[Line]]
 
 
 @pytest.mark.parametrize(
@@ -252,39 +189,6 @@ async def test_a_body_that_ends_after_its_answer_leaves_a_connection_that_is_idl
     await line.send(b"c")
     await line.send(GET + b"\r\n")
     assert (await line.answer())[0] == 200
-
-
-@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
-@pytest.mark.parametrize("parts", [1, 64])
-async def test_an_answer_that_is_never_read_ends_the_connection(close: bytes, parts: int) -> None:
-    gone = asyncio.Event()
-
-    async def large(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(parts):
-            await send(
-                {"type": "http.response.body", "body": b"x" * (64_000_000 // parts), "more_body": True}
-            )
-        await send({"type": "http.response.body"})
-        gone.set()
-
-    async with served(large, QUICK) as connect:
-        port = (await connect()).writer.get_extra_info("peername")[1]
-        loop = asyncio.get_running_loop()
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.setblocking(False)
-            await loop.sock_connect(deaf, ("127.0.0.1", port))
-            await loop.sock_sendall(deaf, GET + close + b"\r\n")
-            await asyncio.wait_for(gone.wait(), LATE_S)
-            async with asyncio.timeout(LATE_S):
-                while not reset(deaf):  # noqa: ASYNC110 - nothing tells of a reset but asking
-                    await asyncio.sleep(0.05)
-
-
-def reset(of: socket.socket) -> bool:
-    """Whether the other side has reset the connection, also before what it sent was read."""
-    return of.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
 
 async def test_of_more_connections_than_there_may_be_those_go_that_say_nothing_longest(rest: Rest) -> None:

@@ -6,10 +6,14 @@ httptools bounds nothing: one header may be as long as memory, and is copied aga
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -62,6 +66,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._unwritten = 0
+        self._answered: RequestResponseCycle | None = (
+            None  # of several in a row, the one that is being answered
+        )
 
     # ---- the connection ----
 
@@ -81,7 +88,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.owing.pop(self, None)
         self._go_on()
         self._written()
+        if self._answered is not None:  # uvicorn tells the latest one, who may not have begun
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Count before anything is parsed."""
@@ -217,11 +231,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _watch_reader(self) -> None:
         if self._stall is None:
-            self._unwritten = self.transport.get_write_buffer_size()
+            self._unwritten = self._left()
             self._stall = self.loop.call_later(self.bounds.unread_s, self._look_at_reader, False)
 
     def _look_at_reader(self, stalled: bool) -> None:
-        left = self.transport.get_write_buffer_size()
+        left = self._left()
         if left >= self._unwritten and stalled:
             # A reset: else the kernel would keep for minutes what it was given.
             reader = self.transport.get_extra_info("socket")
@@ -231,6 +245,13 @@ class BoundedProtocol(HttpToolsProtocol):
         stalled = left >= self._unwritten
         self._unwritten = left
         self._stall = self.loop.call_later(self.bounds.unread_s, self._look_at_reader, stalled)
+
+    def _left(self) -> int:
+        """Bytes that the other side has not taken, also the megabytes that the kernel may hold of them."""
+        held = bytearray(4)
+        with suppress(OSError):  # where there is no such question
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
+        return self.transport.get_write_buffer_size() + int.from_bytes(held, sys.byteorder)
 
     def _written(self) -> None:
         if self._stall is not None:
