@@ -157,7 +157,7 @@ class Callers:
     def _checks(self) -> Iterator[tuple[int, Call]]:
         """What the owner of the leases asks of unpaid orders when they run out."""
         numbers = [order_sn for _, _, order_sn in self._placed]
-        (token,) = tokens(["inventory-service"], Role.SERVICE)
+        (token,) = tokens(["inventory"], Role.SERVICE)
         for at in cycle(range(0, len(numbers), LEASES)):
             asked = OrderSns(order_sns=numbers[at : at + LEASES])
             yield 0, (asked.SerializeToString(), (("authorization", f"Bearer {token}"),))
