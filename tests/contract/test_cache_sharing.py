@@ -15,9 +15,10 @@ from shop_order.domain.errors import KeyReused, Unauthenticated
 from shop_order.domain.ports import Key, KeyRecord, Orders
 from shop_order.domain.valueobject.actor import Role
 from shop_order.repository.cache import revocations
-from shop_order.repository.cache.base import Cache
+from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.cache.flights import KeyFlights
 from shop_order.repository.cache.revocations import Revocations
+from shop_order.repository.cache.turns import Turns
 from shop_order.service.idempotency import Idempotency
 from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
 from tests.contract.cache_engine import instance
@@ -207,3 +208,29 @@ async def test_what_the_cache_forgot_is_told_to_it_again(caches: list[Cache], ke
     assert not here.believes(mine)
     await there.revocations.refresh()
     assert not there.believes(mine)
+
+
+# ---- turns ----
+
+
+def turns(cache: Cache) -> Turns:
+    return Turns(cache, new_ticket=lambda: secrets.token_hex(8))
+
+
+async def test_a_turn_is_taken_once_by_all_instances_until_its_time_is_over(
+    caches: list[Cache], key: str
+) -> None:
+    one, other = map(turns, caches)
+    taken = await asyncio.gather(*(it.take(key, 300) for it in (one, other) * 8))
+    assert sum(taken) == 1
+    assert await other.take(key + "x", 300), "another turn is another's"
+    await asyncio.sleep(0.4)
+    assert [await other.take(key, 300), await one.take(key, 300)] == [True, False]
+
+
+async def test_while_the_cache_is_down_everybody_takes_turns() -> None:
+    class Down:
+        async def claim(self, *_: object) -> str:
+            raise CacheDown
+
+    assert await turns(cast(Cache, Down())).take("P1", 300)

@@ -245,6 +245,7 @@ class Core:
             clock=clock,
             monotonic_s=time.monotonic,
             return_urls=self.return_urls,
+            turn=self.shared.turns.take,
         )
         self.timeouts = TimeoutService(
             orders=orders,

@@ -21,6 +21,7 @@ from shop_order.repository.cache.flights import KeyFlights
 from shop_order.repository.cache.goods import CachedGoods
 from shop_order.repository.cache.orders import CachedOrders, OrderTimes, OrderViews, OutdatingInboxes
 from shop_order.repository.cache.revocations import Revocations
+from shop_order.repository.cache.turns import Turns
 
 log = get_logger("cache")
 REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
@@ -50,6 +51,7 @@ class Shared:
         self.limiter = open_limiter(cache.url, limit.rate_keys, link)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)
+        self.turns = Turns(self.cache, new_ticket=lambda: secrets.token_hex(8))
         self.signer = Signer(key_bytes(settings().auth.link_keys))
         self.tokens = SubmitTokens(self.signer, secrets.token_bytes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -25,6 +25,11 @@ ASKED_MS = 86_400_000  # after an attempt's end a buyer's look asks no more; the
 MOST = 4096  # attempts that are remembered
 CHANGE_S = 4.0  # so long a buyer waits for the provider to close the attempt of another device
 AT_ONCE = 32  # questions on their way: a provider that hangs must not gather more
+
+
+async def own_turn(_what: str, _for_ms: int) -> bool:
+    """There is no other instance."""
+    return True
 
 
 @dataclass(slots=True)
@@ -49,8 +54,10 @@ class Checkout:
         clock: Clock,
         monotonic_s: Callable[[], float],
         return_urls: ReturnUrls,
+        turn: Callable[[str, int], Awaitable[bool]] = own_turn,
         wait_s: float = WAIT_S,
     ) -> None:
+        """`turn`: whether no other instance asked about this attempt within so many ms."""
         self._orders = orders
         self._payments = payments
         self._settlement = settlement
@@ -58,6 +65,7 @@ class Checkout:
         self._monotonic_s = monotonic_s
         self._wait_s = wait_s
         self._return_urls = return_urls
+        self._turn = turn
         self._questions: dict[str, _Question] = {}  # the oldest first
         self._on_their_way = 0
 
@@ -139,6 +147,9 @@ class Checkout:
         self._on_their_way += 1
         try:
             async with asyncio.timeout(QUESTION_S):
+                if not await self._turn(payment.payment_sn, round(EVERY_S * 1000)):
+                    self._questions.pop(payment.payment_sn, None)  # the next look may have its turn
+                    return "unknown"  # what the other instance learns, it stores
                 return (await self._settlement.look(payment))[1]
         except (OrderServiceError, Unreadable, TimeoutError):
             return "unknown"  # the jobs ask again in their turn

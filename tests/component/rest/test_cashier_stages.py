@@ -169,6 +169,24 @@ async def test_the_provider_is_asked_once_in_two_seconds_however_many_look(rest:
     assert world.provider.asked == [payment_sn] * 2
 
 
+async def test_another_instance_that_asked_just_now_is_enough(
+    rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, payment_sn = await opened(rest, world)
+    turns: list[tuple[str, int]] = []
+
+    async def turn(what: str, for_ms: int) -> bool:
+        turns.append((what, for_ms))
+        return len(turns) > 1
+
+    monkeypatch.setattr(world.checkout, "_turn", turn)
+    assert (await state(rest, order))["provider_says"] == "unknown"
+    assert world.provider.asked == []
+    assert (await state(rest, order))["provider_says"] == "absent"
+    assert world.provider.asked == [payment_sn]
+    assert turns == [(payment_sn, 2000)] * 2
+
+
 async def test_a_provider_that_hangs_holds_no_page(
     rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
