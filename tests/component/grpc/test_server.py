@@ -83,16 +83,24 @@ async def reflected(port: int, metadata: Any = ()) -> list[str]:
         return [s.name async for answer in call for s in answer.list_services_response.service]
 
 
+async def refused_reflection(port: int, metadata: Any = ()) -> StatusCode:
+    """Why a caller gets none. Nothing is sent: a refusal that comes while grpc.aio writes is INTERNAL to it."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ServerReflectionInfo(metadata=metadata).read()
+    code: StatusCode = caught.value.code()
+    return code
+
+
 async def test_reflection_shows_the_services_to_this_machine(world: World) -> None:
     assert set(SERVICES) <= set(await reflected(world.port))
 
 
 async def test_reflection_from_elsewhere_is_for_admins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "is_loopback", lambda address: False)
-    for metadata, code in (((), StatusCode.UNAUTHENTICATED), (bearer(), StatusCode.PERMISSION_DENIED)):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reflected(world.port, metadata)
-        assert caught.value.code() is code
+    assert await refused_reflection(world.port) is StatusCode.UNAUTHENTICATED
+    assert await refused_reflection(world.port, bearer()) is StatusCode.PERMISSION_DENIED
     assert set(SERVICES) <= set(await reflected(world.port, ADMIN))
 
 
@@ -101,20 +109,18 @@ async def test_a_caller_behind_a_proxy_of_this_machine_is_not_this_machine(trust
     world = World(trusted_proxies=trusted)
     server = world.server()
     port = await server.start()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await reflected(port, (("x-forwarded-for", "203.0.113.9"),))
+    code = await refused_reflection(port, (("x-forwarded-for", "203.0.113.9"),))
     await server.stop(0)
-    assert caught.value.code() is StatusCode.UNAUTHENTICATED
+    assert code is StatusCode.UNAUTHENTICATED
 
 
 async def test_reflection_can_be_off() -> None:
     world = World(settings=GrpcSettings(reflection=False))
     server = world.server()
     port = await server.start()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await reflected(port)
+    code = await refused_reflection(port)
     await server.stop(0)
-    assert caught.value.code() is StatusCode.UNIMPLEMENTED
+    assert code is StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("method", ["RequestRefund", "GetRefund"])
