@@ -84,7 +84,7 @@ async def reflected(port: int, metadata: Any = ()) -> list[str]:
 
 
 async def refused_reflection(port: int, metadata: Any = ()) -> StatusCode:
-    """Why a caller gets none. Nothing is sent: a refusal that comes while grpc.aio writes is INTERNAL to it."""
+    """Why a caller gets none. It sends nothing: a refusal while it writes is INTERNAL to grpc.aio."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
