@@ -1,4 +1,4 @@
-"""`make docs`: write the tables of settings in `docs/settings*.md` from the code, its defaults and its texts."""
+"""`make docs`: write the tables of settings in `docs/settings*.md` from the code and its texts."""
 
 import re
 from importlib import resources

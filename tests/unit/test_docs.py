@@ -15,7 +15,8 @@ from shop_order.configs.engines import check_scheme
 from tests.baseline import settings_pages
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("decisions/*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)|<img src=\"([^\"]+)\"")
 MAX_README_LINES = 150
 
