@@ -26,6 +26,9 @@ from shop_order.pkg.tracing import Origin
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.sqlite import connect
+from shop_order.repository.dao.mapping import insertion
 from shop_order.repository.dao.placing import (
     INTO_CLAIM,
     INTO_EVENT,
@@ -33,10 +36,7 @@ from shop_order.repository.dao.placing import (
     INTO_KEY,
     INTO_ORDER,
     INTO_OUTBOX,
-    insertion,
 )
-from shop_order.repository.dao.sqlite import placing
-from shop_order.repository.dao.sqlite.database import connect
 
 CHUNK = 1_024
 USERS = 200
@@ -50,7 +50,7 @@ def stored_alone(path: Path, *, a_commit: int, seconds: float) -> tuple[float, f
     The database exists and is migrated.
     """
     took_s, used_s, stored = 0.0, 0.0, 0
-    chunks = made(placing.UNLESS_THERE)
+    chunks = made(SQLITE.unless_there)
     with closing(connect(path, writes=True)) as connection:
         while took_s < seconds:
             chunk = next(chunks)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
-from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.schema import HEAD, MYSQL_GUARDS, migrate
 from tests.contract.engine import Engine
 

@@ -127,7 +127,7 @@ def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
-        from shop_order.repository.dao.mysql.address import Address
+        from shop_order.repository.dao.engine.mysql_address import Address
 
         at = Address.of(url)
         # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.
