@@ -18,7 +18,7 @@ from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.roots import Roots
 from shop_order.repository.dao.rows import HISTORY, LIVE
-from shop_order.repository.schema import HEAD
+from shop_order.repository.schema import head
 
 __all__ = ["SchemaBehind", "ShopTime", "Store", "StoreOptions", "StoreTaken"]
 
@@ -120,8 +120,8 @@ async def check_schema(session: Session) -> None:
     if "alembic_version" not in names:
         raise SchemaBehind("the order database has no tables yet")
     (version,) = await session.first("SELECT version_num FROM alembic_version") or ("",)
-    if version != HEAD:
-        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {HEAD!r}")
+    if version != head():
+        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {head()!r}")
     # A downgrade that was killed after its first DROP, then an upgrade: the revision does not show it.
     if missing := sorted({*astuple(LIVE), *astuple(HISTORY), "history_root"} - names):
         raise SchemaBehind(f"tables of the order database are missing: {', '.join(missing)}")
