@@ -102,12 +102,9 @@ def order() -> Order:
     refund = Refund("R1", "P1", "S1", 5, RefundState.SUCCEEDED, "late", True, 1, 2)
     address = Address("王小明", "13800138000", "人民路 1 号", "上海", "上海市", "浦东", "200000")
     items = (OrderItem(1, 2, "goods", "1.png", 3, 4),)
-    amounts = dict.fromkeys(("total_fen", "discount_fen", "freight_fen", "pay_fen"), 0)
-    times = dict.fromkeys(("created_ms", "updated_ms", "expire_ms"), 0)
     order = Order(
-        id=0, order_sn="", user=0, status=OrderStatus.PENDING, address=address, items=items, note="",
-        pay_type=PaymentType.NOT_CHOSEN, **amounts, **times,
-    )  # fmt: skip
+        1, "", 1, OrderStatus.PENDING, address, items, "", 1, 1, 1, 1, PaymentType.NOT_CHOSEN, 1, 1, 1
+    )
     order.payments["P1"], order.refunds["R1"] = payment, refund
     return different(order)
 
