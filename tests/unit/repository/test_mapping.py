@@ -25,7 +25,7 @@ from shop_order.repository.schema import SQLITE_SCRIPT
 
 MANY = {"items", "payments", "refunds", "happened"}  # have tables of their own
 MAPPED: list[tuple[type[Any], Columns, set[str]]] = [
-    (Order, rows.ORDER, MANY | {"last_hash", "address"}),
+    (Order, rows.ORDER, MANY | {"last_hash"}),
     (OrderItem, rows.ITEM, set()),
     (Payment, rows.PAYMENT, set()),
     (Refund, rows.REFUND, set()),
@@ -36,12 +36,14 @@ MAPPED: list[tuple[type[Any], Columns, set[str]]] = [
 
 @pytest.mark.parametrize(("entity", "columns", "elsewhere"), MAPPED)
 def test_each_field_has_a_column(entity: type[Any], columns: Columns, elsewhere: set[str]) -> None:
+    mapped = {field.partition(".")[0] for field in columns.fields} - {"refund_status"}  # made from refunds
     stored = {field.name for field in fields(entity)} - elsewhere
-    assert set(columns.fields) == stored, "add a Column in repository/dao/rows.py"
+    assert mapped == stored, "add a Column in repository/dao/rows.py"
 
 
 def test_each_field_of_an_address_has_a_column() -> None:
-    assert set(rows.ORDER.part("address", rows.ORDER.names)) == {field.name for field in fields(Address)}
+    mapped = {field for field in rows.ORDER.fields if "." in field}
+    assert mapped == {f"address.{field.name}" for field in fields(Address)}
 
 
 @pytest.fixture

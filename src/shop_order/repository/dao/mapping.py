@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from shop_order.repository.dao.engine.base import Row, Session
 
+T = TypeVar("T")
 Convert = Callable[[Any], Any]
 
 
@@ -34,19 +35,15 @@ class Columns:
     """The columns of a table that an entity fills, in this order."""
 
     def __init__(self, *columns: Column) -> None:
+        self._columns = columns
         self.names = [column.name for column in columns]
         self.select = ", ".join(self.names)
-        fields = [column.field or column.name for column in columns]
-        self.row_of = attrgetter(*fields)
+        self.fields = [column.field or column.name for column in columns]
+        self.row_of = attrgetter(*self.fields)
         self._write = [(n, column.write) for n, column in enumerate(columns) if column.write]
-        own = [n for n, column in enumerate(columns) if "." not in fields[n] and not column.derived]
-        self.fields = [fields[n] for n in own]
-        self._own = itemgetter(*own)
-        self._read = [(fields[n], read) for n in own if (read := columns[n].read)]
         changing = [n for n, column in enumerate(columns) if column.changes]
         self.changing = ", ".join(f"{self.names[n]} = ?" for n in changing)
         self._changing = itemgetter(*changing) if len(changing) > 1 else None
-        self._parts = [(*field.partition("."), n) for n, field in enumerate(fields)]
 
     def row(self, entity: object) -> Row:
         """The entity's values, in the order of the columns."""
@@ -61,16 +58,27 @@ class Columns:
         changed: Row = self._changing(self.row(entity))
         return changed
 
-    def values(self, row: Row) -> dict[str, Any]:
-        """By field, what a row of these columns tells of the entity, but for its parts."""
-        values = dict(zip(self.fields, self._own(row), strict=True))
-        for field, read in self._read:
-            values[field] = read(values[field])
-        return values
+    def reader(self, make: Callable[..., T], *more: str, **parts: Callable[..., Any]) -> Callable[..., T]:
+        """A function that makes the entity of a row and the arguments named `more`.
 
-    def part(self, name: str, row: Row) -> dict[str, Any]:
-        """By field, what a row tells of a part."""
-        return {field: row[n] for part, _, field, n in self._parts if part == name and field}
+        `parts` make what has dotted fields. It is compiled once: rows are read on every call.
+        """
+        names: dict[str, Any] = {"make": make, **parts}
+        arguments = dict.fromkeys(parts, "")
+        for n, (column, field) in enumerate(zip(self._columns, self.fields, strict=True)):
+            value = f"row[{n}]"
+            if column.read:
+                names[f"read_{n}"] = column.read
+                value = f"read_{n}({value})"
+            part, dot, inner = field.partition(".")
+            if dot:
+                arguments[part] += f"{inner}={value}, "
+            elif not column.derived:
+                arguments[field] = value
+        arguments |= {part: f"{part}({arguments[part]})" for part in parts} | {name: name for name in more}
+        values = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        read: Callable[..., T] = eval(f"lambda {', '.join(['row', *more])}: make({values})", names)  # noqa: S307 - of our own names
+        return read
 
     def of(self, name: str) -> Callable[[Row], Any]:
         """Gets one column of a row."""

@@ -171,19 +171,32 @@ version_of = ORDER.of("version")
 created_of = ORDER.of("created_at")
 
 
+def stored_address(**fields: str) -> Address:
+    """The address as it was accepted then: rules that came later don't make an old order unreadable."""
+    address = object.__new__(Address)
+    for field, value in fields.items():
+        object.__setattr__(address, field, value)
+    return address
+
+
+_order = ORDER.reader(Order, "items", "payments", "refunds", "last_hash", address=stored_address)
+_payment = PAYMENT.reader(Payment)
+_refund = REFUND.reader(Refund)
+_event = EVENT.reader(Event, "request_id", "traceparent")
+cart_line_of = CART_LINE.reader(CartLine)
+
+
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
     """The aggregate of ORDER_COLUMNS and of what belongs to it. Raises Unreadable."""
     try:
-        attempts, given_back = map(payment_of, payments), map(refund_of, refunds)
-        return Order(
-            **ORDER.values(row),
-            address=stored_address(row),
-            items=tuple([OrderItem(*item[1:]) for item in items]),
-            payments={payment.payment_sn: payment for payment in attempts},
-            refunds={refund.refund_sn: refund for refund in given_back},
-            last_hash=hash,
+        return _order(
+            row,
+            tuple([OrderItem(*item[1:]) for item in items]),
+            {payment[0]: payment_of(payment) for payment in payments},
+            {refund[0]: refund_of(refund) for refund in refunds},
+            hash,
         )
     except _ALTERED as altered:
         raise Unreadable(order_sn_of(row), altered) from altered
@@ -207,14 +220,6 @@ def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
     return [order for order in orders if isinstance(order, Order)]
 
 
-def stored_address(row: Row) -> Address:
-    """The address as it was accepted then: rules that came later don't make an old order unreadable."""
-    address = object.__new__(Address)
-    for field, value in ORDER.part("address", row).items():
-        object.__setattr__(address, field, value)
-    return address
-
-
 def standing_or_why(row: Row) -> Standing | Unreadable:
     """From STANDING_COLUMNS."""
     order_sn, status, expire_ms = row
@@ -233,7 +238,7 @@ def item_rows(order: Order) -> list[Row]:
 def payment_of(row: Row) -> Payment:
     """The attempt of PAYMENT_COLUMNS. Raises Unreadable."""
     try:
-        return Payment(**PAYMENT.values(row))
+        return _payment(row)
     except ValueError as altered:
         raise Unreadable(row[0], altered) from altered
 
@@ -249,24 +254,19 @@ def payment_or_why(row: Row) -> Payment | Unreadable:
 def refund_of(row: Row) -> Refund:
     """The refund of REFUND_COLUMNS. Raises Unreadable."""
     try:
-        return Refund(**REFUND.values(row))
+        return _refund(row)
     except ValueError as altered:
         raise Unreadable(row[0], altered) from altered
 
 
 def event_of(row: Row) -> Event:
     """The event of EVENT_COLUMNS, maybe followed by the origin of its request."""
-    return Event(*EVENT.values(row).values(), *row[len(EVENT.names) :])
+    return _event(row, *(row[len(EVENT.names) :] or ("", "")))
 
 
 def outbox_row(e: Event, origin: Origin) -> Row:
     """Values of OUTBOX_COLUMNS."""
     return (e.id, e.order_sn, e.version, e.created_ms, *origin)
-
-
-def cart_line_of(row: Row) -> CartLine:
-    """The line of CART_LINE."""
-    return CartLine(**CART_LINE.values(row))
 
 
 def column_count(columns: str) -> int:
