@@ -110,8 +110,9 @@ proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses 
 openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
 
-schema: .venv/.dev ## write the tables of a new SQLite file again from the migrations
+schema: .venv/.dev ## write both engines' scripts of tables again from the migrations
 	@$(PY) -m tests.baseline.sqlite_schema
+	@$(PY) -m tests.baseline.mysql_schema
 
 lock: ## pin the dependencies again (UPGRADE=1 takes newer ones)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
