@@ -39,7 +39,7 @@ class Audit:
     async def order(self, order_sn: str) -> Order | None:
         async def job(session: Session) -> Order | None:
             try:
-                return await load(session, "order_sn", order_sn)
+                return await load(session, ("order_sn", order_sn))
             except OrderNotFound:
                 return None
 

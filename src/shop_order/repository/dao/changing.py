@@ -120,7 +120,7 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
 
     Raises VersionConflict, KeyTaken, TradeNoTaken, and what the decision raises.
     """
-    decided = Decided.of(change, await load(session, "order_sn", change.order_sn))
+    decided = Decided.of(change, await load(session, ("order_sn", change.order_sn)))
     if change.key:
         await take_key(session, change.key, change.order_sn, decided.payment_sn)
     if decided.order.happened:

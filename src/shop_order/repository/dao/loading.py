@@ -16,7 +16,6 @@ from shop_order.repository.dao.rows import (
     HISTORY,
     ITEM_COLUMNS,
     LIVE,
-    ORDER,
     ORDER_COLUMNS,
     PAYMENT,
     PAYMENT_COLUMNS,
@@ -30,48 +29,46 @@ from shop_order.repository.dao.rows import (
 )
 
 Wanted = tuple[str, object]  # a column and its value
+Children = dict[object, list[Row]]  # rows by their order
 _order_of_item = itemgetter(0)
 _order_sn_of_payment = PAYMENT.of("order_sn")
 _order_sn_of_refund = REFUND.of("order_sn")
 
 
-async def load_one(session: Session, wanted: Wanted) -> Order:
+async def load(session: Session, wanted: Wanted) -> Order:
     """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
-    return await load(session, *wanted)
-
-
-async def load_many(session: Session, wanted: Sequence[Wanted]) -> Sequence[Order | Exception]:
-    """The same for many. Two who want the same order get one each: they may go different ways with it."""
-    orders: dict[int, Order | Unreadable] = {}
-    for tables in (LIVE, HISTORY):
-        if missing := {at: one for at, one in enumerate(wanted) if at not in orders}:
-            found = await rows_of(session, tables, [*missing.values()])
-            there = [at for at, one in missing.items() if one in found]
-            stored = [found[wanted[at]] for at in there]
-            loaded = await orders_of(session, stored, hashes=True, tables=tables)
-            orders.update(zip(there, loaded, strict=True))
-    return [orders.get(at) or OrderNotFound() for at in range(len(wanted))]
-
-
-async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:
-    """The rows of orders that lie in these tables."""
-    found: dict[Wanted, Row] = {}
-    for column in ("order_sn", "id"):
-        if values := [value for name, value in wanted if name == column]:
-            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
-            value_of = ORDER.of(column)
-            found |= {(column, value_of(row)): row for row in await session.all(sql, values)}
-    return found
-
-
-async def load(session: Session, column: str, value: object) -> Order:
-    """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
+    column, value = wanted
     for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
         found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
         if found:
             (order,) = rows.all_of(await orders_of(session, found, hashes=True, tables=tables))
             return order
     raise OrderNotFound
+
+
+async def load_many(session: Session, wanted: Sequence[Wanted]) -> Sequence[Order | Exception]:
+    """The same for many. Two who want the same order get one each: they may go different ways with it."""
+    orders: list[Order | Exception | None] = [None] * len(wanted)
+    for tables in (LIVE, HISTORY):
+        found = await rows_of(session, tables, [one for at, one in enumerate(wanted) if orders[at] is None])
+        there = [at for at, one in enumerate(wanted) if orders[at] is None and one in found]
+        loaded = await orders_of(session, [found[wanted[at]] for at in there], hashes=True, tables=tables)
+        for at, order in zip(there, loaded, strict=True):
+            orders[at] = order
+        if None not in orders:
+            break
+    return [order or OrderNotFound() for order in orders]
+
+
+async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:
+    """The rows of orders that lie in these tables."""
+    found: dict[Wanted, Row] = {}
+    for column, value_of in (("order_sn", order_sn_of), ("id", id_of)):
+        if values := [value for name, value in wanted if name == column]:
+            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
+            for row in await session.all(sql, values):
+                found[column, value_of(row)] = row
+    return found
 
 
 async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
@@ -103,10 +100,13 @@ async def orders_of(
         return []
     # The first event is the order itself: no attempt yet.
     later = [order_sn_of(row) for row in found if version_of(row) != 1]
-    select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
-    payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
-    select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
-    refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
+    payments: Children = {}
+    refunds: Children = {}
+    if later:
+        select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+        payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
+        select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+        refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
     items = await _items(session, [id_of(row) for row in found], tables, most_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
@@ -127,7 +127,7 @@ async def _items(
     tables: Tables,
     most: int | None,
     totals: dict[int, int] | None,
-) -> dict[object, list[Row]]:
+) -> Children:
     if most is None or totals is None:
         select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
         return await by_parent(session, select, orders, "id", _order_of_item)
@@ -138,7 +138,7 @@ async def _items(
         f' FROM {tables.items} WHERE "order" IN ({marks(len(orders))})) AS placed'
         f" WHERE at_place <= {most:d} ORDER BY id"
     )
-    items: dict[object, list[Row]] = {}
+    items: Children = {}
     for *item, of_all in await session.all(sql, orders):
         items.setdefault(item[0], []).append(item)
         totals[item[0]] = of_all
@@ -154,11 +154,9 @@ async def _last_hashes(session: Session, found: Sequence[Row]) -> dict[str, byte
 
 async def by_parent(
     session: Session, select: str, parents: Sequence[object], order_by: str, parent_of: Callable[[Row], Any]
-) -> dict[object, list[Row]]:
+) -> Children:
     """Child rows of many parents in one statement, grouped by the parent's column."""
-    grouped: dict[object, list[Row]] = {}
-    if not parents:
-        return grouped
+    grouped: Children = {}
     sql = f"{select} IN ({marks(len(parents))}) ORDER BY {order_by}"
     for row in await session.all(sql, parents):
         grouped.setdefault(parent_of(row), []).append(row)

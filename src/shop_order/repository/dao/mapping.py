@@ -77,7 +77,8 @@ class Columns:
                 arguments[field] = value
         arguments |= {part: f"{part}({arguments[part]})" for part in parts} | {name: name for name in more}
         values = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        read: Callable[..., T] = eval(f"lambda {', '.join(['row', *more])}: make({values})", names)  # noqa: S307 - of our own names
+        source = f"lambda {', '.join(['row', *more])}: make({values})"
+        read: Callable[..., T] = eval(source, names)  # noqa: S307 - made of the names in this package
         return read
 
     def of(self, name: str) -> Callable[[Row], Any]:

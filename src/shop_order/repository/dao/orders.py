@@ -28,7 +28,7 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
 from shop_order.repository.dao.engine.base import BulkJob, Database, Session
 from shop_order.repository.dao.lists import list_orders
-from shop_order.repository.dao.loading import Wanted, load_many, load_one, standings
+from shop_order.repository.dao.loading import Wanted, load, load_many, standings
 from shop_order.repository.dao.placing import (
     KEEP_KEYS_MS,
     WantedKey,
@@ -109,7 +109,7 @@ class Orders:
         return await self._get(("id", id))
 
     async def _get(self, wanted: Wanted) -> Order:
-        order: Order = await self._db.reader.submit(BulkJob(wanted, load_one, load_many))
+        order: Order = await self._db.reader.submit(BulkJob(wanted, load, load_many))
         return order
 
     async def list(
