@@ -8,13 +8,12 @@ from fastapi.responses import Response
 
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
-from shop_order.web.dto import encode
-from shop_order.web.dto.answers import ClockData, OrderData
+from shop_order.web.dto.admin_answers import ClockData
+from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.fields import OrderSn
 from shop_order.web.dto.requests import ClockBody, ShipBody
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import operation
-from shop_order.web.times import rfc3339
 
 TAG = "admin"
 AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time in epoch ms
@@ -43,7 +42,7 @@ class AdminHandler:
         order = await self._orders.ship(
             it.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
         )
-        return success(encode.order(order, it.language, ""), "订单已发货", "the order was shipped")
+        return success(OrderData.of(order, it.language, pay_url=None), "订单已发货", "the order was shipped")
 
 
 class ClockHandler:
@@ -66,4 +65,4 @@ class ClockHandler:
     async def advance(self, body: ClockBody) -> Response:
         """Move the clock forward."""
         now_ms = await self._advance(body.advance_s)
-        return success({"now": rfc3339(now_ms), "now_ms": now_ms}, "时钟已快进", "the clock was moved")
+        return success(ClockData.of(now_ms), "时钟已快进", "the clock was moved")

@@ -6,7 +6,6 @@ from fastapi.responses import Response
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.service.cart import CartService
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
@@ -53,7 +52,7 @@ class CartHandler:
         actor = context().caller
         named_owner(actor, body.user_id)
         line = await self._carts.add(actor, body.goods_id, body.nums, checked=body.checked)
-        return success(encode.cart_item(line), "已加入购物车", "added to the cart")
+        return success(CartItemData.of(line), "已加入购物车", "added to the cart")
 
     @operation(
         "PATCH",
@@ -103,4 +102,4 @@ class CartHandler:
         return await self._answer("勾选已更新", "the check marks were changed")
 
     async def _answer(self, zh: str, en: str) -> Response:
-        return success(encode.cart(await self._carts.view(context().caller)), zh, en)
+        return success(CartData.of(await self._carts.view(context().caller)), zh, en)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Query
 from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
@@ -21,8 +22,8 @@ from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
 from shop_order.web.cursor import Cursors
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import (
+    LogData,
     OrderData,
     OrderDetailData,
     OrderListData,
@@ -35,7 +36,6 @@ from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.key import KeyHeader
 from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
-from shop_order.web.times import rfc3339
 
 TAG = "orders"
 MOST_LISTED_ITEMS = 5  # of an order in a list; `items_total` says how many there are
@@ -86,8 +86,7 @@ class OrderHandler:
         now_s = self._real_now_s()
         token = self._tokens.mint(buyer(context().caller), now_s)
         expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
-        data = {"token": token, "expires_at": rfc3339(expires_ms)}
-        return success(data, "令牌已生成", "a token was made")
+        return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "a token was made")
 
     @operation(
         "POST",
@@ -163,18 +162,13 @@ class OrderHandler:
         found = await self._orders.list(
             it.caller, where, page=page, page_size=page_size, after=after, most_items=MOST_LISTED_ITEMS
         )
-        totals = found.items_total
-        data = {
-            "items": [
-                encode.order(order, it.language, self._links.of(order), items_total=totals.get(order.id))
-                for order in found.orders
-            ],
-            "total": found.total,
-            "total_is_capped": found.total_is_capped,
-            "page": page,
-            "page_size": page_size,
-            "next_cursor": self._cursors.seal(it.caller, where, found.next) or None,
-        }
+        data = OrderListData.of(
+            found,
+            items=[self._listed(order, found.items_total) for order in found.orders],
+            page=page,
+            page_size=page_size,
+            next_cursor=self._cursors.seal(it.caller, where, found.next) or None,
+        )
         return success(data, "成功", "ok")
 
     @operation(
@@ -192,7 +186,8 @@ class OrderHandler:
         it = context()
         order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
         history = await self._orders.history(order)
-        data = encode.order_detail(order, history, it.language, self._links.of(order))
+        logs = [LogData.of(entry_of(event)) for event in history]
+        data = OrderDetailData.of(order, it.language, pay_url=self._links.of(order) or None, logs=logs)
         return success(data, "成功", "ok")
 
     @operation(
@@ -209,7 +204,7 @@ class OrderHandler:
         """An order's status."""
         it = context()
         order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
-        return success(encode.order_status(order, it.language), "成功", "ok")
+        return success(OrderStatusData.of(order, it.language), "成功", "ok")
 
     @operation(
         "POST",
@@ -251,7 +246,13 @@ class OrderHandler:
         return self._answer(order, "已确认收货", "receipt was confirmed")
 
     def _answer(self, order: Order, zh: str, en: str) -> Response:
-        return success(encode.order(order, context().language, self._links.of(order)), zh, en)
+        data = OrderData.of(order, context().language, pay_url=self._links.of(order) or None)
+        return success(data, zh, en)
+
+    def _listed(self, order: Order, items_total: Mapping[int, int]) -> dict[str, Any]:
+        link = self._links.of(order) or None
+        total = items_total.get(order.id, len(order.items))
+        return OrderData.of(order, context().language, pay_url=link, items_total=total)
 
 
 def _address(body: PlaceOrderBody) -> Address | int:

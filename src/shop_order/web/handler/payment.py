@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi.responses import Response
 
 from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import OrderSn
 from shop_order.web.dto.requests import PayBody
@@ -44,7 +43,7 @@ class PaymentHandler:
         command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=it.key)
         outcome = await self._payments.pay(it.caller, command)
         it.replayed = outcome.replayed
-        return success(encode.payment(outcome.result.payment), "支付已发起", "the payment was opened")
+        return success(PaymentData.of(outcome.result.payment), "支付已发起", "the payment was opened")
 
     @operation(
         "GET",
@@ -60,4 +59,4 @@ class PaymentHandler:
         """The order's payment."""
         it = context()
         found = await self._payments.info(it.caller, order_sn, owner=named_owner(it.caller, user_id))
-        return success(encode.payment(found.payment), "成功", "ok")
+        return success(PaymentData.of(found.payment), "成功", "ok")

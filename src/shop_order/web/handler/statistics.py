@@ -9,8 +9,7 @@ from fastapi.responses import Response
 
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.statistics import Statistics
-from shop_order.web.dto import encode
-from shop_order.web.dto.answers import AdminLogsData, StatisticsData
+from shop_order.web.dto.admin_answers import AdminLogsData, StatisticsData
 from shop_order.web.dto.fields import Day, OrderSn
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import operation
@@ -39,8 +38,7 @@ class StatisticsHandler:
     async def logs(self, order_sn: OrderSn) -> Response:
         """What was done to an order, by whom."""
         entries = await self._order_log.of(order_sn)
-        data = {"order_sn": order_sn, "logs": [encode.admin_log(entry) for entry in entries]}
-        return success(data, "查询成功", "here it is")
+        return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "here it is")
 
     @operation(
         "GET",
@@ -61,4 +59,4 @@ class StatisticsHandler:
     ) -> Response:
         """Orders, amount and paid amount."""
         report = await self._statistics.report(start or "", end or "")
-        return success(encode.statistics(report, context().language), "查询成功", "here it is")
+        return success(StatisticsData.of(report, context().language), "查询成功", "here it is")
