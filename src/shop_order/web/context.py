@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shop_order.domain.errors import InvalidArgument, Unauthenticated
+from shop_order.domain.errors import InvalidArgument, NotYourself, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
@@ -46,6 +46,20 @@ class RequestContext:
         if self.actor is None:
             raise Unauthenticated
         return self.actor
+
+    def owner(self, user_id: int | None) -> int:
+        """The user whose orders are meant, 0 for none: an admin may name anybody, others only themselves.
+
+        Raises Unauthenticated, InvalidArgument, NotYourself (contract, chapter 3).
+        """
+        actor, named = self.caller, user_id or 0
+        if named < 0:
+            raise InvalidArgument("user_id", "must not be negative")
+        if actor.is_admin:
+            return named
+        if named not in (0, actor.user_id):
+            raise NotYourself
+        return 0
 
     def agreed_key(self, field: str) -> str:
         """The idempotency key of metadata or message; if both are given they must be equal.

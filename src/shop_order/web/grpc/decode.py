@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from shop_order.domain.errors import InvalidArgument, NotYourself
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.address import Address
 from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.web.times import bounded_ms
 
@@ -17,18 +18,16 @@ _TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
 _WORDS = {payment_type.code: payment_type for payment_type in PaymentType}
 
 
-def owner_of(actor: Actor, user_id: int) -> int:
-    """The user an operation is narrowed to, 0 for none (contract, chapter 3).
-
-    Raises InvalidArgument, NotYourself (who is no admin and names somebody else).
-    """
-    if user_id < 0:
-        raise InvalidArgument("user_id", "must not be negative")
-    if actor.is_admin:
-        return user_id
-    if user_id not in (0, actor.user_id):
-        raise NotYourself
-    return 0
+def address_of(message: pb.AddressInfo) -> Address:
+    """The receiver. Raises InvalidArgument."""
+    return Address(
+        name=message.name,
+        phone=message.phone,
+        detail=message.detail,
+        province=message.province,
+        city=message.city,
+        district=message.district,
+    )
 
 
 def order_sn_of(text: str) -> str:

@@ -19,11 +19,11 @@ from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import decoding
-from shop_order.web.grpc.convert import address_of, order_info, order_status, payment_info
+from shop_order.web.grpc.convert import order_info, order_status, payment_info
 from shop_order.web.grpc.decode import (
+    address_of,
     expected_of,
     order_sn_of,
-    owner_of,
     page_of,
     payment_type_of,
     status_of,
@@ -76,7 +76,7 @@ class OrderHandlers:
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """Buy the listed items."""
         actor = context.caller
-        owner_of(actor, request.user_id)
+        context.owner(request.user_id)
         payment_type = payment_type_of(request.payment_type)
         if payment_type:
             self._payments.check_choice(payment_type)
@@ -98,14 +98,14 @@ class OrderHandlers:
 
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         return self._shown(await self._orders.get_by_id(context.caller, request.id, owner=owner))
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """The order with this number."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         return self._shown(await self._orders.get(context.caller, order_sn, owner=owner))
 
@@ -115,7 +115,7 @@ class OrderHandlers:
         """A page of orders, newest first."""
         actor = context.caller
         where = OrderFilter(
-            user=owner_of(actor, request.user_id) or None,
+            user=context.owner(request.user_id) or None,
             status=status_of(request.status),
             start_ms=timestamp_ms("start_time", request.start_time)
             if request.HasField("start_time")
@@ -133,8 +133,8 @@ class OrderHandlers:
         )
 
     async def cancel_order(self, request: pb.CancelOrderRequest, context: RequestContext) -> Empty:
-        """Give an unpaid order up."""
-        owner = owner_of(context.caller, request.user_id)
+        """Cancel an unpaid order."""
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         await self._orders.cancel(context.caller, order_sn, request.reason, owner=owner)
         return Empty()
@@ -143,7 +143,7 @@ class OrderHandlers:
         """Open a payment attempt, or use the open one again."""
         actor = context.caller
         command = PayOrder(
-            owner=owner_of(actor, request.user_id),
+            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
@@ -158,7 +158,7 @@ class OrderHandlers:
         self, request: pb.GetPaymentInfoRequest, context: RequestContext
     ) -> pb.PaymentInfo:
         """The attempt that paid the order, otherwise the latest."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
 

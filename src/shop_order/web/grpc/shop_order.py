@@ -19,12 +19,11 @@ from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
 from shop_order.web.cursor import Cursors
-from shop_order.web.grpc import convert_shop as convert
+from shop_order.web.grpc import convert
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.decode import (
     expected_of,
     order_sn_of,
-    owner_of,
     page_of,
     payment_type_of,
     payment_word,
@@ -84,7 +83,7 @@ class ShopOrderHandlers:
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
         line = await self._carts.add(actor, request.goods_id, nums, checked=checked)
-        return convert.cart_line(line, actor.user_id)
+        return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set number or check mark of a line; what is absent stays."""
@@ -106,7 +105,7 @@ class ShopOrderHandlers:
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
         """The cart with fresh goods and stock."""
-        return convert.cart(await self._carts.view(_own(context, request.id)))
+        return convert.shop_cart(await self._carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set the check mark of one line, or with neither goods_id nor id of all."""
@@ -154,7 +153,7 @@ class ShopOrderHandlers:
         """A page of orders, newest first."""
         actor = context.caller
         where = OrderFilter(
-            user=owner_of(actor, request.user_id) or None,
+            user=context.owner(request.user_id) or None,
             status=status_of(request.status),
             order_sn=order_sn_of(request.order_sn) if request.order_sn else None,
             start_ms=time_ms("start_time", request.start_time),
@@ -177,9 +176,9 @@ class ShopOrderHandlers:
         self, request: pb.OrderRequest, context: RequestContext
     ) -> pb.OrderInfoDetailResponse:
         """The order with items, history and payments, by number or id; if both are given they must agree."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
-        return convert.order_detail(order, self._link(order), await self._orders.history(order))
+        return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
         """Cancel, ship or complete; payments set what they set by themselves."""
@@ -205,7 +204,7 @@ class ShopOrderHandlers:
         """Open a payment attempt, or use the open one again."""
         actor = context.caller
         command = PayOrder(
-            owner=owner_of(actor, request.user_id),
+            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
@@ -214,7 +213,7 @@ class ShopOrderHandlers:
         )
         outcome = await self._payments.pay(actor, command)
         context.replayed = outcome.replayed
-        return convert.payment_info(outcome.result.payment)
+        return convert.shop_payment(outcome.result.payment)
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
         """A provider's notice handed on byte for byte, or our own gateway's signed one."""
@@ -239,12 +238,12 @@ class ShopOrderHandlers:
         return order
 
     def _shown(self, order: Order) -> pb.OrderInfoResponse:
-        return convert.order_info(order, self._link(order))
+        return convert.shop_order(order, self._link(order))
 
 
 def _own(context: RequestContext, user_id: int) -> Actor:
-    """The caller, after what `user_id` says was found to agree."""
-    owner_of(context.caller, user_id)
+    """The caller, if `user_id` does not name another user."""
+    context.owner(user_id)
     return context.caller
 
 

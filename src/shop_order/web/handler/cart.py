@@ -10,7 +10,6 @@ from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
 
 TAG = "cart"
@@ -50,7 +49,7 @@ class CartHandler:
     async def add(self, body: AddCartItem) -> Response:
         """Add goods."""
         actor = context().caller
-        named_owner(actor, body.user_id)
+        context().owner(body.user_id)
         line = await self._carts.add(actor, body.goods_id, body.nums, checked=body.checked)
         return success(CartItemData.of(line), "已加入购物车", "added to the cart")
 

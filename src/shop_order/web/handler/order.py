@@ -30,11 +30,9 @@ from shop_order.web.dto.answers import (
     OrderStatusData,
     SubmitTokenData,
 )
-from shop_order.web.dto.fields import OrderSn, Status, TimeMs, UserId
+from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.key import KeyHeader
-from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
 
 TAG = "orders"
@@ -48,7 +46,6 @@ _LEADS_TO = (
     "shipOrder",
     "confirmReceipt",
 )
-Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
 
 
 class OrderHandler:
@@ -102,12 +99,12 @@ class OrderHandler:
         errors=(404, 409, 422),
         extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
     )
-    async def place(self, body: PlaceOrderBody, idempotency_key: KeyHeader = "") -> Response:
+    async def place(self, body: PlaceOrderBody, idempotency_key: IdempotencyKey = "") -> Response:
         """Place an order."""
         it = context()
         actor = it.caller
         buyer(actor)
-        named_owner(actor, body.user_id)
+        it.owner(body.user_id)
         pay_type = body.pay_type or PaymentType.NOT_CHOSEN
         if pay_type is not PaymentType.NOT_CHOSEN:
             self._payments.check_choice(pay_type)
@@ -153,7 +150,7 @@ class OrderHandler:
     ) -> Response:
         """A page of orders."""
         it = context()
-        owner = named_owner(it.caller, user_id)
+        owner = it.owner(user_id)
         where = OrderFilter(
             owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
         )
@@ -184,7 +181,7 @@ class OrderHandler:
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order in full."""
         it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
         history = await self._orders.history(order)
         logs = [LogData.of(entry_of(event)) for event in history]
         data = OrderDetailData.of(order, it.language, pay_url=self._links.of(order) or None, logs=logs)
@@ -203,7 +200,7 @@ class OrderHandler:
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
         it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
         return success(OrderStatusData.of(order, it.language), "成功", "ok")
 
     @operation(
@@ -220,10 +217,10 @@ class OrderHandler:
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""
         body = body or CancelBody()
-        actor = context().caller
-        owner = named_owner(actor, body.user_id)
+        it = context()
+        owner = it.owner(body.user_id)
         order = await self._orders.cancel(
-            actor, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
+            it.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
         return self._answer(order, "订单已取消", "the order was cancelled")
 
@@ -240,9 +237,9 @@ class OrderHandler:
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
         """The buyer has received it."""
         body = body or ConfirmBody()
-        actor = context().caller
-        named_owner(actor, body.user_id)
-        order = await self._orders.confirm(actor, order_sn, expected=_expected(body.expected_status))
+        it = context()
+        it.owner(body.user_id)
+        order = await self._orders.confirm(it.caller, order_sn, expected=_expected(body.expected_status))
         return self._answer(order, "已确认收货", "receipt was confirmed")
 
     def _answer(self, order: Order, zh: str, en: str) -> Response:
