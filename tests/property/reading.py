@@ -18,8 +18,8 @@ from shop_order.service.archive import ArchiveService
 from shop_order.service.doctor import Doctor, Finding
 from shop_order.service.statistics import Report, Sums
 from shop_order.web.context import RequestContext
-from shop_order.web.cursor import Cursors
 from shop_order.web.dto.answers import OrderData
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.messages import Language

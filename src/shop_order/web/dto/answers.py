@@ -8,12 +8,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
 from shop_order.domain.stage import refunds_fen
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import EXAMPLE_SN
 from shop_order.web.dto.shape import Answer, computed, fen, given, id_text, shown, timestamp, yuan
+from shop_order.web.dto.wire import attempts
 from shop_order.web.messages import Language, error_text, status_text
 
 T = TypeVar("T")
@@ -197,11 +197,6 @@ class PaymentData(Answer):
     created_at: str = timestamp("创建时间 / Opened")
     paid_at: str | None = timestamp("支付时间 / Paid")
     expire_at: str = timestamp("截止时间 / Open until")
-
-
-def attempts(order: Order) -> list[Payment]:
-    """The order's payments, oldest first."""
-    return sorted(order.payments.values(), key=lambda payment: (payment.created_ms, payment.payment_sn))
 
 
 class OrderDetailData(OrderData):

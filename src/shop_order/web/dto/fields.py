@@ -12,7 +12,7 @@ from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import MOST_ID
 from shop_order.pkg.util.order_sn import is_order_sn
-from shop_order.web.times import time_ms
+from shop_order.web.dto.wire import time_ms
 
 EXAMPLE_SN = "261123134500123456789012349"
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.web.dto.wire import rfc3339
 from shop_order.web.messages import Language
-from shop_order.web.times import rfc3339
 
 Read = Callable[[Any], Any]
 Compute = Callable[[Any, Language], Any]

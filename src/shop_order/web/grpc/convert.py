@@ -19,9 +19,8 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.dto.answers import attempts
+from shop_order.web.dto.wire import attempts, rfc3339
 from shop_order.web.messages import Language, status_text
-from shop_order.web.times import rfc3339
 
 _MAX_INT32 = 2**31 - 1
 

@@ -9,7 +9,7 @@ from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
 from shop_order.pkg.util.order_sn import is_order_sn
-from shop_order.web.times import bounded_ms
+from shop_order.web.dto.wire import bounded_ms
 
 DEFAULT_PAGE_SIZE = 20
 MOST_PAGE_SIZE = 100

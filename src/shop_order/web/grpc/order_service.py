@@ -17,7 +17,7 @@ from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.convert import order_info, order_status, payment_info
 from shop_order.web.grpc.decode import (

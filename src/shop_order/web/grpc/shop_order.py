@@ -18,7 +18,7 @@ from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors, time_ms
 from shop_order.web.grpc import convert
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.decode import (
@@ -30,7 +30,6 @@ from shop_order.web.grpc.decode import (
     status_of,
 )
 from shop_order.web.grpc.registry import Methods
-from shop_order.web.times import time_ms
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})

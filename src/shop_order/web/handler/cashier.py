@@ -30,7 +30,7 @@ from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
-from shop_order.web.phone import is_phone
+from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
 _ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default

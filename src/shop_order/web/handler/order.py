@@ -21,7 +21,6 @@ from shop_order.service.payment import PaymentService
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
-from shop_order.web.cursor import Cursors
 from shop_order.web.dto.answers import (
     LogData,
     OrderData,
@@ -32,6 +31,7 @@ from shop_order.web.dto.answers import (
 )
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import links, operation
 

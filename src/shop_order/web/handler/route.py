@@ -15,19 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shop_order.domain.errors import DeadlineExceeded
-from shop_order.web.auth import Authenticator
+from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s, sent_key
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.strict import check_media_type, check_query
-from shop_order.web.limits import LISTS, RateLimits
 from shop_order.web.middleware.client_address import (
     Network,
     client_address,
     counted_address,
     is_loopback,
 )
-from shop_order.web.roles import ROLES, Who, authorize, needs_token
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

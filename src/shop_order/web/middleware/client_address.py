@@ -1,4 +1,4 @@
-"""Who is at the other end: the peer, or what proxies we trust say of it."""
+"""Who is at the other end: the address, which trusted proxies may tell, and whether it is a phone."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 Network = IPv4Network | IPv6Network
-MOST_HOPS = 16
-_ONE_LINE_PREFIX = 64  # of IPv6: whoever has one address of it has all of them
+MAX_HOPS = 16
+_SUBSCRIBER_PREFIX = 64  # of IPv6: a subscriber has all addresses of it
 # `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each with a zone (`fe80::1%eth0`) or without.
 _HOP = re.compile(
     r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?"
     r"|(?P<bare>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?",
     re.ASCII,
 )
-_LONGEST_HOP = 100
+_MAX_HOP = 100
+_MAX_AGENT = 1024  # characters of a User-Agent; the device stands at its beginning
+_PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IGNORECASE)
+_LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -65,7 +68,7 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
     if not contains(trusted, peer):
         return ""
     found = None
-    for hop in reversed(hops[-MOST_HOPS:]):
+    for hop in reversed(hops[-MAX_HOPS:]):
         found = _hop(hop)
         if found is None or not any(found in net for net in trusted):
             break
@@ -78,7 +81,7 @@ def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -
     if found is None:
         return peer or "unknown"
     if isinstance(found, IPv6Address):
-        return str(IPv6Network((found, _ONE_LINE_PREFIX), strict=False))
+        return str(IPv6Network((found, _SUBSCRIBER_PREFIX), strict=False))
     return str(found)
 
 
@@ -92,7 +95,7 @@ def _forwarded(scope: Mapping[str, Any]) -> list[str]:
 
 def _hop(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip('"').strip()
-    found = _HOP.fullmatch(text) if len(text) <= _LONGEST_HOP else None
+    found = _HOP.fullmatch(text) if len(text) <= _MAX_HOP else None
     return _parsed(found["bracketed"] or found["v4"] or found["bare"]) if found else None
 
 
@@ -110,3 +113,11 @@ def _unmapped(net: Network) -> Network:
     if isinstance(net, IPv6Network) and net.prefixlen >= 96 and (mapped := net.network_address.ipv4_mapped):
         return IPv4Network((mapped, net.prefixlen - 96))
     return net
+
+
+def is_phone(headers: Mapping[str, str]) -> bool:
+    """Whether a browser is a phone's, by its hint or its name; a tablet is none."""
+    if headers.get("sec-ch-ua-mobile") == "?1":
+        return True  # ?0 says less: browsers send it beside a name that was set by hand, too
+    agent = headers.get("user-agent", "")[:_MAX_AGENT]
+    return bool(_PHONE.search(agent)) and not _LARGE.search(agent)
