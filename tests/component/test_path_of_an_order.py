@@ -1,8 +1,8 @@
 """How many files an order passes on its way from the wire to the disk and to its message.
 
-Counted is every file that executes anything between the call and the publication of its event, after a warm-up.
-Not counted are wiring and settings, tools that know nothing of orders, the guard of every call (who calls, how
-often), and the order log, which is fed beside it.
+Counted is every file that executes anything between the call and the publication of its event, after a
+warm-up. Not counted are wiring and settings, tools that know nothing of orders, the guard of every call (who
+calls, how often), and the order log, which has a job of its own.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def over_grpc(shop: Shop) -> None:
     request = pb.CreateOrderRequest(
         items=[pb.OrderItemRequest(product_id=101, quantity=1)], address=pb.AddressInfo(**ADDRESS)
     )
-    await OrderServiceStub(shop.channel).CreateOrder(request, metadata=shop.metadata())  # type: ignore[no-untyped-call]
+    await OrderServiceStub(shop.channel).CreateOrder(request, metadata=shop.metadata())
 
 
 async def over_rest(shop: Shop) -> None:
@@ -82,7 +82,7 @@ async def over_rest(shop: Shop) -> None:
 
 
 async def is_published(shop: Shop) -> bool:
-    return (await shop.core.store.outbox.lag())[0] == 0
+    return bool((await shop.core.store.outbox.lag())[0] == 0)
 
 
 async def path_of_one(shop: Shop, place: Callable[[Shop], Awaitable[None]], recorder: Recorder) -> set[str]:

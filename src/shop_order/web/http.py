@@ -53,7 +53,7 @@ _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
 class HttpSettings:
     """Plain values of the settings; networks are addresses or CIDR texts.
 
-    What may change at run time is asked at every call.
+    Callables are read at every call, since the settings may be reloaded.
     """
 
     deadline_s: Callable[[], float]
@@ -66,7 +66,7 @@ class HttpSettings:
 class HttpParts:
     """What the routes use; `advance_clock` None where there is no test clock (production).
 
-    `places`: what the page at `/` shows beside REST; nothing in production.
+    `places` are the links on the page at `/`; none in production.
     """
 
     carts: CartService
@@ -93,7 +93,7 @@ class HttpParts:
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
-    """The application with all routes. Raises ValueError for a text that is no network."""
+    """The application with all routes. Raises ValueError for an invalid network."""
     middleware = [
         Middleware(Edge, log=parts.log, observe=parts.observe, deadline_s=settings.deadline_s),
         Middleware(Recovery, log=parts.log),
@@ -118,8 +118,8 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
 
 
 def describe() -> dict[str, Any]:
-    """The document of all routes, the test clock's too."""
-    # Handlers are registered and never called, so that no service is needed to describe them.
+    """The OpenAPI document of all routes, including the test clock."""
+    # Handlers are registered and never called, so they need no services.
     nothing = cast(Any, None)
     names = HttpParts.__dataclass_fields__
     parts = HttpParts(**dict.fromkeys(names, nothing) | {"advance_clock": cast(Any, describe)})

@@ -150,8 +150,8 @@ class Authenticator:
         kid = header.get("kid")
         if str(header.get("typ", "JWT")).upper() not in _TYPES:
             raise TokenRefused("typ", header["typ"])
-        if told := _REFUSED_HEADERS & header.keys():
-            raise TokenRefused("header", ",".join(sorted(told)))
+        if refused := _REFUSED_HEADERS & header.keys():
+            raise TokenRefused("header", ",".join(sorted(refused)))
         if not isinstance(kid, str | None):
             raise TokenRefused("header", "kid")
         found = self._keys.find(str(header.get("alg")), kid)
@@ -203,7 +203,7 @@ def mint_token(
     lifetime_s: int | None = None,
     now_s: float | None = None,
 ) -> str:
-    """An HS256 token for development; it lives as long as the rules allow unless told otherwise.
+    """An HS256 token for development; it lives as long as the rules allow, unless `lifetime_s` is given.
 
     Raises ValueError for claims the service would not accept.
     """

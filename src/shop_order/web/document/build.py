@@ -61,7 +61,7 @@ _ERRORS = {
     422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
     429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
     431: ("HeadersTooLarge", "请求头过大 / The headers are too large", "HEADERS_TOO_LARGE"),
-    500: ("Internal", "服务器内部错误 / An error of ours", "INTERNAL"),
+    500: ("Internal", "服务器内部错误 / Internal error", "INTERNAL"),
     503: ("Unavailable", "暂不可用，可重试 / Not available, try again", "DEPENDENCY_DOWN"),
     504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
 }

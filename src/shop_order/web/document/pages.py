@@ -33,7 +33,7 @@ ASSETS = "/api/v1/docs/assets"
 REDOC = "redoc.standalone.js"
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 _DAY_S = 86_400
-# ReDoc fetches the logo of its makers from their server; our policy refuses that, and browsers complain.
+# ReDoc fetches its logo from a foreign server, which our policy refuses and browsers report.
 _LOGO = re.compile(rb'\w+\.createElement\("img",\{alt:"redocly logo"[^{}]*\}\)')
 
 
@@ -73,7 +73,7 @@ def matches(if_none_match: list[str], tag: str) -> bool:
 
 
 class DocumentPage:
-    """The frame of one of them, read once: `{name}.html`, `.css`, `.js`."""
+    """The page around one of them, from `{name}.html`, `.css` and `.js`."""
 
     def __init__(self, name: str) -> None:
         room = files("shop_order.web") / "pages"
@@ -81,7 +81,7 @@ class DocumentPage:
         self._style = "".join((room / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
         self._script = (room / f"{name}.js").read_text("utf-8")
         start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
-        # Both write their own styles, and fetch the document from us; nothing may come from outside.
+        # Both write inline styles and fetch the document from us; nothing may come from elsewhere.
         policy = (
             f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
@@ -105,7 +105,7 @@ class DocumentPage:
 
 
 class DocumentHandler:
-    """Routes of the documents. They are the same for everybody: made once, at the first call, in a thread."""
+    """Routes of the documents; each is made once, at its first call."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
         document = _once(document)
@@ -149,7 +149,7 @@ class DocumentHandler:
 
 
 def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """The same, asked by several threads and built by one."""
+    """The same, built once though several threads ask for it."""
     building = Lock()
     built = cache(document)
 
@@ -165,7 +165,7 @@ def _kept(text: Callable[[], str], kind: str) -> CachedAnswer:
 
 
 def assets() -> Mapping[str, CachedAnswer]:
-    """The files by name; nothing else of the wheel, and nothing that leads outside."""
+    """The files by name; no other file of the wheel can be reached."""
     kept = {
         file.name: CachedAnswer(file.read_bytes, _kind(file), max_age_s=_DAY_S)
         for file in _FOLDER.iterdir()
@@ -175,7 +175,7 @@ def assets() -> Mapping[str, CachedAnswer]:
 
 
 def redoc_script() -> bytes:
-    """ReDoc without the picture. Raises ValueError if its makers wrote it in another way."""
+    """ReDoc without its logo. Raises ValueError if the script does not name it exactly once."""
     script, found = _LOGO.subn(b"null", (_FOLDER / REDOC).read_bytes())
     if found != 1:
         raise ValueError(f"{REDOC} names its logo {found} times")

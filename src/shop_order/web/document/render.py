@@ -15,13 +15,13 @@ def as_json(document: dict[str, Any]) -> str:
 
 
 def as_yaml(document: dict[str, Any]) -> str:
-    """YAML for people; anchors would surprise tools, so there are none."""
+    """YAML without anchors, which would surprise tools."""
     return yaml.dump(document, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=110)
 
 
 class _Plain(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a thing again rather than point at it."""
+        """Repeat a value instead of referring to it."""
         return True
 
 

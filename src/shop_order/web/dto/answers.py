@@ -274,7 +274,7 @@ class CashierData(Answer):
     )
     return_url: str | None = shown("付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = shown("未付款时的页面 / The shop's page otherwise")
-    poll_s: int | None = shown("几秒后再看 / Look again after; null: it stays", 10)
+    poll_s: int | None = shown("几秒后刷新 / Refresh after so many seconds; null: it is final", 10)
     shop_name: str | None
     freight_amount: str = yuan("其中运费", "0.00", source="order.freight_fen")
     freight_fen: int = fen("其中运费", 0, source="order.freight_fen")

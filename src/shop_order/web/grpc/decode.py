@@ -1,4 +1,4 @@
-"""From the fields of requests to the domain's values; every check of a field's shape that gRPC needs."""
+"""From the fields of gRPC requests to the domain's values, with every check of their form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.web.dto.wire import bounded_ms
 
 DEFAULT_PAGE_SIZE = 20
-MOST_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 100
 _STATUSES = {int(status): status for status in OrderStatus}
 _TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
 _WORDS = {payment_type.code: payment_type for payment_type in PaymentType}
@@ -54,7 +54,7 @@ def payment_type_of(number: int) -> PaymentType:
 
 
 def payment_word(word: str) -> PaymentType:
-    """The channel of a word of column `pay_type`, NOT_CHOSEN for an empty one. Raises InvalidArgument."""
+    """The channel by its code (`alipay`), NOT_CHOSEN for an empty text. Raises InvalidArgument."""
     if word not in _WORDS:
         raise InvalidArgument("pay_type", "is not a known value")
     return _WORDS[word]
@@ -66,7 +66,7 @@ def page_of(page: int, page_size: int) -> tuple[int, int]:
         raise InvalidArgument("page", "must not be negative")
     if page_size < 0:
         raise InvalidArgument("page_size", "must not be negative")
-    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
+    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def expected_of(expected_fen: int) -> int:

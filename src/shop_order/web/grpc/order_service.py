@@ -66,9 +66,9 @@ class OrderHandlers:
                 "CheckOrderStatus": decoding(pb.CheckOrderStatusRequest, self.check_order_status),
                 "ShipOrder": decoding(pb.ShipOrderRequest, self.ship_order),
                 "ConfirmReceipt": decoding(pb.ConfirmReceiptRequest, self.confirm_receipt),
-                "RequestRefund": decoding(pb.RequestRefundRequest, later),
-                "DecideRefund": decoding(pb.DecideRefundRequest, later),
-                "GetRefund": decoding(pb.GetRefundRequest, later),
+                "RequestRefund": decoding(pb.RequestRefundRequest, unimplemented),
+                "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
+                "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
             later_streams=("WatchOrderStatus",),
         )
@@ -140,7 +140,7 @@ class OrderHandlers:
         return Empty()
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
-        """Open a payment attempt, or use the open one again."""
+        """Open a payment attempt, or reuse the open one."""
         actor = context.caller
         command = PayOrder(
             owner=context.owner(request.user_id),
@@ -163,7 +163,7 @@ class OrderHandlers:
         return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
-        """Our own payment gateway says the money arrived; its signature is the credential."""
+        """Our own payment gateway reports a payment; its signature is the credential."""
         notice = notify_payment(
             order_sn=request.order_sn,
             payment_sn=request.payment_sn,
@@ -179,12 +179,12 @@ class OrderHandlers:
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
-        """The state of an order, with its word."""
+        """The state of an order and its name."""
         order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
     async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
-        """Send the parcel."""
+        """Ship the order."""
         order_sn = order_sn_of(request.order_sn)
         if request.items:
             raise InvalidArgument("items", "several parcels are not available yet; leave it empty")
@@ -194,13 +194,13 @@ class OrderHandlers:
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
-        """The buyer has received it."""
+        """Confirm that the buyer has received the order."""
         return self._shown(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
 
     def _shown(self, order: Order) -> pb.OrderInfo:
         return order_info(order, self._link(order))
 
 
-async def later(request: Message, context: RequestContext) -> Message:
-    """A method that is built later. Raises Unimplemented."""
+async def unimplemented(request: Message, context: RequestContext) -> Message:
+    """A published method that is not built yet. Raises Unimplemented."""
     raise Unimplemented

@@ -77,7 +77,7 @@ class ShopOrderHandlers:
     async def add_shopping_cart(
         self, request: pb.CartItemRequest, context: RequestContext
     ) -> pb.ShoppingCartInfo:
-        """Put goods in, adding to what is there."""
+        """Add goods to the cart."""
         actor = _own(context, request.user_id)
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
@@ -85,7 +85,7 @@ class ShopOrderHandlers:
         return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set number or check mark of a line; what is absent stays."""
+        """Set the quantity or the check mark of a line; an absent field stays as it is."""
         await self._carts.update(
             _own(context, request.user_id),
             request.goods_id,
@@ -96,7 +96,7 @@ class ShopOrderHandlers:
         return Empty()
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Take a line out; one that is not there is no error."""
+        """Remove a line; a missing line is no error."""
         await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
@@ -107,7 +107,7 @@ class ShopOrderHandlers:
         return convert.shop_cart(await self._carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set the check mark of one line, or with neither goods_id nor id of all."""
+        """Set the check mark of one line, or of all without goods_id and id."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
             raise InvalidArgument("checked", "is required")
@@ -117,7 +117,7 @@ class ShopOrderHandlers:
     # ---- orders ----
 
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
-        """Check the cart's checked lines out."""
+        """Check out the checked lines of the cart."""
         actor = _own(context, request.user_id)
         pay_type = payment_word(request.pay_type)
         if pay_type:
@@ -160,7 +160,7 @@ class ShopOrderHandlers:
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self._cursors.open(actor, where, request.cursor)
-        # Nothing of the items is told: as few as possible are read.
+        # The answer has no items, so as few as possible are read.
         found = await self._orders.list(
             actor, where, page=page, page_size=page_size, after=after, most_items=1
         )
@@ -174,13 +174,13 @@ class ShopOrderHandlers:
     async def order_detail(
         self, request: pb.OrderRequest, context: RequestContext
     ) -> pb.OrderInfoDetailResponse:
-        """The order with items, history and payments, by number or id; if both are given they must agree."""
+        """The order with items, history and payments, by number or id; both must match if both are given."""
         owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
         return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
-        """Cancel, ship or complete; payments set what they set by themselves."""
+        """Cancel, ship or complete an order; only payments make it paid."""
         to = status_of(request.status)
         if to is None:
             raise InvalidArgument("status", "is required")
@@ -200,7 +200,7 @@ class ShopOrderHandlers:
     # ---- payments ----
 
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
-        """Open a payment attempt, or use the open one again."""
+        """Open a payment attempt, or reuse the open one."""
         actor = context.caller
         command = PayOrder(
             owner=context.owner(request.user_id),
@@ -215,7 +215,7 @@ class ShopOrderHandlers:
         return convert.shop_payment(outcome.result.payment)
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
-        """A provider's notice handed on byte for byte, or our own gateway's signed one."""
+        """A provider's notice, passed on byte for byte, or our own gateway's signed notice."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
             about(await self._payments.provider_notice(provider, request.raw_body, request.headers))

@@ -42,7 +42,7 @@ class AdminHandler:
         errors=(404, 409),
     )
     async def ship(self, order_sn: OrderSn, body: ShipBody) -> Response:
-        """Send the parcel."""
+        """Ship the order."""
         it = context()
         expected = None if body.expected_status is None else OrderStatus(body.expected_status)
         order = await self._orders.ship(
@@ -62,7 +62,7 @@ class AdminHandler:
         errors=(404,),
     )
     async def logs(self, order_sn: OrderSn) -> Response:
-        """What was done to an order, by whom."""
+        """The log of an order."""
         entries = await self._order_log.of(order_sn)
         return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "here it is")
 

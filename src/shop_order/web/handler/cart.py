@@ -65,7 +65,7 @@ class CartHandler:
         errors=(404,),
     )
     async def update(self, goods_id: GoodsId, body: PatchCartItem) -> Response:
-        """Set a line's number or check mark."""
+        """Set the quantity or the check mark of a line."""
         if body.nums is None and body.checked is None:
             raise InvalidArgument("nums", "is required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
@@ -81,7 +81,7 @@ class CartHandler:
         data=CartData,
     )
     async def remove(self, goods_id: GoodsId) -> Response:
-        """Take a line out."""
+        """Remove a line."""
         await self._carts.remove(context().caller, goods_id)
         return await self._answer("已移出购物车", "taken out of the cart")
 

@@ -36,7 +36,7 @@ from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import links, operation
 
 TAG = "orders"
-MOST_LISTED_ITEMS = 5  # of an order in a list; `items_total` says how many there are
+MAX_LISTED_ITEMS = 5  # of each order in a list; `items_total` has their number
 _LEADS_TO = (
     "getOrder",
     "getOrderStatus",
@@ -49,7 +49,7 @@ _LEADS_TO = (
 
 
 class OrderHandler:
-    """Routes below /orders, but for paying."""
+    """Routes below /orders, except paying."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class OrderHandler:
         after = self._cursors.open(it.caller, where, cursor)
         page_size = min(page_size, MOST_PAGE)
         found = await self._orders.list(
-            it.caller, where, page=page, page_size=page_size, after=after, most_items=MOST_LISTED_ITEMS
+            it.caller, where, page=page, page_size=page_size, after=after, most_items=MAX_LISTED_ITEMS
         )
         data = OrderListData.of(
             found,
@@ -179,7 +179,7 @@ class OrderHandler:
         errors=(404,),
     )
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
-        """An order in full."""
+        """An order with items, history and payments."""
         it = context()
         order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
         history = await self._orders.history(order)
@@ -235,7 +235,7 @@ class OrderHandler:
         errors=(404, 409),
     )
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
-        """The buyer has received it."""
+        """Confirm that the buyer has received the order."""
         body = body or ConfirmBody()
         it = context()
         it.owner(body.user_id)

@@ -1,4 +1,4 @@
-"""The way into every route: caller, role, rate and deadline are settled before a body is read."""
+"""The guard of every route: caller, role, rate and deadline are checked before the body is read."""
 
 from __future__ import annotations
 
@@ -195,6 +195,6 @@ def mount(
 
 
 def operation_of(route: object) -> Operation | None:
-    """What a registered route was marked with; None for what is no operation of ours."""
+    """The operation of a registered route; None if the route is not one of ours."""
     found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
     return found

@@ -24,7 +24,7 @@ _LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks; a list that was parsed before costs nothing. Raises ValueError."""
+    """Parse addresses and networks (cached). Raises ValueError."""
     return _networks(tuple(texts))
 
 
@@ -34,7 +34,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 
 def contains(nets: Iterable[Network], address: str) -> bool:
-    """Whether one of the networks has the address; a text that is none is in no network."""
+    """Whether one of the networks contains the address; False for a text that is no address."""
     found = _parsed(address)
     return found is not None and any(found in net for net in nets)
 
@@ -51,7 +51,7 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
 
 
 def counted_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
-    """Whom an address limit counts in an ASGI scope: the caller, or the peer where that can't be known."""
+    """The address that limits count in an ASGI scope: the caller's, or the peer's if that is unknown."""
     return counted(_peer(scope), _forwarded(scope), trusted)
 
 
@@ -59,8 +59,8 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
     """The caller's address by the peer and every X-Forwarded-For; empty when it can't be known.
 
     The header counts only from a trusted proxy and is read from right to left, since its left part is the
-    caller's own text. A forwarded request from an untrusted peer has no known address: a proxy that nobody
-    told us of must not make everybody loopback. For limits there is `counted`.
+    caller's own text. A forwarded request from an untrusted peer has no known address, so that an unknown
+    proxy on this machine does not turn every caller into loopback. Limits use `counted`.
     """
     hops = [hop for value in forwarded for hop in map(str.strip, value.split(",")) if hop]
     if not hops:
@@ -76,7 +76,7 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
 
 
 def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
-    """Whom an address limit counts, IPv6 by its /64. Never empty: there is no way out of a limit."""
+    """The address that limits count, IPv6 by its /64. Never empty: nobody escapes a limit."""
     found = _parsed(behind_proxies(peer, forwarded, trusted)) or _parsed(peer)
     if found is None:
         return peer or "unknown"
@@ -109,7 +109,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _unmapped(net: Network) -> Network:
-    # Addresses are compared as IPv4 where they can be: so is a network that is written as mapped.
+    # Mapped addresses are compared as IPv4, and so are mapped networks.
     if isinstance(net, IPv6Network) and net.prefixlen >= 96 and (mapped := net.network_address.ipv4_mapped):
         return IPv4Network((mapped, net.prefixlen - 96))
     return net

@@ -49,7 +49,7 @@ class Recovery:
             scope["method"] = "HEAD"
             await send(message)
             await send({"type": "http.response.body", "body": b""})
-            raise _AnsweredError  # before any of the body is made
+            raise _AnsweredError  # before the body is produced
 
         context().head = True
         scope["method"] = "GET"
@@ -62,7 +62,7 @@ class Recovery:
 
 
 class _AnsweredError(Exception):
-    """Nothing is left to do for this request."""
+    """Ends the request: its headers are sent."""
 
 
 class BodyLimit:
