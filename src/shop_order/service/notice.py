@@ -11,7 +11,7 @@ from itertools import chain
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
 from shop_order.pkg.util.money import fen_of_float32, float32_of_fen, yuan_of_fen
 
-MAX_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
+MOST_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 16 * 1024
 MOST_VALUE = 512  # characters of a field of our gateway's
@@ -20,8 +20,8 @@ PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 
 def check_size(body: bytes, headers: Mapping[str, str]) -> None:
     """Nothing is read of what no provider sends. Raises InvalidArgument."""
-    if len(body) > MAX_BODY:
-        raise InvalidArgument("raw_body", f"is longer than {MAX_BODY} bytes")
+    if len(body) > MOST_BODY:
+        raise InvalidArgument("raw_body", f"is longer than {MOST_BODY} bytes")
     if len(headers) > MOST_HEADERS or sum(map(len, chain(headers, headers.values()))) > MOST_HEADER_BYTES:
         raise InvalidArgument("headers", f"are more than {MOST_HEADERS}, or than {MOST_HEADER_BYTES} bytes")
 

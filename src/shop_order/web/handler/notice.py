@@ -18,7 +18,7 @@ from shop_order.domain.errors import (
     SignatureInvalid,
 )
 from shop_order.domain.status import PaymentType
-from shop_order.service.notice import MAX_BODY
+from shop_order.service.notice import MOST_BODY
 from shop_order.service.payment import PaymentService
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.route import operation
@@ -140,11 +140,11 @@ def _most_s() -> float | None:
 
 async def _raw(request: Request) -> bytes:
     # Byte for byte as it was sent: the signature is over it.
-    if int(request.headers.get("content-length", "0")) > MAX_BODY:
+    if int(request.headers.get("content-length", "0")) > MOST_BODY:
         raise BodyTooLarge
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > MOST_BODY:
             raise BodyTooLarge
     return bytes(body)
