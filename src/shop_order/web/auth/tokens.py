@@ -1,7 +1,7 @@
-"""Who calls: tokens are believed only with pinned algorithms, our issuer, our audience and a short life.
+"""Who calls: tokens are accepted only with pinned algorithms, our issuer, our audience and a short lifetime.
 
 PyJWT checks the signature; what it leaves open (`typ`, `crit`, key headers, lifetime, a second spelling) is
-checked here. Callers learn nothing but that they are not believed; `Refused` is told why.
+checked here. Callers learn only that their token was refused; `OnRefusal` is told why.
 """
 
 from __future__ import annotations
@@ -17,42 +17,24 @@ import jwt
 
 from shop_order.domain.errors import Unauthenticated
 from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.web.auth.keys import KeySource
+from shop_order.web.auth.refusals import OnRefusal, TokenRefused
 
-MOST_TOKEN = 4096  # characters; ours have about 300
-MOST_CACHED = 10_000
+MAX_TOKEN = 4096  # characters; ours have about 300
+MAX_CACHED = 10_000
 CLOCK_SKEW_S = 10  # for `iat` and `nbf`, which another machine's clock made
 
 _USER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _TYPES = frozenset({"JWT", "AT+JWT"})
-# Headers by which a token tells how it wants to be verified; none of them is for the token to say.
+# Headers by which a token would choose how it is verified.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"})
 _REQUIRED = ["iss", "aud", "exp", "sub"]
-# Base64url in its one spelling: no padding, and nothing in the bits that the last character has to spare.
-# Otherwise a token that was revoked would go on as another text.
+# Base64url in its one spelling: no padding, and zeros in the unused bits of the last character.
+# Otherwise a revoked token would be accepted again under another spelling.
 _PART = r"(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?"
 _TOKEN = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
 
-REASONS = (
-    "missing",  # no token at all
-    "repeated",  # two headers
-    "scheme",  # not Bearer
-    "malformed",  # not a token, too long, or not spelled the one way
-    "typ",  # another kind of token
-    "header",  # tells how it wants to be verified
-    "algorithm",
-    "unknown_key",
-    "signature",
-    "missing_claim",
-    "issuer",
-    "audience",
-    "claims",  # sub, role, act_for or a time that nobody can have
-    "expired",
-    "not_yet",
-    "lifetime",
-    "revoked",
-)
-"""Why a token was refused; docs/tokens.md says what to do about each."""
 _JWT_REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.MissingRequiredClaimError, "missing_claim"),
     (jwt.InvalidIssuerError, "issuer"),
@@ -62,74 +44,17 @@ _JWT_REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.InvalidKeyError, "algorithm"),
     (jwt.DecodeError, "malformed"),
 )
-_MOST_DETAIL = 64
-
-
-class NotBelieved(Exception):
-    """A token is refused: `why` is one of REASONS, `detail` a few words of the token's, never the token."""
-
-    def __init__(self, why: str, detail: object = "") -> None:
-        super().__init__(why)
-        self.why = why
-        self.detail = str(detail)[:_MOST_DETAIL]
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyingKey:
-    """A key and the one algorithm it is for, so that a public key is never taken for a secret."""
-
-    algorithm: str
-    key: Any
-
-
-class KeySource(Protocol):
-    """Where verifying keys come from."""
-
-    def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key of this algorithm and id. Raises NotBelieved, DependencyDown (none was loaded yet)."""
-
-    @property
-    def generation(self) -> int:
-        """Grows when keys are replaced: what was verified before is verified again."""
 
 
 class Revoked(Protocol):
-    """Tokens that are no longer believed though they have not expired."""
+    """Tokens that are no longer accepted though they have not expired."""
 
     @property
     def generation(self) -> int:
         """Grows when one is added: what was verified before is verified again."""
 
     def covers(self, token: str, subject: str, issued_s: float) -> bool:
-        """The token itself was revoked, or whatever its subject was given up to then."""
-
-
-class Refused(Protocol):
-    """Is told of every token that is refused."""
-
-    def __call__(self, why: str, detail: str) -> None:
-        """`why` is one of REASONS; `detail` may have been written by the caller."""
-
-
-def untold(why: str, detail: str) -> None:
-    """Nobody wants to know."""
-
-
-class DevKey:
-    """The one HS256 key of development; the settings refuse it in production."""
-
-    generation = 0
-
-    def __init__(self, secret: str) -> None:
-        self._key = VerifyingKey("HS256", secret.encode())
-
-    def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key, for HS256 without a key id only. Raises NotBelieved."""
-        if algorithm != "HS256":
-            raise NotBelieved("algorithm", algorithm)
-        if kid is not None:
-            raise NotBelieved("unknown_key", kid)
-        return self._key
+        """Whether the token was revoked, or every token of its subject that was issued by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +75,33 @@ class Authenticator:
         rules: TokenRules,
         *,
         now_s: Callable[[], float] = time.time,
-        cached: int = MOST_CACHED,
+        cached: int = MAX_CACHED,
         revoked: Revoked | None = None,
-        refused: Refused = untold,
+        on_refusal: OnRefusal | None = None,
     ) -> None:
         self._keys = keys
-        self._refused = refused
+        self._on_refusal = on_refusal
         self._revoked = revoked
         self._rules = rules
         self._now_s = now_s
-        self._most = cached
+        self._max_cached = cached
         self._verified: OrderedDict[str, tuple[Actor, float]] = OrderedDict()
         self._generation = self._generations()
 
     def actor(self, authorization: str | None, *, repeated: bool = False) -> Actor:
-        """Who the header names; nobody, if it was sent twice. Raises Unauthenticated, DependencyDown."""
+        """The caller the header names; two headers name nobody. Raises Unauthenticated, DependencyDown."""
         try:
-            return self._believed(authorization, repeated)
-        except NotBelieved as refused:
-            self._refused(refused.why, refused.detail)
+            return self._accepted(authorization, repeated)
+        except TokenRefused as refused:
+            if self._on_refusal is not None:
+                self._on_refusal(refused.why, refused.detail)
         raise Unauthenticated
 
-    def _believed(self, authorization: str | None, repeated: bool) -> Actor:
+    def _accepted(self, authorization: str | None, repeated: bool) -> Actor:
         if repeated:
-            raise NotBelieved("repeated")
+            raise TokenRefused("repeated")
         if not authorization:
-            raise NotBelieved("missing")
+            raise TokenRefused("missing")
         if self._generation != (generation := self._generations()):
             self._verified.clear()
             self._generation = generation
@@ -186,48 +112,48 @@ class Authenticator:
             del self._verified[authorization]
         actor, expiry_s = self._verify(authorization)
         self._verified[authorization] = (actor, expiry_s)
-        if len(self._verified) > self._most:
+        if len(self._verified) > self._max_cached:
             self._verified.popitem(last=False)
         return actor
 
     def _verify(self, authorization: str) -> tuple[Actor, float]:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise NotBelieved("scheme")
-        if len(token) > MOST_TOKEN or not _TOKEN.fullmatch(token):
-            raise NotBelieved("malformed")
+            raise TokenRefused("scheme")
+        if len(token) > MAX_TOKEN or not _TOKEN.fullmatch(token):
+            raise TokenRefused("malformed")
         try:
             claims = self._decode(token)
             self._refuse_revoked(token, claims)
             return actor_of(claims), self._expiry(claims)
         except jwt.PyJWTError as error:
-            raise _not_believed(error) from error
+            raise _refusal_of(error) from error
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise NotBelieved("malformed") from error
+            raise TokenRefused("malformed") from error
 
     def _generations(self) -> tuple[int, int]:
         return self._keys.generation, self._revoked.generation if self._revoked else 0
 
     def _refuse_revoked(self, token: str, claims: Mapping[str, Any]) -> None:
-        # Without a time of issue it may have been given at any time.
+        # Without a time of issue it may have been issued at any time.
         issued_s = _seconds("iat", claims.get("iat", 0))
         if self._revoked and self._revoked.covers(token, str(claims["sub"]), issued_s):
-            raise NotBelieved("revoked")
+            raise TokenRefused("revoked")
 
     def _decode(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.DecodeError:
             raise
-        except jwt.PyJWTError as error:  # it is JSON, but what is in it makes no sense
-            raise NotBelieved("header") from error
+        except jwt.PyJWTError as error:  # JSON, but not a header
+            raise TokenRefused("header") from error
         kid = header.get("kid")
         if str(header.get("typ", "JWT")).upper() not in _TYPES:
-            raise NotBelieved("typ", header["typ"])
-        if told := _REFUSED_HEADERS & header.keys():
-            raise NotBelieved("header", ",".join(sorted(told)))
+            raise TokenRefused("typ", header["typ"])
+        if refused := _REFUSED_HEADERS & header.keys():
+            raise TokenRefused("header", ",".join(sorted(refused)))
         if not isinstance(kid, str | None):
-            raise NotBelieved("header", "kid")
+            raise TokenRefused("header", "kid")
         found = self._keys.find(str(header.get("alg")), kid)
         return jwt.decode(
             token,
@@ -235,7 +161,7 @@ class Authenticator:
             algorithms=[found.algorithm],
             issuer=self._rules.issuer,
             audience=self._rules.audience,
-            # The times are checked below, on the clock that was given.
+            # The times are checked below, on our own clock.
             options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
 
@@ -245,25 +171,25 @@ class Authenticator:
         issued_s = _seconds("iat", claims.get("iat", now_s))
         begin_s = max(issued_s, _seconds("nbf", claims.get("nbf", 0)))
         if begin_s > now_s + CLOCK_SKEW_S:
-            raise NotBelieved("not_yet", f"in {begin_s - now_s:.0f} s")
+            raise TokenRefused("not_yet", f"in {begin_s - now_s:.0f} s")
         if expiry_s <= now_s:
-            raise NotBelieved("expired", f"{now_s - expiry_s:.0f} s ago")
+            raise TokenRefused("expired", f"{now_s - expiry_s:.0f} s ago")
         if expiry_s - issued_s > self._rules.max_lifetime_s + 1:
-            raise NotBelieved("lifetime", f"{expiry_s - issued_s:.0f} s")
+            raise TokenRefused("lifetime", f"{expiry_s - issued_s:.0f} s")
         return expiry_s
 
 
 def actor_of(claims: Mapping[str, Any]) -> Actor:
-    """The actor of verified claims. Raises NotBelieved."""
+    """The actor of verified claims. Raises TokenRefused."""
     role, subject, act_for = claims.get("role"), claims["sub"], claims.get("act_for")
     if role in (Role.USER, Role.ADMIN):
         if act_for is not None:
-            raise NotBelieved("claims", "act_for")
+            raise TokenRefused("claims", "act_for")
         return Actor(Role(role), _user_id("sub", subject))
     if role != Role.SERVICE:
-        raise NotBelieved("claims", "role")
+        raise TokenRefused("claims", "role")
     if not isinstance(subject, str) or not _SERVICE.fullmatch(subject):
-        raise NotBelieved("claims", "sub")
+        raise TokenRefused("claims", "sub")
     return Actor(Role.SERVICE, 0 if act_for is None else _user_id("act_for", act_for), subject)
 
 
@@ -277,7 +203,7 @@ def mint_token(
     lifetime_s: int | None = None,
     now_s: float | None = None,
 ) -> str:
-    """An HS256 token for development; it lives as long as the rules allow unless told otherwise.
+    """An HS256 token for development; it lives as long as the rules allow, unless `lifetime_s` is given.
 
     Raises ValueError for claims the service would not accept.
     """
@@ -295,26 +221,26 @@ def mint_token(
         claims["act_for"] = act_for
     try:
         actor_of(claims)
-    except NotBelieved as error:
+    except TokenRefused as error:
         raise ValueError(f"not a {role} this service knows: {subject}") from error
     return jwt.encode(claims, secret.encode(), algorithm="HS256")
 
 
-def _not_believed(error: jwt.PyJWTError) -> NotBelieved:
+def _refusal_of(error: jwt.PyJWTError) -> TokenRefused:
     for kind, why in _JWT_REASONS:
         if isinstance(error, kind):
-            return NotBelieved(why, getattr(error, "claim", ""))
-    return NotBelieved("claims")
+            return TokenRefused(why, getattr(error, "claim", ""))
+    return TokenRefused("claims")
 
 
 def _user_id(claim: str, value: object) -> int:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _USER_ID.fullmatch(text) or int(text) >= 2**63:
-        raise NotBelieved("claims", claim)
+        raise TokenRefused("claims", claim)
     return int(text)
 
 
 def _seconds(claim: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        raise NotBelieved("claims", claim)
+        raise TokenRefused("claims", claim)
     return float(value)

@@ -1,4 +1,4 @@
-"""The document for reading: one section a tag, one heading an operation, one table a schema."""
+"""The document as text: JSON for programs, YAML, and Markdown for reading."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """JSON for programs, readable in a diff."""
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    """YAML without anchors, which would surprise tools."""
+    return yaml.dump(document, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=110)
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        """Repeat a value instead of referring to it."""
+        return True
+
 
 def as_markdown(document: dict[str, Any]) -> str:
-    """The document as Markdown."""
+    """The document as Markdown: a section per tag, a heading per operation, a table per schema."""
     return "\n".join(_document(document)).rstrip() + "\n"
 
 

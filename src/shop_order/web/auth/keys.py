@@ -1,33 +1,73 @@
-"""The public keys of the issuer, from one configured file or URL, read again in the background."""
+"""The keys that verify tokens: one secret in development, the issuer's public keys otherwise."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import jwt
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.url import file_of
-from shop_order.web.auth import NotBelieved, VerifyingKey
+from shop_order.web.auth.refusals import TokenRefused
 
-MOST_BYTES = 1 << 20
-MOST_KEYS = 100
+MAX_BYTES = 1 << 20
+MAX_KEYS = 100
 TIMEOUT_S = 5.0
 REFRESH_S = 300.0
 HINT_PAUSE_S = 10.0  # an unknown key id brings the next reading forward, but not more often than this
 
 # The key's own type decides the algorithm; a symmetric key has no place in a public set.
 _ALGORITHMS = {("RSA", None): "RS256", ("OKP", "Ed25519"): "EdDSA"}
-_LEAST_RSA_BITS = 2048
+_MIN_RSA_BITS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A key and the one algorithm it is for, so that a public key is never taken for a secret."""
+
+    algorithm: str
+    key: Any
+
+
+class KeySource(Protocol):
+    """Where verifying keys come from."""
+
+    def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
+        """The key of this algorithm and id. Raises TokenRefused, DependencyDown (none is loaded yet)."""
+
+    @property
+    def generation(self) -> int:
+        """Grows when keys are replaced: what was verified before is verified again."""
+
+
+class DevKey:
+    """The one HS256 key of development; the settings refuse it in production."""
+
+    generation = 0
+
+    def __init__(self, secret: str) -> None:
+        self._key = VerifyingKey("HS256", secret.encode())
+
+    def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
+        """The key, for HS256 without a key id only. Raises TokenRefused."""
+        if algorithm != "HS256":
+            raise TokenRefused("algorithm", algorithm)
+        if kid is not None:
+            raise TokenRefused("unknown_key", kid)
+        return self._key
 
 
 class Jwks:
-    """RS256 and EdDSA keys; until the first reading succeeds nobody can be authenticated."""
+    """RS256 and EdDSA keys from one file or URL, read again in the background.
+
+    Until the first reading succeeds nobody can be authenticated.
+    """
 
     def __init__(self, location: str, read: Callable[[str], Awaitable[bytes]] | None = None) -> None:
         self._location = location
@@ -40,19 +80,19 @@ class Jwks:
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
         """The key of this algorithm and id; without an id, only if there is no choice.
 
-        Raises NotBelieved, DependencyDown (no reading has succeeded yet).
+        Raises TokenRefused, DependencyDown (no reading has succeeded yet).
         """
         if self._keys is None:
             raise DependencyDown("jwks", self._location)
         if found := self._keys.get((algorithm, kid)):
             return found
         if algorithm not in _ALGORITHMS.values():
-            raise NotBelieved("algorithm", algorithm)
+            raise TokenRefused("algorithm", algorithm)
         fitting = [key for key in self._keys.values() if key.algorithm == algorithm]
         if kid is None and len(fitting) == 1:
             return fitting[0]
         self._unknown_seen.set()
-        raise NotBelieved("unknown_key", f"no kid, {len(fitting)} keys" if kid is None else kid)
+        raise TokenRefused("unknown_key", f"no kid, {len(fitting)} keys" if kid is None else kid)
 
     async def refresh(self) -> None:
         """Read the set; the earlier keys stay when that fails.
@@ -85,7 +125,7 @@ def parse_key_set(raw: bytes) -> Mapping[tuple[str, str | None], VerifyingKey]:
     """The usable keys of a JWK Set by algorithm and id. Raises ValueError if there is none."""
     document = json.loads(raw)
     entries = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or len(entries) > MOST_KEYS:
+    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise ValueError("not a JWK Set")
     keys: dict[tuple[str, str | None], VerifyingKey] = {}
     for entry in entries:
@@ -104,7 +144,7 @@ def _usable(entry: Mapping[str, Any]) -> VerifyingKey | None:
         key = jwt.PyJWK(dict(entry), algorithm).key
     except jwt.PyJWTError as error:
         raise ValueError("the JWK Set has a broken key") from error
-    if algorithm == "RS256" and key.key_size < _LEAST_RSA_BITS:
+    if algorithm == "RS256" and key.key_size < _MIN_RSA_BITS:
         raise ValueError("the JWK Set has an RSA key of less than 2048 bits")
     return VerifyingKey(algorithm, key)
 
@@ -124,6 +164,6 @@ async def read_location(location: str) -> bytes:
         answer.raise_for_status()
         async for piece in answer.aiter_bytes():
             body += piece
-            if len(body) > MOST_BYTES:
+            if len(body) > MAX_BYTES:
                 raise ValueError("the JWK Set is too large")
     return bytes(body)

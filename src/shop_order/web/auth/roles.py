@@ -14,9 +14,9 @@ from shop_order.domain.valueobject.actor import Actor, Role
 
 
 class Who(Flag):
-    """Groups of callers; rows combine them."""
+    """Groups of callers; a row of the table combines them."""
 
-    ANYONE = auto()  # no token needed: the method has its own proof, or nothing to hide
+    ANYONE = auto()  # no token: the method has its own proof, or is public
     USER = auto()
     ACTING_SERVICE = auto()  # a service with act_for
     SERVICE = auto()  # a service, whether it acts for a user or not

@@ -1,4 +1,4 @@
-"""How often somebody may call, and how much of it, over both protocols together."""
+"""How often a user may call, and how much may be answered, over both protocols together."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shop_order.domain.errors import RateLimited
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.middleware.ratelimit import RateLimiter
 
-CALL_BYTES = 32 * 1024  # what a call may answer; more counts as more calls
-LISTS_AT_ONCE = 2  # of one caller: a list is weighed when it is there, so that many at once would be free
+CALL_BYTES = 32 * 1024  # of an answer; a larger one counts as more calls
+LISTS_AT_ONCE = 2  # of one caller: a list is counted when it is complete, so many at once would be free
 LISTS = frozenset({"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"})
 
 
@@ -33,7 +33,7 @@ class _Turns:
 
 
 class RateLimits:
-    """Counts calls by user, and all together, and weighs what they are answered."""
+    """Limits calls by user and in total; large answers count as several calls."""
 
     def __init__(self, limiter: RateLimiter, rates: Callable[[], Rates]) -> None:
         """`rates` is asked at every call, since the settings may be reloaded."""
@@ -42,20 +42,19 @@ class RateLimits:
         self._turns: dict[str, _Turns] = {}
 
     async def check(self, actor: Actor | None, *, address: str = "") -> None:
-        """Take one call of who calls: a user, or without one the address, if any.
+        """Count one call of the user, or of the address if there is no user.
 
-        A service that acts for nobody (the owners of leases) is under the global limit only.
-        Raises RateLimited.
+        A service that acts for no user is under the global limit only. Raises RateLimited.
         """
         rates = self._rates()
         if rates.user_rate > 0 and (key := _key(actor, address)):
-            # The user's own limit first, so that who is over it uses up nothing of the others'.
+            # The user's own limit first: whoever exceeds it must not use up the global one.
             await self._take(key, rates.user_rate, rates.user_burst)
         if rates.global_rate > 0:
             await self._take("global", rates.global_rate, rates.global_burst)
 
     async def charge(self, actor: Actor | None, answered_bytes: int) -> None:
-        """Weigh an answer: one that is larger than a call's share delays the caller's next ones."""
+        """Count an answer that is larger than a call's share as more calls."""
         cost = answered_bytes // CALL_BYTES
         if not cost:
             return
