@@ -20,7 +20,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog
 from shop_order.pkg.url import mask_url
 from shop_order.repository.oplog.base import NAME
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.collection import AsyncCollection
 
-tell = Rarely(get_logger("order_log").error)
+tell = RateLimitedLog(get_logger("order_log").error)
 Document = dict[str, Any]
 DATABASE = "shop_logs"
 TIMEOUT_S = 5.0  # of one call, as the specification has it

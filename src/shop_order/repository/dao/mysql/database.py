@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from shop_order.domain.errors import DependencyDown, Overloaded, TooMuchContention
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.session import Session
@@ -21,8 +21,8 @@ T = TypeVar("T")
 Job = Callable[[Session], Awaitable[Any]]
 Many = Callable[[Session, Sequence[Any]], Awaitable[Sequence[Any] | None]]
 log = get_logger("store")
-away = Rarely(log.error)
-lost_again = Rarely(log.warning)
+away = RateLimitedLog(log.error)
+lost_again = RateLimitedLog(log.warning)
 TRIES = 4
 OPEN_S = 4.0
 READ_S = 5.0

@@ -6,9 +6,9 @@ import sqlite3
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog
 
-failed = Rarely(get_logger("store").error)
+failed = RateLimitedLog(get_logger("store").error)
 # Full, read-only, I/O, can't open, no rights, damaged, no database, locked by another, locks don't work.
 _OF_WRITES = frozenset({13, 8, 10, 14, 3, 11, 26, 5, 15})
 _FULL, _BUSY = 13, 5
