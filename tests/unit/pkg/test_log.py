@@ -216,7 +216,7 @@ def writing(queue: LogQueue, *targets: Any) -> Writer:
 
 def flushed(queue: LogQueue) -> bool:
     written = threading.Event()
-    queue.queue.put(written)
+    queue.lines.put(written)
     return written.wait(5)
 
 

@@ -1,4 +1,4 @@
-"""Structured JSON logs: structlog, masked and rendered at the call, written by the standard library's handlers."""
+"""Structured JSON logs: structlog renders them at the call, the standard library's handlers write them."""
 
 from structlog.contextvars import bind_contextvars as bind_fields
 from structlog.contextvars import bound_contextvars as with_fields

@@ -22,9 +22,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 
-from shop_order.pkg.log.logger import LEVELS, PLACE, get_logger, outlet, render, set_level, to_stderr
+from shop_order.pkg.log.logger import LEVELS, PLACE, outlet, render, set_level, to_stderr
 
-GATHER_S = 0.02  # lines of this time are written at once: a thread woken for each would hold up the event loop
+GATHER_S = 0.02  # lines of this time are written at once: waking a thread for each would slow the event loop
 ROOM_S = 0.05  # how long a warning waits for room in the queue
 BATCH_LINES = 1000
 CLOSE_S = 5.0
@@ -104,7 +104,7 @@ class StreamTarget(logging.StreamHandler[Any]):
 
 
 class FileTarget(StreamTarget, RotatingFileHandler):
-    """Rotated by size; then, in a thread of its own since it takes seconds, gzipped and kept by number and age.
+    """Rotated by size; a thread of its own then gzips old files, and keeps them by number and age.
 
     Old files are called <stem>-<UTC time>.log[.gz], so that they sort by age. Only their owner may read them.
     """
@@ -124,9 +124,9 @@ class FileTarget(StreamTarget, RotatingFileHandler):
         torn = is_file and file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
         return WholeLines(file, is_file=is_file, torn=torn)
 
-    def shouldRollover(self, record: logging.LogRecord) -> bool:  # type: ignore[override]
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Whether the batch would not fit; an empty file is not rotated."""
-        return bool(super().shouldRollover(record)) and self.stream.tell() > 0
+        return bool(super().shouldRollover(record) and self.stream and self.stream.tell())
 
     def rotation_filename(self, default_name: str) -> str:
         """The name of what is rotated now."""
@@ -193,12 +193,15 @@ class LogQueue(QueueHandler):
     """The root logger's handler: the lines of uvicorn, grpc, alembic and others go the way of ours."""
 
     def __init__(self, max_lines: int) -> None:
-        super().__init__(SimpleQueue())
+        self.lines: SimpleQueue[Any] = SimpleQueue()
+        super().__init__(self.lines)
         self._max_lines = max_lines
         self.dropped = 0
         chain = (ProcessorFormatter.remove_processors_meta, format_exc_info, render)
         self.setFormatter(
-            ProcessorFormatter(processors=chain, foreign_pre_chain=(merge_contextvars, add_logger_name, PLACE))
+            ProcessorFormatter(
+                processors=chain, foreign_pre_chain=(merge_contextvars, add_logger_name, PLACE)
+            )
         )
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -211,34 +214,35 @@ class LogQueue(QueueHandler):
         self.put(record.msg, record.levelno)
 
     def put(self, line: str, level: int) -> None:
-        """Queue a line; a full queue drops and counts it, a warning or worse after waiting ROOM_S for room."""
+        """Queue a line; a full queue drops and counts it, a warning or worse after ROOM_S."""
         until_s = 0.0
-        while self.queue.qsize() >= self._max_lines:
+        while self.lines.qsize() >= self._max_lines:
             until_s = until_s or time.monotonic() + (ROOM_S if level >= LEVELS["warn"] else 0)
             if time.monotonic() >= until_s:
                 self.dropped += 1
                 return
             time.sleep(0.001)
-        self.queue.put(line)
+        self.lines.put(line)
 
 
 class Writer(QueueListener):
     """The thread that writes: lines that gathered meanwhile go to each target as one record."""
 
     def __init__(self, queue: LogQueue, *targets: StreamTarget) -> None:
-        super().__init__(queue.queue, *targets)
-        self._lines = queue
+        super().__init__(queue.lines, *targets)
+        self._queue = queue
         self._reported = 0
 
     def dequeue(self, block: bool) -> Any:
         """Lines, and events of those who wait until these are written."""
-        if (first := self.queue.get(block)) is None:  # the sentinel
+        lines = self._queue.lines
+        if (first := lines.get(block)) is None:  # the sentinel
             return None
-        if self.queue.qsize() < BATCH_LINES:
+        if lines.qsize() < BATCH_LINES:
             time.sleep(GATHER_S)
         batch = [first]
-        while len(batch) < BATCH_LINES and not self.queue.empty():
-            if (item := self.queue.get()) is None:
+        while len(batch) < BATCH_LINES and not lines.empty():
+            if (item := lines.get()) is None:
                 self.enqueue_sentinel()
                 break
             batch.append(item)
@@ -247,7 +251,7 @@ class Writer(QueueListener):
     def handle(self, record: Any) -> None:
         """Write a batch, and how many lines found no room in the queue."""
         lines = [item for item in record if isinstance(item, str)]
-        if (dropped := self._lines.dropped) != self._reported:
+        if (dropped := self._queue.dropped) != self._reported:
             lines.append(_dropped(dropped - self._reported))
             self._reported = dropped
         if lines:
@@ -290,7 +294,7 @@ class Logging:
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until everything logged so far is written; whether it was in time."""
         written = threading.Event()
-        self._queue.queue.put(written)
+        self._queue.lines.put(written)
         return written.wait(timeout_s)
 
     def close(self) -> None:

@@ -79,13 +79,14 @@ PLACE: Processor = CallsiteParameterAdder(
     {CallsiteParameter.PATHNAME, CallsiteParameter.LINENO}, additional_ignores=["shop_order.pkg.log"]
 )
 PROCESSORS: list[Processor] = [drop_below_threshold, merge_contextvars, PLACE, format_exc_info, render]
-_Bound = structlog.make_filtering_bound_logger(logging.DEBUG)
+_Bound: Any = structlog.make_filtering_bound_logger(logging.DEBUG)
 outlet = Outlet()  # one per process, as in the standard library: loggers are made before the log is open
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger for a module; may be called before the log is open."""
-    return _Bound(outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")})
+    bound: FilteringBoundLogger = _Bound(outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")})
+    return bound
 
 
 def set_level(level: str) -> None:
@@ -135,7 +136,7 @@ class RateLimitedLog:
         self._interval_s = interval_s
         self._now_s = monotonic_s
         self._lock = threading.Lock()
-        self._kinds: dict[str, tuple[float, int]] = {}  # when it may be logged again, and how often it was not
+        self._kinds: dict[str, tuple[float, int]] = {}  # when it may be logged again; suppressed lines
 
     def __call__(self, msg: str, /, *, kind: str, **fields: Any) -> None:
         """Log `msg` with these fields, unless one of its kind was logged just before."""

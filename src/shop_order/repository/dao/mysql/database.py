@@ -10,8 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded, TooMuchContention
 from shop_order.pkg.batching import Batcher
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log import RateLimitedLog
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.dao.mysql.address import Address
 from shop_order.repository.dao.mysql.session import Session

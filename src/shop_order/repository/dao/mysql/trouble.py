@@ -8,8 +8,7 @@ from asyncmy import errors
 from asyncmy.constants import CR, ER
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log import RateLimitedLog
+from shop_order.pkg.log import RateLimitedLog, get_logger
 
 failed = RateLimitedLog(get_logger("store").error)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log import RateLimitedLog
+from shop_order.pkg.log import RateLimitedLog, get_logger
 
 failed = RateLimitedLog(get_logger("store").error)
 # Full, read-only, I/O, can't open, no rights, damaged, no database, locked by another, locks don't work.
