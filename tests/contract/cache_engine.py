@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from shop_order.pkg.middleware.ratelimit import RateLimiter, open_limiter
+from shop_order.pkg.ratelimit import RateLimiter, open_limiter
 from shop_order.pkg.redis import open_link
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.base import Cache

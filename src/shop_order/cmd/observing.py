@@ -11,8 +11,7 @@ from shop_order.configs import Settings
 from shop_order.pkg.log import with_fields
 from shop_order.pkg.message import Delivery
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.tracing import TraceConfig, is_recorded, open_tracing
-from shop_order.pkg.tracing.context import current_span
+from shop_order.pkg.tracing import TraceConfig, current_span, is_recorded, open_tracing
 from shop_order.web.context import accepted_request_id
 
 if TYPE_CHECKING:

@@ -10,18 +10,16 @@ from contextlib import AsyncExitStack, suppress
 from shop_order.configs import Settings
 from shop_order.configs.settings import key_bytes
 from shop_order.domain.ports import Clock, GoodsCatalogue, Inboxes, Orders
-from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.middleware.ratelimit import open_limiter
+from shop_order.pkg.ratelimit import open_limiter
 from shop_order.pkg.redis import open_link
-from shop_order.pkg.signing import Signer
+from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
-from shop_order.repository.cache.flights import KeyFlights
+from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.goods import CachedGoods
 from shop_order.repository.cache.orders import CachedOrders, OrderTimes, OrderViews, OutdatingInboxes
 from shop_order.repository.cache.revocations import Revocations
-from shop_order.repository.cache.turns import Turns
 
 log = get_logger("cache")
 REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.pkg.util.order_sn import OrderNumbers, is_order_sn, is_payment_sn, is_refund_sn
+from shop_order.pkg.ids import OrderNumbers, is_order_sn, is_payment_sn, is_refund_sn
 
 NOON_GMT8_MS = 1_795_406_400_123  # 2026-11-23T12:00:00.123+08:00
 

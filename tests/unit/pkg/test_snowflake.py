@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.pkg.util.snowflake import EPOCH_MS, MAX_WORKER, Snowflakes, ms_of_id
+from shop_order.pkg.ids import EPOCH_MS, MAX_WORKER, Snowflakes, ms_of_id
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=300), st.integers(0, MAX_WORKER))

@@ -6,12 +6,12 @@ from shop_order.pkg.message.base import (
     BrokerAway,
     Consumer,
     Delivery,
+    Group,
     Handler,
     Message,
     Publisher,
 )
 from shop_order.pkg.message.embedded import HandOver
-from shop_order.pkg.message.topics import Group
 
 
 def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
@@ -25,7 +25,7 @@ def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
 
         return EmbeddedPublisher(hand_over)
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.connection import parse
         from shop_order.pkg.message.rocketmq.publisher import RocketPublisher
 
         return RocketPublisher(parse(url))
@@ -43,7 +43,7 @@ def open_consumer(
     if scheme == "embedded":
         return None
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.connection import parse
         from shop_order.pkg.message.rocketmq.consumer import RocketConsumer
 
         return RocketConsumer(parse(url), handler, group=group, topic=topic, tags=tags)

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from shop_order.pkg.redis.address import RedisAddress
+from shop_order.pkg.redis import RedisAddress
 from shop_order.pkg.redis.link import Command, NoScript, Unanswered
 from shop_order.pkg.tls import EngineTls
 

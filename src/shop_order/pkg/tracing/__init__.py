@@ -6,15 +6,45 @@ Nothing of OpenTelemetry's SDK is imported, and no call is slower, while they ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from shop_order.pkg.tracing.context import Origin, is_recorded, origin
+from shop_order.pkg.log import current_request_id
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 PARENT_SAMPLER, OWN_SAMPLER = "parentbased_traceidratio", "traceidratio"
+
+
+class Origin(NamedTuple):
+    """What leads a reader of logs and traces back to a request; what is not known is empty."""
+
+    request_id: str
+    traceparent: str = ""
+
+
+class Traced(Protocol):
+    """A span, as those below it see it."""
+
+    @property
+    def traceparent(self) -> str:
+        """Its place in its trace, as W3C writes it."""
+
+
+current_span: ContextVar[Traced | None] = ContextVar("shop_order_span", default=None)
+
+
+def is_recorded(traceparent: str) -> bool:
+    """Whether the trace is one of those that are kept: of the others nobody makes further spans."""
+    return bool(int(traceparent[-2:] or "0", 16) & 1)
+
+
+def origin() -> Origin:
+    """The request this task answers; both parts are empty in background work."""
+    span = current_span.get()
+    return Origin(current_request_id(), span.traceparent if span is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +77,3 @@ def open_tracing(
 
         return Tracing(config, rest.strip("/"), tls=scheme == "otlps", observe=observe)
     raise ValueError(f"no traces over {scheme}:")
-
-
-__all__ = ["OWN_SAMPLER", "PARENT_SAMPLER", "Origin", "TraceConfig", "is_recorded", "open_tracing", "origin"]

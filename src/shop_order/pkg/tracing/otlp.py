@@ -35,8 +35,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import Span as OtelSpan
 
-from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig
-from shop_order.pkg.tracing.context import Traced, current_span
+from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig, Traced, current_span
 from shop_order.pkg.version import version
 
 QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 
 from shop_order.domain.errors import KeyReused
+from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX
 from shop_order.repository.cache.base import Cache, CacheDown
 
 LEASE_MS = 15_000  # longer than any request may take
 TOKEN_MS = 3_600_000  # a submit token lives no longer
-TOKEN_PREFIX = "st_"  # noqa: S105 - the form of submit tokens
 
 
 class KeyFlights:
@@ -28,7 +28,7 @@ class KeyFlights:
         Raises KeyReused: a submit token that another use case took.
         """
         try:
-            if key.startswith(TOKEN_PREFIX):
+            if key.startswith(SUBMIT_TOKEN_PREFIX):
                 await self._use(scope, key)
             if not self._lease:
                 return ""
@@ -54,6 +54,22 @@ class KeyFlights:
         user, _, use = scope.partition(":")
         if await self._cache.claim(_name("token", user, token), use, TOKEN_MS) != use:
             raise KeyReused
+
+
+class Turns:
+    """Turns of all instances that share a cache."""
+
+    def __init__(self, cache: Cache, *, new_ticket: Callable[[], str]) -> None:
+        self._cache = cache
+        self._new_ticket = new_ticket
+
+    async def take(self, what: str, for_ms: int) -> bool:
+        """Whether nobody took this turn within the last `for_ms`; while the cache is down everybody does."""
+        ticket = self._new_ticket()
+        try:
+            return await self._cache.claim(f"turn:{{{what}}}", ticket, for_ms) == ticket
+        except CacheDown:
+            return True
 
 
 def _name(kind: str, scope: str, key: str) -> str:

@@ -21,7 +21,7 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.pkg.url import mask_url
-from shop_order.repository.oplog.base import NAME
+from shop_order.repository.oplog import NAME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark,
 from shop_order.repository.dao.rows import column_count, marks
 from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
 from shop_order.repository.dao.sqlite.trouble import down, of_the_file
-from shop_order.repository.oplog.base import NAME
+from shop_order.repository.oplog import NAME
 
 T = TypeVar("T")
 LOG_COLUMNS = (

@@ -13,7 +13,7 @@ from shop_order.domain.order_log import LogEntry
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView, CartView
 from shop_order.service.statistics import Report, Sums
 from shop_order.web.messages import Language, action_text, status_text

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from shop_order.domain.errors import InvalidArgument, NotYourself
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.util.order_sn import is_order_sn
+from shop_order.pkg.ids import is_order_sn
 from shop_order.web.times import bounded_ms
 
 DEFAULT_PAGE_SIZE = 20

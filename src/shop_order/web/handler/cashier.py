@@ -22,7 +22,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import Clock
 from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
 from shop_order.domain.status import PaymentType
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.checkout import Checkout
 from shop_order.service.payment import PaymentService
 from shop_order.web.cashier import PATH, CashierLinks

@@ -13,9 +13,8 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import parted
-from shop_order.pkg.message.base import BrokerAway
-from shop_order.pkg.message.rocketmq.address import Address
-from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
+from shop_order.pkg.message.base import MOST_RETRIES, QUEUES, RETRY_S, BrokerAway, Group, Topic
+from shop_order.pkg.message.rocketmq.connection import Address
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of what it gave up

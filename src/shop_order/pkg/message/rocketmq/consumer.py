@@ -9,11 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message.base import BrokerAway, Delivery, Handler
-from shop_order.pkg.message.rocketmq.address import Address
+from shop_order.pkg.message.base import RETRY_S, BrokerAway, Delivery, Group, Handler
 from shop_order.pkg.message.rocketmq.admin import Admin, Refused
-from shop_order.pkg.message.rocketmq.library import configuration, library
-from shop_order.pkg.message.topics import RETRY_S, Group
+from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
 
 log = get_logger("message")
 SETTINGS_EVERY_S = 3.0  # the client itself says them again every 300 s only, and the proxy forgets them

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message.base import BrokerAway, Message
-from shop_order.pkg.message.rocketmq.address import Address
-from shop_order.pkg.message.rocketmq.library import configuration, library
+from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
 
 log = get_logger("message")
 IN_FLIGHT = 128  # messages on their way at once
