@@ -18,7 +18,7 @@ from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.goods import CachedGoods
-from shop_order.repository.cache.orders import CachedOrders, OrderTimes, OrderViews, OutdatingInboxes
+from shop_order.repository.cache.orders import OrderTimes, OrderViews, OutdatingInboxes, cached_orders
 from shop_order.repository.cache.revocations import Revocations
 
 log = get_logger("cache")
@@ -64,7 +64,7 @@ class Shared:
             jitter=_jitter,
             count=self._metrics.cache("order"),
         )
-        return CachedOrders(stored, views), views
+        return cached_orders(stored, views), views
 
     def goods(self, asked: GoodsCatalogue) -> GoodsCatalogue | None:
         """Goods that are only shown; None is the same as those that are bought."""

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import DependencyDown, OrderNotFound, Unreadable
+from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import (
-    Cursor,
-    Due,
-    Inboxes,
-    Key,
-    KeyRecord,
-    OrderFilter,
-    OrderPage,
-    Orders,
-    Standing,
-    always,
-)
+from shop_order.domain.ports import Inboxes, Key, Orders
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -157,25 +146,18 @@ class OrderViews:
 
 
 class CachedOrders:
-    """See `domain.ports.Orders`: the database's orders; what changes is told to the views."""
+    """See `domain.ports.Orders`: the database's orders; what changes is told to the views.
+
+    New orders need not be told: nobody could ask for a number before it was drawn.
+    """
 
     def __init__(self, orders: Orders, views: OrderViews) -> None:
         self._orders = orders
         self._views = views
 
-    async def add(
-        self,
-        order: Order,
-        *,
-        cart_version: int | None,
-        key: Key | None,
-        unpaid_limit: int,
-        in_time: Callable[[], bool] = always,
-    ) -> None:
-        # Nothing to tell: nobody could ask for a number before it was drawn.
-        await self._orders.add(
-            order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit, in_time=in_time
-        )
+    def __getattr__(self, name: str) -> Any:
+        """Everything but `change` is the database's own."""
+        return getattr(self._orders, name)
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
@@ -205,45 +187,10 @@ class CachedOrders:
         await self._views.changed(order)
         return order, result
 
-    async def get(self, order_sn: str) -> Order:
-        return await self._orders.get(order_sn)
 
-    async def get_by_id(self, id: int) -> Order:
-        return await self._orders.get_by_id(id)
-
-    async def list(
-        self,
-        where: OrderFilter,
-        *,
-        offset: int,
-        limit: int,
-        after: Cursor | None,
-        most_items: int | None = None,
-    ) -> OrderPage:
-        return await self._orders.list(where, offset=offset, limit=limit, after=after, most_items=most_items)
-
-    async def history(self, order_sn: str) -> Sequence[Event]:
-        return await self._orders.history(order_sn)
-
-    async def count_unpaid(self, user: int) -> int:
-        return await self._orders.count_unpaid(user)
-
-    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
-        return await self._orders.due(now_ms, limit, after)
-
-    async def statuses_or_tombstones(
-        self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
-        return await self._orders.statuses_or_tombstones(order_sns, now_ms)
-
-    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
-        return await self._orders.key(scope, key, now_ms)
-
-    async def purge_keys(self, now_ms: int) -> int:
-        return await self._orders.purge_keys(now_ms)
-
-    async def purge_tombstones(self, now_ms: int) -> int:
-        return await self._orders.purge_tombstones(now_ms)
+def cached_orders(orders: Orders, views: OrderViews) -> Orders:
+    """These orders, with every change told to the views."""
+    return cast(Orders, CachedOrders(orders, views))
 
 
 class OutdatingInboxes:

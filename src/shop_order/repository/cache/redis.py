@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
+from typing import Any
 
 from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
@@ -71,20 +72,14 @@ class RedisCache:
         await self._link.close()
 
     async def get(self, key: str) -> Entry | None:
-        try:
-            kept = await self._link.command("GET", PREFIX + key)
-        except RedisDown as down:
-            raise CacheDown from down
+        kept = await self._answer(self._link.command("GET", PREFIX + key))
         if kept is None:
             return None
         version, bar, value = kept.partition(b"|")
         return Entry(int(version), value) if bar and version.isdigit() else None
 
     async def put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        try:
-            return bool(await self._link.script(PUT, (PREFIX + key,), version, value, ttl_ms))
-        except RedisDown as down:
-            raise CacheDown from down
+        return bool(await self._answer(self._link.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
         try:
@@ -112,35 +107,29 @@ class RedisCache:
             del self._missed[key]
 
     async def claim(self, key: str, owner: str, ttl_ms: int) -> str:
-        try:
-            held: bytes = await self._link.script(CLAIM, (PREFIX + key,), owner, ttl_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        held: bytes = await self._answer(self._link.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
         return held.decode()
 
     async def release(self, key: str, owner: str) -> None:
-        try:
-            await self._link.script(RELEASE, (PREFIX + key,), owner)
-        except RedisDown as down:
-            raise CacheDown from down
+        await self._answer(self._link.script(RELEASE, (PREFIX + key,), owner))
 
     async def mark(self, name: str, member: str, until_ms: int) -> None:
         now_ms = time.time_ns() // 1_000_000
-        try:
-            await self._link.script(MARK, _keys_of(name), member, until_ms, now_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        await self._answer(self._link.script(MARK, _keys_of(name), member, until_ms, now_ms))
 
     async def marks(self, name: str, known: int, now_ms: int) -> Marks | None:
-        try:
-            found = await self._link.script(MARKS, _keys_of(name), known, now_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        found = await self._answer(self._link.script(MARKS, _keys_of(name), known, now_ms))
         if len(found) == 1:
             return None
         flat = found[1]
         ends = {flat[at].decode(): int(float(flat[at + 1])) for at in range(0, len(flat), 2)}
         return Marks(int(found[0]), ends)
+
+    async def _answer(self, asked: Awaitable[Any]) -> Any:
+        try:
+            return await asked
+        except RedisDown as down:
+            raise CacheDown from down
 
 
 def _keys_of(name: str) -> tuple[str, str]:
