@@ -154,7 +154,7 @@ async def test_what_is_charged_afterwards_is_a_debt_that_the_next_calls_wait_for
 
 def test_memory_forgets_the_longest_unused_beyond_its_bound() -> None:
     async def fill() -> list[Entry | None]:
-        async with instance("memory://", most_entries=3) as opened:
+        async with instance("memory://", max_entries=3) as opened:
             for n in range(3):
                 await opened.cache.put(f"k{n}", 1, b"v", TTL_MS)
             await opened.cache.get("k0")

@@ -236,7 +236,7 @@ async def test_trouble_of_a_consumer_brings_the_message_again_and_nothing_overta
 async def test_what_can_not_be_done_goes_to_the_dead_letters(
     broker: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MOST_RETRIES", 1)
+    monkeypatch.setattr(admin, "MAX_RETRIES", 1)
     monkeypatch.setattr(admin, "RETRY_S", (1,))
     of, seen = key(), list[str]()
 

@@ -17,8 +17,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-MOST_BYTES = 64 * 1024
-LEAST_BITS = 2048
+MAX_BYTES = 64 * 1024
+MIN_BITS = 2048
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _ENCRYPTED = "is encrypted: write it without a password, for the service can't be asked for one"
@@ -28,13 +28,13 @@ class KeyFileUnusable(ValueError):
     """The text says what is wrong with the file, and nothing of what is in it."""
 
 
-def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a file that is neither missing nor empty. Raises KeyFileUnusable."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise KeyFileUnusable("is no file")
         with path.open("rb") as opened:
-            content = opened.read(most_bytes + 1)
+            content = opened.read(max_bytes + 1)
     except FileNotFoundError:
         raise KeyFileUnusable("there is no such file") from None
     except (OSError, ValueError) as failed:
@@ -44,7 +44,7 @@ def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         raise KeyFileUnusable(f"can't be read: {why}") from None
     if not content.strip():
         raise KeyFileUnusable("is empty")
-    if len(content) > most_bytes:
+    if len(content) > max_bytes:
         raise KeyFileUnusable("is too large")
     return content
 
@@ -128,5 +128,5 @@ def _what_it_is(der: bytes, label: str) -> str:
 
 
 def _long_enough(bits: int) -> None:
-    if bits < LEAST_BITS:
-        raise KeyFileUnusable(f"holds a key of {bits} bits, which is too short: at least {LEAST_BITS}")
+    if bits < MIN_BITS:
+        raise KeyFileUnusable(f"holds a key of {bits} bits, which is too short: at least {MIN_BITS}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MOST_IDS = 8
+MAX_IDS = 8
 _KEEPALIVE_MS = 30_000
 _MAX_BACKOFF_MS = 2_000
 
@@ -153,7 +153,7 @@ def call_metadata(token: str, request_id: str) -> Metadata:
 
 def joined_ids(origins: Sequence[Origin]) -> str:
     """The ids of the requests a call is for, so that the callee's log leads back to them."""
-    return ",".join([one.request_id for one in origins if one.request_id][:MOST_IDS])
+    return ",".join([one.request_id for one in origins if one.request_id][:MAX_IDS])
 
 
 def named(method: object) -> tuple[str, dict[str, str]]:

@@ -11,7 +11,7 @@ ORDER_TIMEOUTS = "order-timeouts"
 QUEUES = 8
 
 RETRY_S = (1, 2, 4, 8)  # after a vain attempt; the last one stands for all later ones
-MOST_RETRIES = 3  # of a message that was refused; then it goes to the group's dead letters
+MAX_RETRIES = 3  # of a message that was refused; then it goes to the group's dead letters
 
 
 @dataclass(frozen=True, slots=True)

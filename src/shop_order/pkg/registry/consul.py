@@ -20,8 +20,8 @@ INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
 LOCKS = "order-service/locks/"
 ANSWER_S = 3.0
 WAIT_S = 30
-RETRY_S = 0.5
-MOST_RETRY_S = 5.0
+FIRST_RETRY_S = 0.5
+MAX_RETRY_S = 5.0
 MIN_TTL_S = 10.0  # the least that Consul takes
 LOCK_DELAY = "15s"  # Consul's own: so long nobody gets the lock of a session that died
 
@@ -69,7 +69,7 @@ class Consul:
         await self.ask("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        index, known, forgetful, retry_s = 0, None, False, RETRY_S
+        index, known, forgetful, retry_s = 0, None, False, FIRST_RETRY_S
         while True:
             query = {"passing": "1", "index": str(index), "wait": f"{WAIT_S}s"}
             try:
@@ -79,9 +79,9 @@ class Consul:
                 index = 0  # ask anew: what answers next may be a Consul that begins again
                 forgetful = known is not None
                 await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, MOST_RETRY_S)
+                retry_s = min(retry_s * 2, MAX_RETRY_S)
                 continue
-            retry_s = RETRY_S
+            retry_s = FIRST_RETRY_S
             forgetful = (forgetful or seen < index) and not found
             index = max(seen, 1) if seen >= index else 0  # a query since 0 would not wait
             # A Consul that lost its memory names nobody until they have registered again: that is no news.

@@ -42,7 +42,7 @@ QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost
 EVERY_MS = 1_000
 SEND_S = 5.0
 CLOSE_S = 3.0
-MOST_STATE_CHARS = 512
+MAX_STATE_CHARS = 512
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 _NOBODY = Context()
 
@@ -204,7 +204,7 @@ def parsed(traceparent: str, state: str = "") -> SpanContext | None:
     found = _TRACEPARENT.fullmatch(traceparent)
     if found is None or (found[1] == "00" and found[5]):
         return None
-    states = TraceState.from_header([state]) if 0 < len(state) <= MOST_STATE_CHARS else None
+    states = TraceState.from_header([state]) if 0 < len(state) <= MAX_STATE_CHARS else None
     flags = TraceFlags(int(found[4], 16))
     of = SpanContext(
         int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=flags, trace_state=states

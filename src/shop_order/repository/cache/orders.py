@@ -1,4 +1,4 @@
-"""Orders as callers look at them: out of the cache, and every change is told to it before it is answered."""
+"""Orders that are only shown come from the cache, which learns of every change before it is answered."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class OrderTimes:
-    """How long entries last, in ms: an order at most, and that there is none; 0 is off."""
+    """How long entries last, in ms: an order at most, and the fact that there is none; 0 is off."""
 
     order_ms: int
     absent_ms: int
 
 
 class OrderViews:
-    """See `domain.ports.OrderLookup`: one read of the database for all who ask for the same order at once.
+    """See `domain.ports.OrderLookup`: one database read for all who ask for the same order at the same time.
 
-    An order is kept under its version. Who reads while it is changed finds out when keeping what was read,
+    An order is stored under its version. A reader whose order changes meanwhile finds out when storing it,
     and reads again.
     """
 
@@ -45,7 +45,7 @@ class OrderViews:
         jitter: Callable[[], float],
         count: Callable[[str], None],
     ) -> None:
-        """`jitter` gives 0..1, `count` is told how each look-up went."""
+        """`jitter` returns 0..1, `count` gets the outcome of each look-up."""
         self._orders = orders
         self._cache = cache
         self._times = times
@@ -55,7 +55,7 @@ class OrderViews:
         self._flights: dict[str, asyncio.Task[Order]] = {}
 
     async def get(self, order_sn: str) -> Order:
-        """The whole order; nobody changes it. Raises OrderNotFound."""
+        """The whole order, not to be changed. Raises OrderNotFound."""
         key = key_of(order_sn)
         if self._times().order_ms:
             try:
@@ -86,7 +86,7 @@ class OrderViews:
     async def changed(self, order: Order) -> None:
         """This is the order now."""
         key = key_of(order.order_sn)
-        self._flights.pop(key, None)  # it may have read what was before
+        self._flights.pop(key, None)  # it may have read the former version
         if not await self._keep(key, order):
             await self._outdate(key, order.version)
 
@@ -118,7 +118,7 @@ class OrderViews:
             raise
         if await self._keep(key, order) or not self._cache.up:
             return order
-        return await self._orders.get(order_sn)  # a newer one is known: it was changed while we read
+        return await self._orders.get(order_sn)  # it changed while we read
 
     async def _load_by_id(self, id: int, key: str) -> Order:
         order = await self._orders.get_by_id(id)
@@ -129,7 +129,7 @@ class OrderViews:
         return order
 
     async def _keep(self, key: str, order: Order) -> bool:
-        """False if it is not kept because something newer is known, or because the cache is down."""
+        """False if it is not stored, because something newer is known or the cache is down."""
         order_ms = self._times().order_ms
         return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
 
@@ -194,9 +194,9 @@ def cached_orders(orders: Orders, views: OrderViews) -> Orders:
 
 
 class OutdatingInboxes:
-    """See `domain.ports.Inboxes`: an event on its way out ends what the cache holds of earlier versions.
+    """See `domain.ports.Inboxes`: publishing an event invalidates what the cache holds of earlier versions.
 
-    It covers whoever stored a change and died before telling the cache.
+    It covers an instance that stored a change and died before telling the cache.
     """
 
     def __init__(self, inboxes: Inboxes, views: OrderViews) -> None:
@@ -210,7 +210,7 @@ class OutdatingInboxes:
 
 
 def key_of(order_sn: str) -> str:
-    """The key of an order; whatever belongs to it shares its slot."""
+    """The key of an order; all that belongs to it shares its slot."""
     return f"order:{{{order_sn}}}"
 
 
@@ -223,7 +223,7 @@ def encoded(order: Order) -> bytes:
 
 
 def decoded(value: bytes) -> Order | None:
-    """The order of these bytes; None if somebody else wrote them."""
+    """The order, None if the bytes are not ours."""
     try:
         parts: list[Any] = orjson.loads(value)
         row, items, payments, refunds, hash = parts

@@ -1,4 +1,4 @@
-"""A cache in Redis, shared by all instances; whatever must not race is one Lua script."""
+"""A cache in Redis, shared by all instances; each atomic operation is one Lua script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
-# The 1 is the version of what is kept: instances of two releases side by side never read each other's.
+# The 1 is the version of the format: two releases side by side never read each other's entries.
 PREFIX = "order-service:1:"
 TOLD_AT_ONCE = 128
 
@@ -38,7 +38,7 @@ MARK = Script("""
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
--- The time: a counter that was lost and counts again might meet a number that somebody knows.
+-- The time: a counter that was lost and starts again might repeat a revision that somebody knows.
 local clock = redis.call('TIME')
 return redis.call('SET', KEYS[2], clock[1] .. string.format('%06d', clock[2]))
 """)
@@ -53,10 +53,10 @@ class RedisCache:
     """See `base.Cache`."""
 
     def __init__(
-        self, link: RedisLink, *, most_missed: int, now_s: Callable[[], float] = time.monotonic
+        self, link: RedisLink, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._link = link
-        self._most_missed = most_missed
+        self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
         link.before_up(self._tell_missed)
@@ -86,13 +86,13 @@ class RedisCache:
             await self.put(key, version, b"", ttl_ms)
         except CacheDown:
             known, _ = self._missed.pop(key, (0, 0.0))
-            # What was kept before has ended by itself after the same time.
+            # Entries from before expire after the same time.
             self._missed[key] = (max(version, known), self._now_s() + ttl_ms / 1000)
-            if len(self._missed) > self._most_missed:
+            if len(self._missed) > self._max_missed:
                 self._missed.popitem(last=False)
 
     async def _tell_missed(self) -> bool:
-        """Whether there was something to tell. Raises RedisDown."""
+        """Whether there was something to send. Raises RedisDown."""
         if not self._missed:
             return False
         some = list(islice(self._missed.items(), TOLD_AT_ONCE))

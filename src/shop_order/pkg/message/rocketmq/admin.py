@@ -13,14 +13,14 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import parted
-from shop_order.pkg.message.base import MOST_RETRIES, QUEUES, RETRY_S, BrokerAway, Group, Topic
+from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerAway, Group, Topic
 from shop_order.pkg.message.rocketmq.connection import Address
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of what it gave up
 READ_WRITE = 6
 ANSWER_S = 5.0
-MOST_BYTES = 1 << 24
+MAX_BYTES = 1 << 24
 _BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # their JSON has numbers for keys
 _MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # objects as keys, too
 
@@ -88,7 +88,7 @@ class Admin:
                 try:
                     writer.write(self._frame(code, fields, body))
                     (length,) = struct.unpack(">i", await reader.readexactly(4))
-                    if not 4 <= length <= MOST_BYTES:
+                    if not 4 <= length <= MAX_BYTES:
                         raise BrokerAway(f"{host} does not speak RocketMQ's remoting protocol")
                     answer = await reader.readexactly(length)
                 finally:
@@ -141,7 +141,7 @@ def group_config(address: Address, group: Group) -> dict[str, object]:
         "consumeFromMinEnable": True,
         "consumeMessageOrderly": group.in_order,
         "retryQueueNums": 1,
-        "retryMaxTimes": MOST_RETRIES,
+        "retryMaxTimes": MAX_RETRIES,
         "groupRetryPolicy": {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": waits}},
         "brokerId": 0,
         "whichBrokerWhenConsumeSlowly": 1,
@@ -157,7 +157,7 @@ def commands(address: Address, topics: Iterable[Topic], groups: Iterable[Group])
         for t in topics
     ]
     return made + [
-        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MOST_RETRIES}"
+        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MAX_RETRIES}"
         f" -o {str(g.in_order).lower()}"
         for g in groups
     ]
