@@ -1,6 +1,6 @@
-"""Traces, off unless a URL names a collector; what others use is named here.
+"""Traces, off unless a URL names a collector.
 
-Nothing of OpenTelemetry's SDK is imported, and no call is slower, while they are off.
+While they are off, OpenTelemetry is not imported, and no call is slower.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ PARENT_SAMPLER, OWN_SAMPLER = "parentbased_traceidratio", "traceidratio"
 
 
 class Origin(NamedTuple):
-    """What leads a reader of logs and traces back to a request; what is not known is empty."""
+    """The request that caused something; unknown parts are empty."""
 
     request_id: str
     traceparent: str = ""
 
 
 class Traced(Protocol):
-    """A span, as those below it see it."""
+    """A span as its children see it."""
 
     @property
     def traceparent(self) -> str:
-        """Its place in its trace, as W3C writes it."""
+        """W3C's `traceparent` of this span."""
 
 
 current_span: ContextVar[Traced | None] = ContextVar("shop_order_span", default=None)
 
 
 def is_recorded(traceparent: str) -> bool:
-    """Whether the trace is one of those that are kept: of the others nobody makes further spans."""
+    """Whether the trace is sampled; no further spans are made of others."""
     return bool(int(traceparent[-2:] or "0", 16) & 1)
 
 
 def origin() -> Origin:
-    """The request this task answers; both parts are empty in background work."""
+    """The request that this task answers; empty in background work."""
     span = current_span.get()
     return Origin(current_request_id(), span.traceparent if span is not None else "")
 
@@ -65,7 +65,7 @@ class TraceConfig:
 def open_tracing(
     config: TraceConfig, observe: Callable[[str, int], None] = lambda outcome, spans: None
 ) -> Tracing | None:
-    """The tracing, not opened yet; None where it is off. `observe` is told of spans `sent` and `lost`.
+    """The tracing, not opened yet; None if it is off. `observe` gets the number of spans `sent` or `lost`.
 
     Raises ValueError for another scheme, ImportError without the extra `otel`.
     """

@@ -22,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the proxies are; `namesrv` is for making topics and groups, `prefix` keeps several shops
-    on one cluster apart (the open-source proxy drops the protocol's own namespaces without a word)."""
+    """Where the proxies are; `namesrv` serves to create topics and groups, `prefix` separates several shops
+    on one cluster (the open-source proxy silently drops the protocol's own namespaces)."""
 
     proxies: tuple[str, ...]
     namesrv: str = ""
@@ -32,12 +32,12 @@ class Address:
     secret: str = ""
 
     def full(self, name: str) -> str:
-        """The name of a topic or group as the broker and its tools have it."""
+        """The name of a topic or group at the broker."""
         return f"{self.prefix}-{name}" if self.prefix else name
 
 
 def parse(url: str) -> Address:
-    """Raises ValueError; its text never shows the secret."""
+    """Raises ValueError, whose text never contains the secret."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     access, _, secret = login.partition(":")
@@ -69,7 +69,7 @@ def library() -> Any:
     if _LOG not in sys.modules:
         quiet = ModuleType(_LOG)
         logger = logging.getLogger("rocketmq-python-client")
-        # It logs each heartbeat, and what we log ourselves; its errors are at debug to us.
+        # It logs each heartbeat, and errors that we log ourselves.
         logger.setLevel(logging.CRITICAL)
         quiet.logger = logger  # type: ignore[attr-defined]
         sys.modules[_LOG] = quiet
@@ -80,7 +80,7 @@ def library() -> Any:
 
 
 def _is_not_the_clients(record: logging.LogRecord) -> bool:
-    """While the broker is away each heartbeat of the client raises into nowhere, with a traceback."""
+    """While the broker is away, each heartbeat of the client logs an unhandled exception."""
     frame = record.exc_info[2] if isinstance(record.exc_info, tuple) else None
     while frame is not None:
         if frame.tb_frame.f_globals.get("__name__", "").startswith("rocketmq."):
