@@ -12,13 +12,13 @@ _GMT8 = timezone(timedelta(hours=8))
 _DIGITS = re.compile(r"[0-9]{27}", re.ASCII)
 _RANDOM_RANGE = 10**14
 
-# Luhn: what a doubled digit counts, by its ASCII code.
+# Luhn: the value of a doubled digit, by its ASCII code.
 _DOUBLED = bytes((2 * d if d < 5 else 2 * d - 9) if 0 <= (d := code - 48) <= 9 else 0 for code in range(256))
 _ZEROS = 13 * ord("0")
 
 
 class OrderNumbers:
-    """Draws numbers that can't be guessed from each other."""
+    """Makes numbers that can't be guessed from each other."""
 
     def __init__(self, now_ms: Callable[[], int], random: Callable[[int], int]) -> None:
         """`random(n)` is a CSPRNG's whole number below n, such as secrets.randbelow."""
@@ -57,16 +57,6 @@ def is_order_sn(text: str) -> bool:
     return True
 
 
-def is_payment_sn(text: str) -> bool:
-    """Whether the text is P and a well-formed number."""
-    return text[:1] == "P" and is_order_sn(text[1:])
-
-
-def is_refund_sn(text: str) -> bool:
-    """Whether the text is R and a well-formed number."""
-    return text[:1] == "R" and is_order_sn(text[1:])
-
-
 def _check_digit(body: str) -> str:
     digits = body.encode()
     total = sum(digits[0::2]) - _ZEROS + sum(digits[1::2].translate(_DOUBLED))
@@ -80,7 +70,7 @@ _MAX_MS = (1 << 41) - 1
 
 
 class Snowflakes:
-    """Ids that only grow and never repeat, also when the clock steps back; may be shared by threads."""
+    """Ids that only grow and never repeat, even if the clock steps back; thread-safe."""
 
     def __init__(self, now_ms: Callable[[], int], worker: int, after: int = 0) -> None:
         """Start above the id `after`, if a restart should survive a clock that was set back."""
@@ -106,11 +96,6 @@ class Snowflakes:
             if self._last_ms > _MAX_MS:
                 raise OverflowError("the 41 bits of milliseconds are used up")
             return self._last_ms << 22 | self._worker | self._sequence
-
-
-def ms_of_id(snowflake: int) -> int:
-    """Epoch milliseconds at which the id was made."""
-    return (snowflake >> 22) + EPOCH_MS
 
 
 def last_id_before(ms: int) -> int:

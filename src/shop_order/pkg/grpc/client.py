@@ -80,16 +80,6 @@ def open_channel(
     return grpc.aio.secure_channel(target, _credentials(tls), options=options)
 
 
-def open_sync_channel(
-    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
-) -> grpc.Channel:
-    """The same for callers without an event loop."""
-    options = _options(tls, max_message_bytes)
-    if tls is None:
-        return grpc.insecure_channel(target, options=options)
-    return grpc.secure_channel(target, _credentials(tls), options=options)
-
-
 class Neighbour:
     """Calls another service with our token, a request id, a deadline and, where it is on, the trace."""
 

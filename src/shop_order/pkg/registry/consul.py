@@ -1,6 +1,7 @@
 """Consul over its HTTP API (specification 6.2).
 
-py-consul would bring aiohttp beside httpx, and has no blocking query that survives a Consul without its data.
+py-consul would bring aiohttp and requests beside httpx. What is hard would stay ours: leases by our own
+clock, and a Consul that lost its data.
 """
 
 from __future__ import annotations
