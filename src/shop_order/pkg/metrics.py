@@ -83,6 +83,16 @@ class Metrics:
         self._held = self._gauge("shop_order_job_held", "Whether we do the job", "name")
         self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", "what")
         self._behind_s = self._gauge("shop_order_behind_seconds", "Age of the oldest of them", "what")
+        self._differences = self._gauge(
+            "shop_order_reconciliation_differences",
+            "Differences between bills of 30 days and our payments",
+            "channel",
+        )
+        self._reconciled_s = self._gauge(
+            "shop_order_reconciliation_age_seconds",
+            "Age of the last day up to which a week is reconciled",
+            "channel",
+        )
         self._degraded = self._gauge("shop_order_degraded", "What is missing though we serve", "part")
         ProcessCollector(registry=self.registry)
         begin(self._config, CONFIG_OUTCOMES)
