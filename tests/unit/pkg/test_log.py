@@ -16,12 +16,12 @@ import pytest
 
 from shop_order.pkg.log import (
     LogConfig,
+    Logging,
     current_request_id,
     get_logger,
     log_failing,
     mask_phone,
     set_level,
-    start_logging,
     with_fields,
 )
 from shop_order.pkg.log.handlers import FileTarget, LogQueue, StreamTarget, Writer
@@ -38,7 +38,7 @@ class Address:
 class Captured:
     def __init__(self) -> None:
         self.stream = io.BytesIO()
-        self.logging = start_logging(LogConfig(level="debug"), self.stream)
+        self.logging = Logging(LogConfig(level="debug"), self.stream)
 
     def lines(self) -> list[dict[str, Any]]:
         assert self.logging.flush()
@@ -182,7 +182,7 @@ def test_addresses_that_are_called_are_in_no_line(captured: Captured) -> None:
 def test_closing_writes_everything_to_file_and_stream(tmp_path: Path) -> None:
     stream = io.BytesIO()
     file = tmp_path / "logs" / "order.log"
-    handle = start_logging(LogConfig(filename=str(file)), stream)
+    handle = Logging(LogConfig(filename=str(file)), stream)
     for number in range(3000):
         log.info("line", number=number)
     handle.close()
@@ -279,7 +279,7 @@ def test_whether_the_log_fails_can_be_asked() -> None:
         def write(self, batch: Any, /) -> int:
             raise OSError("no space left")
 
-    handle = start_logging(LogConfig(), Full())
+    handle = Logging(LogConfig(), Full())
     assert not log_failing()
     log.info("lost")
     assert handle.flush()

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from shop_order.pkg.log import LogConfig, get_logger, log_failing, start_logging
+from shop_order.pkg.log import LogConfig, Logging, get_logger, log_failing
 from shop_order.pkg.log.handlers import LogQueue, StreamTarget, WholeLines
 from tests.unit.pkg.test_log import flushed, rotating, write, writing
 
@@ -107,7 +107,7 @@ def test_a_file_that_ends_in_half_a_line_gets_the_next_one_on_a_line_of_its_own(
 
 def test_standard_output_on_a_full_disk_loses_lines_and_joins_none() -> None:
     disk = Disk(30, part=1000)
-    handle = start_logging(LogConfig(), io.BufferedWriter(disk))
+    handle = Logging(LogConfig(), io.BufferedWriter(disk))
     log = get_logger("test")
     log.info("does not fit, since it is longer than the room there is")
     assert handle.flush()

@@ -4,7 +4,7 @@ from structlog.contextvars import bind_contextvars as bind_fields
 from structlog.contextvars import bound_contextvars as with_fields
 from structlog.contextvars import get_contextvars as bound_fields
 
-from shop_order.pkg.log.handlers import LogConfig, Logging, start_logging
+from shop_order.pkg.log.handlers import LogConfig, Logging
 from shop_order.pkg.log.logger import (
     Logger,
     RateLimitedLog,
@@ -27,6 +27,5 @@ __all__ = [
     "log_failing",
     "mask_phone",
     "set_level",
-    "start_logging",
     "with_fields",
 ]

@@ -269,9 +269,10 @@ def _dropped(lines: int) -> str:
 
 
 class Logging:
-    """The open log of the process."""
+    """The open log of the process, to be closed by its owner; a process that just ends is flushed at exit."""
 
-    def __init__(self, config: LogConfig, stream: BinaryIO | None) -> None:
+    def __init__(self, config: LogConfig, stream: BinaryIO | None = None) -> None:
+        """Open file and stream (standard output if none is given). Raises OSError."""
         self._targets: list[StreamTarget] = []
         if config.filename:
             self._targets.append(FileTarget(Path(config.filename), config))
@@ -308,11 +309,3 @@ class Logging:
             self._writer.stop()
             for target in self._targets:
                 target.close()
-
-
-def start_logging(config: LogConfig, stream: BinaryIO | None = None) -> Logging:
-    """Open file and stream (standard output if none is given). Raises OSError.
-
-    The caller closes what it gets; a process that just ends is flushed at exit.
-    """
-    return Logging(config, stream)
