@@ -1,7 +1,7 @@
 """RSA keys from files as providers' tools write them, not all of which `cryptography` reads by itself.
 
-PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF, spaces,
-a byte order mark. An error says what is wrong with a file, and repeats nothing of it.
+PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
+spaces, a byte order mark. An error says what is wrong with a file, and repeats nothing of it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-K = TypeVar("K", RSAPrivateKey, RSAPublicKey)
 Loader = Callable[[bytes], object]
 MAX_BYTES = 64 * 1024
 MIN_BITS = 2048
@@ -56,16 +55,18 @@ def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 def private_key(path: Path) -> RSAPrivateKey:
     """The private key in a file. Raises KeyFileUnusable."""
     wrong = "holds a public key, where the private one is needed"
-    return _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
+    key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
+    return key
 
 
 def public_key(path: Path) -> RSAPublicKey:
     """The public key in a file. Raises KeyFileUnusable."""
     wrong = "holds a private key, where the other side's public one is needed"
-    return _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
+    key: RSAPublicKey = _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
+    return key
 
 
-def _rsa_key(path: Path, kind: type[K], wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> K:
+def _rsa_key(path: Path, kind: Any, wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> Any:
     """The key by the first of the loaders; `wrong` is the refusal of one that the second can load."""
     der, label = _der(read(path), wanted)
     key = _loaded(loaders[0], der)
