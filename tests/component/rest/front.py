@@ -10,9 +10,8 @@ from typing import Any, Self
 import httpx
 
 from shop_order.domain.valueobject.actor import Role
-from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.middleware.ratelimit import open_limiter
-from shop_order.pkg.signing import Signer
+from shop_order.pkg.ratelimit import open_limiter
+from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
