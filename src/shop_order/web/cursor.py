@@ -36,9 +36,9 @@ class Cursors:
             payload = self._signer.unseal(_PURPOSE, text if len(text) <= _MOST else "")
             created_ms, id, digest = payload.decode().split(".")
         except (BadSignature, ValueError) as error:
-            raise InvalidArgument("cursor", "is not from next_cursor of this list") from error
+            raise InvalidArgument("cursor", "foreign_cursor") from error
         if digest != _list(actor, where):
-            raise InvalidArgument("cursor", "is not from next_cursor of this list")
+            raise InvalidArgument("cursor", "foreign_cursor")
         return Cursor(int(created_ms), int(id))
 
 

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import inside
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.web.messages import Language, status_text
@@ -23,14 +24,15 @@ def timestamp(ms: int) -> Timestamp:
 
 def address_of(message: pb.AddressInfo) -> Address:
     """The receiver. Raises InvalidArgument."""
-    return Address(
-        name=message.name,
-        phone=message.phone,
-        detail=message.detail,
-        province=message.province,
-        city=message.city,
-        district=message.district,
-    )
+    with inside("address"):
+        return Address(
+            name=message.name,
+            phone=message.phone,
+            detail=message.detail,
+            province=message.province,
+            city=message.city,
+            district=message.district,
+        )
 
 
 def order_info(order: Order, pay_url: str) -> pb.OrderInfo:

@@ -69,7 +69,7 @@ class CartHandler:
     async def update(self, goods_id: GoodsId, body: PatchCartItem) -> Response:
         """Set a line's number or check mark."""
         if body.nums is None and body.checked is None:
-            raise InvalidArgument("nums", "is required")
+            raise InvalidArgument("nums", "required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
         return await self._answer("购物车已更新", "the cart was changed")
 

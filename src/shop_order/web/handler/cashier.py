@@ -166,8 +166,8 @@ class CashierHandler:
         if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
             return None
         plain = refusal(error)
-        if isinstance(error, InvalidArgument) and error.details["field"] in ("order_sn", "e", "s"):
-            error = SignatureInvalid("cashier link")
+        if isinstance(error, InvalidArgument) and error.field in ("order_sn", "e", "s"):
+            error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
         page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
         answer = self._html(page, plain.status_code)
@@ -229,7 +229,7 @@ def _chosen(body: bytes) -> PaymentType:
     try:
         chosen = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)["payment_type"]
     except (ValueError, KeyError):
-        raise InvalidArgument("payment_type", "choose a channel") from None
+        raise InvalidArgument("payment_type", "required") from None
     if len(chosen) != 1 or chosen[0] not in PAY_TYPES:
-        raise InvalidArgument("payment_type", "is not a known value")
+        raise InvalidArgument("payment_type", "not_one_of", allowed=",".join(PAY_TYPES))
     return PAY_TYPES[chosen[0]]

@@ -9,11 +9,11 @@ from fastapi import Query
 from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import InvalidArgument, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.payment import PaymentService
@@ -256,18 +256,19 @@ class OrderHandler:
 
 def _address(body: PlaceOrderBody) -> Address | int:
     if body.address is not None and body.address_id is None:
-        return Address(**body.address.model_dump())
+        with inside("address"):
+            return Address(**body.address.model_dump())
     if body.address is None and body.address_id is not None:
         return body.address_id
-    raise InvalidArgument("address", "is required, or address_id, but not both")
+    raise InvalidArgument("address", "one_of_two", other="address_id")
 
 
 def _lines(body: PlaceOrderBody) -> tuple[Line, ...] | None:
     if (body.from_ is None) == (body.items is None):
-        raise InvalidArgument("items", 'is required, or "from": "cart", but not both')
+        raise InvalidArgument("items", "one_of_two", other="from")
     if body.items is None:
         return None
-    return tuple(Line(item.goods_id, item.nums) for item in body.items)
+    return lines_of((item.goods_id, item.nums) for item in body.items)
 
 
 def _expected(status: int | None) -> OrderStatus | None:

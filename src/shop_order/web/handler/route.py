@@ -19,7 +19,7 @@ from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.key import key_of
-from shop_order.web.handler.strict import check_media_type, check_query
+from shop_order.web.handler.strict import check_media_type, check_no_fields, check_query
 from shop_order.web.limits import LISTS, RateLimits
 from shop_order.web.middleware.client_address import (
     Network,
@@ -132,14 +132,17 @@ def guarded(guard: Guard) -> type[APIRoute]:
             found = operation_of(self)
             strict = found is not None and found.tag not in _LENIENT
             listed = f"{method} {self.path}" in LISTS
+            takes_body = self.body_field is not None
             known = frozenset(field.alias for field in self.dependant.query_params)
 
             async def answer(request: Request) -> Response:
                 await guard.admit(request)
                 if strict:
-                    check_media_type(request.scope)
+                    has_body = check_media_type(request.scope)
                     if query := request.scope["query_string"]:
                         check_query(query, known)
+                    if has_body and not takes_body:
+                        check_no_fields(await request.body())
                 response = await inner(StrictRequest(request.scope, request.receive))
                 if (actor := context().actor) is not None:
                     await guard.limits.charge(actor, len(getattr(response, "body", b"")))

@@ -61,7 +61,7 @@ class Link:
         """Raises DependencyDown; a server that did not answer is left alone for a moment."""
         if self._session is None:
             if monotonic() < self._not_before:
-                raise DependencyDown("the order database", str(self._address))
+                raise DependencyDown("order_database", str(self._address))
             try:
                 async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
                     self._session = await Session.open(self._address, writes=self._writes)
@@ -73,7 +73,7 @@ class Link:
                     database=str(self._address),
                     error=repr(failed),
                 )
-                raise DependencyDown("the order database", str(self._address)) from failed
+                raise DependencyDown("order_database", str(self._address)) from failed
         return self._session
 
     def leave_alone(self) -> None:
@@ -162,7 +162,7 @@ class Worker:
                 if isinstance(lost, ReadOnly):
                     if refused:  # also by the server that a new connection reached
                         self._link.leave_alone()
-                        raise DependencyDown("the order database") from lost
+                        raise DependencyDown("order_database") from lost
                     refused = True
             except Interrupted as interrupted:
                 log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
@@ -189,7 +189,7 @@ class Worker:
     async def _stood(self, lost: Session) -> bool:
         """Whether a commit without an answer was made: one of its rows tells. Raises DependencyDown."""
         if lost.proof is None:
-            raise DependencyDown("the order database")
+            raise DependencyDown("order_database")
         sql, values = lost.proof
         end = monotonic() + OUTCOME_S
         while monotonic() < end:
@@ -205,7 +205,7 @@ class Worker:
                 await asyncio.sleep(PAUSE_S[0])
             except DependencyDown:
                 await asyncio.sleep(PAUSE_S[0])
-        raise DependencyDown("the order database")
+        raise DependencyDown("order_database")
 
     async def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
         for _ in range(2):
@@ -223,7 +223,7 @@ class Worker:
             except BaseException:
                 self._link.drop()
                 raise
-        raise DependencyDown("the order database")
+        raise DependencyDown("order_database")
 
 
 async def all_of(session: Session, jobs: Sequence[Job]) -> list[Any]:

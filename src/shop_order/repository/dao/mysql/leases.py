@@ -69,7 +69,7 @@ class MysqlLeases:
             if name not in taken and await self._hold(name, WORKER_S):
                 self._worker = number
                 return number
-        raise DependencyDown("a free worker id")
+        raise DependencyDown("worker_id")
 
     async def renew(self) -> None:
         """Write that the worker id is still ours, whatever is left of its time. Raises DependencyDown."""
@@ -87,7 +87,7 @@ class MysqlLeases:
         try:
             await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
         except OrderServiceError as away:
-            log.warning("leases_end_by_themselves", error=away.message)
+            log.warning("leases_end_by_themselves", error=str(away))
         self._until.clear()
 
     async def _hold(self, name: str, lasts_s: float, *, at_once: bool = False) -> bool:
