@@ -110,7 +110,7 @@ async def test_messages_follow_the_callers_language(world: World) -> None:
 
 
 async def test_where_a_retry_makes_sense_it_says_when(world: World) -> None:
-    world.orders.fails = DependencyDown("inventory")
+    world.orders.fails = DependencyDown("inventory_service")
     error, _ = await refusal(world, CREATE, ORDER, pb.OrderInfo)
     retry = RetryInfo()
     assert details(error).details[1].Unpack(retry)

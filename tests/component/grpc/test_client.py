@@ -93,7 +93,7 @@ async def test_a_refusal_is_typed(world: World) -> None:
 
 
 async def test_a_read_is_repeated_while_the_service_is_away(world: World) -> None:
-    failing_first(world, DependencyDown("x"))
+    failing_first(world, DependencyDown("goods_service"))
     async with client_of(world) as client:
         started = time.monotonic()
         assert (await client.get_order(11)).order_sn == SN
@@ -118,7 +118,7 @@ async def test_attempts_are_counted(world: World) -> None:
 
 
 async def test_what_may_not_be_repeated_is_not(world: World) -> None:
-    failing_first(world, RateLimited(0.01), DependencyDown("x"))
+    failing_first(world, RateLimited(0.01), DependencyDown("goods_service"))
     async with client_of(world) as client:
         with pytest.raises(OrderApiError):
             await client.cancel_order(SN)
@@ -145,7 +145,7 @@ async def test_the_deadline_covers_all_attempts(world: World) -> None:
 
 
 async def test_nothing_is_waited_for_that_the_deadline_would_not_outlast(world: World) -> None:
-    failing_first(world, DependencyDown("x"))
+    failing_first(world, DependencyDown("goods_service"))
     async with client_of(world, timeout_s=0.5) as client:
         started = time.monotonic()
         with pytest.raises(Unavailable):

@@ -175,7 +175,7 @@ def problems_in_code() -> Iterator[tuple[str, str, frozenset[str]]]:
             if not isinstance(node, ast.Call):
                 continue
             called = getattr(node.func, "id", "")
-            at = {"InvalidArgument": 1, "_refused": 0}.get(called)
+            at = {"InvalidArgument": 1, "FieldRefused": 0}.get(called)
             if at is None or any(keyword.arg is None for keyword in node.keywords):
                 continue  # it hands on what was checked where it came from
             match node.args[at]:

@@ -6,7 +6,6 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.problems import Problem
@@ -31,34 +30,38 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
-def _refused(problem: Problem, **parameters: str | int) -> PydanticCustomError:
-    """A refusal that `web.handler.errors` reads: our problem with its parameters, and no text."""
-    return PydanticCustomError(problem, "{problem}", {**parameters})
+class FieldRefused(ValueError):
+    """What our own validators raise: `web.handler.errors` adds the path of the field."""
+
+    def __init__(self, problem: Problem, **parameters: str | int) -> None:
+        super().__init__(problem)
+        self.problem: Problem = problem
+        self.parameters = parameters
 
 
 def _id(value: object) -> object:
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
-            raise _refused("not_an_id")
+            raise FieldRefused("not_an_id")
         return int(value)
     return value
 
 
 def _order_sn(value: str) -> str:
     if not is_order_sn(value):
-        raise _refused("not_an_order_sn")
+        raise FieldRefused("not_an_order_sn")
     return value
 
 
 def _status(value: int) -> OrderStatus:
     if value not in STATUSES:
-        raise _refused("not_one_of", allowed=",".join(map(str, STATUSES)))
+        raise FieldRefused("not_one_of", allowed=",".join(map(str, STATUSES)))
     return OrderStatus(value)
 
 
 def _pay_type(value: object) -> object:
     if not isinstance(value, str) or value not in PAY_TYPES:
-        raise _refused("not_one_of", allowed=",".join(PAY_TYPES))
+        raise FieldRefused("not_one_of", allowed=",".join(PAY_TYPES))
     return PAY_TYPES[value]
 
 
@@ -66,18 +69,18 @@ def _time_ms(value: object) -> object:
     try:
         return time_ms("time", _LOST_PLUS.sub(r"\1+", value) if isinstance(value, str) else "?")
     except InvalidArgument as error:
-        raise _refused(error.problem) from None
+        raise FieldRefused(error.problem) from None
 
 
 def _day(value: str) -> str:
     if not _DAY.fullmatch(value):
-        raise _refused("not_a_date")
+        raise FieldRefused("not_a_date")
     return value
 
 
 def _from(value: str) -> str:
     if value != "cart":
-        raise _refused("not_one_of", allowed="cart")
+        raise FieldRefused("not_one_of", allowed="cart")
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderServiceError
 from shop_order.domain.problems import Problem
+from shop_order.web.dto.fields import FieldRefused
 from shop_order.web.handler.answer import context, failure, refusal
 from shop_order.web.messages import plain_error_text
 from shop_order.web.status import ROUTING_CODES
@@ -39,7 +40,6 @@ _PROBLEMS: Mapping[str, tuple[Problem, Mapping[str, str]]] = {
     "string_too_long": ("too_long", {"max": "max_length"}),
     "too_long": ("too_many", {"max": "max_length"}),
 }
-_OURS = frozenset(get_args(Problem)) - _PROBLEMS.keys()
 
 
 def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Response | None]) -> None:
@@ -90,10 +90,10 @@ def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
     first = errors[0]
     type, given = first["type"], first.get("ctx") or {}
     field = path_of(first["loc"][:1] if type == "json_invalid" else first["loc"])[:_MAX_FIELD]
-    if type in _OURS:  # raised by our own validators, with our own parameters
-        return InvalidArgument(field, type, **given)
+    if isinstance(ours := given.get("error"), FieldRefused):
+        return InvalidArgument(field, ours.problem, **ours.parameters)
     problem, parameters = _PROBLEMS.get(type, ("invalid", {}))
-    return InvalidArgument(field, problem, **{ours: given[theirs] for ours, theirs in parameters.items()})
+    return InvalidArgument(field, problem, **{name: given[theirs] for name, theirs in parameters.items()})
 
 
 def path_of(place: Sequence[str | int]) -> str:
