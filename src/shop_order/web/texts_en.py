@@ -107,10 +107,10 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "HEADERS_TOO_LARGE": ("the headers are too large", "send fewer or shorter ones"),
     "DEPENDENCY_DOWN": ("{dependency} is not available", "try again"),
     "DEADLINE_EXCEEDED": ("the request took too long", "retry with the same idempotency key"),
-    "UNIMPLEMENTED": ("this is not available in this version", "do without it for now"),
+    "UNIMPLEMENTED": ("this is not available in this version", "wait for a later version"),
     "NOT_FOUND": ("there is no such path", "check the URL"),
-    "METHOD_NOT_ALLOWED": ("this path does not support this method", "use one of the header Allow"),
-    "INTERNAL": ("internal error", "try again, and report the request_id if it stays"),
+    "METHOD_NOT_ALLOWED": ("this path does not support this method", "use a method that the header Allow lists"),
+    "INTERNAL": ("internal error", "try again; if it persists, report the request_id"),
 }
 
 # What is wrong with a field: goes on from its name.
@@ -189,4 +189,4 @@ DEPENDENCIES: Mapping[str, str] = {
     "user_service": "the user service",
     "worker_id": "a free worker id",
 }
-CHANNELS: Mapping[str, str] = {"alipay": "Alipay", "wechat": "WeChat Pay", "balance": "the balance"}
+CHANNELS: Mapping[str, str] = {"alipay": "Alipay", "wechat": "WeChat Pay", "balance": "payment by balance"}

@@ -71,10 +71,10 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "HEADERS_TOO_LARGE": ("请求头过大", "请减少或缩短请求头"),
     "DEPENDENCY_DOWN": ("{dependency}暂不可用", "请重试"),
     "DEADLINE_EXCEEDED": ("处理超时", "请用同一幂等键重试"),
-    "UNIMPLEMENTED": ("当前版本不支持此操作", "请暂时不要使用"),
+    "UNIMPLEMENTED": ("当前版本不支持此操作", "请等待后续版本"),
     "NOT_FOUND": ("没有这个地址", "请检查 URL"),
     "METHOD_NOT_ALLOWED": ("该地址不支持此方法", "请使用响应头 Allow 中的方法"),
-    "INTERNAL": ("服务器内部错误", "请重试，仍有问题时请提供 request_id"),
+    "INTERNAL": ("服务器内部错误", "请重试，若仍然失败，请提供 request_id"),
 }
 
 # What is wrong with a field: goes on from its name.

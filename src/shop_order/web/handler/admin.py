@@ -6,6 +6,13 @@ from collections.abc import Awaitable, Callable
 
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    IllegalTransition,
+    OrderNotFound,
+    RefundOpen,
+    StateChanged,
+    TooMuchContention,
+)
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
 from shop_order.web.dto import encode
@@ -34,7 +41,7 @@ class AdminHandler:
         summary="发货 / Ship",
         description="同一运单重复提交不报错。\n\nThe same parcel again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def ship(self, order_sn: OrderSn, body: ShipBody) -> Response:
         """Send the parcel."""

@@ -31,6 +31,7 @@ from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
+from shop_order.web.handler.payment import PAYING
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language, error_text, status_text
 from shop_order.web.phone import is_phone
@@ -96,7 +97,7 @@ class CashierHandler:
         "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows where "
         "the payment stands, also after its time; while an attempt is open the provider is asked at once.",
         data=CashierData,
-        errors=(401, 404),
+        errors=(SignatureInvalid, OrderNotFound),
         extra={"responses": {"200": {"content": _PAGE}}},
     )
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
@@ -115,7 +116,7 @@ class CashierHandler:
         summary="在收银台支付 / Pay at the cashier",
         description="打开或复用支付，并跳转到支付机构。\n\n"
         "Opens or reuses the attempt and answers 303 to the provider.",
-        errors=(401, 404, 409),
+        errors=(SignatureInvalid, *PAYING),
         extra=_FORM,
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:

@@ -9,7 +9,30 @@ from fastapi import Query
 from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument, inside
+from shop_order.domain.errors import (
+    AddressNotFound,
+    CartChanged,
+    ChannelUnavailable,
+    CouponUnknown,
+    EmptyOrder,
+    GoodsUnavailable,
+    IllegalTransition,
+    InvalidArgument,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    OutOfStock,
+    PageTooDeep,
+    PlacingGivenUp,
+    PriceChanged,
+    QuoteUnknown,
+    RefundOpen,
+    StateChanged,
+    TooManyUnpaid,
+    TooMuchContention,
+    UseRefund,
+    inside,
+)
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
@@ -100,7 +123,22 @@ class OrderHandler:
         "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
         "pay at `pay_url` before `expire_at`.",
         data=OrderData,
-        errors=(404, 409, 422),
+        errors=(
+            EmptyOrder,
+            NotYourself,
+            AddressNotFound,
+            GoodsUnavailable,
+            OutOfStock,
+            PriceChanged,
+            QuoteUnknown,
+            CouponUnknown,
+            ChannelUnavailable,
+            TooManyUnpaid,
+            CartChanged,
+            PlacingGivenUp,
+            TooMuchContention,
+            KeyReused,
+        ),
         extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
     )
     async def place(self, body: PlaceOrderBody, idempotency_key: KeyHeader = "") -> Response:
@@ -140,6 +178,7 @@ class OrderHandler:
         "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end. Each order has "
         "its first 5 items, and `items_total` says how many there are; large answers count as several calls.",
         data=OrderListData,
+        errors=(PageTooDeep, NotYourself),
     )
     async def list(
         self,
@@ -185,7 +224,7 @@ class OrderHandler:
         summary="订单详情 / An order",
         description="含商品、历史与支付记录。\n\nWith items, history and payments.",
         data=OrderDetailData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order in full."""
@@ -203,7 +242,7 @@ class OrderHandler:
         summary="订单状态 / Its status",
         description="轮询用的少量字段。\n\nThe few fields a page polls.",
         data=OrderStatusData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
@@ -220,7 +259,7 @@ class OrderHandler:
         description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, UseRefund, IllegalTransition, StateChanged, TooMuchContention),
     )
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""
@@ -240,7 +279,7 @@ class OrderHandler:
         summary="确认收货 / Confirm receipt",
         description="重复确认不报错。\n\nAgain is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
         """The buyer has received it."""

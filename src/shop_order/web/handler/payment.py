@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    AmountNotPayable,
+    ChannelUnavailable,
+    IllegalTransition,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    PaymentNotFound,
+    PayWindowClosed,
+    TooMuchContention,
+)
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import PaymentData
@@ -16,6 +27,14 @@ from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import operation
 
 TAG = "payments"
+PAYING = (
+    OrderNotFound,
+    IllegalTransition,
+    PayWindowClosed,
+    ChannelUnavailable,
+    AmountNotPayable,
+    TooMuchContention,
+)
 
 
 class PaymentHandler:
@@ -35,7 +54,7 @@ class PaymentHandler:
         "Opens an attempt; an equal open one is used again, a different one is closed first. "
         "`payment_url` is the provider's page.",
         data=PaymentData,
-        errors=(404, 409, 422),
+        errors=(*PAYING, NotYourself, KeyReused),
     )
     async def pay(self, order_sn: OrderSn, body: PayBody, idempotency_key: KeyHeader = "") -> Response:
         """Open an attempt."""
@@ -54,7 +73,7 @@ class PaymentHandler:
         summary="支付信息 / Its payment",
         description="已支付的一次，否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
         data=PaymentData,
-        errors=(404,),
+        errors=(OrderNotFound, PaymentNotFound, NotYourself),
     )
     async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""

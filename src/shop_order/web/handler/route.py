@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop_order.domain.errors import DeadlineExceeded
+from shop_order.domain.errors import DeadlineExceeded, OrderServiceError
 from shop_order.web.auth import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s
@@ -48,7 +48,7 @@ class Operation:
     summary: str
     description: str
     data: Any = None  # the type of the answer's data; None: not JSON
-    errors: tuple[int, ...] = ()
+    errors: tuple[type[OrderServiceError], ...] = ()  # beside those every route can give
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def operation(
     summary: str,
     description: str = "",
     data: Any = None,
-    errors: tuple[int, ...] = (),
+    errors: tuple[type[OrderServiceError], ...] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query
 from fastapi.responses import Response
 
+from shop_order.domain.errors import OrderNotFound
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.statistics import Statistics
 from shop_order.web.dto import encode
@@ -34,7 +35,7 @@ class StatisticsHandler:
         description="日志库不可用时取自订单历史。\n\n"
         "Taken from the order's own history while the log store is away.",
         data=AdminLogsData,
-        errors=(404,),
+        errors=(OrderNotFound,),
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """What was done to an order, by whom."""
@@ -52,7 +53,6 @@ class StatisticsHandler:
         "Orders by the day they were placed (in China), channel and status; the last 30 days unless named, "
         "366 at most.",
         data=StatisticsData,
-        errors=(503,),
     )
     async def orders(
         self,
