@@ -109,7 +109,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "DEADLINE_EXCEEDED": ("the request took too long", "retry with the same idempotency key"),
     "UNIMPLEMENTED": ("this is not available in this version", "wait for a later version"),
     "NOT_FOUND": ("there is no such path", "check the URL"),
-    "METHOD_NOT_ALLOWED": ("this path does not support this method", "use a method that the header Allow lists"),
+    "METHOD_NOT_ALLOWED": ("this path does not take this method", "use one that the header Allow lists"),
     "INTERNAL": ("internal error", "try again; if it persists, report the request_id"),
 }
 

@@ -110,7 +110,7 @@ def _responses(
     found: dict[str, Any] = {}
     if operation.data is not None:
         found["200"] = _success(operation, schemas)
-    statuses = _statuses(operation, has_body="requestBody" in described, secured=secured)
+    statuses = _statuses(operation, secured=secured)
     found |= responses_of(statuses, operation.errors)
     for status, own in operation.extra.get("responses", {}).items():
         content = {**found.get(status, {}).get("content", {}), **own.get("content", {})}
@@ -118,13 +118,13 @@ def _responses(
     return dict(sorted(found.items()))
 
 
-def _statuses(operation: Operation, *, has_body: bool, secured: bool) -> Iterable[int]:
+def _statuses(operation: Operation, *, secured: bool) -> Iterable[int]:
     own = {http_status(error) for error in operation.errors}
     if operation.tag in _UNGUARDED:
         return sorted(own)
-    has_body = has_body or "requestBody" in operation.extra
     usual = [status for status in _ALWAYS if secured or status not in (401, 403)]
-    bodies = () if not has_body else (413,) if operation.tag == "cashier" else (413, 415)
+    is_json = operation.tag != "cashier"  # such a route refuses a body that it does not take
+    bodies = (413, 415) if is_json else (413,) if "requestBody" in operation.extra else ()
     return sorted({*usual, *own, *bodies})
 
 
