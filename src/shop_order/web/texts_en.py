@@ -110,7 +110,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "UNIMPLEMENTED": ("this is not available in this version", "wait for a later version"),
     "NOT_FOUND": ("there is no such path", "check the URL"),
     "METHOD_NOT_ALLOWED": ("this path does not take this method", "use one that the header Allow lists"),
-    "INTERNAL": ("internal error", "try again; if it persists, report the request_id"),
+    "INTERNAL": ("internal error", "try again; if it persists, report the request id"),
 }
 
 # What is wrong with a field: goes on from its name.

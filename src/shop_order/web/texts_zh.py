@@ -74,7 +74,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "UNIMPLEMENTED": ("当前版本不支持此操作", "请等待后续版本"),
     "NOT_FOUND": ("没有这个地址", "请检查 URL"),
     "METHOD_NOT_ALLOWED": ("该地址不支持此方法", "请使用响应头 Allow 中的方法"),
-    "INTERNAL": ("服务器内部错误", "请重试，若仍然失败，请提供 request_id"),
+    "INTERNAL": ("服务器内部错误", "请重试，若仍然失败，请提供请求编号"),
 }
 
 # What is wrong with a field: goes on from its name.
