@@ -34,6 +34,7 @@ from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, Token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
 from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.occupancy import Pools
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
@@ -59,6 +60,7 @@ PARTS = (
     "alipay",
     "message",
     "log",
+    "grpc",
 )
 """What can be missing, as `/readyz` names it."""
 PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -130,15 +132,19 @@ class App:
         cursors = Cursors(signer)
         authenticator = self._authenticator(settings)
         limits = RateLimits(core.shared.limiter, self._rates)
+        trusted = networks(settings.server.trusted_proxies)
+        self._pools = Pools(lambda: core.settings.limit, trusted)
         front = Front(
             log=get_logger("grpc"),
             observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
+            observe_stream=core.metrics.stream_ended,
             deadline_s=lambda: core.settings.server.deadline_s,
             authenticator=authenticator,
             limits=limits,
+            pools=self._pools,
             callback_allow=lambda: core.settings.pay.callback_allow,
             tracing=core.tracing,
-            trusted_proxies=networks(settings.server.trusted_proxies),
+            trusted_proxies=trusted,
         )
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),
@@ -187,6 +193,8 @@ class App:
             seat.grpc_port if seat else server.grpc_port,
             grpc_tls(settings),
             server.reflection,
+            server.grpc_transport,
+            settings.limit.grpc_connections,
             share_port=seat is not None,
         )
 
@@ -233,6 +241,7 @@ class App:
             "started",
             version=version(),
             grpc_port=self.grpc_port,
+            grpc_transport=self._grpc.transport,
             http_port=self.http_port,
             env=self.core.settings.app.env,
         )
@@ -247,7 +256,7 @@ class App:
     async def leave(self) -> None:
         """Say that nobody should call us any more; who does is still answered."""
         self._stopping = True
-        await self._grpc.not_serving()
+        self._grpc.say(serving=False)
         await self._presence.end()
         await self._reloading.stop()
 
@@ -328,13 +337,16 @@ class App:
             missing.append("message")
         if log_failing():
             missing.append("log")
+        if self._pools.full:
+            missing.append("grpc")
         return missing
 
     async def _tell_readiness(self) -> int:
         found = await self._readiness()
         self.core.metrics.degraded(PARTS, found.missing)
+        self.core.metrics.grpc_open(self._pools.taken())
         if not self._stopping:
-            await self._grpc.say(serving=found.serving)
+            self._grpc.say(serving=found.serving)
         why = ""
         if "alipay" in found.missing:
             why = await asyncio.to_thread(why_alipay_is_missing, self.core.settings)

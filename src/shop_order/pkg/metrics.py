@@ -139,6 +139,7 @@ class Metrics(InstanceMetrics):
             buckets=LATENCY_S,
             registry=self.registry,
         )
+        self._open_calls()
         self._events = Counter("shop_order_events", "Stored events", ["type"], registry=self.registry)
         self._batches = Histogram(
             "shop_order_batch_size", "Items a batch", ["batch"], buckets=BATCH, registry=self.registry
@@ -191,6 +192,12 @@ class Metrics(InstanceMetrics):
             begin(counter, outcomes)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
+    def _open_calls(self) -> None:
+        self._streams = Counter(
+            "shop_order_grpc_streams", "Streams that ended", ["method", "code"], registry=self.registry
+        )
+        self._grpc_open = self._gauge("shop_order_grpc_open", "Calls that run now", labels=["pool"])
+
     def _bills(self) -> None:
         self._differences = self._gauge(
             "shop_order_reconciliation_differences",
@@ -210,6 +217,15 @@ class Metrics(InstanceMetrics):
         if observe is None:
             observe = self._known[key] = self._requests.labels(*key).observe
         observe(seconds)
+
+    def stream_ended(self, method: str, code: str, seconds: float) -> None:
+        """One stream that is over; how long it was open says nothing of us."""
+        self._streams.labels(method, code).inc()
+
+    def grpc_open(self, taken: Mapping[str, int]) -> None:
+        """How many calls run now, by the pool they have a place in."""
+        for pool, calls in taken.items():
+            self._grpc_open.labels(pool).set(calls)
 
     def events(self, types: Sequence[str]) -> None:
         """Events that were stored."""

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from shop_order.pkg.grpc import server as room
-from shop_order.pkg.grpc.server import GrpcServer, generic
+from shop_order.pkg.grpc.server import GrpcServer
 from shop_order.pkg.listening import hold
 
 CALLERS = 8
@@ -23,8 +23,8 @@ def answering(name: bytes, address: str) -> GrpcServer:
         await asyncio.sleep(0.002)
         return name
 
-    handler = generic("shop.Test", {"Ask": grpc.unary_unary_rpc_method_handler(answer)})
-    return GrpcServer(address, [handler], share_port=True)
+    methods: dict[str, Any] = {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
+    return GrpcServer(address, {"shop.Test": methods}, share_port=True)
 
 
 async def test_a_caller_with_one_connection_meets_every_worker_in_time_and_no_call_is_lost(
