@@ -132,7 +132,6 @@ class Server(Section):
     http_port: Port
     grpc_port: Port
     grpc_transport: Literal["auto", "native", "grpcio"]
-    workers: int = Field(ge=1, le=64)
     public_url: OptBaseUrl
     advertise_host: OptHost
     trusted_proxies: Networks

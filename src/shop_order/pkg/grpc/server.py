@@ -23,7 +23,6 @@ from shop_order.pkg.listening import hang_up, stop_listening
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
 MAX_CONNECTIONS = 1024
-SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
 HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 s are for nobody
 IDLE_MS = 60_000  # without a call; who comes back connects again
 PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
@@ -82,11 +81,10 @@ class GrpcServer:
         tls: ServerTls | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_connections: int = MAX_CONNECTIONS,
-        share_port: bool = False,
     ) -> None:
-        """`address` is host:port, port 0 for any free one; `share_port` only below a parent that holds it.
+        """`address` is host:port, port 0 for any free one; the native transport can't limit connections.
 
-        The native transport can't limit connections. Raises TransportMissing.
+        Raises TransportMissing.
         """
         self._address = address
         self._gate = Gate(services)
@@ -94,14 +92,12 @@ class GrpcServer:
         self._tls = tls
         self._max_message_bytes = max_message_bytes
         self._max_connections = max_connections
-        self._share_port = share_port
         self._server: grpc.aio.Server | None = None
         self._port = 0
 
     async def start(self) -> int:
         """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
-        if not self._share_port:
-            _require_free(self._address)
+        _require_free(self._address)
         server = self._native() if self.transport == "native" else self._grpcio()
         try:
             if self._tls is None:
@@ -133,11 +129,9 @@ class GrpcServer:
             await self._server.wait_for_termination()
 
     def _grpcio(self) -> grpc.aio.Server:
-        shared = [("grpc.max_connection_age_ms", SHARED_AGE_MS)] if self._share_port else []
         options = [
-            *shared,
             *self._options(),
-            ("grpc.so_reuseport", int(self._share_port)),
+            ("grpc.so_reuseport", 0),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", IDLE_MS),
             ("grpc.max_allowed_incoming_connections", self._max_connections),

@@ -55,7 +55,6 @@ class GrpcSettings:
     reflection: bool = False
     transport: str = "auto"
     max_connections: int = MAX_CONNECTIONS
-    share_port: bool = False
 
     @property
     def address(self) -> str:
@@ -115,7 +114,6 @@ def build_server(
         transport=settings.transport,
         tls=settings.tls,
         max_connections=settings.max_connections,
-        share_port=settings.share_port,
     )
     return OrderGrpcServer(server, health, streams)
 
