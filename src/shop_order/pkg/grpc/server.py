@@ -129,8 +129,12 @@ class GrpcServer:
             await self._server.wait_for_termination()
 
     def _grpcio(self) -> grpc.aio.Server:
+        pending = MAX_STREAMS * self._max_connections
         options = [
             *self._options(),
+            # Calls that wait for our loop: from 1000 on grpcio would cancel some of them, whoever sent them.
+            ("grpc.server.max_pending_requests", pending),
+            ("grpc.server.max_pending_requests_hard_limit", pending),
             ("grpc.so_reuseport", 0),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", IDLE_MS),
