@@ -23,8 +23,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine("sqli
 
 LIST = Path(__file__).parents[2] / "baseline" / "abuse_rows.json"
 CASES = [
-    pytest.param(row, act, send, transport, id=f"{row.number}-{act.name[:40]!a}-{protocol}{suffix}")
-    for transport, suffix in (("grpcio", ""), ("native", "-native"))
+    pytest.param(
+        row, act, send, transport, id=f"{row.number}-{act.name[:40]!a}-{protocol}{tail}", marks=marks
+    )
+    for transport, tail, marks in (("grpcio", "", ()), ("native", "-native", pytest.mark.slow))
     for row in TABLE
     for act in row.acts
     for protocol, send in act.sends.items()

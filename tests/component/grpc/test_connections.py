@@ -1,9 +1,12 @@
-"""What grpcio does for connections and this machine's reflection; the native transport can't."""
+"""Which transport serves, and what only grpcio does: ends idle connections, shows itself to this machine."""
 
 import asyncio
+from importlib import util
 
 import pytest
 
+from shop_order.pkg.grpc import server as server_module
+from shop_order.pkg.grpc.server import CannotListen, ServerTls, chosen_transport
 from tests.component.grpc.stubs import World
 from tests.component.grpc.test_server import SERVICES, reflected
 
@@ -40,3 +43,23 @@ async def test_a_connection_without_calls_ends(monkeypatch: pytest.MonkeyPatch) 
             pass
     writer.close()
     await server.stop(0)
+
+
+def test_the_transport_is_grpcio_unless_native_is_asked_for_and_the_port_has_no_tls() -> None:
+    tls = ServerTls("server.crt", "server.key")
+    assert [chosen_transport(name, None) for name in ("auto", "grpcio", "native")] == [
+        "grpcio",
+        "grpcio",
+        "native",
+    ]
+    assert {chosen_transport(name, tls) for name in ("auto", "grpcio", "native")} == {"grpcio"}
+
+
+def test_a_transport_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = util.find_spec
+    monkeypatch.setattr(
+        server_module, "find_spec", lambda name: None if name == "pygrpc_native" else found(name)
+    )
+    with pytest.raises(CannotListen, match=r"pip install 'shop-order\[native\]'"):
+        chosen_transport("native", None)
+    assert chosen_transport("auto", None) == "grpcio"

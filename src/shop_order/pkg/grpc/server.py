@@ -34,11 +34,7 @@ Link = Callable[[str, Handler[C]], Handler[C]]
 
 
 class CannotListen(RuntimeError):
-    """The address is taken or not ours; the message is one line for the operator."""
-
-
-class TransportMissing(RuntimeError):
-    """The chosen transport is not installed; the message says how to install it."""
+    """The address is taken or not ours, or the transport is missing; one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,14 @@ def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handl
 def chosen_transport(transport: str, tls: ServerTls | None) -> str:
     """The transport that serves: `native` if it is asked for and the port has no TLS, else `grpcio`.
 
-    `auto` is grpcio; docs/decisions/transport.md says why. Raises TransportMissing.
+    `auto` is grpcio; docs/decisions/transport.md says why. Raises CannotListen.
     """
     if transport != "native" or tls is not None:
         return "grpcio"
     if find_spec("pygrpc_native") is None:
-        raise TransportMissing("the native gRPC transport is not installed: pip install 'shop-order[native]'")
+        raise CannotListen(
+            "SERVER__GRPC_TRANSPORT: native is not installed: pip install 'shop-order[native]'"
+        )
     return "native"
 
 
@@ -84,7 +82,7 @@ class GrpcServer:
     ) -> None:
         """`address` is host:port, port 0 for any free one; the native transport can't limit connections.
 
-        Raises TransportMissing.
+        Raises CannotListen if the transport is missing.
         """
         self._address = address
         self._gate = Gate(services)

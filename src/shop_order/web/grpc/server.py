@@ -96,7 +96,7 @@ def build_server(
 ) -> OrderGrpcServer:
     """Register every method once, with its chain around it; nothing listens before `start`.
 
-    Raises TransportMissing.
+    Raises CannotListen if the transport is missing.
     """
     ours = published(services, cashier_link=cashier_link, cursors=cursors)
     names = [methods.service for methods in ours]
