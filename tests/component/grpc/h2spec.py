@@ -16,7 +16,7 @@ from tests.component.grpc.stubs import World
 PACKAGE = "github.com/summerwind/h2spec/cmd/h2spec"
 SOURCE = Path(golang.__file__).with_name("h2spec")
 MAX_FAILED = {"grpcio": 92, "native": 4}
-"""Of 145 cases. grpcio resets what is no gRPC call where the suite waits for an answer; one case is a matter of luck."""
+"""Of 145 cases. grpcio resets what is no gRPC call; the suite waits for an answer. Some depend on timing."""
 
 
 async def failed(binary: Path, transport: str) -> tuple[int, frozenset[str]]:

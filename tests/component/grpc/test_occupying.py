@@ -128,6 +128,15 @@ async def test_a_call_of_one_address_too_many_is_refused_and_no_sign_of_a_full_s
     await server.stop(0)
 
 
+async def test_calls_without_a_message_hold_up_no_stop(transport: str) -> None:
+    server = World().server()
+    async with crowd(await server.start(), STATUS, connections=2, calls=100) as opened:
+        async with asyncio.timeout(5):
+            await server.stop(30)
+            for raw in opened:
+                await raw.closed.wait()
+
+
 # ---- what grpcio does, and the native transport can't ----
 
 
