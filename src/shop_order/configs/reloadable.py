@@ -15,6 +15,7 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("limit", "grpc_address_calls"),
         ("limit", "grpc_streams"),
         ("limit", "grpc_address_streams"),
+        ("limit", "grpc_address_connections"),
         ("cache", "timeout_s"),
         ("cache", "order_ttl_s"),
         ("cache", "absent_ttl_s"),

@@ -283,6 +283,7 @@ class Limit(Section):
     grpc_streams: Count
     grpc_address_streams: Rate
     grpc_connections: Count
+    grpc_address_connections: Rate
 
 
 class Log(Section):

@@ -277,6 +277,7 @@ class Bounds:
     grpc_address_calls: int = 1024
     grpc_streams: int = 1024
     grpc_address_streams: int = 64
+    grpc_address_connections: int = 128
 
 
 @dataclass

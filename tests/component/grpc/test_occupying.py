@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.pkg.grpc import gate
+from shop_order.pkg.grpc import server as server_module
 from tests.component.grpc.raw import Raw, crowd
 from tests.component.grpc.stubs import SN, Bounds, World
 
@@ -125,6 +126,22 @@ async def test_a_call_of_one_address_too_many_is_refused_and_no_sign_of_a_full_s
     assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
     assert not world.pools.full
     await first
+    await server.stop(0)
+
+
+@pytest.mark.parametrize(("trusted", "left"), [((), 3), (("127.0.0.1",), 6)])
+async def test_an_address_has_its_own_bound_of_connections(
+    transport: str, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...], left: int
+) -> None:
+    monkeypatch.setattr(server_module, "LOOK_EVERY_S", 0.05)
+    world = World(trusted_proxies=trusted, bounds=Bounds(grpc_address_connections=3))
+    server = world.server()
+    port = await server.start()
+    opened = [await Raw.connect(port) for _ in range(6)]
+    await asyncio.sleep(1)
+    assert sum(not raw.closed.is_set() for raw in opened) == left
+    for raw in opened:
+        await raw.close()
     await server.stop(0)
 
 

@@ -6,6 +6,7 @@ interceptors would be asked at every call, and would see a decoding error only a
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import grpc
 import grpc.aio
 
 from shop_order.pkg.grpc.gate import Gate, MethodHandler
-from shop_order.pkg.listening import hang_up, stop_listening
+from shop_order.pkg.listening import end_excess, hang_up, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
@@ -27,6 +28,7 @@ HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 
 IDLE_MS = 60_000  # without a call; who comes back connects again
 PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
 _LEAST_PING_MS = 10_000
+LOOK_EVERY_S = 1.0  # for connections of an address beyond its bound
 
 C = TypeVar("C")
 Handler = Callable[[C], Awaitable[bytes]]
@@ -44,6 +46,14 @@ class ServerTls:
     cert: str
     key: str
     client_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBound:
+    """How many connections an address may have (0: any number), and as whom an address counts."""
+
+    connections: Callable[[], int]
+    counted: Callable[[str], str]
 
 
 def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handler[C]:
@@ -79,8 +89,9 @@ class GrpcServer:
         tls: ServerTls | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_connections: int = MAX_CONNECTIONS,
+        address_bound: AddressBound | None = None,
     ) -> None:
-        """`address` is host:port, port 0 for any free one; the native transport can't limit connections.
+        """`address` is host:port, port 0 for any free one; the native transport ignores `max_connections`.
 
         Raises CannotListen if the transport is missing.
         """
@@ -90,6 +101,8 @@ class GrpcServer:
         self._tls = tls
         self._max_message_bytes = max_message_bytes
         self._max_connections = max_connections
+        self._address_bound = address_bound
+        self._watching: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self._port = 0
 
@@ -106,12 +119,16 @@ class GrpcServer:
             raise CannotListen(_refusal(self._address)) from error
         await server.start()
         self._server, self._port = server, port
+        if self._address_bound is not None:
+            self._watching = asyncio.create_task(self._keep_bound(self._address_bound))
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, wait for those that run, at most `grace_s`."""
         if self._server is not None:
             ends = monotonic() + grace_s
+            if self._watching is not None:
+                self._watching.cancel()
             if self.transport == "grpcio":
                 stop_listening(self._port)
             await self._gate.close(grace_s)
@@ -125,6 +142,13 @@ class GrpcServer:
         """Until it was stopped."""
         if self._server is not None:
             await self._server.wait_for_termination()
+
+    async def _keep_bound(self, bound: AddressBound) -> None:
+        """No transport bounds the connections of an address, so that one could take those of all."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if most := bound.connections():
+                await asyncio.to_thread(end_excess, self._port, most, bound.counted)
 
     def _grpcio(self) -> grpc.aio.Server:
         pending = MAX_STREAMS * self._max_connections

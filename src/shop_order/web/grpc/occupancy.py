@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from shop_order.domain.errors import Overloaded
-from shop_order.pkg.grpc.server import Handler
+from shop_order.pkg.grpc.server import AddressBound, Handler
 from shop_order.web.grpc.call import Call, peer_address
 from shop_order.web.middleware.client_address import Network, contains, counted
 
@@ -28,6 +28,8 @@ class Bounds(Protocol):
     def grpc_streams(self) -> int: ...
     @property
     def grpc_address_streams(self) -> int: ...
+    @property
+    def grpc_address_connections(self) -> int: ...
 
 
 class Pool:
@@ -82,6 +84,7 @@ class Pools:
             return "" if not peer or contains(trusted_proxies, peer) else counted(peer, (), ())
 
         self._address = address
+        self.connections = AddressBound(lambda: bounds().grpc_address_connections, address)
 
     @property
     def full(self) -> bool:

@@ -114,6 +114,7 @@ def build_server(
         transport=settings.transport,
         tls=settings.tls,
         max_connections=settings.max_connections,
+        address_bound=front.pools.connections,
     )
     return OrderGrpcServer(server, health, streams)
 
