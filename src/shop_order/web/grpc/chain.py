@@ -27,16 +27,16 @@ from shop_order.domain.errors import (
     Unimplemented,
 )
 from shop_order.pkg.grpc.server import Handler, Link
-from shop_order.web.auth import Authenticator
+from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.occupancy import NOTICES, Pools
 from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
-from shop_order.web.limits import LISTS, RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
 from shop_order.web.middleware.client_address import Network, contains, is_loopback, networks
-from shop_order.web.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reservation import ReservationService
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.chain import Front, recovery
 from shop_order.web.grpc.health import SERVICE as HEALTH
