@@ -90,7 +90,7 @@ check: .venv/.dev ## style, types, import rules
 	@$(MAKE) style
 
 style: .venv/.dev ## the rules of style that no linter knows
-	@$(PY) -m pytest tests/unit/test_style.py
+	@$(PY) -m pytest tests/project/test_style.py
 
 fix: .venv/.dev ## let ruff repair what it can
 	@$(PY) -m ruff check --fix $(CODE)

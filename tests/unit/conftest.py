@@ -1,0 +1,70 @@
+"""A unit test uses no network, starts no process and waits for no clock: what does belongs to tests/component."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+import grpc.aio
+import pytest
+
+MAX_SLEEP_S = 0.05
+REFUSED = {
+    "socket.bind",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.sendto",
+    "subprocess.Popen",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+}
+
+T = TypeVar("T")
+_did: list[str] = []
+_watching = False
+
+
+def _audit(event: str, _args: object) -> None:
+    if _watching and event in REFUSED:
+        _did.append(event)
+        raise AssertionError(f"a unit test does no {event}: move it to tests/component")
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture(autouse=True)
+def no_io(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that uses the network, starts a process or sleeps, even if its code caught the refusal.
+
+    Files are allowed below tmp_path, for the units that are about files, and SQLite for use cases.
+    """
+    global _watching
+    sleep, sleep_async = time.sleep, asyncio.sleep
+
+    def slept(delay_s: float) -> None:
+        if delay_s > MAX_SLEEP_S:
+            _did.append(f"time.sleep({delay_s})")
+        sleep(delay_s)
+
+    async def slept_async(delay_s: float, result: T | None = None) -> T | None:
+        done = await sleep_async(delay_s, result)
+        if delay_s > MAX_SLEEP_S:  # one that was cancelled cost nothing
+            _did.append(f"asyncio.sleep({delay_s})")
+        return done
+
+    def serve(*_args: object, **_options: object) -> None:
+        _audit("socket.bind", ())  # grpc opens its sockets unseen
+
+    monkeypatch.setattr(time, "sleep", slept)
+    monkeypatch.setattr(asyncio, "sleep", slept_async)
+    monkeypatch.setattr(grpc.aio, "server", serve)
+    _did.clear()
+    _watching = True
+    yield
+    _watching = False
+    assert not _did, f"a unit test waits for nothing outside: {', '.join(_did)}"
