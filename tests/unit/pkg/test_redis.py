@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import pytest
 
+from shop_order.pkg.redis import link as link_module
 from shop_order.pkg.redis.address import RedisAddress, parse
 from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
 from shop_order.pkg.tls import EngineTls
@@ -108,7 +109,8 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(link_module, "PROBE_FIRST_S", 0.01)
     return Server()
 
 
@@ -172,22 +174,22 @@ async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(ser
 async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_sockets_too(
     server: Server,
 ) -> None:
-    timeout_s = 0.05
+    timeout_s = 0.01
     link = RedisLink(server.connect, timeout_s=lambda: timeout_s)
     await link.open()
 
     async def slow() -> None:
         server.gate.clear()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
         server.gate.set()
 
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
-    with pytest.raises(RedisDown, match=r"nothing within 0\.05 s"):
+    with pytest.raises(RedisDown, match=r"nothing within 0\.01 s"):
         await link.command("ECHO", 1)
     await late
     await until(link)
-    assert (server.connected_s, server.closed) == ([0.05], 0)
+    assert (server.connected_s, server.closed) == ([0.01], 0)
     timeout_s = 2.0
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
@@ -201,7 +203,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
     timeout_s = 0.03
     server.dead = False
     await until(link)
-    assert server.connected_s == [0.05, 2.0, 0.04, 0.03]
+    assert server.connected_s == [0.01, 2.0, 0.04, 0.03]
     await link.close()
     assert server.closed == 4
 
