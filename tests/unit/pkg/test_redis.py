@@ -41,25 +41,25 @@ def test_an_address_is_read(scheme: str, rest: str, address: RedisAddress) -> No
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rest"),
+    ("scheme", "rest", "told"),
     [
-        ("redis", ""),
-        ("redis", ":secret@"),
-        ("redis", "a,b"),
-        ("redis", "h:port"),
-        ("redis", "h:0"),
-        ("redis", "h/x"),
-        ("redis", "h/1/2"),
-        ("redis", "h?db=1"),
-        ("redis", "h?ssl-ca=/c"),
-        ("rediss", "h?db=1"),
-        ("redis+sentinel", "h:1"),
-        ("redis+cluster", "h:1/2"),
-        ("memory", ""),
+        ("redis", "", "host:port"),
+        ("redis", ":secret@", "host:port"),
+        ("redis", "a,b", "one host"),
+        ("redis", "h:port", "from 1 to 65535"),
+        ("redis", "h:0", "from 1 to 65535"),
+        ("redis", "h/x", "/database"),
+        ("redis", "h/1/2", "/database"),
+        ("redis", "h?db=1", "TLS only"),
+        ("redis", "h?ssl-ca=/c", "TLS only"),
+        ("rediss", "h?db=1", "option db"),
+        ("redis+sentinel", "h:1", "master"),
+        ("redis+cluster", "h:1/2", "no database number"),
+        ("memory", "", "memory:"),
     ],
 )
-def test_what_is_no_address_is_refused_without_the_password(scheme: str, rest: str) -> None:
-    with pytest.raises(ValueError) as refused:
+def test_what_is_no_address_is_refused_without_the_password(scheme: str, rest: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as refused:
         parse(f"{scheme}://{rest}")
     assert "secret" not in str(refused.value)
 
