@@ -21,7 +21,7 @@ import pytest
 from tests.mutants import faults
 from tests.mutants.faults import Fault
 from tests.mutants.notices import NOTICE_FAULTS
-from tests.mutants.planting import ROOT, place, plant, file_named
+from tests.mutants.planting import ROOT, file_named, place, plant
 
 FAULTS = (*faults.FAULTS, *NOTICE_FAULTS)
 AT_A_TIME = 2

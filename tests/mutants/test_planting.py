@@ -10,13 +10,13 @@ from tests.mutants.planting import (
     Change,
     DoesNotFit,
     argument,
+    file_named,
     never,
     place,
     plant,
     reword,
     skip,
     swap,
-    file_named,
 )
 
 CODE = '''

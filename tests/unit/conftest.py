@@ -1,4 +1,4 @@
-"""A unit test uses no network, starts no process and waits for no clock: what does belongs to tests/component."""
+"""A unit test uses no network, starts no process and waits for no clock; what does is a component test."""
 
 from __future__ import annotations
 
@@ -25,17 +25,23 @@ REFUSED = {
 }
 
 T = TypeVar("T")
-_did: list[str] = []
-_watching = False
 
 
-def _audit(event: str, _args: object) -> None:
-    if _watching and event in REFUSED:
-        _did.append(event)
-        raise AssertionError(f"a unit test does no {event}: move it to tests/component")
+class Guard:
+    """Notes what a test did that a unit test does not do."""
+
+    def __init__(self) -> None:
+        self.watching = False
+        self.did: list[str] = []
+
+    def audit(self, event: str, _args: object) -> None:
+        if self.watching and event in REFUSED:
+            self.did.append(event)
+            raise AssertionError(f"a unit test does no {event}: move it to tests/component")
 
 
-sys.addaudithook(_audit)
+guard = Guard()
+sys.addaudithook(guard.audit)
 
 
 @pytest.fixture(autouse=True)
@@ -44,32 +50,31 @@ def no_io(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
     Files are allowed below tmp_path, for the units that are about files, and SQLite for use cases.
     """
-    global _watching
     sleep, sleep_async = time.sleep, asyncio.sleep
 
     def slept(delay_s: float) -> None:
         if delay_s > MAX_SLEEP_S:
-            _did.append(f"time.sleep({delay_s})")
+            guard.did.append(f"time.sleep({delay_s})")
         sleep(delay_s)
 
     async def slept_async(delay_s: float, result: T | None = None) -> T | None:
         done = await sleep_async(delay_s, result)
         if delay_s > MAX_SLEEP_S:  # one that was cancelled cost nothing
-            _did.append(f"asyncio.sleep({delay_s})")
+            guard.did.append(f"asyncio.sleep({delay_s})")
         return done
 
     def unknown(host: object, *_args: object, **_options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, f"a unit test asks no name server about {host}")
 
     def serve(*_args: object, **_options: object) -> None:
-        _audit("socket.bind", ())  # grpc opens its sockets unseen
+        guard.audit("socket.bind", ())  # grpc opens its sockets unseen
 
     monkeypatch.setattr(time, "sleep", slept)
     monkeypatch.setattr(asyncio, "sleep", slept_async)
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     monkeypatch.setattr(grpc.aio, "server", serve)
-    _did.clear()
-    _watching = "workers" not in request.path.parts
+    guard.did.clear()
+    guard.watching = "workers" not in request.path.parts
     yield
-    watched, _watching = _watching, False
-    assert not watched or not _did, f"a unit test waits for nothing outside: {', '.join(_did)}"
+    watched, guard.watching = guard.watching, False
+    assert not watched or not guard.did, f"not in a unit test: {', '.join(guard.did)}"
