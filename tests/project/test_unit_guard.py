@@ -60,4 +60,4 @@ def test_network_processes_and_sleeps_are_refused_and_files_are_not(pytester: py
     done = pytester.runpytest_subprocess("-rA", "-p", "no:asyncio", "-p", "no:cacheprovider")
     done.assert_outcomes(passed=6, failed=2, errors=5)
     for act in ("connect", "serve", "start_a_process_and_catch", "sleep", "sleep_in_a_loop"):
-        done.stdout.fnmatch_lines([f"ERROR *::test_refused[[]{act}] - AssertionError: not in a unit test: *"])
+        done.stdout.fnmatch_lines([f"ERROR *::test_refused[[]{act}]*"])
