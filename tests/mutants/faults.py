@@ -16,7 +16,6 @@ BATCHING = "test_batching"
 GROUPS = "test_batching_groups"
 ATTEMPTS = "test_attempts"
 ARCHIVE = "test_store_archive"
-CREW = "test_crew"
 PLACING = "rest/test_orders"
 STOPPING = "test_stopping"
 STATES = "test_transitions"
@@ -232,18 +231,6 @@ FAULTS = (
         swap("Order.is_settled", "self.is_finished and ...", "self.is_finished"),
     ),
     # ---- several processes, and their ends ----
-    fault(
-        "a worker that died is not followed",
-        CREW,
-        swap("Crew._keep", "while not self._leaving.is_set(): ...", "for _ in range(1): ..."),
-    ),
-    fault("nobody takes over from who was on duty", CREW, never("Crew._live", "self._on_duty is worker")),
-    fault("a worker that hangs is left alone", CREW, skip("Crew._ask", "worker.kill()")),
-    fault(
-        "a worker that starts later has the first settings",
-        CREW,
-        skip("Crew._live", "worker.say('settings', ...)"),
-    ),
     fault(
         "callers of a server that stops are told CANCELLED",
         STOPPING,
