@@ -1,6 +1,7 @@
 """`--long`: of the matrices marked `long`, `make test` takes a sample, and `make test-long` everything.
 
-The sample is drawn anew for each commit. `SHOP_LONG_SEED` draws the one that a run has told of again.
+The sample is drawn anew for each commit; `SHOP_LONG_SEED` draws the one of another run again. Where files or
+folders are named, all of their tests run.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted: str = config.getoption("long")
     if wanted == "only":
         _keep(config, items, {*long})
-    elif wanted == "sample" and long:
+    elif wanted == "sample" and long and config.args_source is not pytest.Config.ArgsSource.ARGS:
         seed = os.environ.get(SEED) or _commit(config.rootpath)
         drawn = _drawn(long, seed)
         config.stash[_DRAWN] = f"long: {len(drawn)} of {len(long)} tests, drawn by {SEED}={seed}"

@@ -33,6 +33,7 @@ def passed(result: pytest.RunResult) -> set[str]:
 
 def test_who_names_a_file_runs_all_of_it(suite: pytest.Pytester) -> None:
     run(suite).assert_outcomes(passed=52)
+    run(suite, "--long=sample", "test_one.py").assert_outcomes(passed=26)
 
 
 def test_the_long_ones_run_alone_if_asked(suite: pytest.Pytester) -> None:
