@@ -16,8 +16,8 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 .PHONY: .venv/.runtime
 endif
 
-.PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-long test-all test-list test-fast \
-	test-tidb check style fix bench proto proto-accept openapi docs schema lock hooks clean distclean
+.PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-long test-all test-list \
+	test-fast test-tidb check style fix bench proto proto-accept openapi docs schema lock hooks clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -63,7 +63,7 @@ stack-status: .venv/.engines ## what runs where
 run-stack: stack ## three instances on these engines behind nginx with TLS (DB=mariadb takes MariaDB); Ctrl-C stops them
 	@$(PY) -m deploy.stack.shop $(ARGS)
 
-test: .venv/.dev ## every test this machine can run, with the engines of `make stack` that are up; a sample of long ones
+test: .venv/.dev ## every test this machine can run, on the engines that are up; of long matrices a sample
 	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest --long=sample $(ARGS)
 
 test-long: .venv/.dev ## the long matrices whole, of which `make test` takes one test in ten
