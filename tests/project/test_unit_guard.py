@@ -54,7 +54,10 @@ def test_allowed(act):
 """
 
 
-def test_network_processes_and_sleeps_are_refused_and_files_are_not(pytester: pytest.Pytester) -> None:
+def test_network_processes_and_sleeps_are_refused_and_files_are_not(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # importing them all takes seconds
     pytester.makeconftest(GUARD.read_text("utf-8"))
     pytester.makepyfile(TESTS)
     done = pytester.runpytest_subprocess("-rA", "-p", "no:asyncio", "-p", "no:cacheprovider")
