@@ -10,7 +10,7 @@ from typing import Any
 
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.history import record
-from shop_order.pkg.log import LogConfig, Logging, start_logging
+from shop_order.pkg.log import LogConfig, Logging
 from shop_order.repository.history import open_history
 
 
@@ -31,7 +31,7 @@ def refusal(error: Exception) -> str | None:
     """The line for what refuses a start; None for what nobody expected."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+    from shop_order.repository.dao.store import SchemaBehind, StoreTaken
 
     match error:
         case OrderServiceError():
@@ -57,7 +57,7 @@ def remember(loaded: Loaded) -> None:
 def open_log(settings: Settings) -> Logging:
     """The process's log, as specification 6.6 has it. Raises OSError."""
     s = settings.log
-    return start_logging(
+    return Logging(
         LogConfig(
             s.level,
             s.filename,

@@ -13,8 +13,8 @@ import pytest
 
 from shop_order.domain.errors import ChannelUnavailable
 from shop_order.service.payment import MOST_ATTEMPTS
+from shop_order.web.auth.limits import Rates
 from shop_order.web.dto.answers import CashierData
-from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 

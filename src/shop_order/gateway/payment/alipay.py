@@ -21,7 +21,7 @@ from shop_order.gateway.payment.alipay_answer import MOST_ANSWER, node_of
 from shop_order.gateway.payment.alipay_notice import notice_of
 from shop_order.gateway.payment.alipay_trade import beijing, trade_of
 from shop_order.gateway.payment.charset import header_charset
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx

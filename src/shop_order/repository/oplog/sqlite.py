@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
-from shop_order.repository.dao.rows import column_count, marks
-from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
-from shop_order.repository.dao.sqlite.trouble import down, of_the_file
-from shop_order.repository.oplog.base import NAME
+from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.sqlite import down, of_the_file
+from shop_order.repository.dao.mapping import insertions, marks
+from shop_order.repository.dao.rows import column_count
+from shop_order.repository.oplog import NAME
 
 T = TypeVar("T")
 LOG_COLUMNS = (
@@ -34,7 +35,7 @@ FIGURES = (
     "SELECT day, channel, status, count(*), sum(pay_fen), sum(paid_fen), sum(refunded_fen) FROM order_stats"
     " WHERE day BETWEEN ? AND ? GROUP BY day, channel, status ORDER BY day, channel, status"
 )
-MOST_ASKED = 500  # numbers in one statement: stays below the 999 variables an old SQLite allows
+MAX_NUMBERS = 500  # numbers in one statement: stays below the 999 variables an old SQLite allows
 TABLES = (
     """CREATE TABLE IF NOT EXISTS order_logs (
         id INTEGER PRIMARY KEY, order_sn TEXT NOT NULL, version INTEGER NOT NULL, user_id INTEGER NOT NULL,
@@ -156,8 +157,8 @@ class SqliteOrderLog:
 def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts]:
     """The facts of those that are known."""
     found = {}
-    for at in range(0, len(order_sns), MOST_ASKED):
-        some = order_sns[at : at + MOST_ASKED]
+    for at in range(0, len(order_sns), MAX_NUMBERS):
+        some = order_sns[at : at + MAX_NUMBERS]
         sql = f"SELECT {STATS_COLUMNS} FROM order_stats WHERE order_sn IN ({marks(len(some))})"
         found.update({row[0]: Facts(*row) for row in conn.execute(sql, some)})
     return found
@@ -165,10 +166,10 @@ def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts
 
 def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
     """Entries, then facts; the orders whose facts moved on here."""
-    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries], UNLESS_THERE)
+    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries])
     new = [one.facts for one in chapters if not one.since]
     stored = set()
-    if insert(conn, INTO_STATS, [stats_row(f) for f in new], UNLESS_THERE) == len(new):
+    if insert(conn, INTO_STATS, [stats_row(f) for f in new]) == len(new):
         stored = {f.order_sn for f in new}
     for one in chapters:
         if one.since:
@@ -176,6 +177,12 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
             if conn.execute(UPDATE_STATS, values).rowcount:
                 stored.add(one.facts.order_sn)
     return stored
+
+
+def insert(conn: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> int:
+    """Insert rows unless they are there; how many came in."""
+    statements = insertions(into, rows, SQLITE.unless_there, SQLITE.max_rows)
+    return sum(conn.execute(sql, values).rowcount for sql, values in statements)
 
 
 def begin_walk(conn: sqlite3.Connection, *emptied: str) -> None:
