@@ -34,6 +34,7 @@ def lists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(counters, "count", lambda url: next(asked))
     monkeypatch.setenv("SHOP_TEST_ENGINES", URL)
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # importing them all takes seconds
     (tmp_path / "redis.txt").write_text(LISTED)
     (tmp_path / "commands.yaml").write_text("redis: 10\n")
     return tmp_path

@@ -191,3 +191,18 @@ def test_a_document_of_nacos_that_says_nothing_leaves_the_settings(
         pass  # refused: the settings stay too
     again = load(nacos)
     assert (again.settings.pricing.freight_fen, len(again.notes)) == (800, 1)
+
+
+def test_a_shared_source_that_is_away_keeps_no_other_from_being_taken_up(own: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "config" / "last-good" / "consul-kv-order-service.yaml"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("- ['kv/order-service/', 'limit: {user_rate: 5}']\n")
+    environ = of_folder(own) | {"SHOP_ORDER_REGISTRY__URL": "consul://127.0.0.1:9"}
+    running = load(environ)
+    (own / "own.yaml").write_text("log: {level: debug}\n")
+    reloaded = reload(running, environ)
+    assert reloaded.applied == ("LOG__LEVEL",)
+    assert (reloaded.loaded.settings.limit.user_rate, len(reloaded.loaded.notes)) == (5, 1)
+    copy.unlink()
+    with pytest.raises(ConfigError, match="can't be asked"):
+        reload(running, environ)
