@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.project.test_chinese import faults
 
 from shop_order.cmd.openapi import Format, text
 from shop_order.domain.errors import OrderServiceError
@@ -24,7 +25,6 @@ from tests.baseline.rest_promise import (
     operations,
     reasons_of,
 )
-from tests.unit.test_chinese import faults
 
 WRITTEN = json.loads(text(Format.JSON))
 
