@@ -42,13 +42,13 @@ def fault(name: str, tests: str | tuple[str, ...], *changes: Change) -> Fault:
 
 FAULTS = (
     # ---- stock ----
-    fault("no tombstone", ADD, skip("tombstones:plant", "await insert(session, INTO_CLAIM, ...)")),
+    fault("no tombstone", ADD, swap("dao:plant", "await insert(session, INTO_CLAIM, ...)", "0")),
     fault(
         "tombstone ignored at commit",
         STORIES,
-        swap("placing:claim", "if owner == TOMBSTONE: ...", "if owner == TOMBSTONE: return True"),
+        swap("dao:claim", "if owner == TOMBSTONE: ...", "if owner == TOMBSTONE: return True"),
     ),
-    fault("number drawn again on a duplicate", ADD, swap("placing:claim", "owner != new.order_id", "True")),
+    fault("number drawn again on a duplicate", ADD, swap("dao:claim", "owner != new.order_id", "True")),
     fault(
         "lease of another order given back when a number is taken",
         STORIES,
@@ -121,19 +121,21 @@ FAULTS = (
     fault(
         "cart removal without version",
         ADD,
-        reword("take_from_carts", "(user = ? AND version = ?)", "(user = ? AND ? IS NOT NULL)"),
+        reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
+        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault(
         "cart removal without version, told by a story",
         STORIES,
-        reword("take_from_carts", "(user = ? AND version = ?)", "(user = ? AND ? IS NOT NULL)"),
+        reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
+        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault("cart add overwrites", VALUES, argument("Cart.add", "replace(nums=line.nums + nums)", "nums")),
     fault(
         "key not stored",
         ADD,
-        skip("store_one", "if new.key: ..."),
-        swap("placing:_stored", "(... for new in news if new.key)", "()"),
+        skip("dao:store_one", "if new.key: ..."),
+        swap("dao:_stored", "sorted((... for new in news if new.key), key=tuple)", "[]"),
     ),
     fault("key hash not compared", KEYS, never("same_command", "record.command_hash != wanted.command_hash")),
     fault(
@@ -150,17 +152,17 @@ FAULTS = (
         "unpaid limit off by one",
         ADD,
         swap(
-            "store_one",
+            "dao:store_one",
             "await count_unpaid(...) >= new.unpaid_limit",
             "await count_unpaid(session, new.user) > new.unpaid_limit",
         ),
-        swap("over_limits", "unpaid[user] > limit", "unpaid[user] > limit + 1"),
+        swap("dao:over_limits", "unpaid[user] > limit", "unpaid[user] > limit + 1"),
     ),
     # ---- history and messages ----
     fault(
         "event not chained to the previous one",
         STORIES,
-        argument("changing:_sealed", "seal(prev_hash=order.last_hash)", "bytes(32)"),
+        argument("dao:_sealed", "seal(prev_hash=order.last_hash)", "bytes(32)"),
     ),
     fault(
         "replace passes the guards",
@@ -174,13 +176,13 @@ FAULTS = (
     fault(
         "a later version goes out first",
         OUTBOX,
-        reword("outbox:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
+        reword("dao:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
     ),
     fault(
         "a held order's later events go out",
         OUTBOX,
         reword(
-            "outbox:take",
+            "dao:take",
             "WHERE order_sn NOT IN (SELECT order_sn FROM outbox",
             "WHERE event_id NOT IN (SELECT event_id FROM outbox",
         ),
@@ -221,7 +223,7 @@ FAULTS = (
     fault(
         "what changed meanwhile is archived",
         ARCHIVE,
-        swap("at_version", "version == versions[order_sn]", "version"),
+        swap("dao:at_version", "version == versions[order_sn]", "version"),
     ),
     fault(
         "orders are archived whose money is on its way",

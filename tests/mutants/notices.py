@@ -21,7 +21,7 @@ NOTICE_FAULTS = (
     fault(
         "one of the provider's numbers for two payments",
         "test_store_trade_numbers",
-        swap("take_trade_nos", "held[0] if held else ''", "''"),
+        swap("dao:take_trade_nos", "if not numbers: ...", "return ''"),
     ),
     fault(
         "a refund's notice believed as a payment",

@@ -17,10 +17,10 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
-from shop_order.pkg.log.fields import bound_fields
-from shop_order.pkg.middleware.ratelimit.memory import MemoryRateLimiter
+from shop_order.pkg.ids import is_order_sn
+from shop_order.pkg.log import bound_fields
+from shop_order.pkg.ratelimit import MemoryRateLimiter
 from shop_order.pkg.signing import Signer
-from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.service.cart import CartLineView, CartService, CartView
 from shop_order.service.idempotency import Outcome
 from shop_order.service.notice import GatewayNotice
@@ -28,8 +28,10 @@ from shop_order.service.order import OrderService, visible
 from shop_order.service.payment import Attempt, PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.reservation import ReservationService, Verdict
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
-from shop_order.web.cursor import Cursors
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.server import (
@@ -39,7 +41,6 @@ from shop_order.web.grpc.server import (
     build_server,
     published,
 )
-from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
 
 SECRET = "0" * 64
