@@ -17,6 +17,8 @@ from shop_order.web.auth.limits import Rates
 from shop_order.web.grpc.call import peer_address
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 CREATE = "/order.OrderService/CreateOrder"
 STATUS = "/order.OrderService/CheckOrderStatus"
 ADDRESS = pb.AddressInfo(name="张三", phone="13800138000", detail="文三路 100 号")

@@ -18,7 +18,7 @@ from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.chain import decoding, later_stream
 from shop_order.web.grpc.convert import order_info, order_status, payment_info
 from shop_order.web.grpc.decode import (
     address_of,
@@ -70,7 +70,7 @@ class OrderHandlers:
                 "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
                 "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
-            later_streams=("WatchOrderStatus",),
+            bidi_streams={"WatchOrderStatus": later_stream},
         )
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
