@@ -11,7 +11,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
-from shop_order.cmd.channels import Channels
+from shop_order.cmd.channels import connect_channels
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.rules import order_rules, pricing
@@ -37,8 +37,10 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.archive import ArchiveService
+from shop_order.service.attempts import Attempts
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
+from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.daily_root import DailyRoot
@@ -166,8 +168,7 @@ class Core:
             tracing=self.tracing,
         )
         self.inboxes = self.shared.inboxes(published, self.views)
-        providers = Channels(settings, lambda: self.settings.pay.alipay.timeout_s, real_ms, self.tracing)
-        self.alipay, self.channels, self.bills = providers.alipay, providers.payments, providers.bills
+        self.channels = connect_channels(lambda: self.settings, real_ms, self.tracing)
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
@@ -178,6 +179,7 @@ class Core:
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
+        offered = Channels(self.channels)
         # Our own cashier is always one of them.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
@@ -194,6 +196,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
             return_urls=self.return_urls,
+            channels=offered,
             real_clock=real_ms,
             shown=self.views,
         )
@@ -206,14 +209,22 @@ class Core:
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
+        attempts = Attempts(
+            orders=orders,
+            payments=store.payments,
+            channels=offered,
+            clock=clock,
+            next_refund_sn=numbers.refund_sn,
+            alert=self.alert,
+        )
         self.payments = PaymentService(
             orders=orders,
             payments=store.payments,
-            channels=self.channels,
+            channels=offered,
+            attempts=attempts,
             idempotency=self.idempotency,
             clock=clock,
             next_payment_sn=numbers.payment_sn,
-            next_refund_sn=numbers.refund_sn,
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
             alert=self.alert,
@@ -225,15 +236,16 @@ class Core:
             real_clock=real_ms,
             owners=settings.auth.lease_owners,
         )
-        self._settling()
+        self._settling(offered, attempts)
         self._behind(settings)
 
-    def _settling(self) -> None:
+    def _settling(self, channels: Channels, attempts: Attempts) -> None:
         store, clock, orders = self.store, self.clock, self.stored
         self.settlement = Settlement(
             orders=orders,
             payments=store.payments,
-            paying=self.payments,
+            channels=channels,
+            attempts=attempts,
             on_unreadable=self.unreadable.tell,
             clock=clock,
             alert=self.alert,
@@ -285,7 +297,7 @@ class Core:
         )
         self.reconciliation = ReconciliationService(
             store=store.reconciliations,
-            sources=self.bills,
+            sources={kind: channel.bills for kind, channel in self.channels.items() if channel.bills},
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
@@ -326,8 +338,8 @@ class Core:
             if isinstance(channel, Balanced):
                 self._followers.append(asyncio.create_task(self._follow(name, channel)))
         self._exit.push_async_callback(self._unfollow)
-        if self.alipay is not None:
-            self._exit.push_async_callback(self.alipay.aclose)
+        for provider in self.channels.values():
+            self._exit.push_async_callback(provider.aclose)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -85,14 +85,15 @@ def reconcile(
 
     settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
-    content = content_of(file) if file else None
 
     async def compare(core: Core) -> int:
         from shop_order.domain.bill import BillNotOut, BillUnusable
         from shop_order.domain.errors import Unreadable
 
-        if which not in core.bills:
+        source = core.channels[which].bills if which in core.channels else None
+        if source is None:
             refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        content = content_of(file, source.max_bytes) if file else None
         if wrong := unusable_channels(settings).get(which.code):
             refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
@@ -157,14 +158,13 @@ def day_of(text: str) -> date:
     return day
 
 
-def content_of(file: Path) -> bytes:
-    """Refuses what can't be read; of what is no bill no more than one byte too many."""
+def content_of(file: Path, max_bytes: int) -> bytes:
+    """The file, of one that is too long no more than one byte too many. Refuses what can't be read."""
     from shop_order.cmd.main import refuse
-    from shop_order.gateway.payment.alipay_csv import MOST_PACKED
 
     try:
         with file.open("rb") as opened:
-            return opened.read(MOST_PACKED + 1)
+            return opened.read(max_bytes + 1)
     except OSError as failed:
         refuse(f"--file {file}: {failed.strerror}")
 

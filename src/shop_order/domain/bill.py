@@ -68,12 +68,12 @@ class Bill:
 
 
 class BillSource(Protocol):
-    """A channel that gives bills."""
+    """A provider's daily bills."""
 
-    payment_type: PaymentType
+    max_bytes: int  # of a bill's file
 
     def available(self) -> bool:
-        """Whether it is configured and can be asked."""
+        """Whether the provider can be asked."""
 
     async def bill(self, day: date) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""

@@ -13,7 +13,7 @@ from shop_order.pkg.version import version
 from shop_order.web.document.tidy import tidy
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
-from shop_order.web.roles import ROLES, Who, needs_token
+from shop_order.web.roles import Who, needs_token, role_of
 
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
@@ -101,7 +101,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for method, described in methods.items():
             operation = operations[described["operationId"]]
-            _complete(operation, ROLES.get(f"{method.upper()} {path}"), described, schemas)
+            _complete(operation, role_of(f"{method.upper()} {path}"), described, schemas)
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "responses": {name: _response(status) for status, (name, _, _) in _ERRORS.items()},

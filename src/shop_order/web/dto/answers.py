@@ -195,7 +195,12 @@ class PaymentData(Answer):
     amount_fen: int = _fen("金额")
     refunded_amount: str = _amount("已退", "0.00")
     refunded_fen: int = _fen("已退", 0)
-    payment_url: str | None = Field(description="仅待支付 / While open")
+    payment_url: str | None = Field(
+        description="支付链接或二维码内容，仅待支付 / A link, or the text of a QR code; while open"
+    )
+    jsapi_params: dict[str, str] | None = Field(
+        description="调起支付的参数，仅待支付 / What the provider's app is called with; while open"
+    )
     trade_no: str | None
     created_at: str = _time("创建时间 / Opened")
     paid_at: str | None = _time("支付时间 / Paid")
@@ -205,6 +210,7 @@ class PaymentData(Answer):
 class OrderDetailData(OrderData):
     """An order with its history and payments."""
 
+    qr_code: str | None = Field(description="待扫描的二维码内容 / The text of the QR code to scan")
     return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     logs: list[LogData]
@@ -337,6 +343,7 @@ class CashierData(Answer):
     provider_says: str | None = Field(
         description="刚才问到的结果 / What the provider said just now: waiting, absent, paid, closed, unknown"
     )
+    qr_code: str | None = Field(description="待扫描的二维码内容 / The text of the QR code to scan")
     return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     poll_s: int | None = Field(description="几秒后再看 / Look again after; null: it stays", examples=[10])

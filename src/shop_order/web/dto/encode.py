@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import BridgeParameters, Done, Payment, QrCode, Redirect
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import LogEntry
 from shop_order.domain.status import OrderStatus
@@ -150,8 +150,19 @@ def order_item(it: OrderItem) -> dict[str, Any]:
     }
 
 
+def pay_action(it: Payment) -> dict[str, Any]:
+    """What the buyer does to pay, while the attempt is open."""
+    match it.action if it.is_open else Done():
+        case Redirect(text) | QrCode(text):
+            return {"payment_url": text, "jsapi_params": None}
+        case BridgeParameters(values):
+            return {"payment_url": None, "jsapi_params": dict(values)}
+        case Done():
+            return {"payment_url": None, "jsapi_params": None}
+
+
 def payment(it: Payment) -> dict[str, Any]:
-    """PaymentData; the link only while it may be used."""
+    """PaymentData."""
     return {
         "payment_sn": it.payment_sn,
         "order_sn": it.order_sn,
@@ -162,7 +173,7 @@ def payment(it: Payment) -> dict[str, Any]:
         "amount_fen": it.amount_fen,
         "refunded_amount": yuan_of_fen(it.refunded_fen),
         "refunded_fen": it.refunded_fen,
-        "payment_url": it.payment_url if it.is_open and it.payment_url else None,
+        **pay_action(it),
         "trade_no": it.trade_no or None,
         "created_at": rfc3339(it.created_ms),
         "paid_at": rfc3339(it.paid_ms) or None,

@@ -5,11 +5,13 @@ Floats are yuan, as the specification has them; the exact fen stand beside them.
 
 from __future__ import annotations
 
+import json
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import BridgeParameters, Done, Payment, QrCode, Redirect
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.web.messages import Language, status_text
@@ -93,8 +95,22 @@ def _item(item: OrderItem, order_id: int) -> pb.OrderItemInfo:
     )
 
 
+def pay_action(payment: Payment) -> tuple[str, str]:
+    """`payment_url` (a link, or the text of a QR code) and `jsapi_params` (JSON); empty unless it is open."""
+    if payment.is_open:
+        match payment.action:
+            case Redirect(text) | QrCode(text):
+                return text, ""
+            case BridgeParameters(values):
+                return "", json.dumps(dict(values))
+            case Done():
+                pass
+    return "", ""
+
+
 def payment_info(payment: Payment) -> pb.PaymentInfo:
     """The attempt as it is now; its link only while it may still be paid."""
+    payment_url, jsapi_params = pay_action(payment)
     info = pb.PaymentInfo(
         payment_sn=payment.payment_sn,
         order_sn=payment.order_sn,
@@ -102,7 +118,8 @@ def payment_info(payment: Payment) -> pb.PaymentInfo:
         amount=payment.amount_fen / 100,
         payment_type=payment.payment_type,
         status=payment.state.wire,
-        payment_url=payment.payment_url if payment.is_open else "",
+        payment_url=payment_url,
+        jsapi_params=jsapi_params,
         created_at=timestamp(payment.created_ms),
         amount_fen=payment.amount_fen,
         expire_at=timestamp(payment.expire_ms),

@@ -10,6 +10,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.event.order_events import Event
 from shop_order.service.cart import CartLineView, CartView
+from shop_order.web.grpc.convert import pay_action
 from shop_order.web.messages import action_text
 from shop_order.web.times import rfc3339
 
@@ -117,6 +118,7 @@ def log_entry(event: Event) -> pb.OrderLogEntry:
 
 def payment_info(payment: Payment) -> pb.OrderPayResponse:
     """The attempt as it is now; its link only while it may still be paid."""
+    payment_url, jsapi_params = pay_action(payment)
     return pb.OrderPayResponse(
         payment_sn=payment.payment_sn,
         order_sn=payment.order_sn,
@@ -124,7 +126,8 @@ def payment_info(payment: Payment) -> pb.OrderPayResponse:
         amount=payment.amount_fen / 100,
         payment_type=payment.payment_type,
         status=payment.state.wire,
-        payment_url=payment.payment_url if payment.is_open else "",
+        payment_url=payment_url,
+        jsapi_params=jsapi_params,
         created_at=rfc3339(payment.created_ms),
         paid_at=rfc3339(payment.paid_ms),
         amount_fen=payment.amount_fen,
