@@ -50,9 +50,9 @@ async def test_the_bill_is_out_at_ten_of_the_next_day_and_its_address_lives_for_
     await shop.paid()
     shop.provider_is_at(first_ms(shop.day) + (24 + 10) * HOUR_MS - 5_000)
     with pytest.raises(BillNotOut):
-        await shop.core.bills[PaymentType.ALIPAY].bill(shop.day)
+        await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day)
     shop.day_is_over()
-    address = await shop.core.alipay.bill_address(shop.day)
+    address = await shop.core.channels[PaymentType.ALIPAY].bills.address(shop.day)
     assert (await shop.provider.get(address)).status_code == 200
     shop.ahead_ms += 30_000
     assert (await shop.provider.get(address)).status_code == 404
@@ -149,7 +149,7 @@ async def test_what_is_no_bill_is_not_compared(
 ) -> None:
     await shop.paid()
     shop.day_is_over()
-    shop.core.alipay._http = httpx.AsyncClient(transport=answer, timeout=5)
+    shop.core.channels[PaymentType.ALIPAY]._http = httpx.AsyncClient(transport=answer, timeout=5)
     with pytest.raises(raised, match=why):
         await shop.reconciled()
     assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == {}

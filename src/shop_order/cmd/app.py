@@ -32,7 +32,6 @@ from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
 from shop_order.pkg.version import version
-from shop_order.service.channels import Channels
 from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cursor import Cursors
@@ -155,7 +154,7 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
-                channels=Channels(core.channels),
+                channels=core.offered,
                 notice_routes=notice_routes(),
                 checkout=core.checkout,
                 order_log=core.order_log,

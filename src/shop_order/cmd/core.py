@@ -11,7 +11,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
-from shop_order.cmd.channels import connect_channels
+from shop_order.cmd.channels import connect_channels, payment_use_cases
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.rules import order_rules, pricing
@@ -37,26 +37,21 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.archive import ArchiveService
-from shop_order.service.attempts import Attempts
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
-from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.daily_root import DailyRoot
 from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
-from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.payment import PaymentService
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
-from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from shop_order.service.unreadable import Unreadables
@@ -169,6 +164,7 @@ class Core:
         )
         self.inboxes = self.shared.inboxes(published, self.views)
         self.channels = connect_channels(lambda: self.settings, real_ms, self.tracing)
+        self.offered = Channels(self.channels)
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
@@ -176,10 +172,8 @@ class Core:
         goods = seen(self.tracing, "goods", self.goods)
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
-        secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
-        offered = Channels(self.channels)
         # Our own cashier is always one of them.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
@@ -196,7 +190,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
             return_urls=self.return_urls,
-            channels=offered,
+            channels=self.offered,
             real_clock=real_ms,
             shown=self.views,
         )
@@ -209,55 +203,13 @@ class Core:
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
-        attempts = Attempts(
-            orders=orders,
-            payments=store.payments,
-            channels=offered,
-            clock=clock,
-            next_refund_sn=numbers.refund_sn,
-            alert=self.alert,
-        )
-        self.payments = PaymentService(
-            orders=orders,
-            payments=store.payments,
-            channels=offered,
-            attempts=attempts,
-            idempotency=self.idempotency,
-            clock=clock,
-            next_payment_sn=numbers.payment_sn,
-            return_urls=self.return_urls,
-            gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
-            alert=self.alert,
-        )
+        self.payments, self.settlement, self.checkout = payment_use_cases(self, numbers)
         self.reservations = ReservationService(
             orders=orders,
             on_unreadable=self.unreadable.tell,
             clock=clock,
             real_clock=real_ms,
             owners=settings.auth.lease_owners,
-        )
-        self._settling(offered, attempts)
-        self._behind(settings)
-
-    def _settling(self, channels: Channels, attempts: Attempts) -> None:
-        store, clock, orders = self.store, self.clock, self.stored
-        self.settlement = Settlement(
-            orders=orders,
-            payments=store.payments,
-            channels=channels,
-            attempts=attempts,
-            on_unreadable=self.unreadable.tell,
-            clock=clock,
-            alert=self.alert,
-        )
-        self.checkout = Checkout(
-            orders=self.orders,
-            payments=self.payments,
-            settlement=self.settlement,
-            clock=clock,
-            monotonic_s=time.monotonic,
-            return_urls=self.return_urls,
-            turn=self.shared.turns.take,
         )
         self.timeouts = TimeoutService(
             orders=orders,
@@ -266,6 +218,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             clock=clock,
         )
+        self._behind(settings)
 
     def _behind(self, settings: Settings) -> None:
         store, clock = self.store, self.clock

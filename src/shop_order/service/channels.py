@@ -29,9 +29,9 @@ class Choice:
     def check_amount(self, amount_fen: int) -> None:
         """Check that the channel takes this amount in one payment. Raises AmountNotPayable."""
         channel = self.channel
-        if not channel.min_fen <= amount_fen <= channel.max_fen:
+        if not channel.smallest_fen <= amount_fen <= channel.largest_fen:
             code = channel.payment_type.code
-            raise AmountNotPayable(code, smallest_fen=channel.min_fen, largest_fen=channel.max_fen)
+            raise AmountNotPayable(code, smallest_fen=channel.smallest_fen, largest_fen=channel.largest_fen)
 
 
 class Channels:

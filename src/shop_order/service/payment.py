@@ -125,9 +125,7 @@ class PaymentService:
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
-                raise ChannelUnavailable(
-                    f"{cmd.payment_type.code} {choice.trade_type}"
-                )  # the open one is not
+                raise ChannelUnavailable(f"{cmd.payment_type.code} {choice.trade_type}")
             elif earlier:
                 if (await self._attempts.close(earlier)).is_open:
                     raise DependencyDown("the payment provider")  # it may still take money for that one

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from shop_order.domain.errors import ChannelUnavailable
-from shop_order.service.payment import MOST_ATTEMPTS
+from shop_order.service.payment import MAX_ATTEMPTS
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
@@ -106,7 +106,7 @@ async def test_who_changes_the_device_too_often_or_while_the_provider_is_away_ke
 ) -> None:
     order = await rest.placed()
     phone = JSON | {"user-agent": "iPhone"}
-    for _ in range(MOST_ATTEMPTS // 2):
+    for _ in range(MAX_ATTEMPTS // 2):
         await choose(rest, path(order))
         await choose(rest, path(order), headers=phone)
     *_, last = world.provider.ledger

@@ -105,8 +105,8 @@ class PaymentChannel(Protocol):
 
     payment_type: PaymentType
     trade_types: TradeTypes
-    min_fen: int  # of one payment
-    max_fen: int
+    smallest_fen: int  # of one payment
+    largest_fen: int
 
     @property
     def seller(self) -> str:

@@ -61,8 +61,8 @@ class Alipay:
 
     payment_type = PaymentType.ALIPAY
     trade_types = TradeTypes(("page", "wap"), unavailable=frozenset({"qr", "app"}), on_phone="wap")
-    min_fen = 1
-    max_fen = MOST_FEN
+    smallest_fen = 1
+    largest_fen = MOST_FEN
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
