@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from shop_order.domain.errors import ChannelUnavailable
 from shop_order.service.payment import MAX_ATTEMPTS
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.limits import Rates
@@ -191,11 +190,7 @@ async def test_a_channel_without_its_keys_can_be_chosen_nowhere(
     rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = await rest.placed()
-
-    def no_keys(asked: str) -> str:
-        raise ChannelUnavailable("alipay")
-
-    monkeypatch.setattr(world.provider, "trade_type", no_keys)
+    monkeypatch.setattr(world.provider, "available", lambda: False)
     refused(await rest.call("POST", "/orders", PLACE | {"pay_type": "alipay"}), 409, "CHANNEL_UNAVAILABLE")
     shown = await rest.data("GET", path(order), as_="", headers=JSON)
     assert not any(channel["available"] for channel in shown["channels"])

@@ -210,7 +210,6 @@ class PaymentData(Answer):
 class OrderDetailData(OrderData):
     """An order with its history and payments."""
 
-    qr_code: str | None = Field(description="待扫描的二维码内容 / The text of the QR code to scan")
     return_url: str | None = Field(description="付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = Field(description="未付款时的页面 / The shop's page otherwise")
     logs: list[LogData]
