@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, cycle, islice
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ ALIPAY = 1
 
 NOT_SEEN_LATELY = 20_000  # orders that GetOrder walks before it comes to one again
 SEEN = 200  # orders that stay in the cache
-CONNECTIONS = 4  # for each worker: the kernel deals them out, by chance
 LEASES = 100  # that one check-back asks of
 
 Metadata = tuple[tuple[str, str], ...]
@@ -58,13 +57,11 @@ class Tally:
 
 
 class Callers:
-    """Many users, each with a token of its own, on one connection, or on some for each of several workers."""
+    """Many users, each with a token of its own, on one connection."""
 
     def __init__(self, address: str, answers: Path) -> None:
-        workers = int(os.environ.get("SHOP_ORDER_SERVER__WORKERS", "1"))
         own = [("grpc.use_local_subchannel_pool", 1)]
-        connections = 1 if workers == 1 else workers * CONNECTIONS
-        self._channels = [grpc.aio.insecure_channel(address, options=own) for _ in range(connections)]
+        self._channel = grpc.aio.insecure_channel(address, options=own)
         self._answers = answers
         self._users = [FIRST_USER + n for n in range(USERS)]
         self._tokens = [f"Bearer {token}" for token in tokens(self._users)]
@@ -88,13 +85,11 @@ class Callers:
         calls, method = makers[kind](), kind.partition(" ")[0]
         service = "shop.neighbours.ReservationCheck" if kind == "CheckReservations" else "order.OrderService"
         path = f"/{service}/{method}"
-        ways: list[Callable[..., Any]] = [channel.unary_unary(path) for channel in self._channels]
+        way: Callable[..., Any] = self._channel.unary_unary(path)
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s
-        tasks = [
-            asyncio.create_task(drive(way, calls, tally, begin, end)) for way in islice(cycle(ways), callers)
-        ]
+        tasks = [asyncio.create_task(drive(way, calls, tally, begin, end)) for _ in range(callers)]
         await asyncio.sleep(begin - time.perf_counter())
         say(event="begin")
         await asyncio.sleep(end - time.perf_counter())
@@ -117,8 +112,7 @@ class Callers:
 
     async def close(self) -> None:
         """Hang up."""
-        for channel in self._channels:
-            await channel.close()
+        await self._channel.close()
 
     def _orders(self) -> Iterator[tuple[int, Call]]:
         bodies = cycle([body(n) for n in range(BODIES)])

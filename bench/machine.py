@@ -28,15 +28,6 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def with_workers(pid: int) -> tuple[int, ...]:
-    """The process and those that it started."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        children = []
-    return (pid, *map(int, children))
-
-
 def pids_in(file: Path) -> tuple[int, ...]:
     """The process that wrote its number there; none if it runs elsewhere."""
     try:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from bench import machine
 from bench.databases import Database
 
 START_LIMIT_S = 30.0
@@ -82,9 +81,9 @@ class Shop:
 
     @property
     def service_pids(self) -> tuple[int, ...]:
-        """The running order service, and its workers if it has several."""
+        """The running order service."""
         assert self._service is not None
-        return machine.with_workers(self._service.pid)
+        return (self._service.pid,)
 
     @property
     def sandbox_pid(self) -> int:

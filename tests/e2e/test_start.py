@@ -48,7 +48,7 @@ def one_line(text: str) -> str:
         ("ORDER__PAY_TIMEOUT_S", "soon", "ORDER__PAY_TIMEOUT_S: "),
         ("DB__URL", "mysql://127.0.0.1:3306/shop", "must be mysql://user:password@host:port/db"),
         ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database number"),
-        ("SERVER__WORKERS", "2", "can't share"),
+        ("SERVER__WORKERS", "2", "SERVER__WORKERS: one process is one instance"),
         ("APP__ENV", "production", "production needs SERVER__PUBLIC_URL, AUTH__LINK_KEYS"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/nowhere", "AUDIT__ROOT_KEY_FILE: /proc/nowhere"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/version", "needs 1 to 64 PEM blocks"),
@@ -63,6 +63,13 @@ async def test_a_start_that_cannot_be_is_refused_with_one_line(
     refused = await run(tmp_path, "shop-order", "serve", environ=environ)
     assert refused.code == 2
     assert said in one_line(refused.err)
+
+
+async def test_one_worker_is_accepted_with_a_warning(town: Processes) -> None:
+    town._environ[SERVICE]["SHOP_ORDER_SERVER__WORKERS"] = "1"
+    await town.start(SERVICE)
+    (line,) = (json.loads(text) for text in town.said(SERVICE).splitlines() if "settings_unused" in text)
+    assert (line["level"], line["unused"]) == ("warn", ["SERVER__WORKERS"])
 
 
 @pytest.mark.parametrize("damage", ["no database", "no file"])

@@ -12,45 +12,22 @@ import pytest
 from deploy.nginx.render import Instance
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from tests.faults.processes import SANDBOX, SERVICE
+from tests.faults.processes import SANDBOX
 from tests.gateway.running import Nginx
-from tests.shop import ADDRESS, free_ports
-from tests.workers.town import SECOND, Engines, SharedTown, offered
+from tests.instances.town import INSTANCES, NEEDED, SECOND, THIRD, Engines, SharedTown, offered
+from tests.shop import ADDRESS
 
-THIRD = "third"
 ORDERS = "/api/v1/orders"
 GOODS = 10_001  # of the bench: plenty
 BUYERS = 3  # of each protocol
 
-pytestmark = [pytest.mark.engine("nginx", "mysql", "redis", "mongodb"), pytest.mark.slow]
-
-
-class Trio(SharedTown):
-    """A third instance beside the two, each with one worker; they know the gateway."""
-
-    def __init__(self, folder: Path, engines: Engines) -> None:
-        super().__init__(folder, engines, workers=1, SERVER__TRUSTED_PROXIES="127.0.0.1")
-        grpc_port, http_port = free_ports(2)
-        self._environ[THIRD] = {
-            **self._environ[SECOND],
-            "SHOP_ORDER_SERVER__GRPC_PORT": str(grpc_port),
-            "SHOP_ORDER_SERVER__HTTP_PORT": str(http_port),
-            "SHOP_ORDER_LOG__FILENAME": str(folder / f"{THIRD}.json"),
-        }
-        self._modules[THIRD] = self._modules[SERVICE]
-        self._ready[THIRD] = f"http://127.0.0.1:{http_port}/readyz"
-
-    def at(self, name: str) -> Instance:
-        """Where nginx finds an instance."""
-        environ = self._environ[name]
-        ports = (environ[f"SHOP_ORDER_SERVER__{front}_PORT"] for front in ("HTTP", "GRPC"))
-        return Instance("127.0.0.1", *map(int, ports))
+pytestmark = [pytest.mark.engine("nginx", *NEEDED), pytest.mark.slow]
 
 
 class Buying:
     """Buyers who give every purchase a key and never repeat a call themselves."""
 
-    def __init__(self, town: Trio, nginx: Nginx) -> None:
+    def __init__(self, town: SharedTown, nginx: Nginx) -> None:
         self._town = town
         self._nginx = nginx
         self.answers: dict[str, set[str]] = defaultdict(set)  # key: order numbers
@@ -92,12 +69,12 @@ class Buying:
 async def test_one_of_three_is_killed_and_no_buyer_hears_of_it(
     engine: str, engines: Engines, tmp_path: Path
 ) -> None:
-    async with Trio(tmp_path, engines) as town:
+    async with SharedTown(tmp_path, engines, SERVER__TRUSTED_PROXIES="127.0.0.1") as town:
         await town.start(SANDBOX)
         code, said = await town.says("migrate")
         assert code == 0, said
-        await town.start(SERVICE, SECOND, THIRD)
-        instances = {name: town.at(name) for name in (SERVICE, SECOND, THIRD)}
+        await town.start(*INSTANCES)
+        instances = {name: instance(town, name) for name in INSTANCES}
         with Nginx(tmp_path / "nginx", instances.values()) as nginx:
             buying = Buying(town, nginx)
             async with asyncio.TaskGroup() as buyers:
@@ -122,6 +99,12 @@ async def test_one_of_three_is_killed_and_no_buyer_hears_of_it(
     assert any("502" in status for status in tried)
     # All three are back behind the gateway.
     assert {f"127.0.0.1:{one.http_port}" for one in instances.values()} == set(answered)
+
+
+def instance(town: SharedTown, name: str) -> Instance:
+    """Where nginx finds an instance."""
+    ports = (at.rpartition(":")[2] for at in (town.urls[name], town.addresses[name]))
+    return Instance("127.0.0.1", *map(int, ports))
 
 
 async def asked(nginx: Nginx, count: int) -> list[str]:

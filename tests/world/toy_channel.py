@@ -89,9 +89,8 @@ class ToyChannel:
 def reply(error: Exception | None) -> NoticeReply:
     if error is None:
         return NoticeReply(204)
-    status = (
-        401 if isinstance(error, SignatureInvalid) else 409 if isinstance(error, OrderServiceError) else 500
-    )
+    statuses = {SignatureInvalid: 401, OrderServiceError: 409, Exception: 500}
+    status = next(status for kind, status in statuses.items() if isinstance(error, kind))
     return NoticeReply(status, '{"code":"FAIL"}', "application/json")
 
 

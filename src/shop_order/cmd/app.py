@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from shop_order.cmd.channels import channels_missing
 from shop_order.cmd.core import Core
@@ -66,32 +64,11 @@ PARTS = (
 PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
-@dataclass(slots=True)
-class Seat:
-    """A worker's place among others: the ports are its parent's, and `missing` is what the others miss."""
-
-    listener: socket.socket
-    grpc_port: int
-    missing: tuple[str, ...] = ()
-
-
-async def at_once() -> None:
-    """Nothing to wait for."""
-
-
 class App:
-    """One running order service: `start`, `stop`, and the ports it got.
+    """One running order service: `start`, `stop`, and the ports it got."""
 
-    With a `seat` it serves only: its parent is registered, listens for changed settings, and says which of
-    its workers does what one process does for all.
-    """
-
-    def __init__(
-        self, loaded: Loaded, environ: Mapping[str, str] = os.environ, seat: Seat | None = None
-    ) -> None:
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
         settings = loaded.settings
-        self._seat = seat
-        self._on_duty = False
         self.core = Core(loaded, token=dev_token(settings))
         self.grpc_port = 0
         self.http_port = 0
@@ -99,7 +76,6 @@ class App:
         self._presence = Presence(self.core.registry)
         self._reloading = Reloading(self.core, environ, remember)
         self._told: dict[str, str] = {}  # why a channel is unavailable
-        self._opened = False
         self._stopping = False
         self._keys = self._key_source(settings)
         self._refresh: asyncio.Task[None] | None = None
@@ -177,22 +153,11 @@ class App:
             ),
             self._http_settings(settings),
         )
-        self._http = HttpServer(
-            application,
-            host=settings.server.host,
-            port=settings.server.http_port,
-            listener=self._seat.listener if self._seat else None,
-        )
+        self._http = HttpServer(application, host=settings.server.host, port=settings.server.http_port)
 
     def _grpc_settings(self, settings: Settings) -> GrpcSettings:
-        server, seat = settings.server, self._seat
-        return GrpcSettings(
-            server.host,
-            seat.grpc_port if seat else server.grpc_port,
-            grpc_tls(settings),
-            server.reflection,
-            share_port=seat is not None,
-        )
+        server = settings.server
+        return GrpcSettings(server.host, server.grpc_port, grpc_tls(settings), server.reflection)
 
     def _http_settings(self, settings: Settings) -> HttpSettings:
         core = self.core
@@ -218,21 +183,19 @@ class App:
 
     async def _start(self) -> None:
         await self.core.open()
-        self._opened = True
-        if self._seat is None:
-            await asyncio.to_thread(remember, self.core.loaded)
-            if unused := self.core.loaded.unused:
-                log.warning("settings_of_nothing_yet", unused=unused)
+        await asyncio.to_thread(remember, self.core.loaded)
+        if unused := self.core.loaded.unused:
+            log.warning("settings_unused", unused=unused)
         if isinstance(self._keys, Jwks):
             self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
         self.grpc_port = await self._grpc.start()
         self.http_port = await self._http.start()
-        self._jobs.start_own()
+        self._jobs.start()
         self._jobs.every("readiness", self._tell_readiness, TELL_EVERY_S)
-        if self._seat is None:
-            await self.take_duty()
-            self._reloading.start()
-            self._presence.begin_as(self.core.settings, self.grpc_port)
+        if self._run_out is not None:
+            await self._run_out.open()
+        self._reloading.start()
+        self._presence.begin_as(self.core.settings, self.grpc_port)
         log.info(
             "started",
             version=version(),
@@ -241,41 +204,24 @@ class App:
             env=self.core.settings.app.env,
         )
 
-    async def take_duty(self) -> None:
-        """Begin what one process of an instance does for all of them."""
-        self._on_duty = True
-        self._jobs.start_shared()
-        if self._run_out is not None:
-            await self._run_out.open()
+    async def stop(self) -> None:
+        """Leave, wait until that was noticed, and finish what was accepted.
 
-    async def leave(self) -> None:
-        """Say that nobody should call us any more; who does is still answered."""
+        No new calls, running ones end, the outbox is drained, files are closed.
+        """
         self._stopping = True
         await self._grpc.not_serving()
         await self._presence.end()
         await self._reloading.stop()
-
-    async def stop(self) -> None:
-        """Leave, wait until that was noticed, and finish."""
-        await self.leave()
         if self.http_port:
             await asyncio.sleep(self.core.settings.server.stop_wait_s)
-        await self.finish()
-
-    async def finish(self, others_ended: Callable[[], Awaitable[None]] = at_once) -> None:
-        """Finish what was accepted: no new calls, running ones end, outbox drained, files closed.
-
-        What `others_ended` waits for may still fill the outbox.
-        """
         grace_s = self.core.settings.server.stop_timeout_s
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._jobs.stop()
         if self._run_out is not None:
             await self._run_out.close()
-        if self._opened and self._on_duty and not self.core.publisher.brokered:
-            await others_ended()
-            if await self._relays():
-                await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
+        if self.http_port and not self.core.publisher.brokered and await self._relays():
+            await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         if self._refresh is not None:
             self._refresh.cancel()
             with suppress(asyncio.CancelledError):
@@ -312,10 +258,9 @@ class App:
             return Readiness(False, (DATABASE,))
         if self.core.store.trouble:  # it can be read, and takes no order
             return Readiness(False, (DATABASE,))
-        others = self._seat.missing if self._seat else ()
-        return Readiness(not self._stopping, tuple(dict.fromkeys((*self.missing(), *others))))
+        return Readiness(not self._stopping, tuple(self._missing()))
 
-    def missing(self) -> list[str]:
+    def _missing(self) -> list[str]:
         """What this process does without at present."""
         missing = self.core.neighbours_away()
         if self._presence.away:
@@ -327,7 +272,7 @@ class App:
         if not self.core.shared.cache.up:
             missing.append("cache")
         missing += channels_missing(self.core.channels)
-        if self._on_duty and self._run_out is not None and not self._run_out.connected:
+        if self._run_out is not None and not self._run_out.connected:
             missing.append("message")
         if log_failing():
             missing.append("log")

@@ -42,16 +42,12 @@ class Jobs:
         self._turns = Turns(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start_own(self) -> None:
-        """Begin the loops that every process has for itself."""
-        settings = self._core.settings
+    def start(self) -> None:
+        """Begin all loops of a process that serves."""
+        core, settings = self._core, self._core.settings
         self._loop("worker", self._core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
             self._loop("clock", self._clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
-
-    def start_shared(self) -> None:
-        """Begin the loops that one process of an instance has for all."""
-        core = self._core
 
         def scan_again() -> Awaitable[None]:
             return asyncio.sleep(self._scan_every())

@@ -76,10 +76,6 @@ def main() -> None:
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
     found = usable(loaded())  # before the imports, which a refused setting need not wait for
-    if found.settings.server.workers > 1:
-        from shop_order.cmd.workers.parent import serve_by_workers
-
-        run(lambda: serve_by_workers(found))
     from shop_order.cmd.serve import serve_until_stopped
 
     run(lambda: serve_until_stopped(found))

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from shop_order.cmd.workers.counting import PREFIX
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.pkg.log import get_logger
@@ -53,7 +52,7 @@ def is_ours_alone(data: Path) -> bool:
     except OSError:
         return False
     known = OF_A_DISK.union(FOLDERS)
-    strange = [p for p in found if p.is_dir() and p.name not in known and not p.name.startswith(PREFIX)]
+    strange = [path for path in found if path.is_dir() and path.name not in known]
     return not shared and not strange
 
 

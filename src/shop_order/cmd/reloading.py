@@ -12,7 +12,7 @@ from shop_order.configs import ConfigError, Loaded, Settings, reload
 from shop_order.configs.errors import ConfigAway
 from shop_order.configs.sources import SharedSource, shared_sources
 from shop_order.pkg.log import get_logger, set_level
-from shop_order.pkg.metrics import InstanceMetrics
+from shop_order.pkg.metrics import Metrics
 
 log = get_logger("config")
 LOOK_EVERY_S = 30.0  # beside the pushes, should one be lost
@@ -30,7 +30,7 @@ class Configured(Protocol):
         """Those of `loaded`."""
 
     @property
-    def metrics(self) -> InstanceMetrics:
+    def metrics(self) -> Metrics:
         """Who counts what was looked at."""
 
 

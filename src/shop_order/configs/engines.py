@@ -1,8 +1,6 @@
 """Which engine URLs this version can open, and what production demands."""
 
 import os
-import sys
-from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
@@ -26,7 +24,6 @@ _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
 }
 _LOCAL = frozenset({"sqlite", "file", "memory", "embedded", "none"})
-_ONE_PROCESS = frozenset({"sqlite", "memory"})
 
 
 def check_scheme(room: str, url: str) -> str:
@@ -60,7 +57,7 @@ def sqlite_path(url: str) -> str:
 
 
 def check(settings: Settings, *, complete: bool = True) -> None:
-    """Raises ConfigError for engines, workers or keys that do not fit together, or, where it is to be
+    """Raises ConfigError for engines or keys that do not fit together, or, where it is to be
     `complete`, for what production lacks."""
     schemes = {}
     for room in _ENGINES:
@@ -73,8 +70,6 @@ def check(settings: Settings, *, complete: bool = True) -> None:
         _check_mysql(settings.db.url)
     if schemes["cache"] in REDIS_SCHEMES:
         _check_redis(settings.cache.url)
-    if settings.server.workers > 1:
-        _check_workers(settings.server.workers, schemes)
     if schemes["message"] == "rocketmq":
         _check_rocketmq(settings.message.url)
     ports = settings.server.http_port, settings.server.grpc_port
@@ -94,14 +89,6 @@ def _check_complete(settings: Settings) -> None:
         wrong = ([f"production needs {', '.join(lacks)}"] if lacks else []) + wrong_in_production(settings)
         if wrong:
             raise ConfigError("; ".join(wrong))
-
-
-def _check_workers(workers: int, schemes: Mapping[str, str]) -> None:
-    alone = [f"{room.upper()}__URL={scheme}:" for room, scheme in schemes.items() if scheme in _ONE_PROCESS]
-    if alone:
-        raise ConfigError(f"SERVER__WORKERS: {workers} workers can't share {', '.join(alone)}; use 1")
-    if sys.platform != "linux":
-        raise ConfigError("SERVER__WORKERS: only Linux shares a port fairly between processes; use 1")
 
 
 def _check_mysql(url: str) -> None:

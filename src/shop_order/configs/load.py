@@ -33,7 +33,7 @@ class Loaded:
     """The settings, the origin of each value by its path, and which shared source could not be used.
 
     `files` are the operator's own documents that were read, `unused` the names of settings that are given
-    for what this version does not have yet.
+    and that nothing in this version uses.
     """
 
     settings: Settings
@@ -68,11 +68,21 @@ class _Layers:
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
-            if path in tree.PLANNED:
+            if path == tree.WORKERS:
+                _refuse_workers(value, origin)
+            if path in tree.UNUSED:
                 self.unused.add(path)
                 continue
             self.values[path] = value
             self.origins[path] = origin
+
+
+def _refuse_workers(value: object, origin: str) -> None:
+    if str(value).strip() != "1":
+        raise ConfigError(
+            f"SERVER__WORKERS: one process is one instance ({origin}): remove the setting and start more"
+            " instances: systemctl start shop-order@2, or docker compose up --scale order=2"
+        )
 
 
 def override_file(data_dir: str) -> FilePath:

@@ -131,7 +131,6 @@ class Server(Section):
     host: Host
     http_port: Port
     grpc_port: Port
-    workers: int = Field(ge=1, le=64)
     public_url: OptBaseUrl
     advertise_host: OptHost
     trusted_proxies: Networks

@@ -23,6 +23,9 @@ PLANNED: frozenset[Path] = frozenset(
     }
 )
 """Settings of what is not built yet: whoever gives one is told that nothing uses it, and it is not kept."""
+WORKERS: Path = ("server", "workers")
+"""Gone: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
+UNUSED = PLANNED | {WORKERS}
 
 
 class _NoRepeats(yaml.SafeLoader):
@@ -124,7 +127,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
 def require_known(path: Path, origin: str) -> None:
     """Raises ConfigError with a suggestion unless the path is a setting."""
     known = set(leaves())
-    if path in known or path in PLANNED:
+    if path in known or path in UNUSED:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")

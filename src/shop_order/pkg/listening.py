@@ -15,35 +15,13 @@ _BACKLOG = 1024
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes any free one. Raises OSError, one line that names the address."""
-    return _taken(host, port, _BACKLOG)
-
-
-def hold(host: str, port: int) -> socket.socket:
-    """A port taken for processes of ours, who bind it by SO_REUSEPORT; nobody is answered on this socket.
-
-    Linux only. While it is open nobody else gets the port, also when none of ours listens. Raises OSError.
-    """
-    if not port:
-        with _taken(host, 0, 0) as free:  # an address that was not asked for would not outlive listening
-            port = free.getsockname()[1]
-    held = _taken(host, port, 0)
-    # Only listening tells for certain that nobody else does. Then it must end, or the kernel would hand
-    # connections to a socket where nobody answers; the address stays ours.
-    held.shutdown(socket.SHUT_RDWR)
-    # From here on others conflict with it unless they ask to share, as our own processes do.
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return held
-
-
-def _taken(host: str, port: int, backlog: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle off: else every answer waits 40 ms for a delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(backlog)
+        listener.listen(_BACKLOG)
     except OSError as refused:
         listener.close()
         raise OSError(refused.errno, f"can't listen on {joined(host, port)}: {refused.strerror}") from refused

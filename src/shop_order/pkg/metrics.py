@@ -1,15 +1,9 @@
-"""What operators count; Prometheus text. One registry an application, so that tests share nothing.
-
-Where several processes serve, each counts in files of a shared folder, and any of them tells of all.
-"""
+"""What operators count, as Prometheus text. Each application has a registry of its own."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,12 +12,8 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     generate_latest,
-    values,
     write_to_textfile,
 )
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 
 from shop_order.pkg.message.topics import GROUPS
 from shop_order.pkg.version import version
@@ -44,26 +34,6 @@ ALERTS = (
 CONFIG_OUTCOMES = ("applied", "unchanged", "refused", "failed", "away", "copy")
 JOB_OUTCOMES = ("ok", "failed")
 SPAN_OUTCOMES = ("sent", "lost")
-WORKER_ENDS = ("died", "left", "silent", "refused")
-
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for it
-_PID = ".pid"
-
-
-def share(folder: str, name: str) -> None:
-    """Count in files of `folder` from now on; to be called before anything counts.
-
-    A process goes on where an earlier one of the same `name` ended, so that no sum ever goes back.
-    """
-    os.environ[_FOLDER] = folder
-    Path(folder, f"{name}{_PID}").write_text(str(os.getpid()))
-    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
-
-
-def gone(name: str) -> None:
-    """A process of this name ended: its sums stay, what it measured at the moment does not."""
-    mark_process_dead(name, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
-    Path(os.environ[_FOLDER], f"{name}{_PID}").unlink(missing_ok=True)
 
 
 def begin(counter: Counter, outcomes: Sequence[str]) -> None:
@@ -72,66 +42,18 @@ def begin(counter: Counter, outcomes: Sequence[str]) -> None:
         counter.labels(outcome)
 
 
-class Processes(Collector):
-    """What each of several processes takes, under its name: a sum would go back when one of them ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        """Looks at those that run now."""
-        found: dict[str, Metric] = {}
-        for file in sorted(self._folder.glob(f"*{_PID}")):
-            with suppress(FileNotFoundError):  # it ended just now
-                pid = file.read_text()
-                for one in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
-                    metric = found.setdefault(one.name, Metric(one.name, one.documentation, one.type))
-                    for sample in one.samples:
-                        metric.add_sample(sample.name, {"process": file.stem}, sample.value)
-        return found.values()
-
-
-class InstanceMetrics:
-    """What a process counts that serves nobody itself."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        Gauge(
-            "shop_order_build_info",
-            "Always 1; the label says which version this is",
-            ["version"],
-            registry=self.registry,
-            multiprocess_mode="livemax",
-        ).labels(version()).set(1)
-        self._config = Counter(
-            "shop_order_config_loads",
-            "Configurations that were looked at",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._workers = Counter(
-            "shop_order_worker_ends",
-            "Workers that ended while they should serve",
-            ["how"],
-            registry=self.registry,
-        )
-        begin(self._config, CONFIG_OUTCOMES)
-        begin(self._workers, WORKER_ENDS)
-
-    def config(self, outcome: str) -> None:
-        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
-        self._config.labels(outcome).inc()
-
-    def worker_ended(self, how: str) -> None:
-        """`died`, `left` as it was told alone, was `silent` and killed, or `refused` to start."""
-        self._workers.labels(how).inc()
-
-
-class Metrics(InstanceMetrics):
+class Metrics:
     """The counters of one application."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.registry = CollectorRegistry()
+        build = self._gauge(
+            "shop_order_build_info", "Always 1; the label says which version this is", labels=["version"]
+        )
+        build.labels(version()).set(1)
+        self._config = self._counter(
+            "shop_order_config_loads", "Configurations that were looked at", labels=["outcome"]
+        )
         self._requests = Histogram(
             "shop_order_request_seconds",
             "Answered requests",
@@ -139,16 +61,12 @@ class Metrics(InstanceMetrics):
             buckets=LATENCY_S,
             registry=self.registry,
         )
-        self._events = Counter("shop_order_events", "Stored events", ["type"], registry=self.registry)
+        self._events = self._counter("shop_order_events", "Stored events", labels=["type"])
         self._batches = Histogram(
             "shop_order_batch_size", "Items a batch", ["batch"], buckets=BATCH, registry=self.registry
         )
-        self._alerts = Counter(
-            "shop_order_alerts", "What an operator must look at", ["name"], registry=self.registry
-        )
-        self._jobs = Counter(
-            "shop_order_job_runs", "Runs of jobs", ["name", "outcome"], registry=self.registry
-        )
+        self._alerts = self._counter("shop_order_alerts", "What an operator must look at", labels=["name"])
+        self._jobs = self._counter("shop_order_job_runs", "Runs of jobs", labels=["name", "outcome"])
         self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
         self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
         self._dead = self._gauge(
@@ -161,20 +79,16 @@ class Metrics(InstanceMetrics):
         self._roots_behind = self._gauge(
             "shop_order_roots_behind_seconds", "How long ago the last day ended whose history is sealed"
         )
-        self._cache = Counter(
-            "shop_order_cache_lookups", "Look-ups in the cache", ["cache", "outcome"], registry=self.registry
+        self._cache = self._counter(
+            "shop_order_cache_lookups", "Look-ups in the cache", labels=["cache", "outcome"]
         )
-        self._cache_up = self._gauge("shop_order_cache_up", "The cache answers", "livemin")
-        self._cache_losses = Counter(
-            "shop_order_cache_losses", "How often the cache was lost", registry=self.registry
+        self._cache_up = self._gauge("shop_order_cache_up", "The cache answers")
+        self._cache_losses = self._counter("shop_order_cache_losses", "How often the cache was lost")
+        self._spans = self._counter(
+            "shop_order_trace_spans", "Spans handed to the collector", labels=["outcome"]
         )
-        self._spans = Counter(
-            "shop_order_trace_spans", "Spans handed to the collector", ["outcome"], registry=self.registry
-        )
-        self._worker_changes = Counter(
-            "shop_order_worker_changes",
-            "Worker ids that were lost to another process",
-            registry=self.registry,
+        self._worker_changes = self._counter(
+            "shop_order_worker_changes", "Worker ids that were lost to another process"
         )
         self._held = self._gauge("shop_order_job_held", "Whether we do the job", labels=["name"])
         self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", labels=["what"])
@@ -185,10 +99,10 @@ class Metrics(InstanceMetrics):
         self._degraded = self._gauge(
             "shop_order_degraded", "What is missing though we serve", labels=["part"]
         )
-        if _FOLDER not in os.environ:
-            ProcessCollector(registry=self.registry)
-        for counter, outcomes in ((self._alerts, ALERTS), (self._spans, SPAN_OUTCOMES)):
-            begin(counter, outcomes)
+        ProcessCollector(registry=self.registry)
+        begin(self._config, CONFIG_OUTCOMES)
+        begin(self._alerts, ALERTS)
+        begin(self._spans, SPAN_OUTCOMES)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def _bills(self) -> None:
@@ -202,6 +116,10 @@ class Metrics(InstanceMetrics):
             "Since the end of the last day up to which none of a week is missing",
             labels=["channel"],
         )
+
+    def config(self, outcome: str) -> None:
+        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
+        self._config.labels(outcome).inc()
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
         """One answered request."""
@@ -296,24 +214,14 @@ class Metrics(InstanceMetrics):
         self._spans.labels(outcome).inc(count)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it; of all processes that share a folder."""
-        if _FOLDER not in os.environ:
-            return generate_latest(self.registry)
-        everybody = CollectorRegistry()
-        MultiProcessCollector(everybody, os.environ[_FOLDER])  # type: ignore[no-untyped-call]
-        everybody.register(Processes(Path(os.environ[_FOLDER])))
-        return generate_latest(everybody)
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.registry)
 
-    def _gauge(
-        self,
-        name: str,
-        meaning: str,
-        of_workers: Literal["livemin", "livemax"] = "livemax",
-        *,
-        labels: Sequence[str] = (),
-    ) -> Gauge:
-        """`of_workers` picks among those that run: what only one of them looks at is 0 in the others."""
-        return Gauge(name, meaning, labels, registry=self.registry, multiprocess_mode=of_workers)
+    def _counter(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
 
 
 def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None:

@@ -6,16 +6,9 @@ import pytest
 
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
-from shop_order.configs.handover import from_text, to_text
 from shop_order.configs.load import override_file
 from shop_order.configs.reloadable import RELOADABLE
 from shop_order.configs.tree import leaves
-
-SHARED = {
-    "DB__URL": "mysql://u:secret@h/shop",
-    "CACHE__URL": "redis://h",
-    "OPLOG__URL": "mongodb://h/shop_logs",
-}
 
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -106,9 +99,9 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"CONFIG__URL": "file:/nowhere/at/all"}, "CONFIG__URL"),
         (
             {"SERVER__WORKERS": "2"},
-            "share DB__URL=sqlite:, CACHE__URL=memory:, OPLOG__URL=sqlite:; ",
+            "SERVER__WORKERS: one process is one instance .*environment.*--scale",
         ),
-        ({"SERVER__WORKERS": "2", **SHARED, "CACHE__URL": "memory://"}, "share CACHE__URL=memory:; use 1"),
+        ({"SERVER__WORKERS": ""}, "SERVER__WORKERS: one process is one instance"),
         (
             {"SERVER__TLS_CERT": "/no/c.pem", "SERVER__TLS_KEY": "/no/k.pem"},
             "SERVER__TLS_CERT.*no readable file",
@@ -142,10 +135,15 @@ def test_a_bad_or_unknown_setting_is_one_clear_line(
     assert not any(secret in str(caught.value) for secret in ("pw@", "short"))
 
 
-@pytest.mark.parametrize("message", ["embedded://", "rocketmq://127.0.0.1:8081"])
-def test_several_workers_need_engines_that_processes_share(tmp_path: Path, message: str) -> None:
-    settings = loaded(tmp_path, SERVER__WORKERS="4", **SHARED, MESSAGE__URL=message).settings
-    assert settings.server.workers == 4
+@pytest.mark.parametrize("text", ["server: {workers: 1}", "server: {workers: '1'}"])
+def test_one_worker_is_accepted_and_unused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
+    assert it.unused == ("SERVER__WORKERS",)
+    assert loaded(tmp_path, SERVER__WORKERS="1").unused == ("SERVER__WORKERS",)
+    (tmp_path / "own.yaml").write_text("server: {workers: 4}")
+    with pytest.raises(ConfigError, match=r"SERVER__WORKERS: one process is one instance .*own\.yaml"):
+        loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -318,7 +316,6 @@ def test_a_document_replaces_freight_by_province_as_a_whole(tmp_path: Path) -> N
         (own / "own.yaml").write_text(text)
         it = load(environ).settings
         assert it.pricing.province_freight_fen == wanted
-        assert from_text(to_text(it)) == it, "a worker gets the same"
     assert not it.pricing.zones_fen, "an addition of nothing everywhere asks nobody for a province"
     for bad in ("{新疆: yes}", "{新疆: 8.5}", "[新疆]", "{1: 5}", "null"):
         (own / "own.yaml").write_text(f"pricing: {{province_freight_fen: {bad}}}\n")

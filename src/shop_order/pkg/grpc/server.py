@@ -22,7 +22,6 @@ from shop_order.pkg.listening import hang_up, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
-SHARED_AGE_MS = 300_000  # of a connection to one of many: then another may get it, also one that came back
 HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 s are for nobody
 IDLE_MS = 60_000  # without a call; who comes back connects again
 PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
@@ -138,21 +137,18 @@ class GrpcServer:
         *,
         tls: ServerTls | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
-        share_port: bool = False,
     ) -> None:
-        """`address` is host:port, port 0 for any free one; `share_port` only below a parent that holds it."""
+        """`address` is host:port, port 0 for any free one."""
         self._address = address
         self._gate = _Gate(handlers)
         self._tls = tls
         self._max_message_bytes = max_message_bytes
-        self._share_port = share_port
         self._server: grpc.aio.Server | None = None
         self._port = 0
 
     async def start(self) -> int:
         """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
-        if not self._share_port:
-            _require_free(self._address)
+        _require_free(self._address)
         server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CONCURRENT)
         server.add_generic_rpc_handlers((self._gate,))
         try:
@@ -183,10 +179,8 @@ class GrpcServer:
             await self._server.wait_for_termination()
 
     def _options(self) -> list[tuple[str, int]]:
-        shared = [("grpc.max_connection_age_ms", SHARED_AGE_MS)] if self._share_port else []
         return [
-            *shared,
-            ("grpc.so_reuseport", int(self._share_port)),
+            ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._max_message_bytes),
             ("grpc.max_send_message_length", self._max_message_bytes),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),

