@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_order.domain.bill import BillNotOut, BillUnusable, Kind, first_ms
+from shop_order.domain.bill import BillNotOut, BillUnusable, Mismatch, first_ms
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.status import PaymentType
 from shop_order.service.reconciliation import CATCH_UP_DAYS
@@ -25,7 +25,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[BilledShop]:
         yield running
 
 
-async def told(shop: BilledShop) -> list[tuple[Kind, str, int, int]]:
+async def told(shop: BilledShop) -> list[tuple[Mismatch, str, int, int]]:
     result = await shop.reconciled()
     return [(one.kind, one.number, one.ours_fen, one.theirs_fen) for one in result.shown]
 
@@ -79,13 +79,13 @@ async def test_each_planted_difference_is_named(shop: BilledShop) -> None:
     assert len(strangers) == 2
     assert sorted((kind, ours, theirs) for kind, _, ours, theirs in found) == sorted(
         [
-            (Kind.NOT_IN_BILL, fen[one], 0),
-            (Kind.AMOUNT, fen[two], fen[two] - 1),
-            (Kind.TRADE_NO, fen[three], fen[three]),
-            (Kind.TWICE_IN_BILL, 0, fen[four]),
-            (Kind.REFUND_AMOUNT, back_fen, 1),
-            (Kind.UNKNOWN_PAYMENT, 0, 777),
-            (Kind.UNKNOWN_REFUND, 0, 55),
+            (Mismatch.NOT_IN_BILL, fen[one], 0),
+            (Mismatch.AMOUNT, fen[two], fen[two] - 1),
+            (Mismatch.TRADE_NO, fen[three], fen[three]),
+            (Mismatch.TWICE_IN_BILL, 0, fen[four]),
+            (Mismatch.REFUND_AMOUNT, back_fen, 1),
+            (Mismatch.UNKNOWN_PAYMENT, 0, 777),
+            (Mismatch.UNKNOWN_REFUND, 0, 55),
         ]
     )
     assert {number for _, number, *_ in found} == {*numbers.values(), back_sn, *strangers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from shop_order.domain.bill import Bill, BillLine, BillNotOut, Kind, day_at
+from shop_order.domain.bill import Bill, BillLine, BillNotOut, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import PaymentType
@@ -82,7 +82,7 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
 
 
-async def kinds(service: ReconciliationService, day: date) -> list[Kind]:
+async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:
     return [one.kind for one in (await service.reconcile(ALIPAY, day)).shown]
 
 

@@ -1,4 +1,4 @@
-"""The page at `/`: what is where, and only what the caller may open."""
+"""The page at `/`: the addresses that the caller may open."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SANDBOX: Words = (
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What stands beside REST, for developers: `host:port`, and the sandbox's base URL; empty: not shown."""
+    """What developers find besides REST: `host:port` of gRPC, the sandbox's base URL; empty: not shown."""
 
     grpc: str = ""
     sandbox: str = ""

@@ -1,4 +1,4 @@
-"""The cashier: whoever has the link may pay the order."""
+"""The cashier: anyone with the link may pay the order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser sees at the root of our port."""
+"""The page at `/`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shop_order.web.middleware.client_address import Network, client_address, is
 
 
 class LandingHandler:
-    """The route `/`; it stands in no document."""
+    """The route `/`, which is not in the REST document."""
 
     def __init__(
         self, page: LandingPage, places: Callable[[], Places], trusted_proxies: tuple[Network, ...]
@@ -25,7 +25,7 @@ class LandingHandler:
 
     @operation("GET", "/", id="landing", tag="", summary="入口 / What is where")
     async def landing(self, request: Request) -> Response:
-        """The ways in that are open to this caller."""
+        """The addresses that this caller may open."""
         local = is_loopback(client_address(request.scope, self._trusted))
         page = self._page.html(self._places(), context().language, local=local)
         return HTMLResponse(page, headers={"Content-Security-Policy": self._page.policy})
