@@ -139,7 +139,7 @@ class PaymentService:
         raise TooMuchContention
 
     async def _store(self, actor: Actor, draft: Payment, key: Key | None) -> Attempt:
-        """Keep the attempt. Raises AnotherAttempt when it was closed meanwhile, or a different one opened."""
+        """Store the attempt. Raises AnotherAttempt if it was closed meanwhile, or a different one opened."""
 
         def decide(order: Order) -> Payment:
             now_open = order.open_payment()

@@ -40,8 +40,8 @@ class ReturnUrls:
 
 
 def _address(url: str) -> SplitResult | None:
-    # urlsplit silently drops tabs and line ends, and browsers read \ as /: the URL that is opened would differ
-    # from the one that was checked.
+    # urlsplit silently drops tabs and line ends, and browsers read \ as /: they would open another URL than
+    # the one that was checked.
     if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
         return None
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import SignatureInvalid
@@ -11,6 +12,9 @@ from shop_order.pkg.signing import BadSignature, Signer
 
 PATH = "/api/v1/cashier/"
 _PURPOSE = "cashier"
+_MAX_AGENT = 1024  # characters of a User-Agent: what it says of the device comes far earlier
+_PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IGNORECASE)
+_LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 class CashierLinks:
@@ -30,7 +34,7 @@ class CashierLinks:
     def check(self, order_sn: str, expiry: str, signature: str) -> None:
         """Check that we signed this number with this expiry. Raises SignatureInvalid.
 
-        A link shows its order as long as its key is configured; the order itself decides until when it is paid.
+        A link shows its order as long as its key is configured; the order decides until when it is paid.
         """
         try:
             self._signer.verify(_PURPOSE, _signed(order_sn, expiry), signature)
@@ -43,3 +47,11 @@ class CashierLinks:
 
 def _signed(order_sn: str, expiry: str) -> bytes:
     return f"{order_sn}\n{expiry}".encode("utf-8", "surrogatepass")
+
+
+def is_phone(headers: Mapping[str, str]) -> bool:
+    """Whether a browser is a phone's, by its hint or its name; tablets take the large page."""
+    if headers.get("sec-ch-ua-mobile") == "?1":
+        return True  # a hint of ?0 says less: it is also sent beside a name that was set by hand
+    agent = headers.get("user-agent", "")[:_MAX_AGENT]
+    return bool(_PHONE.search(agent)) and not _LARGE.search(agent)

@@ -30,13 +30,12 @@ from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandle
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
-from shop_order.web.handler.landing import LandingHandler
+from shop_order.web.handler.landing import LandingHandler, LandingPage, Places
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.handler.statistics import StatisticsHandler
-from shop_order.web.landing_page import LandingPage, Places
 from shop_order.web.limits import RateLimits
 from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks

@@ -18,7 +18,7 @@ from shop_order.domain.status import PaymentType
 from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.web.cashier import PATH, CashierLinks
+from shop_order.web.cashier import PATH, CashierLinks, is_phone
 from shop_order.web.cashier_page import CashierPage, Seen
 from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
@@ -26,7 +26,6 @@ from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language, error_text, status_text
-from shop_order.web.phone import is_phone
 from shop_order.web.times import rfc3339
 
 TAG = "cashier"

@@ -19,6 +19,7 @@ from shop_order.gateway.payment import rsa2
 from shop_order.gateway.payment.alipay.bills import AlipayBills
 from shop_order.gateway.payment.alipay.notice import notice_of
 from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, trade_of
+from shop_order.pkg.key_files import private_key, public_key
 from shop_order.pkg.util.money import yuan_of_fen
 
 if TYPE_CHECKING:
@@ -169,8 +170,8 @@ class Alipay:
         """Our private key and Alipay's public one. Raises ChannelUnavailable."""
         if self._keys is None:
             try:
-                ours = rsa2.private_key(self.settings.app_private_key)
-                self._keys = (ours, rsa2.public_key(self.settings.public_key))
+                ours = private_key(self.settings.app_private_key)
+                self._keys = (ours, public_key(self.settings.public_key))
             except (OSError, ValueError) as missing:
                 raise ChannelUnavailable("alipay") from missing
         return self._keys
