@@ -25,7 +25,7 @@ PAID = {
     "trade_status": "TRADE_SUCCESS",
     "total_amount": "19.99",
 }
-TIMEOUT_S = 0.3
+TIMEOUT_S = 2.0
 
 
 @pytest.fixture(scope="module")
