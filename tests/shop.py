@@ -17,7 +17,7 @@ from shop_order.cmd.app import App
 from shop_order.configs import Loaded, load
 from shop_order.domain.valueobject.actor import Role
 from shop_order.repository.schema import migrate
-from shop_order.web.auth import mint_token
+from shop_order.web.auth.tokens import mint_token
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
 

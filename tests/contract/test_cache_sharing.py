@@ -20,7 +20,8 @@ from shop_order.repository.cache.flights import KeyFlights
 from shop_order.repository.cache.revocations import Revocations
 from shop_order.repository.cache.turns import Turns
 from shop_order.service.idempotency import Idempotency
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from tests.contract.cache_engine import instance
 from tests.plugins.engines import available
 

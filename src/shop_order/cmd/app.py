@@ -30,17 +30,17 @@ from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
 from shop_order.pkg.version import version
-from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource, TokenRules, mint_token
+from shop_order.web.auth.keys import DevKey, Jwks, KeySource
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.refusals import REASONS, RefusedTokens
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
-from shop_order.web.jwks import Jwks
-from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
-from shop_order.web.refused_tokens import RefusedTokens
 
 log = get_logger("app")
 DEV_TOKEN_S = 3600
@@ -98,7 +98,7 @@ class App:
             self._keys,
             TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s),
             revoked=core.shared.revocations,
-            refused=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
+            on_refusal=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
         )
 
     def _fronts(self, settings: Settings) -> None:

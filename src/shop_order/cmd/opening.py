@@ -31,7 +31,7 @@ def refusal(error: Exception) -> str | None:
     """The line for what refuses a start; None for what nobody expected."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+    from shop_order.repository.dao.store import SchemaBehind, StoreTaken
 
     match error:
         case OrderServiceError():

@@ -22,7 +22,7 @@ from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.http.metrics import metrics_app
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
-from shop_order.repository.dao.base import StoreTaken
+from shop_order.repository.dao.store import StoreTaken
 
 log = get_logger("relay")
 DRAIN_S = 5.0

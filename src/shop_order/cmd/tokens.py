@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
-from shop_order.web.auth import TokenRules, mint_token
+from shop_order.web.auth.tokens import TokenRules, mint_token
 
 HOW = "say --user ID [--role user|admin], or --role service --name NAME [--act-for ID]; ids begin at 1"
 MOST_ID = 2**63 - 1

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import SignatureInvalid
@@ -12,9 +11,6 @@ from shop_order.pkg.signing import BadSignature, Signer
 
 PATH = "/api/v1/cashier/"
 _PURPOSE = "cashier"
-_MAX_AGENT = 1024  # characters of a User-Agent: what it says of the device comes far earlier
-_PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IGNORECASE)
-_LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 class CashierLinks:
@@ -47,11 +43,3 @@ class CashierLinks:
 
 def _signed(order_sn: str, expiry: str) -> bytes:
     return f"{order_sn}\n{expiry}".encode("utf-8", "surrogatepass")
-
-
-def is_phone(headers: Mapping[str, str]) -> bool:
-    """Whether a browser is a phone's, by its hint or its name; tablets take the large page."""
-    if headers.get("sec-ch-ua-mobile") == "?1":
-        return True  # a hint of ?0 says less: it is also sent beside a name that was set by hand
-    agent = headers.get("user-agent", "")[:_MAX_AGENT]
-    return bool(_PHONE.search(agent)) and not _LARGE.search(agent)

@@ -28,8 +28,10 @@ from shop_order.service.order import OrderService, visible
 from shop_order.service.payment import Attempt, PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.reservation import ReservationService, Verdict
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
-from shop_order.web.cursor import Cursors
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
 from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.server import (
@@ -39,7 +41,6 @@ from shop_order.web.grpc.server import (
     build_server,
     published,
 )
-from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
 
 SECRET = "0" * 64

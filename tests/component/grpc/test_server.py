@@ -18,9 +18,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.shop import neighbours_pb2
 from shop_order.pkg.grpc.server import CannotListen, ServerTls
+from shop_order.web.auth.roles import ROLES
 from shop_order.web.grpc import server as server_module
 from shop_order.web.grpc.server import GrpcSettings
-from shop_order.web.roles import ROLES
 from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
 
 SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from shop_order.service.payment import MAX_ATTEMPTS
+from shop_order.web.auth.limits import Rates
 from shop_order.web.dto.answers import CashierData
-from shop_order.web.limits import Rates
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 

@@ -12,10 +12,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from shop_order.web.auth.limits import Rates
 from shop_order.web.context import current
 from shop_order.web.handler.route import Operation, operation_of
-from shop_order.web.http import MOST_BODY
-from shop_order.web.limits import Rates
+from shop_order.web.http import MAX_BODY
 from tests.component.rest.front import PLACE, Rest, admin, refused
 from tests.world.shop import World
 
@@ -118,7 +118,7 @@ async def test_an_unknown_address_a_large_body_and_a_full_limit_have_them(rest: 
     refused(nowhere, 404, "NOT_FOUND")
     must_be_common(nowhere)
     for operation in routes(rest, "POST", "PUT", "PATCH"):
-        answer = await ask(rest, operation, content=b" " * (MOST_BODY + 1), headers=JSON)
+        answer = await ask(rest, operation, content=b" " * (MAX_BODY + 1), headers=JSON)
         if operation.id == "notifyAlipay":
             assert answer.status_code == 413
         elif answer.status_code not in (401, 403):  # an operator buys nothing, and has no link

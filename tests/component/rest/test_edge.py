@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from shop_order.domain.valueobject.actor import Role
-from shop_order.web.auth import mint_token
+from shop_order.web.auth.limits import Rates
+from shop_order.web.auth.roles import ROLES
+from shop_order.web.auth.tokens import mint_token
 from shop_order.web.handler.health import Readiness
 from shop_order.web.handler.route import operation_of
-from shop_order.web.http import MOST_BODY, HttpSettings, build_http
-from shop_order.web.limits import Rates
-from shop_order.web.roles import ROLES
+from shop_order.web.http import MAX_BODY, HttpSettings, build_http
 from tests.component.rest.front import PLACE, SECRET, Rest, admin, refused, token
 from tests.world.shop import World
 
@@ -123,7 +123,7 @@ async def test_the_field_that_is_wrong_is_named(rest: Rest) -> None:
 
 
 async def test_a_body_that_is_too_large_is_413_announced_or_not(rest: Rest) -> None:
-    large = b'{"goods_id": 1, "x": "' + b"x" * MOST_BODY + b'"}'
+    large = b'{"goods_id": 1, "x": "' + b"x" * MAX_BODY + b'"}'
 
     async def unannounced() -> Any:
         yield large

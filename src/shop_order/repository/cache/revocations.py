@@ -14,7 +14,7 @@ REFRESH_S = 1.0
 
 
 class Revocations:
-    """See `web.auth.Revoked`: a copy of the list in the process, so that a request asks nobody.
+    """See `web.auth.tokens.Revoked`: a copy of the list in the process, so that a request asks nobody.
 
     A revocation counts everywhere within a second or two. While the cache is down the copy goes on
     counting, and what a cache has forgotten is told to it again.

@@ -10,10 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from shop_order.pkg.version import version
-from shop_order.web.document.tidy import tidy
+from shop_order.web.auth.roles import Who, needs_token, role_of
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
-from shop_order.web.roles import Who, needs_token, role_of
 
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
@@ -62,17 +61,18 @@ _ERRORS = {
     422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
     429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
     431: ("HeadersTooLarge", "请求头过大 / The headers are too large", "HEADERS_TOO_LARGE"),
-    500: ("Internal", "服务器内部错误 / An error of ours", "INTERNAL"),
+    500: ("Internal", "服务器内部错误 / Internal error", "INTERNAL"),
     503: ("Unavailable", "暂不可用，可重试 / Not available, try again", "DEPENDENCY_DOWN"),
     504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
 }
 _ALWAYS = (400, 401, 403, 429, 431, 500, 503, 504)
 _UNGUARDED = ("notices", "operation")
 _FAILURE = "#/components/schemas/Failure"
+_BOUNDS = ("minimum", "maximum")
 
 
-def words(operation: Operation) -> dict[str, Any]:
-    """What FastAPI's `add_api_route` is told of an operation."""
+def route_options(operation: Operation) -> dict[str, Any]:
+    """The options of FastAPI's `add_api_route` for an operation."""
     return {
         "summary": operation.summary,
         "description": operation.description,
@@ -107,7 +107,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
         "responses": {name: _response(status) for status, (name, _, _) in _ERRORS.items()},
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
     }
-    tidy(document)
+    _tidy(document)
     return document
 
 
@@ -194,3 +194,37 @@ def _schema(model: Any) -> dict[str, Any]:
     )
     inner: dict[str, Any] = made.pop("$defs", {})
     return inner | {model.__name__: made}
+
+
+def _tidy(document: dict[str, Any]) -> None:
+    """Repair what FastAPI and pydantic write, so that clients can be generated from it.
+
+    Bounds are integers, fields have no titles, and parameters are not nullable.
+    """
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+                parameter["schema"].pop("description", None)
+                parameter["schema"].pop("title", None)
+                if parameter["in"] == "path" and (examples := parameter["schema"].get("examples")):
+                    # Swagger UI fills in a parameter's own example only.
+                    parameter["example"] = examples[0]
+    for schema in document["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            field.pop("title", None)
+    _whole(document)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    return dict(kinds[0]) if len(kinds) == 1 else schema
+
+
+def _whole(node: Any) -> None:
+    if isinstance(node, dict):
+        for name in _BOUNDS:
+            if isinstance(node.get(name), float) and node[name].is_integer():
+                node[name] = int(node[name])
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _whole(child)

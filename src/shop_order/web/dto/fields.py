@@ -1,17 +1,18 @@
-"""The kinds of fields that requests share: strict, bounded, and documented."""
+"""The kinds of fields and parameters that requests share: strict, bounded, and documented."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
+from fastapi import Header, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import MOST_ID
 from shop_order.pkg.util.order_sn import is_order_sn
-from shop_order.web.times import time_ms
+from shop_order.web.dto.wire import time_ms
 
 EXAMPLE_SN = "261123134500123456789012349"
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -97,4 +98,14 @@ TimeMs = Annotated[
     int,
     BeforeValidator(_time_ms),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-01T00:00:00+08:00"]}),
+]
+Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
+# For the document: the guard in front of all routes has read the header by then.
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        description="幂等键，不超过 255 个字符，不含逗号；或提交令牌。同键同请求返回同一结果 / "
+        "At most 255 characters without a comma, or a submit token. Same key and request: the same result",
+    ),
 ]

@@ -23,7 +23,7 @@ class Owned(Body):
 
 
 class AddCartItem(Owned):
-    """Goods to put into the cart; they are added to what is there."""
+    """Goods to add to the cart."""
 
     goods_id: GoodsId
     nums: Nums = 1
@@ -33,7 +33,7 @@ class AddCartItem(Owned):
 
 
 class PatchCartItem(Body):
-    """What to change of a line; an absent field stays as it is."""
+    """The changes of a line; an absent field stays as it is."""
 
     nums: Nums | None = None
     checked: bool | None = None
@@ -65,7 +65,7 @@ class AddressBody(Body):
 
 
 class OrderLine(Body):
-    """So many of one goods."""
+    """A quantity of one goods."""
 
     goods_id: GoodsId
     nums: Nums

@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.grpc.server import Context
-from shop_order.web.auth import Authenticator
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
 from shop_order.web.messages import accepted_language
 from shop_order.web.middleware.client_address import Network, behind_proxies

@@ -19,14 +19,14 @@ from grpc import StatusCode
 
 from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
 from shop_order.pkg.grpc.server import Handler, Link
-from shop_order.web.auth import Authenticator
+from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.roles import ROLES, authorize, needs_token
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.traced import traced
-from shop_order.web.limits import LISTS, RateLimits
 from shop_order.web.messages import Language, error_text, internal_text
 from shop_order.web.middleware.client_address import Network, contains, networks
-from shop_order.web.roles import ROLES, authorize, needs_token
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
 if TYPE_CHECKING:

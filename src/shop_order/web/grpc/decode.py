@@ -1,34 +1,33 @@
-"""From the fields of requests to the domain's values; every check of a field's shape that gRPC needs."""
+"""From the fields of gRPC requests to the domain's values, with every check of their form."""
 
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from shop_order.domain.errors import InvalidArgument, NotYourself
+from shop_order.api.proto import order_pb2 as pb
+from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.address import Address
 from shop_order.pkg.util.order_sn import is_order_sn
-from shop_order.web.times import bounded_ms
+from shop_order.web.dto.wire import bounded_ms
 
 DEFAULT_PAGE_SIZE = 20
-MOST_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 100
 _STATUSES = {int(status): status for status in OrderStatus}
 _TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
 _WORDS = {payment_type.code: payment_type for payment_type in PaymentType}
 
 
-def owner_of(actor: Actor, user_id: int) -> int:
-    """The user an operation is narrowed to, 0 for none (contract, chapter 3).
-
-    Raises InvalidArgument, NotYourself (who is no admin and names somebody else).
-    """
-    if user_id < 0:
-        raise InvalidArgument("user_id", "must not be negative")
-    if actor.is_admin:
-        return user_id
-    if user_id not in (0, actor.user_id):
-        raise NotYourself
-    return 0
+def address_of(message: pb.AddressInfo) -> Address:
+    """The receiver. Raises InvalidArgument."""
+    return Address(
+        name=message.name,
+        phone=message.phone,
+        detail=message.detail,
+        province=message.province,
+        city=message.city,
+        district=message.district,
+    )
 
 
 def order_sn_of(text: str) -> str:
@@ -55,7 +54,7 @@ def payment_type_of(number: int) -> PaymentType:
 
 
 def payment_word(word: str) -> PaymentType:
-    """The channel of a word of column `pay_type`, NOT_CHOSEN for an empty one. Raises InvalidArgument."""
+    """The channel by its code (`alipay`), NOT_CHOSEN for an empty text. Raises InvalidArgument."""
     if word not in _WORDS:
         raise InvalidArgument("pay_type", "is not a known value")
     return _WORDS[word]
@@ -67,7 +66,7 @@ def page_of(page: int, page_size: int) -> tuple[int, int]:
         raise InvalidArgument("page", "must not be negative")
     if page_size < 0:
         raise InvalidArgument("page_size", "must not be negative")
-    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
+    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def expected_of(expected_fen: int) -> int:

@@ -22,7 +22,8 @@ from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reservation import ReservationService
-from shop_order.web.cursor import Cursors
+from shop_order.web.auth.roles import ROLES, authorize
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.chain import Front, refused
 from shop_order.web.grpc.health import HealthState
@@ -31,7 +32,6 @@ from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.reservation import ReservationHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.middleware.client_address import is_loopback
-from shop_order.web.roles import ROLES, authorize
 from shop_order.web.status import grpc_code
 
 HEALTH = "grpc.health.v1.Health"

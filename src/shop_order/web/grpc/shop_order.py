@@ -18,20 +18,18 @@ from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
-from shop_order.web.cursor import Cursors
-from shop_order.web.grpc import convert_shop as convert
+from shop_order.web.dto.wire import Cursors, time_ms
+from shop_order.web.grpc import convert
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.decode import (
     expected_of,
     order_sn_of,
-    owner_of,
     page_of,
     payment_type_of,
     payment_word,
     status_of,
 )
 from shop_order.web.grpc.registry import Methods
-from shop_order.web.times import time_ms
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
@@ -79,15 +77,15 @@ class ShopOrderHandlers:
     async def add_shopping_cart(
         self, request: pb.CartItemRequest, context: RequestContext
     ) -> pb.ShoppingCartInfo:
-        """Put goods in, adding to what is there."""
+        """Add goods to the cart."""
         actor = _own(context, request.user_id)
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
         line = await self._carts.add(actor, request.goods_id, nums, checked=checked)
-        return convert.cart_line(line, actor.user_id)
+        return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set number or check mark of a line; what is absent stays."""
+        """Set the quantity or the check mark of a line; an absent field stays as it is."""
         await self._carts.update(
             _own(context, request.user_id),
             request.goods_id,
@@ -98,7 +96,7 @@ class ShopOrderHandlers:
         return Empty()
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Take a line out; one that is not there is no error."""
+        """Remove a line; a missing line is no error."""
         await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
@@ -106,10 +104,10 @@ class ShopOrderHandlers:
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
         """The cart with fresh goods and stock."""
-        return convert.cart(await self._carts.view(_own(context, request.id)))
+        return convert.shop_cart(await self._carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set the check mark of one line, or with neither goods_id nor id of all."""
+        """Set the check mark of one line, or of all without goods_id and id."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
             raise InvalidArgument("checked", "is required")
@@ -119,7 +117,7 @@ class ShopOrderHandlers:
     # ---- orders ----
 
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
-        """Check the cart's checked lines out."""
+        """Check out the checked lines of the cart."""
         actor = _own(context, request.user_id)
         given = request.HasField("expected_total_fen")
         command = PlaceOrder(
@@ -151,7 +149,7 @@ class ShopOrderHandlers:
         """A page of orders, newest first."""
         actor = context.caller
         where = OrderFilter(
-            user=owner_of(actor, request.user_id) or None,
+            user=context.owner(request.user_id) or None,
             status=status_of(request.status),
             order_sn=order_sn_of(request.order_sn) if request.order_sn else None,
             start_ms=time_ms("start_time", request.start_time),
@@ -159,7 +157,7 @@ class ShopOrderHandlers:
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self._cursors.open(actor, where, request.cursor)
-        # Nothing of the items is told: as few as possible are read.
+        # The answer has no items, so as few as possible are read.
         found = await self._orders.list(
             actor, where, page=page, page_size=page_size, after=after, most_items=1
         )
@@ -173,13 +171,13 @@ class ShopOrderHandlers:
     async def order_detail(
         self, request: pb.OrderRequest, context: RequestContext
     ) -> pb.OrderInfoDetailResponse:
-        """The order with items, history and payments, by number or id; if both are given they must agree."""
-        owner = owner_of(context.caller, request.user_id)
+        """The order with items, history and payments, by number or id; both must match if both are given."""
+        owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
-        return convert.order_detail(order, self._link(order), await self._orders.history(order))
+        return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
-        """Cancel, ship or complete; payments set what they set by themselves."""
+        """Cancel, ship or complete an order; only payments make it paid."""
         to = status_of(request.status)
         if to is None:
             raise InvalidArgument("status", "is required")
@@ -199,9 +197,9 @@ class ShopOrderHandlers:
     # ---- payments ----
 
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
-        """Open a payment attempt, or use the open one again."""
+        """Open a payment attempt, or reuse the open one."""
         actor = context.caller
-        owner_of(actor, request.user_id)
+        context.owner(request.user_id)
         command = PayOrder(
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
@@ -211,10 +209,10 @@ class ShopOrderHandlers:
         )
         outcome = await self._payments.pay(actor, command)
         context.replayed = outcome.replayed
-        return convert.payment_info(outcome.result.payment)
+        return convert.shop_payment(outcome.result.payment)
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
-        """A provider's notice handed on byte for byte, or our own gateway's signed one."""
+        """A provider's notice, passed on byte for byte, or our own gateway's signed notice."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
             about(await self._payments.provider_notice(provider, request.raw_body, request.headers))
@@ -236,12 +234,12 @@ class ShopOrderHandlers:
         return order
 
     def _shown(self, order: Order) -> pb.OrderInfoResponse:
-        return convert.order_info(order, self._link(order))
+        return convert.shop_order(order, self._link(order))
 
 
 def _own(context: RequestContext, user_id: int) -> Actor:
-    """The caller, after what `user_id` says was found to agree."""
-    owner_of(context.caller, user_id)
+    """The caller, if `user_id` does not name another user."""
+    context.owner(user_id)
     return context.caller
 
 

@@ -6,12 +6,10 @@ from fastapi.responses import Response
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.service.cart import CartService
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
 
 TAG = "cart"
@@ -51,9 +49,9 @@ class CartHandler:
     async def add(self, body: AddCartItem) -> Response:
         """Add goods."""
         actor = context().caller
-        named_owner(actor, body.user_id)
+        context().owner(body.user_id)
         line = await self._carts.add(actor, body.goods_id, body.nums, checked=body.checked)
-        return success(encode.cart_item(line), "已加入购物车", "added to the cart")
+        return success(CartItemData.of(line), "已加入购物车", "added to the cart")
 
     @operation(
         "PATCH",
@@ -67,7 +65,7 @@ class CartHandler:
         errors=(404,),
     )
     async def update(self, goods_id: GoodsId, body: PatchCartItem) -> Response:
-        """Set a line's number or check mark."""
+        """Set the quantity or the check mark of a line."""
         if body.nums is None and body.checked is None:
             raise InvalidArgument("nums", "is required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
@@ -83,7 +81,7 @@ class CartHandler:
         data=CartData,
     )
     async def remove(self, goods_id: GoodsId) -> Response:
-        """Take a line out."""
+        """Remove a line."""
         await self._carts.remove(context().caller, goods_id)
         return await self._answer("已移出购物车", "taken out of the cart")
 
@@ -103,4 +101,4 @@ class CartHandler:
         return await self._answer("勾选已更新", "the check marks were changed")
 
     async def _answer(self, zh: str, en: str) -> Response:
-        return success(encode.cart(await self._carts.view(context().caller)), zh, en)
+        return success(CartData.of(await self._carts.view(context().caller)), zh, en)

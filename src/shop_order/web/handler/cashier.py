@@ -1,4 +1,4 @@
-"""The cashier: anyone with the link may pay the order."""
+"""The cashier: whoever has the link may pay the order."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from shop_order.domain.entity.payment import Redirect
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
+from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
-from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.web.cashier import PATH, CashierLinks, is_phone
+from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.route import operation
-from shop_order.web.messages import Language, error_text, status_text
-from shop_order.web.times import rfc3339
+from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
@@ -95,7 +92,7 @@ class CashierHandler:
         self._links.check(order_sn, e, s)
         seen = await self._seen(request, order_sn)
         if _wants_json(request):
-            return success(_data(seen, context().language), "成功", "ok")
+            return success(CashierData.of(seen, context().language), "成功", "ok")
         return self._html(self._page.order(seen, context().language))
 
     @operation(
@@ -130,7 +127,7 @@ class CashierHandler:
         now_ms = self._now()
         stage = stage_of(order, now_ms)
         if stage is Stage.PENDING and said is TradeState.UNKNOWN:
-            stage = Stage.CONFIRMING  # the attempt that the buyer came back from was closed, but may be paid
+            stage = Stage.CONFIRMING  # the attempt the buyer came back from was closed, but may have money
         return_url, cancel_url = self._checkout.pages(order)
         return Seen(
             order,
@@ -160,43 +157,6 @@ class CashierHandler:
 
     def _html(self, page: str, status: int = 200) -> Response:
         return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
-
-
-def _data(seen: Seen, language: Language) -> dict[str, Any]:
-    order = seen.order
-    going_fen, gone_fen = refunds_fen(order)
-    return {
-        "order_sn": order.order_sn,
-        "status": int(order.status),
-        "status_text": status_text(order.status, language),
-        "state": seen.stage.value,
-        "may_pay": seen.may_pay,
-        "provider_says": seen.said,
-        "qr_code": seen.qr_code or None,
-        "return_url": seen.return_url or None,
-        "cancel_url": seen.cancel_url or None,
-        "poll_s": seen.poll_s,
-        "shop_name": seen.shop_name or None,
-        "freight_amount": yuan_of_fen(order.freight_fen),
-        "freight_fen": order.freight_fen,
-        "pay_amount": yuan_of_fen(order.pay_fen),
-        "pay_fen": order.pay_fen,
-        "refunding_amount": yuan_of_fen(going_fen),
-        "refunding_fen": going_fen,
-        "refunded_amount": yuan_of_fen(gone_fen),
-        "refunded_fen": gone_fen,
-        "expire_at": rfc3339(order.expire_ms),
-        "items": [encode.order_item(item) for item in order.items],
-        "channels": [
-            {
-                "payment_type": kind.code,
-                "available": why_not is None,
-                "reason": why_not and why_not.code,
-                "message": why_not and error_text(why_not, language),
-            }
-            for kind, why_not in seen.channels.items()
-        ],
-    }
 
 
 def _link(request: Request) -> str:
