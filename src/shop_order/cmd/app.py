@@ -27,7 +27,7 @@ from shop_order.pkg.grpc.server import ServerTls
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
-from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
+from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
 from shop_order.pkg.version import version
 from shop_order.web.auth.keys import DevKey, Jwks, KeySource

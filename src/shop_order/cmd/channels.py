@@ -12,8 +12,8 @@ from shop_order.domain.ports import Clock, PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment import CHANNELS
 from shop_order.gateway.payment.base import ChannelContext
+from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.service.attempts import Attempts
 from shop_order.service.checkout import Checkout
 from shop_order.service.notice import GatewaySecret

@@ -179,7 +179,7 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
 
 def not_there(order_sn: str) -> str:
     """Why there is no such order."""
-    from shop_order.pkg.util.order_sn import is_order_sn
+    from shop_order.pkg.ids import is_order_sn
 
     return (
         "there is no such order"

@@ -10,7 +10,7 @@ from typing import Any
 
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.history import record
-from shop_order.pkg.log import LogConfig, Logging, start_logging
+from shop_order.pkg.log import LogConfig, Logging
 from shop_order.repository.history import open_history
 
 
@@ -57,7 +57,7 @@ def remember(loaded: Loaded) -> None:
 def open_log(settings: Settings) -> Logging:
     """The process's log, as specification 6.6 has it. Raises OSError."""
     s = settings.log
-    return start_logging(
+    return Logging(
         LogConfig(
             s.level,
             s.filename,

@@ -200,7 +200,7 @@ def counted(number: int, what: str) -> str:
 
 def row(name: str, sums: Totals) -> str:
     """One side."""
-    from shop_order.pkg.util.money import yuan_of_fen
+    from shop_order.pkg.money import yuan_of_fen
 
     paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
     return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
@@ -208,7 +208,7 @@ def row(name: str, sums: Totals) -> str:
 
 def words(one: Difference) -> list[str]:
     """What differs, and what to do."""
-    from shop_order.pkg.util.money import yuan_of_fen
+    from shop_order.pkg.money import yuan_of_fen
 
     what, to_do = MEANINGS[one.kind]
     ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)

@@ -19,8 +19,7 @@ from shop_order.cmd.topics import dead_letters
 from shop_order.configs import Loaded, Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.errors import OrderServiceError
-from shop_order.pkg.http.metrics import metrics_app
-from shop_order.pkg.http.server import HttpServer
+from shop_order.pkg.http.server import HttpServer, metrics_app
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.store import StoreTaken
 

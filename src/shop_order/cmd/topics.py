@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shop_order.pkg.message import BrokerAway
-from shop_order.pkg.message.rocketmq.address import parse
+from shop_order.pkg.message.base import GROUPS, TOPICS
 from shop_order.pkg.message.rocketmq.admin import Admin, commands
-from shop_order.pkg.message.topics import GROUPS, TOPICS
+from shop_order.pkg.message.rocketmq.connection import parse
 
 
 async def make_topics(url: str) -> Sequence[str]:

@@ -12,7 +12,7 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event
 from shop_order.gateway.inboxes import cloud_event
 from shop_order.pkg.message import BrokerAway, Message, Publisher
-from shop_order.pkg.message.topics import ORDER_EVENTS, ORDER_TIMEOUTS
+from shop_order.pkg.message.base import ORDER_EVENTS, ORDER_TIMEOUTS
 from shop_order.pkg.tracing import is_recorded
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from shop_order.domain.errors import InvalidArgument, KeyReused
 from shop_order.domain.ports import Clock, Key, KeyRecord, Orders
 from shop_order.domain.valueobject.text import plain_text
-from shop_order.pkg.idempotence.token import PREFIX, BadToken, SubmitTokens
+from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX, BadToken, SubmitTokens
 
 T = TypeVar("T")
 MOST_KEY = 255
@@ -88,7 +88,7 @@ class Idempotency:
         if not key:
             return Outcome(await run(None))
         checked_key(key)
-        if key.startswith(PREFIX):
+        if key.startswith(SUBMIT_TOKEN_PREFIX):
             self._check_token(key, int(scope.partition(":")[0]))
         wanted = Key(scope, key, command_hash(command), self._now())
         if flight := self._flights.get((scope, key)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
-from shop_order.pkg.util.money import fen_of_float32, float32_of_fen, yuan_of_fen
+from shop_order.pkg.money import fen_of_float32, float32_of_fen, yuan_of_fen
 
 MAX_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
 MAX_HEADERS = 100

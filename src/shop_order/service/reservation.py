@@ -10,7 +10,7 @@ from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.tombstone import MOST_NUMBERS
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.pkg.util.order_sn import is_order_sn
+from shop_order.pkg.ids import is_order_sn
 
 MARGIN_MS = 120_000
 

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from shop_order.domain.ports import Clock, NoticeRoute
-from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout

@@ -17,10 +17,10 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
-from shop_order.pkg.log.fields import bound_fields
-from shop_order.pkg.middleware.ratelimit.memory import MemoryRateLimiter
+from shop_order.pkg.ids import is_order_sn
+from shop_order.pkg.log import bound_fields
+from shop_order.pkg.ratelimit import MemoryRateLimiter
 from shop_order.pkg.signing import Signer
-from shop_order.pkg.util.order_sn import is_order_sn
 from shop_order.service.cart import CartLineView, CartService, CartView
 from shop_order.service.idempotency import Outcome
 from shop_order.service.notice import GatewayNotice

@@ -11,9 +11,8 @@ import httpx
 
 from shop_order.domain.valueobject.actor import Role
 from shop_order.gateway.payment import notice_routes
-from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.middleware.ratelimit import open_limiter
-from shop_order.pkg.signing import Signer
+from shop_order.pkg.ratelimit import open_limiter
+from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token

@@ -11,7 +11,7 @@ import pytest
 
 from shop_order.domain.ports import OrderPage
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.pkg.middleware.ratelimit import open_limiter
+from shop_order.pkg.ratelimit import open_limiter
 from shop_order.web.auth.limits import CALL_BYTES, LISTS_AT_ONCE, RateLimits, Rates
 from tests.component.rest.front import Rest, admin, refused, token
 from tests.world.shop import GOODS, World

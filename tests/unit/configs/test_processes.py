@@ -14,8 +14,8 @@ print(load(os.environ).settings.auth.link_keys[0].get_secret_value())
 
 LOG = """
 import sys
-from shop_order.pkg.log import LogConfig, get_logger, start_logging
-start_logging(LogConfig(filename=sys.argv[1], stdout=False))
+from shop_order.pkg.log import LogConfig, Logging, get_logger
+Logging(LogConfig(filename=sys.argv[1], stdout=False))
 for number in range(100):
     get_logger("a").info("line", number=number)
 raise SystemExit(3)

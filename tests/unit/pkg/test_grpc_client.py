@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from shop_order.pkg.grpc.client import FileToken, Neighbour, call_metadata, open_channel
-from shop_order.pkg.log import bind_fields, reset_fields
+from shop_order.pkg.log import with_fields
 from shop_order.pkg.tracing import Origin
 
 
@@ -38,11 +38,11 @@ async def test_a_call_carries_token_request_id_and_deadline(echo: tuple[str, lis
     neighbour = Neighbour(lambda: "t0", timeout_s=lambda: 3.0)
     async with open_channel(target) as channel:
         say: Any = channel.unary_unary("/echo.Echo/Say")
-        token = bind_fields(request_id="r-1")
-        assert await neighbour.call(say, b"hi") == b"hi"
-        await neighbour.call(say, b"hi", origins=[Origin("r-2"), Origin(""), Origin("r-3")], timeout_s=1.0)
-        await neighbour.call(say, b"hi", timeout_s=60.0)
-        reset_fields(token)
+        with with_fields(request_id="r-1"):
+            assert await neighbour.call(say, b"hi") == b"hi"
+            origins = [Origin("r-2"), Origin(""), Origin("r-3")]
+            await neighbour.call(say, b"hi", origins=origins, timeout_s=1.0)
+            await neighbour.call(say, b"hi", timeout_s=60.0)
     assert [(s["authorization"], s["x-request-id"]) for s in seen] == [
         ("Bearer t0", "r-1"),
         ("Bearer t0", "r-2,r-3"),

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from shop_order.pkg.redis.address import RedisAddress, parse
+from shop_order.pkg.redis import RedisAddress, parse
 from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
 from shop_order.pkg.tls import EngineTls
 

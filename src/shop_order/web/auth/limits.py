@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from shop_order.domain.errors import RateLimited
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.middleware.ratelimit import RateLimiter
+from shop_order.pkg.ratelimit import RateLimiter
 
 CALL_BYTES = 32 * 1024  # of an answer; a larger one counts as more calls
 LISTS_AT_ONCE = 2  # of one caller: a list is counted when it is complete, so many at once would be free

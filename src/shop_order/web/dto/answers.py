@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.stage import refunds_fen
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import EXAMPLE_SN
 from shop_order.web.dto.shape import Answer, computed, fen, given, id_text, shown, timestamp, yuan

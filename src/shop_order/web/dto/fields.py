@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import MOST_ID
-from shop_order.pkg.util.order_sn import is_order_sn
+from shop_order.pkg.ids import is_order_sn
 from shop_order.web.dto.wire import time_ms
 
 EXAMPLE_SN = "261123134500123456789012349"

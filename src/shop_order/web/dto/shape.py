@@ -13,7 +13,7 @@ from typing import Any, ClassVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 from shop_order.web.dto.wire import rfc3339
 from shop_order.web.messages import Language
 

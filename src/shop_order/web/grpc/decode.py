@@ -8,7 +8,7 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
-from shop_order.pkg.util.order_sn import is_order_sn
+from shop_order.pkg.ids import is_order_sn
 from shop_order.web.dto.wire import bounded_ms
 
 DEFAULT_PAGE_SIZE = 20

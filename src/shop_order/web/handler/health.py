@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from shop_order.pkg.http.metrics import TEXT
+from shop_order.pkg.http.server import METRICS_TYPE
 from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
@@ -108,4 +108,4 @@ class HealthHandler:
     async def metrics(self) -> Response:
         """What was counted."""
         text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
-        return Response(text, media_type=TEXT)
+        return Response(text, media_type=METRICS_TYPE)

@@ -15,7 +15,7 @@ from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line
-from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks

@@ -20,7 +20,7 @@ from shop_order.gateway.payment.alipay.bills import AlipayBills
 from shop_order.gateway.payment.alipay.notice import notice_of
 from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, trade_of
 from shop_order.pkg.key_files import private_key, public_key
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx

@@ -15,7 +15,7 @@ from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 from shop_order.gateway.payment import rsa2
-from shop_order.pkg.util.money import BadAmount, fen_of_yuan
+from shop_order.pkg.money import BadAmount, fen_of_yuan
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey

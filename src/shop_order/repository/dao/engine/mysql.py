@@ -8,16 +8,15 @@ from time import monotonic
 from typing import Any
 
 from shop_order.domain.errors import DependencyDown, TooMuchContention
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import Database, Interrupted, Job, StoreOptions, Worker, all_of
 from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.dao.engine.mysql_errors import LostConnection, ReadOnly, no_room, why
 from shop_order.repository.dao.engine.mysql_session import ServerSession
 
 log = get_logger("store")
-away = Rarely(log.error)
-lost_again = Rarely(log.warning)
+away = RateLimitedLog(log.error)
+lost_again = RateLimitedLog(log.warning)
 TRIES = 4
 OPEN_S = 4.0
 READ_S = 5.0

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import (
     Database,
     Interrupted,
@@ -28,7 +27,7 @@ from shop_order.repository.dao.engine.base import (
 from shop_order.repository.dao.engine.dialect import SQLITE
 
 T = TypeVar("T")
-failed = Rarely(get_logger("store").error)
+failed = RateLimitedLog(get_logger("store").error)
 # Full, read-only, I/O, can't open, no rights, damaged, no database, locked by another, locks don't work.
 _OF_WRITES = frozenset({13, 8, 10, 14, 3, 11, 26, 5, 15})
 _FULL, _BUSY = 13, 5
