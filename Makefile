@@ -107,7 +107,7 @@ proto: .venv/.dev ## generate the gRPC code again from the .proto files
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
 	@$(PY) -m tests.baseline.promise
 
-openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
+openapi: .venv/.dev ## write docs/api and docs/errors.md again from the code (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
 
 docs: .venv/.dev ## write the tables of settings in docs/ again from the code

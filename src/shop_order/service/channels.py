@@ -43,7 +43,7 @@ class Channels:
     def get(self, payment_type: PaymentType) -> PaymentChannel:
         """The channel of this type. Raises InvalidArgument (none chosen), ChannelUnavailable."""
         if payment_type is PaymentType.NOT_CHOSEN:
-            raise InvalidArgument("payment_type", "choose a channel")
+            raise InvalidArgument("payment_type", "required")
         if payment_type not in self._configured:
             raise ChannelUnavailable(payment_type.code)
         return self._configured[payment_type]
@@ -62,9 +62,9 @@ class Channels:
         types = channel.trade_types
         chosen = trade_type or types.offered[0]
         if chosen in types.unavailable:
-            raise ChannelUnavailable(f"{payment_type.code} {chosen}")
+            raise ChannelUnavailable(payment_type.code, "trade_type")
         if chosen not in types.offered:
-            raise InvalidArgument("trade_type", f"is none of {', '.join(types.offered)}")
+            raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(types.offered))
         if not channel.available():
             raise ChannelUnavailable(payment_type.code)
         return Choice(channel, chosen)

@@ -125,10 +125,10 @@ class PaymentService:
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
-                raise ChannelUnavailable(f"{cmd.payment_type.code} {choice.trade_type}")
+                raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
             elif earlier:
                 if (await self._attempts.close(earlier)).is_open:
-                    raise DependencyDown("the payment provider")  # it may still take money for that one
+                    raise DependencyDown("payment_provider")  # it may still take money for that one
                 continue
             else:
                 draft = await self._open(choice, order, draft, cmd.return_url)
@@ -241,7 +241,7 @@ class PaymentService:
         if not notice.means_paid:
             return
         if not notice.trade_no:
-            raise InvalidArgument("trade_no", "is required")
+            raise InvalidArgument("trade_no", "required")
         with self._attempts.alerting(notice.payment_sn, notice.trade_no):
             paid = Trade(TradeState.PAID, notice.trade_no, amount_fen, paid_ms=self._now())
             payment = await self._attempts.find(notice.payment_sn, notice.payment_type)

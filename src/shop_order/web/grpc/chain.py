@@ -25,7 +25,7 @@ from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
 from shop_order.web.grpc.traced import traced
-from shop_order.web.messages import Language, error_text, internal_text
+from shop_order.web.messages import Language, error_text, plain_error_text
 from shop_order.web.middleware.client_address import Network, contains, networks
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
@@ -246,7 +246,7 @@ def decoding(
         try:
             request = parse(call.body)
         except DecodeError:
-            raise InvalidArgument("request", "is not this message") from None
+            raise InvalidArgument("request", "malformed") from None
         about(getattr(request, "order_sn", ""))
         answer = await handle(request, call.request)
         about(getattr(answer, "order_sn", ""))
@@ -259,7 +259,11 @@ def refused(refusal: OrderServiceError, code: StatusCode, language: Language) ->
     """Text and `google.rpc.Status` of a refusal."""
     text = error_text(refusal, language)
     details: list[Message] = [
-        ErrorInfo(reason=refusal.code, domain=ERROR_DOMAIN, metadata=dict(refusal.details))
+        ErrorInfo(
+            reason=refusal.code,
+            domain=ERROR_DOMAIN,
+            metadata={name: str(value) for name, value in refusal.details.items()},
+        )
     ]
     if refusal.retry_after_s is not None:
         retry = RetryInfo()
@@ -270,7 +274,7 @@ def refused(refusal: OrderServiceError, code: StatusCode, language: Language) ->
 
 def broken(language: Language) -> tuple[str, bytes]:
     """Text and `google.rpc.Status` of an error that is ours."""
-    text = internal_text(language)
+    text = plain_error_text(INTERNAL_CODE, language)
     return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
 
 

@@ -11,7 +11,7 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import lines_of
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
@@ -79,7 +79,7 @@ class OrderHandlers:
         context.owner(request.user_id)
         command = PlaceOrder(
             address_of(request.address),
-            tuple([Line(item.product_id, item.quantity) for item in request.items]),
+            lines_of((item.product_id, item.quantity) for item in request.items),
             note=request.remark,
             pay_type=payment_type_of(request.payment_type),
             coupon_id=request.coupon_id,
@@ -184,7 +184,7 @@ class OrderHandlers:
         """Ship the order."""
         order_sn = order_sn_of(request.order_sn)
         if request.items:
-            raise InvalidArgument("items", "several parcels are not available yet; leave it empty")
+            raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
         return self._shown(await self._orders.ship(context.caller, order_sn, company, no))
 

@@ -102,7 +102,7 @@ class Alipay:
         return_url: str,
     ) -> Redirect:
         if len(return_url) > MAX_RETURN_URL:
-            raise InvalidArgument("return_url", f"is longer than {MAX_RETURN_URL} characters")
+            raise InvalidArgument("return_url", "too_long", max=MAX_RETURN_URL)
         method, product_code = METHODS[trade_type]
         content = {
             "out_trade_no": payment_sn,
