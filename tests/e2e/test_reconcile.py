@@ -90,7 +90,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
     shop.day_is_over()
     ran = await reconciled(shop)
     assert ran.code == 0, ran
-    assert "1 payment that the provider had, unpaid here: asked about, and settled" in ran.out
+    assert "1 payment that was unpaid here and paid at the provider: settled now" in ran.out
     assert (await shop.order(order_sn))["status"] == 2
     await shop.check_doctor()
 

@@ -99,7 +99,7 @@ FAULTS = (
     fault(
         "second refund number on retry",
         USE_CASES,
-        argument("Settlement._refund", "refund(refund_sn=sn)", "self._paying._next_refund_sn()"),
+        argument("Settlement._send", "refund(refund_sn=refund_sn)", "self._attempts._next_refund_sn()"),
     ),
     fault(
         "a closed attempt never pays",

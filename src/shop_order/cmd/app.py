@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from shop_order.cmd.channels import channels_missing
 from shop_order.cmd.core import Core
 from shop_order.cmd.jobs import Jobs
 from shop_order.cmd.observing import processing
@@ -15,10 +16,11 @@ from shop_order.cmd.opening import remember
 from shop_order.cmd.places import places
 from shop_order.cmd.presence import Presence
 from shop_order.cmd.reloading import Reloading
-from shop_order.cmd.usable import why_alipay_is_missing
+from shop_order.cmd.usable import why_unavailable
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.domain.valueobject.actor import Role
+from shop_order.gateway.payment import CHANNELS, notice_routes
 from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
@@ -55,7 +57,7 @@ PARTS = (
     "config",
     "order_log",
     "cache",
-    "alipay",
+    *(kind.code for kind in CHANNELS),
     "message",
     "log",
     "grpc",
@@ -75,7 +77,7 @@ class App:
         self._jobs = Jobs(self.core)
         self._presence = Presence(self.core.registry)
         self._reloading = Reloading(self.core, environ, remember)
-        self._told = ""  # why a channel is unavailable
+        self._told: dict[str, str] = {}  # why a channel is unavailable
         self._stopping = False
         self._keys = self._key_source(settings)
         self._refresh: asyncio.Task[None] | None = None
@@ -134,6 +136,8 @@ class App:
                 carts=core.carts,
                 orders=core.orders,
                 payments=core.payments,
+                channels=core.offered,
+                notice_routes=notice_routes(),
                 checkout=core.checkout,
                 order_log=core.order_log,
                 statistics=core.statistics,
@@ -281,8 +285,7 @@ class App:
             missing.append("order_log")
         if not self.core.shared.cache.up:
             missing.append("cache")
-        if self.core.alipay is None or not self.core.alipay.available():
-            missing.append("alipay")
+        missing += channels_missing(self.core.channels)
         if self._run_out is not None and not self._run_out.connected:
             missing.append("message")
         if log_failing():
@@ -297,12 +300,13 @@ class App:
         self.core.metrics.grpc_open(self._pools.taken())
         if not self._stopping:
             self._grpc.say(serving=found.serving)
-        why = ""
-        if "alipay" in found.missing:
-            why = await asyncio.to_thread(why_alipay_is_missing, self.core.settings)
-        if why and why != self._told:
-            log.error("channel_unavailable", channel="alipay", why=why)
-        self._told = why
+        for code in (kind.code for kind in CHANNELS):
+            why = ""
+            if code in found.missing:
+                why = await asyncio.to_thread(why_unavailable, self.core.settings, code)
+            if why and why != self._told.get(code):
+                log.error("channel_unavailable", channel=code, why=why)
+            self._told[code] = why
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:

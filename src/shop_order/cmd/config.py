@@ -18,7 +18,7 @@ from shop_order.configs import ConfigError, load, masked, show
 from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries
 from shop_order.configs.load import config_url
-from shop_order.configs.production import alipay_is_off, missing_in_production, wrong_in_production
+from shop_order.configs.production import missing_in_production, wrong_in_production
 from shop_order.configs.rollback import plan, write
 from shop_order.configs.sources import SourceAway, open_source
 from shop_order.configs.tree import ENV_PREFIX
@@ -60,7 +60,8 @@ def check_command() -> None:
         typer.echo(f"settings: {mask_urls(text)}")
     channels = unusable_channels(settings)
     for channel, texts in channels.items():
-        off = channel == "alipay" and alipay_is_off(settings)
+        section = settings.pay.channels.get(channel)
+        off = section is not None and section.is_off
         for text in texts or ["off: nothing of it is set, and buyers are not offered it" if off else "ready"]:
             typer.echo(f"{channel}: {text}")
     for key in loaded.unused:

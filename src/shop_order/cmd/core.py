@@ -11,7 +11,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
-from shop_order.cmd.channels import Channels
+from shop_order.cmd.channels import connect_channels, payment_use_cases
 from shop_order.cmd.observing import seen, tracing
 from shop_order.cmd.roots import root_keys, witness
 from shop_order.cmd.rules import order_rules, pricing
@@ -37,22 +37,19 @@ from shop_order.repository.oplog import open_order_log
 from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
-from shop_order.service.checkout import Checkout
+from shop_order.service.channels import Channels
 from shop_order.service.clock import ShopClock
 from shop_order.service.daily_root import DailyRoot
 from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
-from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.payment import PaymentService
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
-from shop_order.service.settlement import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from shop_order.service.unreadable import Unreadables
@@ -164,8 +161,8 @@ class Core:
             tracing=self.tracing,
         )
         self.inboxes = self.shared.inboxes(published, self.views)
-        providers = Channels(settings, lambda: self.settings.pay.alipay.timeout_s, real_ms, self.tracing)
-        self.alipay, self.channels, self.bills = providers.alipay, providers.payments, providers.bills
+        self.channels = connect_channels(lambda: self.settings, real_ms, self.tracing)
+        self.offered = Channels(self.channels)
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
@@ -173,7 +170,6 @@ class Core:
         goods = seen(self.tracing, "goods", self.goods)
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
-        secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
         # Our own cashier is always one of them.
@@ -192,6 +188,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             on_lost=self._give_back,
             return_urls=self.return_urls,
+            channels=self.offered,
             real_clock=real_ms,
             shown=self.views,
         )
@@ -204,46 +201,13 @@ class Core:
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
-        self.payments = PaymentService(
-            orders=orders,
-            payments=store.payments,
-            channels=self.channels,
-            idempotency=self.idempotency,
-            clock=clock,
-            next_payment_sn=numbers.payment_sn,
-            next_refund_sn=numbers.refund_sn,
-            return_urls=self.return_urls,
-            gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
-            alert=self.alert,
-        )
+        self.payments, self.settlement, self.checkout = payment_use_cases(self, numbers)
         self.reservations = ReservationService(
             orders=orders,
             on_unreadable=self.unreadable.tell,
             clock=clock,
             real_clock=real_ms,
             owners=settings.auth.lease_owners,
-        )
-        self._settling()
-        self._behind(settings)
-
-    def _settling(self) -> None:
-        store, clock, orders = self.store, self.clock, self.stored
-        self.settlement = Settlement(
-            orders=orders,
-            payments=store.payments,
-            paying=self.payments,
-            on_unreadable=self.unreadable.tell,
-            clock=clock,
-            alert=self.alert,
-        )
-        self.checkout = Checkout(
-            orders=self.orders,
-            payments=self.payments,
-            settlement=self.settlement,
-            clock=clock,
-            monotonic_s=time.monotonic,
-            return_urls=self.return_urls,
-            turn=self.shared.turns.take,
         )
         self.timeouts = TimeoutService(
             orders=orders,
@@ -252,6 +216,7 @@ class Core:
             on_unreadable=self.unreadable.tell,
             clock=clock,
         )
+        self._behind(settings)
 
     def _behind(self, settings: Settings) -> None:
         store, clock = self.store, self.clock
@@ -283,7 +248,7 @@ class Core:
         )
         self.reconciliation = ReconciliationService(
             store=store.reconciliations,
-            sources=self.bills,
+            sources={kind: channel.bills for kind, channel in self.channels.items() if channel.bills},
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
@@ -324,8 +289,8 @@ class Core:
             if isinstance(channel, Balanced):
                 self._followers.append(asyncio.create_task(self._follow(name, channel)))
         self._exit.push_async_callback(self._unfollow)
-        if self.alipay is not None:
-            self._exit.push_async_callback(self.alipay.aclose)
+        for provider in self.channels.values():
+            self._exit.push_async_callback(provider.aclose)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -25,8 +25,9 @@ def openapi(
 
 def text(format: Format) -> str:
     """The document in one of its formats."""
+    from shop_order.gateway.payment import notice_routes
     from shop_order.web.document import as_json, as_markdown, as_yaml
     from shop_order.web.http import describe
 
     write = {Format.JSON: as_json, Format.YAML: as_yaml, Format.MD: as_markdown}[format]
-    return write(describe())
+    return write(describe(notice_routes()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from shop_order.configs import Settings
-from shop_order.web.landing_page import Places
+from shop_order.web.handler.landing import Places
 
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to name one of them
 SIMULATED = "/alipay/gateway.do"  # the path of the sandbox's gateway; the provider's own is another

@@ -12,43 +12,43 @@ import typer
 
 if TYPE_CHECKING:
     from shop_order.cmd.core import Core
-    from shop_order.domain.bill import Difference, Reconciliation, Sums
+    from shop_order.domain.bill import Difference, Reconciliation, Totals
     from shop_order.domain.status import PaymentType
 
 FIRST_YEAR = 2000  # no provider has an older bill
-# What differs, and what a person is to do.
+# What differs, and what the operator should do.
 MEANINGS = {
     "unknown_payment": (
-        "the bill has {theirs} as trade {there}; nobody knows it here",
-        "look it up at the provider: whose money is it? give it back there if it is nobody's order",
+        "the bill has {theirs} as trade {there}; it is unknown here",
+        "look it up at the provider; refund it there if it belongs to no order",
     ),
     "not_paid_here": (
         "the bill has {theirs} as trade {there}; here it is {here}",
-        "its provider is being asked: reconcile again in a minute; if it stays, look for its alerts",
+        "the provider is being queried: reconcile again in a minute; if it remains, look at its alerts",
     ),
     "amount": (
         "the bill has {theirs}, we have {ours}",
-        "compare both with the order; settle the rest with the buyer, at the provider",
+        "compare both with the order; settle the difference with the buyer, at the provider",
     ),
     "trade_no": (
         "the bill calls it trade {there}, we call it {here}",
-        "the amounts agree; find out who told us the other number",
+        "the amounts agree; find out who sent us the other number",
     ),
     "not_in_bill": (
         "we have {ours} as trade {here}; no bill has it",
-        "look it up at the provider before anything more is sent for this order",
+        "look it up at the provider before shipping anything else for this order",
     ),
     "twice_in_bill": (
-        "the bill has it once more, with {theirs} as trade {there}",
-        "ask the provider whether it took the money twice; give one back there",
+        "the bill lists it again, with {theirs} as trade {there}",
+        "ask the provider whether it took the money twice; refund one there",
     ),
     "unknown_refund": (
-        "the bill has a refund of {theirs} on trade {there}; nobody knows it here",
-        "somebody gave it back at the provider's own site: enter it in your books, it is not in the order's",
+        "the bill has a refund of {theirs} on trade {there}; it is unknown here",
+        "it was made at the provider's own site: enter it in your books, the order does not have it",
     ),
     "not_refunded_here": (
         "the bill has a refund of {theirs}; here it is {here}",
-        "if it stays when it is asked again, compare the refund with the provider's",
+        "if it remains after the next query, compare the refund with the provider's",
     ),
     "refund_amount": ("the bill has a refund of {theirs}, we have {ours}", "compare both with the provider"),
     "refund_of_another": (
@@ -57,11 +57,11 @@ MEANINGS = {
     ),
     "refund_not_in_bill": (
         "we have a refund of {ours} on {here}; no bill has it",
-        "ask the provider under this number: the buyer may still wait for the money",
+        "ask the provider about this number: the buyer may still be waiting for the money",
     ),
     "refund_twice_in_bill": (
-        "the bill has the refund once more, with {theirs}",
-        "ask the provider whether it gave the money back twice",
+        "the bill lists the refund again, with {theirs}",
+        "ask the provider whether it refunded the money twice",
     ),
 }
 
@@ -70,13 +70,13 @@ def reconcile(
     channel: Annotated[str, typer.Option(help="The channel, such as alipay.")],
     day: Annotated[str, typer.Option("--date", help="The bill's day in China, such as 2026-11-21.")],
     file: Annotated[
-        Path | None, typer.Option(help="The bill as it was fetched from the provider's site: zip or csv.")
+        Path | None, typer.Option(help="The bill as downloaded from the provider's site: zip or csv.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Compare the provider's bill of a day with our payments, and keep the result.
+    """Compare the provider's bill of a day with our payments, and store the result.
 
-    Exit code 0: they agree. 1: they differ, each difference is told. 2: it could not be done.
+    Exit code 0: they agree. 1: they differ, and each difference is printed. 2: it could not be done.
     """
     from shop_order.cmd.main import FOUND, inspect, loaded, refuse
     from shop_order.cmd.relay import only_one
@@ -85,25 +85,26 @@ def reconcile(
 
     settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
-    content = content_of(file) if file else None
 
     async def compare(core: Core) -> int:
         from shop_order.domain.bill import BillNotOut, BillUnusable
         from shop_order.domain.errors import Unreadable
 
-        if which not in core.bills:
+        source = core.channels[which].bills if which in core.channels else None
+        if source is None:
             refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        content = content_of(file, source.max_bytes) if file else None
         if wrong := unusable_channels(settings).get(which.code):
             refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
             with only_one(settings, RECONCILE):
                 result = await alone(core, which, when, content)
         except BillNotOut as none:
-            refuse(f"{none}: it comes about ten in the morning of the day after, if anything was paid then")
+            refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
         except (BillUnusable, Unreadable) as wrong:
             refuse(str(wrong))
         if result is None:
-            refuse("another process reconciles now; try again in a minute")
+            refuse("another process is reconciling now; try again in a minute")
         typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(told(result)))
         return FOUND if result.differences else 0
 
@@ -111,7 +112,7 @@ def reconcile(
 
 
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
-    """The result; None if another process does it."""
+    """The result; None if another process is reconciling."""
     from shop_order.cmd.archive import ours
     from shop_order.cmd.presence import Turns, while_ours
     from shop_order.domain.lease import LeaseLost
@@ -134,43 +135,42 @@ async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None)
 
 
 def channel_of(name: str) -> PaymentType:
-    """Refuses what is none."""
+    """The channel of this code; exits with one line if there is none."""
     from shop_order.cmd.main import refuse
     from shop_order.domain.status import PaymentType
 
     for one in PaymentType:
         if one.code and one.code == name.lower():
             return one
-    refuse(f"--channel {name}: is none of {', '.join(one.code for one in PaymentType if one.code)}")
+    refuse(f"--channel {name}: must be one of {', '.join(one.code for one in PaymentType if one.code)}")
 
 
 def day_of(text: str) -> date:
-    """Refuses what is no day."""
+    """The date; exits with one line if it is none."""
     from shop_order.cmd.main import refuse
 
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other spellings are easily misread
-        refuse(f"--date {text}: is no day such as 2026-11-21")
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:
+        refuse(f"--date {text}: must be YYYY-MM-DD")
     return day
 
 
-def content_of(file: Path) -> bytes:
-    """Refuses what can't be read; of what is no bill no more than one byte too many."""
+def content_of(file: Path, max_bytes: int) -> bytes:
+    """The file, at most one byte more than allowed; exits with one line if it can't be read."""
     from shop_order.cmd.main import refuse
-    from shop_order.gateway.payment.alipay_csv import MOST_PACKED
 
     try:
         with file.open("rb") as opened:
-            return opened.read(MOST_PACKED + 1)
+            return opened.read(max_bytes + 1)
     except OSError as failed:
         refuse(f"--file {file}: {failed.strerror}")
 
 
 def told(result: Reconciliation) -> list[str]:
-    """The result in plain words."""
+    """The result as text for the operator."""
     lines = [
         f"{result.channel.code}, {result.day} (a day in China), in yuan",
         f"{'':10} {'payments':>8} {'amount':>16} {'refunds':>8} {'amount':>16}",
@@ -179,9 +179,9 @@ def told(result: Reconciliation) -> list[str]:
     ]
     if result.settled:
         what = counted(result.settled, "payment")
-        lines.append(f"{what} that the provider had, unpaid here: asked about, and settled")
+        lines.append(f"{what} that was unpaid here and paid at the provider: settled now")
     if result.waiting:
-        lines.append(f"{result.waiting} of the day's last minutes are looked for in the next bill")
+        lines.append(f"{result.waiting} of the day's last minutes: compared with the next bill")
     if not result.differences:
         return [*lines, "they agree"]
     lines.insert(4, row("here more", result.ours.less(result.theirs)))
@@ -198,7 +198,7 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def row(name: str, sums: Sums) -> str:
+def row(name: str, sums: Totals) -> str:
     """One side."""
     from shop_order.pkg.money import yuan_of_fen
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from shop_order.configs import Settings
-from shop_order.configs.production import alipay_is_off, alipay_lacks
-from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key, read
+from shop_order.configs.settings import channel_key
+from shop_order.gateway.payment import CHANNELS
+from shop_order.pkg.key_files import KeyFileUnusable, read
 from shop_order.pkg.url import file_of
 
 T = TypeVar("T")
@@ -26,30 +27,23 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def unusable_channels(settings: Settings) -> dict[str, list[str]]:
-    """What is wrong with each payment channel, by its name; nothing with one that is off."""
-    return {"alipay": list(_of_alipay(settings))}
+    """What is wrong with each payment channel, by its code; nothing with one that is off."""
+    found = {}
+    for payment_type, entry in CHANNELS.items():
+        code, section = payment_type.code, settings.pay.channels.get(payment_type.code)
+        lacks = section.missing if section and not section.is_off else ()
+        why = f"is not set, and {code.capitalize()} can't be used without it"
+        texts = [f"{channel_key(code, name)}: {why}" for name in lacks]
+        found[code] = [*texts, *entry.problems(section)]
+    return found
 
 
-def why_alipay_is_missing(settings: Settings) -> str:
-    """For the log."""
-    if alipay_is_off(settings):
-        return "it is off: PAY__ALIPAY__APP_ID and what belongs to it are not set"
-    return "; ".join(unusable_channels(settings)["alipay"])
-
-
-def _of_alipay(settings: Settings) -> Texts[None]:
-    alipay = settings.pay.alipay
-    yield from (f"{key}: is not set, and Alipay can't be used without it" for key in alipay_lacks(settings))
-    ours = theirs = None
-    if alipay.app_private_key_file:
-        ours = yield from _used("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file, private_key)
-    if alipay.public_key_file:
-        theirs = yield from _used("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file, public_key)
-    if ours and theirs and ours.public_key().public_numbers() == theirs.public_numbers():
-        yield (
-            f"PAY__ALIPAY__PUBLIC_KEY_FILE: {alipay.public_key_file}: is the public half of our own key;"
-            " Alipay's is shown beside it on its site"
-        )
+def why_unavailable(settings: Settings, code: str) -> str:
+    """Why a payment channel can't be used, for the log."""
+    section = settings.pay.channels.get(code)
+    if section and section.is_off:
+        return f"it is off: {channel_key(code, section.required[0])} and the settings beside it are not set"
+    return "; ".join(unusable_channels(settings)[code])
 
 
 def _of_server(settings: Settings) -> Texts[None]:

@@ -1,5 +1,7 @@
 """The settings a running service takes over at a reload; all others wait for a restart."""
 
+from shop_order.configs.settings import CHANNEL_NAMES
+
 RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
     {
         ("log", "level"),
@@ -30,6 +32,6 @@ RELOADABLE: frozenset[tuple[str, ...]] = frozenset(
         ("pricing", "province_freight_fen"),
         ("pay", "return_urls"),
         ("pay", "callback_allow"),
-        ("pay", "alipay", "timeout_s"),
+        *(("pay", name, "timeout_s") for name in CHANNEL_NAMES),
     }
 )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -210,16 +210,35 @@ class Auth(Section):
     max_lifetime_s: int = Field(ge=60, le=30 * 86400)
 
 
-class Alipay(Section):
-    """The Alipay channel; without an app id it is unavailable."""
+class Channel(Section):
+    """What every payment channel has; it is off while none of its `required` settings is set."""
+
+    required: ClassVar[tuple[str, ...]]
 
     gateway: WebUrl
+    notify_url: OptWebUrl
+    timeout_s: Seconds
+
+    @property
+    def missing(self) -> list[str]:
+        """The required settings that are not set."""
+        return [name for name in self.required if not getattr(self, name)]
+
+    @property
+    def is_off(self) -> bool:
+        """Whether buyers are not offered the channel."""
+        return len(self.missing) == len(self.required)
+
+
+class Alipay(Channel):
+    """The Alipay channel."""
+
+    required = ("app_id", "seller_id", "app_private_key_file", "public_key_file")
+
     app_id: OptId
     seller_id: OptId
     app_private_key_file: OptText
     public_key_file: OptText
-    notify_url: OptWebUrl
-    timeout_s: Seconds
 
 
 class Pay(Section):
@@ -229,6 +248,23 @@ class Pay(Section):
     return_urls: WebUrls
     callback_allow: Networks
     alipay: Alipay
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The channels' sections by their codes."""
+        return {name: section for name, section in self if isinstance(section, Channel)}
+
+
+CHANNEL_NAMES = tuple(
+    name
+    for name, field in Pay.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Channel)
+)
+
+
+def channel_key(code: str, name: str) -> str:
+    """The setting of a payment channel as the operator writes it: `PAY__ALIPAY__APP_ID`."""
+    return f"PAY__{code}__{name}".upper()
 
 
 class Order(Section):

@@ -42,5 +42,5 @@ def document(settings: Settings) -> str:
     # A name needs the registry, whose URL may hold a token.
     addresses = {key: value for key, value in neighbours.items() if ":" in str(value)}
     flat: dict[tree.Path, object] = {("neighbours", key): value for key, value in addresses.items()}
-    flat["pay", "alipay", "gateway"] = settings.pay.alipay.gateway
+    flat |= {("pay", name, "gateway"): channel.gateway for name, channel in settings.pay.channels.items()}
     return yaml.safe_dump(tree.nest(flat), sort_keys=False)

@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.cmd.places import places
 from shop_order.configs import load
-from shop_order.web.landing_page import Places
+from shop_order.web.handler.landing import Places
 
 PRODUCTION = {
     "APP__ENV": "production",

@@ -21,13 +21,13 @@ from shop_order.domain.bill import Bill, BillLine, BillUnusable
 from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.pkg.money import BadAmount, fen_of_yuan
 
-MOST_PACKED = 64 * 1024 * 1024  # bytes
-MOST_UNPACKED = 256 * 1024 * 1024
-MOST_FILES = 8
-MOST_LINES = 500_000
-MOST_NOTES = 100
-MOST_ROW = 16_384  # characters of a row, however many lines it has
-MOST_NUMBER = 64  # characters
+MAX_PACKED = 64 * 1024 * 1024  # bytes
+MAX_UNPACKED = 256 * 1024 * 1024
+MAX_FILES = 8
+MAX_LINES = 500_000
+MAX_NOTES = 100
+MAX_ROW = 16_384  # characters of a row, however many lines it has
+MAX_NUMBER = 64  # characters
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError)
 GBK = "gb18030"  # GBK, and the characters it has no room for
 
@@ -87,8 +87,8 @@ class Details:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
         for name in (TRADE_NO, PAYMENT_SN, REFUND_SN):
             number = row[name]  # it is shown on terminals
-            if len(number) > MOST_NUMBER or not number.isprintable() or (not number and name != REFUND_SN):
-                raise ValueError(f"{name} {number[:MOST_NUMBER]!r}")
+            if len(number) > MAX_NUMBER or not number.isprintable() or (not number and name != REFUND_SN):
+                raise ValueError(f"{name} {number[:MAX_NUMBER]!r}")
         refund_sn = row[REFUND_SN] if is_refund else ""
         self.lines.append((row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
         received_fen = signed_fen(row[RECEIVED])
@@ -116,8 +116,8 @@ class Summary:
 
 def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
     """The whole bill of that day and account, from a zip or a csv file. Raises BillUnusable."""
-    if len(content) > MOST_PACKED:
-        raise BillUnusable(f"the bill is larger than {MOST_PACKED} bytes")
+    if len(content) > MAX_PACKED:
+        raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
     tables: dict[type, Details | Summary] = {}
     notes: list[str] = []
     try:
@@ -151,10 +151,10 @@ def files(content: bytes) -> Iterator[IO[bytes]]:
     if not content.startswith(b"PK"):
         yield io.BytesIO(content)
         return
-    if content.count(_ENTRY) > MOST_FILES:  # before a directory of a million is read
-        raise BillUnusable(f"the zip has more than {MOST_FILES} files")
+    if content.count(_ENTRY) > MAX_FILES:  # before a directory of a million is read
+        raise BillUnusable(f"the zip has more than {MAX_FILES} files")
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        left = [MOST_UNPACKED]
+        left = [MAX_UNPACKED]
         for one in packed.infolist():
             if one.is_dir():
                 continue
@@ -178,7 +178,7 @@ class Bounded(io.RawIOBase):
         found = self._opened.read(len(buffer))
         self._left[0] -= len(found)
         if self._left[0] < 0:
-            raise BillUnusable(f"the zip unpacks to more than {MOST_UNPACKED} bytes")
+            raise BillUnusable(f"the zip unpacks to more than {MAX_UNPACKED} bytes")
         buffer[: len(found)] = found
         return len(found)
 
@@ -193,8 +193,8 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
         for row in rows(io.TextIOWrapper(file, GBK, newline="")):
             values = [value.strip() for value in row]
             number += 1
-            if number > MOST_LINES or len(notes) > MOST_NOTES:
-                raise BillUnusable(f"the bill has more than {MOST_LINES} rows")
+            if number > MAX_LINES or len(notes) > MAX_NOTES:
+                raise BillUnusable(f"the bill has more than {MAX_LINES} rows")
             if not any(values):
                 continue
             if values[0].startswith("#"):
@@ -221,10 +221,10 @@ def rows(text: TextIO) -> Iterator[Sequence[str]]:
 
     def lines() -> Iterator[str]:
         nonlocal length
-        while line := text.readline(MOST_ROW):
+        while line := text.readline(MAX_ROW):
             length += len(line)
-            if length >= MOST_ROW:
-                raise BillUnusable(f"the bill has a row of more than {MOST_ROW} characters")
+            if length >= MAX_ROW:
+                raise BillUnusable(f"the bill has a row of more than {MAX_ROW} characters")
             yield line
 
     for row in csv.reader(lines()):

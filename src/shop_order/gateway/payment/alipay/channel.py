@@ -1,4 +1,4 @@
-"""Alipay: page and wap payment, query, close, refund, notices (facts: open platform documents, RSA2)."""
+"""The calls to Alipay's gateway: open, query, close, refund (facts: open platform documents, RSA2)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from shop_order.domain.bill import BillNotOut, BillUnusable
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument
-from shop_order.domain.ports import Clock, Notice, Trade
+from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.errors import ChannelUnavailable, InvalidArgument
+from shop_order.domain.ports import Clock, Notice, RefundResult, Trade, TradeState, TradeTypes
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.gateway.payment import rsa2
-from shop_order.gateway.payment.alipay_answer import MOST_ANSWER, node_of
-from shop_order.gateway.payment.alipay_notice import notice_of
-from shop_order.gateway.payment.alipay_trade import beijing, trade_of
-from shop_order.gateway.payment.charset import header_charset
+from shop_order.gateway.payment.alipay.bills import AlipayBills
+from shop_order.gateway.payment.alipay.notice import notice_of
+from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, trade_of
+from shop_order.pkg.key_files import private_key, public_key
 from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
@@ -31,18 +30,16 @@ METHODS = {
     "page": ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     "wap": ("alipay.trade.wap.pay", "QUICK_WAP_PAY"),
 }
-NOT_BUILT = frozenset({"qr", "app"})
-MOST_SUBJECT = 256
-MOST_RETURN_URL = 256
+MAX_SUBJECT = 256
+MAX_RETURN_URL = 256
+MAX_ANSWER = 256 * 1024  # bytes
 # Not allowed in a subject; the wide ones look the same.
 SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
 CHARSET = "utf-8"
-AS_IT_IS = {"accept-encoding": "identity"}  # what unpacks by itself has no bound
+UNCOMPRESSED = {"accept-encoding": "identity"}  # decompressed content would have no bound
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
-BILL = "alipay.data.dataservice.bill.downloadurl.query"
-NO_BILL = "BILL_NOT_EXIST"  # not out yet, or nothing moved on that day
-# Refusals of a refund that may pass when it is asked again: the others are for good.
-TRY_AGAIN = frozenset(
+# Refusals of a refund that may pass later; the others are for good.
+RETRYABLE = frozenset(
     {"ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR", "ACQ.TRADE_SETTLE_ERROR"}
 )
 
@@ -57,18 +54,20 @@ class AlipaySettings:
     app_private_key: Path
     public_key: Path
     notify_url: str
-    timeout_s: Callable[[], float]  # asked at every call, since the setting may be reloaded
+    timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
 
 
 class Alipay:
     """See `domain.ports.PaymentChannel`."""
 
     payment_type = PaymentType.ALIPAY
+    trade_types = TradeTypes(("page", "wap"), unavailable=frozenset({"qr", "app"}), on_phone="wap")
     smallest_fen = 1
     largest_fen = MOST_FEN
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
+        self.bills = AlipayBills(self)
         self._now = real_clock
         self._log = log
         self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
@@ -79,28 +78,17 @@ class Alipay:
         return self.settings.seller_id
 
     async def aclose(self) -> None:
-        """Close the connections to the gateway."""
         if self._http is not None:
             await self._http.aclose()
 
     def available(self) -> bool:
-        """The keys can be read."""
         try:
-            self._load_keys()
+            self.load_keys()
         except ChannelUnavailable:
             return False
         return True
 
     # ---- opening ----
-
-    def trade_type(self, asked: str) -> str:
-        asked = asked or "page"
-        if asked in NOT_BUILT:
-            raise ChannelUnavailable("alipay", "trade_type")
-        if asked not in METHODS:
-            raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(METHODS))
-        self._load_keys()
-        return asked
 
     async def open(
         self,
@@ -112,98 +100,78 @@ class Alipay:
         subject: str,
         lasts_ms: int,
         return_url: str,
-    ) -> str:
-        if len(return_url) > MOST_RETURN_URL:
-            raise InvalidArgument("return_url", "too_long", max=MOST_RETURN_URL)
+    ) -> Redirect:
+        if len(return_url) > MAX_RETURN_URL:
+            raise InvalidArgument("return_url", "too_long", max=MAX_RETURN_URL)
         method, product_code = METHODS[trade_type]
         content = {
             "out_trade_no": payment_sn,
             "total_amount": yuan_of_fen(amount_fen),
-            "subject": subject.translate(SUBJECT_MARKS)[:MOST_SUBJECT],
+            "subject": subject.translate(SUBJECT_MARKS)[:MAX_SUBJECT],
             "body": order_sn,
             "product_code": product_code,
             "time_expire": beijing(self._now() + lasts_ms),
         }
         if trade_type == "wap" and return_url:
-            content["quit_url"] = return_url  # who leaves without paying comes back as well
+            content["quit_url"] = return_url  # a buyer who leaves without paying comes back as well
         addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
-        return f"{self.settings.gateway}?{urlencode(self._signed(method, content, addresses))}"
+        return Redirect(f"{self.settings.gateway}?{urlencode(self._signed(method, content, addresses))}")
 
-    # ---- asking ----
+    # ---- an open attempt, and its refunds ----
 
     async def query(self, payment_sn: str) -> Trade:
-        answer = await self._call("alipay.trade.query", {"out_trade_no": payment_sn})
+        answer = await self.call("alipay.trade.query", {"out_trade_no": payment_sn})
         if answer.get("sub_code") == NOT_EXIST:
-            return Trade("absent")
+            return Trade(TradeState.ABSENT)
         if answer.get("code") != "10000":
-            return Trade("unknown")
+            return Trade(TradeState.UNKNOWN)
         return trade_of(answer, paid_at="send_pay_date")
 
     async def close(self, payment_sn: str) -> Trade:
-        answer = await self._call("alipay.trade.close", {"out_trade_no": payment_sn})
+        answer = await self.call("alipay.trade.close", {"out_trade_no": payment_sn})
         if answer.get("code") == "10000":
-            return Trade("closed")
+            return Trade(TradeState.CLOSED)
         if answer.get("sub_code") == NOT_EXIST:
-            return Trade("absent")
+            return Trade(TradeState.ABSENT)
         return await self.query(payment_sn)  # refused: most often because it was paid meanwhile
 
-    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
+    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
         content = {
             "out_trade_no": payment_sn,
             "out_request_no": refund_sn,
             "refund_amount": yuan_of_fen(amount_fen),
             "refund_reason": reason,
         }
-        answer = await self._call("alipay.trade.refund", content)
+        answer = await self.call("alipay.trade.refund", content)
         if answer.get("code") == "10000":
-            return (
-                "succeeded"
-                if answer.get("fund_change") == "Y"
-                else await self._refunded(payment_sn, refund_sn)
-            )
-        if answer.get("code") == "40004" and answer.get("sub_code") not in TRY_AGAIN:
-            return "failed"
-        return "unknown"
+            return RefundResult.SUCCEEDED if answer.get("fund_change") == "Y" else RefundResult.PROCESSING
+        if answer.get("code") == "40004" and answer.get("sub_code") not in RETRYABLE:
+            return RefundResult.FAILED
+        return RefundResult.UNKNOWN
 
-    async def _refunded(self, payment_sn: str, refund_sn: str) -> str:
+    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
         content = {"out_trade_no": payment_sn, "out_request_no": refund_sn}
-        answer = await self._call("alipay.trade.fastpay.refund.query", content)
+        answer = await self.call("alipay.trade.fastpay.refund.query", content)
         known = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
         # Without a status Alipay means: not received, or failed.
-        return "succeeded" if known and answer.get("refund_status") == "REFUND_SUCCESS" else "unknown"
+        succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
+        return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN
 
-    # ---- being told ----
+    # ---- notices ----
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         ours = self.settings
-        key = self._load_keys()[1]
+        key = self.load_keys()[1]
         return notice_of(body, headers, key=key, app_id=ours.app_id, seller_id=ours.seller_id)
-
-    # ---- its bills ----
-
-    async def bill_address(self, day: date) -> str:
-        """Where the bill of that day lies for 30 s.
-
-        Raises BillNotOut, BillUnusable (it gives us none), DependencyDown, ChannelUnavailable.
-        """
-        self._load_keys()
-        answer = await self._call(BILL, {"bill_type": "trade", "bill_date": day.isoformat()})
-        refused, address = answer.get("sub_code", ""), answer.get("bill_download_url", "")
-        if refused.upper().endswith(NO_BILL):
-            raise BillNotOut(day)
-        if answer.get("code") == "10000" and address:
-            return address
-        if answer.get("code") in (None, "20000"):
-            raise DependencyDown("alipay", self.settings.gateway)
-        raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
 
     # ---- the gateway's protocol ----
 
-    def _load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
+    def load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
+        """Our private key and Alipay's public one. Raises ChannelUnavailable."""
         if self._keys is None:
             try:
-                ours = rsa2.private_key(self.settings.app_private_key)
-                self._keys = (ours, rsa2.public_key(self.settings.public_key))
+                ours = private_key(self.settings.app_private_key)
+                self._keys = (ours, public_key(self.settings.public_key))
             except (OSError, ValueError) as missing:
                 raise ChannelUnavailable("alipay") from missing
         return self._keys
@@ -223,17 +191,17 @@ class Alipay:
             **{key: value for key, value in addresses.items() if value},
         }
         text = rsa2.signed_text({k: v.encode() for k, v in fields.items()}, without=frozenset({"sign"}))
-        return fields | {"sign": rsa2.sign(self._load_keys()[0], text)}
+        return fields | {"sign": rsa2.sign(self.load_keys()[0], text)}
 
-    async def _call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
-        """The verified answer of a method about this very trade; empty when there is none to be believed."""
+    async def call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
+        """The verified answer of a method about this very trade; empty if there is none to be trusted."""
         import httpx
 
         about = content.get("out_trade_no")
         try:
-            async with asyncio.timeout(self.settings.timeout_s()):  # httpx starts anew with each piece
-                answer, charset = await self._asked(self._signed(method, content, {}))
-            node = node_of(answer, charset, method, self._load_keys()[1])
+            async with asyncio.timeout(self.settings.timeout_s()):  # httpx's own starts again with each chunk
+                answer, charset = await self._post(self._signed(method, content, {}))
+            node = node_of(answer, charset, method, self.load_keys()[1])
             if node.get("code") == "10000" and node.get("out_trade_no") != about:
                 raise ValueError("the answer is about another trade")
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
@@ -242,20 +210,20 @@ class Alipay:
             return {}
         return node
 
-    async def _asked(self, fields: dict[str, str]) -> tuple[bytes, str]:
+    async def _post(self, fields: dict[str, str]) -> tuple[bytes, str]:
         """The gateway's answer as it came, and the charset it names. Raises httpx.HTTPError, ValueError."""
-        # The gateway reads the form by the charset that stands in the address, and takes GBK if none does.
+        # The gateway reads the form in the charset of the URL's query, and in GBK if that names none.
         address = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
         found = bytearray()
-        async with self.http().stream("POST", address, data=fields, headers=AS_IT_IS) as answer:
-            async for piece in answer.aiter_raw():
-                found += piece
-                if len(found) > MOST_ANSWER:
-                    raise ValueError(f"the answer is larger than {MOST_ANSWER} bytes")
+        async with self.http().stream("POST", address, data=fields, headers=UNCOMPRESSED) as answer:
+            async for chunk in answer.aiter_raw():
+                found += chunk
+                if len(found) > MAX_ANSWER:
+                    raise ValueError(f"the answer is larger than {MAX_ANSWER} bytes")
             return bytes(found), header_charset(answer.headers)
 
     def http(self) -> httpx.AsyncClient:
-        """The connections to the provider. They have no deadline of their own, and follow no redirect."""
+        """The connections to Alipay. They have no timeout of their own, and follow no redirect."""
         import httpx
 
         if self._http is None:

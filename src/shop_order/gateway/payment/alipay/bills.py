@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from shop_order.domain.bill import Bill, BillUnusable
+from shop_order.domain.bill import Bill, BillNotOut, BillUnusable
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.status import PaymentType
-from shop_order.gateway.payment.alipay import Alipay
-from shop_order.gateway.payment.alipay_csv import MOST_PACKED, bill_of
+from shop_order.gateway.payment.alipay.bill_file import MAX_PACKED, bill_of
 
+if TYPE_CHECKING:
+    from shop_order.gateway.payment.alipay.channel import Alipay
+
+METHOD = "alipay.data.dataservice.bill.downloadurl.query"
+NO_BILL = "BILL_NOT_EXIST"  # not out yet, or no money moved on that day
 DOWNLOAD_S = 120.0
-AS_IT_IS = {"accept-encoding": "identity"}  # what unpacks by itself has no bound
+UNCOMPRESSED = {"accept-encoding": "identity"}  # decompressed content would have no bound
 HOSTS = (".alipay.com", ".alipaydev.com", ".alipayobjects.com")
 
 
 class AlipayBills:
     """See `domain.bill.BillSource`."""
 
-    payment_type = PaymentType.ALIPAY
+    max_bytes = MAX_PACKED
 
     def __init__(self, alipay: Alipay) -> None:
         self._alipay = alipay
@@ -29,8 +33,24 @@ class AlipayBills:
         return self._alipay.available()
 
     async def bill(self, day: date) -> Bill:
-        address = followed(await self._alipay.bill_address(day), self._alipay.settings.gateway)
+        address = followed(await self.address(day), self._alipay.settings.gateway)
         return await self.read(day, await self._download(address))
+
+    async def address(self, day: date) -> str:
+        """The URL of that day's bill, valid for 30 s.
+
+        Raises BillNotOut, BillUnusable (Alipay gives us none), DependencyDown, ChannelUnavailable.
+        """
+        self._alipay.load_keys()
+        answer = await self._alipay.call(METHOD, {"bill_type": "trade", "bill_date": day.isoformat()})
+        refused, address = answer.get("sub_code", ""), answer.get("bill_download_url", "")
+        if refused.upper().endswith(NO_BILL):
+            raise BillNotOut(day)
+        if answer.get("code") == "10000" and address:
+            return address
+        if answer.get("code") in (None, "20000"):
+            raise DependencyDown("alipay", self._alipay.settings.gateway)
+        raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
 
     async def read(self, day: date, content: bytes) -> Bill:
         seller_id = self._alipay.settings.seller_id
@@ -43,22 +63,24 @@ class AlipayBills:
         try:
             async with (
                 asyncio.timeout(DOWNLOAD_S),
-                self._alipay.http().stream("GET", address, headers=AS_IT_IS) as answer,
+                self._alipay.http().stream("GET", address, headers=UNCOMPRESSED) as answer,
             ):
                 if answer.status_code != 200:
                     raise DependencyDown("alipay", f"{host}: HTTP {answer.status_code}")
-                async for piece in answer.aiter_raw():
-                    found += piece
-                    if len(found) > MOST_PACKED:
-                        raise BillUnusable(f"the bill is larger than {MOST_PACKED} bytes")
+                async for chunk in answer.aiter_raw():
+                    found += chunk
+                    if len(found) > MAX_PACKED:
+                        raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as failed:
             raise DependencyDown("alipay", host) from failed
         return bytes(found)
 
 
 def followed(address: str, gateway: str) -> str:
-    """The address as it is asked: Alipay's own hosts over TLS, whatever scheme it names, or the configured
-    gateway's host as it is. Raises BillUnusable for any other."""
+    """The URL to fetch: on Alipay's own hosts always over TLS, on the configured gateway's host as it is.
+
+    Raises BillUnusable for any other host.
+    """
     try:
         there, ours = urlsplit(address), urlsplit(gateway)
         if (there.scheme, there.netloc) == (ours.scheme, ours.netloc):
