@@ -17,7 +17,7 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 endif
 
 .PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-all test-list test-fast \
-	test-tidb check style fix bench proto proto-accept openapi schema lock hooks clean distclean
+	test-tidb check style fix bench proto proto-accept openapi docs schema lock hooks clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -109,6 +109,9 @@ proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses 
 
 openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
+
+docs: .venv/.dev ## write the tables of settings in docs/ again from the code
+	@$(PY) -m tests.baseline.settings_pages
 
 schema: .venv/.dev ## write the tables of a new SQLite file again from the migrations
 	@$(PY) -m tests.baseline.sqlite_schema

@@ -1,4 +1,4 @@
-"""A dump as the README says it, made while orders come in, is a whole database somewhere else."""
+"""A dump as the pages say it, made while orders come in, is a whole database somewhere else."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ async def copy(server: Engine) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("server", MARIADB, indirect=True)
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("page", ["docs/operation.md", "docs/operation.zh-CN.md"])
 async def test_a_dump_made_while_orders_come_in_is_a_whole_database(
-    server: Engine, copy: str, readme: str, tmp_path: Path
+    server: Engine, copy: str, page: str, tmp_path: Path
 ) -> None:
     kept = [(await completed(server.store, user=n)).order_sn for n in range(3)]
     await archive_all(server.store)
     buying = asyncio.create_task(buy(server.store))
-    await pasted(readme, "mysqldump", server.url, tmp_path)
+    await pasted(page, "mysqldump", server.url, tmp_path)
     buying.cancel()
     with suppress(asyncio.CancelledError):
         await buying
     assert os.stat(tmp_path / "order-backup.sql").st_mode & 0o777 == 0o600
-    await pasted(readme, "mysql", copy, tmp_path)
+    await pasted(page, "mysql", copy, tmp_path)
     assert described(server, Address.of(copy).database) == described(server, Address.of(server.url).database)
     store = open_store(copy, next_id=server.next_id)
     await store.open()
@@ -62,10 +62,10 @@ async def buy(store: Store) -> None:
         await added(store)
 
 
-async def pasted(readme: str, program: str, url: str, folder: Path) -> None:
-    """Run the command of the README on another database. Raises AssertionError unless it ends well."""
+async def pasted(page: str, program: str, url: str, folder: Path) -> None:
+    """Run the command of the page on another database. Raises AssertionError unless it ends well."""
     line = rf"^ *((?:\(umask 077; )?{program} -h .*)$"
-    found = re.search(line, (ROOT / readme).read_text("utf-8"), re.MULTILINE)
+    found = re.search(line, (ROOT / page).read_text("utf-8"), re.MULTILINE)
     assert found
     at = Address.of(url)
     command = found[1].replace("HOST", f"{at.host} -P {at.port}").replace("USER", at.user)
