@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd import main
-from shop_order.cmd.main import app
+from shop_order.cmd.cli import root as main
+from shop_order.cmd.cli.root import app
 from shop_order.configs import load
 from shop_order.repository.schema import HEAD, migrate
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shop_order.cmd.openapi import Format, text
+from shop_order.cmd.cli.printing import Format, text
 from tests.baseline.rest_promise import PROMISED, Document, broken, committed, operations
 
 WRITTEN = json.loads(text(Format.JSON))

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.core import Core, real_ms
-from shop_order.cmd.presence import Turns, while_ours
-from shop_order.cmd.roots import witness
+from shop_order.cmd.run.turns import Turns, while_ours
+from shop_order.cmd.wiring.core import Core, real_ms
+from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.service.daily_root import JOB as DAILY_ROOT
@@ -45,7 +45,7 @@ class Jobs:
     def start(self) -> None:
         """Begin all loops of a process that serves."""
         core, settings = self._core, self._core.settings
-        self._loop("worker", self._core.keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
+        self._loop("worker", self._keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
             self._loop("clock", self._clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
 
@@ -174,6 +174,10 @@ class Jobs:
     async def _reconciled(self) -> int:
         for channel, age_s, differences in await self._core.reconciliation.behind():
             self._core.metrics.reconciled(channel.code, age_s, differences)
+        return 0
+
+    async def _keep_worker(self) -> int:
+        await self._core.ids.keep(self._core.store)
         return 0
 
     async def _clock(self) -> int:

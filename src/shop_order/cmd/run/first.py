@@ -21,14 +21,6 @@ HANG_UPS: list[int] = []  # HUPs that came before anybody could reload
 CUT_SHORT: list[int] = []  # what ends a command at once until its imports are done
 
 
-def main() -> None:
-    """The console script."""
-    begin()
-    from shop_order.cmd.main import main as command
-
-    command()
-
-
 def begin() -> None:
     """Done twice it is done once."""
     os.umask(OURS_ALONE)

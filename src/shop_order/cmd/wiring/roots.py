@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shop_order.cmd.opening import StartRefused
-from shop_order.configs import Settings
+from shop_order.configs import ConfigError, Settings
 from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
@@ -62,9 +61,9 @@ def database(url: str) -> str:
 
 
 def root_keys(settings: Settings) -> Ed25519Keys:
-    """The key that signs, and those that verify. Raises StartRefused."""
+    """The key that signs, and those that verify. Raises ConfigError."""
     file = Path(settings.audit.root_key_file or "")
     try:
         return Ed25519Keys(file.read_bytes())
     except (ValueError, OSError) as bad:
-        raise StartRefused(f"AUDIT__ROOT_KEY_FILE: {file}: {bad}") from bad
+        raise ConfigError(f"AUDIT__ROOT_KEY_FILE: {file}: {bad}") from bad

@@ -10,10 +10,10 @@ from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import closing
 from pathlib import Path
 
-from shop_order.cmd.app import App
-from shop_order.cmd.opening import open_log
-from shop_order.cmd.private import close_to_others
-from shop_order.cmd.signals import Signals
+from shop_order.cmd.run.app import App
+from shop_order.cmd.run.opening import open_log
+from shop_order.cmd.run.private import close_to_others
+from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.repository.schema import HEAD, create

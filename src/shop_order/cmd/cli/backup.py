@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import typer
 
-from shop_order.cmd.first import BY_SIGNAL
+from shop_order.cmd.cli.running import loaded, refuse
+from shop_order.cmd.run.first import BY_SIGNAL
 
 BUSY_S = 30.0
 
@@ -30,7 +31,6 @@ def backup(
 
     The order log is not copied: `shop-order stats rebuild` makes it anew from the history.
     """
-    from shop_order.cmd.main import loaded, refuse
     from shop_order.configs.engines import sqlite_path
 
     url = loaded().settings.db.url

@@ -1,80 +1,29 @@
-"""What we do at a registry while we serve: stay registered, and take turns with other instances."""
+"""Whose turn it is to run a job: of the instances, and of a command beside them."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shop_order.configs import Settings
+from shop_order.configs.engines import sqlite_path
 from shop_order.domain.lease import Fence, LeaseLost
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.registry import Instance, Lease, Registry, RegistryAway
+from shop_order.pkg.registry import Lease, Registry, RegistryAway
+from shop_order.repository.dao.base import StoreTaken
+
+if TYPE_CHECKING:
+    from shop_order.cmd.wiring.core import Core
 
 T = TypeVar("T")
-log = get_logger("registry")
-LOOK_EVERY_S = 3.0
 TURN_S = 10.0
 RENEW_S = 2.0  # often enough for a lease of the database
 ASK_AGAIN_S = 10.0  # a registry that does not answer: a job must not wait for it at every step
-SERVICE = "order-service"
-TAGS = ("order", "payment", "grpc")
-HEALTH = "health"
-
-
-class Presence:
-    """Keeps one instance registered, also after the registry lost its memory."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._instance: Instance | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.away = False
-
-    def begin_as(self, settings: Settings, port: int) -> None:
-        """Begin with the address that the settings give us, if they name a registry."""
-        server = settings.server
-        if not settings.registry.url.startswith("none:"):
-            self.begin(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
-
-    def begin(self, host: str, port: int, *, tls: bool) -> None:
-        """Register as specification 6.2 has it, and stay registered."""
-        self._instance = Instance(SERVICE, host, port, TAGS, HEALTH, tls)
-        self._task = asyncio.create_task(self._keep(self._instance))
-
-    async def end(self) -> None:
-        """Leave the registry; should it be away, its health check notices."""
-        if self._task is None or self._instance is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
-        try:
-            await self._registry.deregister(self._instance)
-        except RegistryAway as away:
-            log.warning("not_deregistered", id=self._instance.id, error=str(away))
-
-    async def _keep(self, instance: Instance) -> None:
-        told = False  # what it knows of this address may be another's who was here before us, and died
-        while True:
-            try:
-                if not (told and await self._registry.knows(instance)):
-                    await self._registry.register(instance)
-                    told = True
-                    log.info("registered", id=instance.id)
-                self._now(away=False)
-            except RegistryAway as away:
-                self._now(away=True, why=str(away))
-            except Exception as failed:  # noqa: BLE001 - a background loop
-                self._now(away=True, why=repr(failed))
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    def _now(self, *, away: bool, why: str = "") -> None:
-        if away and not self.away:
-            log.warning("registry_away", error=why)
-        self.away = away
+WAIT_S = 15.0  # longer than a lease lasts: its holder may have died
 
 
 async def while_ours(
@@ -136,3 +85,31 @@ class Turns:
     async def end(self) -> None:
         """Let others go on at once."""
         await asyncio.gather(*map(self.leave, tuple(self._leases)))
+
+
+async def wait_for_turn(core: Core, turns: Turns, job: str) -> bool:
+    """Whether the turn is ours within `WAIT_S`: a process that has it may have died."""
+    until = time.monotonic() + WAIT_S
+    while not (await core.store.leases.hold(job) and await turns.ours(job)):
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.5)
+    return True
+
+
+@contextmanager
+def only_one(settings: Settings, job: str) -> Iterator[None]:
+    """Do this job alone on a database file; a shared server has leases for that. Raises StoreTaken."""
+    if not settings.db.url.startswith("sqlite:"):
+        yield
+        return
+    lock = os.open(f"{sqlite_path(settings.db.url)}.{job}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        os.close(lock)
+        raise StoreTaken(f"another {job} works on this database") from taken
+    try:
+        yield
+    finally:
+        os.close(lock)

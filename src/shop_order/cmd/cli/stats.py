@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shop_order.cmd.cli.running import inspect
+
 if TYPE_CHECKING:
-    from shop_order.cmd.core import Core
+    from shop_order.cmd.wiring.core import Core
     from shop_order.service.statistics import Sums
 
 stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
@@ -23,7 +25,6 @@ def show(
     Paid is all money that arrived, also too late or twice, as `doctor` counts it; refunded what went back of
     it; net what stayed.
     """
-    from shop_order.cmd.main import inspect
 
     async def report(core: Core) -> int:
         found = await core.statistics.report(start, end)
@@ -48,7 +49,6 @@ def show(
 @stats_app.command("rebuild")
 def rebuild() -> None:
     """Throw the order log away and make it anew from the history; may run beside the service."""
-    from shop_order.cmd.main import inspect
 
     async def again(core: Core) -> int:
         typer.echo(f"{await core.order_log.rebuild()} orders were told again")

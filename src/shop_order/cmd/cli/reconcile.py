@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shop_order.cmd.cli.running import FOUND, inspect, loaded, refuse
+
 if TYPE_CHECKING:
-    from shop_order.cmd.core import Core
+    from shop_order.cmd.wiring.core import Core
     from shop_order.domain.bill import Difference, Reconciliation, Sums
     from shop_order.domain.status import PaymentType
 
@@ -78,9 +80,8 @@ def reconcile(
 
     Exit code 0: they agree. 1: they differ, each difference is told. 2: it could not be done.
     """
-    from shop_order.cmd.main import FOUND, inspect, loaded, refuse
-    from shop_order.cmd.relay import only_one
-    from shop_order.cmd.usable import unusable_channels
+    from shop_order.cmd.run.turns import only_one
+    from shop_order.cmd.run.usable import unusable_channels
     from shop_order.service.reconciliation import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
@@ -112,8 +113,7 @@ def reconcile(
 
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
     """The result; None if another process does it."""
-    from shop_order.cmd.archive import ours
-    from shop_order.cmd.presence import Turns, while_ours
+    from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
     from shop_order.domain.lease import LeaseLost
     from shop_order.service.reconciliation import JOB as RECONCILE
 
@@ -123,7 +123,7 @@ async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None)
         return await leases.hold(RECONCILE) and await turns.ours(RECONCILE)
 
     try:
-        if not await ours(core, turns, RECONCILE):
+        if not await wait_for_turn(core, turns, RECONCILE):
             return None
         work = core.reconciliation.reconcile(channel, day, file)
         return await while_ours(still, leases.fence(RECONCILE), work)
@@ -135,7 +135,6 @@ async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None)
 
 def channel_of(name: str) -> PaymentType:
     """Refuses what is none."""
-    from shop_order.cmd.main import refuse
     from shop_order.domain.status import PaymentType
 
     for one in PaymentType:
@@ -146,8 +145,6 @@ def channel_of(name: str) -> PaymentType:
 
 def day_of(text: str) -> date:
     """Refuses what is no day."""
-    from shop_order.cmd.main import refuse
-
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -159,7 +156,6 @@ def day_of(text: str) -> date:
 
 def content_of(file: Path) -> bytes:
     """Refuses what can't be read; of what is no bill no more than one byte too many."""
-    from shop_order.cmd.main import refuse
     from shop_order.gateway.payment.alipay_csv import MOST_PACKED
 
     try:

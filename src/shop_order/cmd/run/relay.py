@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from shop_order.cmd.app import dev_token
-from shop_order.cmd.core import Core
-from shop_order.cmd.jobs import Jobs
-from shop_order.cmd.opening import open_log
-from shop_order.cmd.private import close_to_others
-from shop_order.cmd.reloading import Reloading
-from shop_order.cmd.signals import Signals
-from shop_order.cmd.topics import dead_letters
+from shop_order.cmd.run.jobs import Jobs
+from shop_order.cmd.run.opening import open_log
+from shop_order.cmd.run.private import close_to_others
+from shop_order.cmd.run.reloading import Reloading
+from shop_order.cmd.run.signals import Signals
+from shop_order.cmd.run.turns import only_one
+from shop_order.cmd.wiring.core import Core
+from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.configs import Loaded, Settings
-from shop_order.configs.engines import sqlite_path
 from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.http.metrics import metrics_app
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
-from shop_order.repository.dao.base import StoreTaken
+from shop_order.pkg.message import BrokerAway
+from shop_order.pkg.message.rocketmq.address import parse
+from shop_order.pkg.message.rocketmq.admin import Admin
 
 log = get_logger("relay")
 DRAIN_S = 5.0
@@ -93,19 +93,13 @@ def own_log(settings: Settings) -> Settings:
     return settings.model_copy(update={"log": mine})
 
 
-@contextmanager
-def only_one(settings: Settings, job: str) -> Iterator[None]:
-    """Do this job alone on a database file; a shared server has leases for that. Raises StoreTaken."""
-    if not settings.db.url.startswith("sqlite:"):
-        yield
-        return
-    lock = os.open(f"{sqlite_path(settings.db.url)}.{job}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+async def dead_letters(url: str) -> Mapping[str, int]:
+    """How many messages each group of consumers could not process; nothing while no broker can be asked.
+
+    Raises Refused.
+    """
+    address = parse(url)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as taken:
-        os.close(lock)
-        raise StoreTaken(f"another {job} works on this database") from taken
-    try:
-        yield
-    finally:
-        os.close(lock)
+        return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
+    except BrokerAway:
+        return {}  # the relay itself says so

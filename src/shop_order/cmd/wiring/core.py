@@ -1,38 +1,28 @@
-"""Everything below the fronts, wired once: store, gateways, use cases."""
+"""Everything below the fronts: the store, the neighbours, the channels, the use cases."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-import grpc
-import grpc.aio
-
-from shop_order.cmd.channels import Channels
-from shop_order.cmd.observing import seen, tracing
-from shop_order.cmd.roots import root_keys, witness
-from shop_order.cmd.rules import order_rules, pricing
-from shop_order.cmd.shared import Shared
-from shop_order.cmd.writes import Writes
+from shop_order.cmd.wiring.channels import Channels
+from shop_order.cmd.wiring.from_settings import order_rules, pricing
+from shop_order.cmd.wiring.ids import Ids
+from shop_order.cmd.wiring.neighbours import Neighbours
+from shop_order.cmd.wiring.observing import seen, tracing
+from shop_order.cmd.wiring.roots import root_keys, witness
+from shop_order.cmd.wiring.shared import Shared
 from shop_order.configs import Loaded, Settings
-from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.gateway.events import PublishedEvents
-from shop_order.gateway.goods import GrpcGoods
-from shop_order.gateway.inboxes import GrpcInboxes
-from shop_order.gateway.inventory import GrpcStock
-from shop_order.gateway.users import GrpcAddresses
-from shop_order.pkg.grpc.balancer import Balanced
-from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource, open_channel
+from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.pkg.util.entropy import Entropy
 from shop_order.pkg.util.order_sn import OrderNumbers
-from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.base import StoreOptions
 from shop_order.repository.oplog import open_order_log
@@ -60,7 +50,6 @@ from shop_order.service.timeout import TimeoutService
 from shop_order.service.unreadable import Unreadables
 
 log = get_logger("core")
-MOST_RELEASES = 256  # leases being given back at once; the others end by themselves
 
 
 def real_ms() -> int:
@@ -77,16 +66,11 @@ class Core:
         self.metrics = Metrics()
         self.tracing = tracing(settings, self.metrics)
         self._exit = AsyncExitStack()
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._releases: set[asyncio.Task[None]] = set()
-        self._followers: list[asyncio.Task[None]] = []
         self.registry = open_registry(settings.registry.url)
-        self._worker = 0
-        self._worker_ends_s = float("inf")
-        self._snowflakes = Snowflakes(real_ms, self._worker)
+        self.ids = Ids(self.metrics, real_ms)
         self.store = open_store(
             settings.db.url,
-            next_id=self.next_id,
+            next_id=self.ids.next,
             options=StoreOptions(
                 settings.limit.commit_batch,
                 settings.limit.commit_queue,
@@ -94,17 +78,10 @@ class Core:
                 self.metrics.batch("commit"),
             ),
         )
-        self._writes = Writes(self.store)
         self.log_store = open_order_log(settings.oplog.url)
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
-        token_file = settings.neighbours.token_file
-        self._neighbour = Neighbour(
-            FileToken(token_file) if token_file else token,
-            lambda: self.settings.neighbours.timeout_s,
-            self.tracing,
-        )
         self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
-        self._gateways(settings)
+        self._gateways(settings, token)
         self._use_cases(settings)
 
     @property
@@ -112,53 +89,22 @@ class Core:
         """The settings as they are now: a reload swaps the whole."""
         return self.loaded.settings
 
-    def next_id(self) -> int:
-        """A new id. Raises DependencyDown while the worker id in it may be another's."""
-        if time.monotonic() > self._worker_ends_s:
-            raise DependencyDown("a worker id")
-        return self._snowflakes.next_id()
-
-    async def keep_worker(self) -> int:
-        """Renew the worker id of our ids, or go on with another if it was lost. Raises DependencyDown.
-
-        Said by a write, so that a database that takes none is noticed without a buyer.
-        """
-        await self._writes.check()
-        if (worker := await self.store.leases.worker()) != self._worker:
-            log.warning("worker_changed", before=self._worker, now=worker)
-            self.metrics.worker_changed()
-            self._worker = worker
-            self._snowflakes = Snowflakes(real_ms, worker, after=self._snowflakes.next_id())
-        self._worker_ends_s = self.store.leases.worker_ends_s
-        return 0
-
-    def _gateways(self, settings: Settings) -> None:
-        limit, neighbours = settings.limit, settings.neighbours
-        self.goods = GrpcGoods(
-            self._channel(neighbours.goods),
-            self._neighbour.at(neighbours.goods),
-            most=limit.goods_batch,
-            queue=limit.goods_queue,
-            observe=self.metrics.batch("goods"),
+    def _gateways(self, settings: Settings, token: TokenSource) -> None:
+        token_file = settings.neighbours.token_file
+        caller = Neighbour(
+            FileToken(token_file) if token_file else token,
+            lambda: self.settings.neighbours.timeout_s,
+            self.tracing,
         )
-        self.stock = GrpcStock(
-            self._channel(neighbours.inventory),
-            self._neighbour.at(neighbours.inventory),
-            lease_s=settings.order.lease_s,
-            most=limit.stock_batch,
-            queue=limit.stock_queue,
-            observe=self.metrics.batch("reserve"),
-        )
+        self.neighbours = Neighbours(lambda: self.settings, self.registry, caller, self.metrics)
+        self.goods, self.stock = self.neighbours.goods, self.neighbours.stock
         # What an order needs is asked for in this sequence: groups stay together from look-up to commit.
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
-        self.addresses = GrpcAddresses(self._channel(neighbours.users), self._neighbour.at(neighbours.users))
         self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
-        # With a broker between us the neighbours' inboxes are not ours to call.
-        self._own_inboxes = neighbours.inboxes if settings.message.url.startswith("embedded:") else ()
-        own = GrpcInboxes([(self._channel(a), self._neighbour.at(a)) for a in self._own_inboxes])
-        self.publisher = open_publisher(settings.message.url, hand_over=own.hand_over)
+        inboxes = self.neighbours.inboxes
+        self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
         published = PublishedEvents(
             self.publisher,
             now_ms=real_ms,
@@ -185,14 +131,14 @@ class Core:
             carts=carts,
             goods=goods,
             stock=stock,
-            addresses=self.addresses,
+            addresses=self.neighbours.addresses,
             idempotency=self.idempotency,
             clock=clock,
             next_sn=numbers.order_sn,
-            next_id=self.next_id,
+            next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
             on_unreadable=self.unreadable.tell,
-            on_lost=self._give_back,
+            on_lost=self.neighbours.release_soon,
             return_urls=self.return_urls,
             real_clock=real_ms,
             shown=self.views,
@@ -202,7 +148,7 @@ class Core:
             goods=goods,
             stock=stock,
             clock=clock,
-            next_id=self.next_id,
+            next_id=self.ids.next,
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
@@ -313,19 +259,13 @@ class Core:
         self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
-        if serve:
-            self._worker = await self.store.leases.worker()
-            self._worker_ends_s = self.store.leases.worker_ends_s
-        self._snowflakes = Snowflakes(real_ms, self._worker, after=await self.store.last_id())
+        await self.ids.begin(self.store, lease=serve)
         await self.clock.load()
         await self.shared.open()
         self._exit.push_async_callback(self.shared.close)
         self._exit.push_async_callback(self.registry.aclose)
-        for name, channel in self._channels.items():
-            self._exit.push_async_callback(channel.close)
-            if isinstance(channel, Balanced):
-                self._followers.append(asyncio.create_task(self._follow(name, channel)))
-        self._exit.push_async_callback(self._unfollow)
+        self.neighbours.open()
+        self._exit.push_async_callback(self.neighbours.close)
         if self.alipay is not None:
             self._exit.push_async_callback(self.alipay.aclose)
         return self
@@ -337,25 +277,7 @@ class Core:
         """Let commands that run end, then close everything."""
         await self.idempotency.drain()
         await self.checkout.drain()
-        if self._releases:
-            await asyncio.wait(self._releases, timeout=self.settings.neighbours.timeout_s)
         await self._exit.aclose()
-
-    def neighbours_away(self) -> list[str]:
-        """Neighbours that can't be reached; asking begins to connect to those that were never called."""
-        neighbours = self.settings.neighbours
-        addresses = {
-            "goods": (neighbours.goods,),
-            "inventory": (neighbours.inventory,),
-            "users": (neighbours.users,),
-            "inboxes": self._own_inboxes,
-        }
-        away = {
-            address
-            for address, channel in self._channels.items()
-            if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        }
-        return [name for name, used in addresses.items() if away.intersection(used)]
 
     def alert(self, name: str, **about: object) -> None:
         """Tell the operator: a log line at level error, and a counter."""
@@ -365,36 +287,3 @@ class Core:
     def _stored(self, types: Sequence[str]) -> None:
         self.metrics.events(types)
         self.relay.hint()
-
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        if address not in self._channels:
-            named = ":" not in address
-            grace_s = self.settings.neighbours.timeout_s
-            self._channels[address] = (
-                Balanced(address, open_channel, grace_s=grace_s) if named else open_channel(address)
-            )
-        return self._channels[address]
-
-    async def _follow(self, name: str, channel: Balanced) -> None:
-        async for addresses in self.registry.watch(name):
-            log.info("instances", name=name, addresses=addresses)
-            channel.use(addresses)
-
-    async def _unfollow(self) -> None:
-        for task in self._followers:
-            task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
-
-    def _give_back(self, order_sn: str) -> None:
-        """Release a lease nobody needs, in the background; should it fail, the lease ends by itself."""
-        if len(self._releases) >= MOST_RELEASES:
-            return
-        task = asyncio.create_task(self._release(order_sn))
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
-
-    async def _release(self, order_sn: str) -> None:
-        try:
-            await self.stock.release(order_sn)
-        except OrderServiceError as failed:
-            log.warning("release_failed", order_sn=order_sn, error=failed.code)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shop_order.cmd.observing import seen
+from shop_order.cmd.wiring.observing import seen
 from shop_order.configs import Settings
 from shop_order.domain.bill import BillSource
 from shop_order.domain.ports import Clock, PaymentChannel

@@ -1,4 +1,4 @@
-"""What every serving process begins with, and what may refuse its start; imports no server for it."""
+"""What every process begins with, and what may refuse its start."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from shop_order.configs import Loaded, Settings
+from shop_order.configs import ConfigError, Loaded, Settings
 from shop_order.configs.history import record
 from shop_order.pkg.log import LogConfig, Logging, start_logging
 from shop_order.repository.history import open_history
-
-
-class StartRefused(Exception):
-    """A process of ours could not start; the text is the one line it left."""
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
@@ -39,7 +35,7 @@ def refusal(error: Exception) -> str | None:
             return f"{error.told} ({error.__cause__})" if damaged else error.told
         case SchemaBehind():
             return f"{error}; run `shop-order migrate`"
-        case StoreTaken() | CannotListen() | StartRefused() | OSError():
+        case StoreTaken() | CannotListen() | ConfigError() | OSError():
             return str(error)
         case _:
             return None
