@@ -1,6 +1,7 @@
 """Each planted fault turns its tests red, and without a fault they are green.
 
-A fault is a change of text in a copy of the sources; `pytest` runs the named tests on that copy.
+A fault is a change in a copy of the sources; `pytest` runs the named tests on that copy. A fault that no
+longer fits the code says what it looked for, and where that stands now: `pytest tests/mutants -k fits`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import pytest
 from tests.mutants import faults
 from tests.mutants.faults import Fault
 from tests.mutants.notices import NOTICE_FAULTS
+from tests.mutants.planting import ROOT, file_named, place, plant
 
 FAULTS = (*faults.FAULTS, *NOTICE_FAULTS)
-ROOT = Path(__file__).resolve().parents[2]
 AT_A_TIME = 2
 DEADLINE_S = 240
 # Of the plugins only these: importing the others would take longer than most tests.
@@ -32,23 +33,13 @@ ON_THE_COPY = "test_the_tests_run_on_the_copy"
 SOUND = Fault("no fault", tuple(sorted({test for fault in FAULTS for test in fault.tests})), ())
 
 
-def planted(fault: Fault, source: Path) -> None:
-    """Change the copy; a text that does not stand there exactly once fails: faults follow the code."""
-    for module, old, new in fault.patches:
-        path = source / module
-        text = path.read_text("utf-8")
-        assert text.count(old) == 1, f"{module} has {old!r} {text.count(old)} times: adapt the fault"
-        path.unlink()
-        path.write_text(text.replace(old, new), "utf-8")
-
-
 def run(fault: Fault, templates: Path) -> subprocess.CompletedProcess[str]:
     """The fault's tests, on a copy of the sources that has it."""
     folder = Path(tempfile.mkdtemp(prefix="shop-fault-"))
     try:
         source = folder / "src"
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-        planted(fault, source)
+        plant(fault.changes, source)
         env = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
         env |= {
             "PYTHONPATH": str(source),
@@ -65,7 +56,7 @@ def run(fault: Fault, templates: Path) -> subprocess.CompletedProcess[str]:
             "-x",
             *plugins,
             __file__ + "::" + ON_THE_COPY,
-            *fault.tests,
+            *(str(file_named(test)) for test in fault.tests),
         ]
         return subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
@@ -107,12 +98,11 @@ def test_the_suite_turns_red_for_every_fault_and_only_then(
 
 
 @pytest.mark.parametrize("fitting", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_fits_the_sources_of_today(fitting: Fault, tmp_path: Path) -> None:
-    for module, _, _ in fitting.patches:
-        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / "src" / module, tmp_path / module)
-    planted(fitting, tmp_path)
-    assert all((ROOT / test).is_file() for test in fitting.tests)
+def test_a_fault_fits_the_sources_of_today(fitting: Fault) -> None:
+    for change in fitting.changes:
+        place(change)
+    for test in fitting.tests:
+        file_named(test)
 
 
 def test_faults_are_told_apart_and_are_many() -> None:
