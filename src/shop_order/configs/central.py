@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.errors import ConfigAway, ConfigError
+from shop_order.configs.settings import ConfigAway, ConfigError
 from shop_order.configs.sources import Document, SharedSource, Source, SourceAway
 
 

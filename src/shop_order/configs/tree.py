@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Section, Settings
+from shop_order.configs.settings import ConfigError, Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
@@ -26,6 +25,35 @@ PLANNED: frozenset[Path] = frozenset(
 WORKERS: Path = ("server", "workers")
 """Gone: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
+RELOADABLE: frozenset[Path] = frozenset(
+    {
+        ("log", "level"),
+        ("app", "shop_name"),
+        ("server", "deadline_s"),
+        ("neighbours", "timeout_s"),
+        ("limit", "unpaid_orders"),
+        ("limit", "user_rate"),
+        ("limit", "user_burst"),
+        ("limit", "global_rate"),
+        ("limit", "global_burst"),
+        ("cache", "timeout_s"),
+        ("cache", "order_ttl_s"),
+        ("cache", "absent_ttl_s"),
+        ("cache", "goods_ttl_s"),
+        ("order", "pay_timeout_s"),
+        ("order", "auto_confirm_s"),
+        ("order", "scan_interval_s"),
+        ("order", "archive_after_days"),
+        ("oplog", "keep_days"),
+        ("pricing", "freight_fen"),
+        ("pricing", "free_freight_from_fen"),
+        ("pricing", "province_freight_fen"),
+        ("pay", "return_urls"),
+        ("pay", "callback_allow"),
+        ("pay", "alipay", "timeout_s"),
+    }
+)
+"""What a running service takes over at a reload; all others wait for a restart."""
 
 
 class _NoRepeats(yaml.SafeLoader):

@@ -13,8 +13,7 @@ from pathlib import Path
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Settings
+from shop_order.configs.settings import ConfigError, Settings
 
 _ADDRESSES = ("goods", "inventory", "users", "inboxes")
 

@@ -7,8 +7,7 @@ import pytest
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.load import override_file
-from shop_order.configs.reloadable import RELOADABLE
-from shop_order.configs.tree import leaves
+from shop_order.configs.tree import RELOADABLE, leaves
 
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:

@@ -16,10 +16,9 @@ import typer
 
 from shop_order.configs import ConfigError, load, masked, show
 from shop_order.configs.engines import sqlite_path
-from shop_order.configs.history import Records, UnknownEntry, content_of, entries
+from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
 from shop_order.configs.load import config_url
 from shop_order.configs.production import alipay_is_off, missing_in_production, wrong_in_production
-from shop_order.configs.rollback import plan, write
 from shop_order.configs.sources import SourceAway, open_source
 from shop_order.configs.tree import ENV_PREFIX
 from shop_order.pkg.url import mask_urls

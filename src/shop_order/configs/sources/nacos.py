@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
 from shop_order.pkg.address import joined, parted
 
