@@ -44,7 +44,7 @@ def revision(tmp_path: Path) -> str:
 def test_an_order_that_does_not_exist_is_not_called_broken(number: str) -> None:
     said = refused("audit", "verify", "--order", number)
     assert "broken" not in said
-    assert "no such order" in said or "is no order number" in said
+    assert "no such order" in said or "is not a valid order number" in said
 
 
 @pytest.mark.usefixtures("environ")

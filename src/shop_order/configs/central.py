@@ -44,7 +44,7 @@ class Central:
             return self._copy(source, str(away))
         if not documents and self._says_something(source):
             # All keys are gone at once: nobody removes a configuration so.
-            return self._copy(source, f"{source.kind} {source.identity} says nothing any more")
+            return self._copy(source, f"{source.kind} {source.identity} is empty now")
         self.fresh[_name(source)] = documents
         return documents
 

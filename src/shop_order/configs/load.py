@@ -1,4 +1,4 @@
-"""Reads the layers, checks them, and makes one immutable Settings.
+"""Reads the layers, checks them, and builds one immutable Settings.
 
 Later layers win: packaged yaml, profile, the operator's documents (files, then Consul's KV, then Nacos),
 rollback's override, environment.
@@ -160,7 +160,7 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     for name in current.files:
         if not FilePath(name).is_file():
             raise ConfigError(
-                f"{name} is gone: what it set stays until a restart; to clear it, put {{}} in it"
+                f"{name} is gone: its settings stay until a restart; to clear them, write {{}} into it"
             )
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]

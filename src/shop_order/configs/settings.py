@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from shop_order.configs.types import (
-    MOST_TOTAL_FEN,
+    MAX_TOTAL_FEN,
     PROVINCES,
     Address,
     Addresses,
@@ -176,7 +176,7 @@ class Pricing(Section):
     """What an order costs beside its goods, in fen; 0 for `free_freight_from_fen` is never."""
 
     freight_fen: Freight
-    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MOST_TOTAL_FEN)]
+    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
     province_freight_fen: ProvinceFreight
 
     @property

@@ -18,8 +18,8 @@ _NAMES = """
 重庆 四川 贵州 云南 西藏 陕西 甘肃 青海 宁夏 新疆 台湾 香港 澳门
 """
 PROVINCES = tuple(_NAMES.split())
-MOST_FREIGHT_FEN = 10_000_000
-MOST_TOTAL_FEN = 10**13  # no order costs more
+MAX_FREIGHT_FEN = 10_000_000
+MAX_TOTAL_FEN = 10**13  # no order costs more
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ITEM = re.compile(r"\s*((?:\[[^\[\]]*\]|[^,\[\]\n])*)(?:[,\n]|$)")
@@ -99,7 +99,7 @@ def _base_url(value: str) -> str:
 
 
 def split_list(value: object) -> object:
-    """The items of a text; what is no text stays. Raises ValueError for what is neither."""
+    """The items of a text; another value is returned as it is. Raises ValueError for a bad list."""
     if value is None:
         raise ValueError("is null; write [] for none")
     if not isinstance(value, str):
@@ -161,7 +161,7 @@ def _loaded(text: str) -> object:
 
 
 def whole_fen(value: object) -> object:
-    """Digits only: 8.00 would be taken for 8 fen by who means yuan, and `yes` for 1."""
+    """Digits only: 8.00 may mean yuan, and YAML reads `yes` as true."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -175,9 +175,9 @@ def _by_province(value: object) -> dict[str, object]:
     for name, fen in _pairs(value):
         short = next((p for p in PROVINCES if str(name).strip().startswith(p)), None)
         if short is None:
-            raise ValueError(f"{name} is no province: write 新疆, or 新疆维吾尔自治区")
+            raise ValueError(f"{name} is not a province: write 新疆, or 新疆维吾尔自治区")
         if short in found:
-            raise ValueError(f"{short} stands twice")
+            raise ValueError(f"{short} occurs twice")
         found[short] = fen
     return {name: found[name] for name in PROVINCES if name in found}
 
@@ -223,5 +223,5 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[int, Field(ge=0, le=1_000_000)]
-Freight = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MOST_FREIGHT_FEN)]
+Freight = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_FREIGHT_FEN)]
 ProvinceFreight = Annotated[Mapping[str, Freight], BeforeValidator(_by_province)]

@@ -1,4 +1,4 @@
-"""`shop-order archive`: settled orders of long ago go to the history tables, while the service runs."""
+"""`shop-order archive`: move old settled orders to the history tables, while the service runs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def archive(
         ),
     ] = None,
 ) -> None:
-    """Put finished orders of long ago into the history tables; they are still found by number.
+    """Move old finished orders to the history tables; they are still found by number.
 
-    May be stopped or killed at any time: the next one goes on.
+    It may be stopped or killed at any time: the next run continues.
     """
     from shop_order.cmd.run.turns import Turns, only_one
 
@@ -47,7 +47,7 @@ def archive(
 
 
 async def walk_over(core: Core, turns: Turns, days: int) -> int:
-    """Archive page after page, as long as no other process does; the exit code."""
+    """Archive page after page unless another process does; the exit code."""
     from shop_order.cmd.run.turns import wait_for_turn
 
     looked = archived = told = 0

@@ -1,4 +1,4 @@
-"""`shop-order backup TO`: the SQLite order database, whole and at one moment, while the service runs."""
+"""`shop-order backup TO`: a consistent copy of the SQLite order database, while the service runs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BUSY_S = 30.0
 
 
 class BackupFailed(Exception):
-    """Nothing was left behind; the text is one line."""
+    """No file was left behind; the text is one line."""
 
 
 def backup(
     to: Annotated[Path, typer.Argument(metavar="TO", help="The new file; one that exists is never touched.")],
 ) -> None:
-    """Copy the order database while the service runs, and look whether the copy is whole.
+    """Copy the order database while the service runs, and check the copy.
 
     The order log is not copied: `shop-order stats rebuild` makes it anew from the history.
     """
@@ -54,15 +54,15 @@ def backup(
 
 
 def stopped(number: int, frame: FrameType | None) -> NoReturn:
-    """Told to stop: the half copy goes, as with an interrupt."""
+    """Asked to stop: remove the partial copy, as at an interrupt."""
     raise SystemExit(BY_SIGNAL + number)
 
 
 def copy(source: Path, to: Path) -> int:
-    """The orders in the copy. Raises BackupFailed."""
+    """Copy; the number of orders in the copy. Raises BackupFailed."""
     if not source.is_file():
         raise BackupFailed(f"the order database {source} does not exist")
-    if os.path.lexists(to):  # a link that leads nowhere is one as well
+    if os.path.lexists(to):  # also a dangling link
         raise BackupFailed(f"{to} exists already: say a new name")
     draft = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
@@ -85,14 +85,14 @@ def copy(source: Path, to: Path) -> int:
 
 
 def _copied(source: Path, draft: Path) -> int:
-    # All pages in one step: one snapshot, and a writer beside it makes us begin anew no more than once.
+    # All pages in one step: one snapshot, which a concurrent writer restarts at most once.
     with (
         closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=BUSY_S)) as theirs,
         closing(sqlite3.connect(draft, isolation_level=None)) as ours,
     ):
         theirs.execute("SELECT version_num FROM alembic_version").fetchone()  # it is an order database
         theirs.backup(ours, pages=-1)
-        ours.execute("PRAGMA journal_mode = DELETE")  # so that it is one file, also after it was looked at
+        ours.execute("PRAGMA journal_mode = DELETE")  # so that it stays one file when it is opened
         said = [row[0] for row in ours.execute("PRAGMA integrity_check(5)")]
         if said != ["ok"]:
             raise BackupFailed(f"{source} is damaged, nothing was kept: {'; '.join(map(str, said))}")
@@ -101,7 +101,7 @@ def _copied(source: Path, draft: Path) -> int:
 
 def _named(draft: Path, to: Path) -> None:
     try:
-        os.link(draft, to)  # unlike a rename it never takes the place of a file that came meanwhile
+        os.link(draft, to)  # unlike a rename it never replaces a file that was created meanwhile
     except FileExistsError:
         raise
     except OSError:  # a disk without links, such as an exFAT stick

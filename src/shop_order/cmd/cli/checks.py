@@ -72,7 +72,7 @@ def doctor(
 
 
 async def broken_days(core: Core) -> Sequence[BrokenDay]:
-    """Say which days are not as they were sealed."""
+    """Print the days that differ from their seal."""
     found = await core.root_audit.verify()
     if found.unasked:
         typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
@@ -83,11 +83,11 @@ async def broken_days(core: Core) -> Sequence[BrokenDay]:
 
 
 def not_there(order_sn: str) -> str:
-    """Why there is no such order."""
+    """Why there is no such order, for an error message."""
     from shop_order.pkg.util.order_sn import is_order_sn
 
     return (
         "there is no such order"
         if is_order_sn(order_sn)
-        else "is no order number: 27 digits, the last checks"
+        else "is not a valid order number: 27 digits, the last is a check digit"
     )

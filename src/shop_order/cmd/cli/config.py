@@ -1,4 +1,4 @@
-"""`shop-order config`: what is set and why, what was set before, and the way back.
+"""`shop-order config`: the settings and their origins, their history, and rollback.
 
 With CONFIG__URL=nacos:// history, diff and rollback are Nacos' own; otherwise the order database's.
 """
@@ -26,7 +26,7 @@ from shop_order.pkg.url import mask_urls
 if TYPE_CHECKING:
     from shop_order.configs.sources.nacos import NacosSource, Version
 
-MOST_ID = 2**63 - 1  # what a database can hold
+MAX_ID = 2**63 - 1  # what a database can hold
 OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
 
@@ -92,9 +92,9 @@ def history_command(
 @config_app.command("diff")
 def diff_command(
     older: Annotated[
-        int, typer.Argument(min=1, max=MOST_ID, metavar="A", help="Number of an entry of `history`.")
+        int, typer.Argument(min=1, max=MAX_ID, metavar="A", help="Number of an entry of `history`.")
     ],
-    newer: Annotated[int, typer.Argument(min=1, max=MOST_ID, metavar="B", help="Number of another entry.")],
+    newer: Annotated[int, typer.Argument(min=1, max=MAX_ID, metavar="B", help="Number of another entry.")],
 ) -> None:
     """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
     with _one_line_errors():
@@ -108,7 +108,7 @@ def diff_command(
 @config_app.command("rollback")
 def rollback_command(
     number: Annotated[
-        int, typer.Argument(min=1, max=MOST_ID, metavar="N", help="Number of an entry of `history`.")
+        int, typer.Argument(min=1, max=MAX_ID, metavar="N", help="Number of an entry of `history`.")
     ],
 ) -> None:
     """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
@@ -146,7 +146,7 @@ def rollback_command(
 def _nacos() -> "NacosSource | None":
     with _one_line_errors():
         source = open_source(config_url(os.environ))
-    # By its kind: the class would have to be imported first, which costs every other command time.
+    # By its kind: importing the class would cost every other command time.
     return cast("NacosSource", source) if source.kind == "nacos" else None
 
 
@@ -176,7 +176,7 @@ def _digest(content: str) -> str:
 def _history() -> Iterator[Records]:
     from shop_order.repository.history import open_history
 
-    # Without the override: a bad one must not bar the way back.
+    # Without the override: a bad one must not prevent a rollback.
     url = load(os.environ, use_override=False).settings.db.url
     if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
         raise ConfigError(f"there is no history yet: the order database {file} does not exist")

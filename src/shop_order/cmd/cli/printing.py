@@ -12,7 +12,7 @@ from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
 
 HOW = "say --user ID [--role user|admin], or --role service --name NAME [--act-for ID]; ids begin at 1"
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 class NoDevelopmentKey(ValueError):
@@ -37,7 +37,7 @@ def mint(
     if auth.hs256_key is None:
         raise NoDevelopmentKey("there is no development key here: tokens come from your identity provider")
     contradicts = user is not None if role == "service" else name is not None or act_for is not None
-    if contradicts or any(id is not None and not 0 < id <= MOST_ID for id in (user, act_for)):
+    if contradicts or any(id is not None and not 0 < id <= MAX_ID for id in (user, act_for)):
         raise ValueError(HOW)
     subject = name if role == "service" else (str(user) if user is not None else None)
     if not subject or role not in ("user", "admin", "service"):

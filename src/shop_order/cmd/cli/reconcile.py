@@ -1,4 +1,4 @@
-"""`shop-order reconcile`: a provider's bill of one day against our payments, while the service runs."""
+"""`shop-order reconcile`: compare a provider's bill of one day with our payments."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def reconcile(
 
 
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
-    """The result; None if another process does it."""
+    """The result; None if another process reconciles now."""
     from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
     from shop_order.domain.lease import LeaseLost
     from shop_order.service.reconciliation import JOB as RECONCILE
@@ -134,7 +134,7 @@ async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None)
 
 
 def channel_of(name: str) -> PaymentType:
-    """Refuses what is none."""
+    """The channel of this name, or a refusal."""
     from shop_order.domain.status import PaymentType
 
     for one in PaymentType:
@@ -144,18 +144,18 @@ def channel_of(name: str) -> PaymentType:
 
 
 def day_of(text: str) -> date:
-    """Refuses what is no day."""
+    """The day, or a refusal."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other spellings are easily misread
-        refuse(f"--date {text}: is no day such as 2026-11-21")
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other formats are easily misread
+        refuse(f"--date {text}: must be YYYY-MM-DD, such as 2026-11-21")
     return day
 
 
 def content_of(file: Path) -> bytes:
-    """Refuses what can't be read; of what is no bill no more than one byte too many."""
+    """The content of the file, at most one byte more than a bill may have, or a refusal."""
     from shop_order.gateway.payment.alipay_csv import MOST_PACKED
 
     try:
@@ -166,7 +166,7 @@ def content_of(file: Path) -> bytes:
 
 
 def told(result: Reconciliation) -> list[str]:
-    """The result in plain words."""
+    """The result as text."""
     lines = [
         f"{result.channel.code}, {result.day} (a day in China), in yuan",
         f"{'':10} {'payments':>8} {'amount':>16} {'refunds':>8} {'amount':>16}",
@@ -195,7 +195,7 @@ def counted(number: int, what: str) -> str:
 
 
 def row(name: str, sums: Sums) -> str:
-    """One side."""
+    """One row of the table."""
     from shop_order.pkg.util.money import yuan_of_fen
 
     paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
@@ -203,7 +203,7 @@ def row(name: str, sums: Sums) -> str:
 
 
 def words(one: Difference) -> list[str]:
-    """What differs, and what to do."""
+    """The difference, and what to do."""
     from shop_order.pkg.util.money import yuan_of_fen
 
     what, to_do = MEANINGS[one.kind]

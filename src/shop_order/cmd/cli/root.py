@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's o
 
 
 def show_version(asked: bool) -> None:
-    """Print it, and end."""
+    """Print the version, and exit."""
     if asked:
         from shop_order.pkg.version import version
 
@@ -34,7 +34,7 @@ def common(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What every command takes."""
+    """Options of every command."""
 
 
 @app.command()
@@ -63,10 +63,10 @@ def migrate(
         str, typer.Option(help="head, an earlier revision, or base to drop every table.")
     ] = "head",
     yes_drop_data: Annotated[
-        bool, typer.Option("--yes-drop-data", help="Go down, and lose what stands in later tables.")
+        bool, typer.Option("--yes-drop-data", help="Downgrade, and lose the data of later tables.")
     ] = False,
 ) -> None:
-    """Bring the order database's schema up to date, and the broker's topics."""
+    """Bring the schema of the order database and the topics of the broker up to date."""
     from shop_order.repository.schema import DataWouldBeLost
     from shop_order.repository.schema import migrate as bring
 

@@ -18,7 +18,7 @@ FOUND = 1  # a check found something
 
 
 def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
-    """Look at the database beside a running server, without serving it."""
+    """Open the database beside a running service, and look at it."""
 
     async def look_and_close() -> int:
         from shop_order.cmd.wiring.core import Core
@@ -36,7 +36,7 @@ def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
 
 
 def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Run to the exit code; what refuses a start becomes one line and exit code 2."""
+    """Run, and exit with its code; an error that refuses the start becomes one line and exit code 2."""
     from shop_order.cmd.run.opening import refusal, run_loop
 
     try:
@@ -48,7 +48,7 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
 
 
 def loaded(*, beside: bool = False) -> Loaded:
-    """The settings of this environment, or one line and exit code 2; `beside` a running `make run` or not."""
+    """The settings, or one line and exit code 2; `beside` uses the neighbours of a running `make run`."""
     try:
         return load(os.environ, beside=beside)
     except ConfigError as bad:
@@ -56,7 +56,7 @@ def loaded(*, beside: bool = False) -> Loaded:
 
 
 def usable(found: Loaded) -> Loaded:
-    """The settings again, or one line and exit code 2 if files that they name can't be used.
+    """The same settings, or one line and exit code 2 if files that they name can't be used.
 
     Outside production a payment channel is then unavailable, and the log says why.
     """

@@ -1,4 +1,4 @@
-"""`shop-order stats`: figures out of the order log, and the log made anew from the history."""
+"""`shop-order stats`: figures of the order log, and its rebuild from the history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def show(
 
 @stats_app.command("rebuild")
 def rebuild() -> None:
-    """Throw the order log away and make it anew from the history; may run beside the service."""
+    """Delete the order log and rebuild it from the history; the service may run meanwhile."""
 
     async def again(core: Core) -> int:
         typer.echo(f"{await core.order_log.rebuild()} orders were told again")
@@ -58,7 +58,7 @@ def rebuild() -> None:
 
 
 def line(name: str, sums: Sums | None) -> str:
-    """One row of the table; its head without sums."""
+    """One row of the table; the head if there are no sums."""
     from shop_order.pkg.util.money import yuan_of_fen
 
     if sums is None:

@@ -26,7 +26,7 @@ from shop_order.web.handler.health import DATABASE, Readiness
 
 log = get_logger("app")
 TELL_EVERY_S = 2.0
-PING_S = 0.5  # anybody may ask whether we are ready, and each time the database would be asked
+PING_S = 0.5  # anybody may call /readyz, and each call would query the database
 PARTS = (
     "database",
     "goods",
@@ -42,7 +42,7 @@ PARTS = (
     "log",
 )
 """What can be missing, as `/readyz` names it."""
-PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
+RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
 class App:
@@ -72,7 +72,7 @@ class App:
         return self._fronts.http_port
 
     async def start(self) -> None:
-        """Open the store, take the ports, begin the jobs; what was started is stopped if a part fails.
+        """Open the store, listen, start the jobs; if a part fails, stop what was started.
 
         Raises StoreTaken, SchemaBehind, CannotListen, OSError.
         """
@@ -103,9 +103,9 @@ class App:
         )
 
     async def stop(self) -> None:
-        """Leave, wait until that was noticed, and finish what was accepted.
+        """Say that we leave, wait until balancers noticed, and finish what was accepted.
 
-        No new calls, running ones end, the outbox is drained, files are closed.
+        New calls are refused, running ones end, the outbox is drained, files are closed.
         """
         self._stopping = True
         await self._fronts.grpc.not_serving()
@@ -130,7 +130,7 @@ class App:
             return False
 
     def reload(self) -> None:
-        """Take up soon what can change at run time; a bad configuration is refused and the old one kept."""
+        """Reload the settings soon; a bad configuration is refused and the old one kept."""
         self._reloading.hint()
 
     async def _readiness(self) -> Readiness:
@@ -138,12 +138,12 @@ class App:
             await self._ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
-        if self.core.store.trouble:  # it can be read, and takes no order
+        if self.core.store.trouble:  # it can be read but not written
             return Readiness(False, (DATABASE,))
         return Readiness(not self._stopping, tuple(self._missing()))
 
     def _missing(self) -> list[str]:
-        """What this process does without at present."""
+        """The parts that are missing now."""
         missing = self.core.neighbours.away()
         if self._presence.away:
             missing.append("registry")
@@ -175,10 +175,10 @@ class App:
         return 0
 
     async def _order_ran_out(self, delivery: Delivery) -> bool:
-        """A message that was held back until an order's time was over; the scan is behind it.
+        """Handle the delayed message of an order whose time to pay is over; the scan covers lost ones.
 
-        What will pass is waited for. What asking again can't help would keep a thread of the consumer for
-        good: it is refused, and ends among the dead letters.
+        A passing failure is retried. A permanent one would occupy a thread of the consumer for ever: it is
+        rejected, and ends among the dead letters.
         """
         with processing(self.core.tracing, delivery):
             try:
@@ -186,7 +186,7 @@ class App:
             except OrderNotFound:
                 return True
             except Exception as failed:
-                if isinstance(failed, OrderServiceError) and failed.kind in PASSING:
+                if isinstance(failed, OrderServiceError) and failed.kind in RETRIABLE:
                     raise
                 log.exception("timeout_not_decided", order_sn=delivery.key, error=repr(failed))
                 return False

@@ -1,6 +1,6 @@
-"""What `shop-order` does before it imports anything: signals are heeded, and files are its own alone.
+"""What `shop-order` does before it imports anything: it handles signals and keeps its files private.
 
-A process that is number 1 of a container ignores every signal that nobody heeds; imports take seconds.
+Process 1 of a container ignores every signal without a handler, and imports take seconds.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-OURS_ALONE = 0o077  # no bits for group and others on what this process and its libraries make
-SERVING = frozenset({"serve", "relay"})  # told to stop, they did what they were asked
+PRIVATE_UMASK = 0o077  # no access for group and others to what this process and its libraries create
+SERVING = frozenset({"serve", "relay"})  # a stop is how they end: exit code 0
 STOPS = (signal.SIGTERM, signal.SIGINT)
-BY_SIGNAL = 128  # a command that was cut short ends with this and the signal's number, as in a shell
-HANG_UPS: list[int] = []  # HUPs that came before anybody could reload
-CUT_SHORT: list[int] = []  # what ends a command at once until its imports are done
+BY_SIGNAL = 128  # an interrupted command exits with this plus the signal's number, as in a shell
+HANG_UPS: list[int] = []  # HUPs that came before a reload was possible
+CUT_SHORT: list[int] = []  # signals that end a command at once until its imports are done
 
 
 def begin() -> None:
-    """Done twice it is done once."""
-    os.umask(OURS_ALONE)
+    """Idempotent."""
+    os.umask(PRIVATE_UMASK)
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:  # a container's uid: drivers ask for the user's name when they are imported
@@ -33,26 +33,25 @@ def begin() -> None:
         signal.signal(signal.SIGHUP, lambda number, frame: HANG_UPS.append(number))
     elif os.getpid() == 1:
         heed(None)
-    elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it
+    elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
         heed(None, (signal.SIGINT,))
         CUT_SHORT.append(signal.SIGINT)
 
 
 def imported() -> None:
-    """A command that ends by itself undoes what it began, now that an INT can't meet an import any more."""
+    """The imports are done: from now on INT raises KeyboardInterrupt, so that a command can clean up."""
     if CUT_SHORT:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def heed(code: int | None, numbers: Sequence[signal.Signals] = STOPS) -> None:
-    """From now on TERM and INT, or `numbers`, end this process at once, with this exit code; None: with the
-    signal's.
+    """End this process at once on TERM and INT, or on `numbers`, with this exit code; None: the signal's.
 
-    Nothing was accepted yet, or everything is finished: there is nothing to undo that a kill would not undo.
+    For when nothing was accepted yet, or everything is finished: there is nothing to clean up.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        # SystemExit may be swallowed by an import, or told with a traceback; this is neither.
+        # An import may swallow SystemExit, or print a traceback for it.
         os._exit(BY_SIGNAL + number if code is None else code)
 
     for number in numbers:
@@ -60,5 +59,5 @@ def heed(code: int | None, numbers: Sequence[signal.Signals] = STOPS) -> None:
 
 
 def rest() -> None:
-    """From the last thread's end on they are ignored: Python takes its handlers back before it ends."""
+    """Ignore them while the interpreter shuts down, when Python has removed its handlers."""
     atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in STOPS])

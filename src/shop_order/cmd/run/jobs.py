@@ -1,4 +1,4 @@
-"""What runs in the background: each job is one bounded step, done again and again until the stop."""
+"""Background jobs: each repeats one bounded step until the stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shop_order.service.reconciliation import JOB as RECONCILE
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
-MOST_PAUSE_S = 5.0  # what waited for a neighbour or a disk goes on soon after it is back
+MAX_PAUSE_S = 5.0  # so that a job continues soon after a neighbour or a disk is back
 PURGE_EVERY_S = 60.0
 WORKER_EVERY_S = 5.0
 CLOCK_EVERY_S = 1.0
@@ -24,9 +24,9 @@ LAG_EVERY_S = 2.0
 BEHIND_EVERY_S = 10.0
 ROOT_LAG_EVERY_S = 10.0
 RECONCILED_EVERY_S = 60.0
-Step = Callable[[], Awaitable[int]]  # how much it had to do
+Step = Callable[[], Awaitable[int]]  # how much it did
 Pause = Callable[[], Awaitable[None]]
-More = Callable[[int], bool]  # whether the next step follows at once, after one that had so much to do
+More = Callable[[int], bool]  # whether the next step follows at once, after one that did so much
 
 
 def never(done: int) -> bool:
@@ -43,7 +43,7 @@ class Jobs:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin all loops of a process that serves."""
+        """Start all jobs of `serve`."""
         core, settings = self._core, self._core.settings
         self._loop("worker", self._keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
         if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
@@ -70,30 +70,30 @@ class Jobs:
         self.start_lag()
 
     def every(self, name: str, step: Step, pause_s: float) -> None:
-        """Begin a loop that every process has."""
+        """Start a job that every instance runs."""
         self._loop(name, step, lambda: asyncio.sleep(pause_s))
 
     def start_relay(self) -> None:
-        """Begin the loop that publishes the outbox."""
+        """Start publishing the outbox."""
         relay = self._core.relay
         self._once("relay", relay.run_once, relay.wait, relay.was_full)
 
     def start_lag(self) -> None:
-        """Begin the loop that counts what waits to be published."""
+        """Start counting what waits to be published."""
         self._loop("lag", self._lag, lambda: asyncio.sleep(min(self._scan_every(), LAG_EVERY_S)))
 
     def _scan_every(self) -> float:
         return self._core.settings.order.scan_interval_s
 
     async def stop(self) -> None:
-        """End the loops; a step that runs is interrupted, which no step minds."""
+        """Cancel the jobs; every step may be interrupted."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._turns.end()
 
     def _once(self, name: str, step: Step, pause: Pause, more: More = bool) -> None:
-        """A loop whose steps only one of the processes that share a database does."""
+        """Run a job on one of the instances that share a database."""
 
         async def ours() -> int:
             if not await self._mine(name):
@@ -129,7 +129,7 @@ class Jobs:
                 failures += 1
                 self._core.metrics.job(name, "failed")
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
-                await asyncio.sleep(min(FAILED_PAUSE_S * failures, MOST_PAUSE_S))
+                await asyncio.sleep(min(FAILED_PAUSE_S * failures, MAX_PAUSE_S))
                 continue
             failures = 0
             self._core.metrics.job(name, "ok")

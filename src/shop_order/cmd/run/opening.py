@@ -1,4 +1,4 @@
-"""What every process begins with, and what may refuse its start."""
+"""What every process begins with: the event loop, the log, the record of its settings; refused starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shop_order.repository.history import open_history
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run to the exit code, on uvloop where there is one."""
+    """Run on uvloop if it is installed; the exit code."""
     try:
         import uvloop
     except ImportError:
@@ -24,7 +24,7 @@ def run_loop(work: Coroutine[Any, Any, int]) -> int:
 
 
 def refusal(error: Exception) -> str | None:
-    """The line for what refuses a start; None for what nobody expected."""
+    """The line for an error that refuses a start; None for an unexpected one."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
     from shop_order.repository.dao.base import SchemaBehind, StoreTaken
@@ -42,7 +42,7 @@ def refusal(error: Exception) -> str | None:
 
 
 def remember(loaded: Loaded) -> None:
-    """Record an accepted configuration in the order database. Raises OSError if it takes no more."""
+    """Record an accepted configuration in the order database. Raises OSError if that can't be written."""
     try:
         with open_history(loaded.settings.db.url, writes=True) as records:
             record(records, loaded, time.time_ns() // 1_000_000)
@@ -51,7 +51,7 @@ def remember(loaded: Loaded) -> None:
 
 
 def open_log(settings: Settings) -> Logging:
-    """The process's log, as specification 6.6 has it. Raises OSError."""
+    """Open the log of the process (specification 6.6). Raises OSError."""
     s = settings.log
     return start_logging(
         LogConfig(

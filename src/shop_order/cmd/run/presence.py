@@ -1,4 +1,4 @@
-"""Our entry in the registry while we serve."""
+"""The entry of this instance in the registry while it serves."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from shop_order.pkg.log import get_logger
 from shop_order.pkg.registry import Instance, Registry, RegistryAway
 
 log = get_logger("registry")
-LOOK_EVERY_S = 3.0
+CHECK_EVERY_S = 3.0
 SERVICE = "order-service"
 TAGS = ("order", "payment", "grpc")
 HEALTH = "health"
 
 
 class Presence:
-    """Keeps one instance registered, also after the registry lost its memory."""
+    """Keeps one instance registered, also after the registry lost its data."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -25,18 +25,18 @@ class Presence:
         self.away = False
 
     def begin_as(self, settings: Settings, port: int) -> None:
-        """Begin with the address that the settings give us, if they name a registry."""
+        """Register under the address of the settings, if they name a registry."""
         server = settings.server
         if not settings.registry.url.startswith("none:"):
             self.begin(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
 
     def begin(self, host: str, port: int, *, tls: bool) -> None:
-        """Register as specification 6.2 has it, and stay registered."""
+        """Register (specification 6.2), and stay registered."""
         self._instance = Instance(SERVICE, host, port, TAGS, HEALTH, tls)
         self._task = asyncio.create_task(self._keep(self._instance))
 
     async def end(self) -> None:
-        """Leave the registry; should it be away, its health check notices."""
+        """Deregister; if the registry is away, its health check will notice."""
         if self._task is None or self._instance is None:
             return
         self._task.cancel()
@@ -48,7 +48,7 @@ class Presence:
             log.warning("not_deregistered", id=self._instance.id, error=str(away))
 
     async def _keep(self, instance: Instance) -> None:
-        told = False  # what it knows of this address may be another's who was here before us, and died
+        told = False  # an entry of this address may be left from a killed instance
         while True:
             try:
                 if not (told and await self._registry.knows(instance)):
@@ -60,7 +60,7 @@ class Presence:
                 self._now(away=True, why=str(away))
             except Exception as failed:  # noqa: BLE001 - a background loop
                 self._now(away=True, why=repr(failed))
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
 
     def _now(self, *, away: bool, why: str = "") -> None:
         if away and not self.away:

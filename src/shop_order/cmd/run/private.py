@@ -1,6 +1,6 @@
-"""What is stored here is nobody else's on this machine: also what an older version left open to others.
+"""Keeps stored files private on this machine, also those that an older version left readable.
 
-New files are private by `first`. Only names that are ours are changed: DATA_DIR may be anybody's folder.
+New files are private by the umask of `first`. Only our own files are changed: DATA_DIR may be shared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OF_A_DISK = frozenset({"lost+found"})  # what mkfs leaves in a volume
 
 
 def close_to_others(settings: Settings) -> None:
-    """Take from group and others what they may do with our files; what is not ours is told of."""
+    """Remove the access of group and others to our files; log those that belong to another user."""
     data = Path(settings.data_dir)
     kept = set(stored(settings))
     if is_ours_alone(data):
@@ -33,7 +33,7 @@ def close_to_others(settings: Settings) -> None:
 
 
 def stored(settings: Settings) -> Iterator[Path]:
-    """Every file and folder below which we store something, as far as they exist."""
+    """Every existing file and folder that we store something in."""
     data = Path(settings.data_dir)
     files = [sqlite_path(url) for url in (settings.db.url, settings.oplog.url) if url.startswith("sqlite:")]
     for file in map(Path, files):
@@ -45,7 +45,7 @@ def stored(settings: Settings) -> Iterator[Path]:
 
 
 def is_ours_alone(data: Path) -> bool:
-    """Whether the folder is only what we store: as root we would lock everybody out of /opt or /tmp."""
+    """Whether the folder holds only our data; as root we would lock everybody out of /opt or /tmp."""
     try:
         found = [*data.iterdir()]
         shared = data.stat().st_mode & stat.S_ISVTX or data.resolve() == Path("/")
@@ -57,7 +57,7 @@ def is_ours_alone(data: Path) -> bool:
 
 
 def close(path: Path) -> None:
-    """For its owner only; a link is not followed."""
+    """Leave access to the owner only; links are not followed."""
     try:
         found = path.lstat()
         mode = stat.S_IMODE(found.st_mode)
@@ -67,7 +67,7 @@ def close(path: Path) -> None:
             path.chmod(mode & ~OTHERS)
         elif mode & 0o007:
             log.warning("readable_by_others", path=str(path), mode=oct(mode), owner=found.st_uid)
-    except FileNotFoundError:  # another process of ours took it away
+    except FileNotFoundError:  # another process of ours removed it
         return
     except OSError as failed:
         log.warning("readable_by_others", path=str(path), error=str(failed))

@@ -1,4 +1,4 @@
-"""`shop-order relay`: publishes the outbox to the broker until a signal says stop. One at a time."""
+"""`shop-order relay`: publish the outbox to the broker until a signal asks to stop. One at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEAD_LETTERS_EVERY_S = 15.0
 
 
 async def relay_until_stopped(loaded: Loaded) -> int:
-    """Publish; the exit code. A broker that is away is waited for. Raises what refuses a start."""
+    """Publish, and return the exit code; wait while the broker is away. Raises what refuses a start."""
     signals = Signals()
     settings = own_log(loaded.settings)
     logging = open_log(settings)
@@ -45,7 +45,7 @@ async def relay_until_stopped(loaded: Loaded) -> int:
 
 async def _relay(core: Core, signals: Signals) -> None:
     jobs = Jobs(core)
-    reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # who serves remembers it
+    reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # `serve` records it
     signals.reload_by(reloading.hint)
 
     async def begin() -> None:
@@ -72,7 +72,7 @@ async def _relay(core: Core, signals: Signals) -> None:
         await signals.stop.wait()
         await reloading.stop()
         await jobs.stop()
-        with suppress(OrderServiceError):  # what is left waits in the outbox
+        with suppress(OrderServiceError):  # the rest waits in the outbox
             if await core.store.leases.hold("relay"):
                 await core.relay.drain(DRAIN_S)
     finally:
@@ -85,7 +85,7 @@ async def _relay(core: Core, signals: Signals) -> None:
 
 
 def own_log(settings: Settings) -> Settings:
-    """A log file of our own beside the service's: two processes must not rotate one file."""
+    """A separate log file beside the service's: two processes must not rotate the same file."""
     if not settings.log.filename:
         return settings
     path = Path(settings.log.filename)
@@ -102,4 +102,4 @@ async def dead_letters(url: str) -> Mapping[str, int]:
     try:
         return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
     except BrokerAway:
-        return {}  # the relay itself says so
+        return {}  # the relay itself logs it

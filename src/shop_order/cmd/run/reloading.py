@@ -1,4 +1,4 @@
-"""Taking up changed settings while the service runs: one immutable whole is swapped for another."""
+"""Applies changed settings while the service runs: one immutable object replaces another."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from shop_order.pkg.log import get_logger, set_level
 from shop_order.pkg.metrics import Metrics
 
 log = get_logger("config")
-LOOK_EVERY_S = 30.0  # beside the pushes, should one be lost
-LOOK_AGAIN_S = 3.0  # while a shared source is away, or what it says is refused
+POLL_EVERY_S = 30.0  # besides the pushes, in case one is lost
+RETRY_S = 3.0  # while a shared source is away, or its settings are refused
 WATCH_AGAIN_S = 3.0
 
 
 class Configured(Protocol):
-    """What holds the settings as they are now."""
+    """Holds the current settings."""
 
     loaded: Loaded
 
@@ -31,11 +31,11 @@ class Configured(Protocol):
 
     @property
     def metrics(self) -> Metrics:
-        """Who counts what was looked at."""
+        """Counts the loads."""
 
 
 class Reloading:
-    """Reloads on a hint: a signal, or a shared source that says something changed."""
+    """Reloads on a hint: a signal, or a change in a shared source."""
 
     def __init__(
         self, core: Configured, environ: Mapping[str, str], remember: Callable[[Loaded], None]
@@ -46,11 +46,11 @@ class Reloading:
         self._hinted = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._waiting: tuple[str, ...] = ()  # what needs a restart, so that it is said once
+        self._waiting: tuple[str, ...] = ()  # what needs a restart, so that it is logged once
         self.trouble = "; ".join(core.loaded.notes)
 
     def start(self) -> None:
-        """Listen for hints."""
+        """Begin to wait for hints."""
         settings = self._core.settings
         if self.trouble:
             log.error("config_degraded", why=self.trouble)
@@ -60,17 +60,17 @@ class Reloading:
         self._tasks.append(asyncio.create_task(self._follow(looks=bool(sources))))
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop waiting for hints."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hint(self) -> None:
-        """Look soon whether something changed."""
+        """Reload soon if something changed."""
         self._hinted.set()
 
     async def reload(self) -> None:
-        """Take up what can change at run time, from all sources that answer.
+        """Apply what can change at run time, from all sources that answer.
 
         Raises ConfigError and changes nothing.
         """
@@ -91,7 +91,7 @@ class Reloading:
 
     async def _follow(self, *, looks: bool) -> None:
         while True:
-            pause_s = (LOOK_AGAIN_S if self.trouble else LOOK_EVERY_S) if looks else None
+            pause_s = (RETRY_S if self.trouble else POLL_EVERY_S) if looks else None
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hinted.wait(), pause_s)
             self._hinted.clear()
@@ -106,7 +106,7 @@ class Reloading:
 
     def _failed(self, outcome: str, why: str) -> None:
         if why == self.trouble:
-            return  # said already
+            return  # logged already
         self.trouble = why
         self._core.metrics.config(outcome)
         log.error(f"reload_{outcome}", error=why)

@@ -1,4 +1,4 @@
-"""Serving until a signal says stop."""
+"""Serve until a signal asks to stop."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.repository.schema import HEAD, create
 
-GARBAGE = 20_000  # new objects before the collector looks; the default of 700 costs 5 % of a busy server
+GARBAGE = 20_000  # new objects before a collection; the default of 700 costs 5 % of a busy server
 
 
 async def serve_until_stopped(loaded: Loaded) -> int:
-    """Serve; the exit code. Raises what refuses a start."""
+    """Serve, and return the exit code. Raises what refuses a start."""
     signals = Signals()
     if await signals.unless_stopped(ensure_schema(loaded)):
         logging = open_log(loaded.settings)
@@ -44,16 +44,16 @@ async def _serve(loaded: Loaded, signals: Signals) -> None:
 
 
 def settle_memory() -> None:
-    """Leave what lives as long as the process out of the collector's rounds, and make these rarer."""
+    """Exclude what lives as long as the process from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 20)
 
 
 async def ensure_schema(loaded: Loaded) -> None:
-    """Make or mend the embedded database's tables. Raises OSError if that fails.
+    """Create or migrate the tables of the embedded database. Raises OSError if that fails.
 
-    Old tables are mended in a process of its own: Alembic would stay in the server's memory for nothing.
+    Old tables are migrated in a separate process: Alembic would stay in the server's memory.
     """
     if not loaded.settings.db.url.startswith("sqlite:"):
         return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
@@ -61,24 +61,24 @@ async def ensure_schema(loaded: Loaded) -> None:
     if await asyncio.to_thread(lambda: revision(path) == HEAD or created(path)):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
-    mending = await asyncio.create_subprocess_exec(
+    migration = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
     )
     try:
-        _, said = await mending.communicate()
+        _, said = await migration.communicate()
     finally:
-        if mending.returncode is None:  # it is one transaction: nothing of it stays
-            mending.terminate()
-            await mending.wait()
-    if not mending.returncode:
-        sys.stderr.write(said.decode(errors="replace"))  # what it found
+        if migration.returncode is None:  # it is one transaction: nothing remains of it
+            migration.terminate()
+            await migration.wait()
+    if not migration.returncode:
+        sys.stderr.write(said.decode(errors="replace"))  # its warnings
     else:
-        why = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {mending.returncode}"]
+        why = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {migration.returncode}"]
         raise OSError(f"the order database could not be migrated: {why[0]}")
 
 
 def created(path: Path) -> bool:
-    """Whether the file was new, and has its tables now. Raises OSError for what can't be used."""
+    """Create the tables in a new file; whether it was new. Raises OSError for a file that can't be used."""
     try:
         return create(path)
     except sqlite3.DatabaseError as damaged:
@@ -86,7 +86,7 @@ def created(path: Path) -> bool:
 
 
 def revision(path: Path) -> str:
-    """The schema's revision, empty without one. Raises OSError for what is no database."""
+    """The schema's revision, empty if there is none. Raises OSError for a file that is not a database."""
     if not path.exists():
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Signals while an event loop runs: TERM and INT say stop, also in the middle of a start; HUP reloads."""
+"""Signals while an event loop runs: TERM and INT stop, also during a start; HUP reloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shop_order.cmd.run.first import HANG_UPS, STOPS, heed, rest
 
 
 class Signals:
-    """Heeds them from its making on; before that `first` does."""
+    """Handles them from its creation on; before that `first` does."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -23,13 +23,13 @@ class Signals:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def reload_by(self, reload: Callable[[], None]) -> None:
-        """Call this on HUP, at once if one came already."""
+        """Call this on HUP, and now if one came already."""
         self._reload = reload
         if self._hung_up:
             reload()
 
     async def unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Do a part of the start; a stop takes it back. Whether it was done. Raises what `work` raises."""
+        """Do a part of the start, or cancel it at a stop; whether it was done. Raises what `work` raises."""
         doing = asyncio.create_task(work)
         stopping = asyncio.create_task(self.stop.wait())
         try:
@@ -44,11 +44,11 @@ class Signals:
             stopping.cancel()
 
     def over(self, code: int = 0) -> int:
-        """All is finished: what still comes ends the process, which has only its threads to wait for."""
+        """All is finished: from now on a signal ends the process, which only waits for its threads."""
         loop = asyncio.get_running_loop()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # it finds the one handler or the other
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # one handler or the other is always in place
         for number in STOPS:
-            loop.remove_signal_handler(number)  # or closing the loop would put the system's in place
+            loop.remove_signal_handler(number)  # or closing the loop would restore the system's
         heed(code)
         rest()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

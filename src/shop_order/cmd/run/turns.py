@@ -1,4 +1,4 @@
-"""Whose turn it is to run a job: of the instances, and of a command beside them."""
+"""Which process may run a job: one of the instances, or a command beside them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TURN_S = 10.0
-RENEW_S = 2.0  # often enough for a lease of the database
-ASK_AGAIN_S = 10.0  # a registry that does not answer: a job must not wait for it at every step
+RENEW_S = 2.0  # often enough for a lease in the database
+ASK_AGAIN_S = 10.0  # after a registry did not answer: a job must not wait for it at every step
 WAIT_S = 15.0  # longer than a lease lasts: its holder may have died
 
 
 async def while_ours(
     ours: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
 ) -> T:
-    """Do long work, and renew what entitles us to it meanwhile. Raises LeaseLost once that is another's."""
+    """Do long work, and renew our turn meanwhile. Raises LeaseLost once another process has it."""
     task = asyncio.create_task(work)
     try:
         while not (await asyncio.wait({task}, timeout=every_s))[0]:
@@ -42,11 +42,11 @@ async def while_ours(
 
 
 class Turns:
-    """Who runs a job that one instance is enough for.
+    """The registry's locks for jobs that only one instance runs.
 
-    It saves work and nothing else: the database's lease decides, and every step of these jobs is a
-    compare-and-set, so a holder that was paused and goes on too late changes nothing. Hence a registry that
-    is away stops no job. Who does not have the database's lease must leave its turn to who has.
+    They only save work: the lease in the database decides, and every step of these jobs is a
+    compare-and-set, so a holder that was paused and continues too late changes nothing. A registry that is
+    away therefore stops no job. An instance without the lease must leave its turn.
     """
 
     def __init__(self, registry: Registry, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -56,13 +56,13 @@ class Turns:
         self._leases: dict[str, Lease] = {}
 
     async def ours(self, job: str) -> bool:
-        """Whether this instance is to run the job now."""
+        """Whether this instance may run the job now."""
         lease = self._leases.get(job)
         if (lease is not None and lease.held()) or self._monotonic_s() < self._ask_at_s:
             return True
         try:
             if lease is not None:
-                await lease.give_back()  # or what we had of it would keep us out until it ends
+                await lease.give_back()  # or our expired lock would keep us out until it ends
                 del self._leases[job]
             lease = await self._registry.lock(job, TURN_S)
         except RegistryAway:
@@ -73,17 +73,17 @@ class Turns:
         return lease is not None
 
     def lease(self, job: str) -> Lease | None:
-        """The registry's lock under which it is ours; None while the registry is away."""
+        """Our lock of the job; None while the registry is away."""
         return self._leases.get(job)
 
     async def leave(self, job: str) -> None:
-        """Let others do this job."""
+        """Release the lock of this job."""
         if lease := self._leases.pop(job, None):
-            with suppress(RegistryAway):  # then it ends by itself
+            with suppress(RegistryAway):  # then it expires
                 await lease.give_back()
 
     async def end(self) -> None:
-        """Let others go on at once."""
+        """Release all locks, so that others continue at once."""
         await asyncio.gather(*map(self.leave, tuple(self._leases)))
 
 
@@ -99,7 +99,7 @@ async def wait_for_turn(core: Core, turns: Turns, job: str) -> bool:
 
 @contextmanager
 def only_one(settings: Settings, job: str) -> Iterator[None]:
-    """Do this job alone on a database file; a shared server has leases for that. Raises StoreTaken."""
+    """Lock this job on a database file; a shared server has leases for that. Raises StoreTaken."""
     if not settings.db.url.startswith("sqlite:"):
         yield
         return

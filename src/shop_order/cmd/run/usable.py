@@ -1,6 +1,6 @@
-"""Files that settings name: whether they can be used, before anything is served with them.
+"""Checks the files that settings name, before anything is served with them.
 
-Each problem is one text: the setting, the file, what is wrong; never what is in the file.
+Each problem is one text: the setting, the file, what is wrong; never the content of the file.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from shop_order.pkg.url import file_of
 
 T = TypeVar("T")
 Texts = Generator[str, None, T]
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """What is wrong with the files of every part but the payment channels."""
+    """Problems with the files of every part except the payment channels."""
     return [*_of_server(settings), *_of_auth(settings), *_of_history(settings), *_of_neighbours(settings)]
 
 
 def unusable_channels(settings: Settings) -> dict[str, list[str]]:
-    """What is wrong with each payment channel, by its name; nothing with one that is off."""
+    """Problems of each payment channel, by its name; none for a channel that is off."""
     return {"alipay": list(_of_alipay(settings))}
 
 
 def why_alipay_is_missing(settings: Settings) -> str:
-    """For the log."""
+    """Why Alipay is unavailable, for the log."""
     if alipay_is_off(settings):
         return "it is off: PAY__ALIPAY__APP_ID and what belongs to it are not set"
     return "; ".join(unusable_channels(settings)["alipay"])
@@ -63,7 +63,7 @@ def _of_server(settings: Settings) -> Texts[None]:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # A key with a password would be asked for on the terminal; an empty answer is a wrong one.
+        # Without this, a key with a password would prompt on the terminal.
         context.load_cert_chain(server.tls_cert, server.tls_key, password=lambda: "")
     except (OSError, ValueError):
         yield (
@@ -108,7 +108,7 @@ def _parsed(key: str, path: str, parse: Callable[[bytes], object]) -> Texts[None
 
 
 def _read(path: Path) -> bytes:
-    return read(path, MOST_BYTES)
+    return read(path, MAX_BYTES)
 
 
 def _used(key: str, path: str, use: Callable[[Path], T]) -> Texts[T | None]:

@@ -1,4 +1,4 @@
-"""The providers of payments and of bills, as they are configured."""
+"""The configured payment channels and bill sources."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Core:
 
     @property
     def settings(self) -> Settings:
-        """The settings as they are now: a reload swaps the whole."""
+        """The current settings: a reload replaces the whole object."""
         return self.loaded.settings
 
     def _gateways(self, settings: Settings, token: TokenSource) -> None:
@@ -98,7 +98,7 @@ class Core:
         )
         self.neighbours = Neighbours(lambda: self.settings, self.registry, caller, self.metrics)
         self.goods, self.stock = self.neighbours.goods, self.neighbours.stock
-        # What an order needs is asked for in this sequence: groups stay together from look-up to commit.
+        # The steps of an order in their sequence: batches stay together from look-up to commit.
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
@@ -124,7 +124,7 @@ class Core:
         secret = settings.pay.gateway_secret
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
-        # Our own cashier is always one of them.
+        # Our own cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
             orders=orders,
@@ -208,7 +208,7 @@ class Core:
             inboxes=self.inboxes,
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
-            # Another process's commits give no hint.
+            # Commits of another process give no hint.
             idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
             observe=self.metrics.batch("relay"),
         )
@@ -274,13 +274,13 @@ class Core:
         await self.close()
 
     async def close(self) -> None:
-        """Let commands that run end, then close everything."""
+        """Wait for running commands, then close everything."""
         await self.idempotency.drain()
         await self.checkout.drain()
         await self._exit.aclose()
 
     def alert(self, name: str, **about: object) -> None:
-        """Tell the operator: a log line at level error, and a counter."""
+        """Alert the operator: a log line at level error, and a counter."""
         self.metrics.alert(name)
         log.error(name, alert=True, **about)
 

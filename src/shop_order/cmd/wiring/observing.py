@@ -1,4 +1,4 @@
-"""Traces of one application: from its settings to spans around what its use cases call."""
+"""Traces: from the settings to spans around what use cases call."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ T = TypeVar("T")
 
 
 def tracing(settings: Settings, metrics: Metrics) -> Tracing | None:
-    """What `TRACE__URL` asks for."""
+    """The tracing that `TRACE__URL` names; None: no traces."""
     trace = settings.trace
     config = TraceConfig(trace.url, "order-service", settings.app.env, trace.sampler, trace.ratio)
     return open_tracing(config, metrics.spans)
 
 
 def seen(tracing: Tracing | None, name: str, port: T) -> T:
-    """The port itself, or one whose every call is a span of its caller's; use cases see no difference."""
+    """The port; with tracing, every call of it becomes a span below its caller's."""
     return port if tracing is None else cast(T, _Seen(tracing, name, port))
 
 
 @contextmanager
 def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
-    """What a message leads to carries on its request's id and, where traces are on, its trace."""
+    """Continue the request id of a message and, with tracing, its trace."""
     carried = delivery.properties
     with ExitStack() as stack:
-        # Whoever may write to the topic wrote it: what is no id would not fit into the outbox.
+        # Anybody who may write to the topic wrote it: a bad id would not fit into the outbox.
         fields = {"request_id": accepted_request_id(carried.get("x-request-id"))}
         if tracing is not None:
             about = {"messaging.operation.type": "process", "shop.order_sn": delivery.key}
@@ -64,9 +64,9 @@ class _Seen:
         async def call(*values: Any, **named: Any) -> Any:
             above = current_span.get()
             if above is None or not is_recorded(above.traceparent):
-                return await found(*values, **named)  # a job's scan would be a trace of nothing, all the time
+                return await found(*values, **named)  # a job's scan would make empty traces all the time
             with self._tracing.span(name):
                 return await found(*values, **named)
 
-        self.__dict__[attribute] = call  # asked once
+        self.__dict__[attribute] = call  # looked up once
         return call

@@ -1,6 +1,6 @@
-"""What the daily roots need beside the database: keys, and the registry as a witness.
+"""What the daily roots need besides the database: keys, and the registry as a witness.
 
-Who can change the database need not be able to change these.
+Write access to the database does not include these.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
 
-ROOTS = "order-service-roots/"  # beside the settings, which every start and every change reads as a whole
+ROOTS = "order-service-roots/"  # not among the settings, which every start and every change reads as a whole
 
 
 class RegistryWitness:
-    """See `domain.history_root.Witness`; `database` says whose roots, so that those of two do not meet."""
+    """See `domain.history_root.Witness`; `database` keeps the roots of two databases apart."""
 
     def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
         """Without a `lease` it only reads."""
@@ -54,7 +54,7 @@ def witness(settings: Settings, registry: Registry, lease: Lease | None = None) 
 
 
 def database(url: str) -> str:
-    """Where a database lies and what it is called, without who opens it: shop@db.example:3306, order.db."""
+    """The address and name of a database, without its user: shop@db.example:3306, order.db."""
     split = urlsplit(url)
     name, where = split.path.rpartition("/")[2], split.netloc.rpartition("@")[2]
     return f"{name}@{where}" if where else name

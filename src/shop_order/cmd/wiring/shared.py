@@ -1,4 +1,4 @@
-"""What instances share besides the database, wired from the settings."""
+"""What instances share besides the database: the cache, and what is built on it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
 
 
 class Shared:
-    """The cache and all that rests on it; without it everything goes on, slower or by each instance alone."""
+    """The cache and what is built on it; without it everything works, slower or for each instance alone."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
-        """`settings` is asked again whenever a time matters, since it may be reloaded.
+        """`settings` is called whenever a time matters, since it may be reloaded.
 
         Raises ValueError: no key for links and tokens.
         """
@@ -56,7 +56,7 @@ class Shared:
         self.tokens = SubmitTokens(self.signer, secrets.token_bytes)
 
     def orders(self, stored: Orders) -> tuple[Orders, OrderViews | None]:
-        """Where orders are decided, and where they are looked up that are only shown: None is the same."""
+        """The orders to change, and those only to show; None: the same."""
         if not self._order_times().order_ms:
             return stored, None
         views = OrderViews(
@@ -69,7 +69,7 @@ class Shared:
         return CachedOrders(stored, views), views
 
     def goods(self, asked: GoodsCatalogue) -> GoodsCatalogue | None:
-        """Goods that are only shown; None is the same as those that are bought."""
+        """Goods only to show; None: the same as those that are bought."""
         if not self._goods_ms():
             return None
         return CachedGoods(
@@ -82,11 +82,11 @@ class Shared:
         )
 
     def inboxes(self, inboxes: Inboxes, views: OrderViews | None) -> Inboxes:
-        """The inboxes; events on their way there end what is out of date, where instances share a cache."""
+        """The inboxes; where instances share a cache, events on their way there invalidate cached orders."""
         return OutdatingInboxes(inboxes, views) if views and self._is_redis else inboxes
 
     async def open(self) -> None:
-        """Connect; being away is no error."""
+        """Connect; a cache that is away is not an error."""
         await self.cache.open()
         if self.cache.up:
             self._metrics.cache_is(True)

@@ -22,8 +22,8 @@ NAMESPACE, GROUP = "order-service", "DEFAULT_GROUP"
 PORT = 8848
 TIMEOUT_S = 3.0
 RETRY_S = 3.0
-MOST_HISTORY = 500
-MOST_READINGS = 5
+MAX_HISTORY = 500
+MAX_READINGS = 5
 _UNKNOWN, _OVERTAKEN = 20004, 20005  # Nacos' codes: there is no such document; another one stands there
 
 
@@ -94,7 +94,7 @@ class NacosSource:
             raise SourceAway(f"Nacos has no document {self.identity}")
         content = str(answer.get("content") or "")
         if not content.strip():
-            raise SourceAway(f"Nacos' document {self.identity} says nothing; to set nothing, publish {{}}")
+            raise SourceAway(f"Nacos' document {self.identity} is empty; to set nothing, publish {{}}")
         return [(self.identity, content)]
 
     def publish(self, content: str, instead_of: str | None = None) -> None:
@@ -108,7 +108,7 @@ class NacosSource:
         except _Overtaken as overtaken:
             raise ConfigError(f"{self.identity} was changed meanwhile: nothing was published") from overtaken
 
-    def history(self, limit: int = MOST_HISTORY) -> list[Version]:
+    def history(self, limit: int = MAX_HISTORY) -> list[Version]:
         """What was published, the newest first. Raises SourceAway.
 
         Nacos stores with a change what stood there before: what an entry published is therefore
@@ -127,10 +127,10 @@ class NacosSource:
 
     def _entries_and_live(self, limit: int) -> tuple[Sequence[Any], str | None]:
         """The newest entries, and the document that the very newest left there."""
-        page = {"pageNo": "1", "pageSize": str(min(limit, MOST_HISTORY))}
+        page = {"pageNo": "1", "pageSize": str(min(limit, MAX_HISTORY))}
         live: Any = None
         seen: Sequence[Any] | None = None
-        for _ in range(MOST_READINGS):
+        for _ in range(MAX_READINGS):
             items = (self._ask("GET", "admin/cs/history/list", page) or {"pageItems": []})["pageItems"]
             ids = [item["id"] for item in items]
             if ids == seen:  # so `live` is of that time
