@@ -113,8 +113,9 @@ openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks
 docs: .venv/.dev ## write the tables of settings in docs/ again from the code
 	@$(PY) -m tests.baseline.settings_pages
 
-schema: .venv/.dev ## write the tables of a new SQLite file again from the migrations
+schema: .venv/.dev ## write both engines' scripts of tables again from the migrations
 	@$(PY) -m tests.baseline.sqlite_schema
+	@$(PY) -m tests.baseline.mysql_schema
 
 lock: ## pin the dependencies again (UPGRADE=1 takes newer ones)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

@@ -10,7 +10,7 @@ import random
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,9 @@ from shop_order.pkg.tracing import Origin
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
+from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.sqlite import connect
+from shop_order.repository.dao.mapping import insertion
 from shop_order.repository.dao.placing import (
     INTO_CLAIM,
     INTO_EVENT,
@@ -33,10 +36,7 @@ from shop_order.repository.dao.placing import (
     INTO_KEY,
     INTO_ORDER,
     INTO_OUTBOX,
-    insertion,
 )
-from shop_order.repository.dao.sqlite import placing
-from shop_order.repository.dao.sqlite.database import connect
 
 CHUNK = 1_024
 USERS = 200
@@ -50,7 +50,7 @@ def stored_alone(path: Path, *, a_commit: int, seconds: float) -> tuple[float, f
     The database exists and is migrated.
     """
     took_s, used_s, stored = 0.0, 0.0, 0
-    chunks = made(placing.UNLESS_THERE)
+    chunks = made(SQLITE.unless_there)
     with closing(connect(path, writes=True)) as connection:
         while took_s < seconds:
             chunk = next(chunks)
@@ -77,31 +77,31 @@ def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> 
 
 def made(unless_there: str) -> Iterator[list[list[Step]]]:
     """Chunks of orders, each as its statements with their values; claims and keys end in `unless_there`."""
-    now_ms = time.time_ns() // 1_000_000
     ids = Snowflakes(lambda: time.time_ns() // 1_000_000, worker=1)
+    orders = new_orders(ids.next_id)
+    while True:
+        yield [steps(next(orders), ids.next_id(), unless_there) for _ in range(CHUNK)]
+
+
+def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
+    """Orders of two lines, not stored yet."""
+    now_ms = time.time_ns() // 1_000_000
     numbers = OrderNumbers(lambda: time.time_ns() // 1_000_000, random.randrange)
     goods = {g: Goods(g, f"压测商品 {g}", f"http://127.0.0.1/{g}.svg", 1_999, True) for g in (10_001, 10_002)}
     address = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
-    number = count()
-
-    def one() -> list[Step]:
-        actor = Actor(Role.USER, 1_000_000 + next(number) % USERS)
-        order = Order.place(
+    for number in count():
+        yield Order.place(
             [Line(g, 2) for g in goods],
             goods,
             order_sn=numbers.order_sn(),
-            actor=actor,
+            actor=Actor(Role.USER, 1_000_000 + number % USERS),
             address=address,
             note="",
             pay_type=PaymentType.NOT_CHOSEN,
             now_ms=now_ms,
             pay_timeout_ms=1_800_000,
-            next_id=ids.next_id,
+            next_id=next_id,
         )
-        return steps(order, ids.next_id(), unless_there)
-
-    while True:
-        yield [one() for _ in range(CHUNK)]
 
 
 def steps(order: Order, event_id: int, unless_there: str) -> list[Step]:

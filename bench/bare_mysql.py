@@ -14,9 +14,9 @@ from typing import Any
 import asyncmy
 
 from bench.bare import CHUNK, Step, made
-from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.dao.mysql.placing import UNLESS_THERE
-from shop_order.repository.dao.mysql.session import SQL_MODE
+from shop_order.repository.dao.engine.dialect import MYSQL
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_session import SQL_MODE
 
 CONNECTIONS = 16
 WARM_UP = 200  # orders that are not counted
@@ -47,7 +47,7 @@ async def stored_alone(url: str, *, a_commit: int, seconds: float) -> tuple[floa
 
 def chunks(seconds: float) -> Iterator[list[Step]]:
     """More orders than can be stored in the time; they are made before it begins."""
-    source = made(UNLESS_THERE)
+    source = made(MYSQL.unless_there)
     most = 10_000 * seconds + WARM_UP
     return iter([order for _ in range(int(most // CHUNK) + 1) for order in next(source)])
 
@@ -69,7 +69,7 @@ async def store(connection: Any, orders: Sequence[Sequence[Step]]) -> None:
     async with connection.cursor() as cursor:
         for steps in zip(*orders, strict=True):
             into = steps[0][0].replace("?", "%s")
-            values = into[into.index("(", into.index(" VALUES")) :].removesuffix(UNLESS_THERE)
+            values = into[into.index("(", into.index(" VALUES")) :].removesuffix(MYSQL.unless_there)
             statement = into.replace(values, ", ".join([values] * len(steps)))
             await cursor.execute(statement, tuple(chain.from_iterable(values for _, values in steps)))
     await connection.commit()

@@ -20,11 +20,10 @@ from pathlib import Path
 from bench.seeding import HEAVY, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.dao.mysql.lists import list_orders as list_on_server
-from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.sqlite.database import connect
-from shop_order.repository.dao.sqlite.lists import list_orders as list_in_file
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.engine.sqlite import FileSession, connect
+from shop_order.repository.dao.lists import list_orders
 
 PAGE = 20
 DAY_MS = 86_400_000
@@ -136,7 +135,7 @@ async def lister(url: str) -> AsyncIterator[Lister]:
         with closing(connect(Path(url.removeprefix("sqlite:///")), writes=False)) as file:
             yield in_file(file)
         return
-    session = await Session.open(Address.of(url), writes=False)
+    session = await ServerSession.open(Address.of(url), writes=False)
     try:
         yield on_server(session)
     finally:
@@ -145,9 +144,10 @@ async def lister(url: str) -> AsyncIterator[Lister]:
 
 def in_file(file: sqlite3.Connection) -> Lister:
     """SQLite does not tell what it read."""
+    session = FileSession(file, writes=False)
 
     async def page(ask: Ask) -> OrderPage:
-        return list_in_file(file, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
+        return await list_orders(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
 
     async def read() -> int:
         return 0
@@ -155,11 +155,11 @@ def in_file(file: sqlite3.Connection) -> Lister:
     return Lister(page, read)
 
 
-def on_server(session: Session) -> Lister:
+def on_server(session: ServerSession) -> Lister:
     """The server counts by session what it read from tables and indexes."""
 
     async def page(ask: Ask) -> OrderPage:
-        found = await list_on_server(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
+        found = await list_orders(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
         await session.rollback()
         return found
 

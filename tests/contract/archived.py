@@ -7,8 +7,8 @@ import asyncio
 from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import OnUnreadable
 from shop_order.domain.status import RefundState
-from shop_order.repository.dao.archiving import HISTORY, LIVE
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.rows import HISTORY, LIVE
+from shop_order.repository.dao.store import Store
 from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService
 from shop_order.service.doctor import Doctor

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, FileEngine
 from tests.contract.oplog import Log, empty_log
 from tests.contract.tidb import left_out

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
-from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.schema import HEAD, MYSQL_GUARDS, migrate
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.schema import MYSQL_GUARDS, head, migrate
 from tests.contract.engine import Engine
 
 MODE = "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES"
@@ -113,7 +113,7 @@ def empty(url: str) -> None:
         cursor.execute("TRUNCATE history_root")
         for name in sorted(names - {"order_event", "history_root", "alembic_version"}):
             cursor.execute(f"DELETE FROM {name}")
-        cursor.execute("UPDATE alembic_version SET version_num = %s", (HEAD,))
+        cursor.execute("UPDATE alembic_version SET version_num = %s", (head(),))
         for guard in missing:
             table, _, what = guard.rpartition("_no_")
             cursor.execute(_GUARD.format(guard, what.upper(), table))

@@ -26,7 +26,7 @@ from shop_order.repository.cache.orders import (
     encoded,
     key_of,
 )
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.cache_engine import instance
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid, sn
 from tests.plugins.engines import available

@@ -15,7 +15,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import WHOLE, Chapter, Facts, Mark, OrderLog, day_of, entry_of
 from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service import orderlog
 from shop_order.service.orderlog import OrderLogService

@@ -11,7 +11,7 @@ import pytest
 from deploy.stack import mongo
 from deploy.stack.__main__ import ROOT
 from shop_order.domain.errors import DependencyDown
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog import open_order_log
 from tests.contract.oplog import Log
 from tests.contract.test_oplog_feed import STORY, buy, service, told

@@ -13,8 +13,8 @@ import pytest
 
 from deploy.stack import mariadb
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import Store
-from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.store import Store
 from tests.contract.archived import archive_all, clean, completed
 from tests.contract.engine import Engine, added
 from tests.contract.servers import described

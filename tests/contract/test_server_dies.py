@@ -15,7 +15,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import KeyTaken
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService
 from tests.contract.engine import add, key, order

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from shop_order.domain.lease import Fence, LeaseLost
-from shop_order.repository.dao.base import Store
-from shop_order.repository.dao.mysql.leases import MysqlLeases, require
-from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.mysql.trouble import LostConnection
+from shop_order.repository.dao.engine.base import Session
+from shop_order.repository.dao.engine.mysql_errors import LostConnection
+from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.leases import SharedLeases, require
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
 from tests.contract.servers import connected
@@ -25,13 +26,13 @@ async def write(store: Store, fence: Fence) -> None:
         await require(session, fence)
         await session.run("INSERT INTO shop_time (id, offset_ms) VALUES (?, 1)", (fence.number,))
 
-    await store._db.writer.submit(job)  # type: ignore[attr-defined]
+    await store._db.writer.submit(job)
 
 
-async def taken_over(server: Engine, name: str = JOB) -> MysqlLeases:
+async def taken_over(server: Engine, name: str = JOB) -> SharedLeases:
     """Another process has it now, though ours never noticed that its time was over."""
     server.sql("UPDATE job_lease SET until_ms = 1 WHERE name = ?", name)
-    other: MysqlLeases = (await server.open()).leases  # type: ignore[assignment]
+    other: SharedLeases = (await server.open()).leases  # type: ignore[assignment]
     assert await other.hold(name)
     return other
 
@@ -83,7 +84,7 @@ async def test_nobody_is_given_the_lease_between_the_look_and_the_commit(server:
         looked.set()
         await go_on.wait()
 
-    writing = asyncio.create_task(server.store._db.writer.submit(slow))  # type: ignore[attr-defined]
+    writing = asyncio.create_task(server.store._db.writer.submit(slow))
     await looked.wait()
     ends = "UPDATE job_lease SET until_ms = 1 WHERE name = %s"
     with connected(server.url) as connection, connection.cursor() as cursor:
@@ -129,9 +130,9 @@ async def test_a_root_whose_commit_has_no_answer_is_stored_once(
     sealing = await Sealing(server).open()
     await sealing.story()
     sealing.is_after(FIRST_DAY)
-    fence, commit, cut = await sealing.fence(), Session.commit, [when]
+    fence, commit, cut = await sealing.fence(), ServerSession.commit, [when]
 
-    async def cut_off(self: Session) -> None:
+    async def cut_off(self: ServerSession) -> None:
         if not cut:
             return await commit(self)
         self.committing = True
@@ -140,7 +141,7 @@ async def test_a_root_whose_commit_has_no_answer_is_stored_once(
         self.drop()
         raise LostConnection("cut")
 
-    monkeypatch.setattr(Session, "commit", cut_off)
+    monkeypatch.setattr(ServerSession, "commit", cut_off)
     await sealing.sealer().step(fence)
     assert cut == []
     assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 1)]

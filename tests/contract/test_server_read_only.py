@@ -12,8 +12,9 @@ import pytest
 
 from deploy.stack import mariadb, mysql
 from shop_order.domain.errors import DependencyDown
-from shop_order.repository.dao import base, open_store
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao import store as stores
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import NOW_MS, add, added, order
 from tests.contract.own_server import Server, make_of, own_server
@@ -122,7 +123,7 @@ async def test_one_that_lets_writes_wait_without_end_is_not_well(
 ) -> None:
     """As with a full disk, or a replica that does not confirm: it refuses nothing then."""
     await added(store)
-    monkeypatch.setattr(base, "SILENT_S", 0.3)
+    monkeypatch.setattr(stores, "SILENT_S", 0.3)
     module = mariadb if server.make == "mariadb" else mysql
     socket = module.socket(server.port)
     with pymysql.connect(unix_socket=socket, user="root") as keeper, keeper.cursor() as cursor:

@@ -10,7 +10,7 @@ import pytest
 from shop_order.domain.bill import Bill, BillLine, day_at, first_ms
 from shop_order.domain.lease import LeaseLost
 from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.service.reconciliation import ReconciliationService
 from tests.contract.engine import NOW_MS, Engine
 

@@ -50,8 +50,8 @@ async def test_orders_are_stored_over_tls(database: Secure) -> None:
     await store.open()
     new = await added(store)
     assert (await store.orders.get(new.order_sn)).id == new.id
-    reader = store._db.reader  # type: ignore[attr-defined]
-    (_, cipher) = await reader.submit(lambda session: session.first("SHOW STATUS LIKE 'Ssl_cipher'"))
+    reader = store._db.reader
+    ((_, cipher),) = await reader.submit(lambda session: session.all("SHOW STATUS LIKE 'Ssl_cipher'"))
     assert cipher
     await store.close()
     with open_history(url, writes=False) as records:

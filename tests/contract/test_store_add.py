@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 
 import pytest
@@ -12,9 +11,10 @@ import pytest
 from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
 from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao import placing
+from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.placing import Placing
-from shop_order.repository.dao.sqlite import placing
+from shop_order.repository.dao.store import Store
 from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
 
@@ -172,9 +172,9 @@ async def test_one_that_hinders_its_batch_is_looked_for(
     sizes: list[int] = []
     store_rows = placing.store_rows
 
-    def counted(conn: sqlite3.Connection, news: Sequence[Placing]) -> None:
+    async def counted(session: Session, news: Sequence[Placing]) -> None:
         sizes.append(len(news))
-        store_rows(conn, news)
+        await store_rows(session, news)
 
     monkeypatch.setattr(placing, "store_rows", counted)
     got = await asyncio.gather(

@@ -11,8 +11,9 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.ports import NumberTaken, OrderFilter, Standing
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
-from shop_order.repository.dao.archiving import HISTORY, LIVE, moves
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.archive import moves
+from shop_order.repository.dao.rows import HISTORY, LIVE
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from shop_order.service.archive import PAGE
 from tests.contract.archived import (

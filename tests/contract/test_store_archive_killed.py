@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.archived import LATER_MS, PAIRS, archive_all, cancelled, clean, completed, late_money
 from tests.contract.engine import Engine
 from tests.recording.recorder import child_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shop_order.domain.ports import Behind
 from shop_order.domain.status import RefundState
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
 
 NOTHING = [Behind("order", 0, 0), Behind("payment", 0, 0), Behind("refund", 0, 0)]

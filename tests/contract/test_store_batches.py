@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.ports import KeyTaken, TradeNoTaken
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.mysql import placing
-from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.engine import mysql_session
+from shop_order.repository.dao.engine.dialect import MYSQL
+from shop_order.repository.dao.engine.mysql_session import ServerSession
 from shop_order.service.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
@@ -37,13 +39,13 @@ def cancel(o: Order) -> None:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement from now on."""
     statements: list[str] = []
-    execute = Session._execute
+    execute = ServerSession._execute
 
-    async def record(self: Session, sql: str, values: Sequence[Any]) -> Any:
+    async def record(self: ServerSession, sql: str, values: Sequence[Any]) -> Any:
         statements.append(sql)
         return await execute(self, sql, values)
 
-    monkeypatch.setattr(Session, "_execute", record)
+    monkeypatch.setattr(ServerSession, "_execute", record)
     return statements
 
 
@@ -138,7 +140,8 @@ async def test_one_that_hinders_its_batch_is_looked_for(server: Engine, sent: li
 async def test_a_statement_has_a_bound(
     server: Engine, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(placing, "MOST_ROWS", 2)
+    monkeypatch.setattr(mysql_session, "MYSQL", replace(MYSQL, max_rows=2))
+    await server.reopen()
     new = await added(server.store, *((goods, 1) for goods in range(1, 6)))
     assert how_many(sent, "INSERT INTO order_goods") == 3
     assert await server.store.orders.get(new.order_sn) == new

@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.domain.errors import InvalidArgument
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import NOW_MS, Engine
 
 

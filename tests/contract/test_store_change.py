@@ -14,7 +14,7 @@ from shop_order.domain.errors import IllegalTransition, OrderNotFound
 from shop_order.domain.ports import COUNT_CAP, Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState
 from shop_order.domain.valueobject.actor import SYSTEM
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import (
     BUYER,
     NOW_MS,

@@ -17,8 +17,8 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import SchemaBehind, Store, StoreTaken
-from shop_order.repository.dao.sqlite import check_schema
+from shop_order.repository.dao.engine.sqlite import FileSession, finish
+from shop_order.repository.dao.store import SchemaBehind, Store, StoreTaken, check_schema
 from shop_order.repository.schema import GUARDS, create, migrate
 from shop_order.service.audit import AuditService, Broken
 from shop_order.service.doctor import Doctor
@@ -218,7 +218,7 @@ def test_a_kill_while_the_tables_are_made_leaves_none_and_the_next_start_makes_t
     assert subprocess.run([sys.executable, "-c", dying], check=False).returncode == 9
     migrate(url)
     with closing(sqlite3.connect(tmp_path / "order.db")) as connection:
-        check_schema(connection)
+        finish(check_schema(FileSession(connection, writes=False)))
 
 
 def test_two_that_make_the_tables_at_once_agree(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_two_that_make_a_new_file_at_once_agree(tmp_path: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [one.wait(30) for one in both] == [0, 0]
     with closing(sqlite3.connect(path)) as connection:
-        check_schema(connection)
+        finish(check_schema(FileSession(connection, writes=False)))
 
 
 def everything_in(path: Path) -> list[tuple[str, ...]]:

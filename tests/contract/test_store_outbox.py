@@ -9,7 +9,7 @@ from pathlib import Path
 from shop_order.pkg.log import bind_fields, reset_fields
 from shop_order.pkg.tracing import Origin
 from shop_order.pkg.tracing.context import current_span
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
 

@@ -25,11 +25,12 @@ from shop_order.domain.history_root import BEFORE_ALL
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.archiving import HISTORY, LIVE, moves
-from shop_order.repository.dao.base import Store
-from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.dao.mysql.lists import list_orders
-from shop_order.repository.dao.mysql.session import Session
+from shop_order.repository.dao.archive import moves
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.lists import list_orders
+from shop_order.repository.dao.rows import HISTORY, LIVE
+from shop_order.repository.dao.store import Store
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, key, opened, order, paid, sn
 from tests.contract.servers import connected
 from tests.recording.recorder import recorded
@@ -130,7 +131,7 @@ async def test_every_statement_of_the_whole_run_goes_by_an_index(seeded: Engine,
 
 async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     """A page reads little, though most orders have this status and most of them are newer."""
-    session = await Session.open(Address.of(url), writes=False)
+    session = await ServerSession.open(Address.of(url), writes=False)
     before = await rows_read(session)
     deep = Cursor(1_767_300_000_000, FIRST + 75_600)
     page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep, 100)
@@ -140,7 +141,7 @@ async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     assert read < FEW
 
 
-async def rows_read(session: Session) -> int:
+async def rows_read(session: ServerSession) -> int:
     """From tables and indexes, as the server counts it for this connection."""
     return sum(int(n) for _, n in await session.all("SHOW SESSION STATUS LIKE 'Handler_read%'"))
 

@@ -11,7 +11,7 @@ from shop_order.domain.bill import After, Difference, Kept, Kind, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType, RefundState
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from tests.contract.archived import LATER_MS, archive_all, cancelled, completed, give_back, late_money
 from tests.contract.engine import NOW_MS, Engine, added, opened, paid
 

@@ -17,13 +17,13 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
 from shop_order.domain.ports import KeyTaken, OrderFilter
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import SchemaBehind, Store
-from shop_order.repository.dao.mysql import database
-from shop_order.repository.dao.mysql import session as sessions
-from shop_order.repository.dao.mysql.address import Address
-from shop_order.repository.dao.mysql.database import OPEN_S
-from shop_order.repository.dao.mysql.session import Session
-from shop_order.repository.dao.mysql.trouble import LostConnection
+from shop_order.repository.dao.engine import mysql as database
+from shop_order.repository.dao.engine import mysql_session as sessions
+from shop_order.repository.dao.engine.mysql import OPEN_S
+from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_errors import LostConnection
+from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.store import SchemaBehind, Store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService
@@ -245,7 +245,7 @@ async def test_after_a_killed_connection_the_next_call_works(server: Engine) -> 
 
 
 async def test_a_connection_that_the_server_closed_for_its_silence_costs_no_call(server: Engine) -> None:
-    db = server.store._db  # type: ignore[attr-defined]
+    db = server.store._db
     for worker in (db.writer, db.reader, db.scanner):
         await worker.submit(lambda session: session.run("SET SESSION wait_timeout = 1"))
     await asyncio.sleep(2)
@@ -260,7 +260,7 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_keep_its_rows(
 ) -> None:
     monkeypatch.setattr(sessions, "SILENT_S", 2)
     new = await added(server.store)
-    frozen = await Session.open(Address.of(server.url), writes=True)
+    frozen = await ServerSession.open(Address.of(server.url), writes=True)
     await frozen.all("SELECT id FROM order_info WHERE order_sn = ? FOR UPDATE", (new.order_sn,))
     async with asyncio.timeout(10):
         await opened(server.store, new)
@@ -295,9 +295,9 @@ async def test_connections_that_are_killed_under_load_cost_no_order(server: Engi
 def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The connection dies around the next COMMIT: before it reaches the server, or after."""
     cut: list[str] = []
-    commit = Session.commit
+    commit = ServerSession.commit
 
-    async def cut_off(self: Session) -> None:
+    async def cut_off(self: ServerSession) -> None:
         if not cut:
             return await commit(self)
         self.committing = True
@@ -306,7 +306,7 @@ def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         self.drop()
         raise LostConnection("cut")
 
-    monkeypatch.setattr(sessions.Session, "commit", cut_off)
+    monkeypatch.setattr(sessions.ServerSession, "commit", cut_off)
     yield cut
     assert not cut
 

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from deploy.stack.tidb import CHECKS
-from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.schema import migrate
 from tests.contract.engine import Engine, added
 

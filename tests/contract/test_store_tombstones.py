@@ -9,7 +9,7 @@ import pytest
 from shop_order.domain import tombstone
 from shop_order.domain.errors import PlacingGivenUp, RateLimited
 from shop_order.domain.tombstone import KEEP_MS
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import NOW_MS, Engine, add, added, order, sn
 

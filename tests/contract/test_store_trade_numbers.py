@@ -12,7 +12,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import TradeNoTaken
 from shop_order.domain.status import OrderStatus, PaymentState
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.archived import archive_all, completed
 from tests.contract.engine import NOW_MS, Engine, added, opened

@@ -51,15 +51,15 @@ async def test_a_damaged_file_refuses_the_start(file_engine: FileEngine, first_b
 async def test_a_full_disk_refuses_every_order_of_the_batch_and_stores_none(file_engine: FileEngine) -> None:
     engine = file_engine
     await added(engine.store)
-    writer = engine.store._db.writer  # type: ignore[attr-defined]
-    pages = await writer.submit(lambda conn: conn.execute("PRAGMA page_count").fetchone()[0])
-    await writer.submit(lambda conn: conn.execute(f"PRAGMA max_page_count={pages}").fetchone())
+    writer = engine.store._db.writer
+    ((pages,),) = await writer.submit(lambda session: session.all("PRAGMA page_count"))
+    await writer.submit(lambda session: session.first(f"PRAGMA max_page_count={pages}"))
     many = [order((1, 1), (2, 1), (3, 1)) for _ in range(200)]
     answers = await asyncio.gather(*(add(engine.store, new) for new in many), return_exceptions=True)
     refused = [new for new, answer in zip(many, answers, strict=True) if isinstance(answer, Exception)]
     assert refused
     assert {type(answer) for answer in answers if isinstance(answer, Exception)} == {DependencyDown}
-    await writer.submit(lambda conn: conn.execute("PRAGMA max_page_count=100000").fetchone())
+    await writer.submit(lambda session: session.first("PRAGMA max_page_count=100000"))
     for new in refused:
         with pytest.raises(OrderServiceError):
             await engine.store.orders.get(new.order_sn)

@@ -11,9 +11,10 @@ import pytest
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.log.rarely import Rarely
-from shop_order.repository.dao import base
-from shop_order.repository.dao.sqlite import trouble
-from shop_order.repository.dao.sqlite.database import connect
+from shop_order.repository.dao import store as stores
+from shop_order.repository.dao.engine import sqlite as trouble
+from shop_order.repository.dao.engine.base import Session
+from shop_order.repository.dao.engine.sqlite import connect
 from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order
 
 
@@ -31,11 +32,11 @@ async def test_a_well_one_takes_what_is_written_for_its_own_sake(engine: Engine)
 
 async def limit(engine: FileEngine, pages: int) -> None:
     """Let the file grow to so many pages and no further; 0: as it is now."""
-    writer = engine.store._db.writer  # type: ignore[attr-defined]
+    writer = engine.store._db.writer
 
-    def job(conn: Any) -> None:
-        most = pages or conn.execute("PRAGMA page_count").fetchone()[0]
-        conn.execute(f"PRAGMA max_page_count={most}").fetchone()
+    async def job(session: Session) -> None:
+        (now,) = await session.first("PRAGMA page_count") or (0,)
+        await session.first(f"PRAGMA max_page_count={pages or now}")
 
     await writer.submit(job)
 
@@ -68,7 +69,7 @@ async def test_a_file_that_became_read_only_is_opened_anew(
     """As after a remount: who opened it while it was read-only stays so for good."""
     engine = file_engine
     await added(engine.store)
-    worker = engine.store._db.writer  # type: ignore[attr-defined]
+    worker = engine.store._db.writer
 
     def read_only(path: Any, *, writes: bool) -> Any:
         conn = connect(path, writes=writes)
@@ -76,8 +77,8 @@ async def test_a_file_that_became_read_only_is_opened_anew(
         return conn
 
     with monkeypatch.context() as remounted:
-        remounted.setattr("shop_order.repository.dao.sqlite.database.connect", read_only)
-        await worker.submit(lambda conn: conn.execute("PRAGMA query_only=ON"))
+        remounted.setattr("shop_order.repository.dao.engine.sqlite.connect", read_only)
+        await worker.submit(lambda session: session.run("PRAGMA query_only=ON"))
         for _ in range(2):
             with pytest.raises(DependencyDown):
                 await engine.store.check_writes()
@@ -91,11 +92,13 @@ async def test_a_file_that_became_read_only_is_opened_anew(
 async def test_a_disk_that_does_not_answer_is_trouble_until_it_does(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "SILENT_S", 0.1)
+    monkeypatch.setattr(stores, "SILENT_S", 0.1)
     answered = Event()
-    writing = asyncio.create_task(
-        file_engine.store._db.writer.submit(lambda conn: answered.wait(10))  # type: ignore[attr-defined]
-    )
+
+    async def hang(session: Session) -> None:
+        answered.wait(10)
+
+    writing = asyncio.create_task(file_engine.store._db.writer.submit(hang))
     await asyncio.sleep(0.02)
     assert file_engine.store.trouble == ""
     await asyncio.sleep(0.2)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from shop_order.cmd.cli import root as main
 from shop_order.cmd.cli.root import app
 from shop_order.configs import load
-from shop_order.repository.schema import HEAD, migrate
+from shop_order.repository.schema import head, migrate
 
 NOBODY_S = "261121100000123456789012340"
 
@@ -60,7 +60,7 @@ def test_a_database_that_is_not_there_is_named(
 @pytest.mark.parametrize("target", ["base", "0001", "0003"])
 def test_nothing_is_dropped_without_being_asked_for_by_name(tmp_path: Path, target: str) -> None:
     assert "--yes-drop-data" in refused("migrate", "--revision", target)
-    assert revision(tmp_path) == HEAD
+    assert revision(tmp_path) == head()
 
 
 def test_production_drops_nothing_at_all(
@@ -72,7 +72,7 @@ def test_production_drops_nothing_at_all(
     )
     monkeypatch.setattr(main, "loaded", lambda: type(found)(settings, found.origins))
     assert "production never does" in refused("migrate", "--revision", "base", "--yes-drop-data")
-    assert revision(tmp_path) == HEAD
+    assert revision(tmp_path) == head()
 
 
 @pytest.mark.usefixtures("environ")
@@ -80,14 +80,14 @@ def test_who_asks_for_it_by_name_goes_down_and_up_again(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["migrate", "--revision", "0003", "--yes-drop-data"]).exit_code == 0
     assert revision(tmp_path) == "0003"
     assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
-    assert revision(tmp_path) == HEAD
+    assert revision(tmp_path) == head()
 
 
 @pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize("target", ["9999", "", "-1", "head-1", "00", "0001:0002", "heads"])
 def test_a_revision_nobody_knows_is_one_line(tmp_path: Path, target: str) -> None:
     assert "is none of base, 0001" in refused("migrate", f"--revision={target}")
-    assert revision(tmp_path) == HEAD
+    assert revision(tmp_path) == head()
 
 
 @pytest.mark.usefixtures("environ")

@@ -15,7 +15,7 @@ from deploy.stack import nginx
 from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.redis.address import parse as redis_address
-from shop_order.repository.dao.mysql.address import Address
+from shop_order.repository.dao.engine.mysql_address import Address
 
 ANSWER_S = 20.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.eE+]+)$", re.MULTILINE)

@@ -23,8 +23,8 @@ FOLDER = "RECORD_STATEMENTS"
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[1] / "src"
 SAMPLES = 3  # of one kind: the values decide which way a server goes
-WATCHED = ("shop_order.repository.dao.mysql.session", "shop_order.repository.history")
-_SENDERS = (f"{os.sep}mysql{os.sep}session.py", f"{os.sep}repository{os.sep}history.py")
+WATCHED = ("shop_order.repository.dao.engine.mysql_session", "shop_order.repository.history")
+_SENDERS = (f"{os.sep}engine{os.sep}mysql_session.py", f"{os.sep}repository{os.sep}history.py")
 _seen: Counter[str] = Counter()
 _LIST = re.compile(r"\?(, \?)+")
 _AGAIN = re.compile(r"(\((?:[^()]|\([^()]*\))*\))((, | OR )\1)+")
@@ -68,7 +68,8 @@ def recorded(folder: str) -> dict[str, list[tuple[str, list[Any]]]]:
 
 def watch(module: Any) -> None:
     """Record what is sent by this module, which is one of WATCHED."""
-    owner, name = (module.Session, "_execute") if hasattr(module, "Session") else (module._Server, "execute")
+    session = getattr(module, "ServerSession", None)
+    owner, name = (session, "_execute") if session else (module._Server, "execute")
     execute = getattr(owner, name)
 
     def and_record(self: Any, sql: str, values: Sequence[Any] = ()) -> Any:

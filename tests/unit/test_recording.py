@@ -12,7 +12,8 @@ import pytest
 from tests.recording import recorder
 from tests.recording.recorder import FOLDER, child_path, recorded, shape
 
-ASK = "import shop_order.repository.dao.mysql.session as s; print(s.Session._execute.__qualname__)"
+SESSION = "shop_order.repository.dao.engine.mysql_session"
+ASK = f"import {SESSION} as s; print(s.ServerSession._execute.__qualname__)"
 # As if it stood in the service's code.
 SEND = "def send(record, sql, values): record(sql, values)"
 

@@ -39,7 +39,7 @@ def open_history(url: str, *, writes: bool) -> Iterator[Records]:
 def _file(path: Path, writes: bool) -> sqlite3.Connection:
     if not writes:
         return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-    from shop_order.repository.dao.sqlite.database import connect
+    from shop_order.repository.dao.engine.sqlite import connect
 
     connection = connect(path, writes=True)
     connection.execute("BEGIN IMMEDIATE")
@@ -59,7 +59,7 @@ class _Server:
 def _on_server(url: str) -> Iterator[Records]:
     import pymysql
 
-    from shop_order.repository.dao.mysql.address import Address
+    from shop_order.repository.dao.engine.mysql_address import Address
 
     at = Address.of(url)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.script import ScriptDirectory
 
-HEAD = "0012"
 GUARDS = frozenset(
     f"{table}_no_{what}"
     for table in ("order_event", "history_root")
@@ -25,6 +25,13 @@ MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second")
 ALONE_S = 60  # how long one migration waits for another
 
 
+@cache
+def head() -> str:
+    """The revision this version needs: the newest migration, by the names of their files."""
+    names = (file.name for file in files("shop_order.script.migrations.versions").iterdir())
+    return max(name[:4] for name in names if name[:4].isdigit())
+
+
 class DataWouldBeLost(Exception):
     """The way to this revision leads down, and drops tables or columns with all they hold."""
 
@@ -33,7 +40,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
     """Bring the database behind a `DB__URL` up to `revision`, or down unless `keep_data`.
 
     Raises OSError if it can't be used, ValueError for a revision nobody knows, DataWouldBeLost.
-    Imports Alembic, which a running server does not need: the server only compares HEAD.
+    Imports Alembic, which a running server does not need: the server only compares `head`.
     """
     import sqlalchemy as sa
     from alembic import command
@@ -82,7 +89,7 @@ def _leads_down(script: ScriptDirectory, now: str, revision: str) -> bool:
 
 
 def create(path: Path) -> bool:
-    """Make the tables of a new SQLite file at HEAD, in one transaction; False if it has tables already.
+    """Make the tables of a new SQLite file at `head`, in one transaction; False if it has tables already.
 
     By the script that `make schema` writes: a first start need not wait for Alembic, which takes two seconds.
     Raises sqlite3.DatabaseError for what can't be used.
@@ -127,7 +134,7 @@ def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
-        from shop_order.repository.dao.mysql.address import Address
+        from shop_order.repository.dao.engine.mysql_address import Address
 
         at = Address.of(url)
         # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.

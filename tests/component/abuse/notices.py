@@ -264,11 +264,11 @@ def locked_database(scene: Scene) -> Iterator[None]:
 async def impatient(scene: Scene) -> AsyncIterator[None]:
     """The store waits for the lock for an instant only, so that the test need not wait either."""
     writer = scene.shop.core.store._db.writer
-    await writer.submit(lambda conn: conn.execute("PRAGMA busy_timeout=20").fetchone())
+    await writer.submit(lambda session: session.first("PRAGMA busy_timeout=20"))
     try:
         yield
     finally:
-        await writer.submit(lambda conn: conn.execute("PRAGMA busy_timeout=5000").fetchone())
+        await writer.submit(lambda session: session.first("PRAGMA busy_timeout=5000"))
 
 
 def while_down(send: Send) -> Send:

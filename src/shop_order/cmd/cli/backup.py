@@ -35,7 +35,7 @@ def backup(
 
     url = loaded().settings.db.url
     if not url.startswith("sqlite:"):
-        from shop_order.repository.dao.mysql.address import Address
+        from shop_order.repository.dao.engine.mysql_address import Address
 
         at = Address.of(url)
         host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))

@@ -27,7 +27,7 @@ def refusal(error: Exception) -> str | None:
     """The line for an error that refuses a start; None for an unexpected one."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.base import SchemaBehind, StoreTaken
+    from shop_order.repository.dao.store import SchemaBehind, StoreTaken
 
     match error:
         case OrderServiceError():

@@ -16,7 +16,7 @@ from shop_order.cmd.run.private import close_to_others
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
-from shop_order.repository.schema import HEAD, create
+from shop_order.repository.schema import create, head
 
 GARBAGE = 20_000  # new objects before a collection; the default of 700 costs 5 % of a busy server
 
@@ -58,7 +58,7 @@ async def ensure_schema(loaded: Loaded) -> None:
     if not loaded.settings.db.url.startswith("sqlite:"):
         return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
     path = Path(sqlite_path(loaded.settings.db.url))
-    if await asyncio.to_thread(lambda: revision(path) == HEAD or created(path)):
+    if await asyncio.to_thread(lambda: revision(path) == head() or created(path)):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
     migration = await asyncio.create_subprocess_exec(

@@ -14,7 +14,7 @@ from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
-from shop_order.repository.dao.base import StoreTaken
+from shop_order.repository.dao.store import StoreTaken
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core

@@ -24,7 +24,7 @@ from shop_order.pkg.registry import open_registry
 from shop_order.pkg.util.entropy import Entropy
 from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.base import StoreOptions
+from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.archive import ArchiveService
 from shop_order.service.audit import AuditService

@@ -9,7 +9,7 @@ from shop_order.domain.ports import Clock
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.util.snowflake import Snowflakes
-from shop_order.repository.dao.base import Store
+from shop_order.repository.dao.store import Store
 
 log, store_log = get_logger("core"), get_logger("store")
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from shop_order.repository.dao.base import Store, StoreOptions
+from shop_order.repository.dao.store import Store, StoreOptions
 
 
 def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | None = None) -> Store:
     """The store behind `url`, not opened yet. Raises ValueError for a scheme that is not built."""
+    options = options or StoreOptions()
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
-        from shop_order.repository.dao.sqlite import SqliteStore
+        from shop_order.repository.dao.engine.sqlite import FileDatabase
 
-        return SqliteStore(Path(rest[1:]), next_id, options or StoreOptions())
+        return Store(FileDatabase(Path(rest[1:]), options), next_id)
     if scheme == "mysql":
-        from shop_order.repository.dao.mysql import MysqlStore
-        from shop_order.repository.dao.mysql.address import Address
+        from shop_order.repository.dao.engine.mysql import ServerDatabase
+        from shop_order.repository.dao.engine.mysql_address import Address
 
-        return MysqlStore(Address.of(url), next_id, options or StoreOptions())
+        return Store(ServerDatabase(Address.of(url), options), next_id)
     raise ValueError(f"no order database for {scheme}:")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
-from shop_order.repository.dao.rows import column_count, marks
-from shop_order.repository.dao.sqlite.placing import UNLESS_THERE, insert
-from shop_order.repository.dao.sqlite.trouble import down, of_the_file
+from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.sqlite import down, of_the_file
+from shop_order.repository.dao.mapping import insertions, marks
+from shop_order.repository.dao.rows import column_count
 from shop_order.repository.oplog.base import NAME
 
 T = TypeVar("T")
@@ -165,10 +166,10 @@ def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts
 
 def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
     """Entries, then facts; the orders whose facts moved on here."""
-    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries], UNLESS_THERE)
+    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries])
     new = [one.facts for one in chapters if not one.since]
     stored = set()
-    if insert(conn, INTO_STATS, [stats_row(f) for f in new], UNLESS_THERE) == len(new):
+    if insert(conn, INTO_STATS, [stats_row(f) for f in new]) == len(new):
         stored = {f.order_sn for f in new}
     for one in chapters:
         if one.since:
@@ -176,6 +177,12 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
             if conn.execute(UPDATE_STATS, values).rowcount:
                 stored.add(one.facts.order_sn)
     return stored
+
+
+def insert(conn: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> int:
+    """Insert rows unless they are there; how many came in."""
+    statements = insertions(into, rows, SQLITE.unless_there, SQLITE.max_rows)
+    return sum(conn.execute(sql, values).rowcount for sql, values in statements)
 
 
 def begin_walk(conn: sqlite3.Connection, *emptied: str) -> None:

@@ -1,0 +1,108 @@
+"""The history tables: settled orders move there, and back when something happens to one after all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from shop_order.domain.ports import Cursor, OrderPage
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.lists import page_of
+from shop_order.repository.dao.loading import orders_of
+from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.rows import (
+    HISTORY,
+    ITEM_COLUMNS,
+    LIVE,
+    ORDER_COLUMNS,
+    PAYMENT_COLUMNS,
+    REFUND_COLUMNS,
+    Tables,
+)
+
+# Every column that is stored; the others are generated.
+_STORED = Tables(
+    f"{ORDER_COLUMNS}, deleted_at",
+    f"{ITEM_COLUMNS}, created_at, updated_at, deleted_at",
+    f"{PAYMENT_COLUMNS}, open_order_sn, ask_ms, ask_tries",
+    f"{REFUND_COLUMNS}, surplus_of, try_ms, tries",
+)
+
+
+def still_asked(orders: int) -> str:
+    """Finds those of so many orders whose providers are to be asked again; in the history nobody would."""
+    return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
+
+
+def moves(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
+    """The statements that move so many orders, each with whether it wants their ids (else their numbers)."""
+    for source_table, target_table, columns, key in (
+        (source.orders, target.orders, _STORED.orders, "id"),
+        (source.items, target.items, _STORED.items, '"order"'),
+        (source.payments, target.payments, _STORED.payments, "order_sn"),
+        (source.refunds, target.refunds, _STORED.refunds, "order_sn"),
+    ):
+        these = f"WHERE {key} IN ({marks(orders)})"
+        by_id = key != "order_sn"
+        yield f"INSERT INTO {target_table} ({columns}) SELECT {columns} FROM {source_table} {these}", by_id
+        yield f"DELETE FROM {source_table} {these}", by_id
+
+
+class Archive:
+    """See `domain.ports.Archive`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
+        async def job(session: Session) -> OrderPage:
+            condition, values = "created_at < ?", list[object]([rows.time_text(before_ms)])
+            if after:
+                at = rows.time_text(after.created_ms)
+                beyond, more = session.dialect.beyond("created_at", ">", at, after.id)
+                condition, values = f"{condition} AND {beyond}", [*values, *more]
+            sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
+            found = await session.all(sql, (*values, limit))
+            orders = await orders_of(session, found, hashes=False)
+            return page_of(found, orders, len(found), more=len(found) == limit)
+
+        return await self._db.scanner.submit(job)
+
+    async def move(self, versions: Mapping[str, int]) -> int:
+        return await self._db.writer.submit(lambda session: move(session, versions)) if versions else 0
+
+
+async def move(session: Session, versions: Mapping[str, int]) -> int:
+    """Archive those that are at these versions, and that no provider is to be asked about; how many."""
+    # Locked: whoever changes one of them has written before, or finds it in the history tables.
+    same = await at_version(session, LIVE, versions)
+    asked = await session.all(still_asked(len(same)), [sn for _, sn in same]) if same else ()
+    still = {sn for (sn,) in asked}
+    done = [row for row in same if row[1] not in still]
+    await carry(session, LIVE, HISTORY, done)
+    return len(done)
+
+
+async def bring_back(session: Session, order_sn: str, version: int) -> bool:
+    """Make an archived order an order of today, if it lies there at this version."""
+    same = await at_version(session, HISTORY, {order_sn: version})
+    await carry(session, HISTORY, LIVE, same)
+    return bool(same)
+
+
+async def at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
+    """Id and number of the orders that are at these versions; nobody else moves or changes them now."""
+    numbers = sorted(versions)
+    sql = (
+        f"SELECT id, order_sn, version FROM {tables.orders} WHERE order_sn IN ({marks(len(numbers))})"
+        f"{session.dialect.for_update}"
+    )
+    found = await session.all(sql, numbers)
+    return [(id, order_sn) for id, order_sn, version in found if version == versions[order_sn]]
+
+
+async def carry(session: Session, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
+    """Move orders with all that belongs to them."""
+    ids, numbers = [id for id, _ in orders], [order_sn for _, order_sn in orders]
+    for sql, by_id in moves(source, target, len(orders)) if orders else ():
+        await session.run(sql, ids if by_id else numbers)

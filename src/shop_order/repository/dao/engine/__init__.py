@@ -1,0 +1,1 @@
+"""The drivers of the SQL engines: one module each over `base`."""

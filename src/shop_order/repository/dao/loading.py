@@ -1,0 +1,163 @@
+"""Whole orders, many at once: a handful of statements whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import OrderNotFound, Unreadable
+from shop_order.domain.ports import Standing
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.engine.base import Row, Session
+from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.rows import (
+    HISTORY,
+    ITEM_COLUMNS,
+    LIVE,
+    ORDER_COLUMNS,
+    PAYMENT,
+    PAYMENT_COLUMNS,
+    REFUND,
+    REFUND_COLUMNS,
+    STANDING_COLUMNS,
+    Tables,
+    id_of,
+    order_sn_of,
+    version_of,
+)
+
+Wanted = tuple[str, object]  # a column and its value
+Children = dict[object, list[Row]]  # rows by their order
+_order_of_item = itemgetter(0)
+_order_sn_of_payment = PAYMENT.of("order_sn")
+_order_sn_of_refund = REFUND.of("order_sn")
+
+
+async def load(session: Session, wanted: Wanted) -> Order:
+    """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
+    column, value = wanted
+    for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
+        found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
+        if found:
+            (order,) = rows.all_of(await orders_of(session, found, hashes=True, tables=tables))
+            return order
+    raise OrderNotFound
+
+
+async def load_many(session: Session, wanted: Sequence[Wanted]) -> Sequence[Order | Exception]:
+    """The same for many. Two who want the same order get one each: they may go different ways with it."""
+    orders: list[Order | Exception | None] = [None] * len(wanted)
+    for tables in (LIVE, HISTORY):
+        found = await rows_of(session, tables, [one for at, one in enumerate(wanted) if orders[at] is None])
+        there = [at for at, one in enumerate(wanted) if orders[at] is None and one in found]
+        loaded = await orders_of(session, [found[wanted[at]] for at in there], hashes=True, tables=tables)
+        for at, order in zip(there, loaded, strict=True):
+            orders[at] = order
+        if None not in orders:
+            break
+    return [order or OrderNotFound() for order in orders]
+
+
+async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:
+    """The rows of orders that lie in these tables."""
+    found: dict[Wanted, Row] = {}
+    for column, value_of in (("order_sn", order_sn_of), ("id", id_of)):
+        if values := [value for name, value in wanted if name == column]:
+            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
+            for row in await session.all(sql, values):
+                found[column, value_of(row)] = row
+    return found
+
+
+async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
+    """Where these orders stand, wherever they lie; those that do not exist are left out."""
+    found: dict[str, Standing | Unreadable] = {}
+    for tables in (LIVE, HISTORY, LIVE):  # as in `load`
+        if missing := [sn for sn in order_sns if sn not in found]:
+            sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
+            stored = await session.all(f"{sql} ({marks(len(missing))})", missing)
+            found |= {row[0]: rows.standing_or_why(row) for row in stored}
+    return found
+
+
+async def orders_of(
+    session: Session,
+    found: Sequence[Row],
+    *,
+    hashes: bool,
+    tables: Tables = LIVE,
+    most_items: int | None = None,
+    totals: dict[int, int] | None = None,
+) -> list[Order | Unreadable]:
+    """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
+
+    Items come last, and each order has some: who reads without a snapshot knows by them that an order was
+    moved meanwhile. With `most_items` only the first ones are read, and `totals` learns how many there are.
+    """
+    if not found:
+        return []
+    # The first event is the order itself: no attempt yet.
+    later = [order_sn_of(row) for row in found if version_of(row) != 1]
+    payments: Children = {}
+    refunds: Children = {}
+    if later:
+        select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+        payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
+        select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+        refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
+    items = await _items(session, [id_of(row) for row in found], tables, most_items, totals)
+    last = await _last_hashes(session, found) if hashes else {}
+    return [
+        rows.order_or_why(
+            row,
+            items.get(id_of(row), ()),
+            payments.get(sn := order_sn_of(row), ()),
+            refunds.get(sn, ()),
+            last.get(sn, b""),
+        )
+        for row in found
+    ]
+
+
+async def _items(
+    session: Session,
+    orders: Sequence[int],
+    tables: Tables,
+    most: int | None,
+    totals: dict[int, int] | None,
+) -> Children:
+    if most is None or totals is None:
+        select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
+        return await by_parent(session, select, orders, "id", _order_of_item)
+    sql = (
+        f"SELECT {ITEM_COLUMNS}, of_all FROM (SELECT {ITEM_COLUMNS},"
+        ' ROW_NUMBER() OVER (PARTITION BY "order" ORDER BY id) AS at_place,'
+        ' COUNT(*) OVER (PARTITION BY "order") AS of_all'
+        f' FROM {tables.items} WHERE "order" IN ({marks(len(orders))})) AS placed'
+        f" WHERE at_place <= {most:d} ORDER BY id"
+    )
+    items: Children = {}
+    for *item, of_all in await session.all(sql, orders):
+        items.setdefault(item[0], []).append(item)
+        totals[item[0]] = of_all
+    return items
+
+
+async def _last_hashes(session: Session, found: Sequence[Row]) -> dict[str, bytes]:
+    either = " OR ".join(["(order_sn = ? AND version = ?)"] * len(found))
+    values = [value for row in found for value in (order_sn_of(row), version_of(row))]
+    sql = f"SELECT order_sn, hash FROM order_event WHERE {either}"
+    return {sn: rows.stored_bytes(digest) for sn, digest in await session.all(sql, values)}
+
+
+async def by_parent(
+    session: Session, select: str, parents: Sequence[object], order_by: str, parent_of: Callable[[Row], Any]
+) -> Children:
+    """Child rows of many parents in one statement, grouped by the parent's column."""
+    grouped: Children = {}
+    sql = f"{select} IN ({marks(len(parents))}) ORDER BY {order_by}"
+    for row in await session.all(sql, parents):
+        grouped.setdefault(parent_of(row), []).append(row)
+    return grouped

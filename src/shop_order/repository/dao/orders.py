@@ -1,0 +1,196 @@
+"""Orders: look-ups, and the jobs that store and change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import Overloaded, TooMuchContention, Unreadable
+from shop_order.domain.event.order_events import Event, Happened
+from shop_order.domain.ports import (
+    COUNT_CAP,
+    Behind,
+    Cursor,
+    Due,
+    Key,
+    KeyRecord,
+    OrderFilter,
+    OrderPage,
+    Standing,
+    always,
+)
+from shop_order.domain.status import RefundStatus
+from shop_order.domain.tombstone import KEEP_MS
+from shop_order.pkg.batching import Batcher
+from shop_order.pkg.tracing import origin
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
+from shop_order.repository.dao.engine.base import BulkJob, Database, Session
+from shop_order.repository.dao.lists import list_orders
+from shop_order.repository.dao.loading import Wanted, load, load_many, standings
+from shop_order.repository.dao.placing import (
+    KEEP_KEYS_MS,
+    WantedKey,
+    count_unpaid,
+    find_keys,
+    placing,
+    store_many,
+    store_one,
+)
+from shop_order.repository.dao.rows import EVENT_COLUMNS
+from shop_order.repository.dao.tombstones import purge, unless_stored
+
+T = TypeVar("T")
+MAX_DECISIONS = 3
+MAX_PURGED = 500
+# An order whose refund is open waits for its end; what the refund's end stores makes it due again.
+DUE = f"due_ms <= ? AND refund_status <> {int(RefundStatus.OPEN)}"
+HISTORY_OF_ORDER = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
+# Where DELETE has no LIMIT, a subquery has; where a subquery of the same table has none, DELETE has.
+PURGE_KEYS = {
+    "sqlite": (
+        'DELETE FROM idempotency_key WHERE (scope, "key") IN'
+        f' (SELECT scope, "key" FROM idempotency_key WHERE created_ms <= ? LIMIT {MAX_PURGED})'
+    ),
+    "mysql": f"DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT {MAX_PURGED}",
+}
+
+
+class Orders:
+    """See `domain.ports.Orders`."""
+
+    def __init__(
+        self, db: Database, next_id: Callable[[], int], on_stored: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._db = db
+        self._next_id = next_id
+        self._on_stored = on_stored
+        self.lookups: Batcher[WantedKey, KeyRecord | None] = Batcher(
+            self._find_keys, most=db.options.batch, queue=db.options.queue, full=Overloaded
+        )
+
+    async def add(
+        self,
+        order: Order,
+        *,
+        cart_version: int | None,
+        key: Key | None,
+        unpaid_limit: int,
+        in_time: Callable[[], bool] = always,
+    ) -> None:
+        new = placing(order, self._next_id, cart_version, key, unpaid_limit, in_time)
+        await self._db.writer.submit(BulkJob(new, store_one, store_many))
+        order.last_hash = new.last_hash
+        self._stored(order.happened)
+
+    async def change(
+        self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
+    ) -> tuple[Order, T]:
+        change = Change(order_sn, decide, key, seller, origin(), self._next_id)
+        for _ in range(MAX_DECISIONS):
+            try:
+                order, decided = await self._db.writer.submit(BulkJob(change, change_one, change_many))
+            except VersionConflict:
+                continue
+            self._stored(order.happened)
+            return order, decided
+        raise TooMuchContention
+
+    def _stored(self, happened: list[Happened]) -> None:
+        if happened:
+            self._on_stored([one.type for one in happened])
+            happened.clear()
+
+    async def get(self, order_sn: str) -> Order:
+        return await self._get(("order_sn", order_sn))
+
+    async def get_by_id(self, id: int) -> Order:
+        return await self._get(("id", id))
+
+    async def _get(self, wanted: Wanted) -> Order:
+        order: Order = await self._db.reader.submit(BulkJob(wanted, load, load_many))
+        return order
+
+    async def list(
+        self,
+        where: OrderFilter,
+        *,
+        offset: int,
+        limit: int,
+        after: Cursor | None,
+        most_items: int | None = None,
+    ) -> OrderPage:
+        return await self._db.scanner.submit(
+            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, most_items)
+        )
+
+    async def history(self, order_sn: str) -> Sequence[Event]:
+        found = await self._db.reader.submit(lambda session: session.all(HISTORY_OF_ORDER, (order_sn,)))
+        return [rows.event_of(row) for row in found]
+
+    async def count_unpaid(self, user: int) -> int:
+        return await self._db.reader.submit(lambda session: count_unpaid(session, user))
+
+    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
+        async def job(session: Session) -> Sequence[Due]:
+            condition, values = DUE, list[object]([now_ms])
+            if after:
+                beyond, more = session.dialect.beyond("due_ms", ">", after.due_ms, after.id)
+                condition, values = f"{condition} AND {beyond}", [*values, *more]
+            sql = f"SELECT order_sn, due_ms, id FROM order_info WHERE {condition} ORDER BY due_ms, id LIMIT ?"
+            return [Due(*row) for row in await session.all(sql, (*values, limit))]
+
+        return await self._db.scanner.submit(job)
+
+    async def statuses_or_tombstones(
+        self, order_sns: Sequence[str], now_ms: int
+    ) -> Mapping[str, Standing | Unreadable | None]:
+        wanted = sorted(set(order_sns))
+        found = await self._db.reader.submit(lambda session: standings(session, wanted))
+        absent = [sn for sn in wanted if sn not in found]
+        if not absent:
+            return found  # as nearly always: no writer waits for a check-back
+        planted = await self._db.writer.submit(lambda session: unless_stored(session, absent, now_ms))
+        return {**found, **planted}
+
+    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
+        return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
+
+    async def _find_keys(self, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
+        return await self._db.reader.submit(lambda session: find_keys(session, wanted))
+
+    async def purge_keys(self, now_ms: int) -> int:
+        over_ms = now_ms - KEEP_KEYS_MS
+        return await self._db.writer.submit(
+            lambda session: session.run(PURGE_KEYS[session.dialect.name], (over_ms,))
+        )
+
+    async def purge_tombstones(self, now_ms: int) -> int:
+        return await self._db.writer.submit(lambda session: purge(session, now_ms - KEEP_MS))
+
+
+# Each count walks an index.
+BACKLOG = (
+    ("order", f"SELECT count(*), min(due_ms) FROM order_info WHERE {DUE}"),
+    ("payment", "SELECT count(*), min(expire_ms) FROM payment WHERE ask_ms IS NOT NULL AND expire_ms <= ?"),
+    (
+        "refund",
+        "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
+        " AND state IN ('approved', 'sent', 'unknown') AND created_ms <= ?",
+    ),
+)
+
+
+class Backlog:
+    """See `domain.ports.Backlog`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def behind(self, now_ms: int) -> Sequence[Behind]:
+        async def job(session: Session) -> list[Behind]:
+            found = [(what, await session.first(sql, (now_ms,)) or (0, None)) for what, sql in BACKLOG]
+            return [Behind(what, int(count), int(since_ms or 0)) for what, (count, since_ms) in found]
+
+        return await self._db.scanner.submit(job)

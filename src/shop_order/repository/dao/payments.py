@@ -1,0 +1,79 @@
+"""Looking attempts and refunds up, and when to ask about them next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import Unreadable
+from shop_order.repository.dao import rows
+from shop_order.repository.dao.archive import bring_back
+from shop_order.repository.dao.engine.base import Database, Session
+from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT_COLUMNS, REFUND_COLUMNS
+
+# What was paid meanwhile needs no question.
+ASK_AGAIN = (
+    "UPDATE payment SET ask_ms = ?, ask_tries = 0"
+    " WHERE payment_sn = ? AND state NOT IN ('paid', 'part_refunded', 'refunded')"
+)
+ARCHIVED = (
+    "SELECT o.order_sn, o.version FROM payment_history p JOIN order_info_history o"
+    " ON o.order_sn = p.order_sn WHERE p.payment_sn = ?"
+)
+
+
+class Payments:
+    """See `domain.ports.Payments`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def find(self, payment_sn: str) -> Payment | None:
+        async def job(session: Session) -> Payment | None:
+            for tables in (LIVE, HISTORY):
+                sql = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn = ?"
+                if row := await session.first(sql, (payment_sn,)):
+                    return rows.payment_of(row)
+            return None
+
+        return await self._db.reader.submit(job)
+
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+        sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        return [(rows.payment_or_why(row), row[-1]) for row in found]
+
+    async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+        sql = (
+            f"SELECT {REFUND_COLUMNS}, tries FROM refund"
+            " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
+        )
+        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        return [(rows.refund_of(row), row[-1]) for row in found]
+
+    async def ask_later(self, payment_sn: str, at_ms: int) -> None:
+        sql = (
+            "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
+            " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
+        )
+        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
+
+    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
+
+    async def ask_no_more(self, payment_sn: str) -> None:
+        sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
+        await self._db.writer.submit(lambda session: session.run(sql, (payment_sn,)))
+
+    async def refund_later(self, refund_sn: str, at_ms: int) -> None:
+        sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
+        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))
+
+
+async def ask_again(session: Session, payment_sn: str, at_ms: int) -> None:
+    """See `Payments.ask_again`."""
+    if not await session.first("SELECT 1 FROM payment WHERE payment_sn = ?", (payment_sn,)):
+        for order_sn, version in await session.all(ARCHIVED, (payment_sn,)):
+            await bring_back(session, order_sn, version)
+    await session.run(ASK_AGAIN, (at_ms, payment_sn))

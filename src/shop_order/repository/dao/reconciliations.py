@@ -1,0 +1,156 @@
+"""What a reconciliation reads and keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple
+from datetime import date
+from typing import TypeVar
+
+from shop_order.domain.bill import After, Kept, Reconciliation
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.lease import Fence
+from shop_order.domain.status import PaymentType
+from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.leases import require
+from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.payments import ask_again
+from shop_order.repository.dao.rows import (
+    HISTORY,
+    LIVE,
+    PAYMENT_COLUMNS,
+    REFUND,
+    REFUND_COLUMNS,
+    Tables,
+    column_count,
+    payment_of,
+    refund_of,
+)
+
+T = TypeVar("T")
+BOTH = (LIVE, HISTORY)
+MAX_KEPT = 80  # differences listed in a row, which a TEXT has room for; it counts all
+_COLUMNS = (
+    "channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades, bill_paid_fen,"
+    " bill_refunds, bill_refunded_fen, differences, settled, waiting, detail, digest, created_ms, fence"
+)
+KEEP = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
+DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
+
+
+class Reconciliations:
+    """See `domain.bill.Reconciliations`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def payments(self, payment_sns: Sequence[str]) -> Mapping[str, Payment]:
+        found = await self._of_both(lambda tables: _payments(tables, len(payment_sns)), payment_sns)
+        return {payment.payment_sn: payment for payment in map(payment_of, found)}
+
+    async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
+        found = await self._of_both(lambda tables: _refunds(tables, len(refund_sns)), refund_sns)
+        return {refund.refund_sn: refund for refund in map(refund_of, found)}
+
+    async def paid(self, channel: PaymentType, after: After, before_ms: int, limit: int) -> Sequence[Payment]:
+        found = await self._of_both(_paid, window(channel, after, before_ms, limit))
+        return page([payment_of(row) for row in found], by_paid, limit)
+
+    async def refunded(
+        self, channel: PaymentType, after: After, before_ms: int, limit: int
+    ) -> Sequence[Refund]:
+        found = await self._of_both(_refunded, window(channel, after, before_ms, limit))
+        return page([refund_of(row) for row in found], by_finished, limit)
+
+    async def _of_both(self, statement: Callable[[Tables], str], values: Row) -> list[Row]:
+        async def job(session: Session) -> list[Row]:
+            return [row for tables in BOTH for row in await session.all(statement(tables), values)]
+
+        return await self._db.scanner.submit(job)
+
+    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
+
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
+        values = named(channel, since)
+        return days_of(await self._db.reader.submit(lambda session: session.all(DAYS, values)))
+
+    async def keep(self, result: Reconciliation, fence: Fence) -> None:
+        async def job(session: Session) -> None:
+            await require(session, fence)
+            await session.run(KEEP, kept(result, fence))
+
+        await self._db.writer.submit(job)
+
+
+def _payments(tables: Tables, count: int) -> str:
+    """So many attempts by number."""
+    return f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
+
+
+def _refunds(tables: Tables, count: int) -> str:
+    """So many refunds by number."""
+    return f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
+
+
+def _paid(tables: Tables) -> str:
+    """A page of paid attempts; see `window`."""
+    return (
+        f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments}"
+        " WHERE paid_ms >= ? AND paid_ms < ? AND (paid_ms > ? OR payment_sn > ?) AND payment_type = ?"
+        " ORDER BY paid_ms, payment_sn LIMIT ?"
+    )
+
+
+def _refunded(tables: Tables) -> str:
+    """A page of refunds that succeeded; see `window`. Refunds lie beside their payments."""
+    return (
+        f"SELECT {REFUND.prefixed('r')} FROM {tables.refunds} r"
+        f" JOIN {tables.payments} p ON p.payment_sn = r.payment_sn"
+        " WHERE r.finished_ms >= ? AND r.finished_ms < ? AND (r.finished_ms > ? OR r.refund_sn > ?)"
+        " AND r.state = 'succeeded' AND p.payment_type = ? ORDER BY r.finished_ms, r.refund_sn LIMIT ?"
+    )
+
+
+def window(channel: PaymentType, after: After, before_ms: int, limit: int) -> Row:
+    """Values of a page."""
+    return (after.at_ms, before_ms, after.at_ms, after.number, int(channel), limit)
+
+
+def page(found: Sequence[T], key: Callable[[T], tuple[int, str]], limit: int) -> Sequence[T]:
+    """The first of both sets of tables, read in one snapshot: an order that moves is in one of them."""
+    return sorted(found, key=key)[:limit]
+
+
+def by_paid(payment: Payment) -> tuple[int, str]:
+    """Its place in the walk."""
+    return (payment.paid_ms, payment.payment_sn)
+
+
+def by_finished(refund: Refund) -> tuple[int, str]:
+    """Its place in the walk."""
+    return (refund.finished_ms, refund.refund_sn)
+
+
+def named(channel: PaymentType, day: date) -> Row:
+    """The key of a result."""
+    return (channel.code, day.isoformat())
+
+
+def kept(result: Reconciliation, fence: Fence) -> Row:
+    """Values of KEEP."""
+    told = [asdict(one) for one in result.shown[:MAX_KEPT]]
+    return (
+        *named(result.channel, result.day), *astuple(result.ours), *astuple(result.theirs),
+        result.differences, result.settled, result.waiting,
+        json.dumps(told, ensure_ascii=False, separators=(",", ":")),
+        result.digest, result.created_ms, fence.number,
+    )  # fmt: skip
+
+
+def days_of(rows: Iterable[Row]) -> Mapping[date, Kept]:
+    """From DAYS."""
+    found = (Kept(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
+    return {one.day: one for one in found}
