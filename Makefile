@@ -16,11 +16,11 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 .PHONY: .venv/.runtime
 endif
 
-.PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-all test-list test-fast \
-	test-tidb check style fix bench proto proto-accept openapi docs schema lock hooks clean distclean
+.PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-long test-all test-list \
+	test-fast test-tidb check style fix bench h2spec proto proto-accept openapi docs schema lock hooks clean distclean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .venv/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml script/make-venv.sh
 	@sh script/make-venv.sh
@@ -63,8 +63,11 @@ stack-status: .venv/.engines ## what runs where
 run-stack: stack ## three instances on these engines behind nginx with TLS (DB=mariadb takes MariaDB); Ctrl-C stops them
 	@$(PY) -m deploy.stack.shop $(ARGS)
 
-test: .venv/.dev ## every test this machine can run: the embedded engines, and those of `make stack` that are up
-	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest $(ARGS)
+test: .venv/.dev ## every test this machine can run, on the engines that are up; of long matrices a sample
+	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest --long=sample $(ARGS)
+
+test-long: .venv/.dev ## the long matrices whole, of which `make test` takes one test in ten
+	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest --long=only $(ARGS)
 
 test-all: .venv/.dev ## start the engines and run every test, none left out (ONLY_ENGINES=1: those that need one)
 	@$(PY) -m deploy.stack up
@@ -75,7 +78,7 @@ test-list: .venv/.dev ## write tests/engines again: which tests there are for ea
 	@$(PY) -m pytest --write-engine-tests
 
 test-fast: .venv/.dev ## the tests without the slow ones
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest --long=sample -m "not slow" $(ARGS)
 
 test-tidb: .venv/.dev ## the store's contract suite on TiDB, whose build takes minutes
 	@$(PY) -m deploy.stack up tidb
@@ -90,7 +93,7 @@ check: .venv/.dev ## style, types, import rules
 	@$(MAKE) style
 
 style: .venv/.dev ## the rules of style that no linter knows
-	@$(PY) -m pytest tests/unit/test_style.py
+	@$(PY) -m pytest tests/project/test_style.py
 
 fix: .venv/.dev ## let ruff repair what it can
 	@$(PY) -m ruff check --fix $(CODE)
@@ -107,11 +110,14 @@ proto: .venv/.dev ## generate the gRPC code again from the .proto files
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
 	@$(PY) -m tests.baseline.promise
 
-openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
+openapi: .venv/.dev ## write docs/api and docs/errors.md again from the code (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
 
 docs: .venv/.dev ## write the tables of settings in docs/ again from the code
 	@$(PY) -m tests.baseline.settings_pages
+
+h2spec: .venv/.dev ## HTTP/2 conformance of both gRPC transports (builds h2spec with Go)
+	@$(PY) -m tests.component.grpc.h2spec
 
 schema: .venv/.dev ## write both engines' scripts of tables again from the migrations
 	@$(PY) -m tests.baseline.sqlite_schema

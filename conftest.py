@@ -4,5 +4,7 @@ pytest_plugins = [
     "tests.plugins.engines",
     "tests.plugins.complete",
     "tests.plugins.statements",
+    "tests.plugins.long",
+    "tests.plugins.timing",
     "pytester",
 ]

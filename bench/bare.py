@@ -22,9 +22,8 @@ from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.pkg.ids import OrderNumbers, Snowflakes
 from shop_order.pkg.tracing import Origin
-from shop_order.pkg.util.order_sn import OrderNumbers
-from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.dialect import SQLITE
 from shop_order.repository.dao.engine.sqlite import connect

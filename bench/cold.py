@@ -18,8 +18,8 @@ from pathlib import Path
 from bench.bare import new_orders
 from bench.seeding import make_orders
 from shop_order.domain.ports import Key, always
+from shop_order.pkg.ids import Snowflakes
 from shop_order.pkg.tracing import Origin
-from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao.changing import Change, change_many
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.engine.sqlite import FileSession, connect, finish

@@ -29,7 +29,7 @@ from shop_order.api.proto.shop.neighbours_pb2 import OrderSns
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role
 from shop_order.service.notice import GatewaySecret
-from shop_order.web.auth import mint_token
+from shop_order.web.auth.tokens import mint_token
 from shop_sandbox.seed import BENCH_FIRST_ID
 
 USERS = 200

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from shop_order.pkg.util.order_sn import OrderNumbers
+from shop_order.pkg.ids import OrderNumbers
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.schema import migrate

@@ -17,9 +17,10 @@ from shop_order.cmd.run.app import App
 from shop_order.configs import Loaded, load
 from shop_order.domain.valueobject.actor import Role
 from shop_order.repository.schema import migrate
-from shop_order.web.auth import mint_token
+from shop_order.web.auth.tokens import mint_token
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
+from tests.world.files import give_keys
 
 ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "人民路 1 号"}
 
@@ -50,8 +51,9 @@ class Shop:
         self.loaded: Loaded = load(self.environ)
         self.sandbox = self._sandbox()
         self.app: App | None = None
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)
-        self.provider = httpx.AsyncClient(base_url=self.sandbox_url, timeout=20, trust_env=False)
+        plain: dict[str, Any] = {"timeout": 20, "trust_env": False, "verify": False}  # plain HTTP
+        self.http = httpx.AsyncClient(base_url=self.url, **plain)
+        self.provider = httpx.AsyncClient(base_url=self.sandbox_url, **plain)
         self.channel: grpc.aio.Channel | None = None
 
     @property
@@ -70,6 +72,7 @@ class Shop:
         return f"127.0.0.1:{self.ports['grpc']}"
 
     def _sandbox(self, **more: Any) -> Sandbox:
+        give_keys(self.folder / "order" / "dev")
         settings = SandboxSettings(
             grpc_port=self.ports["sandbox_grpc"],
             http_port=self.ports["sandbox_http"],

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from shop_order.pkg.middleware.ratelimit import RateLimiter, open_limiter
+from shop_order.pkg.ratelimit import RateLimiter, open_limiter
 from shop_order.pkg.redis import open_link
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.base import Cache
@@ -25,11 +25,11 @@ class Instance:
 
 @asynccontextmanager
 async def instance(
-    url: str, *, timeout_s: float = PATIENT_S, most_entries: int = 1000
+    url: str, *, timeout_s: float = PATIENT_S, max_entries: int = 1000
 ) -> AsyncIterator[Instance]:
     """An instance with an open cache."""
     link = open_link(url, timeout_s=lambda: timeout_s)
-    cache = open_cache(url, most_entries=most_entries, link=link)
+    cache = open_cache(url, max_entries=max_entries, link=link)
     await cache.open()
     try:
         yield Instance(cache, open_limiter(url, 100, link))

@@ -8,8 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from shop_order.repository.oplog import open_order_log
-from shop_order.repository.oplog.base import OrderLogStore
+from shop_order.repository.oplog import OrderLogStore, open_order_log
 from tests.world.files import fresh_folder
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from shop_order.domain.history_root import Witness, WitnessAway, end_of
 from shop_order.domain.lease import Fence
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
-from shop_order.pkg.util.snowflake import last_id_before
+from shop_order.pkg.ids import last_id_before
 from shop_order.repository.dao.store import Store
 from shop_order.service.daily_root import JOB, MARGIN_MS, DailyRoot
 from shop_order.service.root_audit import BrokenDay, RootAudit

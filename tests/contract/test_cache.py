@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shop_order.pkg.middleware.ratelimit.base import MOST_DEBT_S
+from shop_order.pkg.ratelimit import MAX_DEBT_S
 from shop_order.repository.cache.base import Cache, Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
@@ -147,14 +147,14 @@ async def test_what_is_charged_afterwards_is_a_debt_that_the_next_calls_wait_for
     assert 1.5 < wait_s <= 2.2
     assert await one.limiter.acquire(key + "other", 10, 20) == 0.0
     await one.limiter.charge(key, 10, 20, 10**9)
-    assert 50 < await one.limiter.acquire(key, 10, 20) <= MOST_DEBT_S + 0.1
+    assert 50 < await one.limiter.acquire(key, 10, 20) <= MAX_DEBT_S + 0.1
     await one.limiter.charge(key + "off", 0, 20, 10**9)
     assert await one.limiter.acquire(key + "off", 10, 20) == 0.0
 
 
 def test_memory_forgets_the_longest_unused_beyond_its_bound() -> None:
     async def fill() -> list[Entry | None]:
-        async with instance("memory://", most_entries=3) as opened:
+        async with instance("memory://", max_entries=3) as opened:
             for n in range(3):
                 await opened.cache.put(f"k{n}", 1, b"v", TTL_MS)
             await opened.cache.get("k0")

@@ -18,10 +18,10 @@ from shop_order.domain.valueobject.item import Goods
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.cache.goods import CachedGoods
 from shop_order.repository.cache.orders import (
-    CachedOrders,
     OrderTimes,
     OrderViews,
     OutdatingInboxes,
+    cached_orders,
     decoded,
     encoded,
     key_of,
@@ -61,7 +61,7 @@ class Database:
     async def change(self, order_sn: str, decide: Callable[[Order], Any], **more: Any) -> tuple[Order, Any]:
         changed = await self.orders.change(order_sn, decide, **more)
         if self.loses_answers:
-            raise DependencyDown("the order database")
+            raise DependencyDown("order_database")
         return changed
 
 
@@ -79,7 +79,7 @@ class Process:
             jitter=lambda: 0.5,
             count=self.counted.append,
         )
-        self.orders = CachedOrders(self.database, self.views)
+        self.orders = cached_orders(self.database, self.views)
 
     async def cancel(self, order_sn: str) -> Order:
         """The buyer gives it up."""

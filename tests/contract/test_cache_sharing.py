@@ -16,11 +16,11 @@ from shop_order.domain.ports import Key, KeyRecord, Orders
 from shop_order.domain.valueobject.actor import Role
 from shop_order.repository.cache import revocations
 from shop_order.repository.cache.base import Cache, CacheDown
-from shop_order.repository.cache.flights import KeyFlights
+from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.revocations import Revocations
-from shop_order.repository.cache.turns import Turns
 from shop_order.service.idempotency import Idempotency
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from tests.contract.cache_engine import instance
 from tests.plugins.engines import available
 

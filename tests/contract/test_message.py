@@ -25,10 +25,10 @@ from shop_order.pkg.message import (
     open_consumer,
     open_publisher,
 )
+from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS
 from shop_order.pkg.message.rocketmq import admin
-from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.topics import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS
+from shop_order.pkg.message.rocketmq.connection import parse
 from tests.plugins.engines import available
 
 PREFIX = f"t{uuid.uuid4().hex[:8]}"  # topics of this run: what others left there is not ours to read
@@ -236,7 +236,7 @@ async def test_trouble_of_a_consumer_brings_the_message_again_and_nothing_overta
 async def test_what_can_not_be_done_goes_to_the_dead_letters(
     broker: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MOST_RETRIES", 1)
+    monkeypatch.setattr(admin, "MAX_RETRIES", 1)
     monkeypatch.setattr(admin, "RETRY_S", (1,))
     of, seen = key(), list[str]()
 

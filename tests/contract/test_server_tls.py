@@ -62,7 +62,7 @@ async def test_orders_are_stored_over_tls(database: Secure) -> None:
 @pytest.mark.parametrize("how", ["?ssl-ca={other}", "?ssl-mode=verify_ca"])
 async def test_a_database_nobody_vouches_for_is_not_used(database: Secure, how: str) -> None:
     url = database.url + how.format(other=database.other_ca)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="certificate verify failed"):
         migrate(url)
     store = open_store(url, next_id=itertools.count(1000).__next__)
     with pytest.raises(DependencyDown):
@@ -74,7 +74,7 @@ async def test_a_database_nobody_vouches_for_is_not_used(database: Secure, how: 
 async def test_the_name_in_the_certificate_counts_unless_told_otherwise(database: Secure) -> None:
     """The certificate is for 127.0.0.1 only."""
     url = database.url.replace("127.0.0.1", "localhost") + f"?ssl-ca={database.ca}"
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Hostname mismatch"):
         migrate(url)
     migrate(f"{url}&ssl-mode=verify_ca")
 

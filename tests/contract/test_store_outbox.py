@@ -6,9 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from shop_order.pkg.log import bind_fields, reset_fields
-from shop_order.pkg.tracing import Origin
-from shop_order.pkg.tracing.context import current_span
+from shop_order.pkg.log import with_fields
+from shop_order.pkg.tracing import Origin, current_span
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
@@ -76,13 +75,12 @@ async def test_the_lag_counts_what_waits_and_since_when(store: Store) -> None:
 
 
 async def test_an_event_that_waits_remembers_whose_request_made_it(store: Store) -> None:
-    asked = bind_fields(request_id="r" * 128)
     span = current_span.set(Origin("", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"))
     try:
-        new = await added(store)
+        with with_fields(request_id="r" * 128):
+            new = await added(store)
     finally:
         current_span.reset(span)
-        reset_fields(asked)
     await opened(store, new)
     first, second = await store.outbox.take(10, NOW_MS)
     assert (first.request_id, first.traceparent) == ("r" * 128, "00-" + "a" * 32 + "-" + "b" * 16 + "-01")

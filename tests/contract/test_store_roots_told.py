@@ -10,7 +10,7 @@ import pytest
 from shop_order.domain.history_root import Sealed
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
-from shop_order.pkg.log.masking import Masking
+from shop_order.pkg.log.masking import mask
 from shop_order.service import daily_root
 from tests.contract.engine import Engine
 from tests.contract.sealing import (
@@ -56,7 +56,7 @@ async def test_each_root_is_told_to_the_log_with_nothing_masked(
     await sealing.story()
     sealing.is_after(FIRST_DAY)
     await sealing.seal()
-    (line,) = [{name: Masking().value(name, value) for name, value in fields.items()} for fields in said]
+    (line,) = [{name: mask(name, value) for name, value in fields.items()} for fields in said]
     root = await sealing.store.roots.last()
     assert root is not None
     assert (line["day"], line["events"], line["root"]) == (FIRST_DAY, 4, root.root.hex())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog
 from shop_order.repository.dao import store as stores
 from shop_order.repository.dao.engine import sqlite as trouble
 from shop_order.repository.dao.engine.base import Session
@@ -112,7 +112,9 @@ async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[dict[str, Any]] = []
-    monkeypatch.setattr(trouble, "failed", Rarely(lambda msg, **about: said.append({"msg": msg, **about})))
+    monkeypatch.setattr(
+        trouble, "failed", RateLimitedLog(lambda msg, **about: said.append({"msg": msg, **about}))
+    )
     await added(file_engine.store)
     file_engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")
     for number in range(50):
@@ -136,11 +138,13 @@ async def test_no_connection_needs_a_folder_for_what_is_temporary(
 
 def test_what_is_said_too_often_is_counted() -> None:
     now, said = [0.0], []
-    rarely = Rarely(lambda msg, **about: said.append((msg, about)), every_s=5, monotonic_s=lambda: now[0])
+    limited = RateLimitedLog(
+        lambda msg, **about: said.append((msg, about)), interval_s=5, monotonic_s=lambda: now[0]
+    )
     for kind in ("a", "b", "a", "a"):
-        rarely("failed", kind=kind, code=kind)
+        limited("failed", kind=kind, code=kind)
     now[0] = 5.0
-    rarely("failed", kind="a", code="a")
+    limited("failed", kind="a", code="a")
     assert said == [
         ("failed", {"code": "a"}),
         ("failed", {"code": "b"}),

@@ -102,9 +102,8 @@ async def test_orders_are_taken_without_one(tmp_path: Path) -> None:
     assert "Traceback" not in town.said(SERVICE)
 
 
-DRIVERS = (
-    "asyncmy, pymysql, pymongo, redis, v2.nacos, opentelemetry.sdk, shop_order.pkg.message.rocketmq.library"
-)
+OURS = "shop_order.pkg.message.rocketmq.connection"
+DRIVERS = f"asyncmy, pymysql, pymongo, redis, v2.nacos, opentelemetry.sdk, {OURS}"
 
 
 def test_no_driver_needs_a_home_or_a_name(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pymongo
 import pymysql
 
 from deploy.stack import nginx
-from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.redis.address import parse as redis_address
+from shop_order.pkg.message.rocketmq.connection import parse
+from shop_order.pkg.redis import parse as redis_address
 from shop_order.repository.dao.engine.mysql_address import Address
 
 ANSWER_S = 20.0

@@ -19,11 +19,11 @@ import pytest
 
 from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
+from shop_order.pkg.message.base import GROUPS, TIMEOUTS, TOPICS
 from shop_order.pkg.message.rocketmq import admin
-from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
+from shop_order.pkg.message.rocketmq.connection import parse
 from shop_order.pkg.message.rocketmq.consumer import THREADS
-from shop_order.pkg.message.topics import GROUPS, TIMEOUTS, TOPICS
 from shop_sandbox.server import Sandbox
 from tests.faults.engines.own import Own, own_rocketmq
 from tests.plugins.engines import available
@@ -153,7 +153,7 @@ async def test_an_unpaid_order_ends_by_its_message_without_any_scan(url: str, tm
 async def test_orders_that_can_not_be_decided_hold_up_no_other_and_are_counted_as_dead_letters(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MOST_RETRIES", 1)
+    monkeypatch.setattr(admin, "MAX_RETRIES", 1)
     (port,) = free_ports(1)
     environ = {"ORDER__PAY_TIMEOUT_S": "5", "ORDER__SCAN_INTERVAL_S": "600", "MESSAGE__RELAY_PORT": str(port)}
     async with Town(tmp_path, url, **environ) as town:

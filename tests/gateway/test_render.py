@@ -12,8 +12,8 @@ import pytest
 
 from deploy.nginx.render import TEMPLATE, Gateway, Instance, render
 from shop_order.web import http
+from shop_order.web.auth.roles import ROLES
 from shop_order.web.grpc.chain import KEYED
-from shop_order.web.roles import ROLES
 
 SCRIPT = Path(TEMPLATE).with_name("render.py")
 ONE = Instance("order-service-1", 8080, 50051)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from shop_order.domain.valueobject.actor import Role
-from shop_order.pkg.util.snowflake import MAX_WORKER
+from shop_order.pkg.ids import MAX_WORKER
 from tests.e2e.started import run
 from tests.faults.processes import SANDBOX, SERVICE
 from tests.instances.town import INSTANCES, NEEDED, SECOND, TEA, SharedTown

@@ -42,13 +42,13 @@ def fault(name: str, tests: str | tuple[str, ...], *changes: Change) -> Fault:
 
 FAULTS = (
     # ---- stock ----
-    fault("no tombstone", ADD, skip("sqlite:plant", "insert(conn, INTO_CLAIM, ...)")),
+    fault("no tombstone", ADD, swap("dao:plant", "await insert(session, INTO_CLAIM, ...)", "0")),
     fault(
         "tombstone ignored at commit",
         STORIES,
-        swap("sqlite:claim", "if owner == TOMBSTONE: ...", "if owner == TOMBSTONE: return True"),
+        swap("dao:claim", "if owner == TOMBSTONE: ...", "if owner == TOMBSTONE: return True"),
     ),
-    fault("number drawn again on a duplicate", ADD, swap("sqlite:claim", "owner != new.order_id", "True")),
+    fault("number drawn again on a duplicate", ADD, swap("dao:claim", "owner != new.order_id", "True")),
     fault(
         "lease of another order given back when a number is taken",
         STORIES,
@@ -121,19 +121,21 @@ FAULTS = (
     fault(
         "cart removal without version",
         ADD,
-        reword("sqlite:take_from_cart", "WHERE user = ? AND version = ?", "WHERE user = ? AND ? IS NOT NULL"),
+        reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
+        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault(
         "cart removal without version, told by a story",
         STORIES,
-        reword("sqlite:take_from_cart", "WHERE user = ? AND version = ?", "WHERE user = ? AND ? IS NOT NULL"),
+        reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
+        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault("cart add overwrites", VALUES, argument("Cart.add", "replace(nums=line.nums + nums)", "nums")),
     fault(
         "key not stored",
         ADD,
-        skip("sqlite:store_one", "if new.key: ..."),
-        swap("sqlite:store_many", "[... for new in news if new.key]", "[]"),
+        skip("dao:store_one", "if new.key: ..."),
+        swap("dao:_stored", "sorted((... for new in news if new.key), key=tuple)", "[]"),
     ),
     fault("key hash not compared", KEYS, never("same_command", "record.command_hash != wanted.command_hash")),
     fault(
@@ -150,17 +152,17 @@ FAULTS = (
         "unpaid limit off by one",
         ADD,
         swap(
-            "sqlite:store_one",
-            "count_unpaid(...) >= new.unpaid_limit",
-            "count_unpaid(conn, new.user) > new.unpaid_limit",
+            "dao:store_one",
+            "await count_unpaid(...) >= new.unpaid_limit",
+            "await count_unpaid(session, new.user) > new.unpaid_limit",
         ),
-        swap("sqlite:within_limits", "count <= limits[user]", "count <= limits[user] + 1"),
+        swap("dao:over_limits", "unpaid[user] > limit", "unpaid[user] > limit + 1"),
     ),
     # ---- history and messages ----
     fault(
         "event not chained to the previous one",
         STORIES,
-        argument("sqlite:_store_events", "seal(prev_hash=order.last_hash)", "bytes(32)"),
+        argument("dao:_sealed", "seal(prev_hash=order.last_hash)", "bytes(32)"),
     ),
     fault(
         "replace passes the guards",
@@ -174,13 +176,13 @@ FAULTS = (
     fault(
         "a later version goes out first",
         OUTBOX,
-        reword("sqlite:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
+        reword("dao:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
     ),
     fault(
         "a held order's later events go out",
         OUTBOX,
         reword(
-            "sqlite:take",
+            "dao:take",
             "WHERE order_sn NOT IN (SELECT order_sn FROM outbox",
             "WHERE event_id NOT IN (SELECT event_id FROM outbox",
         ),
@@ -213,9 +215,7 @@ FAULTS = (
         USE_CASES,
         swap("visible", "order.user == actor.user_id", "order.user != 0"),
     ),
-    fault(
-        "a bad order's rows stay in the batch", CHANGE, skip("sqlite:one", "conn.execute('ROLLBACK TO one')")
-    ),
+    fault("a bad order's rows stay in the batch", CHANGE, skip("engine:one", "await session.undo('one')")),
     fault("a caller that leaves stops the batch", BATCHING, never("Batcher._run_one", "future.done()")),
     fault("a queue without end", BATCHING, never("Batcher.submit", "len(self._waiting) >= self._queue")),
     fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._ahead: ...")),
@@ -223,7 +223,7 @@ FAULTS = (
     fault(
         "what changed meanwhile is archived",
         ARCHIVE,
-        swap("sqlite:at_version", "row[2] == versions[row[1]]", "row[2]"),
+        swap("dao:at_version", "version == versions[order_sn]", "version"),
     ),
     fault(
         "orders are archived whose money is on its way",

@@ -22,7 +22,7 @@ from shop_order.api.client.tracing import current_trace
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.wiring.observing import processing
-from shop_order.pkg.log import LogConfig, current_request_id, start_logging
+from shop_order.pkg.log import LogConfig, Logging, current_request_id
 from shop_order.pkg.message import Delivery, Message
 from shop_order.pkg.message.embedded import EmbeddedPublisher
 from tests.observability.collector import Collector, Seen
@@ -191,7 +191,7 @@ async def test_spans_tell_nothing_of_a_person(traced: Shop, collector: Collector
 
 async def test_log_lines_name_the_trace_and_the_request(traced: Shop) -> None:
     trace, lines = new_trace(), io.BytesIO()
-    logging = start_logging(LogConfig(), lines)
+    logging = Logging(LogConfig(), lines)
     try:
         await place(traced, {**parent(trace), "X-Request-ID": "r-7"})
     finally:

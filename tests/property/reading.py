@@ -18,8 +18,8 @@ from shop_order.service.archive import ArchiveService
 from shop_order.service.doctor import Doctor, Finding
 from shop_order.service.statistics import Report, Sums
 from shop_order.web.context import RequestContext
-from shop_order.web.cursor import Cursors
-from shop_order.web.dto import encode
+from shop_order.web.dto.answers import OrderData
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.messages import Language
@@ -173,7 +173,7 @@ class Reading(Stage):
         )
         for order in self.model.orders.values():
             for _ in range(2):
-                seen = encode.order(await views.get(order.sn), Language.EN, "")
+                seen = OrderData.of(await views.get(order.sn), Language.EN, pay_url=None)
                 assert told(seen) == self._wanted(order)
         assert looked["hit"] == looked["miss"] == len(self.model.orders)
 

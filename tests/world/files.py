@@ -1,4 +1,4 @@
-"""Order databases for tests: migrated once a process, then copied."""
+"""Databases and keys for tests: made once a process, then copied."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shop_order.repository import schema
 from shop_order.script.migrations import versions
+from shop_sandbox.alipay.keys import ensure_keys
 
 _MEMORY = Path("/dev/shm")
 
@@ -44,3 +45,17 @@ def migrated_copy(path: Path) -> Path:
     """Make `path` an order database without orders."""
     shutil.copyfile(_template(), path)
     return path
+
+
+@cache
+def _keys() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="shop-keys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    ensure_keys(folder)
+    return folder
+
+
+def give_keys(folder: Path) -> None:
+    """The RSA keys of the merchant and the provider, made once a process; those of an earlier start stay."""
+    if not (folder / "alipay_private.pem").exists():
+        shutil.copytree(_keys(), folder, dirs_exist_ok=True)

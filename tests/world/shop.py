@@ -11,9 +11,8 @@ from pathlib import Path
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods
-from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.signing import Signer
-from shop_order.pkg.util.order_sn import OrderNumbers
+from shop_order.pkg.ids import OrderNumbers
+from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.audit import AuditService

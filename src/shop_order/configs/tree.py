@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -36,6 +37,11 @@ RELOADABLE: frozenset[Path] = frozenset(
         ("limit", "user_burst"),
         ("limit", "global_rate"),
         ("limit", "global_burst"),
+        ("limit", "grpc_calls"),
+        ("limit", "grpc_address_calls"),
+        ("limit", "grpc_streams"),
+        ("limit", "grpc_address_streams"),
+        ("limit", "grpc_address_connections"),
         ("cache", "timeout_s"),
         ("cache", "order_ttl_s"),
         ("cache", "absent_ttl_s"),
@@ -82,9 +88,14 @@ def leaves(section: type[Section] = Settings, above: Path = ()) -> Iterator[Path
             yield (*above, name)
 
 
+@cache
+def _known() -> frozenset[Path]:
+    return frozenset(leaves())
+
+
 def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
     """A nested document as paths; an empty section sets nothing."""
-    known = set(leaves())
+    known = _known()
     flat: dict[Path, Any] = {}
     for name, value in tree.items():
         path = (*above, str(name))
@@ -133,7 +144,7 @@ def parse(name: str, text: str) -> dict[Path, Any]:
 def _refuse_null_sections(tree: Mapping[str, Any], name: str, above: Path = ()) -> None:
     for key, value in tree.items():
         path = (*above, str(key))
-        if value is None and _is_section(path) and path not in set(leaves()):
+        if value is None and _is_section(path) and path not in _known():
             raise ConfigError(f"{name}: {key_of(path)} is empty; leave it out, or write {{}}")
         if isinstance(value, Mapping):
             _refuse_null_sections(value, name, path)
@@ -154,18 +165,18 @@ def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
 
 def require_known(path: Path, origin: str) -> None:
     """Raises ConfigError with a suggestion unless the path is a setting."""
-    known = set(leaves())
+    known = _known()
     if path in known or path in UNUSED:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")
-    near = difflib.get_close_matches(key_of(path), [key_of(k) for k in known], n=1)
+    near = difflib.get_close_matches(key_of(path), [key_of(k) for k in leaves()], n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(f"unknown setting {key_of(path)} ({origin}){hint}")
 
 
 def _is_section(path: Path) -> bool:
-    return any(leaf[: len(path)] == path for leaf in leaves())
+    return any(leaf[: len(path)] == path for leaf in _known())
 
 
 def _is_from_kubernetes(name: str) -> bool:

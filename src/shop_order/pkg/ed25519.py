@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
-MOST_KEYS = 64
+MAX_KEYS = 64
 
 
 class Ed25519Keys:
@@ -25,9 +25,9 @@ class Ed25519Keys:
 
     def __init__(self, pem: bytes) -> None:
         """Raises ValueError for what is no such file; the text says what is wrong, and no key."""
-        blocks = list(_BLOCK.finditer(pem))[: MOST_KEYS + 1]
-        if not blocks or len(blocks) > MOST_KEYS:
-            raise ValueError(f"needs 1 to {MOST_KEYS} PEM blocks")
+        blocks = list(_BLOCK.finditer(pem))[: MAX_KEYS + 1]
+        if not blocks or len(blocks) > MAX_KEYS:
+            raise ValueError(f"needs 1 to {MAX_KEYS} PEM blocks")
         signs: Ed25519PrivateKey | None = None
         self._public: dict[str, Ed25519PublicKey] = {}
         for number, block in enumerate(blocks, start=1):

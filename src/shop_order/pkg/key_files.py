@@ -1,7 +1,7 @@
-"""RSA keys as people have them in files: PEM, or the bare base64 that a provider's key tool writes.
+"""RSA keys from files as providers' tools write them, not all of which `cryptography` reads by itself.
 
-PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF, spaces, a mark of the
-encoding in front. What is wrong with a file is told in words that repeat nothing of it.
+PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
+spaces, a byte order mark. An error says what is wrong with a file, and repeats nothing of it.
 """
 
 from __future__ import annotations
@@ -10,31 +10,34 @@ import base64
 import binascii
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-MOST_BYTES = 64 * 1024
-LEAST_BITS = 2048
+Loader = Callable[[bytes], object]
+MAX_BYTES = 64 * 1024
+MIN_BITS = 2048
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _ENCRYPTED = "is encrypted: write it without a password, for the service can't be asked for one"
 
 
 class KeyFileUnusable(ValueError):
-    """The text says what is wrong with the file, and nothing of what is in it."""
+    """The text says what is wrong with the file, and contains nothing of it."""
 
 
-def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a file that is neither missing nor empty. Raises KeyFileUnusable."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise KeyFileUnusable("is no file")
         with path.open("rb") as opened:
-            content = opened.read(most_bytes + 1)
+            content = opened.read(max_bytes + 1)
     except FileNotFoundError:
         raise KeyFileUnusable("there is no such file") from None
     except (OSError, ValueError) as failed:
@@ -44,36 +47,37 @@ def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         raise KeyFileUnusable(f"can't be read: {why}") from None
     if not content.strip():
         raise KeyFileUnusable("is empty")
-    if len(content) > most_bytes:
+    if len(content) > max_bytes:
         raise KeyFileUnusable("is too large")
     return content
 
 
 def private_key(path: Path) -> RSAPrivateKey:
     """The private key in a file. Raises KeyFileUnusable."""
-    der, label = _der(read(path), "PRIVATE")
-    key = _private(der)
-    if key is None:
-        if _public(der) is not None:
-            raise KeyFileUnusable("holds a public key, where the private one is needed")
-        raise KeyFileUnusable(_what_it_is(der, label))
-    if not isinstance(key, RSAPrivateKey):
-        raise KeyFileUnusable("holds no RSA key")
-    _long_enough(key.key_size)
+    wrong = "holds a public key, where the private one is needed"
+    key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
     return key
 
 
 def public_key(path: Path) -> RSAPublicKey:
     """The public key in a file. Raises KeyFileUnusable."""
-    der, label = _der(read(path), "PUBLIC")
-    key = _public(der)
+    wrong = "holds a private key, where the other side's public one is needed"
+    key: RSAPublicKey = _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
+    return key
+
+
+def _rsa_key(path: Path, kind: Any, wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> Any:
+    """The key by the first of the loaders; `wrong` is the refusal of one that the second can load."""
+    der, label = _der(read(path), wanted)
+    key = _loaded(loaders[0], der)
     if key is None:
-        if "PRIVATE" in label or _private(der) is not None:
-            raise KeyFileUnusable("holds a private key, where the other side's public one is needed")
-        raise KeyFileUnusable(_what_it_is(der, label))
-    if not isinstance(key, RSAPublicKey):
+        if (wanted == "PUBLIC" and "PRIVATE" in label) or _loaded(loaders[1], der) is not None:
+            raise KeyFileUnusable(wrong)
+        raise KeyFileUnusable(_content(der, label))
+    if not isinstance(key, kind):
         raise KeyFileUnusable("holds no RSA key")
-    _long_enough(key.key_size)
+    if key.key_size < MIN_BITS:
+        raise KeyFileUnusable(f"holds a key of {key.key_size} bits, which is too short: at least {MIN_BITS}")
     return key
 
 
@@ -99,34 +103,24 @@ def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
         raise KeyFileUnusable("is no key: neither PEM nor base64") from None
 
 
-def _private(der: bytes) -> object | None:
+def _private(der: bytes) -> object:
+    return load_der_private_key(der, None)
+
+
+def _loaded(load: Loader, der: bytes) -> object | None:
     try:
-        return load_der_private_key(der, None)
+        return load(der)
     except TypeError:
         raise KeyFileUnusable(_ENCRYPTED) from None
     except UnsupportedAlgorithm:
-        return der  # a key, but of no kind that we know
+        return der  # a key of an unknown kind
     except ValueError:
         return None
 
 
-def _public(der: bytes) -> object | None:
-    try:
-        return load_der_public_key(der)
-    except UnsupportedAlgorithm:
-        return der
-    except ValueError:
-        return None
-
-
-def _what_it_is(der: bytes, label: str) -> str:
+def _content(der: bytes, label: str) -> str:
     try:
         x509.load_der_x509_certificate(der)
     except ValueError:
         return f"holds a {label.lower()} that can't be read" if label else "holds no key that can be read"
     return "holds a certificate, where a key is needed"
-
-
-def _long_enough(bits: int) -> None:
-    if bits < LEAST_BITS:
-        raise KeyFileUnusable(f"holds a key of {bits} bits, which is too short: at least {LEAST_BITS}")

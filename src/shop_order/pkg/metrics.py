@@ -1,4 +1,4 @@
-"""What operators count, as Prometheus text. Each application has a registry of its own."""
+"""What is counted for operators, as Prometheus text. Each application has a registry of its own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from prometheus_client import (
     write_to_textfile,
 )
 
-from shop_order.pkg.message.topics import GROUPS
+from shop_order.pkg.message.base import GROUPS
 from shop_order.pkg.version import version
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# A rule sees no first one of a counter that begins with it: those that must not be missed begin with 0.
+# A rule misses the first event of a counter that begins with it: these begin with 0.
 ALERTS = (
     "notice_mismatch",
     "payment_stuck",
@@ -37,7 +37,7 @@ SPAN_OUTCOMES = ("sent", "lost")
 
 
 def begin(counter: Counter, outcomes: Sequence[str]) -> None:
-    """Show these from now on, as 0."""
+    """Expose these as 0."""
     for outcome in outcomes:
         counter.labels(outcome)
 
@@ -47,13 +47,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        build = self._gauge(
-            "shop_order_build_info", "Always 1; the label says which version this is", labels=["version"]
-        )
+        build = self._gauge("shop_order_build_info", "Always 1; the label is the version", "version")
         build.labels(version()).set(1)
-        self._config = self._counter(
-            "shop_order_config_loads", "Configurations that were looked at", labels=["outcome"]
-        )
+        self._config = self._counter("shop_order_config_loads", "Configurations that were read", "outcome")
         self._requests = Histogram(
             "shop_order_request_seconds",
             "Answered requests",
@@ -61,17 +57,17 @@ class Metrics:
             buckets=LATENCY_S,
             registry=self.registry,
         )
-        self._events = self._counter("shop_order_events", "Stored events", labels=["type"])
+        self._streams = self._counter("shop_order_grpc_streams", "Streams that ended", "method", "code")
+        self._grpc_open = self._gauge("shop_order_grpc_open", "Calls that run now", "pool")
+        self._events = self._counter("shop_order_events", "Stored events", "type")
         self._batches = Histogram(
             "shop_order_batch_size", "Items a batch", ["batch"], buckets=BATCH, registry=self.registry
         )
-        self._alerts = self._counter("shop_order_alerts", "What an operator must look at", labels=["name"])
-        self._jobs = self._counter("shop_order_job_runs", "Runs of jobs", labels=["name", "outcome"])
+        self._alerts = self._counter("shop_order_alerts", "What an operator must look at", "name")
+        self._jobs = self._counter("shop_order_job_runs", "Runs of jobs", "name", "outcome")
         self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
         self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
-        self._dead = self._gauge(
-            "shop_order_dead_letters", "Messages that a group of consumers gave up", labels=["group"]
-        )
+        self._dead = self._gauge("shop_order_dead_letters", "Dead letters of a consumer group", "group")
         for group in GROUPS:
             self._dead.labels(group.name)
         self._log_waiting = self._gauge("shop_order_log_waiting", "Events the order log is not known to have")
@@ -79,43 +75,32 @@ class Metrics:
         self._roots_behind = self._gauge(
             "shop_order_roots_behind_seconds", "How long ago the last day ended whose history is sealed"
         )
-        self._cache = self._counter(
-            "shop_order_cache_lookups", "Look-ups in the cache", labels=["cache", "outcome"]
-        )
+        self._cache = self._counter("shop_order_cache_lookups", "Look-ups in the cache", "cache", "outcome")
         self._cache_up = self._gauge("shop_order_cache_up", "The cache answers")
         self._cache_losses = self._counter("shop_order_cache_losses", "How often the cache was lost")
-        self._spans = self._counter(
-            "shop_order_trace_spans", "Spans handed to the collector", labels=["outcome"]
-        )
+        self._spans = self._counter("shop_order_trace_spans", "Spans handed to the collector", "outcome")
         self._worker_changes = self._counter(
             "shop_order_worker_changes", "Worker ids that were lost to another process"
         )
-        self._held = self._gauge("shop_order_job_held", "Whether we do the job", labels=["name"])
-        self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", labels=["what"])
-        self._behind_s = self._gauge(
-            "shop_order_behind_seconds", "Age of the oldest of them", labels=["what"]
+        self._held = self._gauge("shop_order_job_held", "Whether we do the job", "name")
+        self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", "what")
+        self._behind_s = self._gauge("shop_order_behind_seconds", "Age of the oldest of them", "what")
+        self._differences = self._gauge(
+            "shop_order_reconciliation_differences",
+            "Differences between bills of 30 days and our payments",
+            "channel",
         )
-        self._bills()
-        self._degraded = self._gauge(
-            "shop_order_degraded", "What is missing though we serve", labels=["part"]
+        self._reconciled_s = self._gauge(
+            "shop_order_reconciliation_age_seconds",
+            "Age of the last day up to which a week is reconciled",
+            "channel",
         )
+        self._degraded = self._gauge("shop_order_degraded", "What is missing though we serve", "part")
         ProcessCollector(registry=self.registry)
         begin(self._config, CONFIG_OUTCOMES)
         begin(self._alerts, ALERTS)
         begin(self._spans, SPAN_OUTCOMES)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
-
-    def _bills(self) -> None:
-        self._differences = self._gauge(
-            "shop_order_reconciliation_differences",
-            "What differs between the bills of the last 30 days and our payments",
-            labels=["channel"],
-        )
-        self._reconciled_s = self._gauge(
-            "shop_order_reconciliation_age_seconds",
-            "Since the end of the last day up to which none of a week is missing",
-            labels=["channel"],
-        )
 
     def config(self, outcome: str) -> None:
         """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
@@ -129,15 +114,24 @@ class Metrics:
             observe = self._known[key] = self._requests.labels(*key).observe
         observe(seconds)
 
+    def stream_ended(self, method: str, code: str, seconds: float) -> None:
+        """One stream that is over; how long it was open says nothing of us."""
+        self._streams.labels(method, code).inc()
+
+    def grpc_open(self, taken: Mapping[str, int]) -> None:
+        """How many calls run now, by the pool they have a place in."""
+        for pool, calls in taken.items():
+            self._grpc_open.labels(pool).set(calls)
+
     def events(self, types: Sequence[str]) -> None:
         """Events that were stored."""
         for type in types:
             self._events.labels(type).inc()
 
     def tokens_refused(self, reasons: Sequence[str]) -> Callable[[str], None]:
-        """Counts tokens that were not believed, by these reasons."""
-        meaning = "Tokens that were not believed"
-        refused = Counter("shop_order_tokens_refused", meaning, ["reason"], registry=self.registry)
+        """Counts refused tokens by these reasons."""
+        meaning = "Refused tokens"
+        refused = self._counter("shop_order_tokens_refused", meaning, "reason")
         begin(refused, reasons)
         return lambda reason: refused.labels(reason).inc()
 
@@ -146,7 +140,7 @@ class Metrics:
         return self._batches.labels(name).observe
 
     def alert(self, name: str) -> None:
-        """Something needs an operator's eye."""
+        """Something needs an operator's attention."""
         self._alerts.labels(name).inc()
 
     def job(self, name: str, outcome: str) -> None:
@@ -154,7 +148,7 @@ class Metrics:
         self._jobs.labels(name, outcome).inc()
 
     def job_begins(self, name: str) -> None:
-        """From now on the job is counted."""
+        """Expose the job's counters."""
         for outcome in JOB_OUTCOMES:
             self._jobs.labels(name, outcome)
 
@@ -163,11 +157,11 @@ class Metrics:
         self._held.labels(name).set(int(ours))
 
     def worker_changed(self) -> None:
-        """Another process took our worker id: this one was paused for longer than its lease."""
+        """Another instance took our worker id, because this one was paused for longer than its lease."""
         self._worker_changes.inc()
 
     def behind(self, what: str, count: int, oldest_s: float) -> None:
-        """So many wait, the oldest for so long."""
+        """How many wait, and the age of the oldest."""
         self._behind.labels(what).set(count)
         self._behind_s.labels(what).set(oldest_s)
 
@@ -182,21 +176,21 @@ class Metrics:
             self._degraded.labels(part).set(int(part in missing))
 
     def outbox(self, waiting: int, lag_s: float) -> None:
-        """What the relay has before it."""
+        """Events to be published, and the age of the oldest."""
         self._outbox.set(waiting)
         self._lag.set(lag_s)
 
     def dead_letters(self, group: str, count: int) -> None:
-        """So many messages this group could not do, since it first gave one up."""
+        """How many messages of the group ever went to its dead letters."""
         self._dead.labels(group).set(count)
 
     def order_log(self, waiting: int, lag_s: float) -> None:
-        """What the order log is still to be told."""
+        """Events the order log lacks, and the age of the oldest."""
         self._log_waiting.set(waiting)
         self._log_lag.set(lag_s)
 
     def roots_behind(self, seconds: float) -> None:
-        """So long ago the last day ended that has a root."""
+        """How long ago the last day with a root ended."""
         self._roots_behind.set(seconds)
 
     def cache(self, name: str) -> Callable[[str], None]:
@@ -204,7 +198,7 @@ class Metrics:
         return lambda outcome: self._cache.labels(name, outcome).inc()
 
     def cache_is(self, up: bool) -> None:
-        """The cache came, or went."""
+        """The cache became available, or unavailable."""
         self._cache_up.set(int(up))
         if not up:
             self._cache_losses.inc()
@@ -214,18 +208,18 @@ class Metrics:
         self._spans.labels(outcome).inc(count)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> Counter:
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> Gauge:
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry)
 
 
 def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None:
-    """What the doctor found, by area: a file for node_exporter's textfile collector. Raises OSError."""
+    """Write the doctor's findings by area for node_exporter's textfile collector. Raises OSError."""
     registry = CollectorRegistry()
     found = Gauge("shop_order_doctor_findings", "What does not agree", ["area"], registry=registry)
     for area in ("money", "stock", "history", "figures"):
@@ -234,4 +228,4 @@ def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)
     ended.set_to_current_time()
     write_to_textfile(str(path), registry)
-    path.chmod(0o644)  # node_exporter is another user; there is no buyer in it
+    path.chmod(0o644)  # node_exporter is another user; it holds no personal data

@@ -27,8 +27,8 @@ from shop_order.domain.history_root import (
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.order_log import DAY_MS
 from shop_order.domain.ports import Clock
+from shop_order.pkg.ids import last_id_before
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.util.snowflake import last_id_before
 
 log = get_logger("daily_root")
 JOB = "daily_root"

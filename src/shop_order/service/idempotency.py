@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from shop_order.domain.errors import InvalidArgument, KeyReused
 from shop_order.domain.ports import Clock, Key, KeyRecord, Orders
 from shop_order.domain.valueobject.text import plain_text
-from shop_order.pkg.idempotence.token import PREFIX, BadToken, SubmitTokens
+from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX, BadToken, SubmitTokens
 
 T = TypeVar("T")
 MOST_KEY = 255
@@ -30,7 +30,7 @@ def checked_key(key: str) -> str:
     """A key that can be kept. Raises InvalidArgument."""
     plain_text("idempotency_key", key, most=MOST_KEY)
     if key != key.strip():
-        raise InvalidArgument("idempotency_key", "starts or ends with blanks")
+        raise InvalidArgument("idempotency_key", "surrounding_spaces")
     return key
 
 
@@ -88,7 +88,7 @@ class Idempotency:
         if not key:
             return Outcome(await run(None))
         checked_key(key)
-        if key.startswith(PREFIX):
+        if key.startswith(SUBMIT_TOKEN_PREFIX):
             self._check_token(key, int(scope.partition(":")[0]))
         wanted = Key(scope, key, command_hash(command), self._now())
         if flight := self._flights.get((scope, key)):
@@ -105,9 +105,7 @@ class Idempotency:
                 raise BadToken("there are no submit tokens here")
             self._tokens.verify(token, user, self._now() / 1000)
         except BadToken as bad:
-            raise InvalidArgument(
-                "idempotency_key", "is a submit token of somebody else, or too old"
-            ) from bad
+            raise InvalidArgument("idempotency_key", "expired_token") from bad
 
     async def drain(self) -> None:
         """Wait for the commands on their way; at stop."""

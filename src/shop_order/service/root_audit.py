@@ -21,7 +21,7 @@ from shop_order.domain.history_root import (
     message,
 )
 from shop_order.domain.ports import Clock
-from shop_order.pkg.util.snowflake import last_id_before
+from shop_order.pkg.ids import last_id_before
 from shop_order.service.audit import UNREADABLE
 
 PAGE = 500

@@ -15,7 +15,7 @@ from shop_order.domain.errors import AmountNotPayable, OrderServiceError
 from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 from shop_order.web.cashier_words import MARKS, REFUSALS, Sayer
 from shop_order.web.messages import Language, error_text
 

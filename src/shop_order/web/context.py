@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shop_order.domain.errors import InvalidArgument, Unauthenticated
+from shop_order.domain.errors import InvalidArgument, NotYourself, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
@@ -26,8 +26,8 @@ class RequestContext:
     """One request; `deadline` is on the monotonic clock in seconds, `actor` None before authentication.
 
     `key` is the idempotency key of metadata or header; `replayed` is set when its result is an earlier one.
-    `head` says that only the headers are wanted (HEAD): nobody is asked or queried for what is thrown away.
-    `status` is the HTTP status that was answered, 0 before.
+    `head`: only the headers are wanted (HEAD), so no provider is asked for data that would be discarded.
+    `status` is the HTTP status of the answer, 0 before.
     """
 
     request_id: str
@@ -42,18 +42,32 @@ class RequestContext:
 
     @property
     def caller(self) -> Actor:
-        """Who calls. Raises Unauthenticated if nobody was authenticated."""
+        """The authenticated caller. Raises Unauthenticated."""
         if self.actor is None:
             raise Unauthenticated
         return self.actor
 
+    def owner(self, user_id: int | None) -> int:
+        """The user whose orders are meant, 0 for none: an admin may name anybody, others only themselves.
+
+        Raises Unauthenticated, InvalidArgument, NotYourself (contract, chapter 3).
+        """
+        actor, named = self.caller, user_id or 0
+        if named < 0:
+            raise InvalidArgument("user_id", "too_small", min=0)
+        if actor.is_admin:
+            return named
+        if named not in (0, actor.user_id):
+            raise NotYourself
+        return 0
+
     def agreed_key(self, field: str) -> str:
-        """The idempotency key of metadata or message; if both are given they must be equal.
+        """The idempotency key of metadata or message; both must be equal if both are given.
 
         Raises InvalidArgument.
         """
         if field and self.key and field != self.key:
-            raise InvalidArgument("idempotency_key", "differs from the metadata of the same name")
+            raise InvalidArgument("idempotency_key", "differs_from_metadata")
         return field or self.key
 
 
@@ -63,7 +77,7 @@ def sent_key(key: str, *, repeated: bool) -> str:
     A comma is how proxies write two headers as one; in the message's field it has no such meaning.
     """
     if repeated or "," in key:
-        raise InvalidArgument("idempotency_key", "is sent twice, or has a comma in it")
+        raise InvalidArgument("idempotency_key", "sent_twice")
     return key
 
 
@@ -73,20 +87,20 @@ _current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", d
 def enter(context: RequestContext) -> None:
     """Make it the context of the running task, and its id a field of every log line.
 
-    Every request is answered in a task of its own, so nothing is taken back.
+    Every request has its own task, so the context is never reset.
     """
     _current.set(context)
     bind_fields(request_id=context.request_id)
 
 
 def about(order_sn: object) -> None:
-    """The request is about this order: from now on a field of its log lines; what is no number, is not."""
+    """Add the order's number to the log lines of this request; a text that is no number is ignored."""
     if isinstance(order_sn, str) and _ORDER_SN.fullmatch(order_sn):
         bind_fields(order_sn=order_sn)
 
 
 def note(span: Span) -> None:
-    """What the request was called and about, on its span; to be asked when it is over."""
+    """Put the ids of the request and its order on its span; to be called when the request is over."""
     fields = bound_fields()
     for name in ("request_id", "order_sn"):
         if value := fields.get(name):
@@ -116,4 +130,4 @@ def accepted_request_id(given: str | None) -> str:
     """The caller's id if it is 1 to 128 printable ASCII characters without blanks, else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    return f"{random.getrandbits(96):024x}"  # a name in logs, not a secret
+    return f"{random.getrandbits(96):024x}"  # an id for logs, not a secret

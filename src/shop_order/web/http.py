@@ -11,19 +11,20 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from shop_order.domain.ports import Clock
-from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.cart import CartService
 from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.statistics import Statistics
-from shop_order.web.auth import Authenticator
+from shop_order.web.auth.limits import RateLimits
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
-from shop_order.web.cursor import Cursors
-from shop_order.web.document import build_document, words
+from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
@@ -34,19 +35,16 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.handler.statistics import StatisticsHandler
 from shop_order.web.landing_page import LandingPage, Places
-from shop_order.web.limits import RateLimits
-from shop_order.web.middleware.body_limit import BodyLimit
 from shop_order.web.middleware.client_address import networks
 from shop_order.web.middleware.edge import Edge, Observe, RequestLog
-from shop_order.web.middleware.recovery import Recovery
+from shop_order.web.middleware.recovery import BodyLimit, Recovery
 from shop_order.web.middleware.traced import Traced
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
-MOST_BODY = 1024 * 1024
+MAX_BODY = 1024 * 1024
 _ALLOWED_HEADERS = ("Authorization", "Content-Type", "Accept-Language", "Idempotency-Key", "X-Request-ID")
 _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
 
@@ -55,7 +53,7 @@ _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
 class HttpSettings:
     """Plain values of the settings; networks are addresses or CIDR texts.
 
-    What may change at run time is asked at every call.
+    Callables are read at every call, since the settings may be reloaded.
     """
 
     deadline_s: Callable[[], float]
@@ -68,7 +66,7 @@ class HttpSettings:
 class HttpParts:
     """What the routes use; `advance_clock` None where there is no test clock (production).
 
-    `places`: what the page at `/` shows beside REST; nothing in production.
+    `places` are the links on the page at `/`; none in production.
     """
 
     carts: CartService
@@ -95,11 +93,11 @@ class HttpParts:
 
 
 def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
-    """The application with all routes. Raises ValueError for a text that is no network."""
+    """The application with all routes. Raises ValueError for an invalid network."""
     middleware = [
         Middleware(Edge, log=parts.log, observe=parts.observe, deadline_s=settings.deadline_s),
         Middleware(Recovery, log=parts.log),
-        Middleware(BodyLimit, most_bytes=MOST_BODY),
+        Middleware(BodyLimit, max_bytes=MAX_BODY),
     ]
     if settings.cors_origins:
         cors = Middleware(
@@ -120,8 +118,8 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
 
 
 def describe() -> dict[str, Any]:
-    """The document of all routes, the test clock's too."""
-    # Handlers are registered and never called, so that no service is needed to describe them.
+    """The OpenAPI document of all routes, including the test clock."""
+    # Handlers are registered and never called, so they need no services.
     nothing = cast(Any, None)
     names = HttpParts.__dataclass_fields__
     parts = HttpParts(**dict.fromkeys(names, nothing) | {"advance_clock": cast(Any, describe)})
@@ -158,8 +156,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             allowed=settings.callback_allow,
             trusted_proxies=trusted,
         ),
-        AdminHandler(parts.orders),
-        StatisticsHandler(parts.order_log, parts.statistics),
+        AdminHandler(parts.orders, parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(lambda: build_document(app)),
         LandingHandler(LandingPage(), parts.places, trusted),
@@ -167,4 +164,4 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))
     for handler in handlers:
-        mount(app, handler, route_class, words)
+        mount(app, handler, route_class, route_options)

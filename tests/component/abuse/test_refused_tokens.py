@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from shop_order.api.proto import order_pb2 as pb
-from shop_order.pkg.log import LogConfig, start_logging
+from shop_order.pkg.log import LogConfig, Logging
 from tests.component.abuse.calls import ORDER, Scene
 from tests.component.abuse.tokens import claims_of, rsa_key, secret_of
 from tests.shop import Shop
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")
 
 
 async def test_the_log_says_why_a_token_was_refused(tmp_path: Path) -> None:
-    logging = start_logging(LogConfig(filename=str(tmp_path / "order.log"), stdout=False))
+    logging = Logging(LogConfig(filename=str(tmp_path / "order.log"), stdout=False))
     try:
         async with Shop(tmp_path) as shop:
             scene, now_s = Scene(shop, 7), int(time.time())

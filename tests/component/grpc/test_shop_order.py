@@ -132,7 +132,8 @@ async def test_a_time_needs_its_whole_form(world: World, text: str) -> None:
 
 
 async def test_the_detail_tells_the_history(world: World) -> None:
-    told = {"old_status": 0, "new_status": 1, "operator": "user", "operator_id": 7, "reason": ""}
+    told = {"user_id": 7, "old_status": 0, "new_status": 1, "reason": ""}
+    told |= {"operator": "user", "operator_id": 7}
     world.orders.events = [
         Event(1, SN, 1, "order.created", json.dumps(told).encode(), b"", b"", NOW_MS),
         Event(2, SN, 2, "payment.opened", json.dumps(told | {"old_status": 1}).encode(), b"", b"", NOW_MS),

@@ -10,15 +10,15 @@ from typing import Any, Self
 import httpx
 
 from shop_order.domain.valueobject.actor import Role
-from shop_order.pkg.idempotence.token import SubmitTokens
-from shop_order.pkg.middleware.ratelimit import open_limiter
-from shop_order.pkg.signing import Signer
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
+from shop_order.pkg.ratelimit import open_limiter
+from shop_order.pkg.signing import Signer, SubmitTokens
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
-from shop_order.web.limits import RateLimits, Rates
 from tests.world.shop import World
 
 SECRET = "0123456789abcdef" * 4

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shop_order.pkg.http.metrics import metrics_app
 from shop_order.pkg.http.protocol import Bounds
+from shop_order.pkg.http.server import metrics_app
 from tests.component.rest.front import Rest, token
 from tests.component.rest.line import GET, QUICK, Connect, served
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from shop_order.web.document import pages
-from shop_order.web.handler.kept import has
+from shop_order.web.document.pages import matches
 from tests.component.rest.front import Rest
 
 DOCUMENTS = ("openapi.json", "openapi.yaml", "openapi.md", "docs", "redoc", "docs/assets/favicon.png")
@@ -47,5 +47,5 @@ async def test_who_has_it_already_is_not_sent_it_again(rest: Rest, path: str) ->
 
 
 def test_a_tag_is_compared_whole() -> None:
-    assert not has(['"abcd"', "abc", ""], '"abc"')
-    assert has(['"x" ,W/"abc"'], '"abc"')
+    assert not matches(['"abcd"', "abc", ""], '"abc"')
+    assert matches(['"x" ,W/"abc"'], '"abc"')

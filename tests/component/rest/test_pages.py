@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from shop_order.web.document.assets import REDOC
+from shop_order.web.document.pages import REDOC
 from shop_order.web.http import HttpSettings, build_http
 from shop_order.web.landing_page import Places
 from tests.component.rest.front import Rest, refused

@@ -11,8 +11,8 @@ import pytest
 
 from shop_order.domain.ports import OrderPage
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.pkg.middleware.ratelimit import open_limiter
-from shop_order.web.limits import CALL_BYTES, LISTS_AT_ONCE, RateLimits, Rates
+from shop_order.pkg.ratelimit import open_limiter
+from shop_order.web.auth.limits import CALL_BYTES, LISTS_AT_ONCE, RateLimits, Rates
 from tests.component.rest.front import Rest, admin, refused, token
 from tests.world.shop import GOODS, World
 
@@ -121,7 +121,7 @@ async def test_a_debt_is_paid_by_waiting() -> None:
     buyer = Actor(Role.USER, 7)
     await limits.check(buyer)
     await limits.charge(buyer, CALL_BYTES * 100)
-    with pytest.raises(Exception, match="too many"):
+    with pytest.raises(Exception, match="RATE_LIMITED"):
         await limits.check(buyer)
     await asyncio.sleep(0.15)
     await limits.check(buyer)

@@ -273,23 +273,6 @@ def test_a_reload_takes_what_may_change_and_names_what_waits(tmp_path: Path) -> 
     assert current.settings.log.level == "info"
 
 
-def test_a_shared_source_that_is_away_keeps_no_other_from_being_taken_up(tmp_path: Path) -> None:
-    copy = tmp_path / "config" / "last-good" / "consul-kv-order-service.yaml"
-    copy.parent.mkdir(parents=True)
-    copy.write_text("- ['kv/order-service/', 'limit: {user_rate: 5}']\n")
-    own = tmp_path / "own"
-    own.mkdir()
-    environ = env_of(tmp_path, REGISTRY__URL="consul://127.0.0.1:9", CONFIG__URL=f"file:{own}")
-    running = load(environ)
-    (own / "own.yaml").write_text("log: {level: debug}\n")
-    reloaded = reload(running, environ)
-    assert reloaded.applied == ("LOG__LEVEL",)
-    assert (reloaded.loaded.settings.limit.user_rate, len(reloaded.loaded.notes)) == (5, 1)
-    copy.unlink()
-    with pytest.raises(ConfigError, match="can't be asked"):
-        reload(running, environ)
-
-
 @pytest.mark.parametrize(
     "text",
     ["西藏=2000, 新疆维吾尔自治区=1500,浙江=0", '{"西藏": 2000, "新疆": "1500", "浙江": 0}'],

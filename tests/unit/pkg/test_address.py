@@ -7,8 +7,8 @@ import pytest
 from shop_order.configs.sources.nacos import parse_url
 from shop_order.configs.types import split_list
 from shop_order.pkg.address import joined, parted, reachable
-from shop_order.pkg.message.rocketmq.address import parse as rocketmq
-from shop_order.pkg.redis.address import parse as redis
+from shop_order.pkg.message.rocketmq.connection import parse as rocketmq
+from shop_order.pkg.redis import parse as redis
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -64,9 +62,3 @@ def test_what_is_no_such_file_is_told_without_its_key(file: bytes, says: str) ->
     with pytest.raises(ValueError, match=says) as refused:
         Ed25519Keys(file)
     assert not any(line in str(refused.value) for line in file.decode().splitlines() if len(line) > 40)
-
-
-def test_the_command_that_the_documents_name_makes_one(tmp_path_factory: pytest.TempPathFactory) -> None:
-    file = tmp_path_factory.mktemp("key") / "history_root.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(file)], check=True)
-    assert Ed25519Keys(file.read_bytes()).sign(MESSAGE)

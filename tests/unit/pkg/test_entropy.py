@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 
-from shop_order.pkg.util.entropy import Entropy
+from shop_order.pkg.ids import Entropy
 
 
 def test_no_byte_is_given_out_twice_and_none_is_left_out_within_a_block() -> None:

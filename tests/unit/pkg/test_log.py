@@ -2,6 +2,7 @@ import gzip
 import io
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,18 +16,16 @@ import pytest
 
 from shop_order.pkg.log import (
     LogConfig,
-    bind_fields,
+    Logging,
     current_request_id,
     get_logger,
+    log_failing,
     mask_phone,
-    reset_fields,
     set_level,
-    start_logging,
+    with_fields,
 )
-from shop_order.pkg.log.logger import StandardLibrary
-from shop_order.pkg.log.masking import Masking
-from shop_order.pkg.log.rotation import RotatingFile
-from shop_order.pkg.log.writer import LogWriter
+from shop_order.pkg.log.handlers import FileTarget, LogQueue, StreamTarget, Writer
+from shop_order.pkg.log.masking import mask
 
 log = get_logger("shop_order.service.order")
 
@@ -39,7 +38,7 @@ class Address:
 class Captured:
     def __init__(self) -> None:
         self.stream = io.BytesIO()
-        self.logging = start_logging(LogConfig(level="debug"), self.stream)
+        self.logging = Logging(LogConfig(level="debug"), self.stream)
 
     def lines(self) -> list[dict[str, Any]]:
         assert self.logging.flush()
@@ -127,10 +126,9 @@ def test_deep_values_end(captured: Captured) -> None:
 
 
 def test_fields_stay_for_the_task_that_bound_them(captured: Captured) -> None:
-    token = bind_fields(request_id="r-1")
-    log.bind(order_sn="7").info("inside")
-    assert current_request_id() == "r-1"
-    reset_fields(token)
+    with with_fields(request_id="r-1"):
+        log.bind(order_sn="7").info("inside")
+        assert current_request_id() == "r-1"
     log.info("outside")
     inside, outside = captured.lines()
     assert (inside["request_id"], inside["order_sn"]) == ("r-1", "7")
@@ -151,14 +149,12 @@ def test_the_level_changes_while_running(captured: Captured) -> None:
 
 def test_the_standard_library_s_lines_come_once_and_in_the_same_shape(captured: Captured) -> None:
     logging.getLogger("uvicorn.error").warning("to %s", "13812345678")
-    wrong = logging.LogRecord("alembic", logging.INFO, "a/b/c.py", 3, "wrong %d", ("text",), None)
-    StandardLibrary().handle(wrong)
     try:
         raise OSError("gone")
     except OSError:
         logging.getLogger("grpc._server").exception("no")
-    first, odd, last = captured.lines()
-    assert (odd["msg"], odd["caller"]) == ("wrong %d ('text',)", "b/c.py:3")
+    first, last = captured.lines()
+    assert first["caller"].startswith("pkg/test_log.py:")
     assert (first["level"], first["logger"], first["msg"]) == ("warn", "uvicorn.error", "to 138****5678")
     assert last["level"] == "error"
     assert "OSError: gone" in last["stacktrace"]
@@ -186,7 +182,7 @@ def test_addresses_that_are_called_are_in_no_line(captured: Captured) -> None:
 def test_closing_writes_everything_to_file_and_stream(tmp_path: Path) -> None:
     stream = io.BytesIO()
     file = tmp_path / "logs" / "order.log"
-    handle = start_logging(LogConfig(filename=str(file)), stream)
+    handle = Logging(LogConfig(filename=str(file)), stream)
     for number in range(3000):
         log.info("line", number=number)
     handle.close()
@@ -201,81 +197,114 @@ class Stuck:
     def __init__(self) -> None:
         self.free = threading.Event()
         self.entered = threading.Event()
-        self.got = b""
+        self.got = ""
 
-    def write(self, batch: bytes, /) -> None:
+    def write(self, text: str) -> None:
         self.entered.set()
         assert self.free.wait(10)
-        self.got += batch
+        self.got += text
+
+    def flush(self) -> None:
+        return
+
+
+def writing(queue: LogQueue, *targets: Any) -> Writer:
+    writer = Writer(queue, *(StreamTarget(target) for target in targets))
+    writer.start()
+    return writer
+
+
+def flushed(queue: LogQueue) -> bool:
+    written = threading.Event()
+    queue.lines.put(written)
+    return written.wait(5)
 
 
 def test_a_full_queue_drops_info_at_once_counts_it_and_says_so() -> None:
-    disk = Stuck()
-    writer = LogWriter([disk], max_lines=10)
-    writer.put(b"first\n", 20)
+    disk, queue = Stuck(), LogQueue(10)
+    writer = writing(queue, disk)
+    queue.put("first\n", 20)
     assert disk.entered.wait(5)
     started = time.perf_counter()
     for _ in range(15):
-        writer.put(b"info\n", 20)
+        queue.put("info\n", 20)
     assert time.perf_counter() - started < 0.04
-    assert writer.dropped == 5
+    assert queue.dropped == 5
     started = time.perf_counter()
-    writer.put(b"warning\n", 30)
+    queue.put("warning\n", 30)
     assert 0.04 < time.perf_counter() - started < 1
-    assert writer.dropped == 6
+    assert queue.dropped == 6
     disk.free.set()
-    assert writer.flush()
-    writer.put(b"after\n", 20)
-    writer.close()
-    assert disk.got.count(b"info\n") == 10
-    assert b'"dropped":6' in disk.got
-    assert b"after\n" in disk.got
+    assert flushed(queue)
+    queue.put("after\n", 20)
+    writer.stop()
+    assert disk.got.count("info\n") == 10
+    assert '"dropped":6' in disk.got
+    assert "after\n" in disk.got
 
 
 def test_a_warning_gets_the_room_as_soon_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop_order.pkg.log.writer._BLOCK_S", 30)
-    disk = Stuck()
-    writer = LogWriter([disk], max_lines=1)
-    writer.put(b"first\n", 20)
+    monkeypatch.setattr("shop_order.pkg.log.handlers.ROOM_S", 30)
+    disk, queue = Stuck(), LogQueue(1)
+    writer = writing(queue, disk)
+    queue.put("first\n", 20)
     assert disk.entered.wait(5)
-    writer.put(b"second\n", 20)
+    queue.put("second\n", 20)
     threading.Timer(0.01, disk.free.set).start()
     started = time.perf_counter()
-    writer.put(b"warning\n", 30)
+    queue.put("warning\n", 30)
     assert time.perf_counter() - started < 10
-    writer.close()
-    assert disk.got == b"first\nsecond\nwarning\n"
+    writer.stop()
+    assert disk.got == "first\nsecond\nwarning\n"
 
 
 def test_a_target_that_fails_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     class Full:
-        def write(self, batch: bytes, /) -> None:
+        def write(self, text: str) -> None:
             raise OSError("no space left")
 
-    good = io.BytesIO()
-    writer = LogWriter([Full(), good], max_lines=10)
+    queue, good = LogQueue(10), io.StringIO()
+    writer = writing(queue, Full(), good)
     for _ in range(2):
-        writer.put(b"line\n", 20)
-        assert writer.flush()
-    writer.close()
-    assert good.getvalue() == b"line\nline\n"
-    assert writer.failed_batches == 2
+        queue.put("line\n", 20)
+        assert flushed(queue)
+    writer.stop()
+    assert good.getvalue() == "line\nline\n"
+    assert [target.lost for target in writer.handlers if isinstance(target, StreamTarget)] == [2, 0]
     assert capsys.readouterr().err.count("no space left") == 1
 
 
-def rotating(path: Path, clock: list[float], **kept: Any) -> RotatingFile:
-    settings: dict[str, Any] = {"max_bytes": 10, "max_backups": 2, "max_age_s": 0, "compress": True} | kept
-    return RotatingFile(path, now_s=lambda: clock[0], **settings)
+def test_whether_the_log_fails_can_be_asked() -> None:
+    class Full(io.BytesIO):
+        def write(self, batch: Any, /) -> int:
+            raise OSError("no space left")
+
+    handle = Logging(LogConfig(), Full())
+    assert not log_failing()
+    log.info("lost")
+    assert handle.flush()
+    assert log_failing()
+    handle.close()
+    assert not log_failing()
+
+
+def rotating(path: Path, **kept: Any) -> FileTarget:
+    target = FileTarget(path, LogConfig(**{"max_backups": 2, "max_age": 0} | kept))
+    target.maxBytes = 10
+    return target
+
+
+def write(target: FileTarget, text: str) -> None:
+    """Write a batch, and wait until old files are tidied up."""
+    target.handle(logging.makeLogRecord({"msg": text, "lines": text.count("\n")}))
+    with target._tidying:
+        return
 
 
 def test_files_rotate_by_size_are_gzipped_and_kept_by_number(tmp_path: Path) -> None:
-    clock = [1_795_406_400.0]
-    file = rotating(tmp_path / "order.log", clock)
+    file = rotating(tmp_path / "order.log")
     for number in range(5):
-        clock[0] += 1
-        file.write(b"line-%d.\n" % number)
-        assert file._tidying is not None
-        file._tidying.join()
+        write(file, f"line-{number}.\n")
     file.close()
     assert (tmp_path / "order.log").read_bytes() == b"line-4.\n"
     kept = file.backups()
@@ -283,34 +312,46 @@ def test_files_rotate_by_size_are_gzipped_and_kept_by_number(tmp_path: Path) -> 
     assert all(p.name.endswith(".log.gz") for p in kept)
 
 
+def test_a_batch_larger_than_a_file_is_written_whole_and_leaves_no_empty_one(tmp_path: Path) -> None:
+    file = rotating(tmp_path / "order.log", compress=False)
+    write(file, "longer than ten bytes\n")
+    write(file, "next\n")
+    file.close()
+    assert [p.read_bytes() for p in file.backups()] == [b"longer than ten bytes\n"]
+    assert (tmp_path / "order.log").read_bytes() == b"next\n"
+
+
 def test_a_restart_appends_and_drops_what_is_too_old(tmp_path: Path) -> None:
     path = tmp_path / "order.log"
     path.write_bytes(b"old\n")
-    gone = tmp_path / "order-2020-01-01T00-00-00.000000.log.gz"
-    gone.write_bytes(b"")
-    clock = [time.time() + 100]
-    file = rotating(path, clock, max_age_s=50, max_backups=0, compress=False)
-    file.write(b"new\n")
+    gone, kept = (tmp_path / f"order-2020-01-0{day}T00-00-00.000000.log.gz" for day in (1, 2))
+    for old, days in ((gone, 2.1), (kept, 1.9)):
+        old.write_bytes(b"")
+        os.utime(old, (time.time() - days * 86_400,) * 2)
+    file = rotating(path, max_age=2, max_backups=0, compress=False)
+    write(file, "new\n")
     file.close()
     assert path.read_bytes() == b"old\nnew\n"
     assert not gone.exists()
+    assert kept.exists()
 
 
 def test_a_rotation_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = rotating(tmp_path / "order.log", [1_795_406_400.0], compress=False)
-    file.write(b"first.\n")
+    file = rotating(tmp_path / "order.log", compress=False)
+    write(file, "first.\n")
     with monkeypatch.context() as broken:
         broken.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("read-only")))
-        with pytest.raises(OSError, match="read-only"):
-            file.write(b"lost..\n")
-    file.write(b"second\n")
+        write(file, "lost..\n")
+        assert file.lost == 1
+    write(file, "second\n")
     file.close()
-    assert (tmp_path / "order.log").read_bytes() == b"second\n"
+    now = (tmp_path / "order.log").read_text().splitlines()
+    assert (json.loads(now[0])["dropped"], now[1]) == (1, "second")
     assert [p.read_bytes() for p in file.backups()] == [b"first.\n"]
 
 
 def test_a_name_that_only_contains_a_secret_word_is_not_masked() -> None:
-    masked = Masking().value
+    masked = mask
     assert masked("signer_name", "x") == "x"
     assert masked("monkey", "x") == "x"
     assert masked("x-shop-signature", "x") == "***"

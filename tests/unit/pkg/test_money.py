@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.pkg.util.money import (
+from shop_order.pkg.money import (
     MAX_FLOAT32_FEN,
     BadAmount,
     fen_of_float32,

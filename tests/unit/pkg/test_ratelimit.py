@@ -1,6 +1,6 @@
 import pytest
 
-from shop_order.pkg.middleware.ratelimit import open_limiter
+from shop_order.pkg.ratelimit import open_limiter
 
 
 async def test_a_refused_call_costs_nothing_and_the_wait_suffices(monkeypatch: pytest.MonkeyPatch) -> None:

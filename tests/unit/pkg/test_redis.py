@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import pytest
 
-from shop_order.pkg.redis.address import RedisAddress, parse
+from shop_order.pkg.redis import RedisAddress, parse
+from shop_order.pkg.redis import link as link_module
 from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
 from shop_order.pkg.tls import EngineTls
 
@@ -40,25 +41,25 @@ def test_an_address_is_read(scheme: str, rest: str, address: RedisAddress) -> No
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rest"),
+    ("scheme", "rest", "told"),
     [
-        ("redis", ""),
-        ("redis", ":secret@"),
-        ("redis", "a,b"),
-        ("redis", "h:port"),
-        ("redis", "h:0"),
-        ("redis", "h/x"),
-        ("redis", "h/1/2"),
-        ("redis", "h?db=1"),
-        ("redis", "h?ssl-ca=/c"),
-        ("rediss", "h?db=1"),
-        ("redis+sentinel", "h:1"),
-        ("redis+cluster", "h:1/2"),
-        ("memory", ""),
+        ("redis", "", "host:port"),
+        ("redis", ":secret@", "host:port"),
+        ("redis", "a,b", "one host"),
+        ("redis", "h:port", "from 1 to 65535"),
+        ("redis", "h:0", "from 1 to 65535"),
+        ("redis", "h/x", "/database"),
+        ("redis", "h/1/2", "/database"),
+        ("redis", "h?db=1", "TLS only"),
+        ("redis", "h?ssl-ca=/c", "TLS only"),
+        ("rediss", "h?db=1", "option db"),
+        ("redis+sentinel", "h:1", "master"),
+        ("redis+cluster", "h:1/2", "no database number"),
+        ("memory", "", "memory:"),
     ],
 )
-def test_what_is_no_address_is_refused_without_the_password(scheme: str, rest: str) -> None:
-    with pytest.raises(ValueError) as refused:
+def test_what_is_no_address_is_refused_without_the_password(scheme: str, rest: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as refused:
         parse(f"{scheme}://{rest}")
     assert "secret" not in str(refused.value)
 
@@ -108,7 +109,8 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(link_module, "PROBE_FIRST_S", 0.01)
     return Server()
 
 
@@ -172,22 +174,22 @@ async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(ser
 async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_sockets_too(
     server: Server,
 ) -> None:
-    timeout_s = 0.05
+    timeout_s = 0.01
     link = RedisLink(server.connect, timeout_s=lambda: timeout_s)
     await link.open()
 
     async def slow() -> None:
         server.gate.clear()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
         server.gate.set()
 
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
-    with pytest.raises(RedisDown, match=r"nothing within 0\.05 s"):
+    with pytest.raises(RedisDown, match=r"nothing within 0\.01 s"):
         await link.command("ECHO", 1)
     await late
     await until(link)
-    assert (server.connected_s, server.closed) == ([0.05], 0)
+    assert (server.connected_s, server.closed) == ([0.01], 0)
     timeout_s = 2.0
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
@@ -201,7 +203,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
     timeout_s = 0.03
     server.dead = False
     await until(link)
-    assert server.connected_s == [0.05, 2.0, 0.04, 0.03]
+    assert server.connected_s == [0.01, 2.0, 0.04, 0.03]
     await link.close()
     assert server.closed == 4
 

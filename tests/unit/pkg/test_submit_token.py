@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.pkg.idempotence.token import BadToken, SubmitTokens
-from shop_order.pkg.signing import Signer
+from shop_order.pkg.signing import BadToken, Signer, SubmitTokens
 
 NOW_S = 1_795_406_400.5
 TOKENS = SubmitTokens(Signer([b"k" * 32]), os.urandom, ttl_s=60)

@@ -105,7 +105,7 @@ async def test_a_caller_that_leaves_takes_nobody_with_it() -> None:
     second.cancel()
     await asyncio.sleep(0)
     slow.gate.set()
-    assert await third == 30
+    assert await asyncio.wait_for(third, 5) == 30
     assert [2, 3] in slow.batches, "the effect of a call whose caller left stands"
     assert await batches.submit(4) == 40
 

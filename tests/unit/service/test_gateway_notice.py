@@ -12,7 +12,7 @@ from shop_order.domain.errors import AmountInexact, AmountMismatch, InvalidArgum
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.pkg.util.money import float32_of_fen
+from shop_order.pkg.money import float32_of_fen
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from shop_order.domain.errors import DependencyDown, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.web.auth import Authenticator, DevKey, TokenRules, mint_token
-from shop_order.web.jwks import Jwks, parse_key_set
+from shop_order.web.auth.keys import DevKey, Jwks, parse_key_set
+from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 
 SECRET = "5e" * 32
 NOW_S = 1_763_900_000.0

@@ -12,8 +12,9 @@ import jwt
 import pytest
 
 from shop_order.domain.errors import Unauthenticated
-from shop_order.web.auth import REASONS, Authenticator, DevKey, TokenRules
-from shop_order.web.refused_tokens import MOST_LINES, WINDOW_S, RefusedTokens
+from shop_order.web.auth.keys import DevKey
+from shop_order.web.auth.refusals import MAX_LINES, REASONS, WINDOW_S, RefusedTokens
+from shop_order.web.auth.tokens import Authenticator, TokenRules
 from tests.unit.web.test_auth import (
     CLAIMS,
     ED,
@@ -52,11 +53,11 @@ def why(authorization: str | None, keys: Any = None, **more: Any) -> tuple[str, 
     """The one thing that is told; the caller learns the same whatever it is."""
     told, repeated = Told(), more.pop("repeated", False)
     authenticator = Authenticator(
-        keys or DevKey(SECRET), TokenRules(), now_s=lambda: NOW_S, refused=told, **more
+        keys or DevKey(SECRET), TokenRules(), now_s=lambda: NOW_S, on_refusal=told, **more
     )
     with pytest.raises(Unauthenticated) as refused:
         authenticator.actor(authorization, repeated=repeated)
-    assert (refused.value.message, refused.value.details) == (Unauthenticated.text, {})
+    assert (refused.value.problem, refused.value.details) == ("", {})
     assert refused.value.__cause__ is None
     assert len(told) == 1 and told[0][0] in REASONS
     if authorization and len(authorization) > 20:
@@ -170,13 +171,13 @@ def test_a_flood_is_counted_and_fills_no_log() -> None:
     refused = RefusedTokens(log, counted.append, lambda: now[0])
     for _ in range(1000):
         refused("signature", "")
-    assert len(log.lines) == MOST_LINES
+    assert len(log.lines) == MAX_LINES
     refused("expired", "5 s ago")
     assert log.lines[-1] == {"msg": "token_refused", "reason": "expired", "detail": "5 s ago", "unlogged": 0}
     now[0] += WINDOW_S
     refused("signature", "")
     refused("signature", "")
-    assert [line["unlogged"] for line in log.lines[-2:]] == [1000 - MOST_LINES, 0]
+    assert [line["unlogged"] for line in log.lines[-2:]] == [1000 - MAX_LINES, 0]
     assert (counted.count("signature"), counted.count("expired")) == (1002, 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shop_order.pkg.message import Consumer, Delivery, Group, Handler, open_consumer
-from shop_order.pkg.message.topics import ORDER_EVENTS
+from shop_order.pkg.message.base import ORDER_EVENTS
 
 
 def order_events(url: str, group: str, handler: Handler, *, types: tuple[str, ...] = ()) -> Consumer:

@@ -84,7 +84,7 @@ async def broken_days(core: Core) -> Sequence[BrokenDay]:
 
 def not_there(order_sn: str) -> str:
     """Why there is no such order, for an error message."""
-    from shop_order.pkg.util.order_sn import is_order_sn
+    from shop_order.pkg.ids import is_order_sn
 
     return (
         "there is no such order"

@@ -31,7 +31,7 @@ def mint(
 
     Raises NoDevelopmentKey, ValueError.
     """
-    from shop_order.web.auth import TokenRules, mint_token
+    from shop_order.web.auth.tokens import TokenRules, mint_token
 
     auth = settings.auth
     if auth.hs256_key is None:

@@ -196,7 +196,7 @@ def counted(number: int, what: str) -> str:
 
 def row(name: str, sums: Sums) -> str:
     """One row of the table."""
-    from shop_order.pkg.util.money import yuan_of_fen
+    from shop_order.pkg.money import yuan_of_fen
 
     paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
     return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
@@ -204,7 +204,7 @@ def row(name: str, sums: Sums) -> str:
 
 def words(one: Difference) -> list[str]:
     """The difference, and what to do."""
-    from shop_order.pkg.util.money import yuan_of_fen
+    from shop_order.pkg.money import yuan_of_fen
 
     what, to_do = MEANINGS[one.kind]
     ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)

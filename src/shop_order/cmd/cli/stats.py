@@ -59,7 +59,7 @@ def rebuild() -> None:
 
 def line(name: str, sums: Sums | None) -> str:
     """One row of the table; the head if there are no sums."""
-    from shop_order.pkg.util.money import yuan_of_fen
+    from shop_order.pkg.money import yuan_of_fen
 
     if sums is None:
         return f"{name:12} {'orders':>8} {'amount':>14} {'paid':>14} {'refunded':>14} {'net':>14}"

@@ -19,7 +19,7 @@ from shop_order.configs import Loaded
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
-from shop_order.pkg.message.topics import ORDER_TIMEOUTS, TIMEOUTS
+from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
 from shop_order.pkg.sharing import Shared
 from shop_order.pkg.version import version
 from shop_order.web.handler.health import DATABASE, Readiness
@@ -40,6 +40,7 @@ PARTS = (
     "alipay",
     "message",
     "log",
+    "grpc",
 )
 """What can be missing, as `/readyz` names it."""
 RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -98,6 +99,7 @@ class App:
             "started",
             version=version(),
             grpc_port=self.grpc_port,
+            grpc_transport=self._fronts.grpc.transport,
             http_port=self.http_port,
             env=self.core.settings.app.env,
         )
@@ -108,7 +110,7 @@ class App:
         New calls are refused, running ones end, the outbox is drained, files are closed.
         """
         self._stopping = True
-        await self._fronts.grpc.not_serving()
+        self._fronts.grpc.say(serving=False)
         await self._presence.end()
         await self._reloading.stop()
         if self.http_port:
@@ -159,13 +161,16 @@ class App:
             missing.append("message")
         if log_failing():
             missing.append("log")
+        if self._fronts.pools.full:
+            missing.append("grpc")
         return missing
 
     async def _tell_readiness(self) -> int:
         found = await self._readiness()
         self.core.metrics.degraded(PARTS, found.missing)
+        self.core.metrics.grpc_open(self._fronts.pools.taken())
         if not self._stopping:
-            await self._fronts.grpc.say(serving=found.serving)
+            self._fronts.grpc.say(serving=found.serving)
         why = ""
         if "alipay" in found.missing:
             why = await asyncio.to_thread(why_alipay_is_missing, self.core.settings)

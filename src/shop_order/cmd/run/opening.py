@@ -10,7 +10,7 @@ from typing import Any
 
 from shop_order.configs import ConfigError, Loaded, Settings
 from shop_order.configs.history import record
-from shop_order.pkg.log import LogConfig, Logging, start_logging
+from shop_order.pkg.log import LogConfig, Logging
 from shop_order.repository.history import open_history
 
 
@@ -28,11 +28,13 @@ def refusal(error: Exception) -> str | None:
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
     from shop_order.repository.dao.store import SchemaBehind, StoreTaken
+    from shop_order.web.messages import operator_text
 
     match error:
         case OrderServiceError():
             damaged = isinstance(error.__cause__, sqlite3.Error)
-            return f"{error.told} ({error.__cause__})" if damaged else error.told
+            text = operator_text(error)
+            return f"{text} ({error.__cause__})" if damaged else text
         case SchemaBehind():
             return f"{error}; run `shop-order migrate`"
         case StoreTaken() | CannotListen() | ConfigError() | OSError():
@@ -53,7 +55,7 @@ def remember(loaded: Loaded) -> None:
 def open_log(settings: Settings) -> Logging:
     """Open the log of the process (specification 6.6). Raises OSError."""
     s = settings.log
-    return start_logging(
+    return Logging(
         LogConfig(
             s.level,
             s.filename,

@@ -17,12 +17,11 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
-from shop_order.pkg.http.metrics import metrics_app
-from shop_order.pkg.http.server import HttpServer
+from shop_order.pkg.http.server import HttpServer, metrics_app
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import BrokerAway
-from shop_order.pkg.message.rocketmq.address import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
+from shop_order.pkg.message.rocketmq.connection import parse
 
 log = get_logger("relay")
 DRAIN_S = 5.0

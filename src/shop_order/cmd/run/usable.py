@@ -81,7 +81,7 @@ def _of_auth(settings: Settings) -> Texts[None]:
     path = file_of(settings.auth.jwks or "")
     if not path:
         return
-    from shop_order.web.jwks import parse_key_set
+    from shop_order.web.auth.keys import parse_key_set
 
     yield from _parsed("AUTH__JWKS", path, parse_key_set)
 

@@ -17,12 +17,11 @@ from shop_order.cmd.wiring.shared import Shared
 from shop_order.configs import Loaded, Settings
 from shop_order.gateway.events import PublishedEvents
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
+from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
-from shop_order.pkg.util.entropy import Entropy
-from shop_order.pkg.util.order_sn import OrderNumbers
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log

@@ -12,7 +12,7 @@ from shop_order.pkg.address import joined
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.service.placing import OrderRules
-from shop_order.web.auth import TokenRules, mint_token
+from shop_order.web.auth.tokens import TokenRules, mint_token
 from shop_order.web.landing_page import Places
 
 DEV_TOKEN_S = 3600

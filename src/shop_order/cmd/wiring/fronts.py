@@ -15,17 +15,18 @@ from shop_order.configs import Settings
 from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
-from shop_order.web.auth import REASONS, Authenticator, DevKey, KeySource
+from shop_order.web.auth.keys import DevKey, Jwks, KeySource
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.refusals import REASONS, RefusedTokens
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.cursor import Cursors
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.occupancy import Pools
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
-from shop_order.web.jwks import Jwks
-from shop_order.web.limits import RateLimits, Rates
 from shop_order.web.middleware.client_address import networks
-from shop_order.web.refused_tokens import RefusedTokens
 
 log = get_logger("app")
 
@@ -46,8 +47,10 @@ class Fronts:
             self._keys,
             token_rules(settings),
             revoked=core.shared.revocations,
-            refused=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
+            on_refusal=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
         )
+        self._trusted = networks(settings.server.trusted_proxies)
+        self.pools = Pools(lambda: core.settings.limit, self._trusted)
         self.grpc = self._build_grpc(settings)
         rest = self._build_rest(settings, readiness)
         self._http = HttpServer(rest, host=settings.server.host, port=settings.server.http_port)
@@ -59,18 +62,27 @@ class Fronts:
         front = Front(
             log=get_logger("grpc"),
             observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
+            observe_stream=core.metrics.stream_ended,
             deadline_s=lambda: core.settings.server.deadline_s,
             authenticator=self._authenticator,
             limits=self._limits,
+            pools=self.pools,
             callback_allow=lambda: core.settings.pay.callback_allow,
             tracing=core.tracing,
-            trusted_proxies=networks(settings.server.trusted_proxies),
+            trusted_proxies=self._trusted,
         )
         server = settings.server
         return build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),
             front,
-            GrpcSettings(server.host, server.grpc_port, grpc_tls(settings), server.reflection),
+            GrpcSettings(
+                server.host,
+                server.grpc_port,
+                grpc_tls(settings),
+                server.reflection,
+                server.grpc_transport,
+                settings.limit.grpc_connections,
+            ),
             cashier_link=self._links.of,
             cursors=self._cursors,
         )

@@ -6,9 +6,9 @@ import time
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import Clock
+from shop_order.pkg.ids import Snowflakes
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.util.snowflake import Snowflakes
 from shop_order.repository.dao.store import Store
 
 log, store_log = get_logger("core"), get_logger("store")
@@ -29,7 +29,7 @@ class Ids:
     def next(self) -> int:
         """A new id. Raises DependencyDown while the worker id in it may be another's."""
         if time.monotonic() > self._ends_s:
-            raise DependencyDown("a worker id")
+            raise DependencyDown("worker_id")
         return self._snowflakes.next_id()
 
     async def begin(self, store: Store, *, lease: bool) -> None:

@@ -8,11 +8,10 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shop_order.configs import Settings
-from shop_order.pkg.log import bind_fields, reset_fields
+from shop_order.pkg.log import with_fields
 from shop_order.pkg.message import Delivery
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.tracing import TraceConfig, is_recorded, open_tracing
-from shop_order.pkg.tracing.context import current_span
+from shop_order.pkg.tracing import TraceConfig, current_span, is_recorded, open_tracing
 from shop_order.web.context import accepted_request_id
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
             name = f"process {delivery.tag}"
             span = stack.enter_context(tracing.consumer(name, carried.get("traceparent", ""), about))
             fields["trace_id"] = span.trace_id
-        stack.callback(reset_fields, bind_fields(**fields))
+        stack.enter_context(with_fields(**fields))
         yield
 
 

@@ -10,18 +10,16 @@ from contextlib import AsyncExitStack, suppress
 from shop_order.configs import Settings
 from shop_order.configs.settings import key_bytes
 from shop_order.domain.ports import Clock, GoodsCatalogue, Inboxes, Orders
-from shop_order.pkg.idempotence.token import SubmitTokens
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.middleware.ratelimit import open_limiter
+from shop_order.pkg.ratelimit import open_limiter
 from shop_order.pkg.redis import open_link
-from shop_order.pkg.signing import Signer
+from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
-from shop_order.repository.cache.flights import KeyFlights
+from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.goods import CachedGoods
-from shop_order.repository.cache.orders import CachedOrders, OrderTimes, OrderViews, OutdatingInboxes
+from shop_order.repository.cache.orders import OrderTimes, OrderViews, OutdatingInboxes, cached_orders
 from shop_order.repository.cache.revocations import Revocations
-from shop_order.repository.cache.turns import Turns
 
 log = get_logger("cache")
 REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
@@ -47,7 +45,7 @@ class Shared:
             observe=metrics.batch("redis"),
         )
         self._is_redis = link is not None
-        self.cache = open_cache(cache.url, most_entries=cache.most_entries, link=link)
+        self.cache = open_cache(cache.url, max_entries=cache.most_entries, link=link)
         self.limiter = open_limiter(cache.url, limit.rate_keys, link)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)
@@ -66,7 +64,7 @@ class Shared:
             jitter=_jitter,
             count=self._metrics.cache("order"),
         )
-        return CachedOrders(stored, views), views
+        return cached_orders(stored, views), views
 
     def goods(self, asked: GoodsCatalogue) -> GoodsCatalogue | None:
         """Goods only to show; None: the same as those that are bought."""

@@ -21,7 +21,7 @@ from shop_order.gateway.payment.alipay_answer import MOST_ANSWER, node_of
 from shop_order.gateway.payment.alipay_notice import notice_of
 from shop_order.gateway.payment.alipay_trade import beijing, trade_of
 from shop_order.gateway.payment.charset import header_charset
-from shop_order.pkg.util.money import yuan_of_fen
+from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
     import httpx
@@ -96,9 +96,9 @@ class Alipay:
     def trade_type(self, asked: str) -> str:
         asked = asked or "page"
         if asked in NOT_BUILT:
-            raise ChannelUnavailable(f"alipay {asked}")
+            raise ChannelUnavailable("alipay", "trade_type")
         if asked not in METHODS:
-            raise InvalidArgument("trade_type", "is none of page, wap")
+            raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(METHODS))
         self._load_keys()
         return asked
 
@@ -114,7 +114,7 @@ class Alipay:
         return_url: str,
     ) -> str:
         if len(return_url) > MOST_RETURN_URL:
-            raise InvalidArgument("return_url", f"is longer than {MOST_RETURN_URL} characters")
+            raise InvalidArgument("return_url", "too_long", max=MOST_RETURN_URL)
         method, product_code = METHODS[trade_type]
         content = {
             "out_trade_no": payment_sn,

@@ -19,7 +19,7 @@ from typing import IO, Any, TextIO, overload
 
 from shop_order.domain.bill import Bill, BillLine, BillUnusable
 from shop_order.domain.valueobject.provider import MOST_FEN
-from shop_order.pkg.util.money import BadAmount, fen_of_yuan
+from shop_order.pkg.money import BadAmount, fen_of_yuan
 
 MOST_PACKED = 64 * 1024 * 1024  # bytes
 MOST_UNPACKED = 256 * 1024 * 1024

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade
 from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
-from shop_order.pkg.util.money import BadAmount, fen_of_yuan
+from shop_order.pkg.money import BadAmount, fen_of_yuan
 
 GMT8 = timezone(timedelta(hours=8))
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})

@@ -1,4 +1,7 @@
-"""One channel over all instances of a service: calls go round, and follow changes without a dropped one."""
+"""One channel over all instances of a service, round robin; no call is lost when they change.
+
+grpc's own balancing takes its addresses from DNS or a fixed list: Python has no interface for a resolver.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,20 @@ import grpc
 import grpc.aio
 
 FIRST_ANSWER_S = 5.0
-# What an instance that ends says of calls it will not answer; our own caller's cancelling is no such error.
+# How an instance that stops answers calls; cancelling by our own caller raises no such error.
 _ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
 class Balanced(grpc.aio.Channel):
-    """A channel for unary calls whose addresses are told by `use`.
+    """A channel for unary calls to the addresses that `use` sets.
 
-    The calls must be ones that may be repeated, as all calls to neighbours may: one that an instance could
-    not answer is sent once more to another.
+    Calls must be repeatable, as all calls to neighbours are: one that an instance could not answer is sent to
+    another once.
     """
 
     def __init__(self, name: str, open_one: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
-        """`grace_s` is how long calls over an instance that left may still take."""
+        """`grace_s` is how long calls to a removed instance may still take."""
         self._name = name
         self._open_one = open_one
         self._grace_s = grace_s
@@ -34,7 +37,7 @@ class Balanced(grpc.aio.Channel):
         self._leaving: set[asyncio.Task[None]] = set()
 
     def use(self, addresses: Sequence[str]) -> None:
-        """The instances from now on; connections to those that stay are kept."""
+        """Set the instances; connections to those that stay are kept."""
         for address in set(self._members) - set(addresses):
             task = asyncio.create_task(self._members.pop(address).close(self._grace_s))
             self._leaving.add(task)
@@ -47,7 +50,7 @@ class Balanced(grpc.aio.Channel):
         self._told.set()
 
     async def candidates(self, timeout_s: float = FIRST_ANSWER_S) -> tuple[grpc.aio.Channel, ...]:
-        """The instances to try, the next in turn first and those that can't be reached last."""
+        """The instances to try: the next in turn first, unreachable ones last."""
         if not self._told.is_set():
             try:
                 await asyncio.wait_for(self._told.wait(), timeout_s)
@@ -58,7 +61,7 @@ class Balanced(grpc.aio.Channel):
             raise self._nobody("no healthy instance")
         self._turn = turn = (self._turn + 1) % len(order)
         turned = order[turn:] + order[:turn]
-        # Asking also makes an idle or broken one connect again.
+        # This also makes an idle or broken one connect again.
         dead = {channel for channel in turned if channel.get_state(try_to_connect=True) in _DEAD}
         return tuple(sorted(turned, key=dead.__contains__))
 
@@ -112,7 +115,7 @@ class Balanced(grpc.aio.Channel):
 
 
 class _Method:
-    """Looks like a grpc.aio.UnaryUnaryMultiCallable to who awaits its calls."""
+    """Behaves like a grpc.aio.UnaryUnaryMultiCallable whose calls are awaited."""
 
     def __init__(self, balanced: Balanced, method: str, serializer: Any, deserializer: Any) -> None:
         self._balanced = balanced
@@ -124,7 +127,7 @@ class _Method:
         clock = asyncio.get_running_loop().time
         ends_s = None if timeout is None else clock() + timeout
 
-        def left_s() -> float | None:  # one deadline for all that follows
+        def left_s() -> float | None:  # one deadline for both attempts
             return None if ends_s is None else max(ends_s - clock(), 0.0)
 
         first, *others = await self._balanced.candidates(timeout or FIRST_ANSWER_S)

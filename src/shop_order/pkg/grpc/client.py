@@ -1,4 +1,4 @@
-"""Channels to other services, and what every call over them carries.
+"""Channels to other services, and the metadata of every call.
 
 No client interceptors: in grpc.aio they cost a task for each call.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MOST_IDS = 8
+MAX_IDS = 8
 _KEEPALIVE_MS = 30_000
 _MAX_BACKOFF_MS = 2_000
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Metadata = tuple[tuple[str, str], ...]
-TokenSource = Callable[[], str]  # the bearer token as it is now; an empty text sends none
+TokenSource = Callable[[], str]  # the current bearer token; an empty text sends none
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Tls:
 
 
 class FileToken:
-    """The token in a file, read again when the file changes (looked at once a second)."""
+    """The token in a file, which is checked for changes once a second."""
 
     def __init__(self, path: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
@@ -50,7 +50,7 @@ class FileToken:
         self._token = ""
 
     def __call__(self) -> str:
-        """The token as it is now. Raises OSError if the file can't be read and never could."""
+        """The current token. Raises OSError if the file could never be read."""
         now_s = self._monotonic_s()
         if now_s - self._looked_s >= 1.0:
             try:
@@ -58,7 +58,7 @@ class FileToken:
             except OSError:
                 if self._seen is None:
                     raise
-                # The file is being replaced: the token read before is still the best there is.
+                # The file is being replaced: the former token stays in use.
             self._looked_s = now_s
         return self._token
 
@@ -73,21 +73,11 @@ class FileToken:
 def open_channel(
     target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
-    """An asynchronous channel; it connects by itself and again after a loss. The caller closes it."""
+    """An asynchronous channel, which connects and reconnects by itself. The caller closes it."""
     options = _options(tls, max_message_bytes)
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options)
     return grpc.aio.secure_channel(target, _credentials(tls), options=options)
-
-
-def open_sync_channel(
-    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
-) -> grpc.Channel:
-    """The same for callers without an event loop."""
-    options = _options(tls, max_message_bytes)
-    if tls is None:
-        return grpc.insecure_channel(target, options=options)
-    return grpc.secure_channel(target, _credentials(tls), options=options)
 
 
 class Neighbour:
@@ -96,14 +86,14 @@ class Neighbour:
     def __init__(
         self, token: TokenSource, timeout_s: Callable[[], float], tracing: "Tracing | None" = None
     ) -> None:
-        """`timeout_s` is asked at every call, since the setting may be reloaded."""
+        """`timeout_s` is read at every call, since the setting may be reloaded."""
         self._token = token
         self._timeout_s = timeout_s
         self._tracing = tracing
         self.address = ""
 
     def at(self, address: str) -> "Neighbour":
-        """The same, known to be called at this address."""
+        """The same for a known address."""
         one = Neighbour(self._token, self._timeout_s, self._tracing)
         one.address = address
         return one
@@ -116,10 +106,10 @@ class Neighbour:
         origins: Sequence[Origin] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """The method's answer. Raises grpc.aio.AioRpcError as grpc does, nothing of its own.
+        """The method's answer. Raises grpc.aio.AioRpcError.
 
-        A shorter `timeout_s` is what is left of the caller's own deadline, negative if it is over.
-        `origins` are those whose call this is, without it the one of this task.
+        `timeout_s` is what is left of the caller's deadline (negative if it has passed); the shorter counts.
+        `origins` are the requests this call is made for, by default the one of this task.
         """
         limit_s = self._timeout_s()
         limit_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
@@ -142,7 +132,7 @@ class Neighbour:
 
 
 def call_metadata(token: str, request_id: str) -> Metadata:
-    """The metadata every call carries; an empty token or id is left out."""
+    """The metadata of a call; an empty token or id is left out."""
     carried = []
     if token:
         carried.append(("authorization", f"Bearer {token}"))
@@ -152,12 +142,12 @@ def call_metadata(token: str, request_id: str) -> Metadata:
 
 
 def joined_ids(origins: Sequence[Origin]) -> str:
-    """The ids of the requests a call is for, so that the callee's log leads back to them."""
-    return ",".join([one.request_id for one in origins if one.request_id][:MOST_IDS])
+    """The ids of the requests that a call is made for, for the callee's log."""
+    return ",".join([one.request_id for one in origins if one.request_id][:MAX_IDS])
 
 
 def named(method: object) -> tuple[str, dict[str, str]]:
-    """What a span of a call is named, and says; grpc keeps a method's name to itself."""
+    """The name and attributes of a call's span; grpc has no public attribute for a method's name."""
     path = getattr(method, "_method", b"")
     name = (path.decode() if isinstance(path, bytes) else str(path)).strip("/")
     service, _, short = name.rpartition("/")

@@ -1,6 +1,7 @@
-"""uvicorn's HTTP connection, with bounds on all that is read before the application, and on unread answers.
+"""uvicorn's HTTP connection, with bounds on what is read before the application, and on unread answers.
 
-httptools bounds nothing: one header may be as long as memory, and is copied again with every packet.
+httptools bounds nothing: a header may fill the memory, and is copied again with every packet. uvicorn's other
+parser, h11, is pure Python, and bounds only heads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REFUSED = "refused"
 """The key in an ASGI scope under which stands why the request could not be read: 400 or 431."""
 _PIECE = 8 * 1024  # what is given to the parser at once: so much is read before anybody counts
-# Strangers write no lines of their choice: what can't be read is in the log of requests.
+# Callers must not write log lines of their choice: what can't be read is in the request log.
 _LOGGER = logging.getLogger("uvicorn.error.connection")
 _LOGGER.setLevel(logging.ERROR)
 _LITTLE = 2 * 1024  # bytes that are not looked at one by one
@@ -43,16 +44,16 @@ class Bounds:
     pipelined: int = 32  # requests that wait for the answer before theirs
     leftover_bytes: int = 16 * 1024 * 1024  # of a body whose request was answered already
     leftover_s: float = 10.0
-    unread_s: float = 25.0  # twice without any progress: whoever is answered reads nothing any more
+    unread_s: float = 25.0  # twice without progress: the other side has stopped reading
     connections: int = 4096
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. What is over a bound is 431, or ends the connection where nobody could be told."""
+    """One connection. Exceeding a bound is 431, or ends the connection where no answer is possible."""
 
     bounds: ClassVar[Bounds] = Bounds()
     owing: ClassVar[dict[BoundedProtocol, None]] = {}
-    """Connections of this server that have not sent what they began, or nothing: who waits longest, first."""
+    """Connections of this server whose request is not complete, the oldest first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,25 +67,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._unwritten = 0
-        self._answered: RequestResponseCycle | None = (
-            None  # of several in a row, the one that is being answered
-        )
-
-    # ---- the connection ----
+        self._answered: RequestResponseCycle | None = None  # the one of several that is being answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody connected, and must say something soon."""
+        """A new connection, which must send its first byte soon."""
         super().connection_made(transport)
         self.owing[self] = None
         self._end_in(self.bounds.head_s)
         if len(self.connections) > self.bounds.connections:
-            # Not the newcomer, or thousands of silent ones would lock everybody out.
+            # Not the new one, or thousands of silent connections would lock everyone out.
             longest = next(iter(self.owing))
             del self.owing[longest]
             longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
+        """The connection is closed."""
         self.owing.pop(self, None)
         self._go_on()
         self._written()
@@ -98,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        """Count before anything is parsed."""
+        """Count bytes before they are parsed."""
         for start in range(0, len(data), _PIECE):
             if self._over or self.transport.is_closing():
                 self._throw_away(len(data) - start)
@@ -136,8 +133,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parse(b"\r\n".join((*lines, b"\r\n")) + after)
 
-    # ---- what the parser found ----
-
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         self._begun = True
@@ -155,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; whether it is within bounds is not asked where little was sent."""
         if self.parser.should_upgrade():
-            return  # it comes again, without that wish
+            return  # it comes again, without the upgrade
         bounds, size = self.bounds, self._spent
         if size > _LITTLE:
             size = len(self.url) + sum(len(n) + len(v) + _SMALLEST_LINE for n, v in self.headers)
@@ -202,8 +197,6 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    # ---- answers ----
-
     def on_response_complete(self) -> None:
         """An answer was given to the transport."""
         super().on_response_complete()
@@ -215,17 +208,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self.owing[self] = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing more was asked."""
+        """No further request came in time."""
         super().timeout_keep_alive_handler()
         self._surely_close()
 
     def pause_writing(self) -> None:
-        """More is to be sent than the other side takes."""
+        """The other side reads more slowly than we write."""
         super().pause_writing()
         self._watch_reader()
 
     def resume_writing(self) -> None:
-        """It goes on."""
+        """The other side reads again."""
         self._written()
         super().resume_writing()
 
@@ -259,11 +252,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stall = None
 
     def _surely_close(self) -> None:
-        """Closing waits for whoever reads the rest of an answer: not for ever."""
+        """Closing waits until the rest of an answer is read, but not forever."""
         if self.transport.get_write_buffer_size():
             self._watch_reader()
-
-    # ---- bounds ----
 
     def _stop(self, status: int) -> None:
         """End the parsing from inside one of its callbacks; `send_400_response` comes next."""
@@ -271,7 +262,7 @@ class BoundedProtocol(HttpToolsProtocol):
         raise _OverBoundsError
 
     def _refuse(self, status: int) -> None:
-        """Answer through the application, as all errors are, and read nothing more."""
+        """Answer through the application, as for all errors, and read nothing more."""
         self._over = status
         self._go_on()
         busy = self._is_busy()
@@ -342,7 +333,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Refusing:
-    """A transport whose closing waits until the other side has read why."""
+    """A transport whose closing waits until the other side has read the answer."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = transport.write
@@ -351,4 +342,4 @@ class _Refusing:
 
 
 class _OverBoundsError(Exception):
-    """One of the bounds; httptools wraps it into its own."""
+    """A bound was exceeded; httptools wraps it in an error of its own."""

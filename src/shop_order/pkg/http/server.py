@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shop_order.pkg.http.protocol import BoundedProtocol, Bounds
+from shop_order.pkg.http.protocol import REFUSED, BoundedProtocol, Bounds
 from shop_order.pkg.listening import listen
 
 DEFAULT = Bounds()
 _ENOUGH_FILES = 16_384
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METRICS_METHODS = ("GET", "HEAD")
 
 
 class HttpServer:
@@ -86,3 +89,21 @@ def _most_files() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
+    """Answer GET and HEAD with what was counted, below any address, as Prometheus' own server does."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        answer: Response
+        if refused := scope.get(REFUSED):
+            answer = PlainTextResponse("refused", refused)
+        elif scope["method"] not in _METRICS_METHODS:
+            answer = PlainTextResponse("not this method", 405, {"Allow": ", ".join(_METRICS_METHODS)})
+        else:
+            answer = Response(await asyncio.to_thread(text), media_type=METRICS_TYPE)
+        await answer(scope, receive, send)
+
+    return app

@@ -1,21 +1,31 @@
-"""Structured JSON logs, written off the request's path. What others use is named here."""
+"""Structured JSON logs: structlog renders them at the call, the standard library's handlers write them."""
 
-from shop_order.pkg.log.fields import bind_fields, bound_fields, current_request_id, reset_fields
-from shop_order.pkg.log.logger import Logger, get_logger
+from structlog.contextvars import bind_contextvars as bind_fields
+from structlog.contextvars import bound_contextvars as with_fields
+from structlog.contextvars import get_contextvars as bound_fields
+
+from shop_order.pkg.log.handlers import LogConfig, Logging
+from shop_order.pkg.log.logger import (
+    Logger,
+    RateLimitedLog,
+    current_request_id,
+    get_logger,
+    log_failing,
+    set_level,
+)
 from shop_order.pkg.log.masking import mask_phone
-from shop_order.pkg.log.setup import LogConfig, Logging, log_failing, set_level, start_logging
 
 __all__ = [
     "LogConfig",
     "Logger",
     "Logging",
+    "RateLimitedLog",
     "bind_fields",
     "bound_fields",
     "current_request_id",
     "get_logger",
     "log_failing",
     "mask_phone",
-    "reset_fields",
     "set_level",
-    "start_logging",
+    "with_fields",
 ]

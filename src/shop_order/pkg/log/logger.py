@@ -1,131 +1,164 @@
-"""The logger that the rooms use: structlog's bound logger over one outlet for the process."""
+"""structlog's loggers with the keys of specification 6.6: time, level, logger, caller, msg, stacktrace."""
+
+from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any, Protocol
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Protocol, Self
 
+import orjson
 import structlog
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.processors import CallsiteParameter, CallsiteParameterAdder, format_exc_info
+from structlog.typing import EventDict, Processor
 
-from shop_order.pkg.log.fields import bound_fields
-from shop_order.pkg.log.rendering import ExcInfo, Renderer, short_place, stack_of
+from shop_order.pkg.log.masking import mask, mask_text
 
-LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
-
-
-class Sink(Protocol):
-    """Where finished lines go."""
-
-    def put(self, line: bytes, level: int) -> None:
-        """Takes a line without waiting for the disk."""
-        ...
+LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
+SPECIFIED_NAMES = {"warning": "warn", "critical": "fatal"}
+FIXED_KEYS = frozenset({"time", "level", "logger", "caller", "msg", "stacktrace"})
+MAX_STACK_CHARS = 16_384
 
 
-class Stderr:
-    """Before logging has started: warnings and errors of commands and tests, at once."""
+class Logger(Protocol):
+    """structlog's bound logger. Fields are keywords; `exc_info=True`, or an exception, adds a stack trace."""
 
-    def put(self, line: bytes, level: int) -> None:
-        """Writes warnings and worse."""
-        if level >= LEVELS["warn"]:
-            sys.stderr.write(line.decode())
+    def debug(self, msg: str, /, **fields: Any) -> None: ...
+    def info(self, msg: str, /, **fields: Any) -> None: ...
+    def warning(self, msg: str, /, **fields: Any) -> None: ...
+    def error(self, msg: str, /, **fields: Any) -> None: ...
+    def exception(self, msg: str, /, **fields: Any) -> None: ...
+    def critical(self, msg: str, /, **fields: Any) -> None: ...
+    def bind(self, **fields: Any) -> Self: ...
 
 
 class Outlet:
-    """The process's threshold, renderer and sink; exchanged as a whole when logging starts or stops."""
+    """Where lines go: to standard error, if they are warnings or worse, while the log is not open."""
 
     def __init__(self) -> None:
         self.threshold = LEVELS["info"]
-        self.renderer = Renderer()
-        self.sink: Sink = Stderr()
+        self.put: Callable[[str, int], None] = to_stderr
+        self.is_failing: Callable[[], bool] = lambda: False
+
+    def __getattr__(self, name: str) -> Callable[[str], None]:
+        """The methods that structlog calls, one a level."""
+        level = LEVELS[SPECIFIED_NAMES.get(name, name)]
+        self.__dict__[name] = method = lambda line: self.put(line, level)
+        return method
 
 
-outlet = Outlet()  # one per process, as in the standard library: loggers are made before it is opened
+def to_stderr(line: str, level: int) -> None:
+    """Write warnings and worse."""
+    if level >= LEVELS["warn"]:
+        sys.stderr.write(line)
 
 
-class Logger(structlog.BoundLoggerBase):
-    """debug, info, warning, error, exception; fields by keyword, bind() for fields that stay."""
-
-    def debug(self, msg: str, /, **fields: Any) -> None:
-        """For who looks for an error."""
-        if outlet.threshold <= 10:
-            self._emit(10, "debug", msg, fields)
-
-    def info(self, msg: str, /, **fields: Any) -> None:
-        """What happened."""
-        if outlet.threshold <= 20:
-            self._emit(20, "info", msg, fields)
-
-    def warning(self, msg: str, /, **fields: Any) -> None:
-        """What somebody should look at some day."""
-        if outlet.threshold <= 30:
-            self._emit(30, "warn", msg, fields)
-
-    def error(self, msg: str, /, **fields: Any) -> None:
-        """What somebody must look at."""
-        if outlet.threshold <= 40:
-            self._emit(40, "error", msg, fields)
-
-    def exception(self, msg: str, /, **fields: Any) -> None:
-        """An error with the traceback of the exception that is being handled."""
-        fields.setdefault("exc_info", True)
-        self._emit(40, "error", msg, fields)
-
-    def critical(self, msg: str, /, **fields: Any) -> None:
-        """What ends the process."""
-        self._emit(50, "fatal", msg, fields)
-
-    def _emit(self, level: int, name: str, msg: str, fields: dict[str, Any]) -> None:
-        frame = sys._getframe(2)
-        bound = self._context
-        logger = str(bound.get("logger", ""))
-        merged = {**bound_fields(), **bound, **fields}
-        merged.pop("logger", None)
-        exc_info = merged.pop("exc_info", None)
-        renderer = outlet.renderer
-        line = renderer.render(
-            name,
-            logger,
-            renderer.caller(frame.f_code, frame.f_lineno),
-            msg,
-            merged,
-            stack_of(_exc_info(exc_info)) if exc_info else "",
-        )
-        outlet.sink.put(line, level)
+def drop_below_threshold(_: object, name: str, event: EventDict) -> EventDict:
+    """The level can be changed while loggers are in use."""
+    if LEVELS[SPECIFIED_NAMES.get(name, name)] < outlet.threshold:
+        raise structlog.DropEvent
+    return event
 
 
-class StandardLibrary(logging.Handler):
-    """Brings the lines of uvicorn, grpc, alembic and others into the same stream."""
+def render(_: object, name: str, event: EventDict) -> str:
+    """One line of JSON, masked; a field that is named like a fixed key gets an underscore in front."""
+    now_s = time.time()
+    date_time, offset = _clock(int(now_s))
+    line = {
+        "time": f"{date_time}.{int(now_s % 1 * 1000):03d}{offset}",
+        "level": SPECIFIED_NAMES.get(name, name),
+        "logger": event.pop("logger"),
+        "caller": short_place(event.pop("pathname"), event.pop("lineno")),
+        "msg": mask_text(str(event.pop("event"))),
+    }
+    if "exception" in event:
+        line["stacktrace"] = mask_text(event.pop("exception")[-MAX_STACK_CHARS:])
+    for key, value in event.items():
+        line[key if key not in FIXED_KEYS else f"_{key}"] = mask(key, value)
+    try:
+        return orjson.dumps(line, None, orjson.OPT_APPEND_NEWLINE).decode()
+    except (TypeError, ValueError):  # a lone surrogate, an integer beyond 64 bits
+        safe = {key: str(value).encode("ascii", "backslashreplace").decode() for key, value in line.items()}
+        return orjson.dumps(safe, None, orjson.OPT_APPEND_NEWLINE).decode()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Renders a record with the same keys."""
-        level, name = _level_of(record.levelno)
-        if level < outlet.threshold:
-            return
-        try:
-            msg = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # arguments that do not fit the text
-            msg = f"{record.msg} {record.args}"
-        stack = stack_of(_exc_info(record.exc_info)) if record.exc_info and record.exc_info[0] else ""
-        place = short_place(record.pathname, record.lineno)
-        outlet.sink.put(outlet.renderer.render(name, record.name, place, msg, bound_fields(), stack), level)
+
+PLACE: Processor = CallsiteParameterAdder(
+    {CallsiteParameter.PATHNAME, CallsiteParameter.LINENO}, additional_ignores=["shop_order.pkg.log"]
+)
+PROCESSORS: list[Processor] = [drop_below_threshold, merge_contextvars, PLACE, format_exc_info, render]
+_Bound: Any = structlog.make_filtering_bound_logger(logging.DEBUG)
+outlet = Outlet()  # one per process, as in the standard library: loggers are made before the log is open
 
 
 def get_logger(name: str) -> Logger:
-    """A logger for a module; may be called before logging has started."""
-    short = name.removeprefix("shop_order.")
-    return Logger(None, (), {"logger": short})
+    """A logger for a module; may be called before the log is open."""
+    bound: Logger = _Bound(outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")})
+    return bound
 
 
-def _level_of(number: int) -> tuple[int, str]:
-    for name, level in reversed(list(LEVELS.items())):
-        if number >= level:
-            return level, name
-    return LEVELS["debug"], "debug"
+def set_level(level: str) -> None:
+    """Change the level of the running process: debug, info, warn or error. Raises KeyError."""
+    outlet.threshold = LEVELS[level]
+    logging.getLogger().setLevel(outlet.threshold)
 
 
-def _exc_info(given: Any) -> ExcInfo:
-    if isinstance(given, BaseException):
-        return type(given), given, given.__traceback__
-    if isinstance(given, tuple):
-        return given
-    return sys.exc_info()  # type: ignore[return-value]
+def log_failing() -> bool:
+    """Whether a part of the log could not be written a moment ago."""
+    return outlet.is_failing()
+
+
+def current_request_id() -> str:
+    """The request id bound in this task, or an empty text outside a request."""
+    return str(get_contextvars().get("request_id", ""))
+
+
+@lru_cache(4096)
+def short_place(path: str, line: int) -> str:
+    """The last folder, the file and the line."""
+    return f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 2)[-2:])}:{line}"
+
+
+@lru_cache(2)
+def _clock(second: int) -> tuple[str, str]:
+    text = datetime.fromtimestamp(second).astimezone().isoformat()
+    return text[:19], text[19:]
+
+
+class RateLimitedLog:
+    """Logs once per `interval_s` what an outage repeats at every call, with how often it was not logged.
+
+    Any thread may call it.
+    """
+
+    MAX_KINDS = 256
+
+    def __init__(
+        self,
+        log: Callable[..., Any],
+        *,
+        interval_s: float = 5.0,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._interval_s = interval_s
+        self._now_s = monotonic_s
+        self._lock = threading.Lock()
+        self._kinds: dict[str, tuple[float, int]] = {}  # when it may be logged again; suppressed lines
+
+    def __call__(self, msg: str, /, *, kind: str, **fields: Any) -> None:
+        """Log `msg` with these fields, unless one of its kind was logged just before."""
+        name, now_s = f"{msg} {kind}", self._now_s()
+        with self._lock:
+            again_s, suppressed = self._kinds.get(name, (0.0, 0))
+            if now_s < again_s:
+                self._kinds[name] = (again_s, suppressed + 1)
+                return
+            if len(self._kinds) >= self.MAX_KINDS:
+                self._kinds.clear()
+            self._kinds[name] = (now_s + self._interval_s, 0)
+        self._log(msg, **fields, **({"not_logged": suppressed} if suppressed else {}))

@@ -1,4 +1,4 @@
-"""The room of messages: the scheme of the engine's URL picks one."""
+"""Messages between services; the scheme of the URL picks the engine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from shop_order.pkg.message.base import (
     BrokerAway,
     Consumer,
     Delivery,
+    Group,
     Handler,
     Message,
     Publisher,
 )
 from shop_order.pkg.message.embedded import HandOver
-from shop_order.pkg.message.topics import Group
 
 
 def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
-    """The publisher of an engine URL, not opened yet; `hand_over` is what `embedded:` delivers by.
+    """The publisher of an engine URL, not opened yet; `embedded:` delivers by `hand_over`.
 
     Raises ValueError for a scheme that is not built, or a URL that can't be read.
     """
@@ -25,7 +25,7 @@ def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
 
         return EmbeddedPublisher(hand_over)
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.connection import parse
         from shop_order.pkg.message.rocketmq.publisher import RocketPublisher
 
         return RocketPublisher(parse(url))
@@ -35,15 +35,15 @@ def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
 def open_consumer(
     url: str, handler: Handler, *, group: Group, topic: str, tags: tuple[str, ...] = ()
 ) -> Consumer | None:
-    """A consumer, not opened yet; None where messages need none: `embedded:` calls the inboxes itself.
+    """A consumer, not opened yet; None for `embedded:`, which calls the inboxes itself.
 
-    Without `tags` every message of the topic comes. Raises ValueError as `open_publisher` does.
+    Without `tags` it gets every message of the topic. Raises ValueError as `open_publisher` does.
     """
     scheme = url.partition(":")[0]
     if scheme == "embedded":
         return None
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.address import parse
+        from shop_order.pkg.message.rocketmq.connection import parse
         from shop_order.pkg.message.rocketmq.consumer import RocketConsumer
 
         return RocketConsumer(parse(url), handler, group=group, topic=topic, tags=tags)

@@ -1,12 +1,68 @@
-"""The way to Redis that all who share something between instances share."""
+"""Redis' URL, and the one link of a process to it; the driver is imported when the link is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import unquote, urlsplit
 
-from shop_order.pkg.redis.address import SCHEMES, parse
+from shop_order.pkg import tls
+from shop_order.pkg.address import parted
 from shop_order.pkg.redis.link import RedisLink
+from shop_order.pkg.tls import EngineTls
+
+_KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
+SCHEMES = {f"redis{s}{rest}": kind for rest, kind in _KINDS.items() for s in ("", "s")}
+_PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where Redis is: `kind` is single, sentinel or cluster; `master` the name that sentinels know."""
+
+    kind: str
+    hosts: tuple[tuple[str, int], ...]
+    db: int = 0
+    master: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: EngineTls | None = None
+
+
+def parse(url: str) -> RedisAddress:
+    """The address of a URL. Raises ValueError, without the password.
+
+    `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
+    `redis+cluster://host:port,host:port`; `rediss` for each is over TLS, with the options of `pkg.tls`.
+    """
+    parts = urlsplit(url)
+    kind = SCHEMES.get(parts.scheme)
+    if kind is None:
+        raise ValueError(f"no Redis URL: {parts.scheme}:")
+    secure = parts.scheme.startswith("rediss")
+    if parts.fragment or (parts.query and not secure):
+        raise ValueError("takes no #fragment, and a ?query over TLS only (rediss:)")
+    credentials, _, places = parts.netloc.rpartition("@")
+    username, colon, password = credentials.partition(":")
+    hosts = tuple(parted(place, _PORTS[kind]) for place in places.split(","))
+    if kind == "single" and len(hosts) != 1:
+        raise ValueError("names one host; several are redis+sentinel: or redis+cluster:")
+    path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
+    master = path.pop(0) if kind == "sentinel" and path else ""
+    if kind == "sentinel" and not master:
+        raise ValueError("needs the master's name: redis+sentinel://host:port/name")
+    if len(path) > 1 or (path and kind == "cluster") or not all(p.isascii() and p.isdigit() for p in path):
+        raise ValueError("a cluster has no database number" if kind == "cluster" else "ends with /database")
+    return RedisAddress(
+        kind,
+        hosts,
+        db=int(path[0]) if path else 0,
+        master=master,
+        username=unquote(username) if colon else "",
+        password=unquote(password if colon else username),
+        tls=(tls.parse(parts.query) or EngineTls()) if secure else None,
+    )
 
 
 def open_link(

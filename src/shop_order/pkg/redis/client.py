@@ -12,13 +12,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from shop_order.pkg.redis.address import RedisAddress
+from shop_order.pkg.redis import RedisAddress
 from shop_order.pkg.redis.link import Command, NoScript, Unanswered
 from shop_order.pkg.tls import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
-MOST_CONNECTIONS = 16
-ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # what is written to see that something can be
+MAX_CONNECTIONS = 16
+ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # written to find out whether writes are accepted
 
 
 class RedisClient:
@@ -39,13 +39,13 @@ class RedisClient:
             answers = await pipeline.execute(raise_on_error=False)
         except FAILURES as failed:
             raise Unanswered(repr(failed)) from failed
-        return [told(answer) for answer in answers]
+        return [answer_of(answer) for answer in answers]
 
     async def ping(self) -> None:
         try:
             if isinstance(self._redis, Redis):
                 await self._redis.ping()
-                # A replica and a server without memory answer, and take nothing.
+                # A replica and a server without memory answer pings, and refuse writes.
                 await self._redis.set(ALIVE, 1, px=ALIVE_MS)
             else:
                 await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
@@ -57,15 +57,15 @@ class RedisClient:
             await self._redis.aclose()
 
 
-def told(answer: Any) -> Any:
-    """A command's answer; of errors only what is done about them."""
+def answer_of(answer: Any) -> Any:
+    """A command's answer, with the driver's errors replaced by ours."""
     if isinstance(answer, NoScriptError):
         return NoScript()
     return Unanswered(repr(answer)) if isinstance(answer, Exception) else answer
 
 
 def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
-    """A client that is not connected yet; it never tries again by itself: whoever asks has no time."""
+    """A client that is not connected yet; it never retries: its callers have no time for that."""
     login: dict[str, Any] = {
         "username": address.username or None,
         "password": address.password or None,
@@ -76,7 +76,7 @@ def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
     }
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MOST_CONNECTIONS, **login))
+        return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MAX_CONNECTIONS, **login))
     if address.kind == "sentinel":
         patient = {
             "socket_timeout": timeout_s,
@@ -86,7 +86,7 @@ def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
         watchers: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=patient)
         return RedisClient(watchers.master_for(address.master, db=address.db, **login))
     host, port = address.hosts[0]
-    return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MOST_CONNECTIONS, **login))
+    return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MAX_CONNECTIONS, **login))
 
 
 def _tls(tls: EngineTls | None) -> dict[str, Any]:

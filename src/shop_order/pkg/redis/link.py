@@ -1,4 +1,8 @@
-"""One link to Redis for the whole process: pipelined without a timer, and out of the way when it is gone."""
+"""One link to Redis for the whole process, pipelined, with a circuit breaker.
+
+redis-py retries and checks connections, but does not gather the commands of concurrent callers in pipelines;
+its circuit breaker (multidb) is for several databases, and needs pybreaker.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,17 @@ from typing import Any, Protocol
 
 from shop_order.pkg.batching import Batcher
 
-PROBE_FIRST_S, PROBE_MOST_S = 0.05, 1.0
-STEADY_S = 5.0  # who was up for less is probed less often: it answers, and fails what is asked
+PROBE_FIRST_S, PROBE_MAX_S = 0.05, 1.0
+STEADY_S = 5.0  # a server that was up for less is probed less often: it answers pings, and fails commands
 Command = tuple[Any, ...]
 
 
 class Unanswered(Exception):
-    """No answer, or one that is of no use: full memory, a replica, no rights."""
+    """No answer, or a useless one: memory is full, a read-only replica, missing rights."""
 
 
 class NoScript(Exception):
-    """The server does not know the script by its hash yet."""
+    """The server does not have the script yet."""
 
 
 class Client(Protocol):
@@ -31,14 +35,14 @@ class Client(Protocol):
         """One answer, Unanswered or NoScript a command, in order. Raises Unanswered."""
 
     async def ping(self) -> None:
-        """Every server that we would write to answers. Raises Unanswered."""
+        """Every server that we write to answers. Raises Unanswered."""
 
     async def close(self) -> None:
         """Disconnect."""
 
 
 class RedisDown(Exception):
-    """Redis did not answer in time, or does not for now: nobody knows whether the command took effect."""
+    """Redis did not answer in time, or the circuit is open; the command may have taken effect."""
 
 
 class Script:
@@ -52,9 +56,9 @@ class Script:
 class RedisLink:
     """Commands that arrive while a pipeline is in flight leave together with the next one.
 
-    The first failure opens the circuit: from then on everybody is told at once, and one probe in the
-    background finds out when Redis is back. Who wrote in vain meanwhile says so by `before_up`.
-    `timeout_s` is asked again at every pipeline; `connect` makes a client whose sockets wait so long.
+    The first failure opens the circuit: from then on every call fails at once, and one probe in the
+    background finds out when Redis is back. `before_up` registers what must be written before it closes.
+    `timeout_s` is read again for every pipeline; `connect` makes a client whose sockets wait that long.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class RedisLink:
         self._timeout_s = timeout_s
         self._waits_s = timeout_s()
         self._client = connect(self._waits_s)
-        self._outgoing: set[asyncio.Task[None]] = set()  # clients that waited shorter or longer
+        self._outgoing: set[asyncio.Task[None]] = set()  # clients with another timeout
         self._on_change = on_change
         self._before_up: list[Callable[[], Awaitable[bool]]] = []
         self._probe: asyncio.Task[None] | None = None
@@ -84,16 +88,16 @@ class RedisLink:
         )
 
     def before_up(self, do: Callable[[], Awaitable[bool]]) -> None:
-        """Do this before Redis is believed again, until it had nothing to do; RedisDown keeps Redis down."""
+        """Call this before the circuit closes, until it returns False; RedisDown keeps the circuit open."""
         self._before_up.append(do)
 
     async def open(self) -> None:
-        """Try once; if nobody answers, begin without and go on trying."""
+        """Try once; without an answer, begin with an open circuit and keep trying."""
         if not await self._came_back():
             self._lost("no answer at the start")
 
     async def close(self) -> None:
-        """Stop trying, disconnect."""
+        """Stop probing and disconnect."""
         self._closed = True
         if self._probe is not None:
             self._probe.cancel()
@@ -115,7 +119,7 @@ class RedisLink:
         return await self.script_now(script, keys, *arguments)
 
     async def script_now(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """The same although the circuit may be open: for `before_up`. Raises RedisDown."""
+        """The same even while the circuit is open, for `before_up`. Raises RedisDown."""
         try:
             return await self._submit(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         except NoScript:
@@ -140,7 +144,7 @@ class RedisLink:
             raise Unanswered(f"nothing within {self._waits_s} s") from None
 
     def _current(self) -> Client:
-        """The client; another one after the timeout changed, since sockets keep theirs."""
+        """The client; a new one after the timeout changed, since sockets keep theirs."""
         if (timeout_s := self._timeout_s()) != self._waits_s:
             outgoing = asyncio.create_task(self._client.close(), name="redis-outgoing")
             self._outgoing.add(outgoing)
@@ -160,7 +164,7 @@ class RedisLink:
     async def _probing(self) -> None:
         while True:
             await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, PROBE_MOST_S)
+            self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
             if await self._came_back():
                 self._probe = None
                 return
@@ -170,7 +174,7 @@ class RedisLink:
             client = self._current()
             async with asyncio.timeout(self._waits_s):
                 await client.ping()
-            # Others may write in vain while one of these waits; without anything to do none of them waits.
+            # More may be missed while one of these waits; one without anything to do does not wait.
             while any([await do() for do in self._before_up]):
                 continue
         except (Unanswered, TimeoutError, RedisDown):

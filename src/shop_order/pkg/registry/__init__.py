@@ -1,10 +1,10 @@
-"""The room of registries: the scheme of REGISTRY__URL picks one."""
+"""Service registries; the scheme of REGISTRY__URL picks the engine."""
 
 from shop_order.pkg.registry.base import Instance, Lease, Registry, RegistryAway
 
 
 def open_registry(url: str) -> Registry:
-    """The registry of an engine URL; nothing is asked yet. Raises ValueError for an unknown scheme."""
+    """The registry of an engine URL, not contacted yet. Raises ValueError for an unknown scheme."""
     scheme = url.partition(":")[0]
     if scheme == "none":
         from shop_order.pkg.registry.none import NoRegistry
@@ -14,7 +14,7 @@ def open_registry(url: str) -> Registry:
         from shop_order.pkg.registry.consul import Consul
 
         return Consul(url)
-    raise ValueError(f"no registry for {scheme}: in this version")
+    raise ValueError(f"no registry for {scheme}:")
 
 
 __all__ = ["Instance", "Lease", "Registry", "RegistryAway", "open_registry"]

@@ -1,4 +1,4 @@
-"""What a registry must do: tell others where we are, tell us where they are, and lend locks."""
+"""What a registry must do: register this instance, find others, and lend locks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RegistryAway(Exception):
-    """The registry can't be asked now, or refused; the text says why."""
+    """The registry can't be reached, or refused; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +24,31 @@ class Instance:
 
     @property
     def id(self) -> str:
-        """One for each address."""
+        """Unique per address."""
         return f"{self.name}-{self.host}-{self.port}"
 
 
 class Lease(Protocol):
-    """A lock that was given for a while."""
+    """A lock held for a limited time."""
 
     @property
     def fence(self) -> int:
-        """Grows with every holder: who stores it can refuse what an earlier holder sends late."""
+        """Grows with every holder, so that late writes of an earlier holder can be refused."""
         ...
 
     def held(self) -> bool:
-        """Whether it is certainly still ours, by our own clock: ends before another can have it."""
+        """Whether it is certainly still ours, by our own clock: false before another can have it."""
         ...
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store a value only while the lock is ours, decided by the registry itself; tells whether it did.
+        """Store a value only while the lock is ours, as the registry decides; whether it did.
 
         Raises RegistryAway.
         """
         ...
 
     async def give_back(self) -> None:
-        """Let the next one have it at once; again changes nothing. Raises RegistryAway."""
+        """Release it; idempotent. Raises RegistryAway."""
         ...
 
 
@@ -56,21 +56,21 @@ class Registry(Protocol):
     """Every method but `watch` raises RegistryAway."""
 
     async def register(self, instance: Instance) -> None:
-        """Say where we are; again for an instance that is known changes nothing."""
+        """Register the instance; idempotent."""
         ...
 
     async def knows(self, instance: Instance) -> bool:
-        """Whether it still has our registration: a registry may lose its memory."""
+        """Whether the registration is still there: a registry may lose its data."""
         ...
 
     async def deregister(self, instance: Instance) -> None:
-        """Say that nobody should call us any more."""
+        """Remove the registration."""
         ...
 
     def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
         """`host:port` of every healthy instance of a service, at once and after each change; never ends.
 
-        While the registry is away the last answer stands.
+        While the registry is away the last answer stays in effect.
         """
         ...
 
@@ -83,9 +83,9 @@ class Registry(Protocol):
         ...
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        """Every such value whose key begins so, by key."""
+        """All values whose key has this prefix, by key."""
         ...
 
     async def aclose(self) -> None:
-        """End every connection."""
+        """Close all connections."""
         ...

@@ -1,4 +1,8 @@
-"""Consul over its HTTP API (specification 6.2)."""
+"""Consul over its HTTP API (specification 6.2).
+
+py-consul would bring aiohttp and requests beside httpx. What is hard would stay ours: leases by our own
+clock, and a Consul that lost its data.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
 LOCKS = "order-service/locks/"
 ANSWER_S = 3.0
 WAIT_S = 30
-RETRY_S = 0.5
-MOST_RETRY_S = 5.0
+FIRST_RETRY_S = 0.5
+MAX_RETRY_S = 5.0
 MIN_TTL_S = 10.0  # the least that Consul takes
 LOCK_DELAY = "15s"  # Consul's own: so long nobody gets the lock of a session that died
 
@@ -45,7 +49,7 @@ class Consul:
         check = {
             "GRPC": f"{joined(instance.host, instance.port)}/{instance.health}",
             "GRPCUseTLS": instance.tls,
-            # The agent stands beside us and asks an address: the certificate is made for callers' names.
+            # The agent is local and connects by address: the certificate is for the names that callers use.
             "TLSSkipVerify": instance.tls,
             "Interval": INTERVAL,
             "Timeout": TIMEOUT,
@@ -69,22 +73,22 @@ class Consul:
         await self.ask("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        index, known, forgetful, retry_s = 0, None, False, RETRY_S
+        index, known, forgetful, retry_s = 0, None, False, FIRST_RETRY_S
         while True:
             query = {"passing": "1", "index": str(index), "wait": f"{WAIT_S}s"}
             try:
                 answer = await self.ask("GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S)
                 seen, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
             except (RegistryAway, KeyError, TypeError, ValueError):
-                index = 0  # ask anew: what answers next may be a Consul that begins again
+                index = 0  # start over: the next answer may come from a restarted Consul
                 forgetful = known is not None
                 await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, MOST_RETRY_S)
+                retry_s = min(retry_s * 2, MAX_RETRY_S)
                 continue
-            retry_s = RETRY_S
+            retry_s = FIRST_RETRY_S
             forgetful = (forgetful or seen < index) and not found
             index = max(seen, 1) if seen >= index else 0  # a query since 0 would not wait
-            # A Consul that lost its memory names nobody until they have registered again: that is no news.
+            # A Consul that lost its data lists nobody until they have registered again: not a change.
             if found != known and not forgetful:
                 known = found
                 yield found
@@ -118,7 +122,7 @@ class Consul:
         absent: bool = False,
         conflict: bool = False,
     ) -> httpx.Response:
-        """One call; `absent` and `conflict` say that 404 and 409 are answers too. Raises RegistryAway."""
+        """One call; with `absent`, `conflict` a 404, 409 is an answer, too. Raises RegistryAway."""
         limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
@@ -135,7 +139,7 @@ class Consul:
 
 
 class ConsulLease:
-    """A key held by a session that a task of ours renews. See `base.Lease`."""
+    """A key held by a session, which a task renews. See `base.Lease`."""
 
     def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
         self._consul = consul
@@ -151,7 +155,7 @@ class ConsulLease:
         """Whether it is ours now. Raises RegistryAway."""
         row = await self._consul.ask("GET", f"/kv/{quote(self._key)}", absent=True)
         if row.status_code == 200 and row.json()[0].get("Session"):
-            return False  # no session need be made to learn that
+            return False  # without creating a session
         asked_s = self._monotonic_s()
         wanted = {
             "Name": self._key,
@@ -167,7 +171,7 @@ class ConsulLease:
             )
             if answer.json() is True:
                 row = (await self._consul.ask("GET", f"/kv/{quote(self._key)}")).json()[0]
-                # Where the session ended meanwhile, the number would be another holder's.
+                # If the session has expired meanwhile, the number is another holder's.
                 given = row.get("Session") == self._session
                 self.fence = int(row["LockIndex"])
         finally:
@@ -202,7 +206,7 @@ class ConsulLease:
             await asyncio.sleep(self._ttl_s / 3)
             asked_s = self._monotonic_s()
             if asked_s >= self._until_s:
-                return  # it may be another's already: a late renewal must not make it look like ours
+                return  # it may be another's already: a late renewal must not extend it
             try:
                 answer = await self._consul.ask("PUT", f"/session/renew/{self._session}", absent=True)
             except RegistryAway:

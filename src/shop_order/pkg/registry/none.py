@@ -1,4 +1,4 @@
-"""No registry: neighbours are addresses, and this process is the only one."""
+"""No registry: neighbours are given by address, and this is the only instance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shop_order.pkg.registry.base import Instance
 
 
 class NoRegistry:
-    """`none://`: see `base.Registry`. Locks are lent inside this process."""
+    """`none://`: see `base.Registry`. Locks are valid in this process."""
 
     def __init__(self) -> None:
         self._fences = itertools.count(1)
@@ -48,7 +48,7 @@ class NoRegistry:
 
 
 class OwnLease:
-    """Ends only when it is given back: a process does not outlive itself."""
+    """Ends only when it is released."""
 
     def __init__(self, registry: NoRegistry, fence: int) -> None:
         self._registry = registry

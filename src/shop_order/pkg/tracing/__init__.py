@@ -1,20 +1,50 @@
-"""Traces, off unless a URL names a collector; what others use is named here.
+"""Traces, off unless a URL names a collector.
 
-Nothing of OpenTelemetry's SDK is imported, and no call is slower, while they are off.
+While they are off, OpenTelemetry is not imported, and no call is slower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from shop_order.pkg.tracing.context import Origin, is_recorded, origin
+from shop_order.pkg.log import current_request_id
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 PARENT_SAMPLER, OWN_SAMPLER = "parentbased_traceidratio", "traceidratio"
+
+
+class Origin(NamedTuple):
+    """The request that caused something; unknown parts are empty."""
+
+    request_id: str
+    traceparent: str = ""
+
+
+class Traced(Protocol):
+    """A span as its children see it."""
+
+    @property
+    def traceparent(self) -> str:
+        """W3C's `traceparent` of this span."""
+
+
+current_span: ContextVar[Traced | None] = ContextVar("shop_order_span", default=None)
+
+
+def is_recorded(traceparent: str) -> bool:
+    """Whether the trace is sampled; no further spans are made of others."""
+    return bool(int(traceparent[-2:] or "0", 16) & 1)
+
+
+def origin() -> Origin:
+    """The request that this task answers; empty in background work."""
+    span = current_span.get()
+    return Origin(current_request_id(), span.traceparent if span is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +65,7 @@ class TraceConfig:
 def open_tracing(
     config: TraceConfig, observe: Callable[[str, int], None] = lambda outcome, spans: None
 ) -> Tracing | None:
-    """The tracing, not opened yet; None where it is off. `observe` is told of spans `sent` and `lost`.
+    """The tracing, not opened yet; None if it is off. `observe` gets the number of spans `sent` or `lost`.
 
     Raises ValueError for another scheme, ImportError without the extra `otel`.
     """
@@ -47,6 +77,3 @@ def open_tracing(
 
         return Tracing(config, rest.strip("/"), tls=scheme == "otlps", observe=observe)
     raise ValueError(f"no traces over {scheme}:")
-
-
-__all__ = ["OWN_SAMPLER", "PARENT_SAMPLER", "Origin", "TraceConfig", "is_recorded", "open_tracing", "origin"]

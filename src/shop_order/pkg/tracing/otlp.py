@@ -1,14 +1,14 @@
 """Spans of OpenTelemetry, sent by OTLP over gRPC. Imported only where traces are on (extra `otel`).
 
-No instrumentation package: the interceptor for gRPC alone costs 100 µs a call, and would not know that calls
-of several requests travel together. Providers are not global: two services in one process keep their own.
+No instrumentation package: its gRPC interceptor alone costs 100 µs a call, and does not know that calls of
+several requests travel together. Providers are not global: two services in one process keep their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,29 +22,20 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    TraceState,
-    set_span_in_context,
-)
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
 from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig
-from shop_order.pkg.tracing.context import Traced, current_span
+from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig, Traced, current_span
 from shop_order.pkg.version import version
 
 QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost
 EVERY_MS = 1_000
 SEND_S = 5.0
 CLOSE_S = 3.0
-MOST_STATE_CHARS = 512
-_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_W3C = TraceContextTextMapPropagator()
+# It warns of headers that are too long, and callers write no log lines.
+logging.getLogger("opentelemetry.trace.propagation.tracecontext").setLevel(logging.ERROR)
 _NOBODY = Context()
 
 Attributes = Mapping[str, str | int | float | bool]
@@ -53,7 +44,7 @@ Attributes = Mapping[str, str | int | float | bool]
 class Span:
     """One span: current for what runs inside its `with` block, and ended after it.
 
-    An exception makes it a failed one, but a server's: whether its answer is a failure, the status says.
+    An exception marks it as failed, unless it is a server's span, whose failure is decided by the status.
     """
 
     __slots__ = ("_token", "judges_itself", "recorded", "traceparent")
@@ -77,20 +68,20 @@ class Span:
         return (("traceparent", self.traceparent),)
 
     def set(self, name: str, value: str | int) -> None:
-        """Note a fact; nothing that is about a person."""
+        """Set an attribute; no personal data."""
         self.recorded.set_attribute(name, value)
 
     def rename(self, name: str) -> None:
-        """Call it otherwise than at its beginning."""
+        """Change its name."""
         self.recorded.update_name(name)
 
     def failed(self, why: str) -> None:
-        """It went wrong: the class of an error, or a status; never a text that may quote somebody."""
+        """Mark it as failed; `why` is an error class or a status, not a text that may hold personal data."""
         self.recorded.set_status(Status(StatusCode.ERROR))
         self.recorded.set_attribute("error.type", why)
 
     def end(self) -> None:
-        """It is over, for a span that is in no `with` block."""
+        """End a span that is in no `with` block."""
         self.recorded.end()
 
     def __enter__(self) -> Self:
@@ -108,7 +99,7 @@ class Span:
 
 
 class Tracing:
-    """What a service records; `open` and `close` are its life."""
+    """The spans of one service, between `open` and `close`."""
 
     def __init__(
         self, config: TraceConfig, address: str, *, tls: bool, observe: Callable[[str, int], None]
@@ -130,7 +121,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("shop_order")
 
     def open(self) -> None:
-        """Begin to send. A collector that is away is no error: spans wait, then are lost and counted."""
+        """Begin to export. An unreachable collector is no error: spans wait, then are dropped and counted."""
         scheme = "https" if self._tls else "http"
         exporter = OTLPSpanExporter(f"{scheme}://{self._address}", insecure=not self._tls, timeout=SEND_S)
         self._provider.add_span_processor(
@@ -143,13 +134,13 @@ class Tracing:
         )
 
     async def close(self) -> None:
-        """Send what waits, for CLOSE_S at most: nobody's end waits for a collector."""
+        """Export what is queued, for CLOSE_S at most."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True, name="traces-end")
         thread.start()
         await asyncio.to_thread(thread.join, CLOSE_S)
 
     def span(self, name: str) -> Span:
-        """A span of what happens inside, below the current one."""
+        """A child of the current span, inside the service."""
         return self._start(name, SpanKind.INTERNAL)
 
     def server(self, name: str, parent: str, state: str, attributes: Attributes | None = None) -> Span:
@@ -157,7 +148,7 @@ class Tracing:
         return self._start(name, SpanKind.SERVER, parent, state=state, attributes=attributes)
 
     def client(self, name: str, parents: Sequence[str], attributes: Attributes) -> Span:
-        """A span of a call for these: it stands in the first one's trace, and is linked to the others'."""
+        """A span of a call made for several requests: a child of the first one, linked to the others."""
         return self._start(name, SpanKind.CLIENT, parents[0], links=parents[1:], attributes=attributes)
 
     def producer(self, name: str, parent: str, attributes: Attributes) -> Span:
@@ -169,7 +160,7 @@ class Tracing:
         return self._start(name, SpanKind.CONSUMER, parent, attributes=attributes)
 
     def ended(self, name: str, began_ns: int, attributes: Attributes) -> None:
-        """A span, a trace of its own, of what began then (epoch ns) and is over."""
+        """A finished span in a trace of its own, of what began at `began_ns` (epoch)."""
         span = self._tracer.start_span(name, _NOBODY, SpanKind.INTERNAL, attributes, start_time=began_ns)
         span.end()
 
@@ -189,32 +180,20 @@ class Tracing:
             context = set_span_in_context(above.recorded, _NOBODY)
         else:
             context = context_of(parent or "", state)
-        linked = [Link(of) for text in links if (of := parsed(text)) is not None]
+        others = (get_current_span(context_of(text)).get_span_context() for text in links)
+        linked = [Link(other) for other in others if other.is_valid]
         span = self._tracer.start_span(name, context, kind, attributes, linked)
         return Span(span, judges_itself=kind is SpanKind.SERVER)
 
 
 def context_of(traceparent: str, state: str = "") -> Context:
-    """The context of a span elsewhere; an empty one for what can't be read."""
-    above = parsed(traceparent, state)
-    return _NOBODY if above is None else set_span_in_context(NonRecordingSpan(above), _NOBODY)
-
-
-def parsed(traceparent: str, state: str = "") -> SpanContext | None:
-    """What a `traceparent` of W3C's says, None if it says nothing valid. `state` is a `tracestate`."""
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None or (found[1] == "00" and found[5]):
-        return None
-    states = TraceState.from_header([state]) if 0 < len(state) <= MOST_STATE_CHARS else None
-    flags = TraceFlags(int(found[4], 16))
-    of = SpanContext(
-        int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=flags, trace_state=states
-    )
-    return of if of.is_valid else None
+    """The context of a span elsewhere; an empty one if `traceparent` is not valid (W3C trace context)."""
+    carried = {"traceparent": traceparent} | ({"tracestate": state} if state else {})
+    return _W3C.extract(carried, _NOBODY)
 
 
 class _Counted(SpanExporter):
-    """Tells how many spans were sent, and how many were lost."""
+    """Counts spans that were sent, and those that were lost."""
 
     def __init__(self, exporter: SpanExporter, observe: Callable[[str, int], None]) -> None:
         self._exporter = exporter

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from shop_order.pkg.redis.address import SCHEMES
+from shop_order.pkg.redis import SCHEMES
 from shop_order.pkg.redis.link import RedisLink
 from shop_order.repository.cache.base import Cache
 
 
-def open_cache(url: str, *, most_entries: int, link: RedisLink | None = None) -> Cache:
+def open_cache(url: str, *, max_entries: int, link: RedisLink | None = None) -> Cache:
     """The cache behind `url`, not opened yet; `link` is the way to Redis, where the URL names it.
 
     Raises ValueError for a scheme that is not built.
@@ -16,9 +16,9 @@ def open_cache(url: str, *, most_entries: int, link: RedisLink | None = None) ->
     if scheme == "memory":
         from shop_order.repository.cache.memory import MemoryCache
 
-        return MemoryCache(most_entries)
+        return MemoryCache(max_entries)
     if scheme in SCHEMES and link is not None:
         from shop_order.repository.cache.redis import RedisCache
 
-        return RedisCache(link, most_missed=most_entries)
+        return RedisCache(link, max_missed=max_entries)
     raise ValueError(f"no cache for {scheme}:")

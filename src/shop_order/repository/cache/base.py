@@ -8,12 +8,12 @@ from typing import Protocol
 
 
 class CacheDown(Exception):
-    """The cache can't be asked for now; what was to be written may be there or not."""
+    """The cache can't be reached; a write may have taken effect or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept under a key; an empty value says only that older versions are out of date."""
+    """What is stored under a key; an empty value only marks older versions as out of date."""
 
     version: int
     value: bytes
@@ -21,7 +21,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Members of a list with their ends in epoch ms; `revision` changes when one is added."""
+    """Members of a list with their expiry in epoch ms; `revision` changes when one is added."""
 
     revision: int
     until_ms: Mapping[str, int]
@@ -32,34 +32,34 @@ class Cache(Protocol):
 
     @property
     def up(self) -> bool:
-        """It answers; while it does not, everybody goes on without it."""
+        """Whether it answers; while it does not, callers go on without it."""
 
     async def open(self) -> None:
-        """Connect; being away is no error."""
+        """Connect; an unreachable server is no error."""
 
     async def close(self) -> None:
         """Disconnect."""
 
     async def get(self, key: str) -> Entry | None:
-        """What is kept, None if nothing is. Raises CacheDown."""
+        """The entry, None if there is none. Raises CacheDown."""
 
     async def put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        """Keep a value unless a newer version is known; False if one is. Raises CacheDown."""
+        """Store a value unless a newer version is known; False if one is. Raises CacheDown."""
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
-        """From now on nothing older than `version` is read or kept.
+        """From now on nothing older than `version` is read or stored.
 
-        Never raises: while the cache is down it is remembered, and told before the cache is believed again.
+        Never raises: while the cache is down it is remembered, and sent before the cache is used again.
         """
 
     async def claim(self, key: str, owner: str, ttl_ms: int) -> str:
-        """Who holds the key: `owner` if nobody did. Raises CacheDown."""
+        """The holder of the key: `owner` if there was none. Raises CacheDown."""
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the key up, if it is still `owner`'s. Raises CacheDown."""
+        """Release the key if `owner` still holds it. Raises CacheDown."""
 
     async def mark(self, name: str, member: str, until_ms: int) -> None:
-        """Put a member on a list until then; a later end counts. Raises CacheDown."""
+        """Add a member to a list until then; the latest expiry counts. Raises CacheDown."""
 
     async def marks(self, name: str, known: int, now_ms: int) -> Marks | None:
-        """The members that have not ended, None if the revision is still `known`. Raises CacheDown."""
+        """The members that have not expired, None if the revision is still `known`. Raises CacheDown."""

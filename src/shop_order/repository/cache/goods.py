@@ -1,4 +1,4 @@
-"""Goods for cart views; never for an order's prices, which are always asked for."""
+"""Goods for cart views; an order's prices always come from the goods service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ABSENT = b"-"
 class CachedGoods:
     """See `domain.ports.GoodsCatalogue`; what is shown is at most `ttl_ms` old.
 
-    The goods service has no versions: the time at which it was asked stands for one.
+    The goods service has no versions: the time of the request stands for one.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class CachedGoods:
         jitter: Callable[[], float],
         count: Callable[[str], None],
     ) -> None:
-        """`clock` is real time; `jitter` gives 0..1, `count` is told how each look-up went."""
+        """`clock` is real time, `jitter` returns 0..1, `count` gets the outcome of each look-up."""
         self._goods = goods
         self._cache = cache
         self._ttl_ms = ttl_ms
@@ -82,7 +82,7 @@ def encoded(goods: Goods) -> bytes:
 
 
 def decoded(value: bytes) -> Goods | None:
-    """The goods of these bytes; None if somebody else wrote them."""
+    """The goods, None if the bytes are not ours."""
     try:
         return Goods(*orjson.loads(value))
     except (ValueError, TypeError):

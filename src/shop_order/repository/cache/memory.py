@@ -1,4 +1,4 @@
-"""A cache in the memory of one process: bounded, the longest unused goes first."""
+"""A cache in the memory of one process: bounded, least recently used first out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from shop_order.repository.cache.base import Entry, Marks
 
 
 class MemoryCache:
-    """See `base.Cache`; `now_s` is a clock that never goes back."""
+    """See `base.Cache`; `now_s` is a monotonic clock."""
 
     up = True
 
-    def __init__(self, most_entries: int, *, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._most = most_entries
+    def __init__(self, max_entries: int, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._max_entries = max_entries
         self._now_s = now_s
         self._entries: OrderedDict[str, tuple[Entry, float]] = OrderedDict()
         self._owners: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -44,7 +44,7 @@ class MemoryCache:
             return False
         self._entries[key] = (Entry(version, value), self._now_s() + ttl_ms / 1000)
         self._entries.move_to_end(key)
-        if len(self._entries) > self._most:
+        if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
         return True
 
@@ -57,7 +57,7 @@ class MemoryCache:
             return held[0]
         self._owners[key] = (owner, self._now_s() + ttl_ms / 1000)
         self._owners.move_to_end(key)
-        if len(self._owners) > self._most:
+        if len(self._owners) > self._max_entries:
             self._owners.popitem(last=False)
         return owner
 

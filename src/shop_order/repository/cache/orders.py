@@ -1,29 +1,18 @@
-"""Orders as callers look at them: out of the cache, and every change is told to it before it is answered."""
+"""Orders that are only shown come from the cache, which learns of every change before it is answered."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import DependencyDown, OrderNotFound, Unreadable
+from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import (
-    Cursor,
-    Due,
-    Inboxes,
-    Key,
-    KeyRecord,
-    OrderFilter,
-    OrderPage,
-    Orders,
-    Standing,
-    always,
-)
+from shop_order.domain.ports import Inboxes, Key, Orders
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -34,16 +23,16 @@ ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class OrderTimes:
-    """How long entries last, in ms: an order at most, and that there is none; 0 is off."""
+    """How long entries last, in ms: an order at most, and the fact that there is none; 0 is off."""
 
     order_ms: int
     absent_ms: int
 
 
 class OrderViews:
-    """See `domain.ports.OrderLookup`: one read of the database for all who ask for the same order at once.
+    """See `domain.ports.OrderLookup`: one database read for all who ask for the same order at the same time.
 
-    An order is kept under its version. Who reads while it is changed finds out when keeping what was read,
+    An order is stored under its version. A reader whose order changes meanwhile finds out when storing it,
     and reads again.
     """
 
@@ -56,7 +45,7 @@ class OrderViews:
         jitter: Callable[[], float],
         count: Callable[[str], None],
     ) -> None:
-        """`jitter` gives 0..1, `count` is told how each look-up went."""
+        """`jitter` returns 0..1, `count` gets the outcome of each look-up."""
         self._orders = orders
         self._cache = cache
         self._times = times
@@ -66,7 +55,7 @@ class OrderViews:
         self._flights: dict[str, asyncio.Task[Order]] = {}
 
     async def get(self, order_sn: str) -> Order:
-        """The whole order; nobody changes it. Raises OrderNotFound."""
+        """The whole order, not to be changed. Raises OrderNotFound."""
         key = key_of(order_sn)
         if self._times().order_ms:
             try:
@@ -97,7 +86,7 @@ class OrderViews:
     async def changed(self, order: Order) -> None:
         """This is the order now."""
         key = key_of(order.order_sn)
-        self._flights.pop(key, None)  # it may have read what was before
+        self._flights.pop(key, None)  # it may have read the former version
         if not await self._keep(key, order):
             await self._outdate(key, order.version)
 
@@ -129,7 +118,7 @@ class OrderViews:
             raise
         if await self._keep(key, order) or not self._cache.up:
             return order
-        return await self._orders.get(order_sn)  # a newer one is known: it was changed while we read
+        return await self._orders.get(order_sn)  # it changed while we read
 
     async def _load_by_id(self, id: int, key: str) -> Order:
         order = await self._orders.get_by_id(id)
@@ -140,7 +129,7 @@ class OrderViews:
         return order
 
     async def _keep(self, key: str, order: Order) -> bool:
-        """False if it is not kept because something newer is known, or because the cache is down."""
+        """False if it is not stored, because something newer is known or the cache is down."""
         order_ms = self._times().order_ms
         return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
 
@@ -157,25 +146,18 @@ class OrderViews:
 
 
 class CachedOrders:
-    """See `domain.ports.Orders`: the database's orders; what changes is told to the views."""
+    """See `domain.ports.Orders`: the database's orders; what changes is told to the views.
+
+    New orders need not be told: nobody could ask for a number before it was drawn.
+    """
 
     def __init__(self, orders: Orders, views: OrderViews) -> None:
         self._orders = orders
         self._views = views
 
-    async def add(
-        self,
-        order: Order,
-        *,
-        cart_version: int | None,
-        key: Key | None,
-        unpaid_limit: int,
-        in_time: Callable[[], bool] = always,
-    ) -> None:
-        # Nothing to tell: nobody could ask for a number before it was drawn.
-        await self._orders.add(
-            order, cart_version=cart_version, key=key, unpaid_limit=unpaid_limit, in_time=in_time
-        )
+    def __getattr__(self, name: str) -> Any:
+        """Everything but `change` is the database's own."""
+        return getattr(self._orders, name)
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
@@ -205,51 +187,16 @@ class CachedOrders:
         await self._views.changed(order)
         return order, result
 
-    async def get(self, order_sn: str) -> Order:
-        return await self._orders.get(order_sn)
 
-    async def get_by_id(self, id: int) -> Order:
-        return await self._orders.get_by_id(id)
-
-    async def list(
-        self,
-        where: OrderFilter,
-        *,
-        offset: int,
-        limit: int,
-        after: Cursor | None,
-        most_items: int | None = None,
-    ) -> OrderPage:
-        return await self._orders.list(where, offset=offset, limit=limit, after=after, most_items=most_items)
-
-    async def history(self, order_sn: str) -> Sequence[Event]:
-        return await self._orders.history(order_sn)
-
-    async def count_unpaid(self, user: int) -> int:
-        return await self._orders.count_unpaid(user)
-
-    async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
-        return await self._orders.due(now_ms, limit, after)
-
-    async def statuses_or_tombstones(
-        self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
-        return await self._orders.statuses_or_tombstones(order_sns, now_ms)
-
-    async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
-        return await self._orders.key(scope, key, now_ms)
-
-    async def purge_keys(self, now_ms: int) -> int:
-        return await self._orders.purge_keys(now_ms)
-
-    async def purge_tombstones(self, now_ms: int) -> int:
-        return await self._orders.purge_tombstones(now_ms)
+def cached_orders(orders: Orders, views: OrderViews) -> Orders:
+    """These orders, with every change told to the views."""
+    return cast(Orders, CachedOrders(orders, views))
 
 
 class OutdatingInboxes:
-    """See `domain.ports.Inboxes`: an event on its way out ends what the cache holds of earlier versions.
+    """See `domain.ports.Inboxes`: publishing an event invalidates what the cache holds of earlier versions.
 
-    It covers whoever stored a change and died before telling the cache.
+    It covers an instance that stored a change and died before telling the cache.
     """
 
     def __init__(self, inboxes: Inboxes, views: OrderViews) -> None:
@@ -263,7 +210,7 @@ class OutdatingInboxes:
 
 
 def key_of(order_sn: str) -> str:
-    """The key of an order; whatever belongs to it shares its slot."""
+    """The key of an order; all that belongs to it shares its slot."""
     return f"order:{{{order_sn}}}"
 
 
@@ -276,7 +223,7 @@ def encoded(order: Order) -> bytes:
 
 
 def decoded(value: bytes) -> Order | None:
-    """The order of these bytes; None if somebody else wrote them."""
+    """The order, None if the bytes are not ours."""
     try:
         parts: list[Any] = orjson.loads(value)
         row, items, payments, refunds, hash = parts

@@ -1,17 +1,18 @@
-"""A cache in Redis, shared by all instances; whatever must not race is one Lua script."""
+"""A cache in Redis, shared by all instances; each atomic operation is one Lua script."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
+from typing import Any
 
 from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
-# The 1 is the version of what is kept: instances of two releases side by side never read each other's.
+# The 1 is the version of the format: two releases side by side never read each other's entries.
 PREFIX = "order-service:1:"
 TOLD_AT_ONCE = 128
 
@@ -37,7 +38,7 @@ MARK = Script("""
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
--- The time: a counter that was lost and counts again might meet a number that somebody knows.
+-- The time: a counter that was lost and starts again might repeat a revision that somebody knows.
 local clock = redis.call('TIME')
 return redis.call('SET', KEYS[2], clock[1] .. string.format('%06d', clock[2]))
 """)
@@ -52,10 +53,10 @@ class RedisCache:
     """See `base.Cache`."""
 
     def __init__(
-        self, link: RedisLink, *, most_missed: int, now_s: Callable[[], float] = time.monotonic
+        self, link: RedisLink, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._link = link
-        self._most_missed = most_missed
+        self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
         link.before_up(self._tell_missed)
@@ -71,33 +72,27 @@ class RedisCache:
         await self._link.close()
 
     async def get(self, key: str) -> Entry | None:
-        try:
-            kept = await self._link.command("GET", PREFIX + key)
-        except RedisDown as down:
-            raise CacheDown from down
+        kept = await self._answer(self._link.command("GET", PREFIX + key))
         if kept is None:
             return None
         version, bar, value = kept.partition(b"|")
         return Entry(int(version), value) if bar and version.isdigit() else None
 
     async def put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        try:
-            return bool(await self._link.script(PUT, (PREFIX + key,), version, value, ttl_ms))
-        except RedisDown as down:
-            raise CacheDown from down
+        return bool(await self._answer(self._link.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
         try:
             await self.put(key, version, b"", ttl_ms)
         except CacheDown:
             known, _ = self._missed.pop(key, (0, 0.0))
-            # What was kept before has ended by itself after the same time.
+            # Entries from before expire after the same time.
             self._missed[key] = (max(version, known), self._now_s() + ttl_ms / 1000)
-            if len(self._missed) > self._most_missed:
+            if len(self._missed) > self._max_missed:
                 self._missed.popitem(last=False)
 
     async def _tell_missed(self) -> bool:
-        """Whether there was something to tell. Raises RedisDown."""
+        """Whether there was something to send. Raises RedisDown."""
         if not self._missed:
             return False
         some = list(islice(self._missed.items(), TOLD_AT_ONCE))
@@ -112,35 +107,29 @@ class RedisCache:
             del self._missed[key]
 
     async def claim(self, key: str, owner: str, ttl_ms: int) -> str:
-        try:
-            held: bytes = await self._link.script(CLAIM, (PREFIX + key,), owner, ttl_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        held: bytes = await self._answer(self._link.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
         return held.decode()
 
     async def release(self, key: str, owner: str) -> None:
-        try:
-            await self._link.script(RELEASE, (PREFIX + key,), owner)
-        except RedisDown as down:
-            raise CacheDown from down
+        await self._answer(self._link.script(RELEASE, (PREFIX + key,), owner))
 
     async def mark(self, name: str, member: str, until_ms: int) -> None:
         now_ms = time.time_ns() // 1_000_000
-        try:
-            await self._link.script(MARK, _keys_of(name), member, until_ms, now_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        await self._answer(self._link.script(MARK, _keys_of(name), member, until_ms, now_ms))
 
     async def marks(self, name: str, known: int, now_ms: int) -> Marks | None:
-        try:
-            found = await self._link.script(MARKS, _keys_of(name), known, now_ms)
-        except RedisDown as down:
-            raise CacheDown from down
+        found = await self._answer(self._link.script(MARKS, _keys_of(name), known, now_ms))
         if len(found) == 1:
             return None
         flat = found[1]
         ends = {flat[at].decode(): int(float(flat[at + 1])) for at in range(0, len(flat), 2)}
         return Marks(int(found[0]), ends)
+
+    async def _answer(self, asked: Awaitable[Any]) -> Any:
+        try:
+            return await asked
+        except RedisDown as down:
+            raise CacheDown from down
 
 
 def _keys_of(name: str) -> tuple[str, str]:

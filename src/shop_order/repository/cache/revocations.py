@@ -1,4 +1,4 @@
-"""Tokens that are no longer believed though they have not expired: one list for all instances."""
+"""Tokens that are revoked before they expire: one list for all instances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ REFRESH_S = 1.0
 
 
 class Revocations:
-    """See `web.auth.Revoked`: a copy of the list in the process, so that a request asks nobody.
+    """See `web.auth.tokens.Revoked`: a copy of the list in the process, so that no request asks the cache.
 
-    A revocation counts everywhere within a second or two. While the cache is down the copy goes on
-    counting, and what a cache has forgotten is told to it again.
+    A revocation takes effect everywhere within two seconds. While the cache is down the copy stays in
+    effect; what the cache has forgotten is sent to it again.
     """
 
     def __init__(self, cache: Cache, clock: Clock) -> None:
@@ -30,7 +30,7 @@ class Revocations:
         self.generation = 0
 
     def covers(self, token: str, subject: str, issued_s: float) -> bool:
-        """The token itself was revoked, or whatever its subject was given up to then."""
+        """Whether the token was revoked, or all tokens of its subject up to that time."""
         if not self._until_ms:
             return False
         return token_mark(token) in self._until_ms or issued_s <= self._before_s.get(subject, -1)
@@ -40,11 +40,11 @@ class Revocations:
         await self._add(token_mark(token), until_ms)
 
     async def revoke_subject(self, subject: str, before_s: int, until_ms: int) -> None:
-        """Refuse what `subject` was given up to `before_s`, until all of it expired. Raises CacheDown."""
+        """Refuse all tokens of `subject` up to `before_s`, until they expire anyway. Raises CacheDown."""
         await self._add(f"subject:{before_s}:{subject}", until_ms)
 
     async def refresh(self) -> None:
-        """Take over what other instances revoked. Raises CacheDown."""
+        """Fetch what other instances revoked. Raises CacheDown."""
         now_ms = self._now()
         found = await self._cache.marks(LIST, self._revision, now_ms)
         if found is None:
@@ -63,8 +63,8 @@ class Revocations:
             await asyncio.sleep(REFRESH_S)
 
     async def _add(self, member: str, until_ms: int) -> None:
-        self._take({**self._until_ms, member: until_ms})  # here at once, wherever else it takes a moment
-        self._revision = -1  # should the cache be down, or forget it, the next look finds out and tells it
+        self._take({**self._until_ms, member: until_ms})  # here at once, elsewhere within two seconds
+        self._revision = -1  # if the cache is down or forgets it, the next refresh sends it again
         await self._cache.mark(LIST, member, until_ms)
 
     def _take(self, until_ms: dict[str, int]) -> None:
@@ -81,5 +81,5 @@ class Revocations:
 
 
 def token_mark(token: str) -> str:
-    """How a token is named on the list: nobody who reads the list can use it."""
+    """A token's name on the list, from which the token can't be derived."""
     return f"token:{hashlib.sha256(token.encode()).hexdigest()}"

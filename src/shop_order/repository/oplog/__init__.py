@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final, Protocol
 
-from shop_order.repository.oplog.base import OrderLogStore
+from shop_order.domain.order_log import OrderLog
+
+NAME: Final = "order_log"
+
+
+class OrderLogStore(OrderLog, Protocol):
+    """A log that can be let go."""
+
+    async def close(self) -> None:
+        """Finish what runs, then disconnect."""
 
 
 def open_order_log(url: str) -> OrderLogStore:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson import Int64
 from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
@@ -19,10 +19,9 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.pkg.url import mask_url
-from shop_order.repository.oplog.base import NAME
+from shop_order.repository.oplog import NAME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.collection import AsyncCollection
 
-tell = Rarely(get_logger("order_log").error)
+log_error = RateLimitedLog(get_logger("order_log").error)
 Document = dict[str, Any]
+T = TypeVar("T")
 DATABASE = "shop_logs"
 TIMEOUT_S = 5.0  # of one call, as the specification has it
 FIND_SERVER_MS = 2000
@@ -44,7 +44,7 @@ _WALK = {"_id": "walk"}
 class MongoOrderLog:
     """See `domain.order_log.OrderLog`; the database is the URL's, or `shop_logs`."""
 
-    # What a server acknowledged can still be lost with it, if it journals later than it says.
+    # An acknowledged write can still be lost with its server.
     settle_s = 2.0
 
     def __init__(self, url: str) -> None:
@@ -73,7 +73,7 @@ class MongoOrderLog:
                     await session.with_transaction(lambda own: self._write(chapters, own))
             else:
                 await self._write(chapters, None)
-        return ()  # nothing is sure before it was asked for again
+        return ()  # nothing is certain until it is read again
 
     async def _write(self, chapters: Sequence[Chapter], session: AsyncClientSession | None) -> None:
         entries = [
@@ -84,10 +84,10 @@ class MongoOrderLog:
         stats = [stats_update(one) for one in chapters]
         for collection, updates in ((self._logs, entries), (self._stats, stats)):
             try:
-                if updates:  # an empty list is refused
+                if updates:  # the driver refuses an empty list
                     await collection.bulk_write(updates, ordered=False, session=session)
             except BulkWriteError as failed:
-                # Two upserts of one document at a time: the other one stored it.
+                # Two concurrent upserts of one document: the other one stored it.
                 if session is not None or not only_duplicates(failed):
                     raise
 
@@ -147,16 +147,16 @@ class MongoOrderLog:
             await self._empty(self._stats)
 
     async def clear(self) -> None:
-        # The facts twice: those told while the entries went would say that the log still has them.
+        # The facts twice: those written while the entries were deleted would refer to missing entries.
         await self._empty(self._stats, self._logs, self._stats)
 
     async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
-            await self._begin_walk()  # before: who walks now is to come no further
+            await self._begin_walk()  # before: a walk in progress must not go on
             for collection in collections:
                 await collection.drop()
-            await self._begin_walk()  # after: what somebody told meanwhile may be gone
-            self._prepared = False  # the indexes went with them
+            await self._begin_walk()  # after: what was written meanwhile may be gone
+            self._prepared = False  # the indexes are dropped with them
 
     async def _begin_walk(self) -> None:
         await self._meta.replace_one(_WALK, {"walk": new_walk(), "mark": ""}, upsert=True)
@@ -166,16 +166,16 @@ class MongoOrderLog:
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[None]:
-        """A server whose indexes stand and that was asked for transactions. Raises DependencyDown."""
+        """A server with our indexes, whose support for transactions is known. Raises DependencyDown."""
         try:
             if not self._prepared:
                 await self._prepare()
             yield
         except PyMongoError as failed:
             self._prepared = False  # another server may answer next time
-            # By name and number only: a write's error quotes what was to be written.
+            # By name and number only: a write's error quotes the data.
             code = f"{type(failed).__name__} {getattr(failed, 'code', None) or ''}".strip()
-            tell("database_failed", kind=code, database=NAME, code=code)
+            log_error("database_failed", kind=code, database=NAME, code=code)
             raise DependencyDown(NAME, self._where) from failed
 
     async def _prepare(self) -> None:
@@ -210,7 +210,7 @@ def offers_transactions(greeting: Mapping[str, Any]) -> bool:
 
 
 def only_duplicates(failed: BulkWriteError) -> bool:
-    """Nothing but keys that were there already."""
+    """Whether all errors are keys that existed already."""
     details = failed.details or {}
     errors = details.get("writeErrors") or []
     return (
@@ -242,20 +242,8 @@ def document_of(e: LogEntry) -> Document:
 
 def entry_of(d: Document) -> LogEntry:
     """The entry of a document."""
-    return LogEntry(
-        id=int(d["_id"]),
-        order_sn=d["order_sn"],
-        version=int(d["version"]),
-        user_id=int(d["user_id"]),
-        action=d["action"],
-        old_status=d["old_status"],
-        new_status=d["new_status"],
-        operator=d["operator"],
-        operator_id=int(d["operator_id"]),
-        reason=d.get("reason", ""),
-        at_ms=(d["timestamp"] - _EPOCH) // _MS,
-        details=d.get("details", {}),
-    )
+    at_ms = (d["timestamp"] - _EPOCH) // _MS
+    return _made(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
 
 
 def stats_update(one: Chapter) -> UpdateOne:
@@ -272,18 +260,13 @@ def stats_update(one: Chapter) -> UpdateOne:
 
 def facts_of(d: Document) -> Facts:
     """The facts of a document of `order_stats`."""
-    return Facts(
-        order_sn=d["_id"],
-        version=int(d["version"]),
-        user_id=int(d["user_id"]),
-        day=d["day"],
-        status=int(d["status"]),
-        channel=d["channel"],
-        payment_sn=d["payment_sn"],
-        pay_fen=int(d["pay_fen"]),
-        paid_fen=int(d["paid_fen"]),
-        refunded_fen=int(d["refunded_fen"]),
-    )
+    return _made(Facts, {**d, "order_sn": d["_id"]})
+
+
+def _made(kind: type[T], d: Document) -> T:
+    """An instance of a dataclass; the driver's Int64 would be written otherwise than an int."""
+    values = ((field.name, d[field.name]) for field in fields(kind))  # type: ignore[arg-type]
+    return kind(**{name: int(value) if isinstance(value, Int64) else value for name, value in values})
 
 
 def figures_of(group: Document) -> Figures:

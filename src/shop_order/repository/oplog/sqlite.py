@@ -15,7 +15,7 @@ from shop_order.repository.dao.engine.dialect import SQLITE
 from shop_order.repository.dao.engine.sqlite import down, of_the_file
 from shop_order.repository.dao.mapping import insertions, marks
 from shop_order.repository.dao.rows import column_count
-from shop_order.repository.oplog.base import NAME
+from shop_order.repository.oplog import NAME
 
 T = TypeVar("T")
 LOG_COLUMNS = (
@@ -35,7 +35,7 @@ FIGURES = (
     "SELECT day, channel, status, count(*), sum(pay_fen), sum(paid_fen), sum(refunded_fen) FROM order_stats"
     " WHERE day BETWEEN ? AND ? GROUP BY day, channel, status ORDER BY day, channel, status"
 )
-MOST_ASKED = 500  # numbers in one statement: stays below the 999 variables an old SQLite allows
+MAX_NUMBERS = 500  # numbers in one statement: stays below the 999 variables an old SQLite allows
 TABLES = (
     """CREATE TABLE IF NOT EXISTS order_logs (
         id INTEGER PRIMARY KEY, order_sn TEXT NOT NULL, version INTEGER NOT NULL, user_id INTEGER NOT NULL,
@@ -157,8 +157,8 @@ class SqliteOrderLog:
 def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts]:
     """The facts of those that are known."""
     found = {}
-    for at in range(0, len(order_sns), MOST_ASKED):
-        some = order_sns[at : at + MOST_ASKED]
+    for at in range(0, len(order_sns), MAX_NUMBERS):
+        some = order_sns[at : at + MAX_NUMBERS]
         sql = f"SELECT {STATS_COLUMNS} FROM order_stats WHERE order_sn IN ({marks(len(some))})"
         found.update({row[0]: Facts(*row) for row in conn.execute(sql, some)})
     return found

@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from mimetypes import guess_type
+from pathlib import Path
 from string import Template
 from threading import Lock
 from typing import Any
 
+import fastapi_offline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop_order.web.document.assets import ASSETS, assets
-from shop_order.web.document.markdown import as_markdown
-from shop_order.web.document.texts import as_json, as_yaml
+from shop_order.pkg.sharing import Once
+from shop_order.web.document.render import as_json, as_markdown, as_yaml
 from shop_order.web.handler.answer import context
-from shop_order.web.handler.kept import Kept
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language
 
 _TITLE = "Shop 订单服务 / Order service"
 _HTML = "text/html; charset=utf-8"
 _DOCUMENT_S = 300
+ASSETS = "/api/v1/docs/assets"
+REDOC = "redoc.standalone.js"
+_FOLDER = Path(fastapi_offline.__file__).parent / "static"
+_DAY_S = 86_400
+# ReDoc fetches its logo from a foreign server, which our policy refuses and browsers report.
+_LOGO = re.compile(rb'\w+\.createElement\("img",\{alt:"redocly logo"[^{}]*\}\)')
+
+
+class CachedAnswer:
+    """Bytes with their ETag, made in a thread at the first call; an answer is 304 if the caller has them."""
+
+    def __init__(
+        self,
+        make: Callable[[], bytes],
+        media_type: str,
+        *,
+        max_age_s: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._make = make
+        self._media_type = media_type
+        self._headers = {"Cache-Control": f"public, max-age={max_age_s}", **(headers or {})}
+        self._made = Once(self._in_a_thread)
+
+    async def answer(self, request: Request) -> Response:
+        """200 with the bytes, or 304."""
+        body, tag = await self._made()
+        headers = {**self._headers, "ETag": tag}
+        if matches(request.headers.getlist("if-none-match"), tag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type=self._media_type)
+
+    async def _in_a_thread(self) -> tuple[bytes, str]:
+        body = await asyncio.to_thread(self._make)
+        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def matches(if_none_match: list[str], tag: str) -> bool:
+    """Whether If-None-Match names this ETag (RFC 9110, 13.1.2: weak ones count)."""
+    given = [each.strip() for value in if_none_match for each in value.split(",")]
+    return "*" in given or any(each.removeprefix("W/") == tag for each in given)
 
 
 class DocumentPage:
-    """The frame of one of them, read once: `{name}.html`, `.css`, `.js`."""
+    """The page around one of them, from `{name}.html`, `.css` and `.js`."""
 
     def __init__(self, name: str) -> None:
         room = files("shop_order.web") / "pages"
@@ -37,7 +81,7 @@ class DocumentPage:
         self._style = "".join((room / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
         self._script = (room / f"{name}.js").read_text("utf-8")
         start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
-        # Both write their own styles, and fetch the document from us; nothing may come from outside.
+        # Both write inline styles and fetch the document from us; nothing may come from elsewhere.
         policy = (
             f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
@@ -46,8 +90,8 @@ class DocumentPage:
         headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
         self._kept = {language: self._keep(language, headers) for language in Language}
 
-    def _keep(self, language: Language, headers: Mapping[str, str]) -> Kept:
-        return Kept(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
+    def _keep(self, language: Language, headers: Mapping[str, str]) -> CachedAnswer:
+        return CachedAnswer(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
 
     async def answer(self, request: Request) -> Response:
         """The page in the caller's language."""
@@ -61,7 +105,7 @@ class DocumentPage:
 
 
 class DocumentHandler:
-    """Routes of the documents. They are the same for everybody: made once, at the first call, in a thread."""
+    """Routes of the documents; each is made once, at its first call."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
         document = _once(document)
@@ -105,7 +149,7 @@ class DocumentHandler:
 
 
 def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """The same, asked by several threads and built by one."""
+    """The same, built once though several threads ask for it."""
     building = Lock()
     built = cache(document)
 
@@ -116,5 +160,27 @@ def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]
     return locked
 
 
-def _kept(text: Callable[[], str], kind: str) -> Kept:
-    return Kept(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)
+def _kept(text: Callable[[], str], kind: str) -> CachedAnswer:
+    return CachedAnswer(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)
+
+
+def assets() -> Mapping[str, CachedAnswer]:
+    """The files by name; no other file of the wheel can be reached."""
+    kept = {
+        file.name: CachedAnswer(file.read_bytes, _kind(file), max_age_s=_DAY_S)
+        for file in _FOLDER.iterdir()
+        if file.is_file()
+    }
+    return kept | {REDOC: CachedAnswer(redoc_script, "text/javascript", max_age_s=_DAY_S)}
+
+
+def redoc_script() -> bytes:
+    """ReDoc without its logo. Raises ValueError if the script does not name it exactly once."""
+    script, found = _LOGO.subn(b"null", (_FOLDER / REDOC).read_bytes())
+    if found != 1:
+        raise ValueError(f"{REDOC} names its logo {found} times")
+    return script
+
+
+def _kind(file: Path) -> str:
+    return guess_type(file.name)[0] or "application/octet-stream"

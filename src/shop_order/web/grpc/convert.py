@@ -1,18 +1,28 @@
-"""From the domain to the messages of specification 9.1.
+"""From the domain to the messages of specification 9.1 (`pb`) and of chapter 3 (`shop_pb`).
 
-Floats are yuan, as the specification has them; the exact fen stand beside them.
+Floats are yuan, as the specification has them; the exact fen stand beside them. Times are timestamps in 9.1,
+and RFC 3339 with the offset of China in chapter 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.order_log import entry_of
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.service.cart import CartLineView, CartView
+from shop_order.web.dto.wire import attempts, rfc3339
 from shop_order.web.messages import Language, status_text
+
+_MAX_INT32 = 2**31 - 1
 
 
 def timestamp(ms: int) -> Timestamp:
@@ -21,27 +31,48 @@ def timestamp(ms: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
-def address_of(message: pb.AddressInfo) -> Address:
-    """The receiver. Raises InvalidArgument."""
-    return Address(
-        name=message.name,
-        phone=message.phone,
-        detail=message.detail,
-        province=message.province,
-        city=message.city,
-        district=message.district,
-    )
+# ---- what both specifications say in the same way ----
+
+
+def _order(order: Order, pay_url: str) -> dict[str, Any]:
+    payment = order.shown_payment()
+    return {
+        "id": order.id,
+        "order_sn": order.order_sn,
+        "user_id": order.user,
+        "status": order.status,
+        "pay_url": pay_url,
+        "refund_status": order.refund_status,
+        "payment_sn": payment.payment_sn if payment else "",
+        "trade_no": order.trade_no,
+        "version": order.version,
+        "cancel_reason": order.why_cancelled,
+        "cancel_code": order.cancel_code,
+    }
+
+
+def _payment(payment: Payment) -> dict[str, Any]:
+    """The link is shown only while the attempt may still be paid."""
+    return {
+        "payment_sn": payment.payment_sn,
+        "order_sn": payment.order_sn,
+        "user_id": payment.user,
+        "amount": payment.amount_fen / 100,
+        "amount_fen": payment.amount_fen,
+        "payment_type": payment.payment_type,
+        "status": payment.state.wire,
+        "payment_url": payment.payment_url if payment.is_open else "",
+    }
+
+
+# ---- specification 9.1 ----
 
 
 def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
     """The order as it is now."""
-    shown = order.shown_payment()
     address = order.address
     info = pb.OrderInfo(
-        id=order.id,
-        order_sn=order.order_sn,
-        user_id=order.user,
-        status=order.status,
+        **_order(order, pay_url),
         total_amount=order.total_fen / 100,
         pay_amount=order.pay_fen / 100,
         freight_amount=order.freight_fen / 100,
@@ -61,16 +92,9 @@ def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
         pay_amount_fen=order.pay_fen,
         freight_amount_fen=order.freight_fen,
         discount_amount_fen=order.discount_fen,
-        pay_url=pay_url,
         expire_at=timestamp(order.expire_ms),
-        refund_status=order.refund_status,
-        payment_sn=shown.payment_sn if shown else "",
-        trade_no=order.trade_no,
         logistics_company=order.logistics_company,
         logistics_no=order.logistics_no,
-        version=order.version,
-        cancel_reason=order.why_cancelled,
-        cancel_code=order.cancel_code,
     )
     if order.pay_ms:
         info.paid_at.CopyFrom(timestamp(order.pay_ms))
@@ -94,17 +118,10 @@ def _item(item: OrderItem, order_id: int) -> pb.OrderItemInfo:
 
 
 def payment_info(payment: Payment) -> pb.PaymentInfo:
-    """The attempt as it is now; its link only while it may still be paid."""
+    """The attempt as it is now."""
     info = pb.PaymentInfo(
-        payment_sn=payment.payment_sn,
-        order_sn=payment.order_sn,
-        user_id=payment.user,
-        amount=payment.amount_fen / 100,
-        payment_type=payment.payment_type,
-        status=payment.state.wire,
-        payment_url=payment.payment_url if payment.is_open else "",
+        **_payment(payment),
         created_at=timestamp(payment.created_ms),
-        amount_fen=payment.amount_fen,
         expire_at=timestamp(payment.expire_ms),
         trade_no=payment.trade_no,
         trade_type=payment.trade_type,
@@ -116,11 +133,113 @@ def payment_info(payment: Payment) -> pb.PaymentInfo:
 
 
 def order_status(order: Order, language: Language) -> pb.OrderStatusResponse:
-    """The order's state with its word in the caller's language."""
+    """The order's state with its name in the caller's language."""
     return pb.OrderStatusResponse(
         order_sn=order.order_sn,
         status=order.status,
         status_desc=status_text(order.status, language),
         version=order.version,
         changed_at=timestamp(order.updated_ms),
+    )
+
+
+# ---- specification 3 ----
+
+
+def shop_cart(view: CartView) -> shop_pb.CartItemListResponse:
+    """The whole cart."""
+    return shop_pb.CartItemListResponse(
+        total=len(view.lines),
+        data=[shop_cart_line(line, view.user) for line in view.lines],
+        checked_total_fen=view.checked_total_fen,
+        checked_freight_fen=view.checked_freight_fen,
+    )
+
+
+def shop_cart_line(view: CartLineView, user: int) -> shop_pb.ShoppingCartInfo:
+    """A line of the cart beside its goods as they are now; without name and price if they were deleted."""
+    line, goods = view.line, view.goods
+    info = shop_pb.ShoppingCartInfo(
+        id=line.id,
+        user_id=user,
+        goods_id=line.goods,
+        nums=line.nums,
+        checked=line.checked,
+        stocks=min(view.stocks, _MAX_INT32),
+    )
+    if goods is not None:
+        info.goods_name, info.goods_image = goods.name, goods.image
+        info.goods_price, info.price_fen = goods.price_fen / 100, goods.price_fen
+        info.on_sale = goods.on_sale
+    return info
+
+
+def shop_order(order: Order, pay_url: str) -> shop_pb.OrderInfoResponse:
+    """The order without its items; `total` is what is to be paid."""
+    address = order.address
+    return shop_pb.OrderInfoResponse(
+        **_order(order, pay_url),
+        pay_type=order.pay_type.code,
+        post=address.post,
+        total=order.pay_fen / 100,
+        address=f"{address.province}{address.city}{address.district}{address.detail}",
+        name=address.name,
+        mobile=address.phone,
+        add_time=rfc3339(order.created_ms),
+        note=order.note,
+        total_fen=order.pay_fen,
+        pay_time=rfc3339(order.pay_ms),
+        expire_at=rfc3339(order.expire_ms),
+        freight_fen=order.freight_fen,
+        discount_fen=order.discount_fen,
+    )
+
+
+def shop_order_detail(
+    order: Order, pay_url: str, history: Sequence[Event]
+) -> shop_pb.OrderInfoDetailResponse:
+    """The order with items, parcel, history and payments."""
+    parcel = shop_pb.Logistics(company=order.logistics_company, no=order.logistics_no)
+    return shop_pb.OrderInfoDetailResponse(
+        order_info=shop_order(order, pay_url),
+        goods=[_shop_item(item, order.id) for item in order.items],
+        logistics=[parcel] if order.shipped_ms else [],
+        logs=[_shop_log(event) for event in history],
+        payments=[shop_payment(payment) for payment in attempts(order)],
+    )
+
+
+def _shop_item(item: OrderItem, order_id: int) -> shop_pb.OrderItemResponse:
+    return shop_pb.OrderItemResponse(
+        id=item.id,
+        order_id=order_id,
+        goods_id=item.goods,
+        goods_name=item.goods_name,
+        goods_image=item.goods_image,
+        goods_price=item.price_fen / 100,
+        nums=item.nums,
+        price_fen=item.price_fen,
+    )
+
+
+def _shop_log(event: Event) -> shop_pb.OrderLogEntry:
+    entry = entry_of(event)
+    return shop_pb.OrderLogEntry(
+        action=entry.action,
+        old_status=entry.old_status,
+        new_status=entry.new_status,
+        operator=entry.operator,
+        operator_id=entry.operator_id,
+        reason=entry.reason,
+        timestamp=rfc3339(entry.at_ms),
+    )
+
+
+def shop_payment(payment: Payment) -> shop_pb.OrderPayResponse:
+    """The attempt as it is now."""
+    return shop_pb.OrderPayResponse(
+        **_payment(payment),
+        created_at=rfc3339(payment.created_ms),
+        paid_at=rfc3339(payment.paid_ms),
+        expire_at=rfc3339(payment.expire_ms),
     )

@@ -11,19 +11,19 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import lines_of
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
-from shop_order.web.cursor import Cursors
-from shop_order.web.grpc.chain import decoding
-from shop_order.web.grpc.convert import address_of, order_info, order_status, payment_info
+from shop_order.web.dto.wire import Cursors
+from shop_order.web.grpc.chain import decoding, later_stream
+from shop_order.web.grpc.convert import order_info, order_status, payment_info
 from shop_order.web.grpc.decode import (
+    address_of,
     expected_of,
     order_sn_of,
-    owner_of,
     page_of,
     payment_type_of,
     status_of,
@@ -66,23 +66,23 @@ class OrderHandlers:
                 "CheckOrderStatus": decoding(pb.CheckOrderStatusRequest, self.check_order_status),
                 "ShipOrder": decoding(pb.ShipOrderRequest, self.ship_order),
                 "ConfirmReceipt": decoding(pb.ConfirmReceiptRequest, self.confirm_receipt),
-                "RequestRefund": decoding(pb.RequestRefundRequest, later),
-                "DecideRefund": decoding(pb.DecideRefundRequest, later),
-                "GetRefund": decoding(pb.GetRefundRequest, later),
+                "RequestRefund": decoding(pb.RequestRefundRequest, unimplemented),
+                "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
+                "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
-            later_streams=("WatchOrderStatus",),
+            bidi_streams={"WatchOrderStatus": later_stream},
         )
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """Buy the listed items."""
         actor = context.caller
-        owner_of(actor, request.user_id)
+        context.owner(request.user_id)
         payment_type = payment_type_of(request.payment_type)
         if payment_type:
             self._payments.check_choice(payment_type)
         command = PlaceOrder(
             address_of(request.address),
-            tuple([Line(item.product_id, item.quantity) for item in request.items]),
+            lines_of((item.product_id, item.quantity) for item in request.items),
             note=request.remark,
             pay_type=payment_type,
             coupon_id=request.coupon_id,
@@ -98,14 +98,14 @@ class OrderHandlers:
 
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         return self._shown(await self._orders.get_by_id(context.caller, request.id, owner=owner))
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """The order with this number."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         return self._shown(await self._orders.get(context.caller, order_sn, owner=owner))
 
@@ -115,7 +115,7 @@ class OrderHandlers:
         """A page of orders, newest first."""
         actor = context.caller
         where = OrderFilter(
-            user=owner_of(actor, request.user_id) or None,
+            user=context.owner(request.user_id) or None,
             status=status_of(request.status),
             start_ms=timestamp_ms("start_time", request.start_time)
             if request.HasField("start_time")
@@ -133,17 +133,17 @@ class OrderHandlers:
         )
 
     async def cancel_order(self, request: pb.CancelOrderRequest, context: RequestContext) -> Empty:
-        """Give an unpaid order up."""
-        owner = owner_of(context.caller, request.user_id)
+        """Cancel an unpaid order."""
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         await self._orders.cancel(context.caller, order_sn, request.reason, owner=owner)
         return Empty()
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
-        """Open a payment attempt, or use the open one again."""
+        """Open a payment attempt, or reuse the open one."""
         actor = context.caller
         command = PayOrder(
-            owner=owner_of(actor, request.user_id),
+            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
@@ -158,12 +158,12 @@ class OrderHandlers:
         self, request: pb.GetPaymentInfoRequest, context: RequestContext
     ) -> pb.PaymentInfo:
         """The attempt that paid the order, otherwise the latest."""
-        owner = owner_of(context.caller, request.user_id)
+        owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
-        """Our own payment gateway says the money arrived; its signature is the credential."""
+        """Our own payment gateway reports a payment; its signature is the credential."""
         notice = notify_payment(
             order_sn=request.order_sn,
             payment_sn=request.payment_sn,
@@ -179,28 +179,28 @@ class OrderHandlers:
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
-        """The state of an order, with its word."""
+        """The state of an order and its name."""
         order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
     async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
-        """Send the parcel."""
+        """Ship the order."""
         order_sn = order_sn_of(request.order_sn)
         if request.items:
-            raise InvalidArgument("items", "several parcels are not available yet; leave it empty")
+            raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
         return self._shown(await self._orders.ship(context.caller, order_sn, company, no))
 
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
-        """The buyer has received it."""
+        """Confirm that the buyer has received the order."""
         return self._shown(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
 
     def _shown(self, order: Order) -> pb.OrderInfo:
         return order_info(order, self._link(order))
 
 
-async def later(request: Message, context: RequestContext) -> Message:
-    """A method that is built later. Raises Unimplemented."""
+async def unimplemented(request: Message, context: RequestContext) -> Message:
+    """A published method that is not built yet. Raises Unimplemented."""
     raise Unimplemented

@@ -1,4 +1,4 @@
-"""`shop.neighbours.ReservationCheck`: what the owners of leases ask when a lease runs out."""
+"""`shop.neighbours.ReservationCheck`: what became of the orders whose stock leases expired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVICE = "shop.neighbours.ReservationCheck"
 
 
 class ReservationHandlers:
-    """The check-back of leases (architecture, chapter 7)."""
+    """Answers for leases that ran out (architecture, chapter 7)."""
 
     def __init__(self, reservations: ReservationService) -> None:
         self._reservations = reservations
@@ -22,7 +22,7 @@ class ReservationHandlers:
         return Methods(SERVICE, unary={"CheckReservations": decoding(pb.OrderSns, self.check_reservations)})
 
     async def check_reservations(self, request: pb.OrderSns, context: RequestContext) -> pb.Verdicts:
-        """One verdict a number of ours, in the order asked; of others nothing is said."""
+        """One verdict for each of our order numbers, in the order asked; other numbers are left out."""
         verdicts = await self._reservations.check(context.caller, request.order_sns)
         return pb.Verdicts(
             verdicts=[pb.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms) for v in verdicts]

@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from shop_order.api.proto import shop_order_pb2 as pb
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument, OrderNotFound
+from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.address import Address
@@ -18,20 +18,18 @@ from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
-from shop_order.web.cursor import Cursors
-from shop_order.web.grpc import convert_shop as convert
+from shop_order.web.dto.wire import Cursors, time_ms
+from shop_order.web.grpc import convert
 from shop_order.web.grpc.chain import decoding
 from shop_order.web.grpc.decode import (
     expected_of,
     order_sn_of,
-    owner_of,
     page_of,
     payment_type_of,
     payment_word,
     status_of,
 )
 from shop_order.web.grpc.registry import Methods
-from shop_order.web.times import time_ms
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
@@ -79,15 +77,15 @@ class ShopOrderHandlers:
     async def add_shopping_cart(
         self, request: pb.CartItemRequest, context: RequestContext
     ) -> pb.ShoppingCartInfo:
-        """Put goods in, adding to what is there."""
+        """Add goods to the cart."""
         actor = _own(context, request.user_id)
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
         line = await self._carts.add(actor, request.goods_id, nums, checked=checked)
-        return convert.cart_line(line, actor.user_id)
+        return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set number or check mark of a line; what is absent stays."""
+        """Set the quantity or the check mark of a line; an absent field stays as it is."""
         await self._carts.update(
             _own(context, request.user_id),
             request.goods_id,
@@ -98,7 +96,7 @@ class ShopOrderHandlers:
         return Empty()
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Take a line out; one that is not there is no error."""
+        """Remove a line; a missing line is no error."""
         await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
@@ -106,27 +104,27 @@ class ShopOrderHandlers:
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
         """The cart with fresh goods and stock."""
-        return convert.cart(await self._carts.view(_own(context, request.id)))
+        return convert.shop_cart(await self._carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set the check mark of one line, or with neither goods_id nor id of all."""
+        """Set the check mark of one line, or of all without goods_id and id."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
-            raise InvalidArgument("checked", "is required")
+            raise InvalidArgument("checked", "required")
         await self._carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
         return Empty()
 
     # ---- orders ----
 
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
-        """Check the cart's checked lines out."""
+        """Check out the checked lines of the cart."""
         actor = _own(context, request.user_id)
         pay_type = payment_word(request.pay_type)
         if pay_type:
             self._payments.check_choice(pay_type)
         given = request.HasField("expected_total_fen")
-        command = PlaceOrder(
-            Address(
+        with inside("address"):
+            address = Address(
                 name=request.name,
                 phone=request.mobile,
                 detail=request.address,
@@ -134,7 +132,9 @@ class ShopOrderHandlers:
                 city=request.city,
                 district=request.district,
                 post=request.post,
-            ),
+            )
+        command = PlaceOrder(
+            address,
             note=request.note,
             pay_type=pay_type,
             coupon_id=request.coupon_id,
@@ -154,7 +154,7 @@ class ShopOrderHandlers:
         """A page of orders, newest first."""
         actor = context.caller
         where = OrderFilter(
-            user=owner_of(actor, request.user_id) or None,
+            user=context.owner(request.user_id) or None,
             status=status_of(request.status),
             order_sn=order_sn_of(request.order_sn) if request.order_sn else None,
             start_ms=time_ms("start_time", request.start_time),
@@ -162,7 +162,7 @@ class ShopOrderHandlers:
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self._cursors.open(actor, where, request.cursor)
-        # Nothing of the items is told: as few as possible are read.
+        # The answer has no items, so as few as possible are read.
         found = await self._orders.list(
             actor, where, page=page, page_size=page_size, after=after, most_items=1
         )
@@ -176,16 +176,16 @@ class ShopOrderHandlers:
     async def order_detail(
         self, request: pb.OrderRequest, context: RequestContext
     ) -> pb.OrderInfoDetailResponse:
-        """The order with items, history and payments, by number or id; if both are given they must agree."""
-        owner = owner_of(context.caller, request.user_id)
+        """The order with items, history and payments, by number or id; both must match if both are given."""
+        owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
-        return convert.order_detail(order, self._link(order), await self._orders.history(order))
+        return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
-        """Cancel, ship or complete; payments set what they set by themselves."""
+        """Cancel, ship or complete an order; only payments make it paid."""
         to = status_of(request.status)
         if to is None:
-            raise InvalidArgument("status", "is required")
+            raise InvalidArgument("status", "required")
         order_sn = request.order_sn
         if request.id or not order_sn:
             order_sn = (await self._found(context.caller, order_sn, request.id, 0)).order_sn
@@ -202,10 +202,10 @@ class ShopOrderHandlers:
     # ---- payments ----
 
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
-        """Open a payment attempt, or use the open one again."""
+        """Open a payment attempt, or reuse the open one."""
         actor = context.caller
         command = PayOrder(
-            owner=owner_of(actor, request.user_id),
+            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
@@ -214,10 +214,10 @@ class ShopOrderHandlers:
         )
         outcome = await self._payments.pay(actor, command)
         context.replayed = outcome.replayed
-        return convert.payment_info(outcome.result.payment)
+        return convert.shop_payment(outcome.result.payment)
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
-        """A provider's notice handed on byte for byte, or our own gateway's signed one."""
+        """A provider's notice, passed on byte for byte, or our own gateway's signed notice."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
             about(await self._payments.provider_notice(provider, request.raw_body, request.headers))
@@ -230,7 +230,7 @@ class ShopOrderHandlers:
 
     async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
         if id < 0 or not (id or order_sn):
-            raise InvalidArgument("id", "must be positive")
+            raise InvalidArgument("id", "not_an_id")
         if not order_sn:
             return await self._orders.get_by_id(actor, id, owner=owner)
         order = await self._orders.get(actor, order_sn_of(order_sn), owner=owner)
@@ -239,12 +239,12 @@ class ShopOrderHandlers:
         return order
 
     def _shown(self, order: Order) -> pb.OrderInfoResponse:
-        return convert.order_info(order, self._link(order))
+        return convert.shop_order(order, self._link(order))
 
 
 def _own(context: RequestContext, user_id: int) -> Actor:
-    """The caller, after what `user_id` says was found to agree."""
-    owner_of(context.caller, user_id)
+    """The caller, if `user_id` does not name another user."""
+    context.owner(user_id)
     return context.caller
 
 

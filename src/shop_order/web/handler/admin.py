@@ -1,20 +1,30 @@
-"""What operators do."""
+"""What operators do, and the order log and figures they look at (specification 6.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
+from fastapi import Query
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    IllegalTransition,
+    OrderNotFound,
+    RefundOpen,
+    StateChanged,
+    TooMuchContention,
+)
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
-from shop_order.web.dto import encode
-from shop_order.web.dto.answers import ClockData, OrderData
-from shop_order.web.dto.fields import OrderSn
+from shop_order.service.orderlog import OrderLogService
+from shop_order.service.statistics import Statistics
+from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
+from shop_order.web.dto.answers import OrderData
+from shop_order.web.dto.fields import Day, OrderSn
 from shop_order.web.dto.requests import ClockBody, ShipBody
 from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import operation
-from shop_order.web.times import rfc3339
 
 TAG = "admin"
 AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time in epoch ms
@@ -23,8 +33,10 @@ AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time
 class AdminHandler:
     """Routes below /admin."""
 
-    def __init__(self, orders: OrderService) -> None:
+    def __init__(self, orders: OrderService, order_log: OrderLogService, statistics: Statistics) -> None:
         self._orders = orders
+        self._order_log = order_log
+        self._statistics = statistics
 
     @operation(
         "POST",
@@ -34,16 +46,52 @@ class AdminHandler:
         summary="发货 / Ship",
         description="同一运单重复提交不报错。\n\nThe same parcel again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def ship(self, order_sn: OrderSn, body: ShipBody) -> Response:
-        """Send the parcel."""
+        """Ship the order."""
         it = context()
         expected = None if body.expected_status is None else OrderStatus(body.expected_status)
         order = await self._orders.ship(
             it.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
         )
-        return success(encode.order(order, it.language, ""), "订单已发货", "the order was shipped")
+        return success(OrderData.of(order, it.language, pay_url=None), "订单已发货", "the order was shipped")
+
+    @operation(
+        "GET",
+        "/api/v1/admin/orders/{order_sn}/logs",
+        id="getOrderLogs",
+        tag=TAG,
+        summary="订单操作日志 / The log of an order",
+        description="日志库不可用时取自订单历史。\n\n"
+        "Taken from the order's own history while the log store is away.",
+        data=AdminLogsData,
+        errors=(OrderNotFound,),
+    )
+    async def logs(self, order_sn: OrderSn) -> Response:
+        """The log of an order."""
+        entries = await self._order_log.of(order_sn)
+        return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "here it is")
+
+    @operation(
+        "GET",
+        "/api/v1/admin/stats/orders",
+        id="getOrderStatistics",
+        tag=TAG,
+        summary="订单统计 / Order statistics",
+        description="按下单日（东八区）、支付渠道和状态汇总；默认最近 30 天，最多 366 天。\n\n"
+        "Orders by the day they were placed (in China), channel and status; the last 30 days unless named, "
+        "366 at most.",
+        data=StatisticsData,
+    )
+    async def order_statistics(
+        self,
+        start: Annotated[Day | None, Query(description="起始日（含）/ The first day")] = None,
+        end: Annotated[Day | None, Query(description="结束日（含）/ The last day")] = None,
+    ) -> Response:
+        """Orders, amount and paid amount."""
+        report = await self._statistics.report(start or "", end or "")
+        return success(StatisticsData.of(report, context().language), "查询成功", "here it is")
 
 
 class ClockHandler:
@@ -66,4 +114,4 @@ class ClockHandler:
     async def advance(self, body: ClockBody) -> Response:
         """Move the clock forward."""
         now_ms = await self._advance(body.advance_s)
-        return success({"now": rfc3339(now_ms), "now_ms": now_ms}, "时钟已快进", "the clock was moved")
+        return success(ClockData.of(now_ms), "时钟已快进", "the clock was moved")

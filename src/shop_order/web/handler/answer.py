@@ -15,16 +15,16 @@ from shop_order.web.messages import Language, error_text
 from shop_order.web.status import http_status
 
 JSON = "application/json; charset=utf-8"
-NOWHERE = RequestContext(request_id="")
+_NO_REQUEST = RequestContext(request_id="")
 
 
 def context() -> RequestContext:
     """The request being answered."""
-    return current() or NOWHERE
+    return current() or _NO_REQUEST
 
 
 def success(data: object, zh: str, en: str) -> Response:
-    """200 with the data; a replay is marked by a header."""
+    """200 with the data; a header marks a replay."""
     request = context()
     message = en if request.language is Language.EN else zh
     response = Response(orjson.dumps({"code": 200, "message": message, "data": data}), media_type=JSON)
@@ -34,7 +34,7 @@ def success(data: object, zh: str, en: str) -> Response:
 
 
 def refusal(error: OrderServiceError) -> Response:
-    """What a caller is told of an error they can act on."""
+    """The answer to a refused request."""
     context().trouble = repr(error) if error.where else ""
     response = failure(http_status(error), error.code, error_text(error, context().language), error.details)
     if error.retry_after_s is not None:

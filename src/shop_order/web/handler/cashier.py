@@ -20,21 +20,18 @@ from shop_order.domain.errors import (
     SignatureInvalid,
 )
 from shop_order.domain.ports import Clock
-from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
+from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
-from shop_order.pkg.util.money import yuan_of_fen
 from shop_order.service.checkout import Checkout
 from shop_order.service.payment import PaymentService
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
+from shop_order.web.handler.payment import PAYING
 from shop_order.web.handler.route import operation
-from shop_order.web.messages import Language, error_text, status_text
-from shop_order.web.phone import is_phone
-from shop_order.web.times import rfc3339
+from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
 _ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
@@ -96,7 +93,7 @@ class CashierHandler:
         "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows where "
         "the payment stands, also after its time; while an attempt is open the provider is asked at once.",
         data=CashierData,
-        errors=(401, 404),
+        errors=(SignatureInvalid, OrderNotFound),
         extra={"responses": {"200": {"content": _PAGE}}},
     )
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
@@ -104,7 +101,7 @@ class CashierHandler:
         self._links.check(order_sn, e, s)
         seen = await self._seen(request, order_sn)
         if _wants_json(request):
-            return success(_data(seen, context().language), "成功", "ok")
+            return success(CashierData.of(seen, context().language), "成功", "ok")
         return self._html(self._page.order(seen, context().language))
 
     @operation(
@@ -115,7 +112,7 @@ class CashierHandler:
         summary="在收银台支付 / Pay at the cashier",
         description="打开或复用支付，并跳转到支付机构。\n\n"
         "Opens or reuses the attempt and answers 303 to the provider.",
-        errors=(401, 404, 409),
+        errors=(SignatureInvalid, *PAYING),
         extra=_FORM,
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
@@ -166,8 +163,8 @@ class CashierHandler:
         if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
             return None
         plain = refusal(error)
-        if isinstance(error, InvalidArgument) and error.details["field"] in ("order_sn", "e", "s"):
-            error = SignatureInvalid("cashier link")
+        if isinstance(error, InvalidArgument) and error.field in ("order_sn", "e", "s"):
+            error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
         page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
         answer = self._html(page, plain.status_code)
@@ -177,42 +174,6 @@ class CashierHandler:
 
     def _html(self, page: str, status: int = 200) -> Response:
         return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
-
-
-def _data(seen: Seen, language: Language) -> dict[str, Any]:
-    order = seen.order
-    going_fen, gone_fen = refunds_fen(order)
-    return {
-        "order_sn": order.order_sn,
-        "status": int(order.status),
-        "status_text": status_text(order.status, language),
-        "state": seen.stage.value,
-        "may_pay": seen.may_pay,
-        "provider_says": seen.said or None,
-        "return_url": seen.return_url or None,
-        "cancel_url": seen.cancel_url or None,
-        "poll_s": seen.poll_s,
-        "shop_name": seen.shop_name or None,
-        "freight_amount": yuan_of_fen(order.freight_fen),
-        "freight_fen": order.freight_fen,
-        "pay_amount": yuan_of_fen(order.pay_fen),
-        "pay_fen": order.pay_fen,
-        "refunding_amount": yuan_of_fen(going_fen),
-        "refunding_fen": going_fen,
-        "refunded_amount": yuan_of_fen(gone_fen),
-        "refunded_fen": gone_fen,
-        "expire_at": rfc3339(order.expire_ms),
-        "items": [encode.order_item(item) for item in order.items],
-        "channels": [
-            {
-                "payment_type": kind.code,
-                "available": why_not is None,
-                "reason": why_not and why_not.code,
-                "message": why_not and error_text(why_not, language),
-            }
-            for kind, why_not in seen.channels.items()
-        ],
-    }
 
 
 def _link(request: Request) -> str:
@@ -229,7 +190,7 @@ def _chosen(body: bytes) -> PaymentType:
     try:
         chosen = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)["payment_type"]
     except (ValueError, KeyError):
-        raise InvalidArgument("payment_type", "choose a channel") from None
+        raise InvalidArgument("payment_type", "required") from None
     if len(chosen) != 1 or chosen[0] not in PAY_TYPES:
-        raise InvalidArgument("payment_type", "is not a known value")
+        raise InvalidArgument("payment_type", "not_one_of", allowed=",".join(PAY_TYPES))
     return PAY_TYPES[chosen[0]]

@@ -1,4 +1,4 @@
-"""What operation asks: alive, ready, how much."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from shop_order.pkg.http.metrics import TEXT
+from shop_order.domain.errors import Forbidden, Unauthenticated
+from shop_order.pkg.http.server import METRICS_TYPE
 from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"
 NOT_READY = "数据库不可用或不接受写入，或正在停止 / No database, or one that takes no writes, or stopping"
-DATABASE = "database"  # the one part without which there is nothing to say
+DATABASE = "database"  # the one part we cannot serve without
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether we may be sent requests, and what is missing though we may."""
+    """Whether we accept requests, and what is missing even if we do."""
 
     serving: bool
     missing: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:
-        """ready, degraded, unavailable (without what `missing` names nobody can be served) or stopping."""
+        """ready, degraded, unavailable (without a database) or stopping."""
         if self.serving:
             return "degraded" if self.missing else "ready"
         return "unavailable" if DATABASE in self.missing else "stopping"
@@ -67,7 +68,7 @@ class HealthHandler:
         extra={"responses": _health("200", "ok")},
     )
     async def alive(self) -> Response:
-        """The process answers."""
+        """The process is alive."""
         return Response(_ALIVE, media_type=JSON)
 
     @operation(
@@ -81,7 +82,7 @@ class HealthHandler:
         extra={"responses": _health("200", "ready, or degraded") | _health("503", NOT_READY)},
     )
     async def ready(self) -> Response:
-        """We may be sent requests."""
+        """Whether we accept requests."""
         found = await self._readiness()
         body = orjson.dumps({"status": found.word, "missing": list(found.missing)})
         return Response(body, 200 if found.serving else 503, media_type=JSON)
@@ -94,7 +95,7 @@ class HealthHandler:
         summary="指标 / Metrics",
         description="Prometheus 文本；仅本机或管理员。\n\n"
         "Prometheus text; from this machine, or for an admin.",
-        errors=(401, 403),
+        errors=(Unauthenticated, Forbidden),
         extra={
             "responses": {
                 "200": {
@@ -108,4 +109,4 @@ class HealthHandler:
     async def metrics(self) -> Response:
         """What was counted."""
         text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
-        return Response(text, media_type=TEXT)
+        return Response(text, media_type=METRICS_TYPE)

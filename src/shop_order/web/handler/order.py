@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Query
 from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import (
+    AddressNotFound,
+    CartChanged,
+    ChannelUnavailable,
+    CouponUnknown,
+    EmptyOrder,
+    GoodsUnavailable,
+    IllegalTransition,
+    InvalidArgument,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    OutOfStock,
+    PageTooDeep,
+    PlacingGivenUp,
+    PriceChanged,
+    QuoteUnknown,
+    RefundOpen,
+    StateChanged,
+    TooManyUnpaid,
+    TooMuchContention,
+    UseRefund,
+    inside,
+)
+from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Line
-from shop_order.pkg.idempotence.token import SubmitTokens
+from shop_order.domain.valueobject.item import Line, lines_of
+from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.payment import PaymentService
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
-from shop_order.web.cursor import Cursors
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import (
+    LogData,
     OrderData,
     OrderDetailData,
     OrderListData,
     OrderStatusData,
     SubmitTokenData,
 )
-from shop_order.web.dto.fields import OrderSn, Status, TimeMs, UserId
+from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
+from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.key import KeyHeader
-from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import links, operation
-from shop_order.web.times import rfc3339
 
 TAG = "orders"
-MOST_LISTED_ITEMS = 5  # of an order in a list; `items_total` says how many there are
+MAX_LISTED_ITEMS = 5  # of each order in a list; `items_total` has their number
 _LEADS_TO = (
     "getOrder",
     "getOrderStatus",
@@ -48,11 +69,10 @@ _LEADS_TO = (
     "shipOrder",
     "confirmReceipt",
 )
-Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
 
 
 class OrderHandler:
-    """Routes below /orders, but for paying."""
+    """Routes below /orders, except paying."""
 
     def __init__(
         self,
@@ -86,8 +106,7 @@ class OrderHandler:
         now_s = self._real_now_s()
         token = self._tokens.mint(buyer(context().caller), now_s)
         expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
-        data = {"token": token, "expires_at": rfc3339(expires_ms)}
-        return success(data, "令牌已生成", "a token was made")
+        return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "a token was made")
 
     @operation(
         "POST",
@@ -100,15 +119,30 @@ class OrderHandler:
         "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
         "pay at `pay_url` before `expire_at`.",
         data=OrderData,
-        errors=(404, 409, 422),
+        errors=(
+            EmptyOrder,
+            NotYourself,
+            AddressNotFound,
+            GoodsUnavailable,
+            OutOfStock,
+            PriceChanged,
+            QuoteUnknown,
+            CouponUnknown,
+            ChannelUnavailable,
+            TooManyUnpaid,
+            CartChanged,
+            PlacingGivenUp,
+            TooMuchContention,
+            KeyReused,
+        ),
         extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
     )
-    async def place(self, body: PlaceOrderBody, idempotency_key: KeyHeader = "") -> Response:
+    async def place(self, body: PlaceOrderBody, idempotency_key: IdempotencyKey = "") -> Response:
         """Place an order."""
         it = context()
         actor = it.caller
         buyer(actor)
-        named_owner(actor, body.user_id)
+        it.owner(body.user_id)
         pay_type = body.pay_type or PaymentType.NOT_CHOSEN
         if pay_type is not PaymentType.NOT_CHOSEN:
             self._payments.check_choice(pay_type)
@@ -140,6 +174,7 @@ class OrderHandler:
         "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end. Each order has "
         "its first 5 items, and `items_total` says how many there are; large answers count as several calls.",
         data=OrderListData,
+        errors=(PageTooDeep, NotYourself),
     )
     async def list(
         self,
@@ -154,27 +189,22 @@ class OrderHandler:
     ) -> Response:
         """A page of orders."""
         it = context()
-        owner = named_owner(it.caller, user_id)
+        owner = it.owner(user_id)
         where = OrderFilter(
             owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
         )
         after = self._cursors.open(it.caller, where, cursor)
         page_size = min(page_size, MOST_PAGE)
         found = await self._orders.list(
-            it.caller, where, page=page, page_size=page_size, after=after, most_items=MOST_LISTED_ITEMS
+            it.caller, where, page=page, page_size=page_size, after=after, most_items=MAX_LISTED_ITEMS
         )
-        totals = found.items_total
-        data = {
-            "items": [
-                encode.order(order, it.language, self._links.of(order), items_total=totals.get(order.id))
-                for order in found.orders
-            ],
-            "total": found.total,
-            "total_is_capped": found.total_is_capped,
-            "page": page,
-            "page_size": page_size,
-            "next_cursor": self._cursors.seal(it.caller, where, found.next) or None,
-        }
+        data = OrderListData.of(
+            found,
+            items=[self._listed(order, found.items_total) for order in found.orders],
+            page=page,
+            page_size=page_size,
+            next_cursor=self._cursors.seal(it.caller, where, found.next) or None,
+        )
         return success(data, "成功", "ok")
 
     @operation(
@@ -185,14 +215,15 @@ class OrderHandler:
         summary="订单详情 / An order",
         description="含商品、历史与支付记录。\n\nWith items, history and payments.",
         data=OrderDetailData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
-        """An order in full."""
+        """An order with items, history and payments."""
         it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
+        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
         history = await self._orders.history(order)
-        data = encode.order_detail(order, history, it.language, self._links.of(order))
+        logs = [LogData.of(entry_of(event)) for event in history]
+        data = OrderDetailData.of(order, it.language, pay_url=self._links.of(order) or None, logs=logs)
         return success(data, "成功", "ok")
 
     @operation(
@@ -203,13 +234,13 @@ class OrderHandler:
         summary="订单状态 / Its status",
         description="轮询用的少量字段。\n\nThe few fields a page polls.",
         data=OrderStatusData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
         it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=named_owner(it.caller, user_id))
-        return success(encode.order_status(order, it.language), "成功", "ok")
+        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
+        return success(OrderStatusData.of(order, it.language), "成功", "ok")
 
     @operation(
         "POST",
@@ -220,15 +251,15 @@ class OrderHandler:
         description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, UseRefund, IllegalTransition, StateChanged, TooMuchContention),
     )
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""
         body = body or CancelBody()
-        actor = context().caller
-        owner = named_owner(actor, body.user_id)
+        it = context()
+        owner = it.owner(body.user_id)
         order = await self._orders.cancel(
-            actor, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
+            it.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
         return self._answer(order, "订单已取消", "the order was cancelled")
 
@@ -240,34 +271,41 @@ class OrderHandler:
         summary="确认收货 / Confirm receipt",
         description="重复确认不报错。\n\nAgain is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
-        """The buyer has received it."""
+        """Confirm that the buyer has received the order."""
         body = body or ConfirmBody()
-        actor = context().caller
-        named_owner(actor, body.user_id)
-        order = await self._orders.confirm(actor, order_sn, expected=_expected(body.expected_status))
+        it = context()
+        it.owner(body.user_id)
+        order = await self._orders.confirm(it.caller, order_sn, expected=_expected(body.expected_status))
         return self._answer(order, "已确认收货", "receipt was confirmed")
 
     def _answer(self, order: Order, zh: str, en: str) -> Response:
-        return success(encode.order(order, context().language, self._links.of(order)), zh, en)
+        data = OrderData.of(order, context().language, pay_url=self._links.of(order) or None)
+        return success(data, zh, en)
+
+    def _listed(self, order: Order, items_total: Mapping[int, int]) -> dict[str, Any]:
+        link = self._links.of(order) or None
+        total = items_total.get(order.id, len(order.items))
+        return OrderData.of(order, context().language, pay_url=link, items_total=total)
 
 
 def _address(body: PlaceOrderBody) -> Address | int:
     if body.address is not None and body.address_id is None:
-        return Address(**body.address.model_dump())
+        with inside("address"):
+            return Address(**body.address.model_dump())
     if body.address is None and body.address_id is not None:
         return body.address_id
-    raise InvalidArgument("address", "is required, or address_id, but not both")
+    raise InvalidArgument("address", "one_of_two", other="address_id")
 
 
 def _lines(body: PlaceOrderBody) -> tuple[Line, ...] | None:
     if (body.from_ is None) == (body.items is None):
-        raise InvalidArgument("items", 'is required, or "from": "cart", but not both')
+        raise InvalidArgument("items", "one_of_two", other="from")
     if body.items is None:
         return None
-    return tuple(Line(item.goods_id, item.nums) for item in body.items)
+    return lines_of((item.goods_id, item.nums) for item in body.items)
 
 
 def _expected(status: int | None) -> OrderStatus | None:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    AmountNotPayable,
+    ChannelUnavailable,
+    IllegalTransition,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    PaymentNotFound,
+    PayWindowClosed,
+    TooMuchContention,
+)
 from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.web.dto import encode
 from shop_order.web.dto.answers import PaymentData
-from shop_order.web.dto.fields import OrderSn
+from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
 from shop_order.web.dto.requests import PayBody
 from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.key import KeyHeader
-from shop_order.web.handler.order import Owner
-from shop_order.web.handler.owner import named_owner
 from shop_order.web.handler.route import operation
 
 TAG = "payments"
+PAYING = (
+    OrderNotFound,
+    IllegalTransition,
+    PayWindowClosed,
+    ChannelUnavailable,
+    AmountNotPayable,
+    TooMuchContention,
+)
 
 
 class PaymentHandler:
@@ -35,16 +50,16 @@ class PaymentHandler:
         "Opens an attempt; an equal open one is used again, a different one is closed first. "
         "`payment_url` is the provider's page.",
         data=PaymentData,
-        errors=(404, 409, 422),
+        errors=(*PAYING, NotYourself, KeyReused),
     )
-    async def pay(self, order_sn: OrderSn, body: PayBody, idempotency_key: KeyHeader = "") -> Response:
+    async def pay(self, order_sn: OrderSn, body: PayBody, idempotency_key: IdempotencyKey = "") -> Response:
         """Open an attempt."""
         it = context()
-        named_owner(it.caller, body.user_id)
+        it.owner(body.user_id)
         command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=it.key)
         outcome = await self._payments.pay(it.caller, command)
         it.replayed = outcome.replayed
-        return success(encode.payment(outcome.result.payment), "支付已发起", "the payment was opened")
+        return success(PaymentData.of(outcome.result.payment), "支付已发起", "the payment was opened")
 
     @operation(
         "GET",
@@ -54,10 +69,10 @@ class PaymentHandler:
         summary="支付信息 / Its payment",
         description="已支付的一次，否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
         data=PaymentData,
-        errors=(404,),
+        errors=(OrderNotFound, PaymentNotFound, NotYourself),
     )
     async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""
         it = context()
-        found = await self._payments.info(it.caller, order_sn, owner=named_owner(it.caller, user_id))
-        return success(encode.payment(found.payment), "成功", "ok")
+        found = await self._payments.info(it.caller, order_sn, owner=it.owner(user_id))
+        return success(PaymentData.of(found.payment), "成功", "ok")

@@ -1,4 +1,4 @@
-"""The way into every route: caller, role, rate and deadline are settled before a body is read."""
+"""The guard of every route: caller, role, rate and deadline are checked before the body is read."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, TypeVar
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop_order.domain.errors import DeadlineExceeded
-from shop_order.web.auth import Authenticator
+from shop_order.domain.errors import DeadlineExceeded, OrderServiceError
+from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
+from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
-from shop_order.web.context import about, remaining_s
+from shop_order.web.context import about, remaining_s, sent_key
 from shop_order.web.handler.answer import context
-from shop_order.web.handler.key import key_of
-from shop_order.web.handler.strict import check_media_type, check_query
-from shop_order.web.limits import LISTS, RateLimits
+from shop_order.web.handler.strict import check_media_type, check_no_fields, check_query
 from shop_order.web.middleware.client_address import (
     Network,
     client_address,
     counted_address,
     is_loopback,
 )
-from shop_order.web.roles import ROLES, Who, authorize, needs_token
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -48,7 +48,7 @@ class Operation:
     summary: str
     description: str
     data: Any = None  # the type of the answer's data; None: not JSON
-    errors: tuple[int, ...] = ()
+    errors: tuple[type[OrderServiceError], ...] = ()  # beside those every route can give
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def operation(
     summary: str,
     description: str = "",
     data: Any = None,
-    errors: tuple[int, ...] = (),
+    errors: tuple[type[OrderServiceError], ...] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""
@@ -103,7 +103,7 @@ class Guard:
         """Settle whether they may now. Raises InvalidArgument (the key), RateLimited."""
         it = context()
         if it.actor is not None:
-            it.key = key_of(request.headers)
+            it.key = _key(request.headers)
             await self.limits.check(it.actor)
         elif request.url.path.startswith(CASHIER):
             address = counted_address(request.scope, self.trusted_proxies)
@@ -111,6 +111,20 @@ class Guard:
 
     def _address(self, request: Request) -> str:
         return client_address(request.scope, self.trusted_proxies)
+
+
+def _key(headers: Headers) -> str:
+    """The Idempotency-Key; empty without one. Raises InvalidArgument if there are two."""
+    sent = headers.getlist("Idempotency-Key")
+    return sent_key(_as_utf8(sent[0]) if sent else "", repeated=len(sent) > 1)
+
+
+def _as_utf8(key: str) -> str:
+    # Headers arrive as Latin-1: a key in UTF-8 must be the key that gRPC's field would carry.
+    try:
+        return key.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return key
 
 
 class StrictRequest(Request):
@@ -132,14 +146,17 @@ def guarded(guard: Guard) -> type[APIRoute]:
             found = operation_of(self)
             strict = found is not None and found.tag not in _LENIENT
             listed = f"{method} {self.path}" in LISTS
+            takes_body = self.body_field is not None
             known = frozenset(field.alias for field in self.dependant.query_params)
 
             async def answer(request: Request) -> Response:
                 await guard.admit(request)
                 if strict:
-                    check_media_type(request.scope)
+                    has_body = check_media_type(request.scope)
                     if query := request.scope["query_string"]:
                         check_query(query, known)
+                    if has_body and not takes_body:
+                        check_no_fields(await request.body())
                 response = await inner(StrictRequest(request.scope, request.receive))
                 if (actor := context().actor) is not None:
                     await guard.limits.charge(actor, len(getattr(response, "body", b"")))
@@ -181,6 +198,6 @@ def mount(
 
 
 def operation_of(route: object) -> Operation | None:
-    """What a registered route was marked with; None for what is no operation of ours."""
+    """The operation of a registered route; None if the route is not one of ours."""
     found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
     return found

@@ -1,4 +1,4 @@
-"""Who is at the other end: the peer, or what proxies we trust say of it."""
+"""Who is at the other end: the address, which trusted proxies may tell, and whether it is a phone."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 Network = IPv4Network | IPv6Network
-MOST_HOPS = 16
-_ONE_LINE_PREFIX = 64  # of IPv6: whoever has one address of it has all of them
+MAX_HOPS = 16
+_SUBSCRIBER_PREFIX = 64  # of IPv6: a subscriber has all addresses of it
 # `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each with a zone (`fe80::1%eth0`) or without.
 _HOP = re.compile(
     r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?"
     r"|(?P<bare>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?",
     re.ASCII,
 )
-_LONGEST_HOP = 100
+_MAX_HOP = 100
+_MAX_AGENT = 1024  # characters of a User-Agent; the device stands at its beginning
+_PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IGNORECASE)
+_LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks; a list that was parsed before costs nothing. Raises ValueError."""
+    """Parse addresses and networks (cached). Raises ValueError."""
     return _networks(tuple(texts))
 
 
@@ -31,7 +34,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 
 def contains(nets: Iterable[Network], address: str) -> bool:
-    """Whether one of the networks has the address; a text that is none is in no network."""
+    """Whether one of the networks contains the address; False for a text that is no address."""
     found = _parsed(address)
     return found is not None and any(found in net for net in nets)
 
@@ -48,7 +51,7 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
 
 
 def counted_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
-    """Whom an address limit counts in an ASGI scope: the caller, or the peer where that can't be known."""
+    """The address that limits count in an ASGI scope: the caller's, or the peer's if that is unknown."""
     return counted(_peer(scope), _forwarded(scope), trusted)
 
 
@@ -56,8 +59,8 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
     """The caller's address by the peer and every X-Forwarded-For; empty when it can't be known.
 
     The header counts only from a trusted proxy and is read from right to left, since its left part is the
-    caller's own text. A forwarded request from an untrusted peer has no known address: a proxy that nobody
-    told us of must not make everybody loopback. For limits there is `counted`.
+    caller's own text. A forwarded request from an untrusted peer has no known address, so that an unknown
+    proxy on this machine does not turn every caller into loopback. Limits use `counted`.
     """
     hops = [hop for value in forwarded for hop in map(str.strip, value.split(",")) if hop]
     if not hops:
@@ -65,7 +68,7 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
     if not contains(trusted, peer):
         return ""
     found = None
-    for hop in reversed(hops[-MOST_HOPS:]):
+    for hop in reversed(hops[-MAX_HOPS:]):
         found = _hop(hop)
         if found is None or not any(found in net for net in trusted):
             break
@@ -73,12 +76,12 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
 
 
 def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
-    """Whom an address limit counts, IPv6 by its /64. Never empty: there is no way out of a limit."""
+    """The address that limits count, IPv6 by its /64. Never empty: nobody escapes a limit."""
     found = _parsed(behind_proxies(peer, forwarded, trusted)) or _parsed(peer)
     if found is None:
         return peer or "unknown"
     if isinstance(found, IPv6Address):
-        return str(IPv6Network((found, _ONE_LINE_PREFIX), strict=False))
+        return str(IPv6Network((found, _SUBSCRIBER_PREFIX), strict=False))
     return str(found)
 
 
@@ -92,7 +95,7 @@ def _forwarded(scope: Mapping[str, Any]) -> list[str]:
 
 def _hop(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip('"').strip()
-    found = _HOP.fullmatch(text) if len(text) <= _LONGEST_HOP else None
+    found = _HOP.fullmatch(text) if len(text) <= _MAX_HOP else None
     return _parsed(found["bracketed"] or found["v4"] or found["bare"]) if found else None
 
 
@@ -106,7 +109,15 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _unmapped(net: Network) -> Network:
-    # Addresses are compared as IPv4 where they can be: so is a network that is written as mapped.
+    # Mapped addresses are compared as IPv4, and so are mapped networks.
     if isinstance(net, IPv6Network) and net.prefixlen >= 96 and (mapped := net.network_address.ipv4_mapped):
         return IPv4Network((mapped, net.prefixlen - 96))
     return net
+
+
+def is_phone(headers: Mapping[str, str]) -> bool:
+    """Whether a browser is a phone's, by its hint or its name; a tablet is none."""
+    if headers.get("sec-ch-ua-mobile") == "?1":
+        return True  # ?0 says less: browsers send it beside a name that was set by hand, too
+    agent = headers.get("user-agent", "")[:_MAX_AGENT]
+    return bool(_PHONE.search(agent)) and not _LARGE.search(agent)

@@ -14,7 +14,7 @@ from shop_order.web.messages import accepted_language
 
 Observe = Callable[[str, str, float], None]  # method and route, status, seconds
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_MOST_ID = 128
+_MAX_ID = 128
 
 
 class RequestLog(Protocol):
@@ -28,7 +28,7 @@ class RequestLog(Protocol):
 
 
 class Edge:
-    """Every answer leaves through here, also the one for an error nobody expected."""
+    """Every answer passes through here, including that to an unexpected error."""
 
     def __init__(
         self, app: ASGIApp, *, log: RequestLog, observe: Observe, deadline_s: Callable[[], float]
@@ -48,7 +48,7 @@ class Edge:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                _harden(MutableHeaders(scope=message), context.request_id)
+                _add_headers(MutableHeaders(scope=message), context.request_id)
             await send(message)
 
         try:
@@ -59,8 +59,8 @@ class Edge:
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
         context = RequestContext(
-            request_id=accepted_request_id(lone(headers, "x-request-id")[: _MOST_ID + 1]),
-            language=accepted_language(lone(headers, "accept-language")),
+            request_id=accepted_request_id(single(headers, "x-request-id")[: _MAX_ID + 1]),
+            language=accepted_language(single(headers, "accept-language")),
             deadline=started + self._deadline_s(),
         )
         enter(context)
@@ -79,20 +79,20 @@ class Edge:
         )
 
 
-def lone(headers: Headers, name: str) -> str:
-    """A header's value; empty if it was not sent, or more than once: gRPC reads it the same way."""
+def single(headers: Headers, name: str) -> str:
+    """A header's value; empty if it was sent not at all or more than once, as in gRPC."""
     sent = headers.getlist(name)
     return sent[0] if len(sent) == 1 else ""
 
 
 def route_of(scope: Scope) -> str:
     """Method and template of the route that answered, for metrics and logs."""
-    # The template, never the path: a path of the caller's choice would be a metric of its own.
+    # The template, never the path: callers could create any number of metrics.
     path = getattr(scope.get("route"), "path", "") or "(no route)"
     return f"{scope['method']} {path}" if path != "(no route)" else path
 
 
-def _harden(headers: MutableHeaders, request_id: str) -> None:
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["X-Request-ID"] = request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"

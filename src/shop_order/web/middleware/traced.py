@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.pkg.log import bind_fields
 from shop_order.web.context import note
-from shop_order.web.middleware.edge import lone
+from shop_order.web.middleware.edge import single
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
-UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds, by nobody who waits
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few seconds
 
 
 class Traced:
@@ -29,7 +29,7 @@ class Traced:
         if scope["type"] != "http" or scope["path"] in UNTRACED:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        parent, state = lone(headers, "traceparent"), headers.get("tracestate", "")
+        parent, state = single(headers, "traceparent"), headers.get("tracestate", "")
         status = 0
 
         async def answer(message: Message) -> None:

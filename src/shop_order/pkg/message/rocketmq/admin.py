@@ -1,4 +1,4 @@
-"""Makes topics and groups without Java: the few words of RocketMQ's remoting protocol that takes.
+"""Creates topics and groups by RocketMQ's remoting protocol, without Java: the official client can't.
 
 A frame is its length, the header's length, a JSON header, and a body.
 """
@@ -13,25 +13,24 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import parted
-from shop_order.pkg.message.base import BrokerAway
-from shop_order.pkg.message.rocketmq.address import Address
-from shop_order.pkg.message.topics import MOST_RETRIES, QUEUES, RETRY_S, Group, Topic
+from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerAway, Group, Topic
+from shop_order.pkg.message.rocketmq.connection import Address
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
-DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of what it gave up
+DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of its dead letters
 READ_WRITE = 6
 ANSWER_S = 5.0
-MOST_BYTES = 1 << 24
-_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # their JSON has numbers for keys
+MAX_BYTES = 1 << 24
+_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # the JSON has numbers as keys
 _MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # objects as keys, too
 
 
 class Refused(Exception):
-    """The broker would not do it."""
+    """The broker refused."""
 
 
 class Admin:
-    """Speaks to the brokers that a name server knows."""
+    """Calls the brokers that a name server knows."""
 
     def __init__(self, namesrv: str) -> None:
         self._namesrv = namesrv
@@ -45,7 +44,7 @@ class Admin:
         return sorted(master for master in masters if master)
 
     async def make(self, address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> None:
-        """Make or mend topics and groups on every master; again is no error. Raises BrokerAway, Refused."""
+        """Create or update topics and groups on every master. Raises BrokerAway, Refused."""
         brokers = await self.brokers()
         if not brokers:
             raise BrokerAway(f"the name server {self._namesrv} knows no broker")
@@ -56,7 +55,7 @@ class Admin:
                 await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
 
     async def kinds(self, prefix: str) -> dict[str, str]:
-        """The kind of each topic whose name begins so, as the brokers have it. Raises BrokerAway, Refused."""
+        """The kind of each topic with this prefix, as the brokers have it. Raises BrokerAway, Refused."""
         found: dict[str, str] = {}
         for broker in await self.brokers():
             table = json.loads(await self._ask(broker, ALL_TOPICS, {}))["topicConfigTable"]
@@ -66,12 +65,12 @@ class Admin:
         return found
 
     async def dead_letters(self, address: Address) -> dict[str, int]:
-        """How many messages each group gave up since it first did. Raises BrokerAway, Refused."""
+        """How many messages of each group ever went to its dead letters. Raises BrokerAway, Refused."""
         head = DEAD_LETTERS + address.full("")
         return {name.removeprefix(head): await self.stored(name) for name in await self.kinds(head)}
 
     async def stored(self, topic: str) -> int:
-        """How many messages a topic got since it was made; 0 if there is none. Raises BrokerAway."""
+        """How many messages a topic ever got; 0 if there is no such topic. Raises BrokerAway."""
         count = 0
         for broker in await self.brokers():
             try:
@@ -89,7 +88,7 @@ class Admin:
                 try:
                     writer.write(self._frame(code, fields, body))
                     (length,) = struct.unpack(">i", await reader.readexactly(4))
-                    if not 4 <= length <= MOST_BYTES:
+                    if not 4 <= length <= MAX_BYTES:
                         raise BrokerAway(f"{host} does not speak RocketMQ's remoting protocol")
                     answer = await reader.readexactly(length)
                 finally:
@@ -118,7 +117,7 @@ class Admin:
 
 
 def topic_fields(address: Address, topic: Topic) -> dict[str, str]:
-    """A topic as the broker wants it described."""
+    """A topic in the broker's form."""
     return {
         "topic": address.full(topic.name),
         "defaultTopic": "TBW102",
@@ -133,7 +132,7 @@ def topic_fields(address: Address, topic: Topic) -> dict[str, str]:
 
 
 def group_config(address: Address, group: Group) -> dict[str, object]:
-    """A group as the broker wants it described."""
+    """A group in the broker's form."""
     waits = [seconds * 1000 for seconds in RETRY_S]
     return {
         "groupName": address.full(group.name),
@@ -142,7 +141,7 @@ def group_config(address: Address, group: Group) -> dict[str, object]:
         "consumeFromMinEnable": True,
         "consumeMessageOrderly": group.in_order,
         "retryQueueNums": 1,
-        "retryMaxTimes": MOST_RETRIES,
+        "retryMaxTimes": MAX_RETRIES,
         "groupRetryPolicy": {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": waits}},
         "brokerId": 0,
         "whichBrokerWhenConsumeSlowly": 1,
@@ -151,14 +150,14 @@ def group_config(address: Address, group: Group) -> dict[str, object]:
 
 
 def commands(address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
-    """The same by RocketMQ's own tool, for clusters where only its keepers may do that."""
+    """The same as commands of RocketMQ's own tool, for clusters where only operators may do that."""
     queues = f"-r {QUEUES} -w {QUEUES}"
     made = [
         f"mqadmin updateTopic -c DefaultCluster -t {address.full(t.name)} {queues} -a +message.type={t.kind}"
         for t in topics
     ]
     return made + [
-        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MOST_RETRIES}"
+        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MAX_RETRIES}"
         f" -o {str(g.in_order).lower()}"
         for g in groups
     ]

@@ -1,4 +1,4 @@
-"""A push consumer that comes back by itself after the broker died (decision outbox)."""
+"""A push consumer that reconnects by itself after the broker died (decision outbox)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message.base import BrokerAway, Delivery, Handler
-from shop_order.pkg.message.rocketmq.address import Address
+from shop_order.pkg.message.base import RETRY_S, BrokerAway, Delivery, Group, Handler
 from shop_order.pkg.message.rocketmq.admin import Admin, Refused
-from shop_order.pkg.message.rocketmq.library import configuration, library
-from shop_order.pkg.message.topics import RETRY_S, Group
+from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
 
 log = get_logger("message")
-SETTINGS_EVERY_S = 3.0  # the client itself says them again every 300 s only, and the proxy forgets them
+SETTINGS_EVERY_S = 3.0  # the client itself sends them every 300 s only, and the proxy forgets them
 BEGIN_AGAIN_S = 2.0
 THREADS = 8
 STREAM_S = 365 * 86_400
@@ -24,9 +22,9 @@ CLOSE_S = 15.0
 
 
 class Closing(BaseException):
-    """Ends a thread of the client without an answer: the message comes again to who is next.
+    """Ends a thread of the client without an answer: the message is redelivered to another consumer.
 
-    Not an Exception: those the client takes for a vain attempt, and sleeps.
+    Not an Exception: those the client takes for a failed attempt, and sleeps.
     """
 
 
@@ -48,7 +46,7 @@ class RocketConsumer:
 
     @property
     def connected(self) -> bool:
-        """Whether the proxy took our settings a moment ago."""
+        """Whether the proxy accepted our settings a moment ago."""
         return self._connected
 
     async def open(self) -> None:
@@ -58,7 +56,7 @@ class RocketConsumer:
         self._task = asyncio.create_task(self._keep(), name=f"consume-{self._group.name}")
 
     async def close(self) -> None:
-        """Stop; a message whose handler still runs after CLOSE_S comes again."""
+        """Stop; a message whose handler still runs after CLOSE_S is redelivered."""
         self._closing.set()
         if self._task is not None:
             self._task.cancel()
@@ -82,7 +80,7 @@ class RocketConsumer:
         while True:
             await asyncio.sleep(SETTINGS_EVERY_S)
             try:
-                await self._say_settings()
+                await self._send_settings()
             except Exception as failed:  # noqa: BLE001 - a background loop: it tries again
                 self._seen(False, repr(failed))
 
@@ -90,7 +88,7 @@ class RocketConsumer:
         if self._address.namesrv:
             try:
                 await Admin(self._address.namesrv).make(self._address, (), (self._group,))
-            except Refused as refused:  # its keepers made it, or will
+            except Refused as refused:  # operators have created it, or will
                 log.warning("group_not_made", group=self._group.name, error=str(refused))
         rocketmq = library()
         consumer = rocketmq.PushConsumer(
@@ -104,8 +102,8 @@ class RocketConsumer:
         self._consumer = consumer
         self._seen(True)
 
-    async def _say_settings(self) -> None:
-        """A proxy that was started again knows nobody and delivers nothing until it is told."""
+    async def _send_settings(self) -> None:
+        """A restarted proxy knows no consumer, and delivers nothing until it gets the settings."""
         consumer = self._consumer
         ends = consumer.route_manager.get_all_endpoints().values()
         if not ends:
@@ -126,7 +124,7 @@ class RocketConsumer:
         except Exception:
             consumer.rpc_client.stop()
             raise
-        if self._closing.is_set():  # nobody waits for it any more
+        if self._closing.is_set():  # nothing waits for it any more
             consumer.shutdown()
 
     def _seen(self, connected: bool, error: str = "") -> None:
@@ -138,7 +136,7 @@ class RocketConsumer:
         self._connected = connected
 
     def _take(self, message: Any) -> bool:
-        """In a thread of the client: the handler's word, however long its trouble lasts."""
+        """In a thread of the client: the handler's answer, repeated until the handler does not fail."""
         delivery = Delivery(
             next(iter(message.keys), ""),
             message.tag or "",
@@ -151,7 +149,7 @@ class RocketConsumer:
                 raise Closing
             try:
                 return asyncio.run_coroutine_threadsafe(self._handle(delivery), self._loop).result()
-            except Exception as failed:  # noqa: BLE001 - the edge: our trouble is no reason to drop a message
+            except Exception as failed:  # noqa: BLE001 - the edge: our failure must not drop a message
                 log.error("message_not_handled", group=self._group.name, key=delivery.key, error=repr(failed))
             self._closing.wait(RETRY_S[min(tried, len(RETRY_S) - 1)])
         raise Closing
@@ -161,7 +159,7 @@ class RocketConsumer:
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
-    """In a thread that may be left behind: the client waits ten seconds for a broker that is away, and
+    """In a thread that may be abandoned: the client waits ten seconds for an unreachable broker, and
     the end of the process must not."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     failure: list[Exception] = []
@@ -184,7 +182,7 @@ def _listener(take: Any) -> Any:
     rocketmq = library()
 
     class Listener(rocketmq.MessageListener):  # type: ignore[misc, name-defined]
-        """The client's side of the hand-over."""
+        """Calls the handler for the client."""
 
         def consume(self, message: Any) -> Any:
             return rocketmq.ConsumeResult.SUCCESS if take(message) else rocketmq.ConsumeResult.FAILURE

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message.base import BrokerAway, Message
-from shop_order.pkg.message.rocketmq.address import Address
-from shop_order.pkg.message.rocketmq.library import configuration, library
+from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
 
 log = get_logger("message")
 IN_FLIGHT = 128  # messages on their way at once
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 
 class RocketPublisher:
-    """See `base.Publisher`. Messages of one topic and key form a line; each waits for the one before it."""
+    """See `base.Publisher`. Messages of one topic and key form a queue: each waits for the one before it."""
 
     brokered = True
 
@@ -36,12 +35,12 @@ class RocketPublisher:
         await self._in_thread(self._start)
 
     async def close(self) -> None:
-        """Say good-bye, if there is anybody to say it to."""
+        """Close the producer, if it was opened."""
         await self._in_thread(self._stop)
         self._thread.shutdown()
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
-        """See `base.Publisher`; messages of different lines go side by side, at most IN_FLIGHT."""
+        """See `base.Publisher`; different queues are sent concurrently, at most IN_FLIGHT."""
         return await self._in_thread(lambda: self._publish(messages))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -57,13 +56,13 @@ class RocketPublisher:
             self._producer = None
 
     def _publish(self, messages: Sequence[Message]) -> set[str]:
-        lines: dict[tuple[str, str], deque[Message]] = {}
+        queues: dict[tuple[str, str], deque[Message]] = {}
         for message in messages:
-            lines.setdefault((message.topic, message.key), deque()).append(message)
+            queues.setdefault((message.topic, message.key), deque()).append(message)
         stored: set[str] = set()
-        while lines:
-            names = list(islice(lines, IN_FLIGHT))
-            heads = [lines[name].popleft() for name in names]
+        while queues:
+            names = list(islice(queues, IN_FLIGHT))
+            heads = [queues[name].popleft() for name in names]
             failures = self._wave(heads)
             stored.update(head.id for head, failure in zip(heads, failures, strict=True) if failure is None)
             if reason := next((failure for failure in failures if failure is not None), None):
@@ -73,12 +72,12 @@ class RocketPublisher:
                 count = len(failures) - failures.count(None)
                 log.warning("messages_not_stored", count=count, first=repr(reason))
             for name, failure in zip(names, failures, strict=True):
-                if failure is not None or not lines[name]:
-                    del lines[name]
+                if failure is not None or not queues[name]:
+                    del queues[name]
         return stored
 
     def _wave(self, heads: Sequence[Message]) -> list[Exception | None]:
-        """Send all, then wait for all: what hindered each, None for those that were stored."""
+        """Send all, then wait for all: the failure of each, None for those that were stored."""
         sent: list[Future[Any] | Exception] = []
         for head in heads:
             try:
@@ -89,7 +88,7 @@ class RocketPublisher:
 
 
 def outgoing(address: Address, message: Message) -> Any:
-    """The client's message. Its times are in seconds: rounded up, so that nothing comes too early."""
+    """The client's message. Its times are seconds, rounded up so that nothing is delivered too early."""
     out = library().Message()
     out.topic, out.tag, out.body = address.full(message.topic), message.tag, message.body
     out.keys = message.key  # adds it
@@ -103,7 +102,7 @@ def outgoing(address: Address, message: Message) -> Any:
 
 
 def is_about_the_message(failure: Exception) -> bool:
-    """Whether sending the same again can't help until somebody changes something."""
+    """Whether sending the same message again can't succeed."""
     library()
     from rocketmq.v5.exception import client_exception as of
 

@@ -8,11 +8,10 @@ from asyncmy import errors
 from asyncmy.constants import CR, ER
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import Interrupted
 
-failed = Rarely(get_logger("store").error)
+failed = RateLimitedLog(get_logger("store").error)
 
 # Lock wait timeout, deadlock, record changed (MariaDB), NOWAIT (MySQL); TiDB: conflicts, another schema.
 _AGAIN = frozenset({1205, 1213, 1020, 3572, 8002, 8022, 8028, 9007})
@@ -81,7 +80,7 @@ def told(error: Exception) -> Exception:
     failed("database_failed", kind=str(number), code=name_of(error), error=repr(error))
     if number in _READ_ONLY:
         return ReadOnly(error)
-    return DependencyDown("the order database")
+    return DependencyDown("order_database")
 
 
 def no_room(refused: object) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.log import get_logger
-from shop_order.pkg.log.rarely import Rarely
+from shop_order.domain.problems import Dependency
+from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import (
     Database,
     Interrupted,
@@ -28,7 +28,7 @@ from shop_order.repository.dao.engine.base import (
 from shop_order.repository.dao.engine.dialect import SQLITE
 
 T = TypeVar("T")
-failed = Rarely(get_logger("store").error)
+failed = RateLimitedLog(get_logger("store").error)
 # Full, read-only, I/O, can't open, no rights, damaged, no database, locked by another, locks don't work.
 _OF_WRITES = frozenset({13, 8, 10, 14, 3, 11, 26, 5, 15})
 _FULL, _BUSY = 13, 5
@@ -253,7 +253,7 @@ def spoils_connection(error: BaseException | None) -> bool:
     return refuses_writes(error) and code_of(error) not in (_FULL, _BUSY)
 
 
-def down(error: Exception, what: str = "the order database", where: str = "") -> DependencyDown:
+def down(error: Exception, what: Dependency = "order_database", where: str = "") -> DependencyDown:
     """What the caller is told of it; the operator is told more. SQLite's own texts hold no values."""
     code = name_of(error)
     failed("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))

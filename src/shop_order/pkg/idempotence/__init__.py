@@ -1,1 +1,0 @@
-"""Idempotency control: the submit tokens of web forms."""

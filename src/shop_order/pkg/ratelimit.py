@@ -1,0 +1,136 @@
+"""Rate limits by GCRA: throttled-py in the memory of one process, or one limit for all instances in Redis.
+
+throttled-py's Redis store has no debts (`charge`) and would bypass the link's pipelines and circuit breaker.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, per_sec, utils
+from throttled.rate_limiter import BaseRateLimiter
+
+from shop_order.pkg.redis import SCHEMES
+from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
+
+MAX_DEBT_S = 60  # beyond the time in which the burst comes back
+_MAX_QUOTAS = 256
+PREFIX = "order-service:1:rate:"
+
+# Times in microseconds; what is kept is the time at which the whole burst would be free again.
+ACQUIRE = Script("""
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local gap = 1000000 / tonumber(ARGV[1])
+local free = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + gap
+local wait = free - gap * tonumber(ARGV[2]) - now
+if wait > 0 then return math.ceil(wait) end
+redis.call('SET', KEYS[1], string.format('%.0f', free), 'PX', math.ceil((free - now) / 1000))
+return 0
+""")
+
+CHARGE = Script("""
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local gap = 1000000 / tonumber(ARGV[1])
+local free = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + gap * tonumber(ARGV[3])
+free = math.min(free, now + gap * tonumber(ARGV[2]) + tonumber(ARGV[4]) * 1000000)
+redis.call('SET', KEYS[1], string.format('%.0f', free), 'PX', math.ceil((free - now) / 1000))
+return 0
+""")
+
+
+class RateLimiter(Protocol):
+    """Counts calls by key, such as `user:7` or `global`."""
+
+    async def acquire(self, key: str, rate: int, burst: int) -> float:
+        """Takes one call of `burst` at once and `rate` a second; `rate` 0 is no limit.
+
+        Returns 0.0 if the call may go, otherwise the seconds after which it may be tried again.
+        """
+        ...
+
+    async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
+        """Takes `cost` calls more, also what is not there: the next call waits, at most `MAX_DEBT_S`."""
+        ...
+
+
+class MemoryRateLimiter:
+    """Remembers the `max_keys` keys used last; a key that was forgotten starts with its whole burst."""
+
+    def __init__(self, max_keys: int) -> None:
+        self._store = MemoryStore(options={"MAX_SIZE": max_keys})
+        self._kind = RateLimiterRegistry.get(RateLimiterType.GCRA.value)
+        self._limiters: dict[tuple[int, int], BaseRateLimiter] = {}
+
+    async def acquire(self, key: str, rate: int, burst: int) -> float:
+        """Takes one call; returns 0.0, or the seconds after which it may be tried again."""
+        if rate <= 0:
+            return 0.0
+        limiter = self._limiter_of(rate, burst)
+        # The synchronous limiter: it never waits, and costs two thirds of the asynchronous one.
+        result = limiter.limit(key)
+        return max(result.state.retry_after, 0.001) if result.limited else 0.0
+
+    async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
+        """Takes `cost` calls more, also what is not there."""
+        if rate <= 0:
+            return
+        # The library knows no debts. What it keeps of a key is when its whole burst is free again.
+        kept = self._limiter_of(rate, burst)._prepare_key(key)
+        now_s = utils.now_mono_f()
+        free_s = max(float(self._store.get(kept) or now_s), now_s) + cost / rate
+        free_s = min(free_s, now_s + burst / rate + MAX_DEBT_S)
+        self._store.set(kept, free_s, math.ceil(free_s - now_s))
+
+    def _limiter_of(self, rate: int, burst: int) -> BaseRateLimiter:
+        limiter = self._limiters.get((rate, burst))
+        return limiter or self._limiter(per_sec(rate, burst=burst), (rate, burst))
+
+    def _limiter(self, quota: Quota, numbers: tuple[int, int]) -> BaseRateLimiter:
+        if len(self._limiters) >= _MAX_QUOTAS:  # settings reloaded many times
+            self._limiters.clear()
+        limiter: BaseRateLimiter = self._kind(quota, self._store)
+        self._limiters[numbers] = limiter
+        return limiter
+
+
+class RedisRateLimiter:
+    """See `RateLimiter`; without Redis each instance counts alone."""
+
+    def __init__(self, link: RedisLink, local: RateLimiter) -> None:
+        self._link = link
+        self._local = local
+
+    async def acquire(self, key: str, rate: int, burst: int) -> float:
+        """Takes one call; returns 0.0, or the seconds after which it may be tried again."""
+        if rate <= 0:
+            return 0.0
+        try:
+            wait_us = await self._link.script(ACQUIRE, (f"{PREFIX}{{{key}}}",), rate, burst)
+        except RedisDown:
+            return await self._local.acquire(key, rate, burst)
+        return max(int(wait_us) / 1_000_000, 0.001) if wait_us else 0.0
+
+    async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
+        """Takes `cost` calls more, also what is not there."""
+        if rate <= 0:
+            return
+        try:
+            await self._link.script(CHARGE, (f"{PREFIX}{{{key}}}",), rate, burst, cost, MAX_DEBT_S)
+        except RedisDown:
+            await self._local.charge(key, rate, burst, cost)
+
+
+def open_limiter(url: str, max_keys: int, link: RedisLink | None = None) -> RateLimiter:
+    """The limiter of an engine URL; `link` is the way to Redis, where the URL names it.
+
+    Raises ValueError for a scheme that is not built.
+    """
+    scheme = url.partition(":")[0]
+    if scheme == "memory":
+        return MemoryRateLimiter(max_keys)
+    if scheme in SCHEMES and link is not None:
+        return RedisRateLimiter(link, MemoryRateLimiter(max_keys))
+    raise ValueError(f"no rate limiter for {scheme}: in this version")

@@ -1,1 +1,0 @@
-"""Money, ids and order numbers."""
