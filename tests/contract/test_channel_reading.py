@@ -33,7 +33,7 @@ def channel(provider: rsa.RSAPrivateKey) -> Alipay:
         "http://127.0.0.1:9/", PAID["app_id"], PAID["seller_id"], Path(), Path(), "", lambda: 1.0
     )
     made = Alipay(settings, lambda: 0, lambda *args, **about: None)
-    made._keys = (provider, provider.public_key())
+    made._gateway._keys = (provider, provider.public_key())
     return made
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from shop_order.cmd import archive, reconcile
-from shop_order.cmd.core import Core
-from shop_order.cmd.presence import Turns, while_ours
-from shop_order.cmd.relay import only_one
+from shop_order.cmd.cli import archive, reconcile
+from shop_order.cmd.run.turns import Turns, only_one, while_ours
+from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType

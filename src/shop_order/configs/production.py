@@ -5,8 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Settings, channel_key
+from shop_order.configs.settings import ConfigError, Settings, channel_key
 
 
 def missing_in_production(settings: Settings) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shop_order.gateway.payment.alipay.channel import Alipay, AlipaySettings
+from shop_order.gateway.payment.alipay.channel import Alipay
+from shop_order.gateway.payment.alipay.gateway import AlipaySettings
 from shop_order.gateway.payment.alipay.notice import NOTICE_ROUTE
 from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
 from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from shop_order.domain.bill import Bill, BillNotOut, BillUnusable
 from shop_order.domain.errors import DependencyDown
 from shop_order.gateway.payment.alipay.bill_file import MAX_PACKED, bill_of
-
-if TYPE_CHECKING:
-    from shop_order.gateway.payment.alipay.channel import Alipay
+from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGateway
 
 METHOD = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not out yet, or no money moved on that day
 DOWNLOAD_S = 120.0
-UNCOMPRESSED = {"accept-encoding": "identity"}  # decompressed content would have no bound
 HOSTS = (".alipay.com", ".alipaydev.com", ".alipayobjects.com")
 
 
@@ -26,14 +22,14 @@ class AlipayBills:
 
     max_bytes = MAX_PACKED
 
-    def __init__(self, alipay: Alipay) -> None:
-        self._alipay = alipay
+    def __init__(self, gateway: AlipayGateway) -> None:
+        self._gateway = gateway
 
     def available(self) -> bool:
-        return self._alipay.available()
+        return self._gateway.available()
 
     async def bill(self, day: date) -> Bill:
-        address = followed(await self.address(day), self._alipay.settings.gateway)
+        address = followed(await self.address(day), self._gateway.settings.gateway)
         return await self.read(day, await self._download(address))
 
     async def address(self, day: date) -> str:
@@ -41,19 +37,19 @@ class AlipayBills:
 
         Raises BillNotOut, BillUnusable (Alipay gives us none), DependencyDown, ChannelUnavailable.
         """
-        self._alipay.load_keys()
-        answer = await self._alipay.call(METHOD, {"bill_type": "trade", "bill_date": day.isoformat()})
+        self._gateway.load_keys()
+        answer = await self._gateway.call(METHOD, {"bill_type": "trade", "bill_date": day.isoformat()})
         refused, address = answer.get("sub_code", ""), answer.get("bill_download_url", "")
         if refused.upper().endswith(NO_BILL):
             raise BillNotOut(day)
         if answer.get("code") == "10000" and address:
             return address
         if answer.get("code") in (None, "20000"):
-            raise DependencyDown("alipay", self._alipay.settings.gateway)
+            raise DependencyDown("alipay", self._gateway.settings.gateway)
         raise BillUnusable(f"alipay gives no bill of {day}: {refused or answer.get('msg')}")
 
     async def read(self, day: date, content: bytes) -> Bill:
-        seller_id = self._alipay.settings.seller_id
+        seller_id = self._gateway.settings.seller_id
         return await asyncio.to_thread(bill_of, content, day, seller_id)  # a large one takes seconds
 
     async def _download(self, address: str) -> bytes:
@@ -63,7 +59,7 @@ class AlipayBills:
         try:
             async with (
                 asyncio.timeout(DOWNLOAD_S),
-                self._alipay.http().stream("GET", address, headers=UNCOMPRESSED) as answer,
+                self._gateway.http().stream("GET", address, headers=UNCOMPRESSED) as answer,
             ):
                 if answer.status_code != 200:
                     raise DependencyDown("alipay", f"{host}: HTTP {answer.status_code}")
