@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.faults import fault
-from tests.mutants.planting import never, skip, swap
+from tests.mutants.planting import never, swap
 
 NOTICES = "test_channel_notices"
 READING = "test_channel_reading"
