@@ -17,10 +17,10 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 endif
 
 .PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-long test-all test-list \
-	test-fast test-tidb check style fix bench proto proto-accept openapi docs schema lock hooks clean distclean
+	test-fast test-tidb check style fix bench h2spec proto proto-accept openapi docs schema lock hooks clean distclean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .venv/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml script/make-venv.sh
 	@sh script/make-venv.sh
@@ -110,11 +110,14 @@ proto: .venv/.dev ## generate the gRPC code again from the .proto files
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
 	@$(PY) -m tests.baseline.promise
 
-openapi: .venv/.dev ## write docs/api again from the routes (refuses what breaks callers)
+openapi: .venv/.dev ## write docs/api and docs/errors.md again from the code (refuses what breaks callers)
 	@$(PY) -m tests.baseline.rest_promise
 
 docs: .venv/.dev ## write the tables of settings in docs/ again from the code
 	@$(PY) -m tests.baseline.settings_pages
+
+h2spec: .venv/.dev ## HTTP/2 conformance of both gRPC transports (builds h2spec with Go)
+	@$(PY) -m tests.component.grpc.h2spec
 
 schema: .venv/.dev ## write both engines' scripts of tables again from the migrations
 	@$(PY) -m tests.baseline.sqlite_schema

@@ -15,6 +15,7 @@ from bench.report import Results, Run
 from bench.shop import Failed, Generator, Shop
 
 CALLERS = (1, 16, 32)
+TRANSPORTS = ("grpcio", "native")
 SEEN_AGAIN = ("GetOrder (cached)",)  # orders are cached where a cache is shared
 OTHERS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
 TOGETHER = 16  # orders a commit of the batched bare loop; callers of the other methods
@@ -51,6 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
     parser.add_argument("--seconds", type=float, help="of one run (default 4)")
     parser.add_argument("--callers", type=int, nargs="+", default=list(CALLERS), help="default 1 16 32")
+    parser.add_argument(
+        "--transports", nargs="+", default=list(TRANSPORTS), help="of gRPC; default grpcio native"
+    )
     parser.add_argument("--dir", type=Path, default=Path("data"), help="where the databases lie; a real disk")
     parser.add_argument("--json", type=Path, help="where the result is written")
     parser.add_argument(
@@ -76,30 +80,45 @@ def measured(folder: Path, chosen: argparse.Namespace) -> Results:
     kind = machine.require_disk(folder)
     results = Results(machine.described(kind), chosen.seconds)
     for number in range(chosen.rounds):
-        here = folder / str(number)
-        here.mkdir()
-        results.fdatasync_us.append(machine.fdatasync_us(here))
-        database = databases.database(chosen.db, here)
-        try:
-            results.database = database.name
-            for a_commit in (1, TOGETHER):
-                rate, us = database.bare(a_commit, chosen.seconds / 2)
-                results.bare.setdefault(a_commit, []).append(rate)
-                results.bare_us.setdefault(a_commit, []).append(us)
-            one_round(here, database, chosen, results, last=number == chosen.rounds - 1)
-        finally:
-            if not chosen.keep:
-                database.drop()
+        last = number == chosen.rounds - 1
+        for transport in chosen.transports[:: -1 if number % 2 else 1]:  # no one of them is always first
+            here = folder / f"{number}-{transport}"
+            here.mkdir()
+            database = databases.database(chosen.db, here)
+            try:
+                if len(results.fdatasync_us) == number:
+                    bare(database, here, chosen, results)
+                one_round(here, database, transport, chosen, results, last=last)
+            finally:
+                if not chosen.keep:
+                    database.drop()
         print(f"round {number + 1} of {chosen.rounds} done", file=sys.stderr)
     return results
 
 
+def bare(database: databases.Database, folder: Path, chosen: argparse.Namespace, results: Results) -> None:
+    """What the disk and the database do without a service, in this round."""
+    results.database = database.name
+    results.fdatasync_us.append(machine.fdatasync_us(folder))
+    for a_commit in (1, TOGETHER):
+        rate, us = database.bare(a_commit, chosen.seconds / 2)
+        results.bare.setdefault(a_commit, []).append(rate)
+        results.bare_us.setdefault(a_commit, []).append(us)
+
+
 def one_round(
-    folder: Path, database: databases.Database, chosen: argparse.Namespace, results: Results, *, last: bool
+    folder: Path,
+    database: databases.Database,
+    transport: str,
+    chosen: argparse.Namespace,
+    results: Results,
+    *,
+    last: bool,
 ) -> None:
     """A fresh service and sandbox, driven by 1, 16 and 32 callers; then the rows are counted."""
     answers = folder / "answers.txt"
-    shop = Shop(folder, database, dict(setting.split("=", 1) for setting in chosen.set))
+    settings = dict(setting.split("=", 1) for setting in chosen.set)
+    shop = Shop(folder, database, {**settings, "SERVER__GRPC_TRANSPORT": transport})
     with shop:
         results.first_start_s.append(shop.start_s)
         shop.stop_service()
@@ -135,6 +154,7 @@ def run(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse
     used = [now - then for now, then in zip((*after, generator_s), before, strict=True)]
     service_us, sandbox_us, server_us, generator_us = (1e6 * s / max(result["calls"], 1) for s in used)
     return Run(
+        shop.settings["SERVER__GRPC_TRANSPORT"],
         method,
         callers,
         result["calls"] / result["seconds"],

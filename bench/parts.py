@@ -31,7 +31,6 @@ from shop_sandbox.seed import BENCH_FIRST_ID
 ORDERS = 3_000
 TOGETHER = 16
 SECONDS = 3.0
-METHOD = "/order.OrderService/CreateOrder"
 CATALOGUE = {
     id: Goods(id, f"压测商品 {id}", f"http://127.0.0.1/images/{id}.svg", 1_999, True)
     for id in range(BENCH_FIRST_ID, BENCH_FIRST_ID + SEEDED_GOODS)
@@ -62,18 +61,11 @@ class Context:
 class Unserved(GrpcServer):
     """Keeps the wrapped methods instead of listening."""
 
-    handlers: ClassVar[list[Any]] = []
+    services: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, address: str, handlers: Sequence[Any], **_: Any) -> None:
-        super().__init__(address, handlers)
-        self.handlers[:] = handlers
-
-
-class Details:
-    """How grpc asks for a method's handler."""
-
-    method = METHOD
-    invocation_metadata = ()
+    def __init__(self, address: str, services: Mapping[str, Any], **_: Any) -> None:
+        super().__init__(address, services)
+        self.services.update(services)
 
 
 async def goods_at_once(goods_ids: Sequence[int]) -> Mapping[int, Goods]:
@@ -108,7 +100,7 @@ async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
         core.store.orders.key = nothing  # type: ignore[method-assign]
         core.store.orders.add = nothing  # type: ignore[method-assign]
     await core.open()
-    answer = next(found.unary_unary for one in Unserved.handlers if (found := one.service(Details())))
+    answer = Unserved.services["order.OrderService"]["CreateOrder"].unary_unary
     settle_memory()
     await drive(answer, 500)
     thread, process = time.thread_time(), time.process_time()

@@ -15,6 +15,7 @@ from bench.profile import Shares
 class Run:
     """One run of the generator against the service; CPU includes publishing the run's events."""
 
+    transport: str
     method: str
     callers: int
     per_second: float
@@ -68,15 +69,16 @@ def summary(results: Results) -> dict[str, object]:
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of the same kind together, by method and callers."""
-    kinds = sorted({(run.method, run.callers) for run in runs})
-    return [[run for run in runs if (run.method, run.callers) == kind] for kind in kinds]
+    """Runs of the same kind together, by method, callers and transport."""
+    kinds = sorted({(run.method, run.callers, run.transport) for run in runs})
+    return [[run for run in runs if (run.method, run.callers, run.transport) == kind] for kind in kinds]
 
 
 def line(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
     """The medians of runs of one kind; ratios are of the same round, so that a slow minute slows both."""
     head = group[0]
     medians: dict[str, object] = {
+        "transport": head.transport,
         "method": head.method,
         "callers": head.callers,
         "runs": len(group),
@@ -105,6 +107,7 @@ def shown(medians: Mapping[str, object]) -> str:
     """The table that is printed."""
     rows = [*as_rows(medians["create_order"]), *as_rows(medians["other"])]
     heads = (
+        "transport",
         "method",
         "callers",
         "per_second",
@@ -140,7 +143,9 @@ def profiles(results: Results) -> str:
     lines = []
     for run in results.runs:
         if run.shares:
-            lines.append(f"{run.method}, {run.callers} callers: CPU of the service in percent")
+            lines.append(
+                f"{run.method} over {run.transport}, {run.callers} callers: CPU of the service in percent"
+            )
             for by, shares in (("thread", run.shares.threads), ("library", run.shares.libraries)):
                 parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
                 lines.append(f"  by {by}: {parts}")

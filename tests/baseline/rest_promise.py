@@ -1,7 +1,7 @@
 """What the REST document promises to callers, as flat facts that can be compared.
 
-`make openapi` runs this module: it writes docs/api again and adds what is new to the promise,
-and refuses what breaks it.
+`make openapi` runs this module: it writes docs/api and docs/errors.md again, adds what is new to the
+promise, and refuses what breaks it.
 """
 
 import json
@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from shop_order.cmd.openapi import Format, text
+from shop_order.web.document import errors_page
+from shop_order.web.messages import Language
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "docs" / "api"
+ERROR_PAGES = {
+    Language.EN: ROOT / "docs" / "errors.md",
+    Language.ZH: ROOT / "docs" / "errors.zh-CN.md",
+}
 PROMISED = Path(__file__).with_name("openapi.json")
 
 Facts: TypeAlias = dict[str, str]
@@ -83,6 +89,13 @@ def operations(document: Document) -> Iterator[tuple[str, Document]]:
             yield f"{method.upper()} {path}", operation
 
 
+def reasons_of(response: Document, document: Document) -> set[str]:
+    """The reasons that a response of an operation may have; none where it is no refusal of ours."""
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    return set(response.get("content", {}).get("application/json", {}).get("examples", ()))
+
+
 def _given(place: str, schema: Document, document: Document) -> Iterator[tuple[str, str]]:
     yield place, _kind(schema, document)
     for name, field in _fields(schema, document):
@@ -138,6 +151,8 @@ def main() -> int:
     for format in Format:
         committed(format).write_text(text(format), "utf-8")
     PROMISED.write_text(text(Format.JSON), "utf-8")
+    for language, page in ERROR_PAGES.items():
+        page.write_text(errors_page(language), "utf-8")
     return 0
 
 

@@ -42,4 +42,4 @@ async def test_callers_learn_no_address_of_ours_and_the_log_does(
         str(line["error"]) for line in lines if line["msg"] in ("request", "grpc request") and "error" in line
     ]
     assert len(errors) == 2
-    assert all("the goods service is not available; try again (127.0.0.1:9)" in error for error in errors)
+    assert all("dependency=goods_service (127.0.0.1:9)" in error for error in errors)

@@ -61,7 +61,7 @@ class Database:
     async def change(self, order_sn: str, decide: Callable[[Order], Any], **more: Any) -> tuple[Order, Any]:
         changed = await self.orders.change(order_sn, decide, **more)
         if self.loses_answers:
-            raise DependencyDown("the order database")
+            raise DependencyDown("order_database")
         return changed
 
 

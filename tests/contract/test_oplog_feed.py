@@ -349,7 +349,7 @@ class AwayLog(SqliteOrderLog):
 
     def _do(self, job):  # type: ignore[no-untyped-def]
         if self.gone:
-            raise DependencyDown("the order log")
+            raise DependencyDown("order_log")
         return super()._do(job)
 
 

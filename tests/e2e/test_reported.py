@@ -177,7 +177,7 @@ async def test_the_price_moved_between_the_page_and_my_order(shop: Shop) -> None
     refused = await try_to_buy(shop, 7, expected_total_fen=1000)
     assert (refused.status_code, refused.json()["error"]) == (409, "PRICE_CHANGED")
     details = refused.json()["details"]
-    assert (details["expected_fen"], details["actual_fen"]) == ("1000", "1200")
+    assert (details["expected_fen"], details["actual_fen"]) == (1000, 1200)
     assert details["price_fen_by_goods"] == f"{GOODS}=1200"
     assert await left(shop) == 5
     order = await shop.place(goods=GOODS, expected_total_fen=1200)

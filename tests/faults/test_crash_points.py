@@ -117,7 +117,7 @@ async def test_killed_between_commit_and_reply_the_key_finds_the_order(shop: Sho
 
 async def test_a_lost_reply_of_reserve_is_a_refusal_and_the_lease_comes_back(shop: Shop) -> None:
     stock = await available(shop)
-    Cut(shop.core.stock, "reserve", after=True, error=DependencyDown("the inventory service"))
+    Cut(shop.core.stock, "reserve", after=True, error=DependencyDown("inventory_service"))
     assert (await place(shop, "k")).status_code == 503
     assert await lease_states(shop) == {"reserved": 1}
 
@@ -208,7 +208,7 @@ async def test_killed_between_publishing_and_marking_the_duplicate_is_absorbed(s
 async def test_a_lost_acknowledgement_changes_nothing_when_the_events_come_again(shop: Shop) -> None:
     waiting = Cut(shop.core.store.outbox, "take")
     order_sn = await finished_order(shop)
-    lost = Cut(shop.core.inboxes, "deliver", after=True, error=DependencyDown("an event inbox"))
+    lost = Cut(shop.core.inboxes, "deliver", after=True, error=DependencyDown("event_inbox"))
     waiting.mend()
     await lost.reached.wait()
     await consumers_did_it_once(shop, order_sn)

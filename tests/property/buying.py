@@ -14,7 +14,6 @@ from shop_order.domain.errors import (
     CartChanged,
     CartLineNotFound,
     EmptyOrder,
-    GoodsNotFound,
     GoodsUnavailable,
     InvalidArgument,
     KeyReused,
@@ -58,7 +57,7 @@ class Buying(Stage):
         there = cart.get(goods, (0, False))[0]
         got = self.attempt(self.world.carts.add(buyer(user), goods, nums, checked=checked))
         if goods not in self.world.shelf.goods or not self.world.shelf.goods[goods].on_sale:
-            assert got is GoodsNotFound
+            assert got is GoodsUnavailable
         elif there + nums > 999:
             assert got is InvalidArgument
         else:

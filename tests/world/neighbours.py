@@ -103,7 +103,7 @@ class InProcessInboxes:
 
     async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
         if self.down:
-            raise DependencyDown("the inbox")
+            raise DependencyDown("event_inbox")
         refused: set[str] = set()
         taken = []
         for event in events:
@@ -119,7 +119,7 @@ class InProcessInboxes:
             self.accepted[event.order_sn] = max(last, event.version)
         if self.lose_answer:
             self.lose_answer = False
-            raise DependencyDown("the inbox")
+            raise DependencyDown("event_inbox")
         return [event.id for event in accepted]
 
 
@@ -132,7 +132,7 @@ class AddressBook:
 
     async def get(self, user: int, address_id: int) -> Address:
         if self.down:
-            raise DependencyDown("users")
+            raise DependencyDown("user_service")
         if (user, address_id) not in self.entries:
             raise AddressNotFound
         return self.entries[user, address_id]

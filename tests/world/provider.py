@@ -49,7 +49,7 @@ class ModelProvider:
 
     def trade_type(self, asked: str) -> str:
         if asked not in ("", "page", "wap"):
-            raise InvalidArgument("trade_type", "is none of page, wap")
+            raise InvalidArgument("trade_type", "not_one_of", allowed="page,wap")
         return asked or "page"
 
     async def open(

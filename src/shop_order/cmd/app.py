@@ -35,6 +35,7 @@ from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.occupancy import Pools
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, build_server
 from shop_order.web.handler.health import DATABASE, Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
@@ -57,6 +58,7 @@ PARTS = (
     "alipay",
     "message",
     "log",
+    "grpc",
 )
 """What can be missing, as `/readyz` names it."""
 PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -106,15 +108,19 @@ class App:
         cursors = Cursors(signer)
         authenticator = self._authenticator(settings)
         limits = RateLimits(core.shared.limiter, self._rates)
+        trusted = networks(settings.server.trusted_proxies)
+        self._pools = Pools(lambda: core.settings.limit, trusted)
         front = Front(
             log=get_logger("grpc"),
             observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
+            observe_stream=core.metrics.stream_ended,
             deadline_s=lambda: core.settings.server.deadline_s,
             authenticator=authenticator,
             limits=limits,
+            pools=self._pools,
             callback_allow=lambda: core.settings.pay.callback_allow,
             tracing=core.tracing,
-            trusted_proxies=networks(settings.server.trusted_proxies),
+            trusted_proxies=trusted,
         )
         self._grpc = build_server(
             GrpcServices(core.carts, core.orders, core.payments, core.reservations),
@@ -153,7 +159,14 @@ class App:
 
     def _grpc_settings(self, settings: Settings) -> GrpcSettings:
         server = settings.server
-        return GrpcSettings(server.host, server.grpc_port, grpc_tls(settings), server.reflection)
+        return GrpcSettings(
+            server.host,
+            server.grpc_port,
+            grpc_tls(settings),
+            server.reflection,
+            server.grpc_transport,
+            settings.limit.grpc_connections,
+        )
 
     def _http_settings(self, settings: Settings) -> HttpSettings:
         core = self.core
@@ -196,6 +209,7 @@ class App:
             "started",
             version=version(),
             grpc_port=self.grpc_port,
+            grpc_transport=self._grpc.transport,
             http_port=self.http_port,
             env=self.core.settings.app.env,
         )
@@ -206,7 +220,7 @@ class App:
         No new calls, running ones end, the outbox is drained, files are closed.
         """
         self._stopping = True
-        await self._grpc.not_serving()
+        self._grpc.say(serving=False)
         await self._presence.end()
         await self._reloading.stop()
         if self.http_port:
@@ -273,13 +287,16 @@ class App:
             missing.append("message")
         if log_failing():
             missing.append("log")
+        if self._pools.full:
+            missing.append("grpc")
         return missing
 
     async def _tell_readiness(self) -> int:
         found = await self._readiness()
         self.core.metrics.degraded(PARTS, found.missing)
+        self.core.metrics.grpc_open(self._pools.taken())
         if not self._stopping:
-            await self._grpc.say(serving=found.serving)
+            self._grpc.say(serving=found.serving)
         why = ""
         if "alipay" in found.missing:
             why = await asyncio.to_thread(why_alipay_is_missing, self.core.settings)

@@ -113,7 +113,7 @@ class Core:
     def next_id(self) -> int:
         """A new id. Raises DependencyDown while the worker id in it may be another's."""
         if time.monotonic() > self._worker_ends_s:
-            raise DependencyDown("a worker id")
+            raise DependencyDown("worker_id")
         return self._snowflakes.next_id()
 
     async def keep_worker(self) -> int:

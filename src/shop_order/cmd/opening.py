@@ -32,11 +32,13 @@ def refusal(error: Exception) -> str | None:
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
     from shop_order.repository.dao.store import SchemaBehind, StoreTaken
+    from shop_order.web.messages import operator_text
 
     match error:
         case OrderServiceError():
             damaged = isinstance(error.__cause__, sqlite3.Error)
-            return f"{error.told} ({error.__cause__})" if damaged else error.told
+            text = operator_text(error)
+            return f"{text} ({error.__cause__})" if damaged else text
         case SchemaBehind():
             return f"{error}; run `shop-order migrate`"
         case StoreTaken() | CannotListen() | StartRefused() | OSError():

@@ -131,6 +131,7 @@ class Server(Section):
     host: Host
     http_port: Port
     grpc_port: Port
+    grpc_transport: Literal["auto", "native", "grpcio"]
     public_url: OptBaseUrl
     advertise_host: OptHost
     trusted_proxies: Networks
@@ -277,6 +278,12 @@ class Limit(Section):
     stock_batch: int = Field(ge=1, le=256)
     relay_batch: int = Field(ge=1, le=500)
     log_queue: Count
+    grpc_calls: Count
+    grpc_address_calls: Rate
+    grpc_streams: Count
+    grpc_address_streams: Rate
+    grpc_connections: Count
+    grpc_address_connections: Rate
 
 
 class Log(Section):

@@ -6,9 +6,10 @@ import grpc
 import grpc.aio
 
 from shop_order.domain.errors import DeadlineExceeded, DependencyDown, OrderServiceError, Overloaded
+from shop_order.domain.problems import Dependency
 
 
-def failure(name: str, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
+def failure(name: Dependency, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
     """What a failed call to `address` means to our own caller."""
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{name} at {address}" if address else name)

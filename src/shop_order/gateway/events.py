@@ -78,7 +78,7 @@ class PublishedEvents:
         try:
             stored = await self._publisher.publish([m for of_one in messages.values() for m in of_one])
         except BrokerAway as away:
-            raise DependencyDown("the message broker", str(away)) from away
+            raise DependencyDown("message_broker", str(away)) from away
         return [id for id, of_one in messages.items() if all(m.id in stored for m in of_one)]
 
     def _messages(self, event: Event) -> list[Message]:

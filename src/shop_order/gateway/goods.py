@@ -50,7 +50,7 @@ class GrpcGoods:
             try:
                 answer = await self._neighbour.call(self._stub.BatchGetGoods, asked, origins=origins)
             except grpc.aio.AioRpcError as error:
-                raise failure("the goods service", error, self._neighbour.address) from error
+                raise failure("goods_service", error, self._neighbour.address) from error
             found |= {g.id: goods_of(g) for g in answer.goods}
         return [found] * len(wanted)
 

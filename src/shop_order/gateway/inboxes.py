@@ -40,7 +40,7 @@ async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.Ev
     try:
         return await neighbour.call(stub.Deliver, batch, origins=())
     except grpc.aio.AioRpcError as error:
-        raise failure("an event inbox", error, neighbour.address) from error
+        raise failure("event_inbox", error, neighbour.address) from error
 
 
 def cloud_event(event: Event) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import grpc.aio
 
@@ -16,7 +17,7 @@ from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
 from shop_order.pkg.tracing import Origin, origin
 
-NAME = "the inventory service"
+NAME: Final = "inventory_service"
 Wanted = tuple[str, Sequence[Line], Origin]
 
 

@@ -7,7 +7,7 @@ import grpc.aio
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import UsersStub
-from shop_order.domain.errors import AddressNotFound, InvalidArgument
+from shop_order.domain.errors import AddressNotFound, inside
 from shop_order.domain.valueobject.address import Address
 from shop_order.gateway.calls import failure
 from shop_order.pkg.grpc.client import Neighbour
@@ -27,11 +27,8 @@ class GrpcAddresses:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise AddressNotFound from error
-            raise failure("the user service", error, self._neighbour.address) from error
-        try:
+            raise failure("user_service", error, self._neighbour.address) from error
+        # Cleaned in silence, it would differ from the buyer's book; and their own request has no such field:
+        # the entry must be corrected.
+        with inside("address_id"):
             return Address(a.name, a.phone, a.detail, a.province, a.city, a.district)
-        except InvalidArgument as wrong:
-            # Cleaned in silence, it would say another thing than the buyer's book; and their own request
-            # has no such field: it is the entry that must be looked at.
-            field = wrong.details["field"]
-            raise InvalidArgument(f"address_id.{field}", wrong.message.removeprefix(f"{field}: ")) from wrong

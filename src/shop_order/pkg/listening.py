@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from stat import S_ISSOCK
 
@@ -38,18 +39,39 @@ def hang_up(port: int) -> None:
     _shut(port, listening=False)
 
 
+def end_excess(port: int, most: int, counted: Callable[[str], str]) -> int:
+    """End connections on the port, the newest first, of an address that has more than `most`; how many.
+
+    `counted` says as whom an address counts; as nobody if it returns an empty text.
+    """
+    held: Counter[str] = Counter()
+    ended = 0
+    for one in _sockets():
+        with one, suppress(OSError):
+            if _is_on(one, port, listening=False) and (name := counted(one.getpeername()[0])):
+                held[name] += 1
+                if held[name] > most:
+                    one.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+    return ended
+
+
 def _shut(port: int, *, listening: bool) -> None:
     for one in _sockets():
         with one, suppress(OSError):  # whoever was there has gone
-            ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
-            if ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening:
+            if _is_on(one, port, listening=listening):
                 one.shutdown(socket.SHUT_RDWR)
 
 
+def _is_on(one: socket.socket, port: int, *, listening: bool) -> bool:
+    ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
+    return ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening
+
+
 def _sockets() -> Iterator[socket.socket]:
-    """Copies of all sockets of this process: their owner may close them meanwhile."""
+    """Copies of all sockets of this process, about the oldest first: their owner may close them meanwhile."""
     try:
-        names = os.listdir("/dev/fd")
+        names = sorted(os.listdir("/dev/fd"), key=int)
     except OSError:
         return  # this system does not tell; then they end with the process
     for name in names:

@@ -57,6 +57,8 @@ class Metrics:
             buckets=LATENCY_S,
             registry=self.registry,
         )
+        self._streams = self._counter("shop_order_grpc_streams", "Streams that ended", "method", "code")
+        self._grpc_open = self._gauge("shop_order_grpc_open", "Calls that run now", "pool")
         self._events = self._counter("shop_order_events", "Stored events", "type")
         self._batches = Histogram(
             "shop_order_batch_size", "Items a batch", ["batch"], buckets=BATCH, registry=self.registry
@@ -111,6 +113,15 @@ class Metrics:
         if observe is None:
             observe = self._known[key] = self._requests.labels(*key).observe
         observe(seconds)
+
+    def stream_ended(self, method: str, code: str, seconds: float) -> None:
+        """One stream that is over; how long it was open says nothing of us."""
+        self._streams.labels(method, code).inc()
+
+    def grpc_open(self, taken: Mapping[str, int]) -> None:
+        """How many calls run now, by the pool they have a place in."""
+        for pool, calls in taken.items():
+            self._grpc_open.labels(pool).set(calls)
 
     def events(self, types: Sequence[str]) -> None:
         """Events that were stored."""

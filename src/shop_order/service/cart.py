@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shop_order.domain.entity.cart import Cart, CartLine
-from shop_order.domain.errors import CartLineNotFound, GoodsNotFound, InvalidArgument
+from shop_order.domain.errors import CartLineNotFound, GoodsUnavailable, InvalidArgument
 from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import Goods, Line
@@ -86,7 +86,7 @@ class CartService:
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
         """Put goods in, adding to what is there.
 
-        Raises GoodsNotFound (unknown or off sale), InvalidArgument, DependencyDown, DeadlineExceeded.
+        Raises GoodsUnavailable (unknown or off sale), InvalidArgument, DependencyDown, DeadlineExceeded.
         """
         user = buyer(actor)
         Line(goods, nums)
@@ -94,7 +94,7 @@ class CartService:
         fresh, stocks = await asyncio.gather(self._goods.get_many([goods]), self._stock.available([goods]))
         found = fresh.get(goods)
         if found is None or not found.on_sale:
-            raise GoodsNotFound(goods)
+            raise GoodsUnavailable([goods])
         line = await self._carts.change(
             user, lambda cart: cart.add(goods, nums, checked=checked, id=self._next_id(), now_ms=self._now())
         )
@@ -147,8 +147,8 @@ def named(cart: Cart, goods: int, id: int) -> CartLine:
     Raises CartLineNotFound, InvalidArgument.
     """
     if goods < 0 or id < 0 or not (goods or id):
-        raise InvalidArgument("goods_id", "goods_id or id must be positive")
+        raise InvalidArgument("goods_id", "goods_id_or_id")
     line = cart.line(goods) if goods else cart.line_by_id(id)
     if id and line.id != id:
-        raise InvalidArgument("id", "names another line than goods_id")
+        raise InvalidArgument("id", "other_line")
     return line

@@ -41,6 +41,6 @@ class ShopClock:
     async def advance(self, by_s: int) -> int:
         """Move forward by whole seconds, at most a year at once; the new time. Raises InvalidArgument."""
         if not self._may_move or not 0 < by_s <= MOST_ADVANCE_S:
-            raise InvalidArgument("advance_s", f"must be between 1 and {MOST_ADVANCE_S}")
+            raise InvalidArgument("advance_s", "out_of_range", min=1, max=MOST_ADVANCE_S)
         self._offset_ms = await self._time.advance(by_s * 1000)
         return self()

@@ -30,7 +30,7 @@ def checked_key(key: str) -> str:
     """A key that can be kept. Raises InvalidArgument."""
     plain_text("idempotency_key", key, most=MOST_KEY)
     if key != key.strip():
-        raise InvalidArgument("idempotency_key", "starts or ends with blanks")
+        raise InvalidArgument("idempotency_key", "surrounding_spaces")
     return key
 
 
@@ -105,9 +105,7 @@ class Idempotency:
                 raise BadToken("there are no submit tokens here")
             self._tokens.verify(token, user, self._now() / 1000)
         except BadToken as bad:
-            raise InvalidArgument(
-                "idempotency_key", "is a submit token of somebody else, or too old"
-            ) from bad
+            raise InvalidArgument("idempotency_key", "expired_token") from bad
 
     async def drain(self) -> None:
         """Wait for the commands on their way; at stop."""

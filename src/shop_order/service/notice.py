@@ -21,9 +21,9 @@ PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 def check_size(body: bytes, headers: Mapping[str, str]) -> None:
     """Nothing is read of what no provider sends. Raises InvalidArgument."""
     if len(body) > MOST_BODY:
-        raise InvalidArgument("raw_body", f"is longer than {MOST_BODY} bytes")
+        raise InvalidArgument("raw_body", "too_many_bytes", max=MOST_BODY)
     if len(headers) > MOST_HEADERS or sum(map(len, chain(headers, headers.values()))) > MOST_HEADER_BYTES:
-        raise InvalidArgument("headers", f"are more than {MOST_HEADERS}, or than {MOST_HEADER_BYTES} bytes")
+        raise InvalidArgument("headers", "too_many_headers", max=MOST_HEADERS, max_bytes=MOST_HEADER_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def notify_payment(
     beside `amount_fen` and disagrees.
     """
     if amount_fen < 0:
-        raise InvalidArgument("amount_fen", "must not be negative")
+        raise InvalidArgument("amount_fen", "too_small", min=0)
     if amount_fen:
         check_beside(amount, amount_fen)
     fen = amount_fen or fen_of(amount)
@@ -81,7 +81,7 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
     Raises InvalidArgument without `amount_fen`, AmountInexact if a float stands beside it and disagrees.
     """
     if int(fields.get("amount_fen", "0")) <= 0:
-        raise InvalidArgument("amount_fen", "is required")
+        raise InvalidArgument("amount_fen", "required")
     fen = int(fields["amount_fen"])
     check_beside(amount, fen)
     return GatewayNotice(
@@ -127,16 +127,16 @@ class GatewaySecret:
         """
         for field, value in notice.signed.items():
             if len(value) > MOST_VALUE:
-                raise InvalidArgument(field, f"is longer than {MOST_VALUE} characters")
+                raise InvalidArgument(field, "too_long", max=MOST_VALUE)
             # Moved into a neighbour's value, `&trade_status=…` would be signed and yet not be read.
             if "&" in value:
-                raise InvalidArgument(field, "contains &")
+                raise InvalidArgument(field, "contains_ampersand")
         sign = notice.sign.encode()
         if not any(hmac.compare_digest(self._mac(s, notice.signed).encode(), sign) for s in self._secrets):
             raise SignatureInvalid("notice")
         for field in ("order_sn", "payment_sn", "payment_type", "amount_fen"):
             if not getattr(notice, field):
-                raise InvalidArgument(field, "is required")
+                raise InvalidArgument(field, "required")
         return notice.amount_fen
 
     @staticmethod

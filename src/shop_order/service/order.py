@@ -200,7 +200,7 @@ class OrderService:
     async def get_by_id(self, actor: Actor, id: int, *, owner: int = 0) -> Order:
         """The order with this id. Raises OrderNotFound, InvalidArgument."""
         if id <= 0:
-            raise InvalidArgument("id", "must be positive")
+            raise InvalidArgument("id", "not_an_id")
         return visible(await self._shown.get_by_id(id), actor, owner)
 
     async def history(self, order: Order) -> Sequence[Event]:
@@ -224,13 +224,13 @@ class OrderService:
         Raises InvalidArgument, PageTooDeep.
         """
         if page < 1 or page_size < 1:
-            raise InvalidArgument("page", "page and page_size must be positive")
+            raise InvalidArgument("page" if page < 1 else "page_size", "too_small", min=1)
         if where.start_ms is not None and where.end_ms is not None and where.start_ms > where.end_ms:
-            raise InvalidArgument("start_time", "is after end_time")
+            raise InvalidArgument("start_time", "too_late", other="end_time")
         page_size = min(page_size, MOST_PAGE)
         offset = 0 if after else (page - 1) * page_size
         if offset + page_size > COUNT_CAP:
-            raise PageTooDeep
+            raise PageTooDeep(COUNT_CAP)
         if not actor.is_admin:
             where = replace(where, user=buyer(actor))
         found = await self._orders.list(
@@ -329,7 +329,7 @@ class OrderService:
             return await self.ship(actor, order_sn, *logistics, expected=expected)
         if to is OrderStatus.COMPLETED:
             if actor.is_admin:
-                raise Forbidden("only the buyer confirms receipt")
+                raise Forbidden("buyer_only")
             return await self.confirm(actor, order_sn, expected=expected)
         order = await self.get(actor, order_sn)
         raise IllegalTransition(order.status.name, to.name)
@@ -338,7 +338,7 @@ class OrderService:
 def buyer(actor: Actor) -> int:
     """The user who buys. Raises Forbidden for who is no user and acts for none."""
     if actor.role not in (Role.USER, Role.SERVICE) or actor.user_id <= 0:
-        raise Forbidden("only a user, or a service that acts for one")
+        raise Forbidden("user_only")
     return actor.user_id
 
 

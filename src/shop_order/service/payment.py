@@ -137,10 +137,10 @@ class PaymentService:
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif len(order.payments) >= MOST_ATTEMPTS:
-                raise ChannelUnavailable(f"{cmd.payment_type.code} {trade_type}")  # but the open one still is
+                raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
             elif earlier:
                 if (await self.close(earlier)).is_open:
-                    raise DependencyDown("the payment provider")  # it may still take money for that one
+                    raise DependencyDown("payment_provider")  # it may still take money for that one
                 continue
             else:
                 draft = await self._with_link(channel, order, draft, cmd.return_url)
@@ -203,7 +203,7 @@ class PaymentService:
     def channel(self, payment_type: PaymentType) -> PaymentChannel:
         """The channel of this type. Raises InvalidArgument (none chosen), ChannelUnavailable."""
         if payment_type is PaymentType.NOT_CHOSEN:
-            raise InvalidArgument("payment_type", "choose a channel")
+            raise InvalidArgument("payment_type", "required")
         if payment_type not in self._channels:
             raise ChannelUnavailable(payment_type.code)
         return self._channels[payment_type]
@@ -274,7 +274,7 @@ class PaymentService:
         if not notice.means_paid:
             return
         if not notice.trade_no:
-            raise InvalidArgument("trade_no", "is required")
+            raise InvalidArgument("trade_no", "required")
         with self._alerting(notice.payment_sn, notice.trade_no):
             paid = Trade("paid", trade_no=notice.trade_no, amount_fen=amount_fen, paid_ms=self._now())
             payment = await self._known(notice.payment_sn, notice.payment_type)

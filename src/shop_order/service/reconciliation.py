@@ -87,7 +87,7 @@ class ReconciliationService:
             except BillNotOut:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as away:
-                self._tell("bill_away", channel=channel.code, day=str(day), error=away.told)
+                self._tell("bill_away", channel=channel.code, day=str(day), error=str(away))
             except (BillUnusable, Unreadable) as wrong:
                 wait_s = UNUSABLE_S
                 self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))
@@ -157,9 +157,9 @@ class ReconciliationService:
         """
         fence = self._fence()
         if day > day_at(self._now()):
-            raise InvalidArgument("date", f"{day} is still to come")
+            raise InvalidArgument("date", "too_late", other="today")
         if channel not in self._sources:
-            raise ChannelUnavailable(f"{channel.code} bill")
+            raise ChannelUnavailable(channel.code, "bill")
         source = self._sources[channel]
         bill = await self._bill(source, day) if file is None else await source.read(day, file)
         comparison = Comparison(channel)

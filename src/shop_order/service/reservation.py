@@ -53,7 +53,7 @@ class ReservationService:
         if actor.role is not Role.SERVICE or actor.service not in self._owners:
             raise Forbidden
         if len(order_sns) > MOST_NUMBERS:
-            raise InvalidArgument("order_sns", f"has more than {MOST_NUMBERS} entries")
+            raise InvalidArgument("order_sns", "too_many", max=MOST_NUMBERS)
         # One foreign lease must not keep the owner from an answer about all the others it asks of.
         order_sns = [sn for sn in order_sns if is_order_sn(sn)]
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())

@@ -26,9 +26,9 @@ class ReturnUrls:
         plain_text(field, url, most=MOST)
         asked = _address(url)
         if asked is None:
-            raise InvalidArgument(field, "is not a web address")
+            raise InvalidArgument(field, "not_a_url")
         if not any(_lies_below(asked, urlsplit(allowed)) for allowed in self._listed()):
-            raise InvalidArgument(field, "is not on the list of allowed addresses")
+            raise InvalidArgument(field, "not_allowed_url")
 
     def still(self, url: str) -> str:
         """A stored address, empty if it is not on the list any more."""

@@ -79,9 +79,9 @@ class Statistics:
         usual = date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
         first = parsed("start", first_day) if first_day else usual
         if last < first:
-            raise InvalidArgument("end", "is before start")
+            raise InvalidArgument("end", "too_early", other="start")
         if (last - first).days >= MOST_DAYS:
-            raise InvalidArgument("start", f"is more than {MOST_DAYS} days before end")
+            raise InvalidArgument("start", "range_too_long", max=MOST_DAYS)
         unpublished, _ = await self._outbox.lag()
         unlogged, _ = await self._feed.lag()
         whole = (await self._log.mark()).is_whole
@@ -103,9 +103,9 @@ def parsed(field: str, text: str) -> date:
     try:
         found = date.fromisoformat(text)
     except ValueError as error:
-        raise InvalidArgument(field, "is not a day such as 2026-11-23") from error
+        raise InvalidArgument(field, "not_a_date") from error
     if found.isoformat() != text:
-        raise InvalidArgument(field, "is not a day such as 2026-11-23")
+        raise InvalidArgument(field, "not_a_date")
     return found
 
 

@@ -35,7 +35,7 @@ class CashierLinks:
         try:
             self._signer.verify(_PURPOSE, _signed(order_sn, expiry), signature)
         except BadSignature:
-            raise SignatureInvalid("cashier link") from None
+            raise SignatureInvalid("cashier_link") from None
 
     def _sign(self, order_sn: str, expiry: str) -> str:
         return self._signer.sign(_PURPOSE, _signed(order_sn, expiry))

@@ -67,14 +67,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "going_back": ("正在退回", "On its way back"),
     "went_back": ("已退回", "Paid back"),
     "to_shop": ("返回商店", "Back to the shop"),
-    "bad_link": (
-        "付款链接无效，请回到订单页面重新打开。",
-        "This link is not valid. Open it again from your order.",
-    ),
-    "moved": (
-        "此订单的状态已经变化，请返回收银台查看。",
-        "This order has changed meanwhile. The checkout shows where it stands.",
-    ),
     "no_answer": (
         "暂时没有得到答复，请稍后再试。",
         "There was no answer in time. Please try again in a moment.",
@@ -86,8 +78,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 # What buyers are told of these errors, whose own words are for programs.
 REFUSALS: Mapping[str, str] = {
-    "SIGNATURE_INVALID": "bad_link",
-    "ILLEGAL_TRANSITION": "moved",
     "DEADLINE_EXCEEDED": "no_answer",
     "DEPENDENCY_DOWN": "no_answer",
     "TOO_MUCH_CONTENTION": "no_answer",

@@ -54,7 +54,7 @@ class RequestContext:
         """
         actor, named = self.caller, user_id or 0
         if named < 0:
-            raise InvalidArgument("user_id", "must not be negative")
+            raise InvalidArgument("user_id", "too_small", min=0)
         if actor.is_admin:
             return named
         if named not in (0, actor.user_id):
@@ -67,7 +67,7 @@ class RequestContext:
         Raises InvalidArgument.
         """
         if field and self.key and field != self.key:
-            raise InvalidArgument("idempotency_key", "differs from the metadata of the same name")
+            raise InvalidArgument("idempotency_key", "differs_from_metadata")
         return field or self.key
 
 
@@ -77,7 +77,7 @@ def sent_key(key: str, *, repeated: bool) -> str:
     A comma is how proxies write two headers as one; in the message's field it has no such meaning.
     """
     if repeated or "," in key:
-        raise InvalidArgument("idempotency_key", "is sent twice, or has a comma in it")
+        raise InvalidArgument("idempotency_key", "sent_twice")
     return key
 
 

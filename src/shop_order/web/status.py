@@ -11,6 +11,7 @@ from shop_order.domain.errors import Kind, OrderServiceError
 
 ERROR_DOMAIN = "order.shop"
 INTERNAL_CODE = "INTERNAL"
+ROUTING_CODES: Mapping[int, str] = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}  # of HTTP, before any route
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ STATUS: Mapping[Kind, WireStatus] = {
 INTERNAL = WireStatus(StatusCode.INTERNAL, 500)  # everything that is no OrderServiceError
 
 
-def grpc_code(error: OrderServiceError) -> StatusCode:
+def grpc_code(error: OrderServiceError | type[OrderServiceError]) -> StatusCode:
     """The gRPC code of a refusal."""
     return STATUS[error.kind].grpc
 
 
-def http_status(error: OrderServiceError) -> int:
+def http_status(error: OrderServiceError | type[OrderServiceError]) -> int:
     """The HTTP status of a refusal: the leaf's own, or its kind's."""
     return error.http_status or STATUS[error.kind].http

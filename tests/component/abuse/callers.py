@@ -29,7 +29,6 @@ from tests.component.abuse.promises import (
     GONE,
     ILLEGAL,
     LIMITED,
-    NO_GOODS,
     NO_ORDER,
     NOBODY,
     NOT_YOURSELF,
@@ -185,10 +184,10 @@ STATES: tuple[Row, ...] = (
     row(
         36,
         "a product that was deleted or taken off sale",
-        NO_GOODS,
+        GONE,
         *(add(goods, 1) for goods in (113, 114, 99_999)),
-        *(order((110, 1), (goods, 1)).gets(GONE).then(scenes.names_goods(goods)) for goods in (113, 114)),
-        checkout().having(scenes.taken_off_sale).gets(GONE),
+        *(order((110, 1), (goods, 1)).then(scenes.names_goods(goods)) for goods in (113, 114)),
+        checkout().having(scenes.taken_off_sale),
     ),
     row(
         41,

@@ -49,7 +49,7 @@ def names(field: str) -> Check:
     """The refusal names this."""
 
     async def check(_: Scene, answer: Answer) -> None:
-        assert answer.details == {"field": field}
+        assert answer.details["field"] == field
 
     return check
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.component.abuse import callers, edge, payments, requests, spellings
+from tests.component.abuse import callers, edge, occupying, payments, requests, spellings
 
 TABLE = tuple(
     sorted(
@@ -15,6 +15,7 @@ TABLE = tuple(
             *payments.ROWS,
             *spellings.ROWS,
             *edge.EDGE,
+            *occupying.ROWS,
         ),
         key=lambda row: row.number,
     )

@@ -23,10 +23,14 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine("sqli
 
 LIST = Path(__file__).parents[2] / "baseline" / "abuse_rows.json"
 CASES = [
-    pytest.param(row, act, send, id=f"{row.number}-{act.name[:40]!a}-{protocol}")
+    pytest.param(
+        row, act, send, transport, id=f"{row.number}-{act.name[:40]!a}-{protocol}{tail}", marks=marks
+    )
+    for transport, tail, marks in (("grpcio", "", ()), ("native", "-native", pytest.mark.slow))
     for row in TABLE
     for act in row.acts
     for protocol, send in act.sends.items()
+    if transport == "grpcio" or protocol != "rest"
 ]
 LAST = {id(row): list(row.acts[-1].sends.values())[-1] for row in TABLE}
 USERS = count(1_000)
@@ -53,9 +57,9 @@ async def shops(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shops
         yield shop
 
 
-@pytest.mark.parametrize(("row", "act", "send"), CASES)
-async def test_row(row: Row, act: Act, send: Send, shops: Shops) -> None:
-    shop = await shops(row.environ)
+@pytest.mark.parametrize(("row", "act", "send", "transport"), CASES)
+async def test_row(row: Row, act: Act, send: Send, transport: str, shops: Shops) -> None:
+    shop = await shops({**row.environ, "SERVER__GRPC_TRANSPORT": transport})
     scene = Scene(shop, next(USERS))
     if act.before is not None:
         await act.before(scene)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from grpc import StatusCode
 
-from tests.component.abuse.acts import on_order
+from shop_order.api.proto import order_pb2 as pb
+from tests.component.abuse.acts import on_order, order
 from tests.component.abuse.calls import Scene
 from tests.component.abuse.judging import must_be, must_not_leak
 from tests.component.abuse.promises import INVALID
@@ -43,7 +46,7 @@ async def test_a_buyer_returns_to_our_own_address_only(scene: Scene, protocol: s
     answer = await on_order("pay", return_url=scene.shop.url + tail).sends[protocol](scene)
     must_be(answer, INVALID)
     must_not_leak(answer)
-    assert answer.details == {"field": "return_url"}
+    assert answer.details["field"] == "return_url"
 
 
 @pytest.mark.parametrize("protocol", ["9.1", "3", "rest"])
@@ -88,3 +91,17 @@ async def test_length_and_chunks_together_are_no_request(scene: Scene) -> None:
     chunked = await scene.rest("POST", "/orders", {}, headers={"Transfer-Encoding": "chunked"})
     assert chunked.status == 400
     assert (await scene.rest("GET", "/orders")).status == 200
+
+
+async def test_readiness_says_when_calls_find_no_place(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with Shop(tmp_path_factory.mktemp("shop"), LIMIT__GRPC_CALLS="1") as shop:
+        scene = Scene(shop, 7)
+        assert "grpc" not in (await shop.http.get("/readyz")).json()["missing"]
+        buy = order().sends["9.1"]
+        answers = await asyncio.gather(*(buy(scene) for _ in range(20)))
+        assert {answer.status for answer in answers} == {StatusCode.OK, StatusCode.RESOURCE_EXHAUSTED}
+        ready = await shop.http.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert "grpc" in ready.json()["missing"]
+        forged = await scene.grpc("order.OrderService/NotifyPayment", pb.NotifyPaymentRequest())
+        assert forged.status is not StatusCode.RESOURCE_EXHAUSTED

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc.aio
@@ -33,6 +33,7 @@ from shop_order.web.auth.limits import RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.occupancy import Pools
 from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.server import (
     GrpcServices,
@@ -43,6 +44,7 @@ from shop_order.web.grpc.server import (
 )
 from shop_order.web.middleware.client_address import networks
 
+TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
 SECRET = "0" * 64
 SN = "261123134500123456789012349"
 GOODS = {3: Goods(3, "青瓷杯", "cup.png", 1999, True)}
@@ -269,6 +271,17 @@ class Journal:
 
 
 @dataclass
+class Bounds:
+    """Of open calls."""
+
+    grpc_calls: int = 4096
+    grpc_address_calls: int = 1024
+    grpc_streams: int = 1024
+    grpc_address_streams: int = 64
+    grpc_address_connections: int = 128
+
+
+@dataclass
 class World:
     """The server and everything behind it."""
 
@@ -282,21 +295,27 @@ class World:
     trusted_proxies: tuple[str, ...] = ()
     settings: GrpcSettings = field(default_factory=lambda: GrpcSettings(reflection=True))
     port: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
+    pools: Pools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pools = Pools(lambda: self.bounds, networks(self.trusted_proxies))
 
     def server(self) -> OrderGrpcServer:
         """Build it; nothing listens yet."""
         front = Front(
             log=self.journal,
             observe=self.journal.observe,
+            observe_stream=self.journal.observe,
             deadline_s=lambda: self.deadline_s,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(MemoryRateLimiter(1000), lambda: self.rates),
+            pools=self.pools,
             callback_allow=lambda: self.callback_allow,
             trusted_proxies=networks(self.trusted_proxies),
         )
-        return build_server(
-            self._services(), front, self.settings, cashier_link=cashier_link, cursors=cursors()
-        )
+        settings = replace(self.settings, transport=TRANSPORT)
+        return build_server(self._services(), front, settings, cashier_link=cashier_link, cursors=cursors())
 
     def methods(self) -> list[Methods]:
         """What is registered."""

@@ -17,6 +17,8 @@ from shop_order.web.auth.limits import Rates
 from shop_order.web.grpc.call import peer_address
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 CREATE = "/order.OrderService/CreateOrder"
 STATUS = "/order.OrderService/CheckOrderStatus"
 ADDRESS = pb.AddressInfo(name="张三", phone="13800138000", detail="文三路 100 号")
@@ -99,18 +101,18 @@ async def test_a_refusal_names_its_reason_and_what_it_is_about(world: World) -> 
     error, info = await refusal(world, CREATE, ORDER, pb.OrderInfo)
     assert (error.code(), info.reason) == (StatusCode.FAILED_PRECONDITION, "OUT_OF_STOCK")
     assert dict(info.metadata) == {"goods_ids": "3,9"}
-    assert error.details() == "商品 3,9 库存不足"
+    assert error.details() == "商品 3,9 库存不足，请减少数量或移除"
 
 
 async def test_messages_follow_the_callers_language(world: World) -> None:
     world.orders.fails = OutOfStock([3])
     metadata = (*bearer(), ("accept-language", "en-GB,zh;q=0.5"))
     error, _ = await refusal(world, CREATE, ORDER, pb.OrderInfo, metadata)
-    assert error.details() == "not enough stock of goods 3"
+    assert error.details() == "not enough stock of goods 3; order fewer, or remove them"
 
 
 async def test_where_a_retry_makes_sense_it_says_when(world: World) -> None:
-    world.orders.fails = DependencyDown("inventory")
+    world.orders.fails = DependencyDown("inventory_service")
     error, _ = await refusal(world, CREATE, ORDER, pb.OrderInfo)
     retry = RetryInfo()
     assert details(error).details[1].Unpack(retry)
@@ -120,7 +122,8 @@ async def test_where_a_retry_makes_sense_it_says_when(world: World) -> None:
 async def test_what_nobody_expected_is_internal_and_tells_nothing(world: World) -> None:
     world.orders.fails = RuntimeError("SELECT secret FROM /etc")
     error, info = await refusal(world, CREATE, ORDER, pb.OrderInfo)
-    assert (error.code(), error.details(), info.reason) == (StatusCode.INTERNAL, "服务器内部错误", "INTERNAL")
+    assert (error.code(), info.reason) == (StatusCode.INTERNAL, "INTERNAL")
+    assert error.details() == "服务器内部错误，请重试，若仍然失败，请提供请求编号"
     assert "secret" not in repr(error.trailing_metadata())
     assert world.journal.lines[0] == ("unexpected error", {"method": CREATE})
 

@@ -11,6 +11,8 @@ from shop_order.api.client import (
     AddressInfo,
     CreateOrderRequest,
     DeadlineExceeded,
+    IllegalTransition,
+    InvalidArgument,
     ListOrdersRequest,
     NotFound,
     OrderApiError,
@@ -25,6 +27,7 @@ from shop_order.api.client import (
     new_sync_order_client,
 )
 from shop_order.domain.errors import DependencyDown, RateLimited
+from shop_order.domain.errors import IllegalTransition as IllegalTransitionRefusal
 from shop_order.domain.errors import OutOfStock as OutOfStockRefusal
 from tests.component.grpc.stubs import SN, World, token
 
@@ -92,8 +95,24 @@ async def test_a_refusal_is_typed(world: World) -> None:
     assert (error.goods_ids, error.reason, len(error.request_id)) == ((3, 9), "OUT_OF_STOCK", 24)
 
 
+async def test_a_refused_field_is_named_by_its_path(world: World) -> None:
+    async with client_of(world) as client:
+        with pytest.raises(InvalidArgument) as caught:
+            await client.create_order(replace(ORDER, items=[OrderItemRequest(3, 1), OrderItemRequest(3, 0)]))
+    assert (caught.value.field, caught.value.problem) == ("items[1].nums", "out_of_range")
+    assert (caught.value.details["min"], caught.value.details["max"]) == ("1", "999")
+
+
+async def test_a_move_that_is_not_allowed_says_why(world: World) -> None:
+    world.orders.fails = IllegalTransitionRefusal("PAID", "COMPLETED")
+    async with client_of(world) as client:
+        with pytest.raises(IllegalTransition) as caught:
+            await client.confirm_receipt(SN)
+    assert (caught.value.reason, caught.value.problem) == ("ILLEGAL_TRANSITION", "not_shipped")
+
+
 async def test_a_read_is_repeated_while_the_service_is_away(world: World) -> None:
-    failing_first(world, DependencyDown("x"))
+    failing_first(world, DependencyDown("goods_service"))
     async with client_of(world) as client:
         started = time.monotonic()
         assert (await client.get_order(11)).order_sn == SN
@@ -118,7 +137,7 @@ async def test_attempts_are_counted(world: World) -> None:
 
 
 async def test_what_may_not_be_repeated_is_not(world: World) -> None:
-    failing_first(world, RateLimited(0.01), DependencyDown("x"))
+    failing_first(world, RateLimited(0.01), DependencyDown("goods_service"))
     async with client_of(world) as client:
         with pytest.raises(OrderApiError):
             await client.cancel_order(SN)
@@ -145,7 +164,7 @@ async def test_the_deadline_covers_all_attempts(world: World) -> None:
 
 
 async def test_nothing_is_waited_for_that_the_deadline_would_not_outlast(world: World) -> None:
-    failing_first(world, DependencyDown("x"))
+    failing_first(world, DependencyDown("goods_service"))
     async with client_of(world, timeout_s=0.5) as client:
         started = time.monotonic()
         with pytest.raises(Unavailable):

@@ -91,10 +91,10 @@ def creation(**changed: Any) -> pb.CreateOrderRequest:
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        (creation(items=[{"product_id": 3, "quantity": -1}]), ("INVALID_ARGUMENT", "nums")),
-        (creation(items=[{"product_id": 3, "quantity": 1000}]), ("INVALID_ARGUMENT", "nums")),
-        (creation(items=[{"product_id": 0, "quantity": 1}]), ("INVALID_ARGUMENT", "goods_id")),
-        (creation(address={"name": "张三"}), ("INVALID_ARGUMENT", "phone")),
+        (creation(items=[{"product_id": 3, "quantity": -1}]), ("INVALID_ARGUMENT", "items[0].nums")),
+        (creation(items=[{"product_id": 3, "quantity": 1000}]), ("INVALID_ARGUMENT", "items[0].nums")),
+        (creation(items=[{"product_id": 0, "quantity": 1}]), ("INVALID_ARGUMENT", "items[0].goods_id")),
+        (creation(address={"name": "张三"}), ("INVALID_ARGUMENT", "address.phone")),
         (creation(payment_type=4), ("INVALID_ARGUMENT", "payment_type")),
         (creation(payment_type=2), ("FAILED_PRECONDITION", "CHANNEL_UNAVAILABLE")),
         (creation(expected_total_fen=-1), ("INVALID_ARGUMENT", "expected_total_fen")),

@@ -19,9 +19,11 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.shop import neighbours_pb2
 from shop_order.pkg.grpc.server import CannotListen, ServerTls
 from shop_order.web.auth.roles import ROLES
-from shop_order.web.grpc import server as server_module
+from shop_order.web.grpc import chain
 from shop_order.web.grpc.server import GrpcSettings
 from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
 
@@ -93,12 +95,8 @@ async def refused_reflection(port: int, metadata: Any = ()) -> StatusCode:
     return code
 
 
-async def test_reflection_shows_the_services_to_this_machine(world: World) -> None:
-    assert set(SERVICES) <= set(await reflected(world.port))
-
-
 async def test_reflection_from_elsewhere_is_for_admins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "is_loopback", lambda address: False)
+    monkeypatch.setattr(chain, "is_loopback", lambda address: False)
     assert await refused_reflection(world.port) is StatusCode.UNAUTHENTICATED
     assert await refused_reflection(world.port, bearer()) is StatusCode.PERMISSION_DENIED
     assert set(SERVICES) <= set(await reflected(world.port, ADMIN))
@@ -219,30 +217,3 @@ async def test_tls_by_two_settings_and_mutual_by_a_third(certificates: Path) -> 
         await checked(port, plain)
     assert caught.value.code() is StatusCode.UNAVAILABLE
     await both_ways.stop(0)
-
-
-@pytest.mark.parametrize("sent", [b"", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-async def test_whoever_never_begins_http_2_is_hung_up_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr("shop_order.pkg.grpc.server.HANDSHAKE_MS", 300)
-    server = world.server()
-    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
-    writer.write(sent)
-    async with asyncio.timeout(20):
-        while await reader.read(1024):
-            pass
-    writer.close()
-    await server.stop(0)
-
-
-async def test_a_connection_without_calls_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop_order.pkg.grpc.server.IDLE_MS", 1_000)
-    server = world.server()
-    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))  # and empty settings
-    async with asyncio.timeout(20):
-        while await reader.read(1024):
-            pass
-    writer.close()
-    await server.stop(0)

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from shop_order.pkg.grpc.server import GrpcServer, generic
+from shop_order.pkg.grpc.server import GrpcServer
 
 CALLERS = 32
 ROUNDS = 5
@@ -41,11 +41,13 @@ class Busy:
                 await asyncio.sleep(0.001)
 
 
-async def test_callers_who_go_on_are_told_that_they_may_try_again_and_no_answer_is_lost() -> None:
+async def test_callers_who_go_on_are_told_that_they_may_try_again_and_no_answer_is_lost(
+    transport: str,
+) -> None:
     for _ in range(ROUNDS):
         busy = Busy()
-        handler = generic("shop.Test", {"Ask": grpc.unary_unary_rpc_method_handler(busy.answer)})
-        server = GrpcServer("127.0.0.1:0", [handler])
+        methods: dict[str, Any] = {"Ask": grpc.unary_unary_rpc_method_handler(busy.answer)}
+        server = GrpcServer("127.0.0.1:0", {"shop.Test": methods}, transport=transport)
         port = await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             ask: Any = channel.unary_unary("/shop.Test/Ask")

@@ -57,7 +57,7 @@ async def test_what_cant_be_in_a_cart_is_refused(rest: Rest) -> None:
     wrong: list[Any] = [{"goods_id": 1, "nums": 0}, {"goods_id": 1, "nums": 1000}, {"goods_id": 0}]
     for body in [*wrong, {"nums": 1}, [], {}]:
         refused(await rest.call("POST", "/cart/items", body), 400, "INVALID_ARGUMENT")
-    refused(await rest.call("POST", "/cart/items", {"goods_id": 9}), 404, "GOODS_NOT_FOUND")
+    refused(await rest.call("POST", "/cart/items", {"goods_id": 9}), 409, "GOODS_UNAVAILABLE")
     refused(await rest.call("POST", "/cart/items", {"goods_id": 1, "user_id": 8}), 403, "NOT_YOURSELF")
     refused(await rest.call("PATCH", "/cart/items/1", {"nums": 1}), 404, "CART_LINE_NOT_FOUND")
     refused(await rest.call("PATCH", "/cart/items/1", {}), 400, "INVALID_ARGUMENT")

@@ -162,7 +162,7 @@ async def test_what_is_paid_is_shown_so_and_not_paid_again(rest: Rest) -> None:
     refused(await choose(rest, path(order)), 409, "ILLEGAL_TRANSITION")
     refusal = await choose(rest, path(order), headers=HTML)
     shows_the_way_back(refusal, 409, order)
-    assert "此订单的状态已经变化" in refusal.text
+    assert "订单已支付，无需再次支付" in refusal.text
     assert "PAID" not in refusal.text
 
 

@@ -239,7 +239,7 @@ async def test_an_unknown_parameter_is_400_and_named_on_every_json_route(rest: R
             if operation.tag in OTHERS:
                 assert "surprise" not in answer.text
             elif answer.status_code != 403:
-                assert refused(answer, 400, "INVALID_ARGUMENT") == {"field": "surprise"}, operation
+                assert refused(answer, 400, "INVALID_ARGUMENT")["field"] == "surprise", operation
 
 
 @pytest.mark.parametrize(
@@ -254,30 +254,20 @@ async def test_an_unknown_parameter_is_400_and_named_on_every_json_route(rest: R
     ],
 )
 async def test_odd_parameters_are_named(rest: Rest, query: str, field: str) -> None:
-    assert refused(await rest.call("GET", f"/orders?{query}"), 400, "INVALID_ARGUMENT") == {"field": field}
+    answer = await rest.call("GET", f"/orders?{query}")
+    assert refused(answer, 400, "INVALID_ARGUMENT")["field"] == field
 
 
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         (PLACE | {"surprise": 1}, "surprise"),
-        (PLACE | {"items": [{"goods_id": "1", "nums": 1, "price_fen": 1}]}, "items.0.price_fen"),
+        (PLACE | {"items": [{"goods_id": "1", "nums": 1, "price_fen": 1}]}, "items[0].price_fen"),
         (PLACE | {"address": PLACE["address"] | {"country": "x"}}, "address.country"),  # type: ignore[operator]
         (PLACE | {"x" * 500: 1}, "x" * 128),
     ],
 )
 async def test_an_unknown_field_is_400_and_named(rest: Rest, body: Any, field: str) -> None:
-    assert refused(await rest.call("POST", "/orders", body), 400, "INVALID_ARGUMENT") == {"field": field}
+    answer = await rest.call("POST", "/orders", body)
+    assert refused(answer, 400, "INVALID_ARGUMENT")["field"] == field
     assert (await rest.data("GET", "/orders"))["total"] == 0
-
-
-async def test_an_unknown_field_is_named_on_every_json_route(rest: Rest) -> None:
-    document = (await rest.call("GET", "/openapi.json", as_="")).json()
-    for operation in routes(rest, "POST", "PUT", "PATCH"):
-        taken = document["paths"].get(operation.path, {}).get(operation.method.lower(), {})
-        if operation.tag in OTHERS or "requestBody" not in taken:
-            continue
-        for as_ in (None, admin()):
-            answer = await rest.call(operation.method, f"/{url_of(operation)}", {"surprise": 1}, as_=as_)
-            if answer.status_code != 403:
-                refused(answer, 400, "INVALID_ARGUMENT")

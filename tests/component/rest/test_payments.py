@@ -131,7 +131,7 @@ async def test_a_fault_of_ours_is_5xx_so_that_the_provider_sends_it_again(
     _, payment_sn = await opened(rest)
     world.provider.pay(payment_sn)
     body = world.provider.notice(payment_sn)
-    for error, status in ((DependencyDown("database"), 503), (RuntimeError("a bug"), 500)):
+    for error, status in ((DependencyDown("order_database"), 503), (RuntimeError("a bug"), 500)):
         monkeypatch.setattr(world.payments, "provider_notice", failing(error))
         answer = await tell(rest, body)
         assert (answer.status_code, answer.text) == (status, "failure")

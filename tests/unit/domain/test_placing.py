@@ -59,7 +59,7 @@ def test_a_price_that_moved_is_refused_with_both_sums() -> None:
     assert place((1, 1), expected_fen=1999).pay_fen == 1999
     with pytest.raises(PriceChanged) as refused:
         place((1, 1), expected_fen=1998)
-    assert (refused.value.details["expected_fen"], refused.value.details["actual_fen"]) == ("1998", "1999")
+    assert (refused.value.details["expected_fen"], refused.value.details["actual_fen"]) == (1998, 1999)
     assert "1=1999" in str(refused.value.details)
 
 

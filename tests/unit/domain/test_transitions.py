@@ -149,5 +149,9 @@ def test_the_wire_number_of_a_payment_state(state: PaymentState, wire: int) -> N
 def test_a_refusal_says_from_where_to_where() -> None:
     with pytest.raises(IllegalTransition) as refused:
         advance(ORDER_TRANSITIONS, S.COMPLETED, S.PENDING)
-    assert refused.value.details == {"state": "COMPLETED", "wanted": "PENDING"}
+    assert refused.value.details == {
+        "problem": "set_by_payment",
+        "state": "COMPLETED",
+        "wanted": "PENDING",
+    }
     assert isinstance(refused.value, OrderServiceError)

@@ -46,7 +46,7 @@ from tests.unit.domain.orders import ADDRESS
 def test_an_address_that_can_not_be_delivered_to_is_refused_by_field(field: str, value: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         replace(ADDRESS, **{field: value})
-    assert refused.value.details == {"field": field}
+    assert refused.value.field == field
 
 
 @pytest.mark.parametrize(

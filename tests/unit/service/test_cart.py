@@ -16,7 +16,7 @@ async def test_who_is_told_that_adding_failed_may_add_again(
     world: World, monkeypatch: pytest.MonkeyPatch, neighbour: str
 ) -> None:
     async def down(goods_ids: object) -> None:
-        raise DependencyDown(neighbour)
+        raise DependencyDown("goods_service")
 
     with monkeypatch.context() as away:
         name, method = neighbour.split(".")

@@ -128,7 +128,7 @@ async def test_a_log_that_is_away_is_asked_once_and_hides_no_other_finding(
 
     async def away() -> Mark:
         asked.append(1)
-        raise DependencyDown("the order log")
+        raise DependencyDown("order_log")
 
     monkeypatch.setattr(world.log_store, "mark", away)
     connection = sqlite3.connect(world.path)

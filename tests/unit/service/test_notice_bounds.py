@@ -66,7 +66,7 @@ async def test_a_gateway_names_what_it_pays(world: World, missing: str) -> None:
     for notice in both(payment, **{missing: ""}):
         with pytest.raises(InvalidArgument) as refused:
             await world.payments.gateway_notice(notice)
-        assert refused.value.details == {"field": missing}
+        assert refused.value.field == missing
     for notice in both(payment, sign="0" * 64, **{missing: ""}):
         with pytest.raises(SignatureInvalid):
             await world.payments.gateway_notice(notice)
@@ -164,7 +164,7 @@ async def test_nothing_is_read_of_what_is_too_large(
 ) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await world.payments.provider_notice(PaymentType.ALIPAY, body, headers)
-    assert refused.value.details == {"field": field}
+    assert refused.value.field == field
 
 
 async def test_an_answer_that_can_not_be_is_told_and_asked_for_again(

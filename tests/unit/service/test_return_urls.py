@@ -14,7 +14,7 @@ def allowed(url: str) -> bool:
     try:
         ReturnUrls(lambda: LISTED).check("return_url", url)
     except InvalidArgument as refused:
-        assert refused.details["field"] == "return_url"
+        assert refused.field == "return_url"
         return False
     return True
 

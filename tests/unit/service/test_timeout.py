@@ -89,7 +89,7 @@ async def test_orders_that_can_not_be_decided_now_hold_up_nobody(
 
     async def breaking(order_sn: str, *args: Any, **how: Any) -> Any:
         if order_sn in broken:
-            raise DependencyDown("its provider")
+            raise DependencyDown("payment_provider")
         return await change(order_sn, *args, **how)
 
     monkeypatch.setattr(world.store.orders, "change", breaking)

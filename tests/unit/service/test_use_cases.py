@@ -138,7 +138,7 @@ async def test_no_answer_about_stock_stores_nothing_and_gives_nothing_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent(order_sn: str, lines: object) -> None:
-        raise DependencyDown("the inventory service")
+        raise DependencyDown("inventory_service")
 
     monkeypatch.setattr(world.stock, "reserve", silent)
     with pytest.raises(DependencyDown):
@@ -154,7 +154,7 @@ async def test_an_order_whose_commit_has_no_answer_keeps_its_stock(
 
     async def unanswered(order: Order, **how: Any) -> None:
         await add(order, **how)
-        raise DependencyDown("the order database")
+        raise DependencyDown("order_database")
 
     monkeypatch.setattr(world.store.orders, "add", unanswered)
     with pytest.raises(DependencyDown):

@@ -57,7 +57,7 @@ def why(authorization: str | None, keys: Any = None, **more: Any) -> tuple[str, 
     )
     with pytest.raises(Unauthenticated) as refused:
         authenticator.actor(authorization, repeated=repeated)
-    assert (refused.value.message, refused.value.details) == (Unauthenticated.text, {})
+    assert (refused.value.problem, refused.value.details) == ("", {})
     assert refused.value.__cause__ is None
     assert len(told) == 1 and told[0][0] in REASONS
     if authorization and len(authorization) > 20:

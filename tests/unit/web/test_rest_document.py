@@ -12,7 +12,19 @@ import pytest
 import yaml
 
 from shop_order.cmd.openapi import Format, text
-from tests.baseline.rest_promise import PROMISED, Document, broken, committed, operations
+from shop_order.domain.errors import OrderServiceError
+from shop_order.web.document import errors_page
+from shop_order.web.messages import Language
+from tests.baseline.rest_promise import (
+    ERROR_PAGES,
+    PROMISED,
+    Document,
+    broken,
+    committed,
+    operations,
+    reasons_of,
+)
+from tests.project.test_chinese import faults
 
 WRITTEN = json.loads(text(Format.JSON))
 
@@ -20,6 +32,27 @@ WRITTEN = json.loads(text(Format.JSON))
 @pytest.mark.parametrize("format", list(Format))
 def test_the_committed_document_is_the_generated_one(format: Format) -> None:
     assert committed(format).read_text("utf-8") == text(format), "run `make openapi`"
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_committed_page_of_errors_is_the_generated_one(language: Language) -> None:
+    page = errors_page(language)
+    assert ERROR_PAGES[language].read_text("utf-8") == page, "run `make openapi`"
+    leaves = {leaf.code for leaf in OrderServiceError.__subclasses__()}
+    for code in leaves | {"INTERNAL", "NOT_FOUND", "METHOD_NOT_ALLOWED"}:
+        assert f"| `{code}` |" in page
+    assert not faults(page)
+
+
+def test_every_reason_is_of_a_route_or_of_grpc_alone() -> None:
+    listed = {
+        reason
+        for _, operation in operations(WRITTEN)
+        for response in operation["responses"].values()
+        for reason in reasons_of(response, WRITTEN)
+    }
+    leaves = {leaf.code for leaf in OrderServiceError.__subclasses__()}
+    assert listed - {"INTERNAL"} == leaves - {"UNIMPLEMENTED", "AMOUNT_INEXACT", "AMOUNT_MISMATCH"}
 
 
 def test_the_document_keeps_what_was_promised() -> None:

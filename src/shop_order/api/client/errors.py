@@ -1,4 +1,4 @@
-"""What the order service refuses, as exceptions: a class for each gRPC code, and for reasons to act on."""
+"""The errors of the order service as exceptions: one class for each gRPC code, and for reasons to act on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _DETAILS = "grpc-status-details-bin"
 class OrderApiError(Exception):
     """A call that failed.
 
-    `reason` is the service's name for it (OUT_OF_STOCK, …; empty if the answer was not the service's own),
-    `details` what it is about, `request_id` what to look for in the logs, `retry_after_s` when to try again.
+    `reason` is the service's name for it (OUT_OF_STOCK, …; empty if the answer was not the service's own; see
+    docs/errors.md), `details` what it is about, as texts, `request_id` what to look for in the logs,
+    `retry_after_s` when to try again.
     """
 
     def __init__(
@@ -37,13 +38,28 @@ class OrderApiError(Exception):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
 
+    @property
+    def problem(self) -> str:
+        """The case of a reason that has several: too_long, already_paid, …; else empty."""
+        return self.details.get("problem", "")
+
+    @property
+    def goods_ids(self) -> tuple[int, ...]:
+        """The goods it is about, if any."""
+        return tuple(int(text) for text in self.details.get("goods_ids", "").split(",") if text)
+
 
 class InvalidArgument(OrderApiError):
-    """The request can never succeed as it is; `details["field"]` names what is wrong."""
+    """The request can never succeed as it is; `problem` says what is wrong with `field`."""
+
+    @property
+    def field(self) -> str:
+        """The full path of the field, such as `items[2].nums`."""
+        return self.details.get("field", "")
 
 
 class Unauthenticated(OrderApiError):
-    """No token, or one the service does not believe."""
+    """No token, or one that the service does not accept."""
 
 
 class PermissionDenied(OrderApiError):
@@ -51,15 +67,15 @@ class PermissionDenied(OrderApiError):
 
 
 class NotFound(OrderApiError):
-    """There is no such thing, or it is somebody else's."""
+    """It does not exist, or is somebody else's."""
 
 
 class FailedPrecondition(OrderApiError):
-    """Right request, wrong moment."""
+    """The state of order, goods or payment does not allow it."""
 
 
 class Aborted(OrderApiError):
-    """Something changed meanwhile: look again."""
+    """Something changed meanwhile: refresh and retry."""
 
 
 class ResourceExhausted(OrderApiError):
@@ -67,15 +83,15 @@ class ResourceExhausted(OrderApiError):
 
 
 class Unavailable(OrderApiError):
-    """The service, or one it needs, is away."""
+    """The service, or one it needs, is not available."""
 
 
 class DeadlineExceeded(OrderApiError):
-    """Not answered in time; whether it happened is not known: ask again with the same idempotency key."""
+    """Not answered in time; whether it happened is unknown: retry with the same idempotency key."""
 
 
 class Unimplemented(OrderApiError):
-    """Not in this version of the service."""
+    """Not available in this version of the service."""
 
 
 class KeyReused(InvalidArgument):
@@ -83,16 +99,11 @@ class KeyReused(InvalidArgument):
 
 
 class OutOfStock(FailedPrecondition):
-    """Some goods are short."""
-
-    @property
-    def goods_ids(self) -> tuple[int, ...]:
-        """Which."""
-        return tuple(int(text) for text in self.details.get("goods_ids", "").split(",") if text)
+    """Some goods are short; `goods_ids` names them."""
 
 
 class GoodsUnavailable(FailedPrecondition):
-    """Some goods were deleted or taken off sale."""
+    """Some goods do not exist or are off sale; `goods_ids` names them."""
 
 
 class PriceChanged(FailedPrecondition):
@@ -124,7 +135,7 @@ class PayWindowClosed(FailedPrecondition):
 
 
 class IllegalTransition(FailedPrecondition):
-    """The order's state does not allow it."""
+    """The order's status does not allow it; `problem` says why: already_paid, not_shipped, …."""
 
 
 _BY_CODE: Mapping[grpc.StatusCode, type[OrderApiError]] = {

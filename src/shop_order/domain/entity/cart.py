@@ -37,11 +37,11 @@ class Cart:
         Line(goods, nums)
         line = self.lines.get(goods)
         if line is None and len(self.lines) >= MOST_LINES:
-            raise InvalidArgument("goods_id", f"the cart has {MOST_LINES} lines already")
+            raise InvalidArgument("goods_id", "cart_full", max=MOST_LINES)
         if line is None:
             line = CartLine(id, goods, nums, checked, now_ms, now_ms)
         elif line.nums + nums > MOST_NUMS:
-            raise InvalidArgument("nums", f"more than {MOST_NUMS} of one goods")
+            raise InvalidArgument("nums", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
         else:
             line = replace(line, nums=line.nums + nums, checked=checked, updated_ms=now_ms)
         self.lines[goods] = line

@@ -31,7 +31,7 @@ class Address:
         person_name("name", self.name)
         plain_text("phone", self.phone, most=16, required=True)
         if not _MOBILE.fullmatch(self.phone):
-            raise InvalidArgument("phone", "is neither a mainland mobile number nor + and 6 to 15 digits")
+            raise InvalidArgument("phone", "not_a_phone")
         plain_text("detail", self.detail, most=255, required=True)
         for field in ("province", "city", "district"):
             plain_text(field, getattr(self, field), most=50)

@@ -22,9 +22,20 @@ class Line:
 
     def __post_init__(self) -> None:
         if not 0 < self.goods <= MOST_ID:
-            raise InvalidArgument("goods_id", "must be a positive id")
+            raise InvalidArgument("goods_id", "not_an_id")
         if not 0 < self.nums <= MOST_NUMS:
-            raise InvalidArgument("nums", f"must be between 1 and {MOST_NUMS}")
+            raise InvalidArgument("nums", "out_of_range", min=1, max=MOST_NUMS)
+
+
+def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
+    """Lines of goods and how many of them. Raises InvalidArgument, which names the line: `items[2].nums`."""
+    lines: list[Line] = []
+    for goods, nums in wanted:
+        try:
+            lines.append(Line(goods, nums))
+        except InvalidArgument as wrong:
+            raise wrong.under(f"items[{len(lines)}]") from None
+    return tuple(lines)
 
 
 def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
@@ -36,7 +47,10 @@ def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
     for line in lines:
         nums[line.goods] = nums.get(line.goods, 0) + line.nums
     if len(nums) > MOST_LINES:
-        raise InvalidArgument("items", f"more than {MOST_LINES} lines")
+        raise InvalidArgument("items", "too_many", max=MOST_LINES)
+    for goods, total in nums.items():
+        if total > MOST_NUMS:
+            raise InvalidArgument("items", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
     return tuple(Line(goods, nums[goods]) for goods in sorted(nums))
 
 

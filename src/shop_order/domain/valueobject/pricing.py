@@ -39,7 +39,7 @@ class Pricing:
         """The sums of goods of `total_fen` sent to `province`. Raises InvalidArgument: beyond bounds."""
         amounts = Amounts(total_fen, 0, self.freight_of(total_fen) + self.zone_fen(province))
         if max(total_fen, amounts.pay_fen) > MOST_FEN:
-            raise InvalidArgument("items", "the total is beyond what can be paid")
+            raise InvalidArgument("items", "total_too_large")
         return amounts
 
     def freight_of(self, total_fen: int) -> int:

@@ -36,15 +36,15 @@ def plain_text(field: str, value: str, *, most: int, required: bool = False) -> 
     for those of real emoji. `required`: something can be seen. Raises InvalidArgument.
     """
     if len(value) > most:
-        raise InvalidArgument(field, f"is longer than {most} characters")
+        raise InvalidArgument(field, "too_long", max=most)
     printable = value.isprintable()  # most texts are: then it is quickly seen that nothing hides in them
     hidden = not (printable and value.isascii()) and (_PRINTABLE if printable else _INVISIBLE).search(value)
     if required and (hidden or not value[:1].isalnum() or value[0] in _BLANK) and not is_visible(value):
-        raise InvalidArgument(field, "is required")
+        raise InvalidArgument(field, "required")
     if not printable and _CONTROL.search(value):
-        raise InvalidArgument(field, "contains control characters")
+        raise InvalidArgument(field, "control_characters")
     if hidden and _INVISIBLE.search(_EMOJI.sub("", value)):
-        raise InvalidArgument(field, "contains invisible or direction-changing characters")
+        raise InvalidArgument(field, "invisible_characters")
     return value
 
 
@@ -52,7 +52,7 @@ def person_name(field: str, value: str, *, most: int = 50) -> str:
     """Return a required name of one line. Raises InvalidArgument."""
     plain_text(field, value, most=most, required=True)
     if any(char in "\t\r\n" for char in value):
-        raise InvalidArgument(field, "contains control characters")
+        raise InvalidArgument(field, "control_characters")
     return value
 
 

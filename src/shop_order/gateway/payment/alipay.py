@@ -96,9 +96,9 @@ class Alipay:
     def trade_type(self, asked: str) -> str:
         asked = asked or "page"
         if asked in NOT_BUILT:
-            raise ChannelUnavailable(f"alipay {asked}")
+            raise ChannelUnavailable("alipay", "trade_type")
         if asked not in METHODS:
-            raise InvalidArgument("trade_type", "is none of page, wap")
+            raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(METHODS))
         self._load_keys()
         return asked
 
@@ -114,7 +114,7 @@ class Alipay:
         return_url: str,
     ) -> str:
         if len(return_url) > MOST_RETURN_URL:
-            raise InvalidArgument("return_url", f"is longer than {MOST_RETURN_URL} characters")
+            raise InvalidArgument("return_url", "too_long", max=MOST_RETURN_URL)
         method, product_code = METHODS[trade_type]
         content = {
             "out_trade_no": payment_sn,

@@ -46,13 +46,13 @@ class AlipayBills:
                 self._alipay.http().stream("GET", address, headers=AS_IT_IS) as answer,
             ):
                 if answer.status_code != 200:
-                    raise DependencyDown(f"alipay's bill (HTTP {answer.status_code})", host)
+                    raise DependencyDown("alipay", f"{host}: HTTP {answer.status_code}")
                 async for piece in answer.aiter_raw():
                     found += piece
                     if len(found) > MOST_PACKED:
                         raise BillUnusable(f"the bill is larger than {MOST_PACKED} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as failed:
-            raise DependencyDown("alipay's bill", host) from failed
+            raise DependencyDown("alipay", host) from failed
         return bytes(found)
 
 

@@ -66,10 +66,10 @@ def form(body: bytes) -> dict[str, bytes]:
     for pair in body.split(b"&", MOST_FIELDS - 1):
         key, equals, value = pair.partition(b"=")
         if not (equals and _KEY.fullmatch(key) and _VALUE.fullmatch(value)):
-            raise InvalidArgument("body", "is no form")
+            raise InvalidArgument("body", "not_a_form")
         name = key.decode("ascii")
         if name in fields:
-            raise InvalidArgument("body", "has a key twice")
+            raise InvalidArgument("body", "duplicate_key")
         fields[name] = unquote_to_bytes(value.replace(b"+", b" "))
     return fields
 
@@ -93,9 +93,7 @@ def read(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, s
         codec = codec_of(named or header_charset(headers) or "utf-8")
         return {name: value.decode(codec) for name, value in signed.items() if value}
     except ValueError as unreadable:
-        raise InvalidArgument(
-            "charset", "is unknown, or is not what the notice is written in"
-        ) from unreadable
+        raise InvalidArgument("charset", "unknown_charset") from unreadable
 
 
 def is_refund(fields: Mapping[str, str]) -> bool:

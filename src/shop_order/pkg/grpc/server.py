@@ -9,33 +9,34 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 import grpc.aio
 
-from shop_order.pkg.listening import hang_up, stop_listening
+from shop_order.pkg.grpc.gate import Gate, MethodHandler
+from shop_order.pkg.listening import end_excess, hang_up, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MAX_CONCURRENT = 4096  # calls at once; beyond that grpc answers RESOURCE_EXHAUSTED
+MAX_STREAMS = 128  # open calls of one connection
+MAX_CONNECTIONS = 1024
 HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 s are for nobody
 IDLE_MS = 60_000  # without a call; who comes back connects again
 PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
 _LEAST_PING_MS = 10_000
-_HANDED_OVER_S = 0.1  # after that a call that grpc has read has reached its handler, or was refused
+LOOK_EVERY_S = 1.0  # for connections of an address beyond its bound
 
 C = TypeVar("C")
-Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[C], Awaitable[bytes]]
 Link = Callable[[str, Handler[C]], Handler[C]]
 
 
 class CannotListen(RuntimeError):
-    """The address is taken or not ours; the message is one line for the operator."""
+    """The address is taken or not ours, or the transport is missing; one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class ServerTls:
     client_ca: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AddressBound:
+    """How many connections an address may have (0: any number), and as whom an address counts."""
+
+    connections: Callable[[], int]
+    counted: Callable[[str], str]
+
+
 def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handler[C]:
     """The handler with its links around it, the first one outermost."""
     for link in reversed(links):
@@ -54,77 +63,18 @@ def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handl
     return handler
 
 
-def unary(make_call: Callable[[bytes, Context], C], handler: Handler[C]) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method that takes one message and answers one, both as bytes."""
+def chosen_transport(transport: str, tls: ServerTls | None) -> str:
+    """The transport that serves: `native` if it is asked for and the port has no TLS, else `grpcio`.
 
-    async def answer(body: bytes, context: Context) -> bytes:
-        return await handler(make_call(body, context))
-
-    return grpc.unary_unary_rpc_method_handler(answer)
-
-
-def generic(service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
-    """The methods of one service, by their short names."""
-    return grpc.method_handlers_generic_handler(service, dict(methods))
-
-
-class _Gate(grpc.GenericRpcHandler):
-    """Finds a call's handler, and knows what runs; once closed, every new call is refused."""
-
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        self._handlers = tuple(handlers)
-        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._closed = False
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Asked by grpc once a call."""
-        if self._closed:
-            return grpc.unary_unary_rpc_method_handler(_refuse)
-        if known := self._known.get(details.method):
-            return known
-        for handler in self._handlers:
-            if (found := handler.service(details)) is not None:
-                self._known[details.method] = counted = self._counted(found)
-                return counted
-        return None
-
-    async def close(self, grace_s: float) -> None:
-        """Refuse, until those that run are answered, at most so long."""
-        self._closed = True
-        await asyncio.sleep(min(_HANDED_OVER_S, grace_s))
-        self._idle.clear()
-        if self._running:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), grace_s)
-
-    def _counted(self, found: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        make: Any = grpc.unary_unary_rpc_method_handler
-        answer: Any = found.unary_unary
-        if answer is None:
-            make, answer = grpc.unary_stream_rpc_method_handler, found.unary_stream
-        if answer is None:
-            return found  # the caller's stream is no command
-
-        async def counted(request: Any, context: Any) -> Any:
-            self._running += 1
-            context.add_done_callback(self._answered)
-            return await answer(request, context)
-
-        handler: grpc.RpcMethodHandler[Any, Any] = make(
-            counted, found.request_deserializer, found.response_serializer
+    `auto` is grpcio; docs/decisions/transport.md says why. Raises CannotListen.
+    """
+    if transport != "native" or tls is not None:
+        return "grpcio"
+    if find_spec("pygrpc_native") is None:
+        raise CannotListen(
+            "SERVER__GRPC_TRANSPORT: native is not installed: pip install 'shop-order[native]'"
         )
-        return handler
-
-    def _answered(self, servicer_context: Context) -> None:
-        self._running -= 1
-        if not self._running:
-            self._idle.set()
-
-
-async def _refuse(body: bytes, context: Context) -> bytes:
-    await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
+    return "native"
 
 
 class GrpcServer:
@@ -133,24 +83,33 @@ class GrpcServer:
     def __init__(
         self,
         address: str,
-        handlers: Sequence[grpc.GenericRpcHandler],
+        services: Mapping[str, Mapping[str, MethodHandler]],
         *,
+        transport: str = "auto",
         tls: ServerTls | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
+        address_bound: AddressBound | None = None,
     ) -> None:
-        """`address` is host:port, port 0 for any free one."""
+        """`address` is host:port, port 0 for any free one; the native transport ignores `max_connections`.
+
+        Raises CannotListen if the transport is missing.
+        """
         self._address = address
-        self._gate = _Gate(handlers)
+        self._gate = Gate(services)
+        self.transport = chosen_transport(transport, tls)
         self._tls = tls
         self._max_message_bytes = max_message_bytes
+        self._max_connections = max_connections
+        self._address_bound = address_bound
+        self._watching: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self._port = 0
 
     async def start(self) -> int:
         """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
         _require_free(self._address)
-        server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CONCURRENT)
-        server.add_generic_rpc_handlers((self._gate,))
+        server = self._native() if self.transport == "native" else self._grpcio()
         try:
             if self._tls is None:
                 port = server.add_insecure_port(self._address)
@@ -160,17 +119,23 @@ class GrpcServer:
             raise CannotListen(_refusal(self._address)) from error
         await server.start()
         self._server, self._port = server, port
+        if self._address_bound is not None:
+            self._watching = asyncio.create_task(self._keep_bound(self._address_bound))
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, wait for those that run, at most `grace_s`."""
         if self._server is not None:
             ends = monotonic() + grace_s
-            stop_listening(self._port)
+            if self._watching is not None:
+                self._watching.cancel()
+            if self.transport == "grpcio":
+                stop_listening(self._port)
             await self._gate.close(grace_s)
-            # From its stop on grpc cancels what callers send before they have read that it stops, and who is
-            # told CANCELLED does not try again. Of a connection that ends they make UNAVAILABLE.
-            hang_up(self._port)
+            if self.transport == "grpcio":
+                # From its stop on grpcio cancels calls whose callers have not read yet that it stops, and
+                # CANCELLED is not tried again. To a caller whose connection ends it is UNAVAILABLE.
+                hang_up(self._port)
             await self._server.stop(max(ends - monotonic(), 0.0))
 
     async def wait_closed(self) -> None:
@@ -178,16 +143,46 @@ class GrpcServer:
         if self._server is not None:
             await self._server.wait_for_termination()
 
-    def _options(self) -> list[tuple[str, int]]:
-        return [
+    async def _keep_bound(self, bound: AddressBound) -> None:
+        """No transport bounds the connections of an address, so that one could take those of all."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if most := bound.connections():
+                await asyncio.to_thread(end_excess, self._port, most, bound.counted)
+
+    def _grpcio(self) -> grpc.aio.Server:
+        pending = MAX_STREAMS * self._max_connections
+        options = [
+            *self._options(),
+            # Calls that wait for our loop: from 1000 on grpcio would cancel some of them, whoever sent them.
+            ("grpc.server.max_pending_requests", pending),
+            ("grpc.server.max_pending_requests_hard_limit", pending),
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", self._max_message_bytes),
-            ("grpc.max_send_message_length", self._max_message_bytes),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", IDLE_MS),
+            ("grpc.max_allowed_incoming_connections", self._max_connections),
+            ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
+        ]
+        server = grpc.aio.server(options=options)
+        # Not registered by name: grpc.aio would wait for each method's next call on its own, at every call.
+        server.add_generic_rpc_handlers((self._gate,))
+        return server
+
+    def _native(self) -> grpc.aio.Server:
+        import pygrpc_native.aio
+
+        server = pygrpc_native.aio.server(options=self._options())
+        for service, methods in self._gate.registered().items():
+            server.add_registered_method_handlers(service, dict(methods))
+        return server
+
+    def _options(self) -> list[tuple[str, int]]:
+        return [
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
+            ("grpc.max_receive_message_length", self._max_message_bytes),
+            ("grpc.max_send_message_length", self._max_message_bytes),
             ("grpc.keepalive_time_ms", PING_AFTER_MS),
             ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
-            ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
 

@@ -107,7 +107,7 @@ class SharedLeases:
             if name not in taken and await self._hold(name, WORKER_S):
                 self._worker = number
                 return number
-        raise DependencyDown("a free worker id")
+        raise DependencyDown("worker_id")
 
     async def renew(self) -> None:
         if self._worker is not None:
@@ -123,7 +123,7 @@ class SharedLeases:
         try:
             await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
         except OrderServiceError as away:
-            log.warning("leases_end_by_themselves", error=away.message)
+            log.warning("leases_end_by_themselves", error=str(away))
         self._until.clear()
 
     async def _hold(self, name: str, lasts_s: float, *, at_once: bool = False) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from shop_order.domain.order_log import OrderLog
 
-NAME = "the order log"
+NAME: Final = "order_log"
 
 
 class OrderLogStore(OrderLog, Protocol):

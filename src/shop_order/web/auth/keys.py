@@ -83,7 +83,7 @@ class Jwks:
         Raises TokenRefused, DependencyDown (no reading has succeeded yet).
         """
         if self._keys is None:
-            raise DependencyDown("jwks", self._location)
+            raise DependencyDown("token_keys", self._location)
         if found := self._keys.get((algorithm, kid)):
             return found
         if algorithm not in _ALGORITHMS.values():

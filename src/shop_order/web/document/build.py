@@ -9,10 +9,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from shop_order.domain.errors import KeyReused
 from shop_order.pkg.version import version
 from shop_order.web.auth.roles import ROLES, Who, needs_token
+from shop_order.web.document.errors import examples, responses_of, shared_responses
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
+from shop_order.web.status import http_status
 
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
@@ -45,29 +48,8 @@ _TAGS = {
     "admin": "运营 / Operators",
     "operation": "运维 / Operation",
 }
-# Status -> name of the shared answer, what it means, an example's reason.
-_ERRORS = {
-    400: ("Invalid", "请求有误 / The request can never succeed as it is", "INVALID_ARGUMENT"),
-    401: ("Unauthenticated", "缺少有效令牌或签名 / No valid token or signature", "UNAUTHENTICATED"),
-    403: ("Forbidden", "没有权限 / Not allowed for this role", "FORBIDDEN"),
-    404: ("NotFound", "不存在，或属于他人 / No such thing, or somebody else's", "ORDER_NOT_FOUND"),
-    409: ("Conflict", "当前状态不允许 / Not possible in this state", "OUT_OF_STOCK"),
-    413: ("TooLarge", "请求过大 / The body is too large", "BODY_TOO_LARGE"),
-    415: (
-        "UnsupportedMediaType",
-        "请求体必须是 UTF-8 编码的 application/json / The body must be application/json in UTF-8",
-        "UNSUPPORTED_MEDIA_TYPE",
-    ),
-    422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", "KEY_REUSED"),
-    429: ("TooMany", "请求过于频繁 / Too many requests", "RATE_LIMITED"),
-    431: ("HeadersTooLarge", "请求头过大 / The headers are too large", "HEADERS_TOO_LARGE"),
-    500: ("Internal", "服务器内部错误 / Internal error", "INTERNAL"),
-    503: ("Unavailable", "暂不可用，可重试 / Not available, try again", "DEPENDENCY_DOWN"),
-    504: ("Deadline", "处理超时 / It took too long", "DEADLINE_EXCEEDED"),
-}
 _ALWAYS = (400, 401, 403, 429, 431, 500, 503, 504)
 _UNGUARDED = ("notices", "operation")
-_FAILURE = "#/components/schemas/Failure"
 _BOUNDS = ("minimum", "maximum")
 
 
@@ -104,7 +86,8 @@ def build_document(app: FastAPI) -> dict[str, Any]:
             _complete(operation, ROLES.get(f"{method.upper()} {path}"), described, schemas)
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
-        "responses": {name: _response(status) for status, (name, _, _) in _ERRORS.items()},
+        "responses": shared_responses(),
+        "examples": examples(),
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
     }
     _tidy(document)
@@ -127,21 +110,22 @@ def _responses(
     found: dict[str, Any] = {}
     if operation.data is not None:
         found["200"] = _success(operation, schemas)
-    for status in _statuses(operation, has_body="requestBody" in described, secured=secured):
-        found[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
+    statuses = _statuses(operation, secured=secured)
+    found |= responses_of(statuses, operation.errors)
     for status, own in operation.extra.get("responses", {}).items():
         content = {**found.get(status, {}).get("content", {}), **own.get("content", {})}
         found[status] = {**found.get(status, {}), **own} | ({"content": content} if content else {})
     return dict(sorted(found.items()))
 
 
-def _statuses(operation: Operation, *, has_body: bool, secured: bool) -> Iterable[int]:
+def _statuses(operation: Operation, *, secured: bool) -> Iterable[int]:
+    own = {http_status(error) for error in operation.errors}
     if operation.tag in _UNGUARDED:
-        return operation.errors
-    has_body = has_body or "requestBody" in operation.extra
+        return sorted(own)
     usual = [status for status in _ALWAYS if secured or status not in (401, 403)]
-    bodies = () if not has_body else (413,) if operation.tag == "cashier" else (413, 415)
-    return sorted({*usual, *operation.errors, *bodies})
+    is_json = operation.tag != "cashier"  # such a route refuses a body that it does not take
+    bodies = (413, 415) if is_json else (413,) if "requestBody" in operation.extra else ()
+    return sorted({*usual, *own, *bodies})
 
 
 def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -155,32 +139,10 @@ def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
         "headers": {"X-Request-ID": _header("请求编号 / The request's id", {"type": "string"})},
     }
-    if 422 in operation.errors:
+    if KeyReused in operation.errors:
         answer["headers"]["Idempotency-Replayed"] = _header(
             "重放之前的结果 / An earlier result", {"type": "string", "enum": ["true"]}
         )
-    return answer
-
-
-def _response(status: int) -> dict[str, Any]:
-    _, text, reason = _ERRORS[status]
-    answer: dict[str, Any] = {
-        "description": text,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": _FAILURE},
-                "example": {
-                    "code": status,
-                    "message": text.partition(" / ")[0],
-                    "error": reason,
-                    "details": {},
-                    "request_id": "5f0c1e5f8a9b4c0e",
-                },
-            },
-        },
-    }
-    if status in (429, 503):
-        answer["headers"] = {"Retry-After": _header("秒 / Seconds", {"type": "integer", "minimum": 1})}
     return answer
 
 

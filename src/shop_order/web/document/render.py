@@ -48,10 +48,11 @@ def _document(document: dict[str, Any]) -> Iterator[str]:
     yield "## 数据结构 / Schemas\n"
     for name, schema in document["components"]["schemas"].items():
         yield from _schema(name, schema)
-    yield "## 错误 / Errors\n\n| | | |\n|---|---|---|"
+    yield "## 错误 / Errors\n\n| | |\n|---|---|"
     for response in document["components"]["responses"].values():
-        example = response["content"]["application/json"]["example"]
-        yield f"| {example['code']} | {response['description']} | `{example['error']}` … |"
+        reason = next(iter(response["content"]["application/json"]["examples"]))
+        status = document["components"]["examples"][reason]["value"]["code"]
+        yield f"| {status} | {response['description']} |"
 
 
 def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:

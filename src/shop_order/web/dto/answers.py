@@ -33,7 +33,10 @@ class Failure(BaseModel):
     code: int = Field(description="HTTP 状态码 / The HTTP status", examples=[409])
     message: str = Field(examples=["库存不足"])
     error: str = Field(description="机器可读的原因 / The reason, for programs", examples=["OUT_OF_STOCK"])
-    details: dict[str, str] = Field(examples=[{"goods_ids": "111"}])
+    details: dict[str, str | int] = Field(
+        description="相关数据，数字为数字 / What it is about; numbers are numbers",
+        examples=[{"goods_ids": "111"}],
+    )
     request_id: str = Field(examples=["5f0c1e5f8a9b4c0e"])
 
 

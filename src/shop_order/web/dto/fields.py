@@ -9,16 +9,19 @@ from fastapi import Header, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.problems import Problem
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import MOST_ID
 from shop_order.pkg.ids import is_order_sn
 from shop_order.web.dto.wire import time_ms
 
 EXAMPLE_SN = "261123134500123456789012349"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # A plus sign in a query arrives as a blank when the caller forgot to write %2B.
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:[0-9]{2}$)")
 
+STATUSES = [int(status) for status in OrderStatus]
 PAY_TYPES = {"alipay": PaymentType.ALIPAY, "wechat": PaymentType.WECHAT, "balance": PaymentType.BALANCE}
 
 
@@ -28,30 +31,38 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
+class FieldRefused(ValueError):
+    """What our own validators raise: `web.handler.errors` adds the path of the field."""
+
+    def __init__(self, problem: Problem, **parameters: str | int) -> None:
+        super().__init__(problem)
+        self.problem: Problem = problem
+        self.parameters = parameters
+
+
 def _id(value: object) -> object:
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
-            raise ValueError("must be a positive id")
+            raise FieldRefused("not_an_id")
         return int(value)
     return value
 
 
 def _order_sn(value: str) -> str:
     if not is_order_sn(value):
-        raise ValueError("is not a number of ours")
+        raise FieldRefused("not_an_order_sn")
     return value
 
 
 def _status(value: int) -> OrderStatus:
-    try:
-        return OrderStatus(value)
-    except ValueError:
-        raise ValueError("is not a known value") from None
+    if value not in STATUSES:
+        raise FieldRefused("not_one_of", allowed=",".join(map(str, STATUSES)))
+    return OrderStatus(value)
 
 
 def _pay_type(value: object) -> object:
     if not isinstance(value, str) or value not in PAY_TYPES:
-        raise ValueError("is not a known value")
+        raise FieldRefused("not_one_of", allowed=",".join(PAY_TYPES))
     return PAY_TYPES[value]
 
 
@@ -59,7 +70,19 @@ def _time_ms(value: object) -> object:
     try:
         return time_ms("time", _LOST_PLUS.sub(r"\1+", value) if isinstance(value, str) else "?")
     except InvalidArgument as error:
-        raise ValueError(error.message.partition(": ")[2]) from None
+        raise FieldRefused(error.problem) from None
+
+
+def _day(value: str) -> str:
+    if not _DAY.fullmatch(value):
+        raise FieldRefused("not_a_date")
+    return value
+
+
+def _from(value: str) -> str:
+    if value != "cart":
+        raise FieldRefused("not_one_of", allowed="cart")
+    return value
 
 
 def _id_schema(example: str) -> dict[str, Any]:
@@ -84,16 +107,17 @@ OrderSn = Annotated[str, AfterValidator(_order_sn), WithJsonSchema(_sn_schema())
 Status = Annotated[
     int,
     AfterValidator(_status),
-    WithJsonSchema({"type": "integer", "enum": [int(s) for s in OrderStatus]}),
+    WithJsonSchema({"type": "integer", "enum": STATUSES}),
 ]
 PayType = Annotated[
     PaymentType, BeforeValidator(_pay_type), WithJsonSchema({"type": "string", "enum": list(PAY_TYPES)})
 ]
 Day = Annotated[
     str,
-    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    AfterValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-23"]}),
 ]
+Source = Annotated[str, AfterValidator(_from), WithJsonSchema({"type": "string", "const": "cart"})]
 TimeMs = Annotated[
     int,
     BeforeValidator(_time_ms),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
 from shop_order.service.clock import MOST_ADVANCE_S
-from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Status, UserId
+from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / How many", examples=[2])]
 
@@ -93,7 +93,7 @@ _CHECK_OUT: JsonDict = {
 class PlaceOrderBody(Owned):
     """Buy the checked lines of the cart (`"from": "cart"`), or these `items`."""
 
-    from_: Literal["cart"] | None = Field(None, alias="from", description="从购物车下单 / Check out the cart")
+    from_: Source | None = Field(None, alias="from", description="从购物车下单 / Check out the cart")
     items: list[OrderLine] | None = Field(None, max_length=10 * MOST_LINES)
     address: AddressBody | None = None
     address_id: AddressId | None = Field(None, description="地址簿编号 / An entry of the address book")

@@ -42,19 +42,17 @@ def time_ms(field: str, text: str) -> int | None:
     if not text:
         return None
     if len(text) > 40 or not _RFC3339.fullmatch(text):
-        raise InvalidArgument(field, "is not a time with an offset, such as 2026-11-21T08:00:00+08:00")
+        raise InvalidArgument(field, "not_a_time")
     try:
         return bounded_ms(field, int(datetime.fromisoformat(text).timestamp() * 1000))
     except (ValueError, OverflowError) as error:
-        raise InvalidArgument(
-            field, "is not a time with an offset, such as 2026-11-21T08:00:00+08:00"
-        ) from error
+        raise InvalidArgument(field, "not_a_time") from error
 
 
 def bounded_ms(field: str, ms: int) -> int:
     """The time if it lies in the years 1970 to 9999. Raises InvalidArgument."""
     if not 0 <= ms <= MAX_MS:
-        raise InvalidArgument(field, "is outside the years 1970 to 9999")
+        raise InvalidArgument(field, "year_out_of_range")
     return ms
 
 
@@ -89,9 +87,9 @@ class Cursors:
             payload = self._signer.unseal(_CURSOR, text if len(text) <= _MAX_CURSOR else "")
             created_ms, id, digest = payload.decode().split(".")
         except (BadSignature, ValueError) as error:
-            raise InvalidArgument("cursor", "is not from next_cursor of this list") from error
+            raise InvalidArgument("cursor", "foreign_cursor") from error
         if digest != _digest(actor, where):
-            raise InvalidArgument("cursor", "is not from next_cursor of this list")
+            raise InvalidArgument("cursor", "foreign_cursor")
         return Cursor(int(created_ms), int(id))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 from grpc import StatusCode
 
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.grpc.server import Context
+from shop_order.pkg.grpc.gate import Context
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
 from shop_order.web.messages import accepted_language
@@ -18,13 +19,15 @@ from shop_order.web.middleware.client_address import Network, behind_proxies
 class Call:
     """Raw bytes in, and what the links learn; `code` is what the caller is answered.
 
+    `body` is the message of a call that has one; of a bidirectional stream they come by `messages`.
     `metadata` has what was sent once; `repeated` names what was sent more often.
     """
 
-    __slots__ = ("body", "code", "context", "metadata", "repeated", "request")
+    __slots__ = ("body", "code", "context", "messages", "metadata", "repeated", "request")
 
-    def __init__(self, body: bytes, context: Context) -> None:
+    def __init__(self, body: bytes, context: Context, messages: AsyncIterator[bytes] | None = None) -> None:
         self.body = body
+        self.messages = messages
         self.context = context
         self.code = StatusCode.OK
         sent: tuple[tuple[str, str], ...] = tuple(context.invocation_metadata() or ())  # type: ignore[arg-type]
@@ -42,6 +45,10 @@ class Call:
         """Who calls. Raises Unauthenticated, DependencyDown."""
         name = "authorization"
         return authenticator.actor(self.metadata.get(name), repeated=name in self.repeated)
+
+    async def send(self, message: bytes) -> None:
+        """Write one message of a stream; waits while the caller reads too slowly."""
+        await self.context.write(message)
 
     def time_left_s(self) -> float | None:
         """Until the caller's own deadline; None if it set none."""

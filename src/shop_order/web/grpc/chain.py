@@ -1,6 +1,7 @@
-"""What stands before every handler: request log, recovery, deadline, authentication, rate limit, idempotency.
+"""What stands before every handler: request log, recovery, limits, deadline, authentication, idempotency.
 
 Each link wraps a method once, when it is registered; one that has nothing to do for a method leaves it alone.
+Streams pass the same links, but for those that make sense for one answer only; see `Front.stream_links`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,26 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
+from grpc.aio import AbortError
 
-from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
+from shop_order.domain.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InvalidArgument,
+    OrderServiceError,
+    Unimplemented,
+)
 from shop_order.pkg.grpc.server import Handler, Link
 from shop_order.web.auth.limits import LISTS, RateLimits
-from shop_order.web.auth.roles import ROLES, authorize, needs_token
+from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
 from shop_order.web.grpc.call import Call
+from shop_order.web.grpc.occupancy import NOTICES, Pools
+from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
-from shop_order.web.messages import Language, error_text, internal_text
-from shop_order.web.middleware.client_address import Network, contains, networks
+from shop_order.web.messages import Language, error_text, plain_error_text
+from shop_order.web.middleware.client_address import Network, contains, is_loopback, networks
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
 
 if TYPE_CHECKING:
@@ -37,8 +47,6 @@ KEYED = frozenset(
     for service in ("order.OrderService", "shop.order.Order")
     for method in ("CreateOrder", "PayOrder")
 ) | {"/order.OrderService/RequestRefund"}
-
-NOTICES = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
 
 DETAILS = "grpc-status-details-bin"
 Request = TypeVar("Request", bound=Message)
@@ -66,7 +74,9 @@ class Front:
 
     log: RequestLogger
     observe: Observe
+    observe_stream: Observe
     deadline_s: Callable[[], float]
+    pools: Pools
     authenticator: Authenticator
     limits: RateLimits
     callback_allow: Callable[[], tuple[str, ...]] = tuple  # what may send notices; empty: all
@@ -74,21 +84,37 @@ class Front:
     trusted_proxies: tuple[Network, ...] = ()
 
     def links(self) -> Sequence[Link[Call]]:
-        """The chain, outermost first."""
+        """The chain of calls with one answer, outermost first."""
         return (
-            *([traced(self.tracing)] if self.tracing else ()),
-            request_log(self.log, self.observe),
-            recovery(self.log),
+            *self._outer("grpc request", self.observe),
+            self.pools.unary,
             deadline(self.deadline_s),
-            authentication(self.authenticator),
+            authentication(self.authenticator, self.trusted_proxies),
             allow_list(self.callback_allow, self.trusted_proxies),
             rate_limit(self.limits),
             idempotency,
         )
 
+    def stream_links(self, streams: OpenStreams) -> Sequence[Link[Call]]:
+        """The chain of streams: without a deadline, and ended at a stop."""
+        return (
+            *self._outer("grpc stream", self.observe_stream),
+            self.pools.stream,
+            authentication(self.authenticator, self.trusted_proxies),
+            rate_limit(self.limits),
+            streams.link,
+        )
 
-def request_log(log: RequestLogger, observe: Observe) -> Link[Call]:
-    """One line and one measurement a call."""
+    def _outer(self, event: str, observe: Observe) -> Sequence[Link[Call]]:
+        return (
+            *([traced(self.tracing)] if self.tracing else ()),
+            request_log(self.log, observe, event),
+            recovery(self.log),
+        )
+
+
+def request_log(log: RequestLogger, observe: Observe, event: str) -> Link[Call]:
+    """One line and one measurement a call, when it is over."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def logged(call: Call) -> bytes:
@@ -104,7 +130,7 @@ def request_log(log: RequestLogger, observe: Observe) -> Link[Call]:
                 observe(method, code, seconds)
                 actor = call.request.actor
                 log.info(
-                    "grpc request",
+                    event,
                     method=method,
                     code=code,
                     ms=round(seconds * 1000, 3),
@@ -129,6 +155,8 @@ def recovery(log: RequestLogger) -> Link[Call]:
                 call.code = grpc_code(refusal)
                 call.request.trouble = repr(refusal) if refusal.where else ""
                 text, details = refused(refusal, call.code, call.request.language)
+            except AbortError:  # it was answered
+                raise
             except Exception:
                 log.exception("unexpected error", method=method)
                 call.code = INTERNAL.grpc
@@ -165,20 +193,25 @@ def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
     return link
 
 
-def authentication(authenticator: Authenticator) -> Link[Call]:
+def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -> Link[Call]:
     """Who calls, and whether the table of roles lets them."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
         row = ROLES.get(method)
-        if not needs_token(row):
-            return handler
 
         async def authenticated(call: Call) -> bytes:
             call.request.actor = call.actor(authenticator)
             authorize(row, call.request.actor)
             return await handler(call)
 
-        return authenticated
+        async def local_or_authenticated(call: Call) -> bytes:
+            if is_loopback(call.address(trusted)):
+                return await handler(call)
+            return await authenticated(call)
+
+        if needs_token(row):
+            return authenticated
+        return local_or_authenticated if row is not None and Who.LOOPBACK in row else handler
 
     return link
 
@@ -236,6 +269,11 @@ def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
     return keyed
 
 
+async def later_stream(call: Call) -> bytes:
+    """A stream that is not built yet."""
+    raise Unimplemented
+
+
 def decoding(
     message: type[Request], handle: Callable[[Request, RequestContext], Awaitable[Message]]
 ) -> Handler[Call]:
@@ -246,7 +284,7 @@ def decoding(
         try:
             request = parse(call.body)
         except DecodeError:
-            raise InvalidArgument("request", "is not this message") from None
+            raise InvalidArgument("request", "malformed") from None
         about(getattr(request, "order_sn", ""))
         answer = await handle(request, call.request)
         about(getattr(answer, "order_sn", ""))
@@ -259,7 +297,11 @@ def refused(refusal: OrderServiceError, code: StatusCode, language: Language) ->
     """Text and `google.rpc.Status` of a refusal."""
     text = error_text(refusal, language)
     details: list[Message] = [
-        ErrorInfo(reason=refusal.code, domain=ERROR_DOMAIN, metadata=dict(refusal.details))
+        ErrorInfo(
+            reason=refusal.code,
+            domain=ERROR_DOMAIN,
+            metadata={name: str(value) for name, value in refusal.details.items()},
+        )
     ]
     if refusal.retry_after_s is not None:
         retry = RetryInfo()
@@ -270,7 +312,7 @@ def refused(refusal: OrderServiceError, code: StatusCode, language: Language) ->
 
 def broken(language: Language) -> tuple[str, bytes]:
     """Text and `google.rpc.Status` of an error that is ours."""
-    text = internal_text(language)
+    text = plain_error_text(INTERNAL_CODE, language)
     return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
 
 

@@ -11,14 +11,14 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import lines_of
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.chain import decoding, later_stream
 from shop_order.web.grpc.convert import order_info, order_status, payment_info
 from shop_order.web.grpc.decode import (
     address_of,
@@ -70,7 +70,7 @@ class OrderHandlers:
                 "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
                 "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
-            later_streams=("WatchOrderStatus",),
+            bidi_streams={"WatchOrderStatus": later_stream},
         )
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -82,7 +82,7 @@ class OrderHandlers:
             self._payments.check_choice(payment_type)
         command = PlaceOrder(
             address_of(request.address),
-            tuple([Line(item.product_id, item.quantity) for item in request.items]),
+            lines_of((item.product_id, item.quantity) for item in request.items),
             note=request.remark,
             pay_type=payment_type,
             coupon_id=request.coupon_id,
@@ -187,7 +187,7 @@ class OrderHandlers:
         """Ship the order."""
         order_sn = order_sn_of(request.order_sn)
         if request.items:
-            raise InvalidArgument("items", "several parcels are not available yet; leave it empty")
+            raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
         return self._shown(await self._orders.ship(context.caller, order_sn, company, no))
 

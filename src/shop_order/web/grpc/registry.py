@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import grpc
 
-from shop_order.domain.errors import Unimplemented
-from shop_order.pkg.grpc.server import Context, Handler, Link, chained, generic, unary
+from shop_order.pkg.grpc.gate import Context, MethodHandler
+from shop_order.pkg.grpc.server import Handler, Link, chained
 from shop_order.web.grpc.call import Call
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """One service: its unary handlers by short name, and the streams that are built later."""
+    """One service: its handlers by short name. Those of streams write with `call.send` and return b""."""
 
     service: str
-    unary: Mapping[str, Handler[Call]]
-    later_streams: Sequence[str] = ()
+    unary: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    server_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    bidi_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
 
     def full_names(self) -> list[str]:
         """What the table of roles calls them."""
-        return [f"/{self.service}/{name}" for name in (*self.unary, *self.later_streams)]
+        return [f"/{self.service}/{name}" for name in (*self.unary, *self.server_streams, *self.bidi_streams)]
 
-    def wrapped(self, links: Sequence[Link[Call]]) -> grpc.GenericRpcHandler:
-        """The service as grpc registers it: every method wrapped once."""
-        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    def wrapped(
+        self, links: Sequence[Link[Call]], stream_links: Sequence[Link[Call]]
+    ) -> dict[str, MethodHandler]:
+        """The methods as grpc registers them: each wrapped once."""
+        methods: dict[str, MethodHandler] = {}
         for name, handler in self.unary.items():
-            methods[name] = unary(Call, chained(f"/{self.service}/{name}", handler, links))
-        for name in self.later_streams:
-            methods[name] = _stream(chained(f"/{self.service}/{name}", _later, links))
-        return generic(self.service, methods)
+            methods[name] = _unary(chained(f"/{self.service}/{name}", handler, links))
+        for name, handler in self.server_streams.items():
+            methods[name] = _server_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+        for name, handler in self.bidi_streams.items():
+            methods[name] = _bidi_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+        return methods
 
 
-async def _later(call: Call) -> bytes:
-    raise Unimplemented
+def _unary(handler: Handler[Call]) -> MethodHandler:
+    async def answer(body: bytes, context: Context) -> bytes:
+        return await handler(Call(body, context))
+
+    return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def _stream(handler: Handler[Call]) -> grpc.RpcMethodHandler[Any, Any]:
-    async def answer(requests: AsyncIterator[bytes], context: Context) -> None:
-        await handler(Call(b"", context))
+def _server_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(body: bytes, context: Context) -> None:
+        await handler(Call(body, context))
 
-    return grpc.stream_stream_rpc_method_handler(answer)
+    return grpc.unary_stream_rpc_method_handler(write_answers)
+
+
+def _bidi_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(messages: AsyncIterator[bytes], context: Context) -> None:
+        await handler(Call(b"", context, messages))
+
+    return grpc.stream_stream_rpc_method_handler(write_answers)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health_pb2
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 # Reflection answers from the pool of descriptors, which these modules fill.
@@ -15,26 +14,24 @@ from shop_order.api.proto import order_pb2 as _order_pb2  # noqa: F401
 from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
 from shop_order.api.proto.shop import neighbours_pb2 as _neighbours_pb2  # noqa: F401
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.errors import InvalidArgument
 from shop_order.pkg.address import joined
-from shop_order.pkg.grpc.server import Context, GrpcServer, ServerTls, generic
+from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, ServerTls
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reservation import ReservationService
-from shop_order.web.auth.roles import ROLES, authorize
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.chain import Front, refused
-from shop_order.web.grpc.health import HealthState
+from shop_order.web.grpc.chain import Front, recovery
+from shop_order.web.grpc.health import SERVICE as HEALTH
+from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.reservation import ReservationHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
-from shop_order.web.middleware.client_address import is_loopback
-from shop_order.web.status import grpc_code
+from shop_order.web.grpc.streams import OpenStreams
 
-HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
@@ -56,6 +53,8 @@ class GrpcSettings:
     port: int = 0
     tls: ServerTls | None = None
     reflection: bool = False
+    transport: str = "auto"
+    max_connections: int = MAX_CONNECTIONS
 
     @property
     def address(self) -> str:
@@ -66,31 +65,24 @@ class GrpcSettings:
 class OrderGrpcServer:
     """The running front: `start` and `stop`, and what health says."""
 
-    def __init__(self, server: GrpcServer, state: HealthState, names: Sequence[str]) -> None:
+    def __init__(self, server: GrpcServer, health: Health, streams: OpenStreams) -> None:
         self._server = server
-        self._state = state
-        self._names = names
+        self._health = health
+        self._streams = streams
+        self.transport = server.transport
 
     async def start(self) -> int:
         """Listen and say SERVING; the port. Raises CannotListen, OSError (TLS files)."""
-        port = await self._server.start()
-        await self.say(serving=True)
-        return port
+        return await self._server.start()
 
-    async def say(self, *, serving: bool) -> None:
-        """Say SERVING or NOT_SERVING, while calls are answered either way; after `not_serving` it stays."""
-        states = health_pb2.HealthCheckResponse
-        for name in self._names:
-            await self._state.set(name, states.SERVING if serving else states.NOT_SERVING)
-
-    async def not_serving(self) -> None:
-        """Say NOT_SERVING, while calls are still answered; `stop` does it too."""
-        await self._state.enter_graceful_shutdown()
+    def say(self, *, serving: bool) -> None:
+        """Say SERVING or NOT_SERVING, while calls are answered either way."""
+        self._health.say(serving=serving)
 
     async def stop(self, grace_s: float) -> None:
-        """Say NOT_SERVING, refuse new calls, wait for those that run, at most `grace_s`."""
-        await self.not_serving()
-        self._state.end_watches()
+        """Say NOT_SERVING, end the streams, refuse new calls, wait for those that run, at most `grace_s`."""
+        self._health.stop()
+        await self._streams.end()
         await self._server.stop(grace_s)
 
 
@@ -102,17 +94,29 @@ def build_server(
     cashier_link: Callable[[Order], str],
     cursors: Cursors,
 ) -> OrderGrpcServer:
-    """Register every method once, with its chain around it; nothing listens before `start`."""
+    """Register every method once, with its chain around it; nothing listens before `start`.
+
+    Raises CannotListen if the transport is missing.
+    """
     ours = published(services, cashier_link=cashier_link, cursors=cursors)
-    links = front.links()
-    state = HealthState()
-    handlers = [methods.wrapped(links) for methods in ours]
-    handlers.append(_health(state))
     names = [methods.service for methods in ours]
+    health, streams = Health(["", "health", *names, HEALTH]), OpenStreams()
+    links, stream_links = front.links(), front.stream_links(streams)
+    handlers = {methods.service: methods.wrapped(links, stream_links) for methods in ours}
+    # A check is cheap, frequent, and must come through: no line of log, no place in a pool.
+    handlers[HEALTH] = health.methods().wrapped((recovery(front.log),), stream_links)
     if settings.reflection:
-        handlers.append(_reflection([*names, HEALTH, REFLECTION], front))
-    server = GrpcServer(settings.address, handlers, tls=settings.tls)
-    return OrderGrpcServer(server, state, ["", "health", *names, HEALTH])
+        methods = _reflection([*names, HEALTH, REFLECTION])
+        handlers[REFLECTION] = methods.wrapped(links, stream_links)
+    server = GrpcServer(
+        settings.address,
+        handlers,
+        transport=settings.transport,
+        tls=settings.tls,
+        max_connections=settings.max_connections,
+        address_bound=front.pools.connections,
+    )
+    return OrderGrpcServer(server, health, streams)
 
 
 def published(
@@ -126,42 +130,22 @@ def published(
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 
-def _health(state: HealthState) -> grpc.GenericRpcHandler:
-    check = grpc.unary_unary_rpc_method_handler(
-        state.Check,
-        request_deserializer=health_pb2.HealthCheckRequest.FromString,
-        response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
-    )
-    watch = grpc.unary_stream_rpc_method_handler(
-        state.Watch,
-        request_deserializer=health_pb2.HealthCheckRequest.FromString,
-        response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
-    )
-    return generic(HEALTH, {"Check": check, "Watch": watch})
-
-
-def _reflection(names: Sequence[str], front: Front) -> grpc.GenericRpcHandler:
+def _reflection(names: Sequence[str]) -> Methods:
     """Reflection for callers of this machine, and for admins (contract, chapter 5)."""
     servicer = reflection.aio.ReflectionServicer(names, descriptor_pool.Default())
-    row = ROLES[f"/{REFLECTION}/ServerReflectionInfo"]
 
-    async def guarded(
-        requests: AsyncIterator[reflection_pb2.ServerReflectionRequest], context: Context
-    ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
-        call = Call(b"", context)
+    async def info(call: Call) -> bytes:
+        async for answer in servicer.ServerReflectionInfo(_questions(call), call.context):
+            await call.send(answer.SerializeToString())
+        return b""
+
+    return Methods(REFLECTION, bidi_streams={"ServerReflectionInfo": info})
+
+
+async def _questions(call: Call) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+    assert call.messages is not None
+    async for message in call.messages:
         try:
-            local = is_loopback(call.address(front.trusted_proxies))
-            actor = None if local else call.actor(front.authenticator)
-            authorize(row, actor, loopback=local)
-        except OrderServiceError as refusal:
-            code = grpc_code(refusal)
-            await context.abort(code, refused(refusal, code, call.request.language)[0])
-        async for answer in servicer.ServerReflectionInfo(requests, context):
-            yield answer
-
-    info = grpc.stream_stream_rpc_method_handler(
-        guarded,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return generic(REFLECTION, {"ServerReflectionInfo": info})
+            yield reflection_pb2.ServerReflectionRequest.FromString(message)
+        except DecodeError:
+            raise InvalidArgument("request", "malformed") from None

@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from shop_order.api.proto import shop_order_pb2 as pb
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument, OrderNotFound
+from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.address import Address
@@ -110,7 +110,7 @@ class ShopOrderHandlers:
         """Set the check mark of one line, or of all without goods_id and id."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
-            raise InvalidArgument("checked", "is required")
+            raise InvalidArgument("checked", "required")
         await self._carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
         return Empty()
 
@@ -123,8 +123,8 @@ class ShopOrderHandlers:
         if pay_type:
             self._payments.check_choice(pay_type)
         given = request.HasField("expected_total_fen")
-        command = PlaceOrder(
-            Address(
+        with inside("address"):
+            address = Address(
                 name=request.name,
                 phone=request.mobile,
                 detail=request.address,
@@ -132,7 +132,9 @@ class ShopOrderHandlers:
                 city=request.city,
                 district=request.district,
                 post=request.post,
-            ),
+            )
+        command = PlaceOrder(
+            address,
             note=request.note,
             pay_type=pay_type,
             coupon_id=request.coupon_id,
@@ -183,7 +185,7 @@ class ShopOrderHandlers:
         """Cancel, ship or complete an order; only payments make it paid."""
         to = status_of(request.status)
         if to is None:
-            raise InvalidArgument("status", "is required")
+            raise InvalidArgument("status", "required")
         order_sn = request.order_sn
         if request.id or not order_sn:
             order_sn = (await self._found(context.caller, order_sn, request.id, 0)).order_sn
@@ -228,7 +230,7 @@ class ShopOrderHandlers:
 
     async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
         if id < 0 or not (id or order_sn):
-            raise InvalidArgument("id", "must be positive")
+            raise InvalidArgument("id", "not_an_id")
         if not order_sn:
             return await self._orders.get_by_id(actor, id, owner=owner)
         order = await self._orders.get(actor, order_sn_of(order_sn), owner=owner)

@@ -8,6 +8,13 @@ from typing import Annotated
 from fastapi import Query
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    IllegalTransition,
+    OrderNotFound,
+    RefundOpen,
+    StateChanged,
+    TooMuchContention,
+)
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
@@ -39,7 +46,7 @@ class AdminHandler:
         summary="发货 / Ship",
         description="同一运单重复提交不报错。\n\nThe same parcel again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def ship(self, order_sn: OrderSn, body: ShipBody) -> Response:
         """Ship the order."""
@@ -59,7 +66,7 @@ class AdminHandler:
         description="日志库不可用时取自订单历史。\n\n"
         "Taken from the order's own history while the log store is away.",
         data=AdminLogsData,
-        errors=(404,),
+        errors=(OrderNotFound,),
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
@@ -76,7 +83,6 @@ class AdminHandler:
         "Orders by the day they were placed (in China), channel and status; the last 30 days unless named, "
         "366 at most.",
         data=StatisticsData,
-        errors=(503,),
     )
     async def order_statistics(
         self,

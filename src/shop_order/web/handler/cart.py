@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fastapi.responses import Response
 
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import (
+    CartLineNotFound,
+    GoodsUnavailable,
+    InvalidArgument,
+    NotYourself,
+    TooMuchContention,
+)
 from shop_order.service.cart import CartService
 from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
@@ -43,7 +49,7 @@ class CartHandler:
         summary="加入购物车 / Put goods into the cart",
         description="已有该商品时数量相加。\n\nAdds to what is there. At most 100 lines, 999 of one goods.",
         data=CartItemData,
-        errors=(404,),
+        errors=(GoodsUnavailable, NotYourself, TooMuchContention),
         extra=links("goods_id", "$response.body#/data/goods_id", "updateCartItem", "removeCartItem"),
     )
     async def add(self, body: AddCartItem) -> Response:
@@ -62,12 +68,12 @@ class CartHandler:
         description="设置（而非累加）数量或勾选；未填写的字段不变。\n\nSets number or check mark; "
         "an absent field stays.",
         data=CartData,
-        errors=(404,),
+        errors=(CartLineNotFound, TooMuchContention),
     )
     async def update(self, goods_id: GoodsId, body: PatchCartItem) -> Response:
         """Set the quantity or the check mark of a line."""
         if body.nums is None and body.checked is None:
-            raise InvalidArgument("nums", "is required")
+            raise InvalidArgument("nums", "required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
         return await self._answer("购物车已更新", "the cart was changed")
 
@@ -79,6 +85,7 @@ class CartHandler:
         summary="移出购物车 / Take a line out",
         description="不存在时也返回成功。\n\nTaking out what is not there is no error.",
         data=CartData,
+        errors=(TooMuchContention,),
     )
     async def remove(self, goods_id: GoodsId) -> Response:
         """Remove a line."""
@@ -93,7 +100,7 @@ class CartHandler:
         summary="勾选一件或全部 / Check one line or all",
         description="不填 goods_id 表示全部。\n\nWithout goods_id: all lines.",
         data=CartData,
-        errors=(404,),
+        errors=(CartLineNotFound, TooMuchContention),
     )
     async def check(self, body: CheckCart) -> Response:
         """Set check marks."""

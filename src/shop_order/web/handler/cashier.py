@@ -29,6 +29,7 @@ from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
+from shop_order.web.handler.payment import PAYING
 from shop_order.web.handler.route import operation
 from shop_order.web.middleware.client_address import is_phone
 
@@ -92,7 +93,7 @@ class CashierHandler:
         "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows where "
         "the payment stands, also after its time; while an attempt is open the provider is asked at once.",
         data=CashierData,
-        errors=(401, 404),
+        errors=(SignatureInvalid, OrderNotFound),
         extra={"responses": {"200": {"content": _PAGE}}},
     )
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
@@ -111,7 +112,7 @@ class CashierHandler:
         summary="在收银台支付 / Pay at the cashier",
         description="打开或复用支付，并跳转到支付机构。\n\n"
         "Opens or reuses the attempt and answers 303 to the provider.",
-        errors=(401, 404, 409),
+        errors=(SignatureInvalid, *PAYING),
         extra=_FORM,
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
@@ -162,8 +163,8 @@ class CashierHandler:
         if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
             return None
         plain = refusal(error)
-        if isinstance(error, InvalidArgument) and error.details["field"] in ("order_sn", "e", "s"):
-            error = SignatureInvalid("cashier link")
+        if isinstance(error, InvalidArgument) and error.field in ("order_sn", "e", "s"):
+            error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
         page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
         answer = self._html(page, plain.status_code)
@@ -189,7 +190,7 @@ def _chosen(body: bytes) -> PaymentType:
     try:
         chosen = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)["payment_type"]
     except (ValueError, KeyError):
-        raise InvalidArgument("payment_type", "choose a channel") from None
+        raise InvalidArgument("payment_type", "required") from None
     if len(chosen) != 1 or chosen[0] not in PAY_TYPES:
-        raise InvalidArgument("payment_type", "is not a known value")
+        raise InvalidArgument("payment_type", "not_one_of", allowed=",".join(PAY_TYPES))
     return PAY_TYPES[chosen[0]]

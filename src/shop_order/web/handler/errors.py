@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,33 +13,32 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderServiceError
+from shop_order.domain.problems import Problem
+from shop_order.web.dto.fields import FieldRefused
 from shop_order.web.handler.answer import context, failure, refusal
-from shop_order.web.messages import Language
+from shop_order.web.messages import plain_error_text
+from shop_order.web.status import ROUTING_CODES
 
-_HTTP_WORDS = {
-    404: ("NOT_FOUND", "没有这个地址", "no such address"),
-    405: ("METHOD_NOT_ALLOWED", "该地址不支持此方法", "this address does not take this method"),
-}
-_LONGEST_FIELD = 128  # of a name the caller made up
-_REASONS = {
-    "missing": "is required",
-    "extra_forbidden": "is not known here",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "string_type": "must be a text",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "dict_type": "must be an object",
-    "json_invalid": "is not valid JSON",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "string_too_long": "is longer than {max_length} characters",
-    "too_long": "has more than {max_length} entries",
-    "literal_error": "must be {expected}",
-    "value_error": "{error}",
+_MAX_FIELD = 128  # characters of a name the caller made up
+# Pydantic's types of errors -> our problem, and where its parameter stands in pydantic's context.
+_PROBLEMS: Mapping[str, tuple[Problem, Mapping[str, str]]] = {
+    "missing": ("required", {}),
+    "extra_forbidden": ("unknown_field", {}),
+    "int_type": ("not_an_integer", {}),
+    "int_parsing": ("not_an_integer", {}),
+    "int_parsing_size": ("not_an_integer", {}),
+    "int_from_float": ("not_an_integer", {}),
+    "string_type": ("not_a_string", {}),
+    "bool_type": ("not_a_boolean", {}),
+    "list_type": ("not_an_array", {}),
+    "model_type": ("not_an_object", {}),
+    "model_attributes_type": ("not_an_object", {}),
+    "dict_type": ("not_an_object", {}),
+    "json_invalid": ("invalid_json", {}),
+    "greater_than_equal": ("too_small", {"min": "ge"}),
+    "less_than_equal": ("too_large", {"max": "le"}),
+    "string_too_long": ("too_long", {"max": "max_length"}),
+    "too_long": ("too_many", {"max": "max_length"}),
 }
 
 
@@ -57,21 +56,21 @@ def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Respon
 
 
 def _refusal_of(error: Exception) -> OrderServiceError | None:
-    """What it means to a caller; None for an address or a method that there is not."""
+    """What it means to a caller; None for a path or a method that does not exist."""
     if isinstance(error, RequestValidationError):
         return invalid_argument(error.errors())
     if not isinstance(error, HTTPException):
         assert isinstance(error, OrderServiceError)
         return error
-    if error.status_code in _HTTP_WORDS:
+    if error.status_code in ROUTING_CODES:
         return None
-    return BodyTooLarge() if error.status_code == 413 else InvalidArgument("body", "can't be read")
+    return BodyTooLarge() if error.status_code == 413 else InvalidArgument("body", "unreadable")
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    reason, zh, en = _HTTP_WORDS[error.status_code]
-    response = failure(error.status_code, reason, en if context().language is Language.EN else zh)
+    code = ROUTING_CODES[error.status_code]
+    response = failure(error.status_code, code, plain_error_text(code, context().language))
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
@@ -87,11 +86,17 @@ def _methods(request: Request) -> set[str]:
 
 
 def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
-    """The first thing that is wrong with a request, in words that name the field and no class of ours."""
+    """The first thing that is wrong with a request, by the full path of its field."""
     first = errors[0]
-    place = [
-        str(part) for part in first["loc"][1:] if not isinstance(part, int) or first["type"] != "json_invalid"
-    ]
-    field = (".".join(place) or str(first["loc"][0]))[:_LONGEST_FIELD]
-    reason = _REASONS.get(first["type"], "is not valid").format_map(first.get("ctx") or {})
-    return InvalidArgument(field, reason)
+    type, given = first["type"], first.get("ctx") or {}
+    field = path_of(first["loc"][:1] if type == "json_invalid" else first["loc"])[:_MAX_FIELD]
+    if isinstance(ours := given.get("error"), FieldRefused):
+        return InvalidArgument(field, ours.problem, **ours.parameters)
+    problem, parameters = _PROBLEMS.get(type, ("invalid", {}))
+    return InvalidArgument(field, problem, **{name: given[theirs] for name, theirs in parameters.items()})
+
+
+def path_of(place: Sequence[str | int]) -> str:
+    """`items[2].nums` for FastAPI's `("body", "items", 2, "nums")`; `body` for the body itself."""
+    first, *inner = place[1:] or place
+    return str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from shop_order.domain.errors import Forbidden, Unauthenticated
 from shop_order.pkg.http.server import METRICS_TYPE
 from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
@@ -94,7 +95,7 @@ class HealthHandler:
         summary="指标 / Metrics",
         description="Prometheus 文本；仅本机或管理员。\n\n"
         "Prometheus text; from this machine, or for an admin.",
-        errors=(401, 403),
+        errors=(Unauthenticated, Forbidden),
         extra={
             "responses": {
                 "200": {

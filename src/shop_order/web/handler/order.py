@@ -9,12 +9,35 @@ from fastapi import Query
 from fastapi.responses import Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import (
+    AddressNotFound,
+    CartChanged,
+    ChannelUnavailable,
+    CouponUnknown,
+    EmptyOrder,
+    GoodsUnavailable,
+    IllegalTransition,
+    InvalidArgument,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    OutOfStock,
+    PageTooDeep,
+    PlacingGivenUp,
+    PriceChanged,
+    QuoteUnknown,
+    RefundOpen,
+    StateChanged,
+    TooManyUnpaid,
+    TooMuchContention,
+    UseRefund,
+    inside,
+)
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.payment import PaymentService
@@ -96,7 +119,22 @@ class OrderHandler:
         "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
         "pay at `pay_url` before `expire_at`.",
         data=OrderData,
-        errors=(404, 409, 422),
+        errors=(
+            EmptyOrder,
+            NotYourself,
+            AddressNotFound,
+            GoodsUnavailable,
+            OutOfStock,
+            PriceChanged,
+            QuoteUnknown,
+            CouponUnknown,
+            ChannelUnavailable,
+            TooManyUnpaid,
+            CartChanged,
+            PlacingGivenUp,
+            TooMuchContention,
+            KeyReused,
+        ),
         extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
     )
     async def place(self, body: PlaceOrderBody, idempotency_key: IdempotencyKey = "") -> Response:
@@ -136,6 +174,7 @@ class OrderHandler:
         "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end. Each order has "
         "its first 5 items, and `items_total` says how many there are; large answers count as several calls.",
         data=OrderListData,
+        errors=(PageTooDeep, NotYourself),
     )
     async def list(
         self,
@@ -176,7 +215,7 @@ class OrderHandler:
         summary="订单详情 / An order",
         description="含商品、历史与支付记录。\n\nWith items, history and payments.",
         data=OrderDetailData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order with items, history and payments."""
@@ -195,7 +234,7 @@ class OrderHandler:
         summary="订单状态 / Its status",
         description="轮询用的少量字段。\n\nThe few fields a page polls.",
         data=OrderStatusData,
-        errors=(404,),
+        errors=(OrderNotFound, NotYourself),
     )
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
@@ -212,7 +251,7 @@ class OrderHandler:
         description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
         "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, UseRefund, IllegalTransition, StateChanged, TooMuchContention),
     )
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""
@@ -232,7 +271,7 @@ class OrderHandler:
         summary="确认收货 / Confirm receipt",
         description="重复确认不报错。\n\nAgain is no error.",
         data=OrderData,
-        errors=(404, 409),
+        errors=(OrderNotFound, NotYourself, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
         """Confirm that the buyer has received the order."""
@@ -254,18 +293,19 @@ class OrderHandler:
 
 def _address(body: PlaceOrderBody) -> Address | int:
     if body.address is not None and body.address_id is None:
-        return Address(**body.address.model_dump())
+        with inside("address"):
+            return Address(**body.address.model_dump())
     if body.address is None and body.address_id is not None:
         return body.address_id
-    raise InvalidArgument("address", "is required, or address_id, but not both")
+    raise InvalidArgument("address", "one_of_two", other="address_id")
 
 
 def _lines(body: PlaceOrderBody) -> tuple[Line, ...] | None:
     if (body.from_ is None) == (body.items is None):
-        raise InvalidArgument("items", 'is required, or "from": "cart", but not both')
+        raise InvalidArgument("items", "one_of_two", other="from")
     if body.items is None:
         return None
-    return tuple(Line(item.goods_id, item.nums) for item in body.items)
+    return lines_of((item.goods_id, item.nums) for item in body.items)
 
 
 def _expected(status: int | None) -> OrderStatus | None:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from fastapi.responses import Response
 
+from shop_order.domain.errors import (
+    AmountNotPayable,
+    ChannelUnavailable,
+    IllegalTransition,
+    KeyReused,
+    NotYourself,
+    OrderNotFound,
+    PaymentNotFound,
+    PayWindowClosed,
+    TooMuchContention,
+)
 from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
@@ -12,6 +23,14 @@ from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import operation
 
 TAG = "payments"
+PAYING = (
+    OrderNotFound,
+    IllegalTransition,
+    PayWindowClosed,
+    ChannelUnavailable,
+    AmountNotPayable,
+    TooMuchContention,
+)
 
 
 class PaymentHandler:
@@ -31,7 +50,7 @@ class PaymentHandler:
         "Opens an attempt; an equal open one is used again, a different one is closed first. "
         "`payment_url` is the provider's page.",
         data=PaymentData,
-        errors=(404, 409, 422),
+        errors=(*PAYING, NotYourself, KeyReused),
     )
     async def pay(self, order_sn: OrderSn, body: PayBody, idempotency_key: IdempotencyKey = "") -> Response:
         """Open an attempt."""
@@ -50,7 +69,7 @@ class PaymentHandler:
         summary="支付信息 / Its payment",
         description="已支付的一次，否则最近一次。\n\nThe attempt that paid, otherwise the latest.",
         data=PaymentData,
-        errors=(404,),
+        errors=(OrderNotFound, PaymentNotFound, NotYourself),
     )
     async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""

@@ -14,14 +14,14 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop_order.domain.errors import DeadlineExceeded
+from shop_order.domain.errors import DeadlineExceeded, OrderServiceError
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s, sent_key
 from shop_order.web.handler.answer import context
-from shop_order.web.handler.strict import check_media_type, check_query
+from shop_order.web.handler.strict import check_media_type, check_no_fields, check_query
 from shop_order.web.middleware.client_address import (
     Network,
     client_address,
@@ -48,7 +48,7 @@ class Operation:
     summary: str
     description: str
     data: Any = None  # the type of the answer's data; None: not JSON
-    errors: tuple[int, ...] = ()
+    errors: tuple[type[OrderServiceError], ...] = ()  # beside those every route can give
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def operation(
     summary: str,
     description: str = "",
     data: Any = None,
-    errors: tuple[int, ...] = (),
+    errors: tuple[type[OrderServiceError], ...] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""
@@ -146,14 +146,17 @@ def guarded(guard: Guard) -> type[APIRoute]:
             found = operation_of(self)
             strict = found is not None and found.tag not in _LENIENT
             listed = f"{method} {self.path}" in LISTS
+            takes_body = self.body_field is not None
             known = frozenset(field.alias for field in self.dependant.query_params)
 
             async def answer(request: Request) -> Response:
                 await guard.admit(request)
                 if strict:
-                    check_media_type(request.scope)
+                    has_body = check_media_type(request.scope)
                     if query := request.scope["query_string"]:
                         check_query(query, known)
+                    if has_body and not takes_body:
+                        check_no_fields(await request.body())
                 response = await inner(StrictRequest(request.scope, request.receive))
                 if (actor := context().actor) is not None:
                     await guard.limits.charge(actor, len(getattr(response, "body", b"")))

@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
 from shop_order.pkg.http.protocol import REFUSED
 from shop_order.web.handler.answer import context, failure, refusal
-from shop_order.web.messages import internal_text
+from shop_order.web.messages import plain_error_text
 from shop_order.web.middleware.edge import RequestLog, route_of
 from shop_order.web.status import INTERNAL_CODE
 
 _REFUSALS: Mapping[int, OrderServiceError] = {
-    400: InvalidArgument("request", "is not valid HTTP"),
+    400: InvalidArgument("request", "invalid_http"),
     431: HeadersTooLarge(),
 }
 
@@ -41,7 +41,7 @@ class Recovery:
         except Exception:  # noqa: BLE001 - the transport's edge
             self._log.exception("request failed", route=route_of(scope))
             if not context().status:
-                text = internal_text(context().language)
+                text = plain_error_text(INTERNAL_CODE, context().language)
                 await failure(500, INTERNAL_CODE, text)(scope, receive, send)
 
     async def _headers_only(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,7 +39,7 @@ class Link:
         """Raises DependencyDown; a server that did not answer is left alone for a moment."""
         if self._session is None:
             if monotonic() < self._not_before:
-                raise DependencyDown("the order database", str(self._address))
+                raise DependencyDown("order_database", str(self._address))
             try:
                 async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
                     self._session = await ServerSession.open(self._address, writes=self._writes)
@@ -51,7 +51,7 @@ class Link:
                     database=str(self._address),
                     error=repr(failed),
                 )
-                raise DependencyDown("the order database", str(self._address)) from failed
+                raise DependencyDown("order_database", str(self._address)) from failed
         return self._session
 
     def leave_alone(self) -> None:
@@ -126,7 +126,7 @@ class ServerWorker(Worker):
                 if isinstance(lost, ReadOnly):
                     if refused:  # also by the server that a new connection reached
                         self._link.leave_alone()
-                        raise DependencyDown("the order database") from lost
+                        raise DependencyDown("order_database") from lost
                     refused = True
             except Interrupted as interrupted:
                 log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
@@ -153,7 +153,7 @@ class ServerWorker(Worker):
     async def _stood(self, lost: ServerSession) -> bool:
         """Whether a commit without an answer was made: one of its rows tells. Raises DependencyDown."""
         if lost.proof is None:
-            raise DependencyDown("the order database")
+            raise DependencyDown("order_database")
         sql, values = lost.proof
         end = monotonic() + OUTCOME_S
         while monotonic() < end:
@@ -169,7 +169,7 @@ class ServerWorker(Worker):
                 await asyncio.sleep(PAUSE_S[0])
             except DependencyDown:
                 await asyncio.sleep(PAUSE_S[0])
-        raise DependencyDown("the order database")
+        raise DependencyDown("order_database")
 
     async def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
         for _ in range(2):
@@ -187,7 +187,7 @@ class ServerWorker(Worker):
             except BaseException:
                 self._link.drop()
                 raise
-        raise DependencyDown("the order database")
+        raise DependencyDown("order_database")
 
 
 class ServerDatabase(Database):

@@ -80,7 +80,7 @@ def told(error: Exception) -> Exception:
     failed("database_failed", kind=str(number), code=name_of(error), error=repr(error))
     if number in _READ_ONLY:
         return ReadOnly(error)
-    return DependencyDown("the order database")
+    return DependencyDown("order_database")
 
 
 def no_room(refused: object) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.problems import Dependency
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import (
     Database,
@@ -252,7 +253,7 @@ def spoils_connection(error: BaseException | None) -> bool:
     return refuses_writes(error) and code_of(error) not in (_FULL, _BUSY)
 
 
-def down(error: Exception, what: str = "the order database", where: str = "") -> DependencyDown:
+def down(error: Exception, what: Dependency = "order_database", where: str = "") -> DependencyDown:
     """What the caller is told of it; the operator is told more. SQLite's own texts hold no values."""
     code = name_of(error)
     failed("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))

@@ -1,0 +1,133 @@
+"""Who may come in: a call once its message is here, until the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+
+MESSAGE_WAIT_S = 10.0  # from a call's headers to its message
+MAX_WAITING = 4096  # calls without their message; one more ends the oldest
+STOPPING = "the service is stopping"
+_HANDED_OVER_S = 0.1  # after that a call that grpc has read has reached its handler, or was refused
+
+Context = grpc.aio.ServicerContext[Any, Any]
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class Gate(grpc.GenericRpcHandler):
+    """Every method of a server; knows which calls run, and refuses new ones once it is closed.
+
+    grpc.aio counts and keeps a call from its headers on. Here nothing counts before the message came: methods
+    of one message are registered as streams, so that waiting for it is ours, and ends.
+    """
+
+    def __init__(self, services: Mapping[str, Mapping[str, MethodHandler]]) -> None:
+        """Methods by the full name of their service and their own short name; they take and give bytes."""
+        self._services = services
+        self._reading = {
+            f"/{service}/{name}": self._with_reading(method)
+            for service, methods in services.items()
+            for name, method in methods.items()
+        }
+        self._waiting: dict[asyncio.Timeout, None] = {}  # the oldest first
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    def service(self, details: grpc.HandlerCallDetails) -> MethodHandler | None:
+        """Asked by grpcio once a call."""
+        return self._reading.get(details.method)
+
+    def registered(self) -> Mapping[str, Mapping[str, MethodHandler]]:
+        """The same for a transport that hands over a call with its message."""
+        return {
+            service: {name: self._without_reading(method) for name, method in methods.items()}
+            for service, methods in self._services.items()
+        }
+
+    async def close(self, grace_s: float) -> None:
+        """Refuse new calls and wait for those that run, at most `grace_s`; nobody waits for a stream."""
+        self._closed = True
+        await asyncio.sleep(min(_HANDED_OVER_S, grace_s))
+        self._idle.clear()
+        if self._running:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_s)
+
+    def _with_reading(self, method: MethodHandler) -> MethodHandler:
+        unary: Any = method.unary_unary
+
+        async def answer(requests: object, context: Context) -> bytes:
+            body = await self._message(context)
+            return await self._counted(unary, body, context)
+
+        async def write_answers(requests: object, context: Context) -> None:
+            answers: Any = method.unary_stream
+            await self._open(answers, await self._message(context), context)
+
+        if unary is not None:
+            return grpc.stream_unary_rpc_method_handler(answer)
+        if method.unary_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(write_answers)
+        return self._without_reading(method)
+
+    def _without_reading(self, method: MethodHandler) -> MethodHandler:
+        handler: Any = method.unary_unary or method.unary_stream or method.stream_stream
+
+        async def answer(body: bytes, context: Context) -> bytes:
+            return await self._counted(handler, body, context)
+
+        async def write_answers(request: object, context: Context) -> None:
+            await self._open(handler, request, context)
+
+        if method.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(answer)
+        if method.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(write_answers)
+        return grpc.stream_stream_rpc_method_handler(write_answers)
+
+    async def _message(self, context: Context) -> bytes:
+        limit = asyncio.timeout(MESSAGE_WAIT_S)
+        try:
+            async with limit:
+                self._wait(limit)
+                body = await context.read()
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's message did not come in time")
+        finally:
+            self._waiting.pop(limit, None)
+        if body is grpc.aio.EOF:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+        message: bytes = body
+        return message
+
+    def _wait(self, limit: asyncio.Timeout) -> None:
+        self._waiting[limit] = None
+        if len(self._waiting) > MAX_WAITING:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            if not oldest.expired():
+                oldest.reschedule(0)
+
+    async def _counted(self, handler: Any, body: bytes, context: Context) -> bytes:
+        if self._closed:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
+        self._running += 1
+        context.add_done_callback(self._answered)  # type: ignore[arg-type]  # its own type has no name
+        answer: bytes = await handler(body, context)
+        return answer
+
+    async def _open(self, handler: Any, request: object, context: Context) -> None:
+        if self._closed:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
+        await handler(request, context)
+
+    def _answered(self, _: object) -> None:
+        self._running -= 1
+        if not self._running:
+            self._idle.set()

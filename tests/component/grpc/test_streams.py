@@ -1,0 +1,152 @@
+"""The chain of streams, on Health/Watch and on a stream that talks both ways."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shop_order.web.grpc import order_service
+from shop_order.web.grpc.call import Call
+from tests.component.grpc.stubs import World, bearer
+
+pytestmark = pytest.mark.usefixtures("transport")
+
+WATCH = "/order.OrderService/WatchOrderStatus"
+HEALTH = "/grpc.health.v1.Health/Watch"
+
+
+def watch(channel: grpc.aio.Channel, service: str = "", **options: Any) -> Any:
+    return health_pb2_grpc.HealthStub(channel).Watch(
+        health_pb2.HealthCheckRequest(service=service), **options
+    )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def echo(call: Call) -> bytes:
+    """Tell the caller what they said, and who they are."""
+    assert call.messages is not None
+    async for message in call.messages:
+        if message == b"fail":
+            raise RuntimeError("SELECT secret")
+        await call.send(message + b" " + str(call.request.caller.user_id).encode())
+    return b""
+
+
+@pytest.fixture
+async def echoing(monkeypatch: pytest.MonkeyPatch, transport: str) -> World:
+    """WatchOrderStatus as an echo."""
+    monkeypatch.setattr(order_service, "later_stream", echo)
+    return World()
+
+
+async def test_a_watch_is_told_every_change_and_logged_and_counted_when_it_ends() -> None:
+    world = World()
+    server = world.server()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+        stream = watch(channel, metadata=(("x-request-id", "watch-1"),))
+        seen = [(await stream.read()).status]
+        assert world.pools.taken()["streams"] == 1
+        for serving in (False, True):
+            server.say(serving=serving)
+            seen.append((await stream.read()).status)
+        assert seen == [1, 2, 1]
+        stream.cancel()
+        await until(lambda: bool(world.journal.observed))
+    await until(lambda: world.pools.taken()["streams"] == 0)
+    assert world.journal.observed == [(HEALTH, "CANCELLED")]
+    assert [(event, fields["method"]) for event, fields in world.journal.lines] == [("grpc stream", HEALTH)]
+    assert world.journal.bound[0]["request_id"] == "watch-1"
+    await server.stop(0)
+
+
+async def test_a_watch_of_an_unknown_service_says_so(world: World) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{world.port}") as channel:
+        answer = await watch(channel, "no.such.Service").read()
+    assert answer.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    request = health_pb2.HealthCheckRequest(service="no.such.Service")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.call("/grpc.health.v1.Health/Check", request, health_pb2.HealthCheckResponse, ())
+    assert caught.value.code() is StatusCode.NOT_FOUND
+
+
+async def test_bytes_that_are_no_message_are_the_watchers_fault(world: World) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{world.port}") as channel:
+        call: Any = channel.unary_stream(HEALTH)
+        stream = call(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_stream_outlives_the_deadline_of_calls(echoing: World) -> None:
+    echoing.deadline_s = 0.05
+    server = echoing.server()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
+        for word in (b"one", b"two"):
+            await asyncio.sleep(0.1)
+            await stream.write(word)
+            assert await stream.read() == word + b" 7"
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+        assert await stream.code() is StatusCode.OK
+    await server.stop(0)
+
+
+async def test_what_nobody_expected_ends_a_stream_with_internal_and_tells_nothing(echoing: World) -> None:
+    server = echoing.server()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
+        await stream.write(b"fail")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+    assert (caught.value.code(), caught.value.details()) == (StatusCode.INTERNAL, "服务器内部错误")
+    await server.stop(0)
+
+
+async def test_at_a_stop_a_stream_is_told_to_go_elsewhere_and_a_watch_ends(echoing: World) -> None:
+    server = echoing.server()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
+        await stream.write(b"here")
+        assert await stream.read() == b"here 7"
+        health = watch(channel)
+        seen = [(await health.read()).status]
+        stopping = asyncio.create_task(server.stop(5))
+        while (answer := await health.read()) is not grpc.aio.EOF:
+            seen.append(answer.status)
+        assert seen == [1, 2]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert (caught.value.code(), caught.value.details()) == (
+            StatusCode.UNAVAILABLE,
+            "the service is stopping",
+        )
+        async with asyncio.timeout(3):
+            await stopping
+    assert sorted(echoing.journal.observed) == [(HEALTH, "OK"), (WATCH, "UNAVAILABLE")]
+
+
+async def test_a_watcher_who_reads_nothing_keeps_nobody_waiting() -> None:
+    world = World()
+    server = world.server()
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        silent, other = watch(channel), watch(channel)
+        await until(lambda: world.pools.taken()["streams"] == 2)
+        assert (await other.read()).status == 1
+        server.say(serving=False)
+        assert (await other.read()).status == 2
+        async with asyncio.timeout(3):
+            await server.stop(1)
+        silent.cancel()
