@@ -25,9 +25,8 @@ from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.ids import OrderNumbers, Snowflakes
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.base import SQLITE, insertion
 from shop_order.repository.dao.engine.sqlite import connect
-from shop_order.repository.dao.mapping import insertion
 from shop_order.repository.dao.placing import (
     INTO_CLAIM,
     INTO_EVENT,
@@ -107,10 +106,10 @@ def steps(order: Order, event_id: int, unless_there: str) -> list[Step]:
     """The statements that store a new order, as the service has them."""
     sn, now_ms = order.order_sn, order.created_ms
     event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
-    order_row = rows.order_row(order)
+    order_row = rows.ORDER.row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
     key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms)
-    item_row, event_row = rows.item_rows(order), rows.event_row(event)
+    item_row, event_row = rows.item_rows(order), rows.EVENT.row_of(event)
     outbox_row = rows.outbox_row(event, Origin(secrets.token_hex(16)))
     return [
         (INTO_CLAIM + " (?, ?, ?)" + unless_there, (sn, order.id, now_ms)),

@@ -14,7 +14,7 @@ from typing import Any
 import asyncmy
 
 from bench.bare import CHUNK, Step, made
-from shop_order.repository.dao.engine.dialect import MYSQL
+from shop_order.repository.dao.engine.base import MYSQL
 from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.dao.engine.mysql_session import SQL_MODE
 

@@ -22,7 +22,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import KeyTaken, TradeNoTaken
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql_session
-from shop_order.repository.dao.engine.dialect import MYSQL
+from shop_order.repository.dao.engine.base import MYSQL
 from shop_order.repository.dao.engine.mysql_session import ServerSession
 from shop_order.service.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money

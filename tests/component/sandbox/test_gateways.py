@@ -6,7 +6,7 @@ import asyncio
 
 import grpc.aio
 
-from shop_order.gateway.goods import GrpcGoods
+from shop_order.gateway.neighbours import GrpcGoods
 from shop_order.pkg.grpc.client import Neighbour
 from shop_sandbox import seed
 

@@ -10,10 +10,7 @@ import grpc.aio
 
 from shop_order.configs import Settings
 from shop_order.domain.errors import OrderServiceError
-from shop_order.gateway.goods import GrpcGoods
-from shop_order.gateway.inboxes import GrpcInboxes
-from shop_order.gateway.inventory import GrpcStock
-from shop_order.gateway.users import GrpcAddresses
+from shop_order.gateway.neighbours import GrpcAddresses, GrpcGoods, GrpcInboxes, GrpcStock
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import Neighbour, open_channel
 from shop_order.pkg.log import get_logger

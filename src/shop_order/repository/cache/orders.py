@@ -217,9 +217,9 @@ def key_of(order_sn: str) -> str:
 def encoded(order: Order) -> bytes:
     """The order as its rows, in JSON."""
     items = [row[:ITEM_WIDTH] for row in rows.item_rows(order)]
-    payments = [rows.payment_row(p) for p in order.payments.values()]
-    refunds = [rows.refund_row(r) for r in order.refunds.values()]
-    return orjson.dumps([rows.order_row(order), items, payments, refunds, order.last_hash.hex()])
+    payments = [rows.PAYMENT.row(p) for p in order.payments.values()]
+    refunds = [rows.REFUND.row(r) for r in order.refunds.values()]
+    return orjson.dumps([rows.ORDER.row(order), items, payments, refunds, order.last_hash.hex()])
 
 
 def decoded(value: bytes) -> Order | None:

@@ -6,26 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.engine.base import Database, Row, Session, marks
 from shop_order.repository.dao.lists import page_of
 from shop_order.repository.dao.loading import orders_of
-from shop_order.repository.dao.mapping import marks
-from shop_order.repository.dao.rows import (
-    HISTORY,
-    ITEM_COLUMNS,
-    LIVE,
-    ORDER_COLUMNS,
-    PAYMENT_COLUMNS,
-    REFUND_COLUMNS,
-    Tables,
-)
+from shop_order.repository.dao.rows import HISTORY, ITEM_COLUMNS, LIVE, ORDER, PAYMENT, REFUND, Tables
 
 # Every column that is stored; the others are generated.
 _STORED = Tables(
-    f"{ORDER_COLUMNS}, deleted_at",
+    f"{ORDER.select}, deleted_at",
     f"{ITEM_COLUMNS}, created_at, updated_at, deleted_at",
-    f"{PAYMENT_COLUMNS}, open_order_sn, ask_ms, ask_tries",
-    f"{REFUND_COLUMNS}, surplus_of, try_ms, tries",
+    f"{PAYMENT.select}, open_order_sn, ask_ms, ask_tries",
+    f"{REFUND.select}, surplus_of, try_ms, tries",
 )
 
 
@@ -61,7 +52,7 @@ class Archive:
                 at = rows.time_text(after.created_ms)
                 beyond, more = session.dialect.beyond("created_at", ">", at, after.id)
                 condition, values = f"{condition} AND {beyond}", [*values, *more]
-            sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
+            sql = f"SELECT {ORDER.select} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
             found = await session.all(sql, (*values, limit))
             orders = await orders_of(session, found, hashes=False)
             return page_of(found, orders, len(found), more=len(found) == limit)

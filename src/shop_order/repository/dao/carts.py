@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Session
-from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.engine.base import Database, Session, marks
 from shop_order.repository.dao.placing import lock_buyers
 from shop_order.repository.dao.rows import CART_LINE
 

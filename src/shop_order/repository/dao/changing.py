@@ -20,25 +20,15 @@ from shop_order.domain.status import OrderStatus, PaymentState
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import bring_back
-from shop_order.repository.dao.engine.base import ALONE, Row, Session
+from shop_order.repository.dao.engine.base import ALONE, Row, Session, insert, marks
 from shop_order.repository.dao.loading import load, orders_of
-from shop_order.repository.dao.mapping import insert, marks
 from shop_order.repository.dao.placing import INTO_EVENT, INTO_KEY, INTO_OUTBOX, key_row, take_key
-from shop_order.repository.dao.rows import (
-    HISTORY,
-    LIVE,
-    ORDER,
-    ORDER_COLUMNS,
-    PAYMENT,
-    PAYMENT_COLUMNS,
-    REFUND,
-    REFUND_COLUMNS,
-)
+from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER, PAYMENT, REFUND
 
 UPDATE_ORDER = f"UPDATE order_info SET {ORDER.changing} WHERE order_sn = ? AND version = ?"
-INTO_PAYMENT = f"INSERT INTO payment ({PAYMENT_COLUMNS}, open_order_sn, ask_ms) VALUES"
+INTO_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms) VALUES"
 UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_ms = ? WHERE payment_sn = ?"
-INTO_REFUND = f"INSERT INTO refund ({REFUND_COLUMNS}, surplus_of, try_ms) VALUES"
+INTO_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
 UPDATE_REFUND = (
     f"UPDATE refund SET {REFUND.changing}, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
     " WHERE refund_sn = ?"
@@ -139,7 +129,7 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     """The same for a batch: an answer, a refusal or ALONE each. None, with rows left to be undone, if one of
     them is not what it seemed."""
     numbers = sorted({change.order_sn for change in changes})
-    sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE order_sn IN ({marks(len(numbers))})"
+    sql = f"SELECT {ORDER.select} FROM order_info WHERE order_sn IN ({marks(len(numbers))})"
     stored = await session.all(sql, numbers)
     loaded = rows.all_of(await orders_of(session, stored, hashes=True))
     orders = {order.order_sn: order for order in loaded}
@@ -204,7 +194,7 @@ async def _store(session: Session, happened: Sequence[Decided]) -> None:
     await _store_payments(session, happened)
     await _store_refunds(session, happened)
     sealed = [(event, one.change.asked) for one in happened for event in _sealed(one)]
-    await insert(session, INTO_EVENT, [rows.event_row(event) for event, _ in sealed])
+    await insert(session, INTO_EVENT, [rows.EVENT.row_of(event) for event, _ in sealed])
     await insert(session, INTO_OUTBOX, [rows.outbox_row(event, asked) for event, asked in sealed])
     last = sealed[-1][0]
     session.prove(PROOF, (last.order_sn, last.version, last.hash))
@@ -218,7 +208,7 @@ async def _store_payments(session: Session, happened: Iterable[Decided]) -> None
                 values = (*PAYMENT.changed(p), open_sn, ask_ms, p.payment_sn)
                 await session.run(UPDATE_PAYMENT, values)
             else:
-                new.append((*rows.payment_row(p), open_sn, ask_ms))
+                new.append((*rows.PAYMENT.row(p), open_sn, ask_ms))
     await insert(session, INTO_PAYMENT, new)
 
 
@@ -230,7 +220,7 @@ async def _store_refunds(session: Session, happened: Iterable[Decided]) -> None:
                 values = (*REFUND.changed(refund), try_ms, refund.refund_sn)
                 await session.run(UPDATE_REFUND, values)
             else:
-                new.append((*rows.refund_row(refund), surplus_of, try_ms))
+                new.append((*rows.REFUND.row(refund), surplus_of, try_ms))
     await insert(session, INTO_REFUND, new)
 
 

@@ -11,7 +11,7 @@ from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session
 from shop_order.repository.dao.loading import orders_of
-from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER_COLUMNS, Tables
+from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER, Tables
 
 NEWEST_FIRST = "created_at DESC, id DESC"
 
@@ -57,7 +57,7 @@ async def _list(
         at = rows.time_text(after.created_ms)
         beyond, more_values = session.dialect.beyond("created_at", "<", at, after.id)
         condition, values = f"{condition} AND {beyond}", [*values, *more_values]
-    sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
+    sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
     found = await session.all(sql, (*values, limit + 1, offset))
     more, shown = len(found) > limit, found[:limit]
     if after is None and not more and (found or not offset):
@@ -106,7 +106,7 @@ def page_of(
 
 
 def cursor_of(found: Sequence[Row]) -> Cursor | None:
-    """After the last of these rows of ORDER_COLUMNS whose time can be read."""
+    """After the last of these rows of ORDER.select whose time can be read."""
     for row in reversed(found):
         with suppress(ValueError, TypeError):
             return Cursor(rows.time_ms(rows.created_of(row)), rows.id_of(row))

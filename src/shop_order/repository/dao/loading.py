@@ -10,17 +10,14 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound, Unreadable
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Row, Session
-from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.engine.base import Row, Session, marks
 from shop_order.repository.dao.rows import (
     HISTORY,
     ITEM_COLUMNS,
     LIVE,
-    ORDER_COLUMNS,
+    ORDER,
     PAYMENT,
-    PAYMENT_COLUMNS,
     REFUND,
-    REFUND_COLUMNS,
     STANDING_COLUMNS,
     Tables,
     id_of,
@@ -39,7 +36,7 @@ async def load(session: Session, wanted: Wanted) -> Order:
     """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
     column, value = wanted
     for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
-        found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
+        found = await session.all(f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} = ?", (value,))
         if found:
             (order,) = rows.all_of(await orders_of(session, found, hashes=True, tables=tables))
             return order
@@ -65,7 +62,7 @@ async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) ->
     found: dict[Wanted, Row] = {}
     for column, value_of in (("order_sn", order_sn_of), ("id", id_of)):
         if values := [value for name, value in wanted if name == column]:
-            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
+            sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
             for row in await session.all(sql, values):
                 found[column, value_of(row)] = row
     return found
@@ -91,7 +88,7 @@ async def orders_of(
     most_items: int | None = None,
     totals: dict[int, int] | None = None,
 ) -> list[Order | Unreadable]:
-    """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
+    """The aggregates of ORDER.select, or why one can't be read; without `hashes` they are for reading only.
 
     Items come last, and each order has some: who reads without a snapshot knows by them that an order was
     moved meanwhile. With `most_items` only the first ones are read, and `totals` learns how many there are.
@@ -103,9 +100,9 @@ async def orders_of(
     payments: Children = {}
     refunds: Children = {}
     if later:
-        select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+        select = f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE order_sn"
         payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
-        select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+        select = f"SELECT {REFUND.select} FROM {tables.refunds} WHERE order_sn"
         refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
     items = await _items(session, [id_of(row) for row in found], tables, most_items, totals)
     last = await _last_hashes(session, found) if hashes else {}

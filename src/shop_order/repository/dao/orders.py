@@ -38,7 +38,7 @@ from shop_order.repository.dao.placing import (
     store_many,
     store_one,
 )
-from shop_order.repository.dao.rows import EVENT_COLUMNS
+from shop_order.repository.dao.rows import EVENT
 from shop_order.repository.dao.tombstones import purge, unless_stored
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ MAX_DECISIONS = 3
 MAX_PURGED = 500
 # An order whose refund is open waits for its end; what the refund's end stores makes it due again.
 DUE = f"due_ms <= ? AND refund_status <> {int(RefundStatus.OPEN)}"
-HISTORY_OF_ORDER = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
+HISTORY_OF_ORDER = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? ORDER BY version"
 # Where DELETE has no LIMIT, a subquery has; where a subquery of the same table has none, DELETE has.
 PURGE_KEYS = {
     "sqlite": (

@@ -10,7 +10,7 @@ from shop_order.domain.errors import Unreadable
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import bring_back
 from shop_order.repository.dao.engine.base import Database, Session
-from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT_COLUMNS, REFUND_COLUMNS
+from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
 # What was paid meanwhile needs no question.
 ASK_AGAIN = (
@@ -32,7 +32,7 @@ class Payments:
     async def find(self, payment_sn: str) -> Payment | None:
         async def job(session: Session) -> Payment | None:
             for tables in (LIVE, HISTORY):
-                sql = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn = ?"
+                sql = f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE payment_sn = ?"
                 if row := await session.first(sql, (payment_sn,)):
                     return rows.payment_of(row)
             return None
@@ -40,13 +40,13 @@ class Payments:
         return await self._db.reader.submit(job)
 
     async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
-        sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
+        sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
         return [(rows.payment_or_why(row), row[-1]) for row in found]
 
     async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
-            f"SELECT {REFUND_COLUMNS}, tries FROM refund"
+            f"SELECT {REFUND.select}, tries FROM refund"
             " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))

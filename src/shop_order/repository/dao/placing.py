@@ -19,9 +19,8 @@ from shop_order.domain.ports import Key, KeyRecord, KeyTaken, NumberTaken
 from shop_order.domain.status import OrderStatus
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import ALONE, Row, Session
-from shop_order.repository.dao.mapping import insert, insertion, marks
-from shop_order.repository.dao.rows import EVENT_COLUMNS, ITEM_COLUMNS, ORDER_COLUMNS, OUTBOX_COLUMNS
+from shop_order.repository.dao.engine.base import ALONE, Row, Session, insert, insertion, marks
+from shop_order.repository.dao.rows import EVENT, ITEM_COLUMNS, ORDER, OUTBOX_COLUMNS
 
 KEEP_KEYS_MS = 86_400_000
 TOMBSTONE = 0  # an order id no order has
@@ -30,9 +29,9 @@ WantedKey = tuple[str, str, int]  # scope, key, and the time up to which it is o
 KEY_COLUMNS = 'scope, "key", command_hash, order_sn, payment_sn, created_ms'
 INTO_CLAIM = "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES"
 INTO_KEY = f"INSERT INTO idempotency_key ({KEY_COLUMNS}) VALUES"
-INTO_ORDER = f"INSERT INTO order_info ({ORDER_COLUMNS}) VALUES"
+INTO_ORDER = f"INSERT INTO order_info ({ORDER.select}) VALUES"
 INTO_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES"
-INTO_EVENT = f"INSERT INTO order_event ({EVENT_COLUMNS}) VALUES"
+INTO_EVENT = f"INSERT INTO order_event ({EVENT.select}) VALUES"
 INTO_OUTBOX = f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES"
 INTO_LOCK = "INSERT INTO cart_version (user, version) VALUES"
 LOCK = " ON DUPLICATE KEY UPDATE version = version"
@@ -85,9 +84,9 @@ def placing(
         key=key,
         unpaid_limit=unpaid_limit,
         claim=(order.order_sn, order.id, order.created_ms),
-        order=rows.order_row(order),
+        order=rows.ORDER.row(order),
         items=rows.item_rows(order),
-        events=[rows.event_row(event) for event in events],
+        events=[rows.EVENT.row_of(event) for event in events],
         outbox=[rows.outbox_row(event, asked) for event in events],
         last_hash=last_hash,
         in_time=in_time,

@@ -13,16 +13,14 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.engine.base import Database, Row, Session, marks
 from shop_order.repository.dao.leases import require
-from shop_order.repository.dao.mapping import marks
 from shop_order.repository.dao.payments import ask_again
 from shop_order.repository.dao.rows import (
     HISTORY,
     LIVE,
-    PAYMENT_COLUMNS,
+    PAYMENT,
     REFUND,
-    REFUND_COLUMNS,
     Tables,
     column_count,
     payment_of,
@@ -87,18 +85,18 @@ class Reconciliations:
 
 def _payments(tables: Tables, count: int) -> str:
     """So many attempts by number."""
-    return f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
+    return f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
 
 
 def _refunds(tables: Tables, count: int) -> str:
     """So many refunds by number."""
-    return f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
+    return f"SELECT {REFUND.select} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
 
 
 def _paid(tables: Tables) -> str:
     """A page of paid attempts; see `window`."""
     return (
-        f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments}"
+        f"SELECT {PAYMENT.select} FROM {tables.payments}"
         " WHERE paid_ms >= ? AND paid_ms < ? AND (paid_ms > ? OR payment_sn > ?) AND payment_type = ?"
         " ORDER BY paid_ms, payment_sn LIMIT ?"
     )

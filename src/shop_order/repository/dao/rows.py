@@ -1,15 +1,16 @@
-"""Between rows and the domain: the columns of each table, and the entities they tell of.
+"""Between rows and the domain: the columns of each table, and the entities they hold.
 
 A new scalar field of an order is one `Column` here, besides the entity's own field and a migration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from typing import Any, TypeVar
 
 from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
@@ -23,7 +24,85 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.engine.base import Row
-from shop_order.repository.dao.mapping import Column, Columns
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One stored value: the field of the entity it holds, and how it is written and read.
+
+    A field may be one of a part (`address.phone`). `changes`: an UPDATE sets it. `derived`: it is made from
+    other fields, and never read back.
+    """
+
+    name: str
+    field: str = ""  # the column's name if empty
+    write: Convert | None = None
+    read: Convert | None = None
+    changes: bool = False
+    derived: bool = False
+
+
+class Columns:
+    """The columns of a table that an entity fills, in this order."""
+
+    def __init__(self, *columns: Column) -> None:
+        self._columns = columns
+        self.names = [column.name for column in columns]
+        self.select = ", ".join(self.names)
+        self.fields = [column.field or column.name for column in columns]
+        self.row_of = attrgetter(*self.fields)
+        self._write = [(n, column.write) for n, column in enumerate(columns) if column.write]
+        changing = [n for n, column in enumerate(columns) if column.changes]
+        self.changing = ", ".join(f"{self.names[n]} = ?" for n in changing)
+        self._changing = itemgetter(*changing) if len(changing) > 1 else None
+
+    def row(self, entity: object) -> Row:
+        """The entity's values, in the order of the columns."""
+        values = list(self.row_of(entity))
+        for n, write in self._write:
+            values[n] = write(values[n])
+        return values
+
+    def changed(self, entity: object) -> Row:
+        """Values of `changing`."""
+        assert self._changing
+        changed: Row = self._changing(self.row(entity))
+        return changed
+
+    def reader(self, make: Callable[..., T], *more: str, **parts: Callable[..., Any]) -> Callable[..., T]:
+        """A function that makes the entity of a row and the arguments named `more`.
+
+        `parts` make what has dotted fields. It is compiled once: rows are read on every call.
+        """
+        names: dict[str, Any] = {"make": make, **parts}
+        arguments = dict.fromkeys(parts, "")
+        for n, (column, field) in enumerate(zip(self._columns, self.fields, strict=True)):
+            value = f"row[{n}]"
+            if column.read:
+                names[f"read_{n}"] = column.read
+                value = f"read_{n}({value})"
+            part, dot, inner = field.partition(".")
+            if dot:
+                arguments[part] += f"{inner}={value}, "
+            elif not column.derived:
+                arguments[field] = value
+        arguments |= {part: f"{part}({arguments[part]})" for part in parts} | {name: name for name in more}
+        values = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        source = f"lambda {', '.join(['row', *more])}: make({values})"
+        read: Callable[..., T] = eval(source, names)  # noqa: S307 - made of the names in this package
+        return read
+
+    def of(self, name: str) -> Callable[[Row], Any]:
+        """Gets one column of a row."""
+        return itemgetter(self.names.index(name))
+
+    def prefixed(self, alias: str) -> str:
+        """The columns of the table by its alias."""
+        return ", ".join(f"{alias}.{name}" for name in self.names)
+
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - columns hold UTC without an offset
 _MS = timedelta(milliseconds=1)
@@ -139,11 +218,7 @@ CART_LINE = Columns(
     Column("created_at", "created_ms", time_text, time_ms),
     Column("updated_at", "updated_ms", time_text, time_ms, changes=True),
 )
-ORDER_COLUMNS = ORDER.select
 ITEM_COLUMNS = f'"order", {ITEM.select}'
-PAYMENT_COLUMNS = PAYMENT.select
-REFUND_COLUMNS = REFUND.select
-EVENT_COLUMNS = EVENT.select
 OUTBOX_COLUMNS = "event_id, order_sn, version, created_ms, request_id, traceparent"
 STANDING_COLUMNS = "order_sn, status, expire_ms"
 
@@ -161,10 +236,6 @@ class Tables:
 LIVE = Tables("order_info", "order_goods", "payment", "refund")
 HISTORY = Tables("order_info_history", "order_goods_history", "payment_history", "refund_history")
 
-order_row = ORDER.row
-payment_row = PAYMENT.row
-refund_row = REFUND.row
-event_row = EVENT.row_of
 id_of = ORDER.of("id")
 order_sn_of = ORDER.of("order_sn")
 version_of = ORDER.of("version")
@@ -189,7 +260,7 @@ cart_line_of = CART_LINE.reader(CartLine)
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """The aggregate of ORDER_COLUMNS and of what belongs to it. Raises Unreadable."""
+    """The aggregate of ORDER.select and of what belongs to it. Raises Unreadable."""
     try:
         return _order(
             row,
@@ -236,7 +307,7 @@ def item_rows(order: Order) -> list[Row]:
 
 
 def payment_of(row: Row) -> Payment:
-    """The attempt of PAYMENT_COLUMNS. Raises Unreadable."""
+    """The attempt of PAYMENT.select. Raises Unreadable."""
     try:
         return _payment(row)
     except ValueError as altered:
@@ -252,7 +323,7 @@ def payment_or_why(row: Row) -> Payment | Unreadable:
 
 
 def refund_of(row: Row) -> Refund:
-    """The refund of REFUND_COLUMNS. Raises Unreadable."""
+    """The refund of REFUND.select. Raises Unreadable."""
     try:
         return _refund(row)
     except ValueError as altered:
@@ -260,7 +331,7 @@ def refund_of(row: Row) -> Refund:
 
 
 def event_of(row: Row) -> Event:
-    """The event of EVENT_COLUMNS, maybe followed by the origin of its request."""
+    """The event of EVENT.select, maybe followed by the origin of its request."""
     return _event(row, *(row[len(EVENT.names) :] or ("", "")))
 
 

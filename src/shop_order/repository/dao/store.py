@@ -7,16 +7,14 @@ from dataclasses import astuple
 
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
-from shop_order.repository.dao.audit import Audit
+from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
 from shop_order.repository.dao.engine.base import Database, Session, StoreOptions, StoreTaken
-from shop_order.repository.dao.feed import Feed
 from shop_order.repository.dao.leases import Leases, OneProcess, SharedLeases
 from shop_order.repository.dao.orders import Backlog, Orders
-from shop_order.repository.dao.outbox import Outbox
+from shop_order.repository.dao.outbox import Feed, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
-from shop_order.repository.dao.roots import Roots
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.schema import head
 

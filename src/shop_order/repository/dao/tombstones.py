@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from shop_order.domain import tombstone
 from shop_order.domain.errors import RateLimited, Unreadable
 from shop_order.domain.ports import Standing
-from shop_order.repository.dao.engine.base import Session
+from shop_order.repository.dao.engine.base import Session, insert, marks
 from shop_order.repository.dao.loading import standings
-from shop_order.repository.dao.mapping import insert, marks
 from shop_order.repository.dao.placing import INTO_CLAIM, TOMBSTONE
 
 INTO_TOMBSTONE = "INSERT INTO order_sn_tombstone (order_sn, created_ms) VALUES"

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
-from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.base import SQLITE, insertions, marks
 from shop_order.repository.dao.engine.sqlite import down, of_the_file
-from shop_order.repository.dao.mapping import insertions, marks
 from shop_order.repository.dao.rows import column_count
 from shop_order.repository.oplog import NAME
 

@@ -1,15 +1,78 @@
-"""What an SQL engine offers: sessions, and workers that run jobs on them in batches."""
+"""What an SQL engine offers: its dialect, sessions, and workers that run jobs in batches."""
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
-from shop_order.repository.dao.engine.dialect import Dialect
+from shop_order.repository.schema import GUARDS, MYSQL_GUARDS
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The words of one engine."""
+
+    name: str
+    one_writer: bool  # transactions that write run one after the other: no row needs a lock
+    max_rows: int  # of one INSERT, whose text is kept for the next one of its length
+    insert_new: str  # leaves out rows that are there already
+    unless_there: str  # ends an INSERT: a row that is there already stays as it is, and does not count
+    for_update: str
+    by_primary_key: str  # after a table: use no other index
+    range_of_status: bool  # a status alone must be asked for as a range
+    names: tuple[str, ...]  # statements that find the names of tables and triggers
+    guards: frozenset[str]  # the triggers that must exist
+
+    def beyond(self, column: str, sign: str, value: object, id: int) -> tuple[str, list[object]]:
+        """A condition with its values: (`column`, `id`) lies beyond these, in the direction of `sign`."""
+        if self.one_writer:
+            return f"({column}, id) {sign} (?, ?)", [value, id]
+        # Written out: a comparison of pairs is no range to MySQL's optimizer.
+        return f"{column} {sign}= ? AND ({column} {sign} ? OR id {sign} ?)", [value, value, id]
+
+    def among(self, column: str, ids: Collection[int]) -> tuple[str, Sequence[object]]:
+        """A condition with its values: `column` is one of these; on a file one text serves any number."""
+        if self.one_writer:
+            return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(sorted(ids))]
+        return f"{column} IN ({', '.join('?' * len(ids))})", sorted(ids)
+
+
+SQLITE = Dialect(
+    name="sqlite",
+    one_writer=True,
+    max_rows=32,
+    insert_new="INSERT OR IGNORE",
+    unless_there=" ON CONFLICT DO NOTHING",
+    for_update="",
+    by_primary_key="",
+    range_of_status=False,
+    names=("SELECT name FROM sqlite_master",),
+    guards=GUARDS,
+)
+MYSQL = Dialect(
+    name="mysql",
+    one_writer=False,
+    max_rows=512,
+    insert_new="INSERT IGNORE",
+    unless_there=" ON DUPLICATE KEY UPDATE created_ms = created_ms",  # locks it; IGNORE hides faults
+    for_update=" FOR UPDATE",  # MariaDB has no FOR SHARE
+    by_primary_key=" FORCE INDEX (PRIMARY)",
+    range_of_status=True,
+    names=(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = database()",
+        "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()",
+    ),
+    guards=MYSQL_GUARDS,
+)
+TIDB = replace(MYSQL, guards=frozenset())  # no triggers there: the chain of hashes guards (decision tidb)
+
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -201,3 +264,31 @@ async def one(session: Session, job: Job) -> Any:
         result = refused
     await session.release("one")
     return result
+
+
+def marks(n: int) -> str:
+    """So many placeholders."""
+    return ", ".join("?" * n)
+
+
+@lru_cache(maxsize=512)
+def insertion(into: str, columns: int, size: int, otherwise: str = "") -> str:
+    """The statement that inserts so many rows."""
+    return f"{into} {', '.join([f'({marks(columns)})'] * size)}{otherwise}"
+
+
+def insertions(
+    into: str, rows: Sequence[Row], otherwise: str, max_rows: int
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The statements that insert these rows, with their values."""
+    for at in range(0, len(rows), max_rows):
+        part = rows[at : at + max_rows]
+        yield insertion(into, len(part[0]), len(part), otherwise), [*chain.from_iterable(part)]
+
+
+async def insert(session: Session, into: str, rows: Sequence[Row], otherwise: str = "") -> int:
+    """Insert rows by as few statements as the engine allows; how many came in."""
+    done = 0
+    for sql, values in insertions(into, rows, otherwise, session.dialect.max_rows):
+        done += await session.run(sql, values)
+    return done

@@ -9,8 +9,7 @@ from typing import Any
 import asyncmy
 from asyncmy import errors
 
-from shop_order.repository.dao.engine.base import Row
-from shop_order.repository.dao.engine.dialect import MYSQL, TIDB
+from shop_order.repository.dao.engine.base import MYSQL, TIDB, Row
 from shop_order.repository.dao.engine.mysql_address import Address
 from shop_order.repository.dao.engine.mysql_errors import told
 

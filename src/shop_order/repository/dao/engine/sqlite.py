@@ -16,6 +16,7 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.problems import Dependency
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import (
+    SQLITE,
     Database,
     Interrupted,
     Job,
@@ -25,7 +26,6 @@ from shop_order.repository.dao.engine.base import (
     Worker,
     all_of,
 )
-from shop_order.repository.dao.engine.dialect import SQLITE
 
 T = TypeVar("T")
 failed = RateLimitedLog(get_logger("store").error)
