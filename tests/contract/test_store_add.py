@@ -13,7 +13,7 @@ from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao import placing
 from shop_order.repository.dao.engine.base import Session
-from shop_order.repository.dao.placing import Placing
+from shop_order.repository.dao.placing import NewOrder
 from shop_order.repository.dao.store import Store
 from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
@@ -173,7 +173,7 @@ async def test_one_that_hinders_its_batch_is_looked_for(
     sizes: list[int] = []
     store_rows = placing.store_rows
 
-    async def counted(session: Session, news: Sequence[Placing]) -> None:
+    async def counted(session: Session, news: Sequence[NewOrder]) -> None:
         sizes.append(len(news))
         await store_rows(session, news)
 

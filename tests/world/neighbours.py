@@ -92,7 +92,7 @@ class InProcessStock:
 
 
 class InProcessInboxes:
-    """See `domain.ports.Inboxes`; remembers in which order an order's versions were accepted."""
+    """See `domain.ports.EventPublisher`; remembers in which order an order's versions were accepted."""
 
     def __init__(self, inbox: EventInbox) -> None:
         self._inbox = inbox

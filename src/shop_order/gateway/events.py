@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-FARTHEST_MS = 3 * 86_400_000 - 60_000  # RocketMQ holds messages back for three days at most
+MAX_DELAY_MS = 3 * 86_400_000 - 60_000  # RocketMQ holds messages back for three days at most
 
 
-class PublishedEvents:
-    """See `domain.ports.Inboxes`.
+class MessageEventPublisher:
+    """See `domain.ports.EventPublisher`.
 
     A new order also sends itself a message for the time it runs out; the scan stays behind it. `ahead_ms`
     is how far the shop's clock is ahead of real time.
@@ -93,7 +93,7 @@ class PublishedEvents:
         messages = [Message(id, ORDER_EVENTS, sn, event.type, body, properties)]
         if event.type == ORDER_CREATED:
             due_ms = int(json.loads(event.payload)["expire_at_ms"]) - self._ahead_ms()
-            if due_ms < self._now_ms() + FARTHEST_MS:
+            if due_ms < self._now_ms() + MAX_DELAY_MS:
                 late = Message(
                     f"{id}/late", ORDER_TIMEOUTS, sn, "order.timeout", sn.encode(), properties, max(due_ms, 1)
                 )

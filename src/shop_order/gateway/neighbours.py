@@ -43,7 +43,7 @@ def failure(name: Dependency, error: grpc.aio.AioRpcError, address: str = "") ->
 
 
 NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
-MOST_ASKED = 500  # ids in one call: a few large orders together name more than a service takes
+MAX_IDS_PER_CALL = 500  # ids in one call: a few large orders together name more than a service takes
 GoodsQuery = tuple[Sequence[int], Origin]
 
 
@@ -55,14 +55,14 @@ class GrpcGoods:
         channel: grpc.aio.Channel,
         neighbour: Neighbour,
         *,
-        most: int,
+        max_batch: int,
         queue: int,
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self._stub = GoodsStub(channel)
         self._neighbour = neighbour
         self.batches: Batcher[GoodsQuery, Mapping[int, Goods]] = Batcher(
-            self._fetch, most=most, queue=queue, full=Overloaded, observe=observe
+            self._fetch, most=max_batch, queue=queue, full=Overloaded, observe=observe
         )
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
@@ -72,8 +72,8 @@ class GrpcGoods:
         ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})
         origins = [asked for _, asked in wanted]
         found: dict[int, Goods] = {}
-        for at in range(0, len(ids), MOST_ASKED):
-            asked = pb.GoodsIds(ids=ids[at : at + MOST_ASKED])
+        for at in range(0, len(ids), MAX_IDS_PER_CALL):
+            asked = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
             try:
                 answer = await self._neighbour.call(self._stub.BatchGetGoods, asked, origins=origins)
             except grpc.aio.AioRpcError as error:
@@ -102,7 +102,7 @@ class GrpcStock:
         neighbour: Neighbour,
         *,
         lease_s: int,
-        most: int,
+        max_batch: int,
         queue: int,
         observe: Callable[[int], None] | None = None,
     ) -> None:
@@ -110,10 +110,10 @@ class GrpcStock:
         self._neighbour = neighbour
         self._lease_s = lease_s
         self.reservations: Batcher[Reservation, None] = Batcher(
-            self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
+            self._reserve, most=max_batch, queue=queue, full=Overloaded, observe=observe
         )
         self._releasing: Batcher[tuple[str, Origin], None] = Batcher(
-            self._release, most=most, queue=queue, full=Overloaded
+            self._release, most=max_batch, queue=queue, full=Overloaded
         )
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:

@@ -59,9 +59,9 @@ class _Server:
 def _on_server(url: str) -> Iterator[Records]:
     import pymysql
 
-    from shop_order.repository.dao.engine.mysql_address import Address
+    from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     try:
         with pymysql.connect(
             host=at.host,

@@ -134,9 +134,9 @@ def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
-        from shop_order.repository.dao.engine.mysql_address import Address
+        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-        at = Address.of(url)
+        at = MysqlAddress.of(url)
         # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.
         charset = {"charset": "utf8mb4"}
         there = sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)

@@ -41,7 +41,7 @@ class Neighbours:
         self.goods = GrpcGoods(
             self._channel(named.goods),
             neighbour.at(named.goods),
-            most=limit.goods_batch,
+            max_batch=limit.goods_batch,
             queue=limit.goods_queue,
             observe=metrics.batch("goods"),
         )
@@ -49,7 +49,7 @@ class Neighbours:
             self._channel(named.inventory),
             neighbour.at(named.inventory),
             lease_s=now.order.lease_s,
-            most=limit.stock_batch,
+            max_batch=limit.stock_batch,
             queue=limit.stock_queue,
             observe=metrics.batch("reserve"),
         )

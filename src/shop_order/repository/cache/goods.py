@@ -41,7 +41,7 @@ class CachedGoods:
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
         if not (ttl_ms := self._ttl_ms()):
             return await self._goods.get_many(goods_ids)
-        kept = dict(zip(goods_ids, await asyncio.gather(*map(self._look, goods_ids)), strict=True))
+        kept = dict(zip(goods_ids, await asyncio.gather(*map(self._read, goods_ids)), strict=True))
         found = {id: goods for id, goods in kept.items() if isinstance(goods, Goods)}
         if missing := [id for id, goods in kept.items() if goods is None]:
             asked_ms = self._now()
@@ -50,7 +50,7 @@ class CachedGoods:
             await asyncio.gather(*(self._keep(id, fresh.get(id), asked_ms, ttl_ms) for id in missing))
         return found
 
-    async def _look(self, goods_id: int) -> Goods | bytes | None:
+    async def _read(self, goods_id: int) -> Goods | bytes | None:
         try:
             entry = await self._cache.get(key_of(goods_id))
         except CacheDown:

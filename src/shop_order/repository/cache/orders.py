@@ -12,7 +12,7 @@ import orjson
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Inboxes, Key, Orders
+from shop_order.domain.ports import EventPublisher, Key, Orders
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -70,7 +70,7 @@ class OrderViews:
                     self._count("hit")
                     return found
                 self._count("miss")
-        return await self._together(key, lambda: self._load(order_sn))
+        return await self._load_once(key, lambda: self._load(order_sn))
 
     async def get_by_id(self, id: int) -> Order:
         """The same by the order's id. Raises OrderNotFound."""
@@ -81,7 +81,7 @@ class OrderViews:
                     return await self.get(entry.value.decode())
             except CacheDown:
                 self._count("down")
-        return await self._together(key, lambda: self._load_by_id(id, key))
+        return await self._load_once(key, lambda: self._load_by_id(id, key))
 
     async def changed(self, order: Order) -> None:
         """This is the order now."""
@@ -95,14 +95,14 @@ class OrderViews:
         self._flights.pop(key_of(order_sn), None)
         await self._outdate(key_of(order_sn), version)
 
-    async def _together(self, key: str, load: Callable[[], Awaitable[Order]]) -> Order:
+    async def _load_once(self, key: str, load: Callable[[], Awaitable[Order]]) -> Order:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = asyncio.ensure_future(load())
-            flight.add_done_callback(lambda done: self._landed(key, done))
+            flight.add_done_callback(lambda done: self._finish_flight(key, done))
         return await asyncio.shield(flight)
 
-    def _landed(self, key: str, done: asyncio.Task[Order]) -> None:
+    def _finish_flight(self, key: str, done: asyncio.Task[Order]) -> None:
         if self._flights.get(key) is done:
             del self._flights[key]
         if not done.cancelled():
@@ -172,14 +172,14 @@ class CachedOrders:
     ) -> tuple[Order, T]:
         decided_at = 0
 
-        def noting(order: Order) -> T:
+        def decide_and_note(order: Order) -> T:
             nonlocal decided_at
             result = decide(order)
             decided_at = order.version
             return result
 
         try:
-            order, result = await self._orders.change(order_sn, noting, key=key, seller=seller)
+            order, result = await self._orders.change(order_sn, decide_and_note, key=key, seller=seller)
         except DependencyDown:
             if decided_at:  # it may be stored after all
                 await self._views.outdated(order_sn, decided_at)
@@ -193,20 +193,20 @@ def cached_orders(orders: Orders, views: OrderViews) -> Orders:
     return cast(Orders, CachedOrders(orders, views))
 
 
-class OutdatingInboxes:
-    """See `domain.ports.Inboxes`: publishing an event invalidates what the cache holds of earlier versions.
+class InvalidatingPublisher:
+    """See `domain.ports.EventPublisher`: an event invalidates older cached versions.
 
-    It covers an instance that stored a change and died before telling the cache.
+    Covers an instance that stored a change and died before it updated the cache.
     """
 
-    def __init__(self, inboxes: Inboxes, views: OrderViews) -> None:
-        self._inboxes = inboxes
+    def __init__(self, publisher: EventPublisher, views: OrderViews) -> None:
+        self._publisher = publisher
         self._views = views
 
     async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
         newest = {event.order_sn: event.version for event in sorted(events, key=lambda e: e.version)}
         await asyncio.gather(*(self._views.outdated(sn, version) for sn, version in newest.items()))
-        return await self._inboxes.deliver(events)
+        return await self._publisher.deliver(events)
 
 
 def key_of(order_sn: str) -> str:

@@ -14,7 +14,7 @@ from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
 # The 1 is the version of the format: two releases side by side never read each other's entries.
 PREFIX = "order-service:1:"
-TOLD_AT_ONCE = 128
+MAX_SENT_AT_ONCE = 128
 
 # A value is `<version>|<bytes>`.
 PUT = Script("""
@@ -59,7 +59,7 @@ class RedisCache:
         self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        link.before_up(self._tell_missed)
+        link.before_up(self._send_missed)
 
     @property
     def up(self) -> bool:
@@ -91,15 +91,15 @@ class RedisCache:
             if len(self._missed) > self._max_missed:
                 self._missed.popitem(last=False)
 
-    async def _tell_missed(self) -> bool:
+    async def _send_missed(self) -> bool:
         """Whether there was something to send. Raises RedisDown."""
         if not self._missed:
             return False
-        some = list(islice(self._missed.items(), TOLD_AT_ONCE))
-        await asyncio.gather(*(self._tell(key, *about) for key, about in some))
+        some = list(islice(self._missed.items(), MAX_SENT_AT_ONCE))
+        await asyncio.gather(*(self._send(key, *about) for key, about in some))
         return True
 
-    async def _tell(self, key: str, version: int, until_s: float) -> None:
+    async def _send(self, key: str, version: int, until_s: float) -> None:
         ttl_ms = int((until_s - self._now_s()) * 1000)
         if ttl_ms > 0:
             await self._link.script_now(PUT, (PREFIX + key,), version, b"", ttl_ms)

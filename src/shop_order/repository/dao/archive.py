@@ -20,12 +20,12 @@ _STORED = Tables(
 )
 
 
-def still_asked(orders: int) -> str:
+def select_pending_queries(orders: int) -> str:
     """Finds those of so many orders whose providers are to be asked again; in the history nobody would."""
     return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
 
 
-def moves(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
+def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
     """The statements that move so many orders, each with whether it wants their ids (else their numbers)."""
     for source_table, target_table, columns, key in (
         (source.orders, target.orders, _STORED.orders, "id"),
@@ -50,7 +50,7 @@ class Archive:
             condition, values = "created_at < ?", list[object]([rows.time_text(before_ms)])
             if after:
                 at = rows.time_text(after.created_ms)
-                beyond, more = session.dialect.beyond("created_at", ">", at, after.id)
+                beyond, more = session.dialect.past_cursor("created_at", ">", at, after.id)
                 condition, values = f"{condition} AND {beyond}", [*values, *more]
             sql = f"SELECT {ORDER.select} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
             found = await session.all(sql, (*values, limit))
@@ -66,23 +66,23 @@ class Archive:
 async def move(session: Session, versions: Mapping[str, int]) -> int:
     """Archive those that are at these versions, and that no provider is to be asked about; how many."""
     # Locked: whoever changes one of them has written before, or finds it in the history tables.
-    same = await at_version(session, LIVE, versions)
-    asked = await session.all(still_asked(len(same)), [sn for _, sn in same]) if same else ()
+    same = await lock_at_version(session, LIVE, versions)
+    asked = await session.all(select_pending_queries(len(same)), [sn for _, sn in same]) if same else ()
     still = {sn for (sn,) in asked}
     done = [row for row in same if row[1] not in still]
-    await carry(session, LIVE, HISTORY, done)
+    await move_rows(session, LIVE, HISTORY, done)
     return len(done)
 
 
-async def bring_back(session: Session, order_sn: str, version: int) -> bool:
+async def restore_order(session: Session, order_sn: str, version: int) -> bool:
     """Make an archived order an order of today, if it lies there at this version."""
-    same = await at_version(session, HISTORY, {order_sn: version})
-    await carry(session, HISTORY, LIVE, same)
+    same = await lock_at_version(session, HISTORY, {order_sn: version})
+    await move_rows(session, HISTORY, LIVE, same)
     return bool(same)
 
 
-async def at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
-    """Id and number of the orders that are at these versions; nobody else moves or changes them now."""
+async def lock_at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
+    """Id and number of the orders that are at these versions; they are locked."""
     numbers = sorted(versions)
     sql = (
         f"SELECT id, order_sn, version FROM {tables.orders} WHERE order_sn IN ({marks(len(numbers))})"
@@ -92,8 +92,8 @@ async def at_version(session: Session, tables: Tables, versions: Mapping[str, in
     return [(id, order_sn) for id, order_sn, version in found if version == versions[order_sn]]
 
 
-async def carry(session: Session, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
+async def move_rows(session: Session, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
     """Move orders with all that belongs to them."""
     ids, numbers = [id for id, _ in orders], [order_sn for _, order_sn in orders]
-    for sql, by_id in moves(source, target, len(orders)) if orders else ():
+    for sql, by_id in move_statements(source, target, len(orders)) if orders else ():
         await session.run(sql, ids if by_id else numbers)

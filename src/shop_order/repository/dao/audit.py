@@ -81,7 +81,7 @@ class Roots:
             await require(session, fence)
             require_next(root, await session.first(LAST))
             await session.run(ADD, row_of(root, fence))
-            session.prove(STORED, (root.sealed.day, root.signature))
+            session.set_commit_check(STORED, (root.sealed.day, root.signature))
 
         await self._db.writer.submit(job)
 

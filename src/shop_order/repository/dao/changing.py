@@ -19,29 +19,31 @@ from shop_order.domain.ports import Key, TradeNoTaken
 from shop_order.domain.status import OrderStatus, PaymentState
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.archive import bring_back
-from shop_order.repository.dao.engine.base import ALONE, Row, Session, insert, marks
+from shop_order.repository.dao.archive import restore_order
+from shop_order.repository.dao.engine.base import RUN_ALONE, Row, Session, insert, marks
 from shop_order.repository.dao.loading import load, orders_of
-from shop_order.repository.dao.placing import INTO_EVENT, INTO_KEY, INTO_OUTBOX, key_row, take_key
+from shop_order.repository.dao.placing import INSERT_EVENT, INSERT_KEY, INSERT_OUTBOX, key_row, take_key
 from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER, PAYMENT, REFUND
 
 UPDATE_ORDER = f"UPDATE order_info SET {ORDER.changing} WHERE order_sn = ? AND version = ?"
-INTO_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms) VALUES"
+INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms) VALUES"
 UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_ms = ? WHERE payment_sn = ?"
-INTO_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
+INSERT_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
 UPDATE_REFUND = (
     f"UPDATE refund SET {REFUND.changing}, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
     " WHERE refund_sn = ?"
 )
-INTO_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
+INSERT_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
 # An empty seller may be any: payments from before numbers were claimed have none.
-BY_ANOTHER = "(trade_no = ? AND payment_type = ? AND (? IN (seller, '') OR seller = '') AND payment_sn <> ?)"
+HELD_BY_ANOTHER = (
+    "(trade_no = ? AND payment_type = ? AND (? IN (seller, '') OR seller = '') AND payment_sn <> ?)"
+)
 FIRST_ASK_MS = 30_000
-PROOF = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
+COMMIT_CHECK = "SELECT id FROM order_event WHERE order_sn = ? AND version = ? AND hash = ?"
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class OrderSnapshot:
     """An order as it was read."""
 
     version: int
@@ -61,31 +63,31 @@ class VersionConflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be decided about an order, and who asked for it."""
+    """What is to be decided about an order, and which request asks for it."""
 
     order_sn: str
     decide: Callable[[Order], Any]
     key: Key | None
     seller: str
-    asked: Origin
+    origin: Origin
     next_id: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Decision:
     """An order before and after, and what the decision answered."""
 
     change: Change
     order: Order
-    before: Before
+    before: OrderSnapshot
     answer: Any
 
     @classmethod
-    def of(cls, change: Change, order: Order) -> Decided:
+    def of(cls, change: Change, order: Order) -> Decision:
         """Raises what the decision raises, and VersionConflict if the order was moved while it was read."""
         if order.is_finished and not order.items:
             raise VersionConflict
-        before = Before.of(order)
+        before = OrderSnapshot.of(order)
         return cls(change, order, before, change.decide(order))
 
     @property
@@ -100,7 +102,7 @@ class Decided:
         return self.answer.payment_sn if isinstance(self.answer, Payment) else ""
 
 
-def order_values(order: Order, before: Before) -> Row:
+def order_values(order: Order, before: OrderSnapshot) -> Row:
     """Values of UPDATE_ORDER."""
     return (*ORDER.changed(order), order.order_sn, before.version)
 
@@ -110,24 +112,26 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
 
     Raises VersionConflict, KeyTaken, TradeNoTaken, and what the decision raises.
     """
-    decided = Decided.of(change, await load(session, ("order_sn", change.order_sn)))
+    decided = Decision.of(change, await load(session, ("order_sn", change.order_sn)))
     if change.key:
         await take_key(session, change.key, change.order_sn, decided.payment_sn)
     if decided.order.happened:
         values = order_values(decided.order, decided.before)
         if not await session.run(UPDATE_ORDER, values):
-            if not await bring_back(session, change.order_sn, decided.before.version):
+            if not await restore_order(session, change.order_sn, decided.before.version):
                 raise VersionConflict
             await session.run(UPDATE_ORDER, values)
-        if held := await take_trade_nos(session, [decided]):
-            raise TradeNoTaken(held)
+        if holder := await take_trade_nos(session, [decided]):
+            raise TradeNoTaken(holder)
         await _store(session, [decided])
     return decided.order, decided.answer
 
 
 async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[Any] | None:
-    """The same for a batch: an answer, a refusal or ALONE each. None, with rows left to be undone, if one of
-    them is not what it seemed."""
+    """Decide and store a batch: an answer, an error or RUN_ALONE for each change.
+
+    None, with rows left to be rolled back, if one of them meets a conflict.
+    """
     numbers = sorted({change.order_sn for change in changes})
     sql = f"SELECT {ORDER.select} FROM order_info WHERE order_sn IN ({marks(len(numbers))})"
     stored = await session.all(sql, numbers)
@@ -139,10 +143,12 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
         if order := orders.pop(change.order_sn, None):
             answers.append(_decide(change, order))
         else:
-            answers.append(OrderNotFound() if change.order_sn in unknown else ALONE)
-    decided = sorted((one for one in answers if isinstance(one, Decided)), key=lambda one: one.order.order_sn)
+            answers.append(OrderNotFound() if change.order_sn in unknown else RUN_ALONE)
+    decided = sorted(
+        (one for one in answers if isinstance(one, Decision)), key=lambda one: one.order.order_sn
+    )
     keys = sorted((row for one in decided if (row := one.key_row)), key=tuple)
-    if await insert(session, INTO_KEY, keys, session.dialect.unless_there) < len(keys):
+    if await insert(session, INSERT_KEY, keys, session.dialect.skip_existing) < len(keys):
         return None
     happened = [one for one in decided if one.order.happened]
     for one in happened:
@@ -152,10 +158,10 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
         return None
     if happened:
         await _store(session, happened)
-    return [(one.order, one.answer) if isinstance(one, Decided) else one for one in answers]
+    return [(one.order, one.answer) if isinstance(one, Decision) else one for one in answers]
 
 
-async def take_trade_nos(session: Session, happened: Iterable[Decided]) -> str:
+async def take_trade_nos(session: Session, happened: Iterable[Decision]) -> str:
     """Keep the provider's numbers for their payments; one that has another's number already, else empty."""
     numbers = sorted(
         (row for one in happened for row in trade_nos(one.order, one.before, one.change.seller)), key=tuple
@@ -164,12 +170,12 @@ async def take_trade_nos(session: Session, happened: Iterable[Decided]) -> str:
         return ""
     # Waits for another process that takes one of them; FOR UPDATE waits also for one that takes it without an
     # account, or with one, which is another key.
-    await insert(session, INTO_TRADE_NO, numbers, session.dialect.unless_there)
-    words, either = session.dialect, " OR ".join([BY_ANOTHER] * len(numbers))
+    await insert(session, INSERT_TRADE_NO, numbers, session.dialect.skip_existing)
+    words, either = session.dialect, " OR ".join([HELD_BY_ANOTHER] * len(numbers))
     # By the primary key: a scan would wait for all others.
-    sql = f"SELECT payment_sn FROM trade_no_claim{words.by_primary_key} WHERE {either}{words.for_update}"
-    held = await session.first(sql, [value for row in numbers for value in row[:4]])
-    return held[0] if held else ""
+    sql = f"SELECT payment_sn FROM trade_no_claim{words.force_primary_key} WHERE {either}{words.for_update}"
+    holder = await session.first(sql, [value for row in numbers for value in row[:4]])
+    return holder[0] if holder else ""
 
 
 async def _unknown(session: Session, numbers: Sequence[str]) -> set[str]:
@@ -182,25 +188,25 @@ async def _unknown(session: Session, numbers: Sequence[str]) -> set[str]:
     return left
 
 
-def _decide(change: Change, order: Order) -> Decided | Exception:
+def _decide(change: Change, order: Order) -> Decision | Exception:
     try:
-        return Decided.of(change, order)
+        return Decision.of(change, order)
     except Exception as refused:  # noqa: BLE001 - it is handed to the change's own caller
         return refused
 
 
-async def _store(session: Session, happened: Sequence[Decided]) -> None:
+async def _store(session: Session, happened: Sequence[Decision]) -> None:
     """What belongs to orders that are changed already."""
     await _store_payments(session, happened)
     await _store_refunds(session, happened)
-    sealed = [(event, one.change.asked) for one in happened for event in _sealed(one)]
-    await insert(session, INTO_EVENT, [rows.EVENT.row_of(event) for event, _ in sealed])
-    await insert(session, INTO_OUTBOX, [rows.outbox_row(event, asked) for event, asked in sealed])
+    sealed = [(event, one.change.origin) for one in happened for event in _seal_events(one)]
+    await insert(session, INSERT_EVENT, [rows.EVENT.row_of(event) for event, _ in sealed])
+    await insert(session, INSERT_OUTBOX, [rows.outbox_row(event, origin) for event, origin in sealed])
     last = sealed[-1][0]
-    session.prove(PROOF, (last.order_sn, last.version, last.hash))
+    session.set_commit_check(COMMIT_CHECK, (last.order_sn, last.version, last.hash))
 
 
-async def _store_payments(session: Session, happened: Iterable[Decided]) -> None:
+async def _store_payments(session: Session, happened: Iterable[Decision]) -> None:
     new: list[Row] = []
     for one in happened:
         for p, open_sn, ask_ms in changed_payments(one.order, one.before):
@@ -209,10 +215,10 @@ async def _store_payments(session: Session, happened: Iterable[Decided]) -> None
                 await session.run(UPDATE_PAYMENT, values)
             else:
                 new.append((*rows.PAYMENT.row(p), open_sn, ask_ms))
-    await insert(session, INTO_PAYMENT, new)
+    await insert(session, INSERT_PAYMENT, new)
 
 
-async def _store_refunds(session: Session, happened: Iterable[Decided]) -> None:
+async def _store_refunds(session: Session, happened: Iterable[Decision]) -> None:
     new: list[Row] = []
     for one in happened:
         for refund, surplus_of, try_ms in changed_refunds(one.order, one.before):
@@ -221,10 +227,10 @@ async def _store_refunds(session: Session, happened: Iterable[Decided]) -> None:
                 await session.run(UPDATE_REFUND, values)
             else:
                 new.append((*rows.REFUND.row(refund), surplus_of, try_ms))
-    await insert(session, INTO_REFUND, new)
+    await insert(session, INSERT_REFUND, new)
 
 
-def _sealed(one: Decided) -> Iterable[Event]:
+def _seal_events(one: Decision) -> Iterable[Event]:
     order = one.order
     for happened in order.happened:
         event = seal(happened, id=one.change.next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
@@ -232,7 +238,7 @@ def _sealed(one: Decided) -> Iterable[Event]:
         yield event
 
 
-def changed_payments(order: Order, before: Before) -> Iterator[tuple[Payment, str | None, int | None]]:
+def changed_payments(order: Order, before: OrderSnapshot) -> Iterator[tuple[Payment, str | None, int | None]]:
     """Attempts to store, each with `open_order_sn` and `ask_ms`."""
     for payment in order.payments.values():
         decided_now = payment.is_open and before.status is not order.status
@@ -250,8 +256,8 @@ def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:
     return payment.over_ms if closed_early else None
 
 
-def trade_nos(order: Order, before: Before, seller: str) -> Iterator[Row]:
-    """Values of INTO_TRADE_NO: the provider's numbers of the money that was found, each for one payment."""
+def trade_nos(order: Order, before: OrderSnapshot, seller: str) -> Iterator[Row]:
+    """Values of INSERT_TRADE_NO: the provider's numbers of the money that was found, each for one payment."""
     for payment in order.payments.values():
         known = before.payments.get(payment.payment_sn)
         if payment.is_paid and payment.trade_no and not (known and known.is_paid):
@@ -259,7 +265,7 @@ def trade_nos(order: Order, before: Before, seller: str) -> Iterator[Row]:
             yield payment.trade_no, channel, seller, payment.payment_sn, order.updated_ms
 
 
-def changed_refunds(order: Order, before: Before) -> Iterator[tuple[Refund, str | None, int | None]]:
+def changed_refunds(order: Order, before: OrderSnapshot) -> Iterator[tuple[Refund, str | None, int | None]]:
     """Refunds to store, each with `surplus_of` and `try_ms`."""
     for refund in order.refunds.values():
         if refund is not before.refunds.get(refund.refund_sn):

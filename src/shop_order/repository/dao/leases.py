@@ -20,10 +20,10 @@ from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.engine.base import Database, Session
 
 log = get_logger("leases")
-JOB_S = 10.0
-WORKER_S = 60.0
-ASK_AGAIN_S = 1.0  # after another process was found to hold it
-WORKERS = 1024  # what a snowflake has room for
+JOB_LEASE_S = 10.0
+WORKER_ID_LEASE_S = 60.0
+RETRY_S = 1.0  # after another process was found to hold it
+MAX_WORKER_IDS = 1024  # what a snowflake has room for
 _NOW = "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)"
 _ADD = (
     "INSERT INTO job_lease (name, holder, until_ms, fence) VALUES (?, '', 0, 0)"
@@ -35,7 +35,7 @@ _TAKE = (
     f" WHERE name = ? AND (holder = ? OR until_ms < {_NOW})"
 )
 _FENCE = "SELECT fence FROM job_lease WHERE name = ?"
-_LEAVE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
+_RELEASE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
 _TAKEN = f"SELECT name FROM job_lease WHERE name LIKE ? AND until_ms >= {_NOW} AND holder <> ?"
 
 
@@ -49,7 +49,7 @@ SMALL = (
 LARGE = "UPDATE job_lease SET holder = hex(zeroblob(?)) WHERE name = ?"
 
 
-class Leases(Protocol):
+class JobLeases(Protocol):
     """Which of the processes that share a database does what; a lease ends by itself."""
 
     async def hold(self, name: str) -> bool:
@@ -62,33 +62,33 @@ class Leases(Protocol):
     async def now_ms(self) -> int:
         """By the clock that ends the leases; epoch milliseconds. Raises DependencyDown."""
 
-    async def worker(self) -> int:
+    async def worker_id(self) -> int:
         """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
 
     @property
-    def worker_ends_s(self) -> float:
+    def worker_id_expires_s(self) -> float:
         """When, by this process's monotonic clock, the worker id may be another's unless asked for again."""
 
     async def renew(self) -> None:
         """Write that this process is alive. Raises DependencyDown."""
 
-    async def leave_all(self) -> None:
+    async def release_all(self) -> None:
         """Let others have them at once."""
 
 
-class SharedLeases:
+class SharedJobLeases:
     """See `Leases`: rows of the database that several processes share."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._until: dict[str, float] = {}  # monotonic seconds up to which a name is ours
-        self._ask_at: dict[str, float] = {}
+        self._retry_at: dict[str, float] = {}
         self._fences: dict[str, int] = {}
-        self._worker: int | None = None
+        self._worker_id: int | None = None
 
     async def hold(self, name: str) -> bool:
-        return await self._hold(name, JOB_S)
+        return await self._hold(name, JOB_LEASE_S)
 
     def fence(self, name: str) -> Fence:
         return Fence(name, self._fences[name])
@@ -97,31 +97,31 @@ class SharedLeases:
         (now_ms,) = await self._db.writer.submit(lambda session: session.first(f"SELECT {_NOW}")) or (0,)
         return int(now_ms)
 
-    async def worker(self) -> int:
-        if self._worker is not None and await self._hold(f"worker-{self._worker}", WORKER_S):
-            return self._worker
+    async def worker_id(self) -> int:
+        if self._worker_id is not None and await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S):
+            return self._worker_id
         rows = await self._db.writer.submit(lambda session: session.all(_TAKEN, ("worker-%", self._holder)))
         taken = {name for (name,) in rows}
-        for number in range(WORKERS):
+        for number in range(MAX_WORKER_IDS):
             name = f"worker-{number}"
-            if name not in taken and await self._hold(name, WORKER_S):
-                self._worker = number
+            if name not in taken and await self._hold(name, WORKER_ID_LEASE_S):
+                self._worker_id = number
                 return number
         raise DependencyDown("worker_id")
 
     async def renew(self) -> None:
-        if self._worker is not None:
-            await self._hold(f"worker-{self._worker}", WORKER_S, at_once=True)
+        if self._worker_id is not None:
+            await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S, at_once=True)
 
     @property
-    def worker_ends_s(self) -> float:
-        return self._until.get(f"worker-{self._worker}", 0.0)
+    def worker_id_expires_s(self) -> float:
+        return self._until.get(f"worker-{self._worker_id}", 0.0)
 
-    async def leave_all(self) -> None:
+    async def release_all(self) -> None:
         if not self._until:
             return
         try:
-            await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
+            await self._db.writer.submit(lambda session: session.run(_RELEASE, (self._holder,)))
         except OrderServiceError as away:
             log.warning("leases_end_by_themselves", error=str(away))
         self._until.clear()
@@ -130,7 +130,7 @@ class SharedLeases:
         now = monotonic()
         if not at_once and self._until.get(name, 0.0) - now > lasts_s / 2:
             return True
-        if now < self._ask_at.get(name, 0.0):
+        if now < self._retry_at.get(name, 0.0):
             return False
         values = (self._holder, self._holder, int(lasts_s * 1000), name, self._holder)
 
@@ -149,14 +149,14 @@ class SharedLeases:
             return True
         if self._until.pop(name, None) is not None:
             log.warning("lease_lost", lease=name, holder=self._holder)
-        self._ask_at[name] = now + ASK_AGAIN_S
+        self._retry_at[name] = now + RETRY_S
         return False
 
 
-class OneProcess:
+class SingleProcessLeases:
     """See `Leases`: the file's lock lets no other process serve it."""
 
-    worker_ends_s = float("inf")
+    worker_id_expires_s = float("inf")
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -170,26 +170,26 @@ class OneProcess:
     async def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    async def worker(self) -> int:
+    async def worker_id(self) -> int:
         return 0
 
     async def renew(self) -> None:
         """Write something, and more of it after a write was refused: an order must fit, not only what
         changes in place."""
         small = (WRITES, time.time_ns() // 1_000_000)
-        if self._db.writer.trouble:
+        if self._db.writer.write_error:
             await self._db.writer.submit(lambda session: session.run(SMALL, small))  # the row is there
             await self._db.writer.submit(lambda session: session.run(LARGE, (ROOM, WRITES)))
         await self._db.writer.submit(lambda session: session.run(SMALL, small))
 
-    async def leave_all(self) -> None:
+    async def release_all(self) -> None:
         """Nobody waits for them."""
 
 
 async def require(session: Session, fence: Fence) -> None:
     """Nobody else is given the lease before this transaction ends. Raises LeaseLost if somebody was."""
     words = session.dialect
-    held = ONLY if words.one_writer else await number(session, fence.lease, words.for_update)
+    held = ONLY if words.single_writer else await number(session, fence.lease, words.for_update)
     if held != fence.number:
         raise LeaseLost(fence)
 

@@ -23,15 +23,15 @@ async def list_orders(
     limit: int,
     after: Cursor | None,
     cap: int = COUNT_CAP,
-    most_items: int | None = None,
+    max_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with all or the first `most_items` of each; the total stops at `cap`.
+    """One page, newest first, with all or the first `max_items` of each; the total stops at `cap`.
 
     What is archived is found by number.
     """
-    page = await _list(session, where, offset, limit, after, cap, LIVE, most_items)
+    page = await _list(session, where, offset, limit, after, cap, LIVE, max_items)
     if where.order_sn is not None and not page.total:
-        page = await _list(session, where, offset, limit, after, cap, HISTORY, most_items)
+        page = await _list(session, where, offset, limit, after, cap, HISTORY, max_items)
     return page
 
 
@@ -43,11 +43,11 @@ async def _list(
     after: Cursor | None,
     cap: int,
     tables: Tables,
-    most_items: int | None,
+    max_items: int | None,
 ) -> OrderPage:
     condition, values = conditions(where)
     counted, order = [*values], NEWEST_FIRST
-    if session.dialect.range_of_status and where.status is not None and where.user is None:
+    if session.dialect.status_needs_range and where.status is not None and where.user is None:
         # A status that half of the orders have is a `ref` to MariaDB: on its way to a cursor it would read
         # all that is newer. Of two, the second of which nobody has, it reads a range from the cursor on.
         condition = condition.replace("status = ?", "status IN (?, -1)")
@@ -55,7 +55,7 @@ async def _list(
     count = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?) AS counted"
     if after:
         at = rows.time_text(after.created_ms)
-        beyond, more_values = session.dialect.beyond("created_at", "<", at, after.id)
+        beyond, more_values = session.dialect.past_cursor("created_at", "<", at, after.id)
         condition, values = f"{condition} AND {beyond}", [*values, *more_values]
     sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
     found = await session.all(sql, (*values, limit + 1, offset))
@@ -65,9 +65,7 @@ async def _list(
     else:
         (total,) = await session.first(count, (*counted, cap)) or (0,)
     totals: dict[int, int] = {}
-    orders = await orders_of(
-        session, shown, hashes=False, tables=tables, most_items=most_items, totals=totals
-    )
+    orders = await orders_of(session, shown, hashes=False, tables=tables, max_items=max_items, totals=totals)
     return page_of(shown, orders, total, more=more, items_total=totals)
 
 

@@ -68,14 +68,14 @@ async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) ->
     return found
 
 
-async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
+async def find_standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
     """Where these orders stand, wherever they lie; those that do not exist are left out."""
     found: dict[str, Standing | Unreadable] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = await session.all(f"{sql} ({marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_or_why(row) for row in stored}
+            found |= {row[0]: rows.standing_or_error(row) for row in stored}
     return found
 
 
@@ -85,13 +85,13 @@ async def orders_of(
     *,
     hashes: bool,
     tables: Tables = LIVE,
-    most_items: int | None = None,
+    max_items: int | None = None,
     totals: dict[int, int] | None = None,
 ) -> list[Order | Unreadable]:
     """The aggregates of ORDER.select, or why one can't be read; without `hashes` they are for reading only.
 
     Items come last, and each order has some: who reads without a snapshot knows by them that an order was
-    moved meanwhile. With `most_items` only the first ones are read, and `totals` learns how many there are.
+    moved meanwhile. With `max_items` only the first ones are read, and `totals` learns how many there are.
     """
     if not found:
         return []
@@ -104,10 +104,10 @@ async def orders_of(
         payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
         select = f"SELECT {REFUND.select} FROM {tables.refunds} WHERE order_sn"
         refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
-    items = await _items(session, [id_of(row) for row in found], tables, most_items, totals)
+    items = await _items(session, [id_of(row) for row in found], tables, max_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
-        rows.order_or_why(
+        rows.order_or_error(
             row,
             items.get(id_of(row), ()),
             payments.get(sn := order_sn_of(row), ()),

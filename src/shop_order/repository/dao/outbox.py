@@ -35,7 +35,7 @@ class Outbox:
         if ids := list(event_ids):
 
             async def job(session: Session) -> None:
-                these, values = session.dialect.among("event_id", ids)
+                these, values = session.dialect.in_list("event_id", ids)
                 await session.run(REFUSED + these, (now_ms, *values))
 
             await self._db.writer.submit(job)
@@ -76,9 +76,9 @@ EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version
 
 async def hand_over(session: Session, event_ids: Collection[int]) -> None:
     """Published events leave the outbox for the feed."""
-    these, ids = session.dialect.among("event_id", event_ids)
+    these, ids = session.dialect.in_list("event_id", event_ids)
     await session.run(
-        f"{session.dialect.insert_new} INTO log_feed (event_id, order_sn, version, created_ms)"
+        f"{session.dialect.insert_ignore} INTO log_feed (event_id, order_sn, version, created_ms)"
         f" SELECT event_id, order_sn, version, created_ms FROM outbox WHERE {these}",
         ids,
     )
@@ -101,7 +101,7 @@ class Feed:
 
     async def done(self, event_ids: Collection[int]) -> None:
         async def job(session: Session) -> None:
-            these, ids = session.dialect.among("event_id", event_ids)
+            these, ids = session.dialect.in_list("event_id", event_ids)
             await session.run(f"DELETE FROM log_feed WHERE {these}", ids)
 
         if event_ids:

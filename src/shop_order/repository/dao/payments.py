@@ -8,7 +8,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.archive import bring_back
+from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Database, Session
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
@@ -42,7 +42,7 @@ class Payments:
     async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
         sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
-        return [(rows.payment_or_why(row), row[-1]) for row in found]
+        return [(rows.payment_or_error(row), row[-1]) for row in found]
 
     async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
@@ -75,5 +75,5 @@ async def ask_again(session: Session, payment_sn: str, at_ms: int) -> None:
     """See `Payments.ask_again`."""
     if not await session.first("SELECT 1 FROM payment WHERE payment_sn = ?", (payment_sn,)):
         for order_sn, version in await session.all(ARCHIVED, (payment_sn,)):
-            await bring_back(session, order_sn, version)
+            await restore_order(session, order_sn, version)
     await session.run(ASK_AGAIN, (at_ms, payment_sn))

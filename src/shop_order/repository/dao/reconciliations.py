@@ -28,13 +28,13 @@ from shop_order.repository.dao.rows import (
 )
 
 T = TypeVar("T")
-BOTH = (LIVE, HISTORY)
+TABLE_SETS = (LIVE, HISTORY)
 MAX_KEPT = 80  # differences listed in a row, which a TEXT has room for; it counts all
 _COLUMNS = (
     "channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades, bill_paid_fen,"
     " bill_refunds, bill_refunded_fen, differences, settled, waiting, detail, digest, created_ms, fence"
 )
-KEEP = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
+REPLACE_RESULT = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
 DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 
 
@@ -64,7 +64,7 @@ class Reconciliations:
 
     async def _of_both(self, statement: Callable[[Tables], str], values: Row) -> list[Row]:
         async def job(session: Session) -> list[Row]:
-            return [row for tables in BOTH for row in await session.all(statement(tables), values)]
+            return [row for tables in TABLE_SETS for row in await session.all(statement(tables), values)]
 
         return await self._db.scanner.submit(job)
 
@@ -72,13 +72,13 @@ class Reconciliations:
         await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
-        values = named(channel, since)
+        values = result_key(channel, since)
         return days_of(await self._db.reader.submit(lambda session: session.all(DAYS, values)))
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:
             await require(session, fence)
-            await session.run(KEEP, kept(result, fence))
+            await session.run(REPLACE_RESULT, result_row(result, fence))
 
         await self._db.writer.submit(job)
 
@@ -132,18 +132,18 @@ def by_finished(refund: Refund) -> tuple[int, str]:
     return (refund.finished_ms, refund.refund_sn)
 
 
-def named(channel: PaymentType, day: date) -> Row:
+def result_key(channel: PaymentType, day: date) -> Row:
     """The key of a result."""
     return (channel.code, day.isoformat())
 
 
-def kept(result: Reconciliation, fence: Fence) -> Row:
-    """Values of KEEP."""
-    told = [asdict(one) for one in result.shown[:MAX_KEPT]]
+def result_row(result: Reconciliation, fence: Fence) -> Row:
+    """Values of REPLACE_RESULT."""
+    shown = [asdict(one) for one in result.shown[:MAX_KEPT]]
     return (
-        *named(result.channel, result.day), *astuple(result.ours), *astuple(result.theirs),
+        *result_key(result.channel, result.day), *astuple(result.ours), *astuple(result.theirs),
         result.differences, result.settled, result.waiting,
-        json.dumps(told, ensure_ascii=False, separators=(",", ":")),
+        json.dumps(shown, ensure_ascii=False, separators=(",", ":")),
         result.digest, result.created_ms, fence.number,
     )  # fmt: skip
 

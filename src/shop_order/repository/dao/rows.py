@@ -273,7 +273,7 @@ def order_of(
         raise Unreadable(order_sn_of(row), altered) from altered
 
 
-def order_or_why(
+def order_or_error(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order | Unreadable:
     """The aggregate, or why there is none, so that it keeps no other from being read."""
@@ -291,7 +291,7 @@ def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_why(row: Row) -> Standing | Unreadable:
+def standing_or_error(row: Row) -> Standing | Unreadable:
     """From STANDING_COLUMNS."""
     order_sn, status, expire_ms = row
     try:
@@ -314,7 +314,7 @@ def payment_of(row: Row) -> Payment:
         raise Unreadable(row[0], altered) from altered
 
 
-def payment_or_why(row: Row) -> Payment | Unreadable:
+def payment_or_error(row: Row) -> Payment | Unreadable:
     """The attempt, or why there is none."""
     try:
         return payment_of(row)

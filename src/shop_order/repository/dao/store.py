@@ -9,8 +9,8 @@ from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
 from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
-from shop_order.repository.dao.engine.base import Database, Session, StoreOptions, StoreTaken
-from shop_order.repository.dao.leases import Leases, OneProcess, SharedLeases
+from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
+from shop_order.repository.dao.leases import JobLeases, SharedJobLeases, SingleProcessLeases
 from shop_order.repository.dao.orders import Backlog, Orders
 from shop_order.repository.dao.outbox import Feed, Outbox
 from shop_order.repository.dao.payments import Payments
@@ -18,7 +18,7 @@ from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.schema import head
 
-__all__ = ["SchemaBehind", "ShopTime", "Store", "StoreOptions", "StoreTaken"]
+__all__ = ["SchemaMismatch", "ShopTime", "Store", "StoreInUse", "StoreOptions"]
 
 log = get_logger("store")
 SILENT_S = 8.0  # longer than one lock is waited for; a server may wait for room, or for another, without end
@@ -28,7 +28,7 @@ LAST_ID = (
 )
 
 
-class SchemaBehind(Exception):
+class SchemaMismatch(Exception):
     """The tables are not those this version needs, or a trigger that guards the history is missing."""
 
 
@@ -50,17 +50,17 @@ class Store:
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
         self.time = ShopTime(db)
-        self.leases: Leases = SharedLeases(db) if db.is_shared else OneProcess(db)
+        self.leases: JobLeases = SharedJobLeases(db) if db.is_shared else SingleProcessLeases(db)
 
     async def open(self, *, serve: bool = True) -> None:
-        """Connect; to `serve` a file, alone. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """Connect; to `serve` a file, alone. Raises StoreInUse, SchemaMismatch, DependencyDown."""
         if serve:
             self._db.lock()
         await self._db.reader.submit(check_schema)
 
     async def close(self) -> None:
         """Finish what is queued, let the leases go, disconnect."""
-        await self.leases.leave_all()
+        await self.leases.release_all()
         await self._db.close()
 
     async def ping(self) -> None:
@@ -70,16 +70,16 @@ class Store:
     async def check_writes(self) -> None:
         """Write something for its own sake, so that `trouble` is known. Raises DependencyDown."""
         await self.leases.renew()
-        self._db.writer.trouble = ""
+        self._db.writer.write_error = ""
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why the database takes no writes, by its engine's name for it; empty while it does.
 
         SILENT while a batch of writes has no answer for long: a database that waits refuses nothing.
         """
         silent = "SILENT" if self.commits.running_s > SILENT_S else ""
-        return self._db.writer.trouble or silent
+        return self._db.writer.write_error or silent
 
     async def last_id(self) -> int:
         """The largest id that was stored: ids go on above it even if the clock was set back."""
@@ -101,7 +101,7 @@ class ShopTime:
         """Move forward; returns the new offset."""
 
         async def job(session: Session) -> int:
-            await session.run(f"{session.dialect.insert_new} INTO shop_time (id, offset_ms) VALUES (1, 0)")
+            await session.run(f"{session.dialect.insert_ignore} INTO shop_time (id, offset_ms) VALUES (1, 0)")
             await session.run("UPDATE shop_time SET offset_ms = offset_ms + ? WHERE id = 1", (by_ms,))
             return await self._offset(session)
 
@@ -113,17 +113,17 @@ class ShopTime:
 
 
 async def check_schema(session: Session) -> None:
-    """Raises SchemaBehind unless the tables are today's and the guards of the history stand."""
+    """Raises SchemaMismatch unless the tables are today's and the guards of the history stand."""
     names = {name for sql in session.dialect.names for (name,) in await session.all(sql)}
     if "alembic_version" not in names:
-        raise SchemaBehind("the order database has no tables yet")
+        raise SchemaMismatch("the order database has no tables yet")
     (version,) = await session.first("SELECT version_num FROM alembic_version") or ("",)
     if version != head():
-        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {head()!r}")
+        raise SchemaMismatch(f"the order database is at revision {version!r}, this version needs {head()!r}")
     # A downgrade that was killed after its first DROP, then an upgrade: the revision does not show it.
     if missing := sorted({*astuple(LIVE), *astuple(HISTORY), "history_root"} - names):
-        raise SchemaBehind(f"tables of the order database are missing: {', '.join(missing)}")
+        raise SchemaMismatch(f"tables of the order database are missing: {', '.join(missing)}")
     if not session.dialect.guards:
         log.info("history_without_triggers", server="TiDB")
     if missing := sorted(session.dialect.guards - names):
-        raise SchemaBehind(f"triggers that guard the history are missing: {', '.join(missing)}")
+        raise SchemaMismatch(f"triggers that guard the history are missing: {', '.join(missing)}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
 from shop_order.repository.dao.engine.base import SQLITE, insertions, marks
-from shop_order.repository.dao.engine.sqlite import down, of_the_file
+from shop_order.repository.dao.engine.sqlite import database_down, is_file_error
 from shop_order.repository.dao.rows import column_count
 from shop_order.repository.oplog import NAME
 
@@ -24,8 +24,8 @@ LOG_COLUMNS = (
 STATS_COLUMNS = (
     "order_sn, version, user_id, day, status, channel, payment_sn, pay_fen, paid_fen, refunded_fen"
 )
-INTO_LOG = f"INSERT INTO order_logs ({LOG_COLUMNS}) VALUES"
-INTO_STATS = f"INSERT INTO order_stats ({STATS_COLUMNS}) VALUES"
+INSERT_LOG = f"INSERT INTO order_logs ({LOG_COLUMNS}) VALUES"
+INSERT_STATS = f"INSERT INTO order_stats ({STATS_COLUMNS}) VALUES"
 UPDATE_STATS = (
     f"UPDATE order_stats SET ({STATS_COLUMNS}) = ({marks(column_count(STATS_COLUMNS))})"
     " WHERE order_sn = ? AND version = ?"
@@ -128,10 +128,10 @@ class SqliteOrderLog:
                     conn.execute("ROLLBACK")
                 raise
         except (sqlite3.DatabaseError, OSError) as failed:
-            if isinstance(failed, sqlite3.DatabaseError) and not of_the_file(failed):
+            if isinstance(failed, sqlite3.DatabaseError) and not is_file_error(failed):
                 raise
             self._disconnect()
-            raise down(failed, NAME, str(self._path)) from failed
+            raise database_down(failed, NAME, str(self._path)) from failed
         return result
 
     def _connection(self) -> sqlite3.Connection:
@@ -165,10 +165,10 @@ def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts
 
 def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
     """Entries, then facts; the orders whose facts moved on here."""
-    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries])
+    insert(conn, INSERT_LOG, [log_row(entry) for one in chapters for entry in one.entries])
     new = [one.facts for one in chapters if not one.since]
     stored = set()
-    if insert(conn, INTO_STATS, [stats_row(f) for f in new]) == len(new):
+    if insert(conn, INSERT_STATS, [stats_row(f) for f in new]) == len(new):
         stored = {f.order_sn for f in new}
     for one in chapters:
         if one.since:
@@ -180,7 +180,7 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
 
 def insert(conn: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> int:
     """Insert rows unless they are there; how many came in."""
-    statements = insertions(into, rows, SQLITE.unless_there, SQLITE.max_rows)
+    statements = insertions(into, rows, SQLITE.skip_existing, SQLITE.max_rows)
     return sum(conn.execute(sql, values).rowcount for sql, values in statements)
 
 
