@@ -113,7 +113,7 @@ async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
 ) -> None:
     said: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        trouble, "failed", RateLimitedLog(lambda msg, **about: said.append({"msg": msg, **about}))
+        trouble, "log_failure", RateLimitedLog(lambda msg, **about: said.append({"msg": msg, **about}))
     )
     await added(file_engine.store)
     file_engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")

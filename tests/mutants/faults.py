@@ -135,7 +135,7 @@ FAULTS = (
         "key not stored",
         ADD,
         skip("dao:store_one", "if new.key: ..."),
-        swap("dao:_stored", "sorted((... for new in orders if new.key), key=tuple)", "[]"),
+        swap("dao:_store_batch", "sorted((... for new in orders if new.key), key=tuple)", "[]"),
     ),
     fault("key hash not compared", KEYS, never("same_command", "record.command_hash != wanted.command_hash")),
     fault(

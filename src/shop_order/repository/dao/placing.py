@@ -1,8 +1,8 @@
-"""New orders: those of one batch are stored together, by a handful of statements.
+"""Storing new orders: a batch is stored by a handful of statements.
 
-Those of a buyer whose cart or limit hinders one are stored alone. Rows are locked in one order (buyers first,
-sorted), so that the batches of several processes wait for each other instead of deadlocking. On a file every
-statement hands Python's lock over and takes it back, which costs more than the insert itself.
+Orders that conflict with their buyer's cart or limit are stored one by one. Rows are locked in a fixed order
+(buyers first, sorted), so that processes wait for each other instead of deadlocking. In SQLite each statement
+releases and reacquires Python's lock, which costs more than the insert itself.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from shop_order.repository.dao.engine.base import RUN_ALONE, Row, Session, inser
 from shop_order.repository.dao.rows import EVENT, ITEM_COLUMNS, ORDER, OUTBOX_COLUMNS
 
 KEY_TTL_MS = 86_400_000
-TOMBSTONE = 0  # an order id no order has
-KeyQuery = tuple[str, str, int]  # scope, key, and the time up to which it is over
+TOMBSTONE = 0  # the order id in the claim of a tombstone; no order has it
+KeyQuery = tuple[str, str, int]  # scope, key, and the creation time up to which a key has expired
 
 KEY_COLUMNS = 'scope, "key", command_hash, order_sn, payment_sn, created_ms'
 INSERT_CLAIM = "INSERT INTO order_sn_claim (order_sn, order_id, created_ms) VALUES"
@@ -33,15 +33,15 @@ INSERT_ORDER = f"INSERT INTO order_info ({ORDER.select}) VALUES"
 INSERT_ITEM = f"INSERT INTO order_goods ({ITEM_COLUMNS}, created_at, updated_at) VALUES"
 INSERT_EVENT = f"INSERT INTO order_event ({EVENT.select}) VALUES"
 INSERT_OUTBOX = f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES"
-INSERT_LOCK = "INSERT INTO cart_version (user, version) VALUES"
-LOCK = " ON DUPLICATE KEY UPDATE version = version"
+INSERT_CART_VERSION = "INSERT INTO cart_version (user, version) VALUES"
+LOCK_EXISTING = " ON DUPLICATE KEY UPDATE version = version"
 FIND_CLAIM = "SELECT order_id FROM order_sn_claim WHERE order_sn = ?"
 COMMIT_CHECK = "SELECT order_id FROM order_sn_claim WHERE order_sn = ? AND order_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """A new order as its rows, made before the writer's turn, and what must be so when it is stored."""
+    """The rows of a new order, prepared outside the writer, and the conditions to check when it is stored."""
 
     order_id: int
     order_sn: str
@@ -67,10 +67,10 @@ def prepare(
     unpaid_limit: int,
     in_time: Callable[[], bool],
 ) -> NewOrder:
-    """The rows of a new order, its events and outbox."""
+    """Prepare the rows of an order with its events."""
     events = []
     caller = origin()
-    last_hash = order.last_hash  # the order's own moves on only when it is stored
+    last_hash = order.last_hash  # the order keeps its own until it is stored
     for happened in order.happened:
         event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=last_hash)
         last_hash = event.hash
@@ -94,10 +94,10 @@ def prepare(
 
 
 async def store_one(session: Session, new: NewOrder) -> None:
-    """Raises NumberTaken, PlacingGivenUp, KeyTaken, TooManyUnpaid, CartChanged."""
+    """Store one order. Raises NumberTaken, PlacingGivenUp, KeyTaken, TooManyUnpaid, CartChanged."""
     await lock_buyers(session, buyers([new]))
     if not await claim(session, new):
-        return  # our own row: the answer to an earlier commit was lost
+        return  # stored already: the answer to an earlier commit was lost
     if not new.in_time():
         raise PlacingGivenUp
     if new.key:
@@ -106,7 +106,7 @@ async def store_one(session: Session, new: NewOrder) -> None:
         raise TooManyUnpaid(new.unpaid_limit)
     if new.cart_version is not None and not await take_from_carts(session, [new]):
         raise CartChanged
-    await store_rows(session, [new])
+    await insert_rows(session, [new])
 
 
 async def store_many(session: Session, orders: Sequence[NewOrder]) -> Sequence[Any] | None:
@@ -117,12 +117,12 @@ async def store_many(session: Session, orders: Sequence[NewOrder]) -> Sequence[A
     await lock_buyers(session, buyers(orders))
     conflicting = await over_limits(session, orders) | await with_changed_carts(session, orders)
     independent = [new for new in orders if new.user not in conflicting]
-    if independent and not await _stored(session, independent):
+    if independent and not await _store_batch(session, independent):
         return None
     return [RUN_ALONE if new.user in conflicting else None for new in orders]
 
 
-async def _stored(session: Session, orders: Sequence[NewOrder]) -> bool:
+async def _store_batch(session: Session, orders: Sequence[NewOrder]) -> bool:
     if not all(new.in_time() for new in orders):
         return False
     claims = sorted((new.claim for new in orders), key=tuple)
@@ -134,23 +134,25 @@ async def _stored(session: Session, orders: Sequence[NewOrder]) -> bool:
     from_carts = [new for new in orders if new.cart_version is not None]
     if from_carts and not await take_from_carts(session, from_carts):
         return False
-    await store_rows(session, orders)
+    await insert_rows(session, orders)
     return True
 
 
 async def lock_buyers(session: Session, users: Sequence[int]) -> None:
-    """Let no other process count these buyers' unpaid orders, or use their keys and carts, until the end."""
+    """Lock these buyers' unpaid orders, keys and carts against other processes until the transaction ends."""
     if users and not session.dialect.single_writer:
-        await session.run(insertion(INSERT_LOCK, 2, len(users), LOCK), [v for u in users for v in (u, 0)])
+        await session.run(
+            insertion(INSERT_CART_VERSION, 2, len(users), LOCK_EXISTING), [v for u in users for v in (u, 0)]
+        )
 
 
 def buyers(orders: Sequence[NewOrder]) -> list[int]:
-    """Those who must be locked, in one order."""
+    """Return the users to lock, sorted."""
     return sorted({new.user for new in orders if new.unpaid_limit or new.cart_version is not None})
 
 
-async def store_rows(session: Session, orders: Sequence[NewOrder]) -> None:
-    """The rows that nothing hinders any more."""
+async def insert_rows(session: Session, orders: Sequence[NewOrder]) -> None:
+    """Insert the rows of orders that meet all conditions."""
     await insert(session, INSERT_ORDER, [new.order for new in orders])
     await insert(session, INSERT_ITEM, [row for new in orders for row in new.items])
     await insert(session, INSERT_EVENT, [row for new in orders for row in new.events])
@@ -159,7 +161,7 @@ async def store_rows(session: Session, orders: Sequence[NewOrder]) -> None:
 
 
 async def over_limits(session: Session, orders: Sequence[NewOrder]) -> set[int]:
-    """Buyers who, with those of this batch, would have more unpaid orders than they may."""
+    """Return the buyers whose unpaid orders, with this batch, would exceed their limit."""
     limits = {new.user: new.unpaid_limit for new in orders if new.unpaid_limit}
     if not limits:
         return set()
@@ -174,7 +176,7 @@ async def over_limits(session: Session, orders: Sequence[NewOrder]) -> set[int]:
 
 
 async def with_changed_carts(session: Session, orders: Sequence[NewOrder]) -> set[int]:
-    """Buyers whose cart is not what they bought any more, or who buy it twice in this batch."""
+    """Return the buyers whose cart has changed, or who order it twice in this batch."""
     bought = [(new.user, new.cart_version) for new in orders if new.cart_version is not None]
     if not bought:
         return set()
@@ -185,7 +187,7 @@ async def with_changed_carts(session: Session, orders: Sequence[NewOrder]) -> se
 
 
 async def claim(session: Session, new: NewOrder) -> bool:
-    """Take the number; False if this very order has it. Raises NumberTaken, PlacingGivenUp."""
+    """Claim the order's number; False if this order has it already. Raises NumberTaken, PlacingGivenUp."""
     if await insert(session, INSERT_CLAIM, [new.claim], session.dialect.skip_existing):
         return True
     (owner,) = await session.first(FIND_CLAIM, (new.order_sn,)) or (TOMBSTONE,)
@@ -197,7 +199,7 @@ async def claim(session: Session, new: NewOrder) -> bool:
 
 
 async def take_key(session: Session, key: Key, order_sn: str, payment_sn: str) -> None:
-    """Store what the key led to; one whose time is over gives way. Raises KeyTaken."""
+    """Store the result of a key, replacing an expired one. Raises KeyTaken."""
     row = key_row(key, order_sn, payment_sn)
     if await insert(session, INSERT_KEY, [row], session.dialect.skip_existing):
         return
@@ -217,7 +219,7 @@ def key_row(key: Key, order_sn: str, payment_sn: str) -> Row:
 
 
 async def find_keys(session: Session, wanted: Sequence[KeyQuery]) -> list[KeyRecord | None]:
-    """What each key led to, if it is younger than its third part."""
+    """Return the result of each key that has not expired, else None."""
     either = " OR ".join(['(scope = ? AND "key" = ?)'] * len(wanted))
     sql = f"SELECT {KEY_COLUMNS} FROM idempotency_key WHERE {either}"
     found = {(row[0], row[1]): row for row in await session.all(sql, [v for one in wanted for v in one[:2]])}
@@ -233,7 +235,7 @@ async def find_keys(session: Session, wanted: Sequence[KeyQuery]) -> list[KeyRec
 
 
 async def take_from_carts(session: Session, orders: Sequence[NewOrder]) -> bool:
-    """Delete the bought lines of carts; False if somebody touched one of them meanwhile."""
+    """Delete the ordered lines of carts; False if one of the carts has changed."""
     either = " OR ".join(["(user = ? AND version = ?)"] * len(orders))
     carts = sorted((new.user, new.cart_version) for new in orders)
     sql = f"UPDATE cart_version SET version = version + 1 WHERE {either}"
@@ -246,7 +248,7 @@ async def take_from_carts(session: Session, orders: Sequence[NewOrder]) -> bool:
 
 
 async def count_unpaid(session: Session, user: int) -> int:
-    """How many of the user's orders wait for payment."""
+    """Count the user's orders that wait for payment."""
     sql = "SELECT count(*) FROM order_info WHERE user = ? AND status = ?"
     (count,) = await session.first(sql, (user, int(OrderStatus.PENDING))) or (0,)
     return int(count)
