@@ -10,7 +10,7 @@ from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.engine.mysql_errors import LostConnection
 from shop_order.repository.dao.engine.mysql_session import MysqlSession
-from shop_order.repository.dao.leases import SharedJobLeases, require
+from shop_order.repository.dao.leases import SharedJobLeases, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
@@ -23,7 +23,7 @@ async def write(store: Store, fence: Fence) -> None:
     """One row, under a lease."""
 
     async def job(session: Session) -> None:
-        await require(session, fence)
+        await require_fence(session, fence)
         await session.run("INSERT INTO shop_time (id, offset_ms) VALUES (?, 1)", (fence.number,))
 
     await store._db.writer.submit(job)
@@ -80,7 +80,7 @@ async def test_nobody_is_given_the_lease_between_the_look_and_the_commit(server:
     looked, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(session: Session) -> None:
-        await require(session, held)
+        await require_fence(session, held)
         looked.set()
         await go_on.wait()
 

@@ -123,7 +123,7 @@ async def test_one_that_lets_writes_wait_without_end_is_not_well(
 ) -> None:
     """As with a full disk, or a replica that does not confirm: it refuses nothing then."""
     await added(store)
-    monkeypatch.setattr(stores, "SILENT_S", 0.3)
+    monkeypatch.setattr(stores, "HANGING_S", 0.3)
     module = mariadb if server.make == "mariadb" else mysql
     socket = module.socket(server.port)
     with pymysql.connect(unix_socket=socket, user="root") as keeper, keeper.cursor() as cursor:

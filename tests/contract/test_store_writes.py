@@ -92,7 +92,7 @@ async def test_a_file_that_became_read_only_is_opened_anew(
 async def test_a_disk_that_does_not_answer_is_trouble_until_it_does(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "SILENT_S", 0.1)
+    monkeypatch.setattr(stores, "HANGING_S", 0.1)
     answered = Event()
 
     async def hang(session: Session) -> None:

@@ -11,16 +11,16 @@ from shop_order.domain.history_root import GENESIS, ChainMoved, Leaf, Root, Seal
 from shop_order.domain.lease import Fence
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Database, Row, Session
-from shop_order.repository.dao.leases import require
+from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.loading import load
 from shop_order.repository.dao.orders import HISTORY_OF_ORDER
 
-# Each part ends at the limit: the union of all numbers would be made before the outer one.
+# Each part has the limit: the outer one would apply only after the union of all numbers.
 _PART = "SELECT order_sn FROM (SELECT {} FROM {} WHERE order_sn > ? ORDER BY order_sn LIMIT ?) AS {}"
 ORDER_SNS = (
     f"{_PART.format('order_sn', 'order_info', 'live')} UNION"
     f" {_PART.format('order_sn', 'order_info_history', 'archived')} UNION"
-    f" {_PART.format('DISTINCT order_sn', 'order_event', 'told')} ORDER BY order_sn LIMIT ?"
+    f" {_PART.format('DISTINCT order_sn', 'order_event', 'recorded')} ORDER BY order_sn LIMIT ?"
 )
 
 
@@ -78,7 +78,7 @@ class Roots:
 
     async def add(self, root: Root, fence: Fence) -> None:
         async def job(session: Session) -> None:
-            await require(session, fence)
+            await require_fence(session, fence)
             require_next(root, await session.first(LAST))
             await session.run(ADD, row_of(root, fence))
             session.set_commit_check(STORED, (root.sealed.day, root.signature))
@@ -87,13 +87,13 @@ class Roots:
 
 
 def root_of(row: Row) -> Root:
-    """What a row tells."""
+    """Return the root of a row."""
     day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
     return Root(Sealed(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
 
 
 def row_of(root: Root, fence: Fence) -> Row:
-    """How it is stored."""
+    """Return the row of a root."""
     sealed = root.sealed
     return (
         sealed.day, sealed.last_id, sealed.events, sealed.digest, sealed.prev_root,
@@ -102,7 +102,7 @@ def row_of(root: Root, fence: Fence) -> Row:
 
 
 def require_next(root: Root, last: Row | None) -> None:
-    """Raises ChainMoved unless the root follows this last one."""
+    """Check that the root follows the last one. Raises ChainMoved."""
     day, end = (last[0], last[5]) if last else ("", GENESIS)
     if root.sealed.prev_root != end or root.sealed.day <= day:
         raise ChainMoved(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

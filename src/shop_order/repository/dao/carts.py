@@ -1,4 +1,4 @@
-"""Carts. On a server a change locks the cart's version, so those of several processes queue up."""
+"""Carts. On a server a change locks the cart's version, so that processes take turns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Carts:
 
 
 async def load_cart(session: Session, user: int) -> Cart:
-    """The cart with its version."""
+    """Load the cart and its version."""
     version = await session.first("SELECT version FROM cart_version WHERE user = ?", (user,))
     found = await session.all(f"SELECT {CART_LINE.select} FROM shopping_cart WHERE user = ?", (user,))
     lines = map(rows.cart_line_of, found)
@@ -47,7 +47,7 @@ async def load_cart(session: Session, user: int) -> Cart:
 
 
 async def save_cart(session: Session, cart: Cart, before: Mapping[int, CartLine]) -> None:
-    """Store what differs, and raise the version."""
+    """Store the changed lines, and increment the version."""
     if not await session.run("UPDATE cart_version SET version = version + 1 WHERE user = ?", (cart.user,)):
         await session.run("INSERT INTO cart_version (user, version) VALUES (?, 1)", (cart.user,))
     for goods in before.keys() - cart.lines.keys():

@@ -134,7 +134,7 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     numbers = sorted({change.order_sn for change in changes})
     sql = f"SELECT {ORDER.select} FROM order_info WHERE order_sn IN ({marks(len(numbers))})"
     stored = await session.all(sql, numbers)
-    loaded = rows.all_of(await orders_of(session, stored, hashes=True))
+    loaded = rows.require_readable(await orders_of(session, stored, hashes=True))
     orders = {order.order_sn: order for order in loaded}
     unknown = await _missing(session, [sn for sn in numbers if sn not in orders])
     answers: list[Any] = []

@@ -25,9 +25,9 @@ async def list_orders(
     cap: int = COUNT_CAP,
     max_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with all or the first `max_items` of each; the total stops at `cap`.
+    """Return one page, newest first, with at most `max_items` items of each order; the total stops at `cap`.
 
-    What is archived is found by number.
+    Archived orders are found by number only.
     """
     page = await _list(session, where, offset, limit, after, cap, LIVE, max_items)
     if where.order_sn is not None and not page.total:
@@ -48,15 +48,15 @@ async def _list(
     condition, values = conditions(where)
     counted, order = [*values], NEWEST_FIRST
     if session.dialect.status_needs_range and where.status is not None and where.user is None:
-        # A status that half of the orders have is a `ref` to MariaDB: on its way to a cursor it would read
-        # all that is newer. Of two, the second of which nobody has, it reads a range from the cursor on.
+        # For a frequent status MariaDB chooses `ref` access, which reads everything newer than the cursor.
+        # With a second status, which no order has, it reads a range from the cursor on.
         condition = condition.replace("status = ?", "status IN (?, -1)")
         order = f"status DESC, {NEWEST_FIRST}"
     count = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?) AS counted"
     if after:
         at = rows.time_text(after.created_ms)
-        beyond, more_values = session.dialect.past_cursor("created_at", "<", at, after.id)
-        condition, values = f"{condition} AND {beyond}", [*values, *more_values]
+        after_cursor, more_values = session.dialect.past_cursor("created_at", "<", at, after.id)
+        condition, values = f"{condition} AND {after_cursor}", [*values, *more_values]
     sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
     found = await session.all(sql, (*values, limit + 1, offset))
     more, shown = len(found) > limit, found[:limit]
@@ -70,7 +70,7 @@ async def _list(
 
 
 def conditions(where: OrderFilter) -> tuple[str, list[object]]:
-    """The WHERE of a filter, values always bound."""
+    """Return the WHERE condition of a filter, and its values."""
     parts: list[tuple[str, object]] = []
     if where.user is not None:
         parts.append(("user = ?", where.user))
@@ -93,7 +93,7 @@ def page_of(
     more: bool,
     items_total: Mapping[int, int] | None = None,
 ) -> OrderPage:
-    """The page of these rows; what can't be read is left out, and the cursor leads past it."""
+    """Return the page of these rows; unreadable orders are listed apart, and the cursor skips them."""
     return OrderPage(
         [order for order in orders if isinstance(order, Order)],
         total,
@@ -104,7 +104,7 @@ def page_of(
 
 
 def cursor_of(found: Sequence[Row]) -> Cursor | None:
-    """After the last of these rows of ORDER.select whose time can be read."""
+    """Return the cursor after the last of these rows whose time can be read."""
     for row in reversed(found):
         with suppress(ValueError, TypeError):
             return Cursor(rows.time_ms(rows.created_of(row)), rows.id_of(row))

@@ -1,4 +1,4 @@
-"""Orders: look-ups, and the jobs that store and change them."""
+"""Orders: look-ups, and the jobs that store and change them; counts of overdue work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
 from shop_order.repository.dao.engine.base import BulkJob, Database, Session
 from shop_order.repository.dao.lists import list_orders
-from shop_order.repository.dao.loading import Wanted, find_standings, load, load_many
+from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
     KEY_TTL_MS,
     KeyQuery,
@@ -44,10 +44,10 @@ from shop_order.repository.dao.tombstones import plant_unless_stored, purge
 T = TypeVar("T")
 MAX_DECISIONS = 3
 MAX_PURGED = 500
-# An order whose refund is open waits for its end; what the refund's end stores makes it due again.
+# An order with an open refund waits for its end, which makes the order due again.
 DUE = f"due_ms <= ? AND refund_status <> {int(RefundStatus.OPEN)}"
 HISTORY_OF_ORDER = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? ORDER BY version"
-# Where DELETE has no LIMIT, a subquery has; where a subquery of the same table has none, DELETE has.
+# SQLite's DELETE takes no LIMIT; MySQL's subquery of the same table takes none.
 PURGE_KEYS = {
     "sqlite": (
         'DELETE FROM idempotency_key WHERE (scope, "key") IN'
@@ -108,7 +108,7 @@ class Orders:
     async def get_by_id(self, id: int) -> Order:
         return await self._get(("id", id))
 
-    async def _get(self, wanted: Wanted) -> Order:
+    async def _get(self, wanted: OrderKey) -> Order:
         order: Order = await self._db.reader.submit(BulkJob(wanted, load, load_many))
         return order
 
@@ -136,8 +136,8 @@ class Orders:
         async def job(session: Session) -> Sequence[Due]:
             condition, values = DUE, list[object]([now_ms])
             if after:
-                beyond, more = session.dialect.past_cursor("due_ms", ">", after.due_ms, after.id)
-                condition, values = f"{condition} AND {beyond}", [*values, *more]
+                after_cursor, more = session.dialect.past_cursor("due_ms", ">", after.due_ms, after.id)
+                condition, values = f"{condition} AND {after_cursor}", [*values, *more]
             sql = f"SELECT order_sn, due_ms, id FROM order_info WHERE {condition} ORDER BY due_ms, id LIMIT ?"
             return [Due(*row) for row in await session.all(sql, (*values, limit))]
 
@@ -150,7 +150,7 @@ class Orders:
         found = await self._db.reader.submit(lambda session: find_standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
-            return found  # as nearly always: no writer waits for a check-back
+            return found  # the usual case needs no writer
         planted = await self._db.writer.submit(lambda session: plant_unless_stored(session, absent, now_ms))
         return {**found, **planted}
 

@@ -10,7 +10,7 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Database, Session, marks
 from shop_order.repository.dao.rows import EVENT
 
-# Set from left to right on a server: `tries` must still be the old one in the first term.
+# MySQL assigns from left to right: the first assignment needs the old `tries`.
 REFUSED = (
     "UPDATE outbox SET"
     " not_before_ms = ? + CASE WHEN tries < 6 THEN 1000 << tries ELSE 60000 END, tries = tries + 1 WHERE "
@@ -35,8 +35,8 @@ class Outbox:
         if ids := list(event_ids):
 
             async def job(session: Session) -> None:
-                these, values = session.dialect.in_list("event_id", ids)
-                await session.run(REFUSED + these, (now_ms, *values))
+                condition, values = session.dialect.in_list("event_id", ids)
+                await session.run(REFUSED + condition, (now_ms, *values))
 
             await self._db.writer.submit(job)
 
@@ -50,10 +50,9 @@ class Outbox:
 
 
 async def take(session: Session, limit: int, now_ms: int) -> list[Event]:
-    """At most `limit` waiting events of the first orders in line, each order's from its lowest version on.
+    """Return at most `limit` events of the orders that wait longest, in the sequence of their versions.
 
-    An order whose lowest version was refused lately is left out whole: nothing overtakes, and its later
-    events take no other order's place in the line.
+    An order with a refused event is skipped until its retry: no event overtakes an earlier one.
     """
     sql = (
         "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE order_sn NOT IN"
@@ -75,14 +74,14 @@ EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version
 
 
 async def hand_over(session: Session, event_ids: Collection[int]) -> None:
-    """Published events leave the outbox for the feed."""
-    these, ids = session.dialect.in_list("event_id", event_ids)
+    """Move published events from the outbox to the feed."""
+    condition, ids = session.dialect.in_list("event_id", event_ids)
     await session.run(
         f"{session.dialect.insert_ignore} INTO log_feed (event_id, order_sn, version, created_ms)"
-        f" SELECT event_id, order_sn, version, created_ms FROM outbox WHERE {these}",
+        f" SELECT event_id, order_sn, version, created_ms FROM outbox WHERE {condition}",
         ids,
     )
-    await session.run(f"DELETE FROM outbox WHERE {these}", ids)
+    await session.run(f"DELETE FROM outbox WHERE {condition}", ids)
 
 
 class Feed:
@@ -101,8 +100,8 @@ class Feed:
 
     async def done(self, event_ids: Collection[int]) -> None:
         async def job(session: Session) -> None:
-            these, ids = session.dialect.in_list("event_id", event_ids)
-            await session.run(f"DELETE FROM log_feed WHERE {these}", ids)
+            condition, ids = session.dialect.in_list("event_id", event_ids)
+            await session.run(f"DELETE FROM log_feed WHERE {condition}", ids)
 
         if event_ids:
             await self._db.writer.submit(job)
@@ -114,7 +113,7 @@ class Feed:
 
 
 async def events(session: Session, since: Mapping[str, int], limit: int) -> list[Event]:
-    """At most `limit`, order by order."""
+    """Return at most `limit` events, order by order."""
     found: list[Event] = []
     for order_sn, version in since.items():
         rest = await session.all(EVENTS, (order_sn, version, limit - len(found)))

@@ -1,4 +1,4 @@
-"""Looking attempts and refunds up, and when to ask about them next."""
+"""Payments and refunds: look-ups, and when to query the provider next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Database, Session
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
-# What was paid meanwhile needs no question.
+# A paid one needs no query.
 ASK_AGAIN = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
     " WHERE payment_sn = ? AND state NOT IN ('paid', 'part_refunded', 'refunded')"

@@ -1,4 +1,4 @@
-"""What a reconciliation reads and keeps."""
+"""Reconciliation with the provider's bills: its reads and its stored results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.engine.base import Database, Row, Session, marks
-from shop_order.repository.dao.leases import require
+from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.payments import ask_again
 from shop_order.repository.dao.rows import (
     HISTORY,
@@ -29,7 +29,7 @@ from shop_order.repository.dao.rows import (
 
 T = TypeVar("T")
 TABLE_SETS = (LIVE, HISTORY)
-MAX_KEPT = 80  # differences listed in a row, which a TEXT has room for; it counts all
+MAX_KEPT = 80  # differences listed in a row, so that they fit a TEXT; all are counted
 _COLUMNS = (
     "channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades, bill_paid_fen,"
     " bill_refunds, bill_refunded_fen, differences, settled, waiting, detail, digest, created_ms, fence"
@@ -77,24 +77,24 @@ class Reconciliations:
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:
-            await require(session, fence)
+            await require_fence(session, fence)
             await session.run(REPLACE_RESULT, result_row(result, fence))
 
         await self._db.writer.submit(job)
 
 
 def _payments(tables: Tables, count: int) -> str:
-    """So many attempts by number."""
+    """Payments by number."""
     return f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
 
 
 def _refunds(tables: Tables, count: int) -> str:
-    """So many refunds by number."""
+    """Refunds by number."""
     return f"SELECT {REFUND.select} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
 
 
 def _paid(tables: Tables) -> str:
-    """A page of paid attempts; see `window`."""
+    """A page of paid payments; see `window`."""
     return (
         f"SELECT {PAYMENT.select} FROM {tables.payments}"
         " WHERE paid_ms >= ? AND paid_ms < ? AND (paid_ms > ? OR payment_sn > ?) AND payment_type = ?"
@@ -103,7 +103,7 @@ def _paid(tables: Tables) -> str:
 
 
 def _refunded(tables: Tables) -> str:
-    """A page of refunds that succeeded; see `window`. Refunds lie beside their payments."""
+    """A page of successful refunds; see `window`."""
     return (
         f"SELECT {REFUND.prefixed('r')} FROM {tables.refunds} r"
         f" JOIN {tables.payments} p ON p.payment_sn = r.payment_sn"
@@ -113,27 +113,27 @@ def _refunded(tables: Tables) -> str:
 
 
 def window(channel: PaymentType, after: After, before_ms: int, limit: int) -> Row:
-    """Values of a page."""
+    """The values of a page's query."""
     return (after.at_ms, before_ms, after.at_ms, after.number, int(channel), limit)
 
 
 def page(found: Sequence[T], key: Callable[[T], tuple[int, str]], limit: int) -> Sequence[T]:
-    """The first of both sets of tables, read in one snapshot: an order that moves is in one of them."""
+    """Merge the pages of live and archived rows, which were read in one snapshot."""
     return sorted(found, key=key)[:limit]
 
 
 def by_paid(payment: Payment) -> tuple[int, str]:
-    """Its place in the walk."""
+    """The sort key."""
     return (payment.paid_ms, payment.payment_sn)
 
 
 def by_finished(refund: Refund) -> tuple[int, str]:
-    """Its place in the walk."""
+    """The sort key."""
     return (refund.finished_ms, refund.refund_sn)
 
 
 def result_key(channel: PaymentType, day: date) -> Row:
-    """The key of a result."""
+    """The key of a stored result."""
     return (channel.code, day.isoformat())
 
 
@@ -149,6 +149,6 @@ def result_row(result: Reconciliation, fence: Fence) -> Row:
 
 
 def days_of(rows: Iterable[Row]) -> Mapping[date, Kept]:
-    """From DAYS."""
+    """Return the results by day, from rows of DAYS."""
     found = (Kept(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
     return {one.day: one for one in found}

@@ -31,10 +31,10 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One stored value: the field of the entity it holds, and how it is written and read.
+    """One column: the entity's field it holds, and how it is written and read.
 
-    A field may be one of a part (`address.phone`). `changes`: an UPDATE sets it. `derived`: it is made from
-    other fields, and never read back.
+    A field may be nested (`address.phone`). `changes`: an UPDATE sets it. `derived`: computed from other
+    fields, and not read back.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column:
 
 
 class Columns:
-    """The columns of a table that an entity fills, in this order."""
+    """The columns that hold an entity, in the order of their values."""
 
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
@@ -60,22 +60,22 @@ class Columns:
         self._changing = itemgetter(*changing) if len(changing) > 1 else None
 
     def row(self, entity: object) -> Row:
-        """The entity's values, in the order of the columns."""
+        """Return the entity's values."""
         values = list(self.row_of(entity))
         for n, write in self._write:
             values[n] = write(values[n])
         return values
 
     def changed(self, entity: object) -> Row:
-        """Values of `changing`."""
+        """Return the values of `changing`."""
         assert self._changing
         changed: Row = self._changing(self.row(entity))
         return changed
 
     def reader(self, make: Callable[..., T], *more: str, **parts: Callable[..., Any]) -> Callable[..., T]:
-        """A function that makes the entity of a row and the arguments named `more`.
+        """Return a function that makes the entity from a row and the arguments named `more`.
 
-        `parts` make what has dotted fields. It is compiled once: rows are read on every call.
+        `parts` make the nested fields. The function is compiled, since rows are read on every call.
         """
         names: dict[str, Any] = {"make": make, **parts}
         arguments = dict.fromkeys(parts, "")
@@ -92,32 +92,32 @@ class Columns:
         arguments |= {part: f"{part}({arguments[part]})" for part in parts} | {name: name for name in more}
         values = ", ".join(f"{name}={value}" for name, value in arguments.items())
         source = f"lambda {', '.join(['row', *more])}: make({values})"
-        read: Callable[..., T] = eval(source, names)  # noqa: S307 - made of the names in this package
+        read: Callable[..., T] = eval(source, names)  # noqa: S307 - made of names in this package
         return read
 
     def of(self, name: str) -> Callable[[Row], Any]:
-        """Gets one column of a row."""
+        """Return a function that gets one column of a row."""
         return itemgetter(self.names.index(name))
 
     def prefixed(self, alias: str) -> str:
-        """The columns of the table by its alias."""
+        """Return the columns, prefixed with the table's alias."""
         return ", ".join(f"{alias}.{name}" for name in self.names)
 
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - columns hold UTC without an offset
 _MS = timedelta(milliseconds=1)
-_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # what reading a tampered row ends with
+_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # raised when a tampered row is read
 _PAY_TYPES = {t.code: t for t in PaymentType}
 
 
 @lru_cache(maxsize=1024)
 def time_text(ms: int) -> str | None:
-    """UTC with milliseconds, as DATETIME(3) takes it; NULL for 0."""
+    """Return the UTC text of a DATETIME(3); NULL for 0."""
     return (_EPOCH + ms * _MS).isoformat(" ", "milliseconds") if ms else None
 
 
 def time_ms(value: str | datetime | None) -> int:
-    """Epoch milliseconds of a DATETIME(3) in UTC; 0 for NULL."""
+    """Return epoch milliseconds of a DATETIME(3) in UTC; 0 for NULL."""
     if value is None:
         return 0
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -125,11 +125,11 @@ def time_ms(value: str | datetime | None) -> int:
 
 
 def stored_bytes(value: object) -> bytes:
-    """A BLOB. One that was replaced by a text or a number is still read, so that the audit can name it."""
+    """Return a BLOB. A text or number that replaced one is read too, so that the audit can report it."""
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 
-# Columns as in chapter 2, then ours. `order_mount` and `goods_price` are generated from the fen columns.
+# The columns of the specification's chapter 2, then ours; `order_mount` and `goods_price` are generated.
 ORDER = Columns(
     Column("id"),
     Column("user"),
@@ -225,7 +225,7 @@ STANDING_COLUMNS = "order_sn, status, expire_ms"
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where an order lies: in one set of tables or in the other, with all that belongs to it."""
+    """One of the two sets of tables that hold orders with their items, payments and refunds."""
 
     orders: str
     items: str
@@ -243,7 +243,7 @@ created_of = ORDER.of("created_at")
 
 
 def stored_address(**fields: str) -> Address:
-    """The address as it was accepted then: rules that came later don't make an old order unreadable."""
+    """Return an address without validation: newer rules don't make an old order unreadable."""
     address = object.__new__(Address)
     for field, value in fields.items():
         object.__setattr__(address, field, value)
@@ -260,7 +260,7 @@ cart_line_of = CART_LINE.reader(CartLine)
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """The aggregate of ORDER.select and of what belongs to it. Raises Unreadable."""
+    """Return the order of a row with its child rows. Raises Unreadable."""
     try:
         return _order(
             row,
@@ -276,15 +276,15 @@ def order_of(
 def order_or_error(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order | Unreadable:
-    """The aggregate, or why there is none, so that it keeps no other from being read."""
+    """Return the order, or the error, so that the other orders can be read."""
     try:
         return order_of(row, items, payments, refunds, hash)
-    except Unreadable as why:
-        return why
+    except Unreadable as error:
+        return error
 
 
-def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
-    """The orders. Raises Unreadable if one of them can't be read."""
+def require_readable(orders: Sequence[Order | Unreadable]) -> list[Order]:
+    """Return the orders. Raises Unreadable if one of them is an error."""
     for order in orders:
         if isinstance(order, Unreadable):
             raise order
@@ -292,7 +292,7 @@ def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
 
 
 def standing_or_error(row: Row) -> Standing | Unreadable:
-    """From STANDING_COLUMNS."""
+    """Return the standing of a row of STANDING_COLUMNS, or the error."""
     order_sn, status, expire_ms = row
     try:
         return Standing(OrderStatus(status), int(expire_ms))
@@ -301,13 +301,13 @@ def standing_or_error(row: Row) -> Standing | Unreadable:
 
 
 def item_rows(order: Order) -> list[Row]:
-    """Values of ITEM_COLUMNS, then created_at and updated_at."""
+    """Return the values of ITEM_COLUMNS, created_at and updated_at."""
     created = time_text(order.created_ms)
     return [(order.id, *ITEM.row_of(item), created, created) for item in order.items]
 
 
 def payment_of(row: Row) -> Payment:
-    """The attempt of PAYMENT.select. Raises Unreadable."""
+    """Return the payment of a row. Raises Unreadable."""
     try:
         return _payment(row)
     except ValueError as altered:
@@ -315,15 +315,15 @@ def payment_of(row: Row) -> Payment:
 
 
 def payment_or_error(row: Row) -> Payment | Unreadable:
-    """The attempt, or why there is none."""
+    """Return the payment of a row, or the error."""
     try:
         return payment_of(row)
-    except Unreadable as why:
-        return why
+    except Unreadable as error:
+        return error
 
 
 def refund_of(row: Row) -> Refund:
-    """The refund of REFUND.select. Raises Unreadable."""
+    """Return the refund of a row. Raises Unreadable."""
     try:
         return _refund(row)
     except ValueError as altered:
@@ -331,15 +331,15 @@ def refund_of(row: Row) -> Refund:
 
 
 def event_of(row: Row) -> Event:
-    """The event of EVENT.select, maybe followed by the origin of its request."""
+    """Return the event of a row, which may end with the origin of its request."""
     return _event(row, *(row[len(EVENT.names) :] or ("", "")))
 
 
 def outbox_row(e: Event, origin: Origin) -> Row:
-    """Values of OUTBOX_COLUMNS."""
+    """Return the values of OUTBOX_COLUMNS."""
     return (e.id, e.order_sn, e.version, e.created_ms, *origin)
 
 
 def column_count(columns: str) -> int:
-    """How many columns a list names."""
+    """Count the columns of a list."""
     return columns.count(",") + 1
