@@ -32,19 +32,20 @@ from shop_order.pkg.tracing import Origin, origin
 if TYPE_CHECKING:
     from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxAsyncStub
 
+INVENTORY: Final = "inventory_service"
+NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
+MAX_IDS_PER_CALL = 500
+GoodsQuery = tuple[Sequence[int], Origin]
+Reservation = tuple[str, Sequence[Line], Origin]
+
 
 def failure(name: Dependency, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
-    """What a failed call to `address` means to our own caller."""
+    """Return what our own caller gets for a failed call to `address`."""
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{name} at {address}" if address else name)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded()
     return DependencyDown(name, address)
-
-
-NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
-MAX_IDS_PER_CALL = 500  # ids in one call: a few large orders together name more than a service takes
-GoodsQuery = tuple[Sequence[int], Origin]
 
 
 class GrpcGoods:
@@ -70,12 +71,12 @@ class GrpcGoods:
 
     async def _fetch(self, wanted: Sequence[GoodsQuery]) -> Sequence[Mapping[int, Goods]]:
         ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})
-        origins = [asked for _, asked in wanted]
+        origins = [caller for _, caller in wanted]
         found: dict[int, Goods] = {}
         for at in range(0, len(ids), MAX_IDS_PER_CALL):
-            asked = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
+            request = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
             try:
-                answer = await self._neighbour.call(self._stub.BatchGetGoods, asked, origins=origins)
+                answer = await self._neighbour.call(self._stub.BatchGetGoods, request, origins=origins)
             except grpc.aio.AioRpcError as error:
                 raise failure("goods_service", error, self._neighbour.address) from error
             found |= {g.id: goods_of(g) for g in answer.goods}
@@ -83,14 +84,16 @@ class GrpcGoods:
 
 
 def goods_of(info: pb.GoodsInfo) -> Goods:
-    """Goods as we keep them; a price beyond any sense counts as not on sale."""
-    sane = 0 <= info.price_fen <= MOST_FEN
+    """Return goods as we store them; goods with an invalid price are not on sale."""
+    valid_price = 0 <= info.price_fen <= MOST_FEN
     image = info.image if len(info.image) <= IMAGE_CHARS else ""
-    return Goods(info.id, info.name[:NAME_CHARS], image, info.price_fen if sane else 0, info.on_sale and sane)
-
-
-INVENTORY: Final = "inventory_service"
-Reservation = tuple[str, Sequence[Line], Origin]
+    return Goods(
+        info.id,
+        info.name[:NAME_CHARS],
+        image,
+        info.price_fen if valid_price else 0,
+        info.on_sale and valid_price,
+    )
 
 
 class GrpcStock:
@@ -154,7 +157,7 @@ class GrpcStock:
             )
             for order_sn, lines, _ in wanted
         ]
-        origins = [asked for _, _, asked in wanted]
+        origins = [caller for _, _, caller in wanted]
         try:
             answer = await self._neighbour.call(
                 self._stub.Reserve, pb.ReserveRequests(requests=requests), origins=origins
@@ -162,14 +165,12 @@ class GrpcStock:
         except grpc.aio.AioRpcError as error:
             raise failure(INVENTORY, error, self._neighbour.address) from error
         if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
-            raise DependencyDown(
-                INVENTORY, self._neighbour.address
-            )  # it did not answer what we asked: nothing is known
+            raise DependencyDown(INVENTORY, self._neighbour.address)  # the answer is to another request
         return [None if result.ok else refusal(result) for result in answer.results]
 
     async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
         released = pb.OrderSns(order_sns=[order_sn for order_sn, _ in wanted])
-        origins = [asked for _, asked in wanted]
+        origins = [caller for _, caller in wanted]
         try:
             await self._neighbour.call(self._stub.Release, released, origins=origins)
         except grpc.aio.AioRpcError as error:
@@ -178,7 +179,7 @@ class GrpcStock:
 
 
 def refusal(result: pb.Result) -> Exception:
-    """Why a lease was not given."""
+    """Return the error of a refused lease."""
     if result.reason == "OUT_OF_STOCK":
         return OutOfStock(result.goods_ids)
     if result.reason == "TOMBSTONE":
@@ -189,7 +190,7 @@ def refusal(result: pb.Result) -> Exception:
 
 
 def lease_of(lease: pb.Lease) -> Lease:
-    """A lease as the inventory tells it."""
+    """Return the lease of an answer."""
     lines, returned = (
         tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
     )
@@ -211,20 +212,22 @@ class GrpcAddresses:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise AddressNotFound from error
             raise failure("user_service", error, self._neighbour.address) from error
-        # Cleaned in silence, it would differ from the buyer's book; and their own request has no such field:
-        # the entry must be corrected.
+        # Not cleaned: the buyer must correct the entry, and the error names the field of the request.
         with inside("address_id"):
             return Address(a.name, a.phone, a.detail, a.province, a.city, a.district)
 
 
 class GrpcInboxes:
-    """Hands messages to every inbox of some neighbours."""
+    """The event inboxes of our neighbours."""
 
     def __init__(self, inboxes: Sequence[tuple[grpc.aio.Channel, Neighbour]]) -> None:
         self._inboxes = [(EventInboxStub(channel), neighbour) for channel, neighbour in inboxes]
 
     async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
-        """Ids that every inbox accepted. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+        """Deliver events to every inbox; return the ids that all accepted.
+
+        Raises DependencyDown, DeadlineExceeded, Overloaded.
+        """
         batch = pb.EventBatch(cloud_events=cloud_events)
         answers = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
         return set.intersection(*(set(answer.accepted_ids) for answer in answers))

@@ -13,7 +13,7 @@ import pytest
 from shop_order.domain.bill import BillLine, BillUnusable
 from shop_order.gateway.payment.alipay import bill_file
 from shop_order.gateway.payment.alipay.bill_file import bill_of
-from shop_order.gateway.payment.alipay.bills import followed
+from shop_order.gateway.payment.alipay.bills import checked_url
 
 DAY = date(2026, 11, 21)
 SELLER = "2088000000000001"
@@ -200,6 +200,6 @@ def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_providers_own_hosts_are_followed(address: str, asked: str | None) -> None:
     if asked is None:
         with pytest.raises(BillUnusable):
-            followed(address, GATEWAY)
+            checked_url(address, GATEWAY)
     else:
-        assert followed(address, GATEWAY) == asked
+        assert checked_url(address, GATEWAY) == asked

@@ -1,4 +1,4 @@
-"""Goods for cart views; an order's prices always come from the goods service."""
+"""Goods for cart views; prices of orders always come from the goods service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ABSENT = b"-"
 
 
 class CachedGoods:
-    """See `domain.ports.GoodsCatalogue`; what is shown is at most `ttl_ms` old.
+    """See `domain.ports.GoodsCatalogue`; results are at most `ttl_ms` old.
 
-    The goods service has no versions: the time of the request stands for one.
+    The goods service has no versions: the time of the request is used instead.
     """
 
     def __init__(
@@ -72,17 +72,17 @@ class CachedGoods:
 
 
 def key_of(goods_id: int) -> str:
-    """The key of goods."""
+    """Return the cache key."""
     return f"goods:{{{goods_id}}}"
 
 
 def encoded(goods: Goods) -> bytes:
-    """Goods in JSON."""
+    """Encode goods as JSON."""
     return orjson.dumps([goods.id, goods.name, goods.image, goods.price_fen, goods.on_sale])
 
 
 def decoded(value: bytes) -> Goods | None:
-    """The goods, None if the bytes are not ours."""
+    """Decode goods, None if the bytes are malformed."""
     try:
         return Goods(*orjson.loads(value))
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Orders that are only shown come from the cache, which learns of every change before it is answered."""
+"""Cached orders for reading; a change updates the cache before the caller gets its answer."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class OrderTimes:
-    """How long entries last, in ms: an order at most, and the fact that there is none; 0 is off."""
+    """Maximum lifetimes of entries in ms, for orders and for missing orders; 0 disables them."""
 
     order_ms: int
     absent_ms: int
 
 
 class OrderViews:
-    """See `domain.ports.OrderLookup`: one database read for all who ask for the same order at the same time.
+    """See `domain.ports.OrderLookup`; concurrent reads of an order share one database read.
 
-    An order is stored under its version. A reader whose order changes meanwhile finds out when storing it,
-    and reads again.
+    An order is cached with its version: if it changes during a read, the cache refuses the old version, and
+    the order is read again.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OrderViews:
         self._flights: dict[str, asyncio.Task[Order]] = {}
 
     async def get(self, order_sn: str) -> Order:
-        """The whole order, not to be changed. Raises OrderNotFound."""
+        """Return the whole order, for reading only. Raises OrderNotFound."""
         key = key_of(order_sn)
         if self._times().order_ms:
             try:
@@ -73,7 +73,7 @@ class OrderViews:
         return await self._load_once(key, lambda: self._load(order_sn))
 
     async def get_by_id(self, id: int) -> Order:
-        """The same by the order's id. Raises OrderNotFound."""
+        """Return the order with this id. Raises OrderNotFound."""
         key = f"id:{{{id}}}"
         if self._times().order_ms:
             try:
@@ -84,14 +84,14 @@ class OrderViews:
         return await self._load_once(key, lambda: self._load_by_id(id, key))
 
     async def changed(self, order: Order) -> None:
-        """This is the order now."""
+        """Cache the changed order."""
         key = key_of(order.order_sn)
-        self._flights.pop(key, None)  # it may have read the former version
+        self._flights.pop(key, None)  # it may have read the old version
         if not await self._keep(key, order):
             await self._outdate(key, order.version)
 
     async def outdated(self, order_sn: str, version: int) -> None:
-        """The order is at this version, or may be."""
+        """Outdate older versions of an order that is, or may be, at this version."""
         self._flights.pop(key_of(order_sn), None)
         await self._outdate(key_of(order_sn), version)
 
@@ -106,7 +106,7 @@ class OrderViews:
         if self._flights.get(key) is done:
             del self._flights[key]
         if not done.cancelled():
-            done.exception()  # its callers may have left
+            done.exception()  # marks it as retrieved if the callers have left
 
     async def _load(self, order_sn: str) -> Order:
         key = key_of(order_sn)
@@ -118,7 +118,7 @@ class OrderViews:
             raise
         if await self._keep(key, order) or not self._cache.up:
             return order
-        return await self._orders.get(order_sn)  # it changed while we read
+        return await self._orders.get(order_sn)  # it changed during the read
 
     async def _load_by_id(self, id: int, key: str) -> Order:
         order = await self._orders.get_by_id(id)
@@ -129,12 +129,12 @@ class OrderViews:
         return order
 
     async def _keep(self, key: str, order: Order) -> bool:
-        """False if it is not stored, because something newer is known or the cache is down."""
+        """Cache the order; False if a newer version is cached or the cache is down."""
         order_ms = self._times().order_ms
         return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
 
     async def _put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        # Never longer than `ttl_ms`, but not all of them at the same moment.
+        # At most `ttl_ms`, with jitter so that entries do not expire together.
         self._longest_ms = max(self._longest_ms, ttl_ms)
         try:
             return await self._cache.put(key, version, value, int(ttl_ms * (1 - 0.2 * self._jitter())) or 1)
@@ -146,9 +146,9 @@ class OrderViews:
 
 
 class CachedOrders:
-    """See `domain.ports.Orders`: the database's orders; what changes is told to the views.
+    """See `domain.ports.Orders`: the database's orders; every change updates the cached views.
 
-    New orders need not be told: nobody could ask for a number before it was drawn.
+    A new order needs no update: its number was unknown before.
     """
 
     def __init__(self, orders: Orders, views: OrderViews) -> None:
@@ -156,13 +156,13 @@ class CachedOrders:
         self._views = views
 
     def __getattr__(self, name: str) -> Any:
-        """Everything but `change` is the database's own."""
+        """Delegate everything but `change` to the database."""
         return getattr(self._orders, name)
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
-        # A task of its own: a caller who leaves at the commit must not leave the old order in the cache.
+        # A task of its own: a caller that is cancelled at the commit must not leave the old order cached.
         changing = asyncio.ensure_future(self._change(order_sn, decide, key, seller))
         changing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(changing)
@@ -181,7 +181,7 @@ class CachedOrders:
         try:
             order, result = await self._orders.change(order_sn, decide_and_note, key=key, seller=seller)
         except DependencyDown:
-            if decided_at:  # it may be stored after all
+            if decided_at:  # it may have been stored
                 await self._views.outdated(order_sn, decided_at)
             raise
         await self._views.changed(order)
@@ -189,7 +189,7 @@ class CachedOrders:
 
 
 def cached_orders(orders: Orders, views: OrderViews) -> Orders:
-    """These orders, with every change told to the views."""
+    """Wrap orders so that every change updates the views."""
     return cast(Orders, CachedOrders(orders, views))
 
 
@@ -210,12 +210,12 @@ class InvalidatingPublisher:
 
 
 def key_of(order_sn: str) -> str:
-    """The key of an order; all that belongs to it shares its slot."""
+    """Return the cache key of an order."""
     return f"order:{{{order_sn}}}"
 
 
 def encoded(order: Order) -> bytes:
-    """The order as its rows, in JSON."""
+    """Encode the order's rows as JSON."""
     items = [row[:ITEM_WIDTH] for row in rows.item_rows(order)]
     payments = [rows.PAYMENT.row(p) for p in order.payments.values()]
     refunds = [rows.REFUND.row(r) for r in order.refunds.values()]
@@ -223,7 +223,7 @@ def encoded(order: Order) -> bytes:
 
 
 def decoded(value: bytes) -> Order | None:
-    """The order, None if the bytes are not ours."""
+    """Decode an order, None if the bytes are malformed."""
     try:
         parts: list[Any] = orjson.loads(value)
         row, items, payments, refunds, hash = parts

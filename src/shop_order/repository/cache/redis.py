@@ -12,7 +12,7 @@ from typing import Any
 from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
-# The 1 is the version of the format: two releases side by side never read each other's entries.
+# The 1 is the version of the format: releases with different formats share no entries.
 PREFIX = "order-service:1:"
 MAX_SENT_AT_ONCE = 128
 
@@ -38,7 +38,7 @@ MARK = Script("""
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
--- The time: a counter that was lost and starts again might repeat a revision that somebody knows.
+-- The time: a counter that was lost and restarted might repeat a known revision.
 local clock = redis.call('TIME')
 return redis.call('SET', KEYS[2], clock[1] .. string.format('%06d', clock[2]))
 """)
@@ -86,13 +86,13 @@ class RedisCache:
             await self.put(key, version, b"", ttl_ms)
         except CacheDown:
             known, _ = self._missed.pop(key, (0, 0.0))
-            # Entries from before expire after the same time.
+            # Cached entries expire within the same time.
             self._missed[key] = (max(version, known), self._now_s() + ttl_ms / 1000)
             if len(self._missed) > self._max_missed:
                 self._missed.popitem(last=False)
 
     async def _send_missed(self) -> bool:
-        """Whether there was something to send. Raises RedisDown."""
+        """Send some of the missed ones; return whether there were any. Raises RedisDown."""
         if not self._missed:
             return False
         some = list(islice(self._missed.items(), MAX_SENT_AT_ONCE))

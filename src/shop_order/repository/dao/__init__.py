@@ -1,4 +1,4 @@
-"""The order database, picked by the scheme of its URL."""
+"""The order database; the scheme of its URL selects the engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shop_order.repository.dao.store import Store, StoreOptions
 
 
 def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | None = None) -> Store:
-    """The store behind `url`, not opened yet. Raises ValueError for a scheme that is not built."""
+    """Return the store of `url`, not opened yet. Raises ValueError for an unknown scheme."""
     options = options or StoreOptions()
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
