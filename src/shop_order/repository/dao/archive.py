@@ -67,12 +67,11 @@ class Archive:
 
 
 async def move(session: Session, versions: Mapping[str, int]) -> int:
-    """Archive the orders at condition versions without pending provider queries; return how many."""
+    """Archive the orders at these versions without pending provider queries; return how many."""
     # Locked: a concurrent change has committed before, or finds the order in the history tables.
     locked = await lock_at_version(session, LIVE, versions)
-    pending_rows = (
-        await session.all(select_pending_queries(len(locked)), [sn for _, sn in locked]) if locked else ()
-    )
+    numbers = [sn for _, sn in locked]
+    pending_rows = await session.all(select_pending_queries(len(numbers)), numbers) if numbers else ()
     pending = {sn for (sn,) in pending_rows}
     movable = [row for row in locked if row[1] not in pending]
     await move_rows(session, LIVE, HISTORY, movable)
@@ -87,7 +86,7 @@ async def restore_order(session: Session, order_sn: str, version: int) -> bool:
 
 
 async def lock_at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
-    """Lock the orders that are at condition versions; return their ids and numbers."""
+    """Lock the orders that are at these versions; return their ids and numbers."""
     numbers = sorted(versions)
     sql = (
         f"SELECT id, order_sn, version FROM {tables.orders} WHERE order_sn IN ({marks(len(numbers))})"

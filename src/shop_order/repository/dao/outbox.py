@@ -16,6 +16,7 @@ REFUSED = (
     " not_before_ms = ? + CASE WHEN tries < 6 THEN 1000 << tries ELSE 60000 END, tries = tries + 1 WHERE "
 )
 LAG = "SELECT count(*), coalesce(min(created_ms), 0) FROM outbox"
+EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version > ? ORDER BY version LIMIT ?"
 
 
 class Outbox:
@@ -68,9 +69,6 @@ async def take(session: Session, limit: int, now_ms: int) -> list[Event]:
         f" WHERE o.order_sn IN ({marks(len(numbers))}) ORDER BY o.order_sn, o.version LIMIT ?"
     )
     return [rows.event_of(row) for row in await session.all(sql, (*numbers, limit))]
-
-
-EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version > ? ORDER BY version LIMIT ?"
 
 
 async def hand_over(session: Session, event_ids: Collection[int]) -> None:

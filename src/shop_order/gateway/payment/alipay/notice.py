@@ -162,29 +162,32 @@ def _answer(description: str, *bodies: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/plain": {"schema": schema}}}
 
 
-_OURS = "本方故障，请重试 / Ours is broken: send it again"
+_OURS = "本服务故障，请重发 / Internal error; send it again"
 NOTICE_ROUTE = NoticeRoute(
     PaymentType.ALIPAY,
     reply,
     summary="支付宝异步通知 / Alipay's notice",
     description="由支付宝调用。处理成功时响应体为 `success`，否则支付宝会重发。\n\n"
-    "Called by Alipay: RSA2-signed form; anything but the body `success` is sent again.",
+    "Called by Alipay with an RSA2-signed form; Alipay repeats it until the body is `success`.",
     document={
         "requestBody": {
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": _FORM_SCHEMA}},
         },
         "responses": {
-            "400": _answer("格式错误或字符集不符 / Malformed, a key twice, or another charset", "failure"),
-            "401": _answer("签名无效 / Forged", "failure"),
-            "403": _answer("地址不在名单内 / From an address that may not", "failure"),
-            "413": _answer("过大 / Too large", "failure"),
+            "400": _answer(
+                "格式错误、字段重复或字符集不支持 / Malformed, a duplicate field, or an unsupported charset",
+                "failure",
+            ),
+            "401": _answer("签名无效 / Invalid signature", "failure"),
+            "403": _answer("来源地址不在允许名单内 / Source address not on the allow-list", "failure"),
+            "413": _answer("请求体过大 / Body too large", "failure"),
             "500": _answer(_OURS, "failure"),
             "503": _answer(_OURS, "failure"),
             "504": _answer(_OURS, "failure"),
             "200": _answer(
-                "`success` 已处理；`failure` 金额、应用或单号不符，超出范围，或有歧义而改为查询 / "
-                "Done; or it does not agree with our payment, is out of bounds, or can be read in two ways",
+                "`success`：已处理；`failure`：金额、应用或单号不符，金额或时间超出范围，或内容有歧义（改为主动查询） / "
+                "`success`: handled; `failure`: it does not match our payment, is out of bounds, or is ambiguous",
                 "success",
                 "failure",
             ),

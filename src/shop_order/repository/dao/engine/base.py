@@ -1,4 +1,4 @@
-"""What an SQL engine offers: its dialect, sessions, and workers that run jobs in batches."""
+"""What an SQL engine offers: its dialect, sessions, and executors that run jobs in batches."""
 
 from __future__ import annotations
 
