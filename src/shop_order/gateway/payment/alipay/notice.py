@@ -186,8 +186,8 @@ NOTICE_ROUTE = NoticeRoute(
             "503": _answer(_OURS, "failure"),
             "504": _answer(_OURS, "failure"),
             "200": _answer(
-                "`success`：已处理；`failure`：金额、应用或单号不符，金额或时间超出范围，或内容有歧义（改为主动查询） / "
-                "`success`: handled; `failure`: it does not match our payment, is out of bounds, or is ambiguous",
+                "`success`：已处理；`failure`：金额、应用或单号不符、超出范围，或有歧义（改为主动查询） / "
+                "`success`: handled; `failure`: does not match our payment, out of bounds, or ambiguous",
                 "success",
                 "failure",
             ),
