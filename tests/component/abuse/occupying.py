@@ -59,7 +59,7 @@ def under(
     def act(who: str, expect: Expect) -> Act:
         async def send(scene: Scene) -> Answer:
             async with asyncio.timeout(_SERVED_S):  # an earlier row may have taken the database away
-                while not await is_serving(scene):
+                while not await is_serving(scene):  # noqa: ASYNC110 - a service in the same process
                     await asyncio.sleep(0.1)
             port = scene.shop.ports["grpc"]
             async with crowd(port, path, connections=connections, calls=calls, body=body):
