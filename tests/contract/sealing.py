@@ -11,8 +11,8 @@ from shop_order.domain.lease import Fence
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.pkg.ids import last_id_before
 from shop_order.repository.dao.store import Store
-from shop_order.service.daily_root import JOB, MARGIN_MS, DailyRoot
-from shop_order.service.root_audit import BrokenDay, RootAudit
+from shop_order.service.upkeep.audit import BrokenDay, RootAudit
+from shop_order.service.upkeep.daily_root import JOB, MARGIN_MS, DailyRoot
 from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid
 
 HOUR_MS = 3_600_000

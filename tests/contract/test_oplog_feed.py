@@ -17,9 +17,9 @@ from shop_order.domain.order_log import WHOLE, Chapter, Facts, Mark, OrderLog, d
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
-from shop_order.service import orderlog
-from shop_order.service.orderlog import OrderLogService
-from shop_order.service.statistics import Report, Statistics, Sums
+from shop_order.service.upkeep import orderlog
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.statistics import Report, Statistics, Sums
 from tests.contract.archived import cancelled, completed, give_back, late_money
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, add, added, opened, order, paid, sn
 from tests.contract.oplog import Log, empty_log

@@ -11,7 +11,7 @@ from shop_order.domain.bill import Bill, BillLine, day_at, first_ms
 from shop_order.domain.lease import LeaseLost
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.contract.engine import NOW_MS, Engine
 
 ALIPAY = PaymentType.ALIPAY

@@ -15,7 +15,7 @@ from shop_order.repository.dao.archive import moves
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
-from shop_order.service.archive import PAGE
+from shop_order.service.upkeep.archive import PAGE
 from tests.contract.archived import (
     LATER_MS,
     PAIRS,

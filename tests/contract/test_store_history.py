@@ -20,8 +20,8 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine.sqlite import FileSession, finish
 from shop_order.repository.dao.store import SchemaBehind, Store, StoreTaken, check_schema
 from shop_order.repository.schema import GUARDS, create, migrate
-from shop_order.service.audit import AuditService, Broken
-from shop_order.service.doctor import Doctor
+from shop_order.service.upkeep.audit import AuditService, Broken
+from shop_order.service.upkeep.doctor import Doctor
 from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn
 
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"

@@ -12,8 +12,8 @@ from shop_order.domain.event.order_events import link
 from shop_order.domain.history_root import BEFORE_ALL, ChainMoved, Leaf, Root, Sealed
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
-from shop_order.service import daily_root
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep import daily_root
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archiving
 from tests.contract.engine import BUYER, Engine
 from tests.contract.sealing import (

@@ -11,7 +11,7 @@ from shop_order.domain.history_root import Sealed
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.log.masking import mask
-from shop_order.service import daily_root
+from shop_order.service.upkeep import daily_root
 from tests.contract.engine import Engine
 from tests.contract.sealing import (
     FIRST_DAY,

@@ -17,7 +17,7 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 from tests.billed import BilledShop
 from tests.e2e.started import Ran, run
 from tests.plugins.engines import available

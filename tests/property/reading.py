@@ -14,9 +14,9 @@ from shop_order.domain.status import OrderStatus
 from shop_order.pkg.signing import Signer
 from shop_order.repository.cache.memory import MemoryCache
 from shop_order.repository.cache.orders import OrderTimes, OrderViews
-from shop_order.service.archive import ArchiveService
-from shop_order.service.doctor import Doctor, Finding
-from shop_order.service.statistics import Report, Sums
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.doctor import Doctor, Finding
+from shop_order.service.upkeep.statistics import Report, Sums
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.wire import Cursors

@@ -13,7 +13,7 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.shop import ADDRESS, World
 
 ALIPAY = PaymentType.ALIPAY

@@ -16,7 +16,6 @@ from typing import Protocol
 from shop_order.domain.lease import Fence
 from shop_order.domain.order_log import DAY_MS, day_of
 
-GENESIS = bytes(32)
 BEFORE_ALL = -(1 << 63)  # below every id: the first root begins there
 _PURPOSE = b"shop-order history root 1\n"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import ALIPAY, DAY, Desk
 from tests.world.shop import World
 

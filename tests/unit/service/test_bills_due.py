@@ -12,7 +12,7 @@ from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusa
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (
     ALIPAY,
     DAY,

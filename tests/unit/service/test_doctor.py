@@ -13,10 +13,10 @@ from shop_order.domain.order_log import Mark
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service import doctor as doctor_module
-from shop_order.service.doctor import Doctor, Report
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
+from shop_order.service.upkeep import doctor as doctor_module
+from shop_order.service.upkeep.doctor import Doctor, Report
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)

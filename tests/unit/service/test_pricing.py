@@ -14,9 +14,9 @@ from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.service.doctor import Doctor, Report, untold
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import OrderRules, PlaceOrder
+from shop_order.service.upkeep.doctor import Doctor, Report, untold
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)

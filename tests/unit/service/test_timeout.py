@@ -17,8 +17,8 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
-from shop_order.service.timeout import BATCH
-from shop_order.service.unreadable import AGAIN_MS
+from shop_order.service.upkeep.timeout import BATCH
+from shop_order.service.upkeep.unreadable import AGAIN_MS
 from tests.world.shop import ADDRESS, World
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import Unreadable
-from shop_order.service import unreadable
-from shop_order.service.unreadable import AGAIN_MS, Unreadables
+from shop_order.service.upkeep import unreadable
+from shop_order.service.upkeep.unreadable import AGAIN_MS, Unreadables
 
 
 class Told:

@@ -13,7 +13,7 @@ from shop_order.cmd.cli.running import FOUND, inspect, refuse
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
-    from shop_order.service.root_audit import BrokenDay
+    from shop_order.service.upkeep.audit import BrokenDay
 
 audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 

@@ -82,7 +82,7 @@ def reconcile(
     """
     from shop_order.cmd.run.turns import only_one
     from shop_order.cmd.run.usable import unusable_channels
-    from shop_order.service.reconciliation import JOB as RECONCILE
+    from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
@@ -116,7 +116,7 @@ async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None)
     """The result; None if another process reconciles now."""
     from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
     from shop_order.domain.lease import LeaseLost
-    from shop_order.service.reconciliation import JOB as RECONCILE
+    from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
     turns, leases = Turns(core.registry), core.store.leases
 

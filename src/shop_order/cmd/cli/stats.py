@@ -10,7 +10,7 @@ from shop_order.cmd.cli.running import inspect
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
-    from shop_order.service.statistics import Sums
+    from shop_order.service.upkeep.statistics import Sums
 
 stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
 

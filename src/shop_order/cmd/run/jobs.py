@@ -11,8 +11,8 @@ from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.log import get_logger
-from shop_order.service.daily_root import JOB as DAILY_ROOT
-from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.upkeep.daily_root import JOB as DAILY_ROOT
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0

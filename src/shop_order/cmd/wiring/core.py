@@ -25,30 +25,29 @@ from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.archive import ArchiveService
 from shop_order.service.attempts import Attempts
-from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
-from shop_order.service.daily_root import DailyRoot
-from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
-from shop_order.service.reconciliation import JOB as RECONCILE
-from shop_order.service.reconciliation import ReconciliationService
-from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.root_audit import RootAudit
 from shop_order.service.settlement import Settlement
-from shop_order.service.statistics import Statistics
-from shop_order.service.timeout import TimeoutService
-from shop_order.service.unreadable import Unreadables
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.audit import AuditService, RootAudit
+from shop_order.service.upkeep.daily_root import DailyRoot
+from shop_order.service.upkeep.doctor import Doctor
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
+from shop_order.service.upkeep.reconcile import ReconciliationService
+from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.upkeep.timeout import TimeoutService
+from shop_order.service.upkeep.unreadable import Unreadables
 
 log = get_logger("core")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shop_order.domain.history_root import GENESIS, ChainMoved, Leaf, Root, Sealed
+from shop_order.domain.event.order_events import GENESIS
+from shop_order.domain.history_root import ChainMoved, Leaf, Root, Sealed
 from shop_order.domain.lease import Fence
 from shop_order.repository.dao.engine.base import Database, Row, Session
 from shop_order.repository.dao.leases import require

@@ -17,8 +17,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
-from shop_order.service.statistics import Statistics
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.statistics import Statistics
 from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.fields import Day, OrderSn

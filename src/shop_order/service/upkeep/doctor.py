@@ -14,7 +14,7 @@ from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED
 from shop_order.domain.order_log import Facts, OrderLog, action_of, chapters_of
 from shop_order.domain.ports import Audit, Lease, Leases, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
-from shop_order.service.audit import UNREADABLE, check_chain
+from shop_order.service.upkeep.audit import UNREADABLE, check_chain
 
 PAGE = 500
 RECHECK_S = 2.0

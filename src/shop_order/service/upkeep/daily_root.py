@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from shop_order.domain.event.order_events import GENESIS
 from shop_order.domain.history_root import (
     BEFORE_ALL,
-    GENESIS,
     ChainMoved,
     Digest,
     Root,
