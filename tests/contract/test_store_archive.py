@@ -281,4 +281,4 @@ async def test_nothing_moves_while_it_is_switched_off(engine: Engine) -> None:
     await off.step()
     assert (off.is_on, engine.count("order_info")) == (False, 1)
     await on.step()
-    assert (on.is_on, on.is_resting, engine.count("order_info")) == (True, True, 0)
+    assert (on.is_on, on.is_idle, engine.count("order_info")) == (True, True, 0)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shop_order.domain.history_root import Sealed
+from shop_order.domain.history_root import SealedDay
 from shop_order.domain.lease import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.log.masking import mask
@@ -36,7 +36,7 @@ async def test_each_root_is_told_outside_with_all_that_its_signature_needs(seali
     await three_days(sealing, beside)
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
     told = json.loads(beside.documents[SECOND_DAY])
-    sealed = Sealed(
+    sealed = SealedDay(
         told["day"],
         told["last_id"],
         told["events"],
@@ -106,7 +106,7 @@ async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
     await three_days(sealing, beside)
     assert (len(await days_of(sealing)), beside.documents) == (3, {})
     found = await sealing.verified(beside)
-    assert (found.what, found.unasked) == ("", "nobody answers")
+    assert (found.what, found.not_compared) == ("", "nobody answers")
     beside.away = False
     await sealing.seal(beside)
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
@@ -146,13 +146,13 @@ async def test_a_root_that_was_made_anew_while_the_witness_was_away_is_told_of_w
 async def test_days_that_a_witness_was_not_told_of_are_counted_once_they_are_late(sealing: Sealing) -> None:
     beside = Beside()
     await three_days(sealing, beside)
-    assert (await sealing.verified(beside)).unasked == ""
+    assert (await sealing.verified(beside)).not_compared == ""
     del beside.documents[FIRST_DAY], beside.documents[THIRD_DAY]
     found = await sealing.verified(beside)
-    assert (found.what, found.unasked) == ("", "of 1 days it was told nothing"), "not of the last"
+    assert (found.what, found.not_compared) == ("", "of 1 days it was told nothing"), "not of the last"
     sealing.is_after(THIRD_DAY, 24 * HOUR_MS)
-    assert (await sealing.verified(beside)).unasked == "of 2 days it was told nothing"
-    assert (await sealing.verified()).unasked == "", "there is none"
+    assert (await sealing.verified(beside)).not_compared == "of 2 days it was told nothing"
+    assert (await sealing.verified()).not_compared == "", "there is none"
 
 
 async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:

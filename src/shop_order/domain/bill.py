@@ -82,11 +82,11 @@ class Bill:
 
 @dataclass(slots=True)
 class BillNumbers:
-    """The numbers in a bill; `strangers` are refunds whose number is not ours, with their payment's."""
+    """The numbers in a bill; `foreign_refunds` are refunds whose number is not ours, with their payment's."""
 
     payments: set[str] = field(default_factory=set)
     refunds: set[str] = field(default_factory=set)
-    strangers: set[tuple[str, str]] = field(default_factory=set)
+    foreign_refunds: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, bill: Bill) -> BillNumbers:
@@ -270,7 +270,7 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DayResult:
     """How a day's last comparison ended, and when."""
 
     day: date
@@ -278,7 +278,7 @@ class Kept:
     created_ms: int
 
     @property
-    def is_whole(self) -> bool:
+    def is_final(self) -> bool:
         """Whether it was made after the day was over."""
         return self.created_ms >= first_ms(self.day) + DAY_MS
 
@@ -288,7 +288,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class After:
+class BillCursor:
     """Where a walk over one day's money goes on."""
 
     at_ms: int
@@ -304,18 +304,20 @@ class Reconciliations(Protocol):
     async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
         """Those refunds that we know."""
 
-    async def paid(self, channel: PaymentType, after: After, before_ms: int, limit: int) -> Sequence[Payment]:
+    async def paid(
+        self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
+    ) -> Sequence[Payment]:
         """Paid attempts in order of time and number."""
 
     async def refunded(
-        self, channel: PaymentType, after: After, before_ms: int, limit: int
+        self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
     ) -> Sequence[Refund]:
         """Refunds that succeeded, in order of time and number."""
 
     async def ask_again(self, payment_sn: str, at_ms: int) -> None:
         """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
 
-    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         """What is kept of each day that was reconciled."""
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:

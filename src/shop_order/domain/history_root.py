@@ -16,7 +16,7 @@ from typing import Protocol
 from shop_order.domain.lease import Fence
 from shop_order.domain.order_log import DAY_MS, day_of
 
-BEFORE_ALL = -(1 << 63)  # below every id: the first root begins there
+BEFORE_FIRST_ID = -(1 << 63)  # below every id: the first root begins there
 _PURPOSE = b"shop-order history root 1\n"
 
 
@@ -31,7 +31,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedDay:
     """What is signed: `events` with ids above the last root's `last_id`, up to and with this one's."""
 
     day: str
@@ -51,7 +51,7 @@ class Sealed:
 class Root:
     """A root as it is stored: what `sealed` amounts to, as `key_id` signed it."""
 
-    sealed: Sealed
+    sealed: SealedDay
     root: bytes
     key_id: str
     signature: bytes
@@ -64,7 +64,7 @@ class Root:
         return json.dumps(told).encode()
 
 
-class Digest:
+class DayDigest:
     """SHA-256 over events in order of id, a page at a time. Raises ValueError, TypeError for altered rows."""
 
     def __init__(self, after_id: int) -> None:
@@ -96,7 +96,7 @@ def message(root: bytes) -> bytes:
     return _PURPOSE + root
 
 
-def agrees(document: bytes, root: bytes) -> bool:
+def document_matches(document: bytes, root: bytes) -> bool:
     """Whether this is what was told of the root."""
     try:
         return bool(json.loads(document)["root"] == root.hex())
@@ -104,18 +104,18 @@ def agrees(document: bytes, root: bytes) -> bool:
         return False
 
 
-def end_of(day: str) -> int:
+def day_end_ms(day: str) -> int:
     """The first moment after it, in epoch milliseconds."""
     midnight = date.fromisoformat(day) - date(1970, 1, 1)
     return (midnight.days + 1) * DAY_MS - 8 * 3_600_000
 
 
-def day_after(day: str) -> str:
+def next_day(day: str) -> str:
     """The next one."""
     return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
-def day_before(ms: int) -> str:
+def last_full_day(ms: int) -> str:
     """The day before the one of this moment."""
     return day_of(ms - DAY_MS)
 
@@ -124,7 +124,7 @@ def _plain(value: object) -> object:
     return value.hex() if isinstance(value, bytes) else value
 
 
-class ChainMoved(Exception):
+class RootConflict(Exception):
     """The last root is another one than this root follows, or its day has one: nothing was stored."""
 
 
@@ -141,7 +141,7 @@ class Roots(Protocol):
         """Events in order of id."""
 
     async def add(self, root: Root, fence: Fence) -> None:
-        """Store it behind the last one. Raises LeaseLost, ChainMoved, DependencyDown."""
+        """Store it behind the last one. Raises LeaseLost, RootConflict, DependencyDown."""
 
 
 class RootKeys(Protocol):
@@ -154,18 +154,18 @@ class RootKeys(Protocol):
         """Whether this key made the signature. Raises LookupError for a key that is not ours."""
 
 
-class WitnessAway(Exception):
+class WitnessUnavailable(Exception):
     """It can't be asked now."""
 
 
 class Witness(Protocol):
     """Where roots are also told, so that they can't be removed together with the rows they vouch for."""
 
-    async def told(self, day: str) -> bytes | None:
-        """The document of this day's root. Raises WitnessAway."""
+    async def get(self, day: str) -> bytes | None:
+        """The document of this day's root. Raises WitnessUnavailable."""
 
-    async def tell(self, day: str, document: bytes) -> bool:
-        """Keep it, if this process still has the witness's own lock; whether it did. Raises WitnessAway."""
+    async def put(self, day: str, document: bytes) -> bool:
+        """Keep it, if this process still has the witness's own lock; whether it did. Raises WitnessUnavailable."""
 
     async def all(self) -> Mapping[str, bytes]:
-        """Every document by day. Raises WitnessAway."""
+        """Every document by day. Raises WitnessUnavailable."""

@@ -14,7 +14,7 @@ from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
-WHOLE = "whole"  # the mark of a log that was told of every order there is
+COMPLETE = "whole"  # the mark of a log that was told of every order there is
 RULES = "2"  # how facts are drawn from events; facts that were drawn by others are thrown away
 DAY_MS = 86_400_000
 _CHINA_MS = 8 * 3_600_000
@@ -64,7 +64,7 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class OrderSummary:
     """What the figures need of one order, as of `version`; amounts in fen, `day` is when it was placed.
 
     `channel` is the last chosen one, empty if none was. `paid_fen` is all money that arrived, also too late
@@ -84,12 +84,12 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class LogUpdate:
     """How one order went on: the entries after version `since`, and the facts after the last of them."""
 
     since: int
     entries: Sequence[LogEntry]
-    facts: Facts
+    summary: OrderSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
+class FeedEntry:
     """An event that the log may not have yet."""
 
     event_id: int
@@ -115,10 +115,10 @@ class Fed:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a walk over all orders came: `at` is a number, WHOLE, or empty at its beginning.
+class Backfill:
+    """How far a walk over all orders came: `at` is a number, COMPLETE, or empty at its beginning.
 
-    `walk` is another after each `clear` and `recount`, so that who was in the middle of an earlier walk moves
+    `walk` is another after each `clear` and `reset_summaries`, so that who was in the middle of an earlier walk moves
     nothing; it tells by which rules facts are drawn.
     """
 
@@ -126,27 +126,27 @@ class Mark:
     at: str = ""
 
     @property
-    def is_of_today(self) -> bool:
+    def is_current(self) -> bool:
         """The facts are drawn by the rules of this version."""
         return self.walk.startswith(f"{RULES}-")
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Every order there is was told, by the rules of this version."""
-        return self.is_of_today and self.at == WHOLE
+        return self.is_current and self.at == COMPLETE
 
 
 class Feed(Protocol):
     """The events on their way to the log, kept in the order database."""
 
-    async def take(self, after: int, limit: int) -> Sequence[Fed]:
+    async def take(self, after: int, limit: int) -> Sequence[FeedEntry]:
         """The next events above this id."""
 
     async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
         """At most so many events of these orders above their versions, in order of number and version."""
 
     async def done(self, event_ids: Collection[int]) -> None:
-        """The log has them for good: forget them."""
+        """The log has them for good: purge them."""
 
     async def lag(self) -> tuple[int, int]:
         """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
@@ -155,12 +155,12 @@ class Feed(Protocol):
 class OrderLog(Protocol):
     """The log and the facts of every order; each method raises DependencyDown while it is away."""
 
-    settle_s: float  # so long what was stored may still be lost with the server
+    durable_after_s: float  # so long what was stored may still be lost with the server
 
-    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+    async def summaries(self, order_sns: Collection[str]) -> Mapping[str, OrderSummary]:
         """The facts of those that are known."""
 
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
+    async def append(self, updates: Sequence[LogUpdate]) -> Collection[str]:
         """Store entries, once by event id, then the facts, if they still are at `since`.
 
         The numbers of orders that are surely stored; the others must be asked for again.
@@ -172,23 +172,23 @@ class OrderLog(Protocol):
     async def figures(self, first_day: str, last_day: str) -> Sequence[Figures]:
         """Orders placed from the first to the last day, grouped by day, channel and status."""
 
-    async def mark(self) -> Mark:
-        """How far the walk over all orders came; `Mark()` of a new (or lost) log."""
+    async def backfill(self) -> Backfill:
+        """How far the walk over all orders came; `Backfill()` of a new (or lost) log."""
 
-    async def move_mark(self, since: Mark, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, at: str) -> None:
         """The walk came so far, if the mark still is where it was read; else nothing happens."""
 
-    async def forget(self, before_ms: int, limit: int) -> int:
+    async def purge(self, before_ms: int, limit: int) -> int:
         """Delete entries, not facts, that are older; at most so many; how many."""
 
-    async def recount(self, since: Mark) -> None:
+    async def reset_summaries(self, since: Backfill) -> None:
         """Delete the facts, not the entries, and begin a new walk, if the mark still is where it was read."""
 
     async def clear(self) -> None:
         """Delete everything, and begin a new walk."""
 
 
-def new_walk() -> str:
+def new_backfill_id() -> str:
     """The name of a walk over all orders."""
     return f"{RULES}-{secrets.token_hex(8)}"
 
@@ -212,7 +212,7 @@ def entry_of(event: Event) -> LogEntry:
     )
 
 
-def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
+def apply_event(facts: OrderSummary, event_type: str, entry: LogEntry) -> OrderSummary:
     """The facts after one more entry. Raises ValueError, KeyError for details somebody altered."""
     told = entry.details
     changed: dict[str, Any] = {}
@@ -247,28 +247,28 @@ def _whole(value: object) -> int:
     return value
 
 
-def chapters_of(
-    told: Sequence[Event], known: Mapping[str, Facts]
-) -> tuple[list[Chapter], list[tuple[Event, Exception]]]:
+def log_updates(
+    told: Sequence[Event], known: Mapping[str, OrderSummary]
+) -> tuple[list[LogUpdate], list[tuple[Event, Exception]]]:
     """Each order's events as a chapter, and the events that can't be read: their orders end before them."""
     entries: dict[str, list[LogEntry]] = {}
-    facts: dict[str, Facts] = {}
+    facts: dict[str, OrderSummary] = {}
     unreadable: dict[str, tuple[Event, Exception]] = {}
     for event in told:
         sn = event.order_sn
         if sn in unreadable:
             continue
-        now = facts.get(sn) or known.get(sn) or Facts(sn)
+        now = facts.get(sn) or known.get(sn) or OrderSummary(sn)
         try:
             entry = entry_of(event)
-            facts[sn] = moved_on(now, event.type, entry)
+            facts[sn] = apply_event(now, event.type, entry)
         except (ValueError, KeyError, TypeError, AttributeError) as altered:
             unreadable[sn] = (event, altered)
             continue
         entries.setdefault(sn, []).append(entry)
-    found = [Chapter(_since(known, sn), own, facts[sn]) for sn, own in entries.items()]
+    found = [LogUpdate(_since(known, sn), own, facts[sn]) for sn, own in entries.items()]
     return found, list(unreadable.values())
 
 
-def _since(known: Mapping[str, Facts], order_sn: str) -> int:
+def _since(known: Mapping[str, OrderSummary], order_sn: str) -> int:
     return known[order_sn].version if order_sn in known else 0

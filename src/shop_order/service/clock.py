@@ -7,10 +7,10 @@ from typing import Protocol
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import Clock
 
-MOST_ADVANCE_S = 366 * 86_400
+MAX_ADVANCE_S = 366 * 86_400
 
 
-class ShopTime(Protocol):
+class OffsetStore(Protocol):
     """Where the offset is kept."""
 
     async def offset_ms(self) -> int:
@@ -23,7 +23,7 @@ class ShopTime(Protocol):
 class ShopClock:
     """Calling it gives epoch ms as the shop sees them."""
 
-    def __init__(self, time: ShopTime, real_clock: Clock, *, may_move: bool) -> None:
+    def __init__(self, time: OffsetStore, real_clock: Clock, *, may_move: bool) -> None:
         self._time = time
         self._real = real_clock
         self._may_move = may_move
@@ -40,7 +40,7 @@ class ShopClock:
 
     async def advance(self, by_s: int) -> int:
         """Move forward by whole seconds, at most a year at once; the new time. Raises InvalidArgument."""
-        if not self._may_move or not 0 < by_s <= MOST_ADVANCE_S:
-            raise InvalidArgument("advance_s", "out_of_range", min=1, max=MOST_ADVANCE_S)
+        if not self._may_move or not 0 < by_s <= MAX_ADVANCE_S:
+            raise InvalidArgument("advance_s", "out_of_range", min=1, max=MAX_ADVANCE_S)
         self._offset_ms = await self._time.advance(by_s * 1000)
         return self()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shop_order.domain.errors import Forbidden, InvalidArgument, Unreadable
 from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.tombstone import MOST_NUMBERS
+from shop_order.domain.tombstone import MAX_NUMBERS
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.ids import is_order_sn
 
@@ -52,8 +52,8 @@ class ReservationService:
         """
         if actor.role is not Role.SERVICE or actor.service not in self._owners:
             raise Forbidden
-        if len(order_sns) > MOST_NUMBERS:
-            raise InvalidArgument("order_sns", "too_many", max=MOST_NUMBERS)
+        if len(order_sns) > MAX_NUMBERS:
+            raise InvalidArgument("order_sns", "too_many", max=MAX_NUMBERS)
         # One foreign lease must not keep the owner from an answer about all the others it asks of.
         order_sns = [sn for sn in order_sns if is_order_sn(sn)]
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())

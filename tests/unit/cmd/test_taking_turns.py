@@ -23,7 +23,7 @@ class Instance:
     def __init__(self, name: str, registry: Registry) -> None:
         self.name = name
         self.published = 0
-        self.relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), was_full=bool)
+        self.relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), has_more=bool)
         store = SimpleNamespace(leases=SimpleNamespace(hold=self._hold))
         self.metrics = Metrics()
         core = SimpleNamespace(

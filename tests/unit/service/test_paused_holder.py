@@ -32,7 +32,7 @@ def archive(world: World) -> Awaitable[object]:
     """The walk of a new process."""
     return ArchiveService(
         archive=world.store.archive,
-        on_unreadable=world.unreadable.tell,
+        on_unreadable=world.unreadable.report,
         clock=world.clock,
         after_days=lambda: 1,
     ).run_once(1)
@@ -84,8 +84,8 @@ READS = [
     ("refund", "provider.refund"),
     ("relay", "store.outbox.take"),
     ("relay", "inboxes.deliver"),
-    ("order_log", "log_store.mark"),
-    ("order_log", "log_store.facts"),
+    ("order_log", "log_store.backfill"),
+    ("order_log", "log_store.summaries"),
     ("order_log", "store.feed.take"),
     ("order_log", "store.feed.events"),
     ("archive", "store.archive.oldest"),

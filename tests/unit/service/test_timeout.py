@@ -68,10 +68,10 @@ async def test_more_unreadable_orders_than_a_batch_hold_up_nobody_and_are_told_o
     await world.clock.advance(1800)
     for _ in range(2):
         assert await world.timeout.run_once() == 0
-        assert world.timeout.goes_on(0)
+        assert world.timeout.has_more(0)
         left = int(await status(world, good) is OrderStatus.PENDING)
         assert await world.timeout.run_once() == left
-        assert not world.timeout.goes_on(0), "the next walk waits"
+        assert not world.timeout.has_more(0), "the next walk waits"
     assert await status(world, good) is OrderStatus.CANCELLED
     told = [about["number"] for name, about in world.alerts if name == "row_unreadable"]
     assert sorted(map(str, told)) == sorted(order.order_sn for order in bad), "each once, in two walks"

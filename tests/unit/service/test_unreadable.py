@@ -6,7 +6,7 @@ import pytest
 
 from shop_order.domain.errors import Unreadable
 from shop_order.service.upkeep import unreadable
-from shop_order.service.upkeep.unreadable import AGAIN_MS, Unreadables
+from shop_order.service.upkeep.unreadable import AGAIN_MS, UnreadableRowAlerts
 
 
 class Told:
@@ -15,7 +15,7 @@ class Told:
     def __init__(self) -> None:
         self.numbers: list[str] = []
         self.now_ms = 1_000_000
-        self.unreadables = Unreadables(self._alert, lambda: self.now_ms)
+        self.unreadables = UnreadableRowAlerts(self._alert, lambda: self.now_ms)
 
     def _alert(self, name: str, **about: object) -> None:
         assert name == "row_unreadable"
@@ -25,7 +25,7 @@ class Told:
         """What is told when these are met."""
         self.numbers = []
         for number in numbers:
-            self.unreadables.tell(Unreadable(number, "broken"))
+            self.unreadables.report(Unreadable(number, "broken"))
         return self.numbers
 
 

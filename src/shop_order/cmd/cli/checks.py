@@ -74,8 +74,8 @@ def doctor(
 async def broken_days(core: Core) -> Sequence[BrokenDay]:
     """Print the days that differ from their seal."""
     found = await core.root_audit.verify()
-    if found.unasked:
-        typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
+    if found.not_compared:
+        typer.echo(f"not compared with the roots that the registry was told: {found.not_compared}", err=True)
     for one in found.broken:
         typer.echo(f"history: day {one.day} {one.what}")
     typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))

@@ -10,7 +10,7 @@ from shop_order.cmd.cli.running import inspect
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
-    from shop_order.service.upkeep.statistics import Sums
+    from shop_order.service.upkeep.statistics import OrderTotals
 
 stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
 
@@ -57,7 +57,7 @@ def rebuild() -> None:
     inspect(again)
 
 
-def line(name: str, sums: Sums | None) -> str:
+def line(name: str, sums: OrderTotals | None) -> str:
     """One row of the table; the head if there are no sums."""
     from shop_order.pkg.money import yuan_of_fen
 

@@ -47,7 +47,7 @@ from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
-from shop_order.service.upkeep.unreadable import Unreadables
+from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 
 log = get_logger("core")
 
@@ -122,7 +122,7 @@ class Core:
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
-        self.unreadable = Unreadables(self.alert, real_ms)
+        self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
         # Our own cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
@@ -136,7 +136,7 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             on_lost=self.neighbours.release_soon,
             return_urls=self.return_urls,
             channels=self.offered,
@@ -155,7 +155,7 @@ class Core:
         self._paying(numbers)
         self.reservations = ReservationService(
             orders=orders,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             real_clock=real_ms,
             owners=settings.auth.lease_owners,
@@ -164,7 +164,7 @@ class Core:
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
         )
         self._behind(settings)
@@ -197,7 +197,7 @@ class Core:
             payments=store.payments,
             channels=channels,
             attempts=attempts,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             alert=self.alert,
         )
@@ -235,7 +235,7 @@ class Core:
         self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
         self.archive = ArchiveService(
             archive=store.archive,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             after_days=lambda: self.settings.order.archive_after_days,
         )

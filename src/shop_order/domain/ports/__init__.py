@@ -17,8 +17,8 @@ from shop_order.domain.ports.history import (
     Archive,
     Audit,
     Backlog,
-    Behind,
     Outbox,
+    OverdueWork,
 )
 from shop_order.domain.ports.neighbours import (
     Addresses,
@@ -56,7 +56,6 @@ __all__ = [
     "Archive",
     "Audit",
     "Backlog",
-    "Behind",
     "Carts",
     "Clock",
     "Cursor",
@@ -78,6 +77,7 @@ __all__ = [
     "OrderPage",
     "Orders",
     "Outbox",
+    "OverdueWork",
     "PaymentChannel",
     "Payments",
     "RefundResult",

@@ -31,7 +31,7 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class OverdueWork:
     """What should have gone on by itself: how many, and since when the oldest (epoch ms, 0 if none).
 
     An `order` whose time is over, a `payment` whose time is over and whose end nobody knows, a `refund` that
@@ -46,7 +46,7 @@ class Behind:
 class Backlog(Protocol):
     """What operators watch."""
 
-    async def behind(self, now_ms: int) -> Sequence[Behind]:
+    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
         """One of each kind, also where nothing is behind."""
 
 

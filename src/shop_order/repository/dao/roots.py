@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shop_order.domain.event.order_events import GENESIS
-from shop_order.domain.history_root import ChainMoved, Leaf, Root, Sealed
+from shop_order.domain.history_root import Leaf, Root, RootConflict, SealedDay
 from shop_order.domain.lease import Fence
 from shop_order.repository.dao.engine.base import Database, Row, Session
 from shop_order.repository.dao.leases import require
@@ -50,7 +50,7 @@ class Roots:
 def root_of(row: Row) -> Root:
     """What a row tells."""
     day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
-    return Root(Sealed(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
+    return Root(SealedDay(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
 
 
 def row_of(root: Root, fence: Fence) -> Row:
@@ -63,7 +63,7 @@ def row_of(root: Root, fence: Fence) -> Row:
 
 
 def require_next(root: Root, last: Row | None) -> None:
-    """Raises ChainMoved unless the root follows this last one."""
+    """Raises RootConflict unless the root follows this last one."""
     day, end = (last[0], last[5]) if last else ("", GENESIS)
     if root.sealed.prev_root != end or root.sealed.day <= day:
-        raise ChainMoved(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")
+        raise RootConflict(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

@@ -20,7 +20,7 @@ from shop_order.repository.dao.roots import Roots
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.schema import head
 
-__all__ = ["SchemaBehind", "ShopTime", "Store", "StoreOptions", "StoreTaken"]
+__all__ = ["OffsetStore", "SchemaBehind", "Store", "StoreOptions", "StoreTaken"]
 
 log = get_logger("store")
 SILENT_S = 8.0  # longer than one lock is waited for; a server may wait for room, or for another, without end
@@ -51,7 +51,7 @@ class Store:
         self.archive = Archive(db)
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
-        self.time = ShopTime(db)
+        self.time = OffsetStore(db)
         self.leases: Leases = SharedLeases(db) if db.is_shared else OneProcess(db)
 
     async def open(self, *, serve: bool = True) -> None:
@@ -89,7 +89,7 @@ class Store:
         return int(largest)
 
 
-class ShopTime:
+class OffsetStore:
     """How far the test clock was advanced; kept over a restart."""
 
     def __init__(self, db: Database) -> None:

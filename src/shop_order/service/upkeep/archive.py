@@ -18,7 +18,7 @@ ASK_AGAIN_S = 60.0  # whether it was switched on meanwhile
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class ArchivedPage:
     """What one page had: orders looked at, and of them archived; `last` when nothing old comes after it."""
 
     looked: int
@@ -47,7 +47,7 @@ class ArchiveService:
         self._after: Cursor | None = None
         self._rest_s = ASK_AGAIN_S
 
-    async def run_once(self, days: int) -> Walked:
+    async def run_once(self, days: int) -> ArchivedPage:
         """The next page of orders placed more than `days` days ago. Raises DependencyDown, Overloaded.
 
         An order counts as old from its last change on. Its version decides: one that is changed meanwhile
@@ -60,7 +60,7 @@ class ArchiveService:
         old = {o.order_sn: o.version for o in page.orders if o.is_settled and o.updated_ms < before_ms}
         archived = await self._archive.move(old) if old else 0
         self._after = page.next
-        return Walked(page.total, archived, page.next is None)
+        return ArchivedPage(page.total, archived, page.next is None)
 
     @property
     def is_on(self) -> bool:
@@ -68,7 +68,7 @@ class ArchiveService:
         return bool(self._after_days())
 
     @property
-    def is_resting(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether the walk is at its end, and the next one is not due for long."""
         return self._rest_s == LOOK_AGAIN_S
 

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 from shop_order.domain.event.order_events import GENESIS
 from shop_order.domain.history_root import (
-    BEFORE_ALL,
-    ChainMoved,
-    Digest,
+    BEFORE_FIRST_ID,
+    DayDigest,
     Root,
+    RootConflict,
     RootKeys,
     Roots,
-    Sealed,
+    SealedDay,
     Witness,
-    WitnessAway,
-    agrees,
-    day_after,
-    day_before,
-    end_of,
+    WitnessUnavailable,
+    day_end_ms,
+    document_matches,
+    last_full_day,
     message,
+    next_day,
 )
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.order_log import DAY_MS
@@ -49,7 +49,7 @@ class _Walk:
     day: str
     last_id: int
     prev_root: bytes
-    digest: Digest
+    digest: DayDigest
 
 
 class DailyRoot:
@@ -102,13 +102,13 @@ class DailyRoot:
         """Until the next step is due."""
         await asyncio.sleep(self._rest_s)
 
-    async def behind_ms(self) -> int:
+    async def lag_ms(self) -> int:
         """How long ago the last sealed day ended; where there is none yet, the day before yesterday.
 
         Raises DependencyDown.
         """
         last, now_ms = await self._roots.last(), self._real_clock()
-        return now_ms - end_of(last.sealed.day if last else day_before(now_ms - DAY_MS))
+        return now_ms - day_end_ms(last.sealed.day if last else last_full_day(now_ms - DAY_MS))
 
     async def _begin(self, fence: Fence) -> _Walk | None:
         """The walk over the first day that is over and has no root. The first root is that of yesterday, over
@@ -117,16 +117,16 @@ class DailyRoot:
         Both clocks must say that it is over: one that is ahead would seal a day on which others still sell.
         """
         last, now_ms = await self._roots.last(), min(self._real_clock(), await self._database_ms())
-        day = day_after(last.sealed.day) if last else day_before(now_ms - MARGIN_MS)
-        if now_ms < end_of(day) + MARGIN_MS:
+        day = next_day(last.sealed.day) if last else last_full_day(now_ms - MARGIN_MS)
+        if now_ms < day_end_ms(day) + MARGIN_MS:
             return None
-        after_id, prev_root = (last.sealed.last_id, last.root) if last else (BEFORE_ALL, GENESIS)
-        return _Walk(fence, day, last_id_before(end_of(day)), prev_root, Digest(after_id))
+        after_id, prev_root = (last.sealed.last_id, last.root) if last else (BEFORE_FIRST_ID, GENESIS)
+        return _Walk(fence, day, last_id_before(day_end_ms(day)), prev_root, DayDigest(after_id))
 
     async def _seal(self, walk: _Walk, witness: Witness | None) -> bool:
         """Store the day's root; False if another one was told: the key signs no second root of a day, so who
         removed rows together with their root shall not have a new one."""
-        sealed = Sealed(walk.day, walk.last_id, walk.digest.events, walk.digest.value(), walk.prev_root)
+        sealed = SealedDay(walk.day, walk.last_id, walk.digest.events, walk.digest.value(), walk.prev_root)
         if await self._is_contradicted(sealed, witness):
             self._alert("root_contradicted", day=sealed.day, root=sealed.root.hex())
             return False
@@ -134,7 +134,7 @@ class DailyRoot:
         root = Root(sealed, sealed.root, key_id, signature, self._real_clock())
         try:
             await self._roots.add(root, walk.fence)
-        except ChainMoved as moved:
+        except RootConflict as moved:
             log.info("day_sealed_by_another", day=walk.day, why=str(moved))
             return True
         # A log that leaves this machine is one more witness.
@@ -149,7 +149,7 @@ class DailyRoot:
         self._told = ""  # all days once more: a witness may have lost its memory
         return True
 
-    async def _is_contradicted(self, sealed: Sealed, witness: Witness | None) -> bool:
+    async def _is_contradicted(self, sealed: SealedDay, witness: Witness | None) -> bool:
         try:
             if witness is None:
                 return False
@@ -158,8 +158,8 @@ class DailyRoot:
                     day != sealed.day or _denies(told, sealed.root)
                     for day, told in (await witness.all()).items()
                 )
-            return _denies(await witness.told(sealed.day), sealed.root)
-        except WitnessAway:
+            return _denies(await witness.get(sealed.day), sealed.root)
+        except WitnessUnavailable:
             return False
 
     async def _tell(self, fence: Fence, witness: Witness | None) -> int:
@@ -170,17 +170,17 @@ class DailyRoot:
         try:
             for root in page:
                 day = root.sealed.day
-                told = await witness.told(day)
-                if told is None and not await witness.tell(day, root.document()):
+                told = await witness.get(day)
+                if told is None and not await witness.put(day, root.document()):
                     raise LeaseLost(fence)
                 if _denies(told, root.root):
                     self._alert("root_contradicted", day=day, root=root.root.hex())
                 self._told = day
-        except WitnessAway as away:
+        except WitnessUnavailable as away:
             log.warning("roots_not_told", after=self._told, error=str(away))
             return 0
         return len(page)
 
 
 def _denies(told: bytes | None, root: bytes) -> bool:
-    return told is not None and not agrees(told, root)
+    return told is not None and not document_matches(told, root)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED, REFUND_REQUESTED, Event
-from shop_order.domain.order_log import Facts, OrderLog, action_of, chapters_of
+from shop_order.domain.order_log import OrderLog, OrderSummary, action_of, log_updates
 from shop_order.domain.ports import Audit, Lease, Leases, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
-from shop_order.service.upkeep.audit import UNREADABLE, check_chain
+from shop_order.service.upkeep.audit import UNREADABLE_ERRORS, check_chain
 
 PAGE = 500
 RECHECK_S = 2.0
@@ -62,7 +62,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class Held:
+class StockCount:
     """How many of each goods the leases hold; what was sold and came back is held no more."""
 
     reserved: Counter[int] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Doctor:
         return report
 
     async def _look(self, miscounted: Collection[int] = ()) -> Report:
-        report, held = Report(), Held()
+        report, held = Report(), StockCount()
         before = await self._counters(miscounted)
         waiting = await self._outbox.orders_waiting()
         leases = self._all_leases(held)
@@ -119,7 +119,9 @@ class Doctor:
             order = await self._examine_order(report, order_sn, own, order_sn in waiting)
             if order is not None and counted is not None and counted.version == order.version:
                 report.compared += 1
-                report.findings |= {Finding("figures", order_sn, what) for what in miscounts(order, counted)}
+                report.findings |= {
+                    Finding("figures", order_sn, what) for what in statistics_faults(order, counted)
+                }
             if own is not None:
                 report.leases += 1
                 lease = await anext(leases, None)
@@ -140,7 +142,7 @@ class Doctor:
     def _compare(
         self,
         report: Report,
-        held: Held,
+        held: StockCount,
         before: Mapping[int, tuple[int, int]],
         after: Mapping[int, tuple[int, int]],
     ) -> None:
@@ -162,7 +164,7 @@ class Doctor:
         report.orders += 1
         try:
             order = await self._audit.order(order_sn)
-        except UNREADABLE as altered:
+        except UNREADABLE_ERRORS as altered:
             report.findings.add(Finding("history", order_sn, f"can't be read: {altered!r}"))
             return None
         chain = list(await self._audit.chain(order_sn))
@@ -172,9 +174,9 @@ class Doctor:
         if order is None:
             return None
         if not broken:
-            report.findings |= {Finding("history", order_sn, what) for what in untold(order, chain)}
+            report.findings |= {Finding("history", order_sn, what) for what in history_faults(order, chain)}
         report.findings |= {Finding("money", order_sn, what) for what in money_faults(order)}
-        paid_fen, refunded_fen = money_of(order)
+        paid_fen, refunded_fen = money_totals(order)
         report.paid_fen += paid_fen
         report.refunded_fen += refunded_fen
         report.in_flight += sum(r.is_open for r in order.refunds.values())
@@ -195,24 +197,24 @@ class Doctor:
         elif lease.state == "confirmed":
             report.findings.add(Finding("stock", lease.order_sn, "stock was sold to no order"))
 
-    async def _all_orders(self) -> AsyncIterator[tuple[str, Facts | None]]:
+    async def _all_orders(self) -> AsyncIterator[tuple[str, OrderSummary | None]]:
         """Every number, with what the order log counts of it.
 
         That is nothing where the log is being filled, and nothing any more once it did not answer.
         """
         after, log = "", self._log
         while page := await self._audit.order_sns(after, PAGE):
-            counted: Mapping[str, Facts] = {}
+            counted: Mapping[str, OrderSummary] = {}
             try:
-                if log is not None and (await log.mark()).is_whole:
-                    counted = await log.facts(page)
+                if log is not None and (await log.backfill()).is_complete:
+                    counted = await log.summaries(page)
             except DependencyDown:
                 log = None
             for order_sn in page:
                 yield order_sn, counted.get(order_sn)
             after = page[-1]
 
-    async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
+    async def _all_leases(self, held: StockCount) -> AsyncIterator[Lease]:
         after = ""
         while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
             for lease in page:
@@ -231,7 +233,7 @@ def count_faults(counted: tuple[int, int], held: tuple[int, int]) -> list[str]:
     ]
 
 
-def untold(order: Order, chain: Sequence[Event]) -> list[str]:
+def history_faults(order: Order, chain: Sequence[Event]) -> list[str]:
     """Where the rows of an order are not what its events tell."""
     told = [(event.type, json.loads(event.payload)) for event in chain]
     placed = told[0][1]
@@ -249,19 +251,19 @@ def untold(order: Order, chain: Sequence[Event]) -> list[str]:
     refunds = {data["refund_sn"]: data["amount_fen"] for type, data in told if type == REFUND_REQUESTED}
     if refunds != {sn: refund.amount_fen for sn, refund in order.refunds.items()}:
         faults.append("has other refunds than its history tells of")
-    faults += told_otherwise(order, chain)
+    faults += summary_faults(order, chain)
     if (order.due_ms is not None) != (order.status in _MOVES_BY_ITSELF):
         faults.append(f"is {order.status.name} and would {'move' if order.due_ms else 'not move'} by itself")
     return faults
 
 
-def told_otherwise(order: Order, chain: Sequence[Event]) -> list[str]:
+def summary_faults(order: Order, chain: Sequence[Event]) -> list[str]:
     """Where money or cancellation are not what the events tell; the figures are drawn from those."""
-    chapters, unreadable = chapters_of(chain, {})
-    if unreadable or not chapters:
+    updates, unreadable = log_updates(chain, {})
+    if unreadable or not updates:
         return ["has a history that can't be counted"]
-    drawn, faults = chapters[0], []
-    if (drawn.facts.paid_fen, drawn.facts.refunded_fen) != money_of(order):
+    drawn, faults = updates[0], []
+    if (drawn.summary.paid_fen, drawn.summary.refunded_fen) != money_totals(order):
         faults.append("has other money than its history tells of")
     code = next((entry.reason for entry in drawn.entries if entry.action == action_of(ORDER_CANCELLED)), "")
     if order.cancel_code not in ("", code):  # an earlier version stored none
@@ -269,15 +271,15 @@ def told_otherwise(order: Order, chain: Sequence[Event]) -> list[str]:
     return faults
 
 
-def money_of(order: Order) -> tuple[int, int]:
+def money_totals(order: Order) -> tuple[int, int]:
     """What arrived for an order, and what of that went back, in fen."""
     payments = order.payments.values()
     return sum(p.amount_fen for p in payments if p.is_paid), sum(p.refunded_fen for p in payments)
 
 
-def miscounts(order: Order, counted: Facts) -> list[str]:
+def statistics_faults(order: Order, counted: OrderSummary) -> list[str]:
     """Where the figures are not what the order says."""
-    paid_fen, refunded_fen = money_of(order)
+    paid_fen, refunded_fen = money_totals(order)
     said = {
         "status": int(order.status),
         "to pay": order.pay_fen,

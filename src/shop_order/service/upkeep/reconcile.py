@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from shop_order.domain.bill import (
     DAY_MS,
     EDGE_MS,
-    After,
     Bill,
+    BillCursor,
     BillLine,
     BillNotOut,
     BillNumbers,
@@ -109,7 +109,7 @@ class ReconciliationService:
             if not source.available():
                 continue
             kept = await self._store.days(channel, days[0])
-            done = {day for day, one in kept.items() if one.is_whole and not one.is_stale(now_ms)}
+            done = {day for day, one in kept.items() if one.is_final and not one.is_stale(now_ms)}
             for day in out:
                 if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
                     found.append((channel, day))
@@ -129,7 +129,7 @@ class ReconciliationService:
             if source.available():
                 kept = await self._store.days(channel, today - timedelta(days=WATCHED_DAYS))
                 day = today - timedelta(days=CATCH_UP_DAYS)
-                while day < today and day in kept and kept[day].is_whole:
+                while day < today and day in kept and kept[day].is_final:
                     day += timedelta(days=1)
                 differences = sum(one.differences for one in kept.values())
                 found.append((channel, (now_ms - first_ms(day)) / 1000, differences))
@@ -238,14 +238,14 @@ class ReconciliationService:
             refund, number = known.get(line.refund_sn), (line.payment_sn, line.refund_sn)
             done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
             was = done_ms is not None and is_before(done_ms, day)
-            if was or (line.refund_sn in theirs.refunds if refund else number in theirs.strangers):
+            if was or (line.refund_sn in theirs.refunds if refund else number in theirs.foreign_refunds):
                 comparison.add_repeated(line)
             else:
                 comparison.compare_refund(line, refund)
             if refund:
                 theirs.refunds.add(line.refund_sn)
             else:
-                theirs.strangers.add(number)
+                theirs.foreign_refunds.add(number)
 
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
         """Have them queried, wait a moment, and compare them as they are then; how many were settled."""
@@ -275,8 +275,8 @@ class ReconciliationService:
         The last minutes of a day are compared with the next day, when the bills of both days are out.
         """
         channel, waiting = comparison.channel, 0
-        begin, end = After(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
-        after: After | None = begin
+        begin, end = BillCursor(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
+        after: BillCursor | None = begin
         while after is not None:
             paid = await self._store.paid(channel, after, end, PAGE)
             for payment in paid:
@@ -286,7 +286,7 @@ class ReconciliationService:
                     waiting += 1
                 elif not await earlier.has_payment(payment, day):
                     comparison.add_missing_payment(payment)
-            after = After(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
+            after = BillCursor(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
         after = begin
         while after is not None:
             refunded = await self._store.refunded(channel, after, end, PAGE)
@@ -297,7 +297,11 @@ class ReconciliationService:
                     waiting += 1
                 elif not await earlier.has_refund(refund, day):
                     comparison.add_missing_refund(refund)
-            after = After(refunded[-1].finished_ms, refunded[-1].refund_sn) if len(refunded) == PAGE else None
+            after = (
+                BillCursor(refunded[-1].finished_ms, refunded[-1].refund_sn)
+                if len(refunded) == PAGE
+                else None
+            )
         return waiting
 
 

@@ -57,7 +57,7 @@ class Relay:
             await self._outbox.refused(refused, self._now())
         return len(acknowledged)
 
-    def was_full(self, done: int) -> bool:
+    def has_more(self, done: int) -> bool:
         """Whether more may wait after a batch of so many: else nothing does that a hint will not tell of."""
         return done >= self._batch
 

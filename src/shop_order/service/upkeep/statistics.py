@@ -21,7 +21,7 @@ USUAL_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class OrderTotals:
     """Orders and fen."""
 
     orders: int = 0
@@ -34,9 +34,9 @@ class Sums:
         """What stayed."""
         return self.paid_fen - self.refunded_fen
 
-    def plus(self, one: Figures) -> Sums:
+    def plus(self, one: Figures) -> OrderTotals:
         """With one group more."""
-        return Sums(
+        return OrderTotals(
             self.orders + one.orders,
             self.amount_fen + one.amount_fen,
             self.paid_fen + one.paid_fen,
@@ -53,10 +53,10 @@ class Report:
 
     first_day: str
     last_day: str
-    total: Sums
-    by_day: dict[str, Sums]
-    by_channel: dict[str, Sums]
-    by_status: dict[int, Sums]
+    total: OrderTotals
+    by_day: dict[str, OrderTotals]
+    by_channel: dict[str, OrderTotals]
+    by_status: dict[int, OrderTotals]
     waiting: int
     whole: bool
 
@@ -84,7 +84,7 @@ class Statistics:
             raise InvalidArgument("start", "range_too_long", max=MOST_DAYS)
         unpublished, _ = await self._outbox.lag()
         unlogged, _ = await self._feed.lag()
-        whole = (await self._log.mark()).is_whole
+        whole = (await self._log.backfill()).is_complete
         found = await self._log.figures(first.isoformat(), last.isoformat())
         return Report(
             first.isoformat(),
@@ -109,17 +109,17 @@ def parsed(field: str, text: str) -> date:
     return found
 
 
-def summed(figures: Iterable[Figures]) -> Sums:
+def summed(figures: Iterable[Figures]) -> OrderTotals:
     """All of them together."""
-    total = Sums()
+    total = OrderTotals()
     for one in figures:
         total = total.plus(one)
     return total
 
 
-def grouped(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, Sums]:
+def grouped(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, OrderTotals]:
     """Together by what `by` gives, in its order."""
-    groups: dict[K, Sums] = {}
+    groups: dict[K, OrderTotals] = {}
     for one in sorted(figures, key=by):
-        groups[by(one)] = groups.get(by(one), Sums()).plus(one)
+        groups[by(one)] = groups.get(by(one), OrderTotals()).plus(one)
     return groups

@@ -50,7 +50,7 @@ class TimeoutService:
                 raise end
         return sum(end is True for end in ends)
 
-    def goes_on(self, done: int) -> bool:
+    def has_more(self, done: int) -> bool:
         """Whether the next batch follows at once, after one of which so many were decided."""
         return bool(done) or self._after is not None
 

@@ -10,7 +10,7 @@ AGAIN_MS = 1_800_000
 MOST = 1000  # rows told of in half an hour: that there are more of them is no news
 
 
-class Unreadables:
+class UnreadableRowAlerts:
     """Tells the operator of each row once in half an hour, however often it is met."""
 
     def __init__(self, alert: Alert, real_clock: Clock) -> None:
@@ -18,7 +18,7 @@ class Unreadables:
         self._now = real_clock
         self._told_ms: dict[str, int] = {}
 
-    def tell(self, row: Unreadable) -> None:
+    def report(self, row: Unreadable) -> None:
         """It was left out."""
         now_ms = self._now()
         if now_ms - self._told_ms.get(row.number, -AGAIN_MS) < AGAIN_MS:

@@ -70,7 +70,7 @@ class AdminHandler:
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
-        entries = await self._order_log.of(order_sn)
+        entries = await self._order_log.entries(order_sn)
         return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "here it is")
 
     @operation(
