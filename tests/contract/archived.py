@@ -39,7 +39,7 @@ async def archive_all(store: Store, now_ms: int = LATER_MS, days: int = 30) -> i
     while True:
         walked = await service.run_once(days)
         archived += walked.archived
-        if walked.last:
+        if walked.is_last:
             return archived
 
 

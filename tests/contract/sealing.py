@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shop_order.domain.history_root import Witness, WitnessUnavailable, day_end_ms
-from shop_order.domain.lease import Fence
+from shop_order.domain.history_root import day_end_ms
+from shop_order.domain.ports import Fence, Witness, WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.pkg.ids import last_id_before
 from shop_order.repository.dao.store import Store

@@ -118,10 +118,10 @@ async def test_the_mark_is_kept_until_everything_is_thrown_away(log: Log) -> Non
     await log.store.advance_backfill(await log.store.backfill(), COMPLETE)
     await log.store.append([update(0, 1)])
     await log.reopen()
-    assert (await log.store.backfill()).at == COMPLETE
+    assert (await log.store.backfill()).position == COMPLETE
     assert await versions(log) == [1]
     await log.store.clear()
-    assert (await log.store.backfill()).at == ""
+    assert (await log.store.backfill()).position == ""
     assert await versions(log) == []
     assert await log.store.summaries([SN]) == {}
     await log.store.append([update(0, 1)])
@@ -134,7 +134,7 @@ async def test_counting_again_throws_away_the_facts_alone(log: Log) -> None:
     await log.store.append([update(0, 2)])
     await log.store.reset_summaries(old)
     new = await log.store.backfill()
-    assert (new.at, new.is_current, old.is_current) == ("", True, False)
+    assert (new.position, new.is_current, old.is_current) == ("", True, False)
     assert await versions(log) == [1, 2]
     assert await log.store.summaries([SN]) == {}
     await log.store.advance_backfill(old, COMPLETE)  # who walked before
@@ -153,7 +153,7 @@ async def test_a_log_without_a_mark_is_counted_from_its_beginning(log: Log) -> N
     await log.store.append([update(0, 2)])
     await log.store.reset_summaries(Backfill())
     begun = await log.store.backfill()
-    assert (begun.at, begun.is_current) == ("", True)
+    assert (begun.position, begun.is_current) == ("", True)
     assert await log.store.summaries([SN]) == {}
     await log.store.append([update(0, 2)])
     await log.store.reset_summaries(Backfill())
@@ -165,7 +165,7 @@ async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:
     await log.store.advance_backfill(Backfill(), SN)
     first = await log.store.backfill()
     await log.store.advance_backfill(Backfill(), COMPLETE)
-    await log.store.advance_backfill(replace(first, at="0"), COMPLETE)
+    await log.store.advance_backfill(replace(first, position="0"), COMPLETE)
     assert await log.store.backfill() == first
     await log.store.clear()
     begun = await log.store.backfill()
@@ -173,5 +173,5 @@ async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:
     await log.store.advance_backfill(Backfill(), COMPLETE)
     assert await log.store.backfill() == begun
     await log.store.advance_backfill(begun, SN)
-    assert await log.store.backfill() == replace(begun, at=SN)
-    assert begun.walk != first.walk
+    assert await log.store.backfill() == replace(begun, position=SN)
+    assert begun.run != first.run

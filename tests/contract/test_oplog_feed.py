@@ -13,21 +13,14 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
-from shop_order.domain.order_log import (
-    COMPLETE,
-    Backfill,
-    LogUpdate,
-    OrderLog,
-    OrderSummary,
-    day_of,
-    entry_of,
-)
+from shop_order.domain.order_log import COMPLETE, Backfill, LogUpdate, OrderSummary, day_of, entry_of
+from shop_order.domain.ports import OrderLog
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service.upkeep import orderlog
 from shop_order.service.upkeep.orderlog import OrderLogService
-from shop_order.service.upkeep.statistics import OrderTotals, Report, Statistics
+from shop_order.service.upkeep.statistics import OrderTotals, Statistics, StatisticsReport
 from tests.contract.archived import cancelled, completed, give_back, late_money
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, add, added, opened, order, paid, sn
 from tests.contract.oplog import Log, empty_log
@@ -107,7 +100,7 @@ async def test_orders_from_before_there_was_a_log_are_walked_over(store: Store, 
     ]  # never published: the feed knows none of them
     feeding = service(store, log.store)
     assert [await feeding.backfill_once() for _ in range(3)] == [3, 0, 0]
-    assert (await log.store.backfill()).at == COMPLETE
+    assert (await log.store.backfill()).position == COMPLETE
     assert [await told(log, number) for number in numbers] == [STORY[:1]] * 3
 
 
@@ -144,7 +137,7 @@ async def test_a_log_that_lost_everything_is_made_anew_by_itself(store: Store, l
     await log.store.clear()
     await settle(feeding, clock)
     assert [await told(log, number) for number in numbers] == [STORY] * 3
-    assert (await log.store.backfill()).at == COMPLETE
+    assert (await log.store.backfill()).position == COMPLETE
 
 
 async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
@@ -218,7 +211,7 @@ async def figures(store: Store, log: Log) -> OrderTotals:
     return found.total
 
 
-async def report(store: Store, log: Log) -> Report:
+async def report(store: Store, log: Log) -> StatisticsReport:
     """Of the last days."""
     statistics = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
     return await statistics.report()
@@ -281,7 +274,7 @@ async def test_facts_that_an_earlier_version_drew_are_drawn_again_and_no_entry_i
     await log.store.append([LogUpdate(0, entries, unsurplus)])
     await log.store.advance_backfill(Backfill(), at)  # as that version marked it
     await publish(store)
-    assert not (await report(store, log)).whole
+    assert not (await report(store, log)).is_complete
     before = await log.store.entries(late.order_sn, 100)
     feeding = service(store, log.store)
     while await feeding.backfill_once():

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from shop_order.domain.bill import Bill, BillLine, day_at, first_ms
-from shop_order.domain.lease import LeaseLost
+from shop_order.domain.ports import LeaseLost
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
 from shop_order.service.upkeep.reconcile import ReconciliationService

@@ -64,7 +64,7 @@ async def run(url, now_ms):
     service = ArchiveService(
         archive=store.archive, on_unreadable=print, clock=lambda: now_ms, after_days=lambda: 30
     )
-    while not (await service.run_once(30)).last:
+    while not (await service.run_once(30)).is_last:
         print("moved", flush=True)
         sys.stdin.readline()
     await store.close()

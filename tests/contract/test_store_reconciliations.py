@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.domain.bill import BillCursor, DayResult, Difference, Mismatch, Reconciliation, Totals
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.repository.dao.store import Store
 from tests.contract.archived import LATER_MS, archive_all, cancelled, completed, give_back, late_money

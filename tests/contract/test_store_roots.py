@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from shop_order.domain.event.order_events import link
-from shop_order.domain.history_root import BEFORE_FIRST_ID, Leaf, Root, RootConflict, SealedDay
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.history_root import BEFORE_FIRST_ID, Leaf, Root, SealedDay
+from shop_order.domain.ports import Fence, LeaseLost, RootConflict
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.upkeep import daily_root
 from shop_order.service.upkeep.audit import AuditService

@@ -16,7 +16,7 @@ from shop_order.repository.cache.memory import MemoryCache
 from shop_order.repository.cache.orders import OrderTimes, OrderViews
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.doctor import Doctor, Finding
-from shop_order.service.upkeep.statistics import OrderTotals, Report
+from shop_order.service.upkeep.statistics import OrderTotals, StatisticsReport
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.wire import Cursors
@@ -54,7 +54,7 @@ class Reading(Stage):
         )
 
         async def walk() -> None:
-            while not (await service.run_once(30)).last:
+            while not (await service.run_once(30)).is_last:
                 pass
 
         self.run(walk())
@@ -200,7 +200,7 @@ class Reading(Stage):
         paid_fen, refunded_fen = sum(came for came, _ in money), sum(back for _, back in money)
         first = day_of(START_MS)
         report = await self.world.statistics.report(first)
-        assert report.whole
+        assert report.is_complete
         for sums in totals(report):
             assert (sums.orders, sums.amount_fen) == (len(orders), sum(o.fen for o in orders))
             assert (sums.paid_fen, sums.refunded_fen) == (paid_fen, refunded_fen)
@@ -244,7 +244,7 @@ def attempt(payment: Told) -> tuple[int, int, int]:
     return payment["status"], payment["amount_fen"], payment["refunded_fen"]
 
 
-def totals(report: Report) -> Iterator[OrderTotals]:
+def totals(report: StatisticsReport) -> Iterator[OrderTotals]:
     """The sums, and those of each way to group them."""
     yield report.total
     for groups in (report.by_day, report.by_channel, report.by_status):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from shop_order.domain.bill import Bill, BillLine, BillNotOut, Mismatch, day_at
+from shop_order.domain.bill import Bill, BillLine, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import Trade, TradeState
+from shop_order.domain.ports import BillNotOut, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line

@@ -16,7 +16,7 @@ from shop_order.cmd.run.presence import HEALTH, SERVICE, TAGS, Presence
 from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
-from shop_order.domain.history_root import WitnessUnavailable
+from shop_order.domain.ports import WitnessUnavailable
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul

@@ -9,7 +9,7 @@ from typing import cast
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.core import Core
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import Registry, RegistryAway
 from shop_order.pkg.registry.none import NoRegistry, OwnLease

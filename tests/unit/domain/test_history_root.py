@@ -16,7 +16,7 @@ def digest_of(*pages: list[Leaf]) -> tuple[bytes, int]:
     """Of these pages, of which the last one is not full."""
     digest = DayDigest(0)
     for number, page in enumerate(pages, start=1):
-        digest.take(page, full=number < len(pages))
+        digest.add(page, full=number < len(pages))
     return digest.value(), digest.events
 
 

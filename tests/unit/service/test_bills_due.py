@@ -8,9 +8,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusable, Mismatch, first_ms
+from shop_order.domain.bill import DAY_MS, Bill, BillLine, Mismatch, first_ms
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import BillNotOut, BillUnusable, Fence, LeaseLost
 from shop_order.domain.status import PaymentType
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (

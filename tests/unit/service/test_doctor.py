@@ -16,7 +16,7 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.upkeep import doctor as doctor_module
-from shop_order.service.upkeep.doctor import Doctor, Report
+from shop_order.service.upkeep.doctor import Doctor, DoctorReport
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -39,7 +39,7 @@ async def paid(world: World, *, late: bool) -> Order:
     return order
 
 
-async def examined(world: World) -> Report:
+async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
     return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)

@@ -16,7 +16,7 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import OrderRules, PlaceOrder
-from shop_order.service.upkeep.doctor import Doctor, Report, history_faults
+from shop_order.service.upkeep.doctor import Doctor, DoctorReport, history_faults
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -24,7 +24,7 @@ ONE = PlaceOrder(ADDRESS, (Line(1, 1),))
 DEAR = OrderRules(pricing=Pricing(800))
 
 
-async def examined(world: World) -> Report:
+async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
     return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)

@@ -18,7 +18,7 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.upkeep.timeout import BATCH
-from shop_order.service.upkeep.unreadable import AGAIN_MS
+from shop_order.service.upkeep.unreadable import REPEAT_MS
 from tests.world.shop import ADDRESS, World
 
 
@@ -75,7 +75,7 @@ async def test_more_unreadable_orders_than_a_batch_hold_up_nobody_and_are_told_o
     assert await status(world, good) is OrderStatus.CANCELLED
     told = [about["number"] for name, about in world.alerts if name == "row_unreadable"]
     assert sorted(map(str, told)) == sorted(order.order_sn for order in bad), "each once, in two walks"
-    world.real_ms += AGAIN_MS
+    world.real_ms += REPEAT_MS
     await world.timeout.run_once()
     assert len(world.alerts) == len(bad) + BATCH
 

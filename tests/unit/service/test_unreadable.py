@@ -6,7 +6,7 @@ import pytest
 
 from shop_order.domain.errors import Unreadable
 from shop_order.service.upkeep import unreadable
-from shop_order.service.upkeep.unreadable import AGAIN_MS, UnreadableRowAlerts
+from shop_order.service.upkeep.unreadable import REPEAT_MS, UnreadableRowAlerts
 
 
 class Told:
@@ -32,18 +32,18 @@ class Told:
 def test_a_row_is_told_of_again_after_half_an_hour() -> None:
     told = Told()
     assert told.met(1, 1, 2) == ["1", "2"]
-    told.now_ms += AGAIN_MS - 1
+    told.now_ms += REPEAT_MS - 1
     assert told.met(1, 2, 3) == ["3"]
     told.now_ms += 1
     assert told.met(1, 2, 3) == ["1", "2"]
 
 
 def test_however_many_rows_there_are_half_an_hour_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unreadable, "MOST", 10)
+    monkeypatch.setattr(unreadable, "MAX_ROWS", 10)
     told = Told()
     assert told.met(*range(25)) == [str(n) for n in range(10)]
     for _ in range(5):
-        told.now_ms += AGAIN_MS // 10
+        told.now_ms += REPEAT_MS // 10
         assert told.met(*range(25)) == []
-    told.now_ms += AGAIN_MS // 2
+    told.now_ms += REPEAT_MS // 2
     assert len(told.met(*range(25))) == 10

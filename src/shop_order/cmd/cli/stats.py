@@ -38,8 +38,8 @@ def show(
         for status, sums in found.by_status.items():
             typer.echo(line(status_word(status), sums))
         typer.echo(line("total", found.total))
-        if found.waiting or not found.whole:
-            state = "fed" if found.whole else "being filled, by the running service or `stats rebuild`"
+        if found.waiting or not found.is_complete:
+            state = "fed" if found.is_complete else "being filled, by the running service or `stats rebuild`"
             typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
         return 0
 

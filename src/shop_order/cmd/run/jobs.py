@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from shop_order.cmd.run.turns import Turns, while_ours
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
-from shop_order.domain.lease import LeaseLost
+from shop_order.domain.ports import LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.service.upkeep.daily_root import JOB as DAILY_ROOT
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
@@ -140,7 +140,7 @@ class Jobs:
 
     async def _archive(self) -> int:
         archive, archived = self._core.archive, 0
-        if archive.is_on and await self._mine("archive"):
+        if archive.is_enabled and await self._mine("archive"):
             archived = await archive.step()
             if archive.is_idle:
                 await self._turns.leave("archive")  # for `shop-order archive`

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shop_order.configs import ConfigError, Settings
-from shop_order.domain.history_root import WitnessUnavailable
+from shop_order.domain.ports import WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
 
@@ -18,7 +18,7 @@ ROOTS = "order-service-roots/"  # not among the settings, which every start and 
 
 
 class RegistryWitness:
-    """See `domain.history_root.Witness`; `database` keeps the roots of two databases apart."""
+    """See `domain.ports.Witness`; `database` keeps the roots of two databases apart."""
 
     def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
         """Without a `lease` it only reads."""

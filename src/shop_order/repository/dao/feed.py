@@ -27,7 +27,7 @@ async def hand_over(session: Session, event_ids: Collection[int]) -> None:
 
 
 class Feed:
-    """See `domain.order_log.Feed`."""
+    """See `domain.ports.Feed`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

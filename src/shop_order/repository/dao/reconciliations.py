@@ -11,7 +11,7 @@ from typing import TypeVar
 from shop_order.domain.bill import BillCursor, DayResult, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.lease import Fence
+from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.engine.base import Database, Row, Session
 from shop_order.repository.dao.leases import require
@@ -41,7 +41,7 @@ DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = 
 
 
 class Reconciliations:
-    """See `domain.bill.Reconciliations`."""
+    """See `domain.ports.Reconciliations`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shop_order.domain.event.order_events import GENESIS
-from shop_order.domain.history_root import Leaf, Root, RootConflict, SealedDay
-from shop_order.domain.lease import Fence
+from shop_order.domain.history_root import Leaf, Root, SealedDay
+from shop_order.domain.ports import Fence, RootConflict
 from shop_order.repository.dao.engine.base import Database, Row, Session
 from shop_order.repository.dao.leases import require
 
@@ -19,7 +19,7 @@ STORED = "SELECT day FROM history_root WHERE day = ? AND signature = ?"
 
 
 class Roots:
-    """See `domain.history_root.Roots`."""
+    """See `domain.ports.Roots`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -42,7 +42,7 @@ _WALK = {"_id": "walk"}
 
 
 class MongoOrderLog:
-    """See `domain.order_log.OrderLog`; the database is the URL's, or `shop_logs`."""
+    """See `domain.ports.OrderLog`; the database is the URL's, or `shop_logs`."""
 
     # An acknowledged write can still be lost with its server.
     durable_after_s = 2.0
@@ -118,9 +118,9 @@ class MongoOrderLog:
             found = await self._meta.find_one(_WALK)
             return Backfill(found.get("walk", ""), found["mark"]) if found else Backfill()
 
-    async def advance_backfill(self, since: Backfill, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, position: str) -> None:
         async with self._server():
-            await self._moved(since, {"mark": at})
+            await self._moved(since, {"mark": position})
 
     async def _moved(self, since: Backfill, to: Document) -> bool:
         """Whether the mark was where it was read."""
@@ -129,7 +129,7 @@ class MongoOrderLog:
                 done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
-        read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
+        read = {**_WALK, "walk": since.run or None, "mark": since.position}  # None: there is no such field
         return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
     async def purge(self, before_ms: int, limit: int) -> int:

@@ -54,7 +54,7 @@ TABLES = (
 
 
 class SqliteOrderLog:
-    """See `domain.order_log.OrderLog`: one thread, one connection, every call a transaction."""
+    """See `domain.ports.OrderLog`: one thread, one connection, every call a transaction."""
 
     durable_after_s = 0.0  # a commit is on the disk
 
@@ -80,13 +80,13 @@ class SqliteOrderLog:
 
     async def backfill(self) -> Backfill:
         row = await self._run(lambda conn: conn.execute("SELECT mark FROM log_mark").fetchone())
-        walk, _, at = (row[0] if row else "").rpartition("/")
-        return Backfill(walk, at)
+        run, _, position = (row[0] if row else "").rpartition("/")
+        return Backfill(run, position)
 
-    async def advance_backfill(self, since: Backfill, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, position: str) -> None:
         first = "INSERT INTO log_mark VALUES (1, ?) ON CONFLICT DO NOTHING"
         move = "UPDATE log_mark SET mark = ? WHERE mark = ?"
-        new = mark_text(Backfill(since.walk, at))
+        new = mark_text(Backfill(since.run, position))
         if since == Backfill():
             await self._run(lambda conn: conn.execute(first, (new,)))
         else:
@@ -192,9 +192,9 @@ def begin_walk(conn: sqlite3.Connection, *emptied: str) -> None:
     conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Backfill(new_backfill_id())),))
 
 
-def mark_text(mark: Backfill) -> str:
+def mark_text(progress: Backfill) -> str:
     """The mark in its one column."""
-    return f"{mark.walk}/{mark.at}" if mark.walk else mark.at
+    return f"{progress.run}/{progress.position}" if progress.run else progress.position
 
 
 def log_row(e: LogEntry) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Archiving: settled orders nobody touched for long go to the history tables, a page at a time."""
+"""Move settled orders that have not changed for long to the history tables, page by page."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 
 from shop_order.domain.ports import Archive, Clock, Cursor, OnUnreadable
 
-PAGE = 100  # one commit: it holds an order up for a moment only
+PAGE = 100  # one commit: it delays orders only briefly
 DAY_MS = 86_400_000
-REST = 9.0  # so many times longer than a page took, so that orders come first
-MOST_REST_S = 1.0
-LOOK_AGAIN_S = 600.0  # after a whole walk
-ASK_AGAIN_S = 60.0  # whether it was switched on meanwhile
+PAUSE_FACTOR = 9.0  # the pause after a page, as a multiple of its duration: orders come first
+MAX_PAUSE_S = 1.0
+NEXT_SCAN_S = 600.0  # after the last page
+DISABLED_POLL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedPage:
-    """What one page had: orders looked at, and of them archived; `last` when nothing old comes after it."""
+    """The orders examined on a page, how many were archived, and whether it was the last page."""
 
-    looked: int
+    examined: int
     archived: int
-    last: bool
+    is_last: bool
 
 
 class ArchiveService:
-    """Walks over the old orders, oldest first; begun anew, done twice or by two processes, it is no error."""
+    """Scans old orders, oldest first. Idempotent, also across processes."""
 
     def __init__(
         self,
@@ -38,20 +38,20 @@ class ArchiveService:
         after_days: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`after_days` is asked again at every step; 0 is off."""
+        """`after_days` is read at every step; 0 disables archiving."""
         self._archive = archive
         self._on_unreadable = on_unreadable
         self._clock = clock
         self._after_days = after_days
         self._now_s = monotonic_s
         self._after: Cursor | None = None
-        self._rest_s = ASK_AGAIN_S
+        self._pause_s = DISABLED_POLL_S
 
     async def run_once(self, days: int) -> ArchivedPage:
-        """The next page of orders placed more than `days` days ago. Raises DependencyDown, Overloaded.
+        """Process the next page of orders placed more than `days` days ago.
 
-        An order counts as old from its last change on. Its version decides: one that is changed meanwhile
-        stays where it is.
+        An order's age counts from its last change. One whose version changes meanwhile stays.
+        Raises DependencyDown, Overloaded.
         """
         before_ms = self._clock() - days * DAY_MS
         page = await self._archive.oldest(before_ms, self._after, PAGE)
@@ -63,25 +63,25 @@ class ArchiveService:
         return ArchivedPage(page.total, archived, page.next is None)
 
     @property
-    def is_on(self) -> bool:
-        """Whether this is done by itself."""
+    def is_enabled(self) -> bool:
+        """Whether the settings enable the job."""
         return bool(self._after_days())
 
     @property
     def is_idle(self) -> bool:
-        """Whether the walk is at its end, and the next one is not due for long."""
-        return self._rest_s == LOOK_AGAIN_S
+        """Whether a scan is complete and the next one is not due soon."""
+        return self._pause_s == NEXT_SCAN_S
 
     async def step(self) -> int:
-        """`run_once` as configured, if this is on; how many orders were archived."""
-        if not self.is_on:
+        """Process the next page as configured, if enabled. Return how many orders were archived."""
+        if not self.is_enabled:
             return 0
         began_s = self._now_s()
-        walked = await self.run_once(self._after_days())
+        page = await self.run_once(self._after_days())
         took_s = self._now_s() - began_s
-        self._rest_s = LOOK_AGAIN_S if walked.last else min(took_s * REST, MOST_REST_S)
-        return walked.archived
+        self._pause_s = NEXT_SCAN_S if page.is_last else min(took_s * PAUSE_FACTOR, MAX_PAUSE_S)
+        return page.archived
 
     async def wait(self) -> None:
-        """Until the next step is due."""
-        await asyncio.sleep(self._rest_s if self.is_on else ASK_AGAIN_S)
+        """Sleep until the next step is due."""
+        await asyncio.sleep(self._pause_s if self.is_enabled else DISABLED_POLL_S)

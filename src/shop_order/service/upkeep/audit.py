@@ -13,34 +13,26 @@ from shop_order.domain.history_root import (
     BEFORE_FIRST_ID,
     DayDigest,
     Root,
-    RootKeys,
-    Roots,
-    Witness,
-    WitnessUnavailable,
     day_end_ms,
     document_matches,
     last_full_day,
-    message,
     next_day,
+    signing_input,
 )
-from shop_order.domain.ports import Audit, Clock
+from shop_order.domain.ports import Audit, Clock, RootKeys, Roots, Witness, WitnessUnavailable
 from shop_order.pkg.ids import last_id_before
 
 PAGE = 500
-UNREADABLE_ERRORS = (
-    ValueError,
-    LookupError,
-    TypeError,
-)  # of a row that somebody changed past all recognition
-LOOKS = 3  # an order may move between the reading of its chain and of its row
-MOST_BROKEN = 100  # days that are named
-TOLD_OF = "has no root, though the registry was told of one: it was removed"
-LATE_MS = 24 * 3_600_000  # a day that is over for longer should have its root
+UNREADABLE_ERRORS = (ValueError, LookupError, TypeError)  # raised for an altered row
+ATTEMPTS = 3  # an order may change between the reading of its chain and of its row
+MAX_BROKEN_DAYS = 100  # that are reported
+REMOVED = "has no root, but the registry has one: it was removed"
+LATE_MS = 24 * 3_600_000  # after its end a day should have a root
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenChain:
-    """The first link of a chain that does not hold."""
+    """The first version of an order whose chain is broken there."""
 
     order_sn: str
     version: int
@@ -48,24 +40,24 @@ class BrokenChain:
 
 
 class AuditService:
-    """Verifies chains against themselves and against the orders they tell of."""
+    """Verifies the hash chains, and the orders against their chains."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
     async def verify(self, order_sn: str | None = None) -> tuple[int, list[BrokenChain]]:
-        """How many chains were walked, and the first broken link of each broken one.
+        """Verify all chains, or one. Return their number, and the first broken version of each broken chain.
 
-        Raises OrderNotFound for a number that has neither a chain nor an order: nothing is broken there.
+        Raises OrderNotFound for a number that has neither a chain nor an order.
         """
         if order_sn is not None and not await self._exists(order_sn):
             raise OrderNotFound
-        walked, broken = 0, []
+        verified, broken = 0, []
         async for sn in self._numbers(order_sn):
-            walked += 1
+            verified += 1
             if fault := await self._fault(sn):
                 broken.append(fault)
-        return walked, broken
+        return verified, broken
 
     async def _exists(self, order_sn: str) -> bool:
         try:
@@ -74,7 +66,7 @@ class AuditService:
             return True
 
     async def _fault(self, order_sn: str) -> BrokenChain | None:
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             chain = list(await self._audit.chain(order_sn))
             try:
                 order = await self._audit.order(order_sn)
@@ -96,7 +88,7 @@ class AuditService:
 
 
 def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> BrokenChain | None:
-    """The first link that does not hold, or None."""
+    """The first version at which the chain is broken, or None."""
     prev = GENESIS
     for version, event in enumerate(chain, start=1):
         if event.version != version:
@@ -119,15 +111,15 @@ def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broke
         return BrokenChain(order_sn, len(chain), "has no order")
     if not chain or order.version != len(chain):
         return BrokenChain(order_sn, order.version, "is missing")
-    told = json.loads(chain[-1].payload)
-    if told["new_status"] != int(order.status) or told["user_id"] != order.user:
-        return BrokenChain(order_sn, order.version, "tells of another state than the order")
+    last = json.loads(chain[-1].payload)
+    if last["new_status"] != int(order.status) or last["user_id"] != order.user:
+        return BrokenChain(order_sn, order.version, "has another state than the order")
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenDay:
-    """A day whose history is not what was sealed, or whose root is not ours."""
+    """A day whose events differ from its root, or whose root is invalid."""
 
     day: str
     what: str
@@ -135,8 +127,8 @@ class BrokenDay:
 
 @dataclass(frozen=True, slots=True)
 class RootReport:
-    """How many days have a root of ours, up to `last_day`, and those of which something is wrong, the first
-    one first; `not_compared` says why the witness could not be compared, or of how many days."""
+    """The number of days with a valid root, up to `last_day`, and the broken days in order. `not_compared`
+    says why days were not compared with the witness."""
 
     days: int
     last_day: str
@@ -145,8 +137,10 @@ class RootReport:
 
 
 class RootAudit:
-    """Reads a page at a time. Days whose events differ are passed by; the walk ends where the chain of roots
-    does not hold, for behind that nothing is known."""
+    """Verifies the daily roots: their chain and signatures, the events they cover, and the witness's copies.
+
+    Days whose events differ are reported and skipped; verification ends where the chain of roots is broken.
+    """
 
     def __init__(
         self, *, roots: Roots, keys: RootKeys, real_clock: Clock, witness: Witness | None = None
@@ -157,61 +151,61 @@ class RootAudit:
         self._witness = witness
 
     async def verify(self) -> RootReport:
-        """Raises DependencyDown."""
-        told: Mapping[str, bytes] = {}
+        """Verify all roots. Raises DependencyDown."""
+        copies: Mapping[str, bytes] = {}
         not_compared = ""
         try:
-            told = await self._witness.all() if self._witness else {}
-        except WitnessUnavailable as away:
-            not_compared = str(away)
-        days, last, untold = 0, None, 0
+            copies = await self._witness.all() if self._witness else {}
+        except WitnessUnavailable as error:
+            not_compared = str(error)
+        days, last, without_copy = 0, None, 0
         settled_ms = self._real_clock() - LATE_MS
         broken: list[BrokenDay] = []
         while page := await self._roots.page(last.sealed.day if last else "", PAGE):
             for root in page:
-                if ends := _left_out(last, root, told) or self._fault(root, last, told):
-                    return _verified(days, last, [*broken, ends], not_compared)
-                if len(broken) < MOST_BROKEN and (what := await self._differs(root, last)):
+                if end := _missing_between(last, root, copies) or self._fault(root, last, copies):
+                    return _report(days, last, [*broken, end], not_compared)
+                if len(broken) < MAX_BROKEN_DAYS and (what := await self._differs(root, last)):
                     broken.append(BrokenDay(root.sealed.day, what))
                 days, last = days + 1, root
-                untold += root.sealed.day not in told and day_end_ms(root.sealed.day) <= settled_ms
-        if self._witness and untold and not not_compared:
-            not_compared = f"of {untold} days it was told nothing"
-        return _verified(days, last, [*broken, *await self._missing(last, told)], not_compared)
+                without_copy += root.sealed.day not in copies and day_end_ms(root.sealed.day) <= settled_ms
+        if self._witness and without_copy and not not_compared:
+            not_compared = f"it has no roots of {without_copy} days"
+        return _report(days, last, [*broken, *await self._missing_after(last, copies)], not_compared)
 
-    def _fault(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> BrokenDay | None:
-        what = self._wrong(root, last, told)
+    def _fault(self, root: Root, last: Root | None, copies: Mapping[str, bytes]) -> BrokenDay | None:
+        what = self._invalid(root, last, copies)
         return BrokenDay(root.sealed.day, what) if what else None
 
-    def _wrong(self, root: Root, last: Root | None, told: Mapping[str, bytes]) -> str:
-        """What is wrong with this root, which stands behind the last good one."""
+    def _invalid(self, root: Root, last: Root | None, copies: Mapping[str, bytes]) -> str:
+        """Why this root is not a valid successor of the last valid one; empty if it is."""
         sealed = root.sealed
         try:
             if sealed.prev_root != (last.root if last else GENESIS):
-                return "has a root that does not follow the one before: one of them was put in later"
+                return "has a root that does not follow the previous one: one of them was inserted later"
             if sealed.root != root.root:
                 return "has a root that was altered"
-            ours = self._keys.verify(root.key_id, message(root.root), root.signature)
+            is_valid = self._keys.verify(root.key_id, signing_input(root.root), root.signature)
         except LookupError:
             return f"is signed by the key {root.key_id}, which AUDIT__ROOT_KEY_FILE does not hold"
         except UNREADABLE_ERRORS as altered:
-            return f"has a root that was altered past reading: {altered!r}"
-        if not ours:
+            return f"has a root that was altered and can't be read: {altered!r}"
+        if not is_valid:
             return "has a root with a forged signature"
-        if sealed.day in told and not document_matches(told[sealed.day], root.root):
-            return "has another root than the registry was told: rows were removed or altered with their root"
+        if sealed.day in copies and not document_matches(copies[sealed.day], root.root):
+            return "has another root than the registry: rows were removed or altered together with their root"
         return ""
 
     async def _differs(self, root: Root, last: Root | None) -> str:
-        """How the day's events differ from those that were sealed."""
+        """How the day's events differ from those the root covers; empty if they do not."""
         sealed, digest, full = root.sealed, DayDigest(last.sealed.last_id if last else BEFORE_FIRST_ID), True
         try:
             while full:
                 page = await self._roots.leaves(digest.at, sealed.last_id, PAGE)
                 full = len(page) == PAGE
-                digest.take(page, full=full)
+                digest.add(page, full=full)
         except UNREADABLE_ERRORS as altered:
-            return f"has events that were altered past reading: {altered!r}"
+            return f"has events that were altered and can't be read: {altered!r}"
         if digest.value() == sealed.digest and digest.events == sealed.events:
             return ""
         if digest.events < sealed.events:
@@ -221,30 +215,30 @@ class RootAudit:
             return f"has {digest.events} events, {more} of them added after the day was sealed"
         return f"has {digest.events} events, but not those that were sealed: some were altered"
 
-    async def _missing(self, last: Root | None, told: Mapping[str, bytes]) -> Sequence[BrokenDay]:
-        """The first day behind the last root that should have one."""
+    async def _missing_after(self, last: Root | None, copies: Mapping[str, bytes]) -> Sequence[BrokenDay]:
+        """The first day after the last root that should have a root."""
         day = last.sealed.day if last else ""
-        if later := min((each for each in told if each > day), default=""):
-            return [BrokenDay(later, TOLD_OF)]
+        if later := min((each for each in copies if each > day), default=""):
+            return [BrokenDay(later, REMOVED)]
         due_day = last_full_day(self._real_clock() - LATE_MS)
         after_id = last.sealed.last_id if last else BEFORE_FIRST_ID
         if due_day > day and await self._roots.leaves(after_id, last_id_before(day_end_ms(due_day)), 1):
             first = next_day(day) if day else "the first day"
-            what = "is over for long and not sealed: the job is late, or its root was removed"
+            what = "is long over and not sealed: the job is late, or its root was removed"
             return [BrokenDay(first, what)]
         return ()
 
 
-def _verified(days: int, last: Root | None, broken: Sequence[BrokenDay], not_compared: str) -> RootReport:
+def _report(days: int, last: Root | None, broken: Sequence[BrokenDay], not_compared: str) -> RootReport:
     return RootReport(days, last.sealed.day if last else "", broken, not_compared)
 
 
-def _left_out(last: Root | None, root: Root, told: Mapping[str, bytes]) -> BrokenDay | None:
-    """The first day between these two that should have a root; before the first root, one that was told."""
+def _missing_between(last: Root | None, root: Root, copies: Mapping[str, bytes]) -> BrokenDay | None:
+    """The first day between these roots that should have one; before the first root, one the witness has."""
     day = root.sealed.day
     if last is None:
-        earlier = min((each for each in told if each < day), default="")
-        return BrokenDay(earlier, TOLD_OF) if earlier else None
+        earlier = min((each for each in copies if each < day), default="")
+        return BrokenDay(earlier, REMOVED) if earlier else None
     if (due := next_day(last.sealed.day)) == day:
         return None
     return BrokenDay(due, f"has no root, though {day} has one: it was removed")

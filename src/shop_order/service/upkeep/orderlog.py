@@ -1,4 +1,4 @@
-"""Feeding the order log: it is told of every event, in each order's order, and catches up by itself."""
+"""Feed the order log with every event, and backfill a log that is new or was lost."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import (
     COMPLETE,
     DAY_MS,
-    Feed,
     FeedEntry,
     LogEntry,
     LogUpdate,
-    OrderLog,
     OrderSummary,
     entry_of,
     log_updates,
 )
-from shop_order.domain.ports import Audit, Clock
+from shop_order.domain.ports import Audit, Clock, Feed, OrderLog
 
-PAGE = 64  # rows of the feed, or orders of the walk, in one step: it may hold an order up for a moment only
-EVENTS = 128  # told in one call
-MOST_SETTLING = 20_000
-MOST_ENTRIES = 1000  # of one order
-FORGET = 1000  # entries in one step
+PAGE = 64  # feed entries, or orders of the backfill, in one step: a step may delay orders only briefly
+EVENTS = 128  # in one call of the log
+MAX_UNCONFIRMED = 20_000
+MAX_ENTRIES = 1000  # of one order
+PURGE = 1000  # entries in one step
 IDLE_S = 0.5
-REST = 9.0  # after a full page: so many times longer than it took, so that orders come first
-MOST_REST_S = 1.0
-FORGOTTEN_S = 60.0
+PAUSE_FACTOR = 9.0  # the pause after a full page, as a multiple of its duration: orders come first
+MAX_PAUSE_S = 1.0
+UNCONFIRMED_S = 60.0
 NEVER_S = float("-inf")
 
 
 class OrderLogService:
-    """One step after another: `run_once`, then `wait`. Done twice, or by two processes, it is no error."""
+    """Call `run_once`, then `wait`, in a loop. Idempotent, also across processes."""
 
     def __init__(
         self,
@@ -48,6 +46,7 @@ class OrderLogService:
         keep_days: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`keep_days` 0 keeps entries for ever."""
         self._feed = feed
         self._log = log
         self._history = history
@@ -56,20 +55,20 @@ class OrderLogService:
         self._keep_days = keep_days
         self._now_s = monotonic_s
         self._after = 0
-        self._settling: dict[int, float] = {}  # event id -> when the log was told
-        self._rest_s = IDLE_S
+        self._unconfirmed: dict[int, float] = {}  # event id -> when it was written
+        self._pause_s = IDLE_S
         self.unavailable = False
 
     async def run_once(self) -> int:
-        """One page of the feed, and one of the walk if the log is not whole; how many events left the feed.
+        """Process a page of the feed, and of an incomplete backfill. Return how many entries left the feed.
 
         Raises DependencyDown, DeadlineExceeded, Overloaded.
         """
         began_s = self._now_s()
         try:
-            walking = await self.backfill_once()
+            backfilled = await self.backfill_once()
             page = await self._feed.take(self._after, PAGE)
-            done = await self._tell(page)
+            done = await self._process(page)
         except DependencyDown:
             self.unavailable = True
             raise
@@ -77,125 +76,121 @@ class OrderLogService:
         full = len(page) == PAGE
         self._after = page[-1].event_id if full else 0
         if not full:
-            self._let_settled_go()
+            self._drop_old_unconfirmed()
         took_s = self._now_s() - began_s
-        self._rest_s = min(took_s * REST, MOST_REST_S) if full or walking else IDLE_S
+        self._pause_s = min(took_s * PAUSE_FACTOR, MAX_PAUSE_S) if full or backfilled else IDLE_S
         return done
 
     async def wait(self) -> None:
-        """Until the next step is due: soon while much waits, else after `IDLE_S`."""
-        await asyncio.sleep(self._rest_s)
+        """Sleep until the next step is due."""
+        await asyncio.sleep(self._pause_s)
 
     async def backfill_once(self) -> int:
-        """Tell a log that is new, or was lost, of the next orders there are; how many.
+        """Bring the next page of orders into a log that is new or was lost. Return how many.
 
-        One whose facts were drawn by other rules is counted again. Raises DependencyDown.
+        Summaries made by other rules are reset and recomputed. Raises DependencyDown.
         """
-        mark = await self._log.backfill()
-        if not mark.is_current:
-            await self._log.reset_summaries(mark)
-            mark = await self._log.backfill()
-        if mark.is_complete:
+        progress = await self._log.backfill()
+        if not progress.is_current:
+            await self._log.reset_summaries(progress)
+            progress = await self._log.backfill()
+        if progress.is_complete:
             return 0
-        order_sns = await self._history.order_sns(mark.at, PAGE)
-        await self._extend(order_sns)
-        await self._log.advance_backfill(mark, order_sns[-1] if order_sns else COMPLETE)
+        order_sns = await self._history.order_sns(progress.position, PAGE)
+        await self._update(order_sns)
+        await self._log.advance_backfill(progress, order_sns[-1] if order_sns else COMPLETE)
         return len(order_sns)
 
     async def rebuild(self) -> int:
-        """Throw the log away and tell it everything again; how many orders. Raises DependencyDown."""
+        """Clear the log and backfill it. Return how many orders it has. Raises DependencyDown."""
         await self._log.clear()
-        told = 0
-        while walked := await self.backfill_once():
-            told += walked
-        return told
+        total = 0
+        while count := await self.backfill_once():
+            total += count
+        return total
 
     async def entries(self, order_sn: str) -> Sequence[LogEntry]:
-        """The order's log, after telling it what it may not know yet; from the history while it is away.
+        """The log of an order, brought up to date first; from the history if the log is unavailable.
 
         Raises OrderNotFound.
         """
         try:
-            await self._extend([order_sn])
-            entries = await self._log.entries(order_sn, MOST_ENTRIES)
+            await self._update([order_sn])
+            entries = await self._log.entries(order_sn, MAX_ENTRIES)
         except DependencyDown:
-            told = await self._feed.events({order_sn: 0}, MOST_ENTRIES)
-            entries = [entry_of(event) for event in told]
+            events = await self._feed.events({order_sn: 0}, MAX_ENTRIES)
+            entries = [entry_of(event) for event in events]
         if not entries and not await self._feed.events({order_sn: 0}, 1):
             raise OrderNotFound
         return entries
 
     async def purge(self) -> int:
-        """Delete entries whose time is over, some at a time; how many. Raises DependencyDown."""
-        before_ms = self._over_ms()
-        return await self._log.purge(before_ms, FORGET) if before_ms else 0
+        """Delete some expired entries. Return how many. Raises DependencyDown."""
+        before_ms = self._expired_before_ms()
+        return await self._log.purge(before_ms, PURGE) if before_ms else 0
 
-    def _over_ms(self) -> int:
-        """The time of entries before this is over; 0 if they are kept for ever."""
+    def _expired_before_ms(self) -> int:
         days = self._keep_days()
         return self._clock() - days * DAY_MS if days else 0
 
-    def _kept(self, one: LogUpdate) -> LogUpdate:
-        """Without entries whose time is over: a log that is made anew would have to delete them again."""
-        before_ms = self._over_ms()
-        return replace(one, entries=[entry for entry in one.entries if entry.at_ms >= before_ms])
+    def _without_expired(self, update: LogUpdate) -> LogUpdate:
+        """Leave out expired entries: a rebuilt log would have to delete them again."""
+        before_ms = self._expired_before_ms()
+        return replace(update, entries=[entry for entry in update.entries if entry.at_ms >= before_ms])
 
-    async def _tell(self, page: Sequence[FeedEntry]) -> int:
-        """Bring the log to the versions of these events, and purge those that it surely has."""
-        now_s = self._now_s()
-        due = [
-            fed
-            for fed in page
-            if now_s - self._settling.get(fed.event_id, NEVER_S) >= self._log.durable_after_s
-        ]
+    async def _process(self, page: Sequence[FeedEntry]) -> int:
+        """Bring the log up to these events, and delete those from the feed that it has for good."""
+        now_s, durable_s = self._now_s(), self._log.durable_after_s
+        due = [one for one in page if now_s - self._unconfirmed.get(one.event_id, NEVER_S) >= durable_s]
         if not due:
             return 0
-        known = await self._log.summaries({fed.order_sn for fed in due})
-        stored, told = await self._extend({fed.order_sn for fed in due if not _has(known, fed)}, known)
+        known = await self._log.summaries({one.order_sn for one in due})
+        stored, written = await self._update({one.order_sn for one in due if not _covers(known, one)}, known)
         done = []
-        for fed in due:
-            settled = _has(known, fed) and (fed.event_id in self._settling or not self._log.durable_after_s)
-            if settled or fed.order_sn in stored or not _has(told, fed):  # the last: there is nothing to tell
-                done.append(fed.event_id)
-                self._settling.pop(fed.event_id, None)
-            elif len(self._settling) < MOST_SETTLING:
-                self._settling[fed.event_id] = now_s
+        for one in due:
+            confirmed = _covers(known, one) and (one.event_id in self._unconfirmed or not durable_s)
+            unreadable = not _covers(written, one)  # it can never be written
+            if confirmed or one.order_sn in stored or unreadable:
+                done.append(one.event_id)
+                self._unconfirmed.pop(one.event_id, None)
+            elif len(self._unconfirmed) < MAX_UNCONFIRMED:
+                self._unconfirmed[one.event_id] = now_s
         if done:
             await self._feed.done(done)
         return len(done)
 
-    async def _extend(
+    async def _update(
         self, order_sns: Collection[str], known: Mapping[str, OrderSummary] | None = None
     ) -> tuple[set[str], Mapping[str, OrderSummary]]:
-        """Tell the log all that these orders have beyond what it knows.
+        """Write to the log all events of these orders that it does not have.
 
-        The orders that are surely stored, and the facts as they were told.
+        Return the orders that are certainly stored, and all summaries as written.
         """
         stored: set[str] = set()
         numbers = sorted(order_sns)
-        facts = dict(await self._log.summaries(numbers) if known is None else known)
+        summaries = dict(await self._log.summaries(numbers) if known is None else known)
         while numbers:
-            since = {sn: facts[sn].version if sn in facts else 0 for sn in numbers}
-            told = await self._feed.events(since, EVENTS)
-            updates, unreadable = log_updates(told, facts)
+            since = {sn: summaries[sn].version if sn in summaries else 0 for sn in numbers}
+            events = await self._feed.events(since, EVENTS)
+            updates, unreadable = log_updates(events, summaries)
             if updates:
-                stored |= set(await self._log.append([self._kept(one) for one in updates]))
-            facts |= {one.summary.order_sn: one.summary for one in updates}
+                stored |= set(await self._log.append([self._without_expired(one) for one in updates]))
+            summaries |= {one.summary.order_sn: one.summary for one in updates}
             for event, error in unreadable:
                 self._alert(
                     "log_unreadable", order_sn=event.order_sn, version=event.version, error=repr(error)
                 )
-            if len(told) < EVENTS:
+            if len(events) < EVENTS:
                 break
             stuck = {event.order_sn for event, _ in unreadable}
-            numbers = [sn for sn in numbers if sn >= told[-1].order_sn and sn not in stuck]
-        return stored, facts
+            numbers = [sn for sn in numbers if sn >= events[-1].order_sn and sn not in stuck]
+        return stored, summaries
 
-    def _let_settled_go(self) -> None:
-        """Rows that another process forgot would stay noted here for ever."""
-        before_s = self._now_s() - FORGOTTEN_S
-        self._settling = {id: told_s for id, told_s in self._settling.items() if told_s > before_s}
+    def _drop_old_unconfirmed(self) -> None:
+        """Drop events whose feed entry another process deleted: they would stay here for ever."""
+        before_s = self._now_s() - UNCONFIRMED_S
+        self._unconfirmed = {id: at_s for id, at_s in self._unconfirmed.items() if at_s > before_s}
 
 
-def _has(known: Mapping[str, OrderSummary], fed: FeedEntry) -> bool:
-    return fed.order_sn in known and known[fed.order_sn].version >= fed.version
+def _covers(summaries: Mapping[str, OrderSummary], entry: FeedEntry) -> bool:
+    return entry.order_sn in summaries and summaries[entry.order_sn].version >= entry.version

@@ -17,13 +17,9 @@ from shop_order.domain.bill import (
     Bill,
     BillCursor,
     BillLine,
-    BillNotOut,
     BillNumbers,
-    BillSource,
-    BillUnusable,
     Comparison,
     Reconciliation,
-    Reconciliations,
     day_at,
     days_near,
     first_ms,
@@ -32,8 +28,7 @@ from shop_order.domain.bill import (
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, Unreadable
-from shop_order.domain.lease import Fence
-from shop_order.domain.ports import Clock
+from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
 from shop_order.domain.status import PaymentType, RefundState
 
 JOB = "reconcile"  # and its lease

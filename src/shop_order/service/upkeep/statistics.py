@@ -1,7 +1,7 @@
-"""Basic statistics (specification 6.4): orders, amount and paid amount by day, channel and status.
+"""Basic statistics (specification 6.4): orders and amounts by day, channel and status.
 
-They count what the doctor counts: paid is all money that arrived for these orders, also too late or twice;
-refunded what went back of it; net what stayed.
+As in the doctor's report, paid is all money received for these orders, including late and duplicate payments;
+refunded is what was refunded of it; net is the difference.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from datetime import date
 from typing import TypeVar
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.order_log import Feed, Figures, OrderLog, day_of
-from shop_order.domain.ports import Clock, Outbox
+from shop_order.domain.order_log import Figures, day_of
+from shop_order.domain.ports import Clock, Feed, OrderLog, Outbox
 
 K = TypeVar("K", str, int)
-MOST_DAYS = 366
-USUAL_DAYS = 30
+MAX_DAYS = 366
+DEFAULT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class OrderTotals:
-    """Orders and fen."""
+    """A number of orders and their amounts in fen."""
 
     orders: int = 0
     amount_fen: int = 0
@@ -31,11 +31,11 @@ class OrderTotals:
 
     @property
     def net_fen(self) -> int:
-        """What stayed."""
+        """Paid minus refunded."""
         return self.paid_fen - self.refunded_fen
 
     def plus(self, one: Figures) -> OrderTotals:
-        """With one group more."""
+        """These totals plus one group."""
         return OrderTotals(
             self.orders + one.orders,
             self.amount_fen + one.amount_fen,
@@ -45,10 +45,10 @@ class OrderTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StatisticsReport:
     """The figures of orders placed from `first_day` to `last_day` (days in China).
 
-    `waiting` events were not counted yet when it was made; `whole` is False while the log is being rebuilt.
+    `waiting` events are not included yet; `is_complete` is False while the log is being backfilled.
     """
 
     first_day: str
@@ -58,11 +58,11 @@ class Report:
     by_channel: dict[str, OrderTotals]
     by_status: dict[int, OrderTotals]
     waiting: int
-    whole: bool
+    is_complete: bool
 
 
 class Statistics:
-    """Figures out of the order log."""
+    """Statistics from the order log."""
 
     def __init__(self, *, log: OrderLog, outbox: Outbox, feed: Feed, clock: Clock) -> None:
         self._log = log
@@ -70,36 +70,36 @@ class Statistics:
         self._feed = feed
         self._clock = clock
 
-    async def report(self, first_day: str = "", last_day: str = "") -> Report:
-        """The figures; the last `USUAL_DAYS` days where none are named.
+    async def report(self, first_day: str = "", last_day: str = "") -> StatisticsReport:
+        """The figures of these days, by default of the last `DEFAULT_DAYS`.
 
-        Raises InvalidArgument (no day, or too many of them), DependencyDown.
+        Raises InvalidArgument (not a day, or too many days), DependencyDown.
         """
-        last = parsed("end", last_day or day_of(self._clock()))
-        usual = date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
-        first = parsed("start", first_day) if first_day else usual
+        last = parse_day("end", last_day or day_of(self._clock()))
+        default = date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1))
+        first = parse_day("start", first_day) if first_day else default
         if last < first:
             raise InvalidArgument("end", "too_early", other="start")
-        if (last - first).days >= MOST_DAYS:
-            raise InvalidArgument("start", "range_too_long", max=MOST_DAYS)
+        if (last - first).days >= MAX_DAYS:
+            raise InvalidArgument("start", "range_too_long", max=MAX_DAYS)
         unpublished, _ = await self._outbox.lag()
         unlogged, _ = await self._feed.lag()
-        whole = (await self._log.backfill()).is_complete
+        is_complete = (await self._log.backfill()).is_complete
         found = await self._log.figures(first.isoformat(), last.isoformat())
-        return Report(
+        return StatisticsReport(
             first.isoformat(),
             last.isoformat(),
-            summed(found),
+            total_of(found),
             grouped(found, lambda one: one.day),
             grouped(found, lambda one: one.channel),
             grouped(found, lambda one: one.status),
             unpublished + unlogged,
-            whole,
+            is_complete,
         )
 
 
-def parsed(field: str, text: str) -> date:
-    """A day such as 2026-11-23. Raises InvalidArgument."""
+def parse_day(field: str, text: str) -> date:
+    """Parse a day in the form YYYY-MM-DD. Raises InvalidArgument."""
     try:
         found = date.fromisoformat(text)
     except ValueError as error:
@@ -109,8 +109,8 @@ def parsed(field: str, text: str) -> date:
     return found
 
 
-def summed(figures: Iterable[Figures]) -> OrderTotals:
-    """All of them together."""
+def total_of(figures: Iterable[Figures]) -> OrderTotals:
+    """The sum of all groups."""
     total = OrderTotals()
     for one in figures:
         total = total.plus(one)
@@ -118,7 +118,7 @@ def summed(figures: Iterable[Figures]) -> OrderTotals:
 
 
 def grouped(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, OrderTotals]:
-    """Together by what `by` gives, in its order."""
+    """Totals by the key `by`, in order of the key."""
     groups: dict[K, OrderTotals] = {}
     for one in sorted(figures, key=by):
         groups[by(one)] = groups.get(by(one), OrderTotals()).plus(one)

@@ -1,4 +1,4 @@
-"""Rows that can't be read: somebody wrote past the service, or a newer version did; the others go on."""
+"""Alerts about unreadable rows, written by another program or a newer version; they are skipped."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from shop_order.domain.errors import Unreadable
 from shop_order.domain.ports import Clock
 from shop_order.service.attempts import Alert
 
-AGAIN_MS = 1_800_000
-MOST = 1000  # rows told of in half an hour: that there are more of them is no news
+REPEAT_MS = 1_800_000
+MAX_ROWS = 1000  # that are reported per half hour
 
 
 class UnreadableRowAlerts:
-    """Tells the operator of each row once in half an hour, however often it is met."""
+    """Raises one alert per row and half hour, however often the row is met."""
 
     def __init__(self, alert: Alert, real_clock: Clock) -> None:
         self._alert = alert
         self._now = real_clock
-        self._told_ms: dict[str, int] = {}
+        self._reported_ms: dict[str, int] = {}
 
     def report(self, row: Unreadable) -> None:
-        """It was left out."""
+        """Report a row that was skipped."""
         now_ms = self._now()
-        if now_ms - self._told_ms.get(row.number, -AGAIN_MS) < AGAIN_MS:
+        if now_ms - self._reported_ms.get(row.number, -REPEAT_MS) < REPEAT_MS:
             return
-        self._told_ms.pop(row.number, None)
-        if len(self._told_ms) >= MOST:
-            longest_ago = next(iter(self._told_ms))
-            if now_ms - self._told_ms[longest_ago] < AGAIN_MS:
+        self._reported_ms.pop(row.number, None)
+        if len(self._reported_ms) >= MAX_ROWS:
+            oldest = next(iter(self._reported_ms))
+            if now_ms - self._reported_ms[oldest] < REPEAT_MS:
                 return
-            del self._told_ms[longest_ago]
-        self._told_ms[row.number] = now_ms
+            del self._reported_ms[oldest]
+        self._reported_ms[row.number] = now_ms
         self._alert("row_unreadable", number=row.number, error=str(row))
