@@ -50,7 +50,7 @@ def reconciling(store: Store, desk: Desk) -> ReconciliationService:
         real_clock=lambda: first_ms(DAY) + 4 * 86_400_000,
         clock=lambda: NOW_MS,
         fence=lambda: store.leases.fence(LEASE),
-        tell=lambda *_, **__: None,
+        warn=lambda *_, **__: None,
         settle_s=0.0,
     )
 

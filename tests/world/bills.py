@@ -88,5 +88,5 @@ async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:
 
 async def age_h(service: ReconciliationService) -> float:
     """Of the last reconciled day."""
-    ((_, age_s, _),) = await service.behind()
+    ((_, age_s, _),) = await service.lag()
     return age_s / 3600

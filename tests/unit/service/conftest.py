@@ -33,6 +33,6 @@ def service(world: World, desk: Desk) -> ReconciliationService:
         real_clock=world.real_now,
         clock=world.clock,
         fence=lambda: world.store.leases.fence("reconcile"),
-        tell=world.alert,
+        warn=world.alert,
         settle_s=0.0,
     )

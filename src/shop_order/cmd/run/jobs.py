@@ -172,7 +172,7 @@ class Jobs:
             await self._turns.leave(RECONCILE)  # for `shop-order reconcile`
 
     async def _reconciled(self) -> int:
-        for channel, age_s, differences in await self._core.reconciliation.behind():
+        for channel, age_s, differences in await self._core.reconciliation.lag():
             self._core.metrics.reconciled(channel.code, age_s, differences)
         return 0
 

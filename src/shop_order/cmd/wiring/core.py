@@ -245,7 +245,7 @@ class Core:
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
-            tell=get_logger("reconcile").warning,
+            warn=get_logger("reconcile").warning,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

@@ -32,10 +32,10 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OverdueWork:
-    """What should have gone on by itself: how many, and since when the oldest (epoch ms, 0 if none).
+    """Overdue items: their number, and since when the oldest is overdue (epoch ms, 0 if none).
 
-    An `order` whose time is over, a `payment` whose time is over and whose end nobody knows, a `refund` that
-    was approved and is not known to have arrived.
+    `what` is `order` (past its due time), `payment` (past its time, with an unknown result) or `refund`
+    (approved, not known to have succeeded).
     """
 
     what: str
@@ -47,7 +47,7 @@ class Backlog(Protocol):
     """What operators watch."""
 
     async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
-        """One of each kind, also where nothing is behind."""
+        """One result per kind, also if nothing is overdue."""
 
 
 class Audit(Protocol):
