@@ -20,7 +20,7 @@ PAGE = 500
 RECHECK_S = 2.0
 SETTLE_S = (3.0, 5.0, 10.0, 10.0)  # pauses, while consumers of a broker catch up
 _PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
-_MOVES_BY_ITSELF = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
+_HAS_DUE_TIME = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ def history_faults(order: Order, chain: Sequence[Event]) -> list[str]:
     if refunds != {sn: refund.amount_fen for sn, refund in order.refunds.items()}:
         faults.append("has other refunds than its history")
     faults += summary_faults(order, chain)
-    if (order.due_ms is not None) != (order.status in _MOVES_BY_ITSELF):
+    if (order.due_ms is not None) != (order.status in _HAS_DUE_TIME):
         faults.append(f"is {order.status.name} {'with' if order.due_ms else 'without'} a due time")
     return faults
 
