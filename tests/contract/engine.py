@@ -169,7 +169,7 @@ async def paid(store: Store, of: Order, payment: Payment, now_ms: int = NOW_MS) 
     """The money arrives."""
 
     def decide(o: Order) -> None:
-        o.money_arrived(
+        o.receive_payment(
             payment.payment_sn,
             trade_no="T" + payment.payment_sn,
             amount_fen=payment.amount_fen,

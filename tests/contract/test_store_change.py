@@ -196,7 +196,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
 
     def force(o: Order) -> None:
         o.payments[second.payment_sn] = second
-        o._record("payment.opened", BUYER, NOW_MS)
+        o._record("payment.opened", BUYER, NOW_MS, {})
 
     with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, force)
@@ -206,7 +206,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
             o.refunds[refund_sn] = Refund(
                 refund_sn, second.payment_sn, o.order_sn, 1, RefundState.APPROVED, "", True, NOW_MS
             )
-        o._record("refund.approved", BUYER, NOW_MS)
+        o._record("refund.approved", BUYER, NOW_MS, {})
 
     with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, two_refunds)

@@ -220,7 +220,7 @@ async def use_reconciliations(store: Store) -> None:
 
 
 def touch(o: Order) -> None:
-    o._record("order.touched", BUYER, NOW_MS)
+    o._record("order.touched", BUYER, NOW_MS, {})
 
 
 def fill(cart: Cart) -> None:
@@ -239,7 +239,7 @@ async def use_orders(store: Store) -> None:
 
     def approve(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund
-        o._record("refund.approved", BUYER, NOW_MS)
+        o._record("refund.approved", BUYER, NOW_MS, {})
 
     await store.orders.change(new.order_sn, approve)
     await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))

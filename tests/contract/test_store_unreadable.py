@@ -99,11 +99,11 @@ async def test_an_order_with_an_open_refund_is_not_due_until_the_refund_ended(en
 
     def asked_for(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund
-        o._record("refund.requested", SYSTEM, NOW_MS)
+        o._record("refund.requested", SYSTEM, NOW_MS, {})
 
     def rejected(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund.to(RefundState.REJECTED)
-        o._record("refund.rejected", SYSTEM, NOW_MS)
+        o._record("refund.rejected", SYSTEM, NOW_MS, {})
 
     stored, _ = await store.orders.change(order.order_sn, asked_for)
     assert (stored.refund_status, stored.status) == (RefundStatus.OPEN, OrderStatus.SHIPPED)

@@ -25,12 +25,12 @@ from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.payment import PaymentService
-from shop_order.service.placing import OrderRules
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import OrderRules, PlacingService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from shop_order.service.unreadable import Unreadables
@@ -125,7 +125,13 @@ class World:
             next_refund_sn=self.numbers.refund_sn,
             alert=self.alert,
         )
-        self.orders = self.order_service()
+        self.placing = self.placing_service()
+        self.orders = OrderService(
+            orders=self.store.orders,
+            clock=self.clock,
+            rules=lambda: self.rules,
+            on_unreadable=self.unreadable.tell,
+        )
         self.carts = CartService(
             carts=self.store.carts,
             goods=self.shelf,
@@ -185,9 +191,9 @@ class World:
             log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
         )
 
-    def order_service(self) -> OrderService:
-        """The use cases of orders; a second one is what another process would be."""
-        return OrderService(
+    def placing_service(self) -> PlacingService:
+        """Places orders; a second one is what another process would be."""
+        return PlacingService(
             orders=self.store.orders,
             carts=self.store.carts,
             goods=self.shelf,
@@ -198,7 +204,6 @@ class World:
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
             rules=lambda: self.rules,
-            on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
             return_urls=self.return_urls,
             channels=self.channels,

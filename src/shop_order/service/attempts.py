@@ -97,7 +97,7 @@ class Attempts:
         refund_sn = self._next_refund_sn()  # drawn here: the store's thread must not draw numbers
 
         def arrive(order: Order) -> None:
-            order.money_arrived(
+            order.receive_payment(
                 sn,
                 trade_no=trade.trade_no,
                 amount_fen=trade.amount_fen,

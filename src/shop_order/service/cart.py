@@ -12,7 +12,6 @@ from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
-from shop_order.service.order import buyer
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +80,14 @@ class CartService:
 
         Raises DependencyDown, DeadlineExceeded.
         """
-        return await self._show(await self._carts.get(buyer(actor)))
+        return await self._show(await self._carts.get(actor.buyer_id()))
 
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
         """Put goods in, adding to what is there.
 
         Raises GoodsUnavailable (unknown or off sale), InvalidArgument, DependencyDown, DeadlineExceeded.
         """
-        user = buyer(actor)
+        user = actor.buyer_id()
         Line(goods, nums)
         # All that may fail comes before the change: who is told so adds again, and would get twice as many.
         fresh, stocks = await asyncio.gather(self._goods.get_many([goods]), self._stock.available([goods]))
@@ -112,13 +111,13 @@ class CartService:
             line = named(cart, goods, id)
             cart.update(line.goods, nums=nums, checked=checked, now_ms=self._now())
 
-        await self._carts.change(buyer(actor), change)
+        await self._carts.change(actor.buyer_id(), change)
 
     async def check(self, actor: Actor, checked: bool, *, goods: int = 0, id: int = 0) -> None:
         """Set the check mark of one line, or with neither goods nor id of all. Raises CartLineNotFound."""
         if goods or id:
             return await self.update(actor, goods, id=id, checked=checked)
-        await self._carts.change(buyer(actor), lambda cart: cart.check_all(checked, now_ms=self._now()))
+        await self._carts.change(actor.buyer_id(), lambda cart: cart.check_all(checked, now_ms=self._now()))
 
     async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
         """Take a line out; one that is not there is no error. Raises InvalidArgument."""
@@ -129,7 +128,7 @@ class CartService:
             except CartLineNotFound:
                 return
 
-        await self._carts.change(buyer(actor), change)
+        await self._carts.change(actor.buyer_id(), change)
 
     async def _show(self, cart: Cart) -> CartView:
         ids = sorted(cart.lines)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, Unreadable
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 
 EVERY_S = 2.0  # one attempt is queried at most this often, however many buyers look at it
 WAIT_S = 2.0  # a page waits this long for the answer; the query itself goes on
@@ -25,6 +26,40 @@ QUERIED_MS = 86_400_000  # this long after an attempt's end only the jobs query 
 MAX_REMEMBERED = 4096  # attempts
 CHANGE_S = 4.0  # a buyer waits this long for the provider to close the attempt of another device
 MAX_RUNNING = 32  # queries at a time: a provider that hangs must not collect more
+
+
+class Stage(StrEnum):
+    """The state of an order's payment as its buyer sees it. `OVER`: expired, about to be cancelled."""
+
+    PENDING = "pending"
+    CONFIRMING = "confirming"
+    OVER = "over"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+
+
+def stage_of(order: Order, now_ms: int) -> Stage:
+    """The stage at `now_ms`. Surplus refunds count only if the order is cancelled."""
+    if order.status is OrderStatus.PENDING:
+        if order.money.open_payment():
+            return Stage.CONFIRMING
+        return Stage.PENDING if now_ms < order.expire_ms else Stage.OVER
+    cancelled = order.status is OrderStatus.CANCELLED
+    refunds = [
+        refund
+        for refund in order.refunds.values()
+        if refund.state is not RefundState.REJECTED and (cancelled or not refund.surplus)
+    ]
+    if any(refund.state not in SETTLED_REFUND for refund in refunds):
+        return Stage.REFUNDING
+    back_fen = sum(refund.amount_fen for refund in refunds)
+    if back_fen and (cancelled or back_fen >= order.pay_fen):
+        return Stage.REFUNDED
+    return Stage(order.status.name.lower())
 
 
 async def own_turn(_what: str, _for_ms: int) -> bool:
@@ -95,7 +130,7 @@ class Checkout:
         """
         actor = Actor(Role.USER, order.user)  # the link was given to nobody but the buyer
         command = PayOrder(order.order_sn, chosen, trade_type, return_url=return_url)
-        now_open = order.open_payment()
+        now_open = order.money.open_payment()
         try:
             async with asyncio.timeout(CHANGE_S if now_open else None):
                 return (await self._payments.pay(actor, command)).result.payment
@@ -111,7 +146,7 @@ class Checkout:
 
     def _to_query(self, order: Order, back_from: str) -> list[Payment]:
         """The open attempt, then the one the buyer came back from, which may have been closed meanwhile."""
-        now_open, named = order.open_payment(), order.payments.get(back_from)
+        now_open, named = order.money.open_payment(), order.payments.get(back_from)
         found = [now_open] if now_open else []
         if named and named is not now_open and not named.is_paid and order.status in _MAY_BE_PAID:
             found.append(named)

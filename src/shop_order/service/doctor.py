@@ -178,7 +178,7 @@ class Doctor:
         report.paid_fen += paid_fen
         report.refunded_fen += refunded_fen
         report.in_flight += sum(r.is_open for r in order.refunds.values())
-        if order.status is not OrderStatus.PENDING and order.open_payment():
+        if order.status is not OrderStatus.PENDING and order.money.open_payment():
             report.in_flight += 1
         if self._leases is not None and (fault := stock_fault(order, lease)):
             if waiting:

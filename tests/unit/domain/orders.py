@@ -56,7 +56,7 @@ def attempt(order: Order, trade_type: str = "page") -> Payment:
 
 def money(order: Order, payment: Payment, *, amount_fen: int = 0, trade_no: str = "") -> None:
     """The provider says it has the buyer's money."""
-    order.money_arrived(
+    order.receive_payment(
         payment.payment_sn,
         trade_no=trade_no or f"T{payment.payment_sn}",
         amount_fen=amount_fen or payment.amount_fen,

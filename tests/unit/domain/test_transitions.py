@@ -73,8 +73,8 @@ def payment_in(state: PaymentState) -> Payment:
 PAYMENT_VERBS: Mapping[PaymentState, Callable[[Payment], Payment]] = {
     P.PAID: lambda p: p.paid(trade_no="T", paid_ms=1),
     P.CLOSED: lambda p: p.closed(),
-    P.PART_REFUNDED: lambda p: p.gave_back(1),
-    P.REFUNDED: lambda p: p.gave_back(100 - p.refunded_fen),
+    P.PART_REFUNDED: lambda p: p.refunded(1),
+    P.REFUNDED: lambda p: p.refunded(100 - p.refunded_fen),
 }
 PAYMENT_LEGAL = (
     {(open, P.PAID) for open in OPEN_PAYMENT}

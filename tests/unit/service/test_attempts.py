@@ -17,16 +17,16 @@ from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import MAX_ATTEMPTS, PayOrder
-from shop_order.service.placing import PlaceOrder
-from shop_order.service.settlement import STUCK_MS
+from shop_order.service.pay import MAX_ATTEMPTS, PayOrder
+from shop_order.service.place import PlaceOrder
+from shop_order.service.settle import STUCK_MS
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
 
 
 async def attempted(world: World) -> tuple[Order, Payment]:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     return order, await pay(world, order)
 
 
@@ -179,7 +179,7 @@ async def test_a_buyer_who_changes_the_channel_for_ever_keeps_the_last_one(world
 async def test_an_amount_outside_the_channels_bounds_opens_nothing(
     world: World, smallest_fen: int, largest_fen: int
 ) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     assert order.pay_fen == 1999
     world.provider.smallest_fen, world.provider.largest_fen = smallest_fen, largest_fen
     with pytest.raises(AmountNotPayable) as refused:
@@ -192,7 +192,7 @@ async def test_an_amount_outside_the_channels_bounds_opens_nothing(
 
 
 async def test_an_order_that_waits_no_more_is_told_so_whatever_it_costs(world: World) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     await world.orders.cancel(BUYER, order.order_sn)
     world.provider.largest_fen = 1
     with pytest.raises(IllegalTransition):

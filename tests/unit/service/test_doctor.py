@@ -15,15 +15,15 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service import doctor as doctor_module
 from shop_order.service.doctor import Doctor, Report
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
 
 
 async def placed(world: World) -> Order:
-    return (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1), Line(2, 2))))).result
+    return (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1), Line(2, 2))))).result
 
 
 async def paid(world: World, *, late: bool) -> Order:

@@ -13,7 +13,7 @@ from shop_order.domain.ports import Key, KeyRecord, Orders
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.idempotency import Idempotency, Outcome, checked_key, command_hash
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.place import PlaceOrder
 
 COMMAND = ["place", 1]
 

@@ -16,8 +16,8 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.service.attempts import MAX_AHEAD_MS
 from shop_order.service.channels import Channels
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
 BUYER = Actor(Role.USER, 7)
@@ -25,7 +25,7 @@ BUYER = Actor(Role.USER, 7)
 
 async def waiting(world: World) -> Payment:
     """An open attempt."""
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     return (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment
 
 

@@ -18,8 +18,8 @@ from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.archive import ArchiveService
 from shop_order.service.daily_root import JOB, DailyRoot
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, START_MS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -113,7 +113,7 @@ class Paused:
 async def work_for_every_job(world: World) -> None:
     """An order that runs out, one whose notice was lost, and one whose money came too late."""
     unpaid, asked, late = [
-        (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result for _ in range(3)
+        (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result for _ in range(3)
     ]
     payments = [
         (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment

@@ -15,15 +15,15 @@ from shop_order.domain.ports import OrderFilter, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.timeout import BATCH
 from shop_order.service.unreadable import AGAIN_MS
 from tests.world.shop import ADDRESS, World
 
 
 async def placed(world: World, user: int) -> Order:
-    return (await world.orders.place(Actor(Role.USER, user), PlaceOrder(ADDRESS, (Line(3, 1),)))).result
+    return (await world.placing.place(Actor(Role.USER, user), PlaceOrder(ADDRESS, (Line(3, 1),)))).result
 
 
 async def attempted(world: World, order: Order) -> Payment:

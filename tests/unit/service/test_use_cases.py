@@ -24,9 +24,9 @@ from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import Attempt, PayOrder
-from shop_order.service.placing import OrderRules, PlaceOrder
-from shop_order.service.settlement import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
+from shop_order.service.pay import Attempt, PayOrder
+from shop_order.service.place import OrderRules, PlaceOrder
+from shop_order.service.settle import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World
 
 BUYER, OTHER = Actor(Role.USER, 7), Actor(Role.USER, 8)
@@ -36,7 +36,7 @@ ONE = PlaceOrder(ADDRESS, (Line(1, 1),))
 
 
 async def placed(world: World, actor: Actor = BUYER, cmd: PlaceOrder = ONE) -> Order:
-    return (await world.orders.place(actor, cmd)).result
+    return (await world.placing.place(actor, cmd)).result
 
 
 async def attempted(world: World, order: Order, trade_type: str = "", return_url: str = "") -> Attempt:
@@ -97,7 +97,7 @@ async def test_pages_end_at_10000_rows_and_sizes_at_100(world: World) -> None:
 @pytest.mark.parametrize("actor", [ADMIN, SERVICE, Actor(Role.USER, 0), Actor(Role.SYSTEM, 7)])
 async def test_only_a_user_or_who_acts_for_one_buys(world: World, actor: Actor) -> None:
     with pytest.raises(Forbidden):
-        await world.orders.place(actor, ONE)
+        await world.placing.place(actor, ONE)
     with pytest.raises(Forbidden):
         await world.carts.add(actor, 1)
 
@@ -167,10 +167,10 @@ async def test_a_key_is_kept_over_a_restart_and_for_24_hours(world: World) -> No
     first = await placed(world, cmd=cmd)
     await world.restart()
     world.real_ms += 86_399_999
-    again = await world.orders.place(BUYER, cmd)
+    again = await world.placing.place(BUYER, cmd)
     assert (again.result.order_sn, again.replayed) == (first.order_sn, True)
     world.real_ms += 1
-    later = await world.orders.place(BUYER, cmd)
+    later = await world.placing.place(BUYER, cmd)
     assert later.result.order_sn != first.order_sn
     assert not later.replayed
 

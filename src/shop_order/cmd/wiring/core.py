@@ -38,14 +38,15 @@ from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
-from shop_order.service.payment import PaymentService
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import PlacingService
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService
 from shop_order.service.unreadable import Unreadables
@@ -126,7 +127,7 @@ class Core:
         self.unreadable = Unreadables(self.alert, real_ms)
         # Our own cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
-        self.orders = OrderService(
+        self.placing = PlacingService(
             orders=orders,
             carts=carts,
             goods=goods,
@@ -137,11 +138,16 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
-            on_unreadable=self.unreadable.tell,
             on_lost=self.neighbours.release_soon,
             return_urls=self.return_urls,
             channels=self.offered,
             real_clock=real_ms,
+        )
+        self.orders = OrderService(
+            orders=orders,
+            clock=clock,
+            rules=lambda: order_rules(self.settings),
+            on_unreadable=self.unreadable.tell,
             shown=self.views,
         )
         self.carts = CartService(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.status import (
     OPEN_PAYMENT,
     PAID_PAYMENT,
@@ -14,7 +15,12 @@ from shop_order.domain.status import (
     PaymentType,
     advance,
 )
-from shop_order.domain.valueobject.provider import trade_number
+
+# Bounds of what a provider reports: anything outside is an error or an attack, and changes nothing.
+MAX_PAYMENT_FEN = 10**10  # 100 million yuan: more is taken by no channel at a time
+MAX_TRADE_NO = 64  # characters
+MIN_PAID_MS = 946_656_000_000  # 2000-01-01, in China
+MAX_PAID_MS = 4_133_952_000_000  # 2101-01-01
 
 GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
 _QR = "qr:"  # a stored QR text begins with it, stored bridge parameters are a JSON object
@@ -112,6 +118,14 @@ class Payment:
         """What the buyer does to pay."""
         return action_of(self.payment_url)
 
+    def event_data(self) -> dict[str, object]:
+        """What the order's history records of the attempt."""
+        return {
+            "payment_sn": self.payment_sn,
+            "payment_type": int(self.payment_type),
+            "amount_fen": self.amount_fen,
+        }
+
     def opened(self, action: PaymentAction) -> Payment:
         """The same attempt as its channel opened it; one whose debit is requested is PROCESSING."""
         state = PaymentState.PROCESSING if isinstance(action, Done) else self.state
@@ -129,9 +143,30 @@ class Payment:
         """The attempt is over without money. Raises IllegalTransition."""
         return replace(self, state=advance(PAYMENT_TRANSITIONS, self.state, PaymentState.CLOSED))
 
-    def gave_back(self, amount_fen: int) -> Payment:
-        """So much of it was refunded. Raises IllegalTransition."""
+    def refunded(self, amount_fen: int) -> Payment:
+        """This amount of it was refunded, in fen. Raises IllegalTransition."""
         refunded_fen = self.refunded_fen + amount_fen
         whole = refunded_fen >= self.amount_fen
         to = PaymentState.REFUNDED if whole else PaymentState.PART_REFUNDED
         return replace(self, state=advance(PAYMENT_TRANSITIONS, self.state, to), refunded_fen=refunded_fen)
+
+
+def trade_number(text: str) -> str:
+    """The provider's own number of a trade, as it is: visible ASCII. Raises AmountMismatch."""
+    if not (0 < len(text) <= MAX_TRADE_NO and text.isascii() and text.isprintable() and " " not in text):
+        raise AmountMismatch("trade_no")
+    return text
+
+
+def provider_fen(what: str, fen: int) -> int:
+    """An amount of fen, as it is; 0 where nothing was moved. Raises AmountMismatch."""
+    if not 0 <= fen <= MAX_PAYMENT_FEN:
+        raise AmountMismatch(what)
+    return fen
+
+
+def provider_ms(what: str, ms: int) -> int:
+    """A moment of this century in epoch ms, as it is. Raises AmountMismatch."""
+    if not MIN_PAID_MS <= ms < MAX_PAID_MS:
+        raise AmountMismatch(what)
+    return ms

@@ -36,6 +36,10 @@ class Refund:
         """Of money for an order that was cancelled already."""
         return self.surplus and self.reason == LATE_PAYMENT
 
+    def event_data(self) -> dict[str, object]:
+        """What the order's history records of the refund, beside its reason."""
+        return {"refund_sn": self.refund_sn, "payment_sn": self.payment_sn, "amount_fen": self.amount_fen}
+
     def to(self, state: RefundState, *, finished_ms: int = 0) -> Refund:
         """Move to `state`. Raises IllegalTransition."""
         return replace(self, state=advance(REFUND_TRANSITIONS, self.state, state), finished_ms=finished_ms)

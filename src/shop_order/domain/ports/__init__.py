@@ -1,5 +1,7 @@
 """What the use cases need from outside, as protocols; the rooms `repository` and `gateway` offer it."""
 
+from collections.abc import Callable
+
 from shop_order.domain.ports.channels import (
     Notice,
     NoticeReply,
@@ -9,9 +11,6 @@ from shop_order.domain.ports.channels import (
     Trade,
     TradeState,
     TradeTypes,
-)
-from shop_order.domain.ports.clock import (
-    Clock,
 )
 from shop_order.domain.ports.history import (
     Archive,
@@ -42,13 +41,13 @@ from shop_order.domain.ports.orders import (
     OrderLookup,
     OrderPage,
     Orders,
+    Payments,
     Standing,
     TradeNoTaken,
     always,
 )
-from shop_order.domain.ports.payments import (
-    Payments,
-)
+
+Clock = Callable[[], int]  # epoch milliseconds
 
 __all__ = [
     "COUNT_CAP",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shop_order.domain.errors import Forbidden
+
 
 class Role(StrEnum):
     """Roles of a token (contract, chapter 5); SYSTEM is our own jobs and verified providers."""
@@ -34,6 +36,12 @@ class Actor:
         return {Role.USER: "user", Role.SERVICE: "user", Role.ADMIN: "admin", Role.SYSTEM: "system"}[
             self.role
         ]
+
+    def buyer_id(self) -> int:
+        """The user who buys. Raises Forbidden unless the actor is a user or acts for one."""
+        if self.role not in (Role.USER, Role.SERVICE) or self.user_id <= 0:
+            raise Forbidden("user_only")
+        return self.user_id
 
 
 SYSTEM = Actor(Role.SYSTEM)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shop_order.domain.errors import EmptyOrder, GoodsUnavailable, InvalidArgument
+from shop_order.domain.valueobject.text import is_visible, one_line
 
 MOST_NUMS = 999
 MOST_LINES = 100
 MOST_ID = 2**63 - 1
 MOST_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
+MAX_TITLE_NAME = 100  # characters of the first item's name in a title
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,3 +98,19 @@ def bought(
         for line in lines
         for g in (goods[line.goods],)
     )
+
+
+def title(items: Sequence[OrderItem], order_sn: str) -> str:
+    """The first item's name and how many pieces there are, in Chinese as the pages it is shown on.
+
+    One line of visible characters, never empty: without a name it is the order's number.
+    """
+    name = one_line(items[0].goods_name) if items else ""
+    if not is_visible(name):
+        return f"订单 {order_sn}"
+    if len(name) > MAX_TITLE_NAME:
+        name = name[: MAX_TITLE_NAME - 1].rstrip() + "…"
+    pieces = sum(item.nums for item in items)
+    if len(items) > 1:
+        return f"{name} 等 {pieces} 件"
+    return f"{name} × {pieces}" if pieces > 1 else name

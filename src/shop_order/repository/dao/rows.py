@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 
 from shop_order.domain.entity.cart import CartLine
+from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
@@ -179,7 +180,7 @@ def stored_address(**fields: str) -> Address:
     return address
 
 
-_order = ORDER.reader(Order, "items", "payments", "refunds", "last_hash", address=stored_address)
+_order = ORDER.reader(Order, "items", "money", "last_hash", address=stored_address)
 _payment = PAYMENT.reader(Payment)
 _refund = REFUND.reader(Refund)
 _event = EVENT.reader(Event, "request_id", "traceparent")
@@ -194,8 +195,10 @@ def order_of(
         return _order(
             row,
             tuple([OrderItem(*item[1:]) for item in items]),
-            {payment[0]: payment_of(payment) for payment in payments},
-            {refund[0]: refund_of(refund) for refund in refunds},
+            Money(
+                {payment[0]: payment_of(payment) for payment in payments},
+                {refund[0]: refund_of(refund) for refund in refunds},
+            ),
             hash,
         )
     except _ALTERED as altered:

@@ -13,10 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from shop_order.domain.entity.payment import Redirect
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
-from shop_order.service.checkout import Checkout
+from shop_order.service.checkout import Checkout, Stage, stage_of
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen
 from shop_order.web.dto.answers import CashierData
@@ -134,7 +133,7 @@ class CashierHandler:
             order,
             stage,
             said,
-            may_pay(order, now_ms),
+            order.may_pay(now_ms),
             self._channels.offers(order),
             now_ms,
             self._shop_name(),

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from shop_order.domain.entity.payment import provider_fen, provider_ms, trade_number
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade, TradeState
-from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 from shop_order.gateway.payment import rsa2
 from shop_order.pkg.money import BadAmount, fen_of_yuan
 

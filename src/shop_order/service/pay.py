@@ -28,8 +28,8 @@ from shop_order.domain.ports import (
 )
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.item import title
 from shop_order.domain.valueobject.text import plain_text
-from shop_order.domain.valueobject.title import title
 from shop_order.service.attempts import Alert, Attempts
 from shop_order.service.channels import Channels, Choice
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
@@ -121,7 +121,7 @@ class PaymentService:
             order = visible(await self._orders.get(cmd.order_sn), actor)
             choice.check_order(order, self._now())
             draft = self._draft(order, choice)
-            earlier = order.open_payment()
+            earlier = order.money.open_payment()
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
@@ -142,7 +142,7 @@ class PaymentService:
         """Store the attempt. Raises AnotherAttempt if it was closed meanwhile, or a different one opened."""
 
         def decide(order: Order) -> Payment:
-            now_open = order.open_payment()
+            now_open = order.money.open_payment()
             if now_open is None and draft.payment_sn not in order.payments:
                 order.open_attempt(draft, actor, self._now())
                 return draft

@@ -1,0 +1,236 @@
+"""Placing an order: reserve its stock, then store it in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import (
+    CouponUnknown,
+    DependencyDown,
+    EmptyOrder,
+    OrderServiceError,
+    QuoteUnknown,
+    TooManyUnpaid,
+    TooMuchContention,
+)
+from shop_order.domain.ports import (
+    Addresses,
+    Carts,
+    Clock,
+    GoodsCatalogue,
+    Key,
+    KeyRecord,
+    KeyTaken,
+    NumberTaken,
+    Orders,
+    Stock,
+)
+from shop_order.domain.status import PaymentType
+from shop_order.domain.tombstone import MOST_PLACING_MS
+from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import Line, merged
+from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.text import plain_text
+from shop_order.service.channels import Channels
+from shop_order.service.idempotency import Idempotency, Outcome, same_command
+from shop_order.service.return_urls import ReturnUrls
+
+FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Buy these `lines`, or with None the checked lines of the cart.
+
+    They go to `address`, or to that entry of the buyer's address book. The cashier links to `return_url` once
+    it is paid, to `cancel_url` otherwise.
+    """
+
+    address: Address | int
+    lines: tuple[Line, ...] | None = None
+    note: str = ""
+    pay_type: PaymentType = PaymentType.NOT_CHOSEN
+    coupon_id: str = ""
+    quote_token: str = ""
+    expected_fen: int | None = None
+    key: str = ""
+    return_url: str = ""
+    cancel_url: str = ""
+
+    def normal(self) -> list[object]:
+        """The command as JSON, without the key: what two equal requests have in common."""
+        a = self.address
+        lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
+        # An entry of the address book is its number: what it says may change, the request is still the same.
+        place = (
+            a if isinstance(a, int) else [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
+        )
+        # Where they are not used, a command hashes as it did before there were any: its key still fits.
+        pages = [self.return_url, self.cancel_url] if self.return_url or self.cancel_url else []
+        return [
+            "place",
+            lines,
+            place,
+            self.note,
+            int(self.pay_type),
+            self.coupon_id,
+            self.quote_token,
+            self.expected_fen,
+            *pages,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What is about to be bought, and where it goes; `cart_version` None when it is not from the cart."""
+
+    lines: tuple[Line, ...]
+    cart_version: int | None
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRules:
+    """Settings of the use cases; swapped whole when the configuration changes."""
+
+    pay_timeout_ms: int = 1_800_000
+    auto_confirm_ms: int = 604_800_000
+    unpaid_limit: int = 20
+    pricing: Pricing = NO_FREIGHT
+
+
+class PlacingService:
+    """Places orders, for every protocol."""
+
+    def __init__(
+        self,
+        *,
+        orders: Orders,
+        carts: Carts,
+        goods: GoodsCatalogue,
+        stock: Stock,
+        addresses: Addresses,
+        idempotency: Idempotency,
+        clock: Clock,
+        next_sn: Callable[[], str],
+        next_id: Callable[[], int],
+        rules: Callable[[], OrderRules],
+        on_lost: Callable[[str], None],
+        return_urls: ReturnUrls,
+        channels: Channels,
+        real_clock: Clock,
+    ) -> None:
+        """`on_lost` releases the stock of an order number that was not stored."""
+        self._orders = orders
+        self._carts = carts
+        self._goods = goods
+        self._stock = stock
+        self._addresses = addresses
+        self._idempotency = idempotency
+        self._now = clock
+        self._next_sn = next_sn
+        self._next_id = next_id
+        self._rules = rules
+        self._give_back = on_lost
+        self._return_urls = return_urls
+        self._channels = channels
+        self._real_now = real_clock
+
+    async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
+        """Reserve stock, then store order, items, event, key and the cart's removal in one commit.
+
+        Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown,
+        CartChanged, TooManyUnpaid, KeyReused, AddressNotFound, PlacingGivenUp, DependencyDown, Overloaded,
+        ChannelUnavailable, InvalidArgument.
+        """
+        user = actor.buyer_id()
+        # A refusal names them: unbounded, it would not fit into the metadata of an answer.
+        plain_text("coupon_id", cmd.coupon_id, most=64)
+        plain_text("quote_token", cmd.quote_token, most=512)
+        self._return_urls.check("return_url", cmd.return_url)
+        self._return_urls.check("cancel_url", cmd.cancel_url)
+        cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
+        return await self._idempotency.once(
+            f"{user}:place",
+            cmd.key,
+            cmd.normal(),
+            lambda key: self._place(actor, cmd, key),
+            self._replay,
+        )
+
+    async def _place(self, actor: Actor, cmd: PlaceOrder, key: Key | None) -> Order:
+        if cmd.pay_type:
+            self._channels.choose(cmd.pay_type)
+        if cmd.coupon_id:
+            raise CouponUnknown(cmd.coupon_id)
+        if cmd.quote_token:
+            raise QuoteUnknown
+        rules = self._rules()  # once: an order knows one set of them, whenever they are swapped
+        if rules.unpaid_limit and await self._orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
+            raise TooManyUnpaid(rules.unpaid_limit)
+        basket = await self._basket(actor, cmd)
+        for _ in range(FRESH_NUMBERS):
+            try:
+                return await self._reserve_and_store(actor, cmd, basket, key, rules)
+            except NumberTaken:
+                continue  # the lease under that number is another order's: leave it alone
+        raise TooMuchContention
+
+    async def _reserve_and_store(
+        self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
+    ) -> Order:
+        goods = await self._goods.get_many([line.goods for line in basket.lines])
+        began_ms = self._real_now()  # before there is a number that somebody could ask about
+        order = Order.place(
+            basket.lines,
+            goods,
+            order_sn=self._next_sn(),
+            actor=actor,
+            address=basket.address,
+            note=cmd.note,
+            pay_type=cmd.pay_type,
+            now_ms=self._now(),
+            pay_timeout_ms=rules.pay_timeout_ms,
+            next_id=self._next_id,
+            expected_fen=cmd.expected_fen,
+            pricing=rules.pricing,
+            return_url=cmd.return_url,
+            cancel_url=cmd.cancel_url,
+        )
+        await self._stock.reserve(order.order_sn, basket.lines)
+        try:
+            await self._orders.add(
+                order,
+                cart_version=basket.cart_version,
+                key=key,
+                unpaid_limit=rules.unpaid_limit,
+                in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
+            )
+        except KeyTaken as taken:
+            self._give_back(order.order_sn)
+            assert key is not None
+            return await self._replay(same_command(key, taken.record))
+        except DependencyDown:
+            raise  # it may be stored after all: the lease's end will ask
+        except OrderServiceError:
+            self._give_back(order.order_sn)
+            raise
+        return order
+
+    async def _basket(self, actor: Actor, cmd: PlaceOrder) -> Basket:
+        place = cmd.address
+        address = await self._addresses.get(actor.user_id, place) if isinstance(place, int) else place
+        if cmd.lines is not None:
+            basket = Basket(cmd.lines, None, address)
+        else:
+            cart = await self._carts.get(actor.user_id)
+            basket = Basket(cart.checked_lines(), cart.version, address)
+        if not basket.lines:
+            raise EmptyOrder
+        return basket
+
+    async def _replay(self, record: KeyRecord) -> Order:
+        return await self._orders.get(record.order_sn)
