@@ -93,7 +93,7 @@ FAULTS = (
     fault(
         "money by the link of a closed attempt is never looked for",
         ATTEMPTS,
-        swap("ask_ms", "payment.over_ms if ... else None", "None"),
+        swap("ask_ms", "payment.grace_end_ms if ... else None", "None"),
     ),
     fault(
         "timeout asks about the open attempt alone",
@@ -145,7 +145,7 @@ FAULTS = (
     fault(
         "key covers no address of the address book",
         PLACING,
-        swap("PlaceOrder.normal", "a if isinstance(a, int) else ...", "0 if isinstance(a, int) else ..."),
+        swap("PlaceOrder.normalized", "a if isinstance(a, int) else ...", "0 if isinstance(a, int) else ..."),
     ),
     fault(
         "equal keys do not share a flight",
@@ -202,7 +202,7 @@ FAULTS = (
     fault(
         "timeout ignores the clock",
         USE_CASES,
-        never("OrderService.time_is_over", "order.due_ms > now_ms"),
+        never("OrderService.apply_timeout", "order.due_ms > now_ms"),
     ),
     fault(
         "timeout does not ask the provider first",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
@@ -39,7 +39,7 @@ from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock
 from tests.world.provider import ModelProvider
 
 START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
-ADDRESS = Address("王小明", "13800138000", "人民路 1 号")
+ADDRESS = PostalAddress("王小明", "13800138000", "人民路 1 号")
 SECRET = b"gateway-secret-of-the-tests"
 GOODS = {
     1: Goods(1, "苹果", "a.png", 1999, True),
@@ -141,6 +141,10 @@ class World:
             pricing=lambda: self.rules.pricing,
         )
         self.payments = self.payment_service()
+        self._settle()
+        self._read_the_history()
+
+    def _settle(self) -> None:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
@@ -173,7 +177,6 @@ class World:
             real_clock=self.real_now,
             owners=["inventory"],
         )
-        self._read_the_history()
 
     def _read_the_history(self) -> None:
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
@@ -204,7 +207,7 @@ class World:
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
             rules=lambda: self.rules,
-            on_lost=self.lost.append,
+            release_soon=self.lost.append,
             return_urls=self.return_urls,
             channels=self.channels,
             real_clock=self.real_now,

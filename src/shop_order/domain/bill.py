@@ -312,7 +312,7 @@ class Reconciliations(Protocol):
     ) -> Sequence[Refund]:
         """Refunds that succeeded, in order of time and number."""
 
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:

@@ -9,7 +9,7 @@ import grpc.aio
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import GoodsStub
 from shop_order.domain.errors import Overloaded
-from shop_order.domain.valueobject.item import MOST_FEN, Goods
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Goods
 from shop_order.gateway.calls import failure
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
@@ -57,6 +57,6 @@ class GrpcGoods:
 
 def goods_of(info: pb.GoodsInfo) -> Goods:
     """Goods as we keep them; a price beyond any sense counts as not on sale."""
-    sane = 0 <= info.price_fen <= MOST_FEN
+    sane = 0 <= info.price_fen <= MAX_ORDER_FEN
     image = info.image if len(info.image) <= IMAGE_CHARS else ""
     return Goods(info.id, info.name[:NAME_CHARS], image, info.price_fen if sane else 0, info.on_sale and sane)

@@ -10,7 +10,7 @@ import grpc.aio
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
 from shop_order.domain.errors import DependencyDown, OutOfStock, Overloaded, PlacingGivenUp
-from shop_order.domain.ports import Lease, NumberTaken
+from shop_order.domain.ports import NumberTaken, StockLease
 from shop_order.domain.valueobject.item import Line
 from shop_order.gateway.calls import failure
 from shop_order.pkg.batching import Batcher
@@ -64,7 +64,7 @@ class GrpcStock:
         except grpc.aio.AioRpcError as error:
             raise failure(NAME, error, self._neighbour.address) from error
 
-    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+    async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
         try:
             answer = await self._neighbour.call(
                 self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
@@ -116,9 +116,9 @@ def refusal(result: pb.Result) -> Exception:
     return DependencyDown(NAME)
 
 
-def lease_of(lease: pb.Lease) -> Lease:
+def lease_of(lease: pb.Lease) -> StockLease:
     """A lease as the inventory tells it."""
     lines, returned = (
         tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
     )
-    return Lease(lease.order_sn, lease.state, lines, returned)
+    return StockLease(lease.order_sn, lease.state, lines, returned)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import GENESIS, Event, link
+from shop_order.domain.event.order_events import GENESIS, Event, event_hash
 from shop_order.domain.ports import Audit
 
 PAGE = 500
@@ -18,7 +18,7 @@ LOOKS = 3  # an order may move between the reading of its chain and of its row
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The first link of a chain that does not hold."""
+    """The first event_hash of a chain that does not hold."""
 
     order_sn: str
     version: int
@@ -32,7 +32,7 @@ class AuditService:
         self._audit = audit
 
     async def verify(self, order_sn: str | None = None) -> tuple[int, list[Broken]]:
-        """How many chains were walked, and the first broken link of each broken one.
+        """How many chains were walked, and the first broken event_hash of each broken one.
 
         Raises OrderNotFound for a number that has neither a chain nor an order: nothing is broken there.
         """
@@ -74,14 +74,14 @@ class AuditService:
 
 
 def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broken | None:
-    """The first link that does not hold, or None."""
+    """The first event_hash that does not hold, or None."""
     prev = GENESIS
     for version, event in enumerate(chain, start=1):
         if event.version != version:
             return Broken(order_sn, version, "is missing")
         if event.prev_hash != prev:
             return Broken(order_sn, version, "does not follow the one before")
-        digest = link(
+        digest = event_hash(
             prev,
             id=event.id,
             order_sn=order_sn,

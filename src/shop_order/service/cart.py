@@ -108,7 +108,7 @@ class CartService:
         """
 
         def change(cart: Cart) -> None:
-            line = named(cart, goods, id)
+            line = find_line(cart, goods, id)
             cart.update(line.goods, nums=nums, checked=checked, now_ms=self._now())
 
         await self._carts.change(actor.buyer_id(), change)
@@ -124,7 +124,7 @@ class CartService:
 
         def change(cart: Cart) -> None:
             try:
-                cart.remove([named(cart, goods, id).goods])
+                cart.remove([find_line(cart, goods, id).goods])
             except CartLineNotFound:
                 return
 
@@ -140,7 +140,7 @@ class CartService:
         return CartView(cart.user, cart.version, views, self._pricing())
 
 
-def named(cart: Cart, goods: int, id: int) -> CartLine:
+def find_line(cart: Cart, goods: int, id: int) -> CartLine:
     """The line of these goods, or with this id; both must mean the same.
 
     Raises CartLineNotFound, InvalidArgument.

@@ -12,7 +12,7 @@ from shop_order.domain.status import PaymentType
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenChannel:
     """A channel that can be used now, and the trade type to use."""
 
     channel: PaymentChannel
@@ -53,7 +53,7 @@ class Channels:
         channel = self._configured.get(payment_type)
         return channel.seller if channel else ""
 
-    def choose(self, payment_type: PaymentType, trade_type: str = "") -> Choice:
+    def choose(self, payment_type: PaymentType, trade_type: str = "") -> ChosenChannel:
         """The channel with this trade type, its default if empty.
 
         Raises InvalidArgument (none chosen, no such trade type), ChannelUnavailable.
@@ -67,7 +67,7 @@ class Channels:
             raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(types.offered))
         if not channel.available():
             raise ChannelUnavailable(payment_type.code)
-        return Choice(channel, chosen)
+        return ChosenChannel(channel, chosen)
 
     def offers(self, order: Order) -> dict[PaymentType, OrderServiceError | None]:
         """All channels as the cashier shows them; for each, why it can't pay this order, or None."""

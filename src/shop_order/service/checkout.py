@@ -62,7 +62,7 @@ def stage_of(order: Order, now_ms: int) -> Stage:
     return Stage(order.status.name.lower())
 
 
-async def own_turn(_what: str, _for_ms: int) -> bool:
+async def single_instance(_what: str, _for_ms: int) -> bool:
     """There is no other instance."""
     return True
 
@@ -90,7 +90,7 @@ class Checkout:
         clock: Clock,
         monotonic_s: Callable[[], float],
         return_urls: ReturnUrls,
-        turn: Callable[[str, int], Awaitable[bool]] = own_turn,
+        turn: Callable[[str, int], Awaitable[bool]] = single_instance,
         wait_s: float = WAIT_S,
     ) -> None:
         """`turn`: whether no other instance queried this attempt within so many ms."""
@@ -105,22 +105,22 @@ class Checkout:
         self._queries: dict[str, _Query] = {}  # the oldest first
         self._running = 0
 
-    async def see(self, order_sn: str) -> Order:
+    async def get(self, order_sn: str) -> Order:
         """The order as it is stored. Raises OrderNotFound."""
         return await self._orders.get(SYSTEM, order_sn)
 
-    async def look(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
+    async def refresh(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
         """The order after its attempts that may still bring money were queried, and what their provider says.
 
         None if there was nothing to query. `back_from` is the attempt from whose page the buyer returned.
         Raises OrderNotFound.
         """
-        order = await self.see(order_sn)
-        attempts = [p for p in self._to_query(order, back_from) if self._now() < p.over_ms + QUERIED_MS]
+        order = await self.get(order_sn)
+        attempts = [p for p in self._to_query(order, back_from) if self._now() < p.grace_end_ms + QUERIED_MS]
         if not attempts:
             return order, None
         said = await asyncio.gather(*(self._said(attempt) for attempt in attempts))
-        return await self.see(order_sn), said[0]
+        return await self.get(order_sn), said[0]
 
     async def pay(self, order: Order, chosen: PaymentType, trade_type: str, *, return_url: str) -> Payment:
         """The attempt through which the buyer pays; an empty `trade_type` is the channel's default.
@@ -187,7 +187,7 @@ class Checkout:
                 if not await self._turn(payment.payment_sn, round(EVERY_S * 1000)):
                     self._queries.pop(payment.payment_sn, None)  # the next look may have its turn
                     return TradeState.UNKNOWN  # what the other instance learns, it stores
-                return (await self._settlement.look(payment))[1]
+                return (await self._settlement.query(payment))[1]
         except (OrderServiceError, Unreadable, TimeoutError):
             return TradeState.UNKNOWN  # the jobs query it in their turn
         finally:

@@ -12,7 +12,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED, REFUND_REQUESTED, Event
 from shop_order.domain.order_log import Facts, OrderLog, action_of, chapters_of
-from shop_order.domain.ports import Audit, Lease, Leases, Outbox
+from shop_order.domain.ports import Audit, Outbox, StockLease, StockLeases
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.audit import UNREADABLE, check_chain
 
@@ -68,7 +68,7 @@ class Held:
     reserved: Counter[int] = field(default_factory=Counter)
     sold: Counter[int] = field(default_factory=Counter)
 
-    def add(self, lease: Lease) -> None:
+    def add(self, lease: StockLease) -> None:
         """One more lease; what was released holds nothing."""
         for counted, state in ((self.reserved, "reserved"), (self.sold, "confirmed")):
             for goods, nums in lease.lines:
@@ -81,7 +81,7 @@ class Doctor:
     """Walks all orders and all leases side by side."""
 
     def __init__(
-        self, *, audit: Audit, outbox: Outbox, leases: Leases | None, log: OrderLog | None = None
+        self, *, audit: Audit, outbox: Outbox, leases: StockLeases | None, log: OrderLog | None = None
     ) -> None:
         self._audit = audit
         self._outbox = outbox
@@ -157,7 +157,7 @@ class Doctor:
                 report.findings |= {Finding("stock", "", f"goods {goods}: {fault}") for fault in faults}
 
     async def _examine_order(
-        self, report: Report, order_sn: str, lease: Lease | None, waiting: bool
+        self, report: Report, order_sn: str, lease: StockLease | None, waiting: bool
     ) -> Order | None:
         report.orders += 1
         try:
@@ -187,7 +187,7 @@ class Doctor:
                 report.findings.add(Finding("stock", order_sn, fault))
         return order
 
-    def _stray(self, report: Report, lease: Lease) -> None:
+    def _stray(self, report: Report, lease: StockLease) -> None:
         """A lease without an order: on its way, or to be given back by the check-back."""
         report.leases += 1
         if lease.state == "reserved":
@@ -212,7 +212,7 @@ class Doctor:
                 yield order_sn, counted.get(order_sn)
             after = page[-1]
 
-    async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
+    async def _all_leases(self, held: Held) -> AsyncIterator[StockLease]:
         after = ""
         while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
             for lease in page:
@@ -320,7 +320,7 @@ def money_faults(order: Order) -> list[str]:
     return faults
 
 
-def stock_fault(order: Order, lease: Lease | None) -> str:
+def stock_fault(order: Order, lease: StockLease | None) -> str:
     """Why the lease is not what the order needs; empty if it is."""
     if order.status is OrderStatus.CANCELLED:
         return "is cancelled but holds stock" if lease is not None and lease.state != "released" else ""

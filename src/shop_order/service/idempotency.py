@@ -15,7 +15,7 @@ from shop_order.domain.valueobject.text import plain_text
 from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX, BadToken, SubmitTokens
 
 T = TypeVar("T")
-MOST_KEY = 255
+MAX_KEY_LENGTH = 255
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # How long to wait for another process that works on the same key: then the store's unique key decides.
 WAITS_S = (0.01, 0.02, 0.05, *(0.1,) * 30)
@@ -28,7 +28,7 @@ def command_hash(command: Sequence[object]) -> bytes:
 
 def checked_key(key: str) -> str:
     """A key that can be kept. Raises InvalidArgument."""
-    plain_text("idempotency_key", key, most=MOST_KEY)
+    plain_text("idempotency_key", key, max_length=MAX_KEY_LENGTH)
     if key != key.strip():
         raise InvalidArgument("idempotency_key", "surrounding_spaces")
     return key

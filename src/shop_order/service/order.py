@@ -119,7 +119,7 @@ class OrderService:
 
         Raises OrderNotFound, UseRefund, IllegalTransition, StateChanged, InvalidArgument.
         """
-        plain_text("reason", reason, most=255)
+        plain_text("reason", reason, max_length=255)
         code = "ADMIN" if actor.is_admin else "BUYER"
 
         def decide(order: Order) -> None:
@@ -154,7 +154,7 @@ class OrderService:
 
         return (await self._orders.change(order_sn, decide))[0]
 
-    async def time_is_over(self, order_sn: str) -> Order:
+    async def apply_timeout(self, order_sn: str) -> Order:
         """Cancel an unpaid order, or confirm a shipped one, whose time is over; otherwise change nothing.
 
         Raises OrderNotFound, RefundOpen.

@@ -31,7 +31,7 @@ from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import title
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.attempts import Alert, Attempts
-from shop_order.service.channels import Channels, Choice
+from shop_order.service.channels import Channels, ChosenChannel
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret, check_size
 from shop_order.service.order import visible
@@ -51,7 +51,7 @@ class PayOrder:
     return_url: str = ""
     key: str = ""
 
-    def normal(self) -> list[object]:
+    def normalized(self) -> list[object]:
         """The command as JSON, without the key."""
         return ["pay", self.order_sn, int(self.payment_type), self.trade_type, self.return_url]
 
@@ -106,11 +106,11 @@ class PaymentService:
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
         self._return_urls.check("return_url", cmd.return_url)
-        plain_text("trade_type", cmd.trade_type, most=20)
+        plain_text("trade_type", cmd.trade_type, max_length=20)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
-            cmd.normal(),
+            cmd.normalized(),
             lambda key: self._pay(actor, cmd, key),
             lambda record: self._replay(actor, record),
         )
@@ -156,7 +156,7 @@ class PaymentService:
             assert key is not None
             return await self._replay(actor, same_command(key, taken.record))
 
-    def _draft(self, order: Order, choice: Choice) -> Payment:
+    def _draft(self, order: Order, choice: ChosenChannel) -> Payment:
         return Payment(
             payment_sn=self._next_payment_sn(),
             order_sn=order.order_sn,
@@ -170,7 +170,7 @@ class PaymentService:
             expire_ms=order.expire_ms,
         )
 
-    async def _open(self, choice: Choice, order: Order, draft: Payment, return_url: str) -> Payment:
+    async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, return_url: str) -> Payment:
         action = await choice.channel.open(
             payment_sn=draft.payment_sn,
             order_sn=order.order_sn,
@@ -229,7 +229,7 @@ class PaymentService:
             payment = await self._attempts.find(notice.payment_sn, payment_type)
             if payment.is_paid:
                 return payment.order_sn
-            await self._payments.ask_again(payment.payment_sn, self._now())
+            await self._payments.request_query(payment.payment_sn, self._now())
             raise AmountMismatch(notice.ambiguous)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:

@@ -16,7 +16,7 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.ports import (
-    Addresses,
+    AddressBook,
     Carts,
     Clock,
     GoodsCatalogue,
@@ -30,8 +30,8 @@ from shop_order.domain.ports import (
 from shop_order.domain.status import PaymentType
 from shop_order.domain.tombstone import MOST_PLACING_MS
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Line, merged
+from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.item import Line, merge_lines
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.channels import Channels
@@ -49,7 +49,7 @@ class PlaceOrder:
     it is paid, to `cancel_url` otherwise.
     """
 
-    address: Address | int
+    address: PostalAddress | int
     lines: tuple[Line, ...] | None = None
     note: str = ""
     pay_type: PaymentType = PaymentType.NOT_CHOSEN
@@ -60,7 +60,7 @@ class PlaceOrder:
     return_url: str = ""
     cancel_url: str = ""
 
-    def normal(self) -> list[object]:
+    def normalized(self) -> list[object]:
         """The command as JSON, without the key: what two equal requests have in common."""
         a = self.address
         lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
@@ -89,7 +89,7 @@ class Basket:
 
     lines: tuple[Line, ...]
     cart_version: int | None
-    address: Address
+    address: PostalAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +112,18 @@ class PlacingService:
         carts: Carts,
         goods: GoodsCatalogue,
         stock: Stock,
-        addresses: Addresses,
+        addresses: AddressBook,
         idempotency: Idempotency,
         clock: Clock,
         next_sn: Callable[[], str],
         next_id: Callable[[], int],
         rules: Callable[[], OrderRules],
-        on_lost: Callable[[str], None],
+        release_soon: Callable[[str], None],
         return_urls: ReturnUrls,
         channels: Channels,
         real_clock: Clock,
     ) -> None:
-        """`on_lost` releases the stock of an order number that was not stored."""
+        """`release_soon` releases the stock of an order number that was not stored."""
         self._orders = orders
         self._carts = carts
         self._goods = goods
@@ -134,7 +134,7 @@ class PlacingService:
         self._next_sn = next_sn
         self._next_id = next_id
         self._rules = rules
-        self._give_back = on_lost
+        self._release_soon = release_soon
         self._return_urls = return_urls
         self._channels = channels
         self._real_now = real_clock
@@ -148,15 +148,15 @@ class PlacingService:
         """
         user = actor.buyer_id()
         # A refusal names them: unbounded, it would not fit into the metadata of an answer.
-        plain_text("coupon_id", cmd.coupon_id, most=64)
-        plain_text("quote_token", cmd.quote_token, most=512)
+        plain_text("coupon_id", cmd.coupon_id, max_length=64)
+        plain_text("quote_token", cmd.quote_token, max_length=512)
         self._return_urls.check("return_url", cmd.return_url)
         self._return_urls.check("cancel_url", cmd.cancel_url)
-        cmd = replace(cmd, lines=merged(cmd.lines)) if cmd.lines else cmd
+        cmd = replace(cmd, lines=merge_lines(cmd.lines)) if cmd.lines else cmd
         return await self._idempotency.once(
             f"{user}:place",
             cmd.key,
-            cmd.normal(),
+            cmd.normalized(),
             lambda key: self._place(actor, cmd, key),
             self._replay,
         )
@@ -210,13 +210,13 @@ class PlacingService:
                 in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
             )
         except KeyTaken as taken:
-            self._give_back(order.order_sn)
+            self._release_soon(order.order_sn)
             assert key is not None
             return await self._replay(same_command(key, taken.record))
         except DependencyDown:
             raise  # it may be stored after all: the lease's end will ask
         except OrderServiceError:
-            self._give_back(order.order_sn)
+            self._release_soon(order.order_sn)
             raise
         return order
 

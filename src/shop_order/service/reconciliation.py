@@ -250,7 +250,7 @@ class ReconciliationService:
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
         """Have them queried, wait a moment, and compare them as they are then; how many were settled."""
         for line in unpaid[:MAX_QUERIED]:
-            await self._store.ask_again(line.payment_sn, self._clock())
+            await self._store.request_query(line.payment_sn, self._clock())
         settled, until_s = 0, time.monotonic() + self._settle_s
         for lines in pages(unpaid):
             now = await self._paid_by(lines, until_s)

@@ -23,7 +23,7 @@ class ReturnUrls:
         """Check that a buyer may be sent there; an empty URL passes. Raises InvalidArgument."""
         if not url:
             return
-        plain_text(field, url, most=MAX_LENGTH)
+        plain_text(field, url, max_length=MAX_LENGTH)
         asked = _address(url)
         if asked is None:
             raise InvalidArgument(field, "not_a_url")

@@ -50,12 +50,12 @@ class Settlement:
         self._now = clock
         self._alert = alert
 
-    async def ask_due(self) -> int:
+    async def query_due(self) -> int:
         """Query attempts whose provider may have money without a notice; how many were queried.
 
         Raises what the first of them raised, after all had their turn.
         """
-        due = await self._payments.to_ask(self._now(), BATCH)
+        due = await self._payments.due_queries(self._now(), BATCH)
         await run_all(self._reporting(self._ask_in_turn(payment, tries)) for payment, tries in due)
         return len(due)
 
@@ -68,23 +68,23 @@ class Settlement:
 
     async def _ask_in_turn(self, payment: Payment | Unreadable, tries: int) -> None:
         number = payment.number if isinstance(payment, Unreadable) else payment.payment_sn
-        await self._payments.ask_later(number, self._now() + backoff(ASK_BACKOFF_MS, tries))
+        await self._payments.postpone_query(number, self._now() + backoff(ASK_BACKOFF_MS, tries))
         if isinstance(payment, Unreadable):
             raise payment
-        known = await self.ask(payment)
+        known = await self.settle(payment)
         if known and not payment.is_open:
-            await self._payments.ask_no_more(payment.payment_sn)
+            await self._payments.stop_queries(payment.payment_sn)
         elif not known and self._now() > payment.expire_ms + STUCK_MS:
             self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
-    async def ask(self, payment: Payment) -> bool:
+    async def settle(self, payment: Payment) -> bool:
         """Query an attempt; whether its end is known now."""
-        payment, said = await self.look(payment)
+        payment, said = await self.query(payment)
         if said is TradeState.UNKNOWN:
             return False
-        return payment.is_paid or (self._now() >= payment.over_ms and not payment.is_open)
+        return payment.is_paid or (self._now() >= payment.grace_end_ms and not payment.is_open)
 
-    async def look(self, payment: Payment) -> tuple[Payment, TradeState]:
+    async def query(self, payment: Payment) -> tuple[Payment, TradeState]:
         """Query the provider and apply its answer; the attempt afterwards, and the state it named.
 
         The attempt is closed if nobody wants its money any more, or its time is over. UNKNOWN is also the
@@ -97,7 +97,7 @@ class Settlement:
                 return await self._attempts.apply_trade(payment.payment_sn, trade), trade.state
             # An attempt that no buyer has opened can't be closed: until its link ends it may bring money
             # without a notice.
-            over = self._now() >= payment.over_ms
+            over = self._now() >= payment.grace_end_ms
             if trade.state is not TradeState.UNKNOWN and (over or await self._is_unwanted(payment, trade)):
                 payment = await self._attempts.close(payment)
         except (AmountMismatch, ChannelUnavailable):
@@ -115,12 +115,14 @@ class Settlement:
 
         Raises what the first of them raised, after all had their turn.
         """
-        due = await self._payments.to_refund(self._now(), BATCH)
+        due = await self._payments.due_refunds(self._now(), BATCH)
         await run_all(self._reporting(self._refund_in_turn(refund, tries)) for refund, tries in due)
         return len(due)
 
     async def _refund_in_turn(self, refund: Refund, tries: int) -> None:
-        await self._payments.refund_later(refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries))
+        await self._payments.postpone_refund(
+            refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
+        )
         known = await self._refund(refund)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)

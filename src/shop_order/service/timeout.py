@@ -62,9 +62,9 @@ class TimeoutService:
         """
         order = await self._orders.get(order_sn)
         for attempt in order.attempts_to_query():
-            await self._settlement.ask(attempt)
+            await self._settlement.settle(attempt)
         try:
-            await self._service.time_is_over(order_sn)
+            await self._service.apply_timeout(order_sn)
         except RefundOpen:
             return False  # the refund's end decides
         return True

@@ -15,7 +15,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.ids import is_order_sn
 from shop_order.pkg.log import bound_fields
@@ -48,7 +48,7 @@ TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
 SECRET = "0" * 64
 SN = "261123134500123456789012349"
 GOODS = {3: Goods(3, "青瓷杯", "cup.png", 1999, True)}
-ADDRESS = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
+ADDRESS = PostalAddress("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
 NOW_MS = 1_763_900_000_123
 
 

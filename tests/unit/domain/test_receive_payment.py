@@ -14,7 +14,7 @@ S = OrderStatus
 
 
 def types(order: Order) -> list[str]:
-    return [h.type for h in order.happened]
+    return [h.type for h in order.new_events]
 
 
 def test_money_pays_a_pending_order() -> None:

@@ -68,7 +68,7 @@ def daily_root(world: World) -> Awaitable[object]:
 
 JOBS: dict[str, Job] = {
     "timeout": lambda world: world.timeout.run_once(),
-    "ask": lambda world: world.settlement.ask_due(),
+    "ask": lambda world: world.settlement.query_due(),
     "refund": lambda world: world.settlement.refund_due(),
     "relay": lambda world: world.relay.run_once(),
     "order_log": order_log,
@@ -78,9 +78,9 @@ JOBS: dict[str, Job] = {
 READS = [
     ("timeout", "store.orders.due"),
     ("timeout", "store.orders.get"),
-    ("ask", "store.payments.to_ask"),
+    ("ask", "store.payments.due_queries"),
     ("ask", "provider.query"),
-    ("refund", "store.payments.to_refund"),
+    ("refund", "store.payments.due_refunds"),
     ("refund", "provider.refund"),
     ("relay", "store.outbox.take"),
     ("relay", "inboxes.deliver"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shop_order.domain.event.order_events import ORDER_CREATED, Happened, payload, seal
+from shop_order.domain.event.order_events import ORDER_CREATED, NewEvent, payload, seal
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
@@ -98,7 +98,7 @@ async def test_an_event_of_the_time_before_freight_is_still_read(world: World) -
     chain: Sequence[object] = await world.store.orders.history(order.order_sn)
     told = json.loads(chain[0].payload)  # type: ignore[attr-defined]
     del told["freight_fen"]
-    old = Happened(1, ORDER_CREATED, payload(told), order.created_ms)
+    old = NewEvent(1, ORDER_CREATED, payload(told), order.created_ms)
     event = seal(old, id=1, order_sn=order.order_sn, prev_hash=bytes(32))
     assert untold(order, [event]) == []
     order.freight_fen = 800

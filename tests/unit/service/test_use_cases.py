@@ -235,7 +235,7 @@ async def test_nothing_is_cancelled_before_its_time(world: World) -> None:
     order = await placed(world)
     await world.clock.advance(1799)
     assert await world.timeout.run_once() == 0
-    await world.orders.time_is_over(order.order_sn)
+    await world.orders.apply_timeout(order.order_sn)
     assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.PENDING
     await world.clock.advance(1)
     assert await world.timeout.run_once() == 1
@@ -312,15 +312,15 @@ async def test_an_attempt_whose_provider_stays_silent_calls_a_human(world: World
     payment = (await attempted(world, await placed(world))).payment
     world.provider.mode = "down"
     world.real_ms = payment.expire_ms + STUCK_MS
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     assert world.alerts == []
     world.real_ms += ASK_BACKOFF_MS[-1]
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     ((name, about),) = world.alerts
     assert (name, about["payment_sn"]) == ("payment_stuck", payment.payment_sn)
     world.provider.mode = "up"
     world.real_ms += ASK_BACKOFF_MS[-1]
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     assert len(world.alerts) == 1, "it was closed"
 
 

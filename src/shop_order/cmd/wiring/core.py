@@ -138,7 +138,7 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
-            on_lost=self.neighbours.release_soon,
+            release_soon=self.neighbours.release_soon,
             return_urls=self.return_urls,
             channels=self.offered,
             real_clock=real_ms,

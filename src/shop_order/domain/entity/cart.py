@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from shop_order.domain.errors import CartLineNotFound, InvalidArgument
-from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS, Line
+from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Cart:
         """
         Line(goods, nums)
         line = self.lines.get(goods)
-        if line is None and len(self.lines) >= MOST_LINES:
-            raise InvalidArgument("goods_id", "cart_full", max=MOST_LINES)
+        if line is None and len(self.lines) >= MAX_LINES:
+            raise InvalidArgument("goods_id", "cart_full", max=MAX_LINES)
         if line is None:
             line = CartLine(id, goods, nums, checked, now_ms, now_ms)
-        elif line.nums + nums > MOST_NUMS:
-            raise InvalidArgument("nums", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
+        elif line.nums + nums > MAX_NUMS:
+            raise InvalidArgument("nums", "too_many_of_one_goods", max=MAX_NUMS, goods_id=goods)
         else:
             line = replace(line, nums=line.nums + nums, checked=checked, updated_ms=now_ms)
         self.lines[goods] = line

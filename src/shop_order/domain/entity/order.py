@@ -16,7 +16,7 @@ from shop_order.domain.errors import (
     UseRefund,
 )
 from shop_order.domain.event import order_events as events
-from shop_order.domain.event.order_events import GENESIS, Happened
+from shop_order.domain.event.order_events import GENESIS, NewEvent
 from shop_order.domain.status import (
     ORDER_TRANSITIONS,
     OrderStatus,
@@ -25,8 +25,8 @@ from shop_order.domain.status import (
     advance,
 )
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem, bought
+from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.item import Goods, Line, OrderItem, order_items
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
@@ -45,7 +45,7 @@ class Order:
     order_sn: str
     user: int
     status: OrderStatus
-    address: Address
+    address: PostalAddress
     items: tuple[OrderItem, ...]
     note: str
     total_fen: int
@@ -71,7 +71,7 @@ class Order:
     version: int = 0
     last_hash: bytes = GENESIS
     money: Money = field(default_factory=Money)
-    happened: list[Happened] = field(default_factory=list)
+    new_events: list[NewEvent] = field(default_factory=list)
 
     @classmethod
     def place(
@@ -81,7 +81,7 @@ class Order:
         *,
         order_sn: str,
         actor: Actor,
-        address: Address,
+        address: PostalAddress,
         note: str,
         pay_type: PaymentType,
         now_ms: int,
@@ -96,7 +96,7 @@ class Order:
 
         Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
         """
-        items = bought(lines, goods, next_id)
+        items = order_items(lines, goods, next_id)
         sums = pricing.amounts(sum(item.total_fen for item in items), address.province)
         if expected_fen is not None and expected_fen != sums.pay_fen:
             prices_fen = {i.goods: i.price_fen for i in items}
@@ -108,7 +108,7 @@ class Order:
             status=OrderStatus.PENDING,
             address=address,
             items=items,
-            note=plain_text("note", note, most=255),
+            note=plain_text("note", note, max_length=255),
             total_fen=sums.total_fen,
             discount_fen=sums.discount_fen,
             freight_fen=sums.freight_fen,
@@ -121,20 +121,7 @@ class Order:
             return_url=return_url,
             cancel_url=cancel_url,
         )
-        order._record(
-            events.ORDER_CREATED,
-            actor,
-            now_ms,
-            {
-                "lines": [{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in items],
-                "total_fen": sums.total_fen,
-                "freight_fen": sums.freight_fen,
-                "pay_fen": sums.pay_fen,
-                "expire_at_ms": order.expire_ms,
-                "payment_type": int(pay_type),
-            },
-            old_status=0,
-        )
+        order._record(events.ORDER_CREATED, actor, now_ms, order._placed(), old_status=0)
         return order
 
     # ---- verbs ----
@@ -157,8 +144,8 @@ class Order:
 
         Raises IllegalTransition, RefundOpen, InvalidArgument.
         """
-        plain_text("logistics_company", company, most=50, required=True)
-        plain_text("logistics_no", no, most=64, required=True)
+        plain_text("logistics_company", company, max_length=50, required=True)
+        plain_text("logistics_no", no, max_length=64, required=True)
         if (self.logistics_company, self.logistics_no) == (company, no):
             return
         self._refuse_open_refund(OrderStatus.SHIPPED)
@@ -185,7 +172,7 @@ class Order:
 
         Raises UseRefund, IllegalTransition, InvalidArgument.
         """
-        plain_text("reason", reason, most=255)
+        plain_text("reason", reason, max_length=255)
         if self.status is OrderStatus.CANCELLED:
             return
         if self.status is OrderStatus.PAID:
@@ -297,6 +284,16 @@ class Order:
 
     # ---- inside the aggregate ----
 
+    def _placed(self) -> dict[str, object]:
+        return {
+            "lines": [{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in self.items],
+            "total_fen": self.total_fen,
+            "freight_fen": self.freight_fen,
+            "pay_fen": self.pay_fen,
+            "expire_at_ms": self.expire_ms,
+            "payment_type": int(self.pay_type),
+        }
+
     def _advance(self, to: OrderStatus) -> OrderStatus:
         old = self.status
         self.status = advance(ORDER_TRANSITIONS, old, to)
@@ -332,4 +329,4 @@ class Order:
             "operator_id": actor.user_id,
             "reason": reason,
         }
-        self.happened.append(Happened(self.version, type, events.payload(data), now_ms))
+        self.new_events.append(NewEvent(self.version, type, events.payload(data), now_ms))

@@ -109,7 +109,7 @@ class Payment:
         return self.state in PAID_PAYMENT
 
     @property
-    def over_ms(self) -> int:
+    def grace_end_ms(self) -> int:
         """From then on it brings no money, even if the provider was never told that it is closed."""
         return self.expire_ms + GRACE_MS
 

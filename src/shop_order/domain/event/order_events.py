@@ -34,7 +34,7 @@ _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class NewEvent:
     """A change the aggregate made: not stored yet, so it has neither id nor hash."""
 
     version: int
@@ -45,7 +45,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One link of an order's chain; `payload` is the exact bytes that were hashed.
+    """One event_hash of an order's chain; `payload` is the exact bytes that were hashed.
 
     `request_id` and `traceparent` tell whose request made it while it waits to be published: no part of the
     chain.
@@ -68,17 +68,17 @@ def payload(data: dict[str, object]) -> bytes:
     return _CANONICAL.encode(data).encode()
 
 
-def link(
+def event_hash(
     prev_hash: bytes, *, id: int, order_sn: str, version: int, type: str, payload: bytes, created_ms: int
 ) -> bytes:
-    """The hash of one link: SHA-256 over the previous hash, every column, and the payload."""
+    """The hash of one event_hash: SHA-256 over the previous hash, every column, and the payload."""
     head = f"{id}\n{order_sn}\n{version}\n{type}\n{created_ms}\n".encode()
     return hashlib.sha256(prev_hash + head + payload).digest()
 
 
-def seal(happened: Happened, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
+def seal(happened: NewEvent, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
     """Chain what happened to what happened before."""
-    digest = link(
+    digest = event_hash(
         prev_hash,
         id=id,
         order_sn=order_sn,

@@ -20,12 +20,12 @@ from shop_order.domain.ports.history import (
     Outbox,
 )
 from shop_order.domain.ports.neighbours import (
-    Addresses,
+    AddressBook,
     GoodsCatalogue,
     Inboxes,
-    Lease,
-    Leases,
     Stock,
+    StockLease,
+    StockLeases,
 )
 from shop_order.domain.ports.orders import (
     COUNT_CAP,
@@ -41,17 +41,17 @@ from shop_order.domain.ports.orders import (
     OrderLookup,
     OrderPage,
     Orders,
+    OrderStanding,
     Payments,
-    Standing,
     TradeNoTaken,
-    always,
+    no_deadline,
 )
 
 Clock = Callable[[], int]  # epoch milliseconds
 
 __all__ = [
     "COUNT_CAP",
-    "Addresses",
+    "AddressBook",
     "Archive",
     "Audit",
     "Backlog",
@@ -65,8 +65,6 @@ __all__ = [
     "Key",
     "KeyRecord",
     "KeyTaken",
-    "Lease",
-    "Leases",
     "Notice",
     "NoticeReply",
     "NoticeRoute",
@@ -75,16 +73,18 @@ __all__ = [
     "OrderFilter",
     "OrderLookup",
     "OrderPage",
+    "OrderStanding",
     "Orders",
     "Outbox",
     "PaymentChannel",
     "Payments",
     "RefundResult",
-    "Standing",
     "Stock",
+    "StockLease",
+    "StockLeases",
     "Trade",
     "TradeNoTaken",
     "TradeState",
     "TradeTypes",
-    "always",
+    "no_deadline",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 
 
@@ -22,7 +22,7 @@ class Stock(Protocol):
     """The inventory service's leases."""
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
-        """Lease stock, all or nothing; again is no error.
+        """StockLease stock, all or nothing; again is no error.
 
         Raises OutOfStock, NumberTaken (the number is known with other lines), PlacingGivenUp,
         DependencyDown (nothing is known: the lease, if any, ends by itself), DeadlineExceeded, Overloaded.
@@ -36,7 +36,7 @@ class Stock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class StockLease:
     """What the inventory holds for an order: reserved, confirmed or released; lines as (goods, nums), and
     what of them came back after it was sold."""
 
@@ -46,20 +46,20 @@ class Lease:
     returned: tuple[tuple[int, int], ...] = ()
 
 
-class Leases(Protocol):
+class StockLeases(Protocol):
     """Walking the inventory's leases, for the doctor."""
 
-    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
-        """Leases in order of number. Raises DependencyDown, DeadlineExceeded."""
+    async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
+        """StockLeases in order of number. Raises DependencyDown, DeadlineExceeded."""
 
     async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
         """How many of each are counted as reserved, and as sold. Raises like `leases`."""
 
 
-class Addresses(Protocol):
+class AddressBook(Protocol):
     """The user service's address book."""
 
-    async def get(self, user: int, address_id: int) -> Address:
+    async def get(self, user: int, address_id: int) -> PostalAddress:
         """One address of the user.
 
         Raises AddressNotFound, DependencyDown, InvalidArgument (`address_id.name`: the entry itself is bad).

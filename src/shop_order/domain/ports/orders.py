@@ -54,7 +54,7 @@ class TradeNoTaken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrderStanding:
     """Where an order stands; `expire_ms` is the end of its time to be paid."""
 
     status: OrderStatus
@@ -115,7 +115,7 @@ class Due:
     id: int
 
 
-def always() -> bool:
+def no_deadline() -> bool:
     """There is no hurry."""
     return True
 
@@ -130,7 +130,7 @@ class Orders(Protocol):
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = always,
+        in_time: Callable[[], bool] = no_deadline,
     ) -> None:
         """Store a new order, its events, its key, and take its lines out of the cart, in one commit.
 
@@ -177,7 +177,7 @@ class Orders(Protocol):
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
+    ) -> Mapping[str, OrderStanding | Unreadable | None]:
         """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
         can't be stored then. Raises RateLimited, with no tombstone more, beyond `tombstone.MOST_A_MINUTE`."""
 
@@ -207,23 +207,23 @@ class Payments(Protocol):
     async def find(self, payment_sn: str) -> Payment | None:
         """The attempt with this number."""
 
-    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
         """Attempts whose provider should be asked now, with how often it was asked: open ones, and those that
         were closed before their links ended."""
 
-    async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         """Refunds to be sent (again) now, with how often they were."""
 
-    async def ask_later(self, payment_sn: str, at_ms: int) -> None:
+    async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
         """Count one more question, and ask again then."""
 
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
 
-    async def ask_no_more(self, payment_sn: str) -> None:
+    async def stop_queries(self, payment_sn: str) -> None:
         """The provider will not tell anything new of this closed attempt."""
 
-    async def refund_later(self, refund_sn: str, at_ms: int) -> None:
+    async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and try again then."""
 
 

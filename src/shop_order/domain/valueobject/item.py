@@ -1,4 +1,4 @@
-"""What is bought, and how many."""
+"""What is order_items, and how many."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from shop_order.domain.errors import EmptyOrder, GoodsUnavailable, InvalidArgument
 from shop_order.domain.valueobject.text import is_visible, one_line
 
-MOST_NUMS = 999
-MOST_LINES = 100
-MOST_ID = 2**63 - 1
-MOST_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
+MAX_NUMS = 999
+MAX_LINES = 100
+MAX_ID = 2**63 - 1
+MAX_ORDER_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
 MAX_TITLE_NAME = 100  # characters of the first item's name in a title
 
 
@@ -23,10 +23,10 @@ class Line:
     nums: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.goods <= MOST_ID:
+        if not 0 < self.goods <= MAX_ID:
             raise InvalidArgument("goods_id", "not_an_id")
-        if not 0 < self.nums <= MOST_NUMS:
-            raise InvalidArgument("nums", "out_of_range", min=1, max=MOST_NUMS)
+        if not 0 < self.nums <= MAX_NUMS:
+            raise InvalidArgument("nums", "out_of_range", min=1, max=MAX_NUMS)
 
 
 def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
@@ -40,7 +40,7 @@ def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
+def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Add up lines of the same goods, in order of goods; the caps are checked on the sums.
 
     Raises InvalidArgument: more than 100 lines, or more than 999 of one goods.
@@ -48,11 +48,11 @@ def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
     nums: dict[int, int] = {}
     for line in lines:
         nums[line.goods] = nums.get(line.goods, 0) + line.nums
-    if len(nums) > MOST_LINES:
-        raise InvalidArgument("items", "too_many", max=MOST_LINES)
+    if len(nums) > MAX_LINES:
+        raise InvalidArgument("items", "too_many", max=MAX_LINES)
     for goods, total in nums.items():
-        if total > MOST_NUMS:
-            raise InvalidArgument("items", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
+        if total > MAX_NUMS:
+            raise InvalidArgument("items", "too_many_of_one_goods", max=MAX_NUMS, goods_id=goods)
     return tuple(Line(goods, nums[goods]) for goods in sorted(nums))
 
 
@@ -69,7 +69,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """One line of an order, with the name and price it was bought at."""
+    """One line of an order, with the name and price it was order_items at."""
 
     id: int
     goods: int
@@ -84,7 +84,7 @@ class OrderItem:
         return self.price_fen * self.nums
 
 
-def bought(
+def order_items(
     lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
 ) -> tuple[OrderItem, ...]:
     """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""

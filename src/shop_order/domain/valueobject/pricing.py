@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.valueobject.item import MOST_FEN
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Pricing:
     def amounts(self, total_fen: int, province: str) -> Amounts:
         """The sums of goods of `total_fen` sent to `province`. Raises InvalidArgument: beyond bounds."""
         amounts = Amounts(total_fen, 0, self.freight_of(total_fen) + self.zone_fen(province))
-        if max(total_fen, amounts.pay_fen) > MOST_FEN:
+        if max(total_fen, amounts.pay_fen) > MAX_ORDER_FEN:
             raise InvalidArgument("items", "total_too_large")
         return amounts
 

@@ -65,14 +65,14 @@ _BLANK = frozenset("\u2800\ufffc\U0001d159\U00013441\U00013442")
 _SEEN = frozenset("LNPSC")  # C: only what is private or newer than our tables is left of it by then
 
 
-def plain_text(field: str, value: str, *, most: int, required: bool = False) -> str:
+def plain_text(field: str, value: str, *, max_length: int, required: bool = False) -> str:
     """Return `value` if it can be kept: length in code points, nothing in it that nobody sees.
 
     Invisible is what Unicode calls format characters, separators of lines and paragraphs, or ignorable, but
     for those of real emoji. `required`: something can be seen. Raises InvalidArgument.
     """
-    if len(value) > most:
-        raise InvalidArgument(field, "too_long", max=most)
+    if len(value) > max_length:
+        raise InvalidArgument(field, "too_long", max=max_length)
     printable = value.isprintable()  # most texts are: then it is quickly seen that nothing hides in them
     hidden = not (printable and value.isascii()) and (_PRINTABLE if printable else _INVISIBLE).search(value)
     if required and (hidden or not value[:1].isalnum() or value[0] in _BLANK) and not is_visible(value):
@@ -84,9 +84,9 @@ def plain_text(field: str, value: str, *, most: int, required: bool = False) -> 
     return value
 
 
-def person_name(field: str, value: str, *, most: int = 50) -> str:
+def person_name(field: str, value: str, *, max_length: int = 50) -> str:
     """Return a required name of one line. Raises InvalidArgument."""
-    plain_text(field, value, most=most, required=True)
+    plain_text(field, value, max_length=max_length, required=True)
     if any(char in "\t\r\n" for char in value):
         raise InvalidArgument(field, "control_characters")
     return value

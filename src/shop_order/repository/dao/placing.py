@@ -72,7 +72,7 @@ def placing(
     events = []
     asked = origin()
     last_hash = order.last_hash  # the order's own moves on only when it is stored
-    for happened in order.happened:
+    for happened in order.new_events:
         event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=last_hash)
         last_hash = event.hash
         events.append(event)

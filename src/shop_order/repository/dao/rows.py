@@ -18,9 +18,9 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Standing
+from shop_order.domain.ports import OrderStanding
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.engine.base import Row
@@ -172,9 +172,9 @@ version_of = ORDER.of("version")
 created_of = ORDER.of("created_at")
 
 
-def stored_address(**fields: str) -> Address:
+def stored_address(**fields: str) -> PostalAddress:
     """The address as it was accepted then: rules that came later don't make an old order unreadable."""
-    address = object.__new__(Address)
+    address = object.__new__(PostalAddress)
     for field, value in fields.items():
         object.__setattr__(address, field, value)
     return address
@@ -223,11 +223,11 @@ def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_why(row: Row) -> Standing | Unreadable:
+def standing_or_why(row: Row) -> OrderStanding | Unreadable:
     """From STANDING_COLUMNS."""
     order_sn, status, expire_ms = row
     try:
-        return Standing(OrderStatus(status), int(expire_ms))
+        return OrderStanding(OrderStatus(status), int(expire_ms))
     except (ValueError, TypeError) as altered:
         return Unreadable(order_sn, altered)
 

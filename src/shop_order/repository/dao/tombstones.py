@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shop_order.domain import tombstone
 from shop_order.domain.errors import RateLimited, Unreadable
-from shop_order.domain.ports import Standing
+from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.loading import standings
 from shop_order.repository.dao.mapping import insert, marks
@@ -21,7 +21,7 @@ TOMBSTONES_OVER = (
 
 async def unless_stored(
     session: Session, order_sns: Sequence[str], now_ms: int
-) -> dict[str, Standing | Unreadable | None]:
+) -> dict[str, OrderStanding | Unreadable | None]:
     """Take these numbers for tombstones; where those stand that were stored meanwhile. Raises RateLimited."""
     taken = await plant(session, order_sns, now_ms)
     found = await standings(session, taken)

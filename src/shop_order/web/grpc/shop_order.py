@@ -11,7 +11,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService
@@ -123,7 +123,7 @@ class ShopOrderHandlers:
         actor = _own(context, request.user_id)
         given = request.HasField("expected_total_fen")
         with inside("address"):
-            address = Address(
+            address = PostalAddress(
                 name=request.name,
                 phone=request.mobile,
                 detail=request.address,

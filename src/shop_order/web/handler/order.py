@@ -36,7 +36,7 @@ from shop_order.domain.errors import (
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MAX_PAGE_SIZE, OrderService
@@ -287,10 +287,10 @@ class OrderHandler:
         return OrderData.of(order, context().language, pay_url=link, items_total=total)
 
 
-def _address(body: PlaceOrderBody) -> Address | int:
+def _address(body: PlaceOrderBody) -> PostalAddress | int:
     if body.address is not None and body.address_id is None:
         with inside("address"):
-            return Address(**body.address.model_dump())
+            return PostalAddress(**body.address.model_dump())
     if body.address is None and body.address_id is not None:
         return body.address_id
     raise InvalidArgument("address", "one_of_two", other="address_id")
