@@ -18,7 +18,7 @@ LOOKS = 3  # an order may move between the reading of its chain and of its row
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The first event_hash of a chain that does not hold."""
+    """The first event of a chain that does not hold."""
 
     order_sn: str
     version: int
@@ -32,7 +32,7 @@ class AuditService:
         self._audit = audit
 
     async def verify(self, order_sn: str | None = None) -> tuple[int, list[Broken]]:
-        """How many chains were walked, and the first broken event_hash of each broken one.
+        """How many chains were walked, and the first broken event of each broken one.
 
         Raises OrderNotFound for a number that has neither a chain nor an order: nothing is broken there.
         """
@@ -74,7 +74,7 @@ class AuditService:
 
 
 def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broken | None:
-    """The first event_hash that does not hold, or None."""
+    """The first event that does not hold, or None."""
     prev = GENESIS
     for version, event in enumerate(chain, start=1):
         if event.version != version:

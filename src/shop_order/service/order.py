@@ -55,7 +55,7 @@ class OrderService:
     # ---- reading ----
 
     async def get(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Order:
-        """The order, if the actor may see it; `owner` is the user the caller named, 0 for none.
+        """The order, if the actor may see it, and if it is `owner`'s (0: any user's).
 
         Raises OrderNotFound.
         """
@@ -68,7 +68,7 @@ class OrderService:
         return visible(await self._shown.get_by_id(id), actor, owner)
 
     async def history(self, order: Order) -> Sequence[Event]:
-        """The events of an order the caller was shown."""
+        """The events of an order that the caller may see."""
         return await self._orders.history(order.order_sn)
 
     async def list(
@@ -83,7 +83,7 @@ class OrderService:
     ) -> OrderPage:
         """A page of orders, newest first, with all or the first `most_items` of each.
 
-        Users see their own, admins the `where.user` they name or all.
+        Users see their own orders, admins those of `where.user` or all.
 
         Raises InvalidArgument, PageTooDeep.
         """
@@ -115,7 +115,7 @@ class OrderService:
         owner: int = 0,
         expected: OrderStatus | None = None,
     ) -> Order:
-        """Give an unpaid order up; its stock comes back by the event. Again is no error.
+        """Cancel an unpaid order; the event releases its stock. Idempotent.
 
         Raises OrderNotFound, UseRefund, IllegalTransition, StateChanged, InvalidArgument.
         """
@@ -131,7 +131,7 @@ class OrderService:
     async def ship(
         self, actor: Actor, order_sn: str, company: str, no: str, *, expected: OrderStatus | None = None
     ) -> Order:
-        """Send the parcel. The same parcel again is no error.
+        """Record that the parcel was sent. Idempotent.
 
         Raises OrderNotFound, IllegalTransition, RefundOpen, StateChanged, InvalidArgument.
         """
@@ -143,7 +143,7 @@ class OrderService:
         return (await self._orders.change(order_sn, decide))[0]
 
     async def confirm(self, actor: Actor, order_sn: str, *, expected: OrderStatus | None = None) -> Order:
-        """The buyer has received it. Again is no error.
+        """Record that the buyer received the order. Idempotent.
 
         Raises OrderNotFound, IllegalTransition, RefundOpen, StateChanged.
         """
@@ -155,7 +155,7 @@ class OrderService:
         return (await self._orders.change(order_sn, decide))[0]
 
     async def apply_timeout(self, order_sn: str) -> Order:
-        """Cancel an unpaid order, or confirm a shipped one, whose time is over; otherwise change nothing.
+        """Cancel an unpaid order, or complete a shipped one, if it timed out; otherwise do nothing.
 
         Raises OrderNotFound, RefundOpen.
         """
@@ -181,9 +181,9 @@ class OrderService:
         reason: str = "",
         logistics: tuple[str, str] = ("", ""),
     ) -> Order:
-        """Chapter 3's one method for three moves: cancel (both), ship (admin), complete (buyer).
+        """Cancel (buyer, admin), ship (admin) or complete (buyer) an order: chapter 3's one method.
 
-        Raises Forbidden, IllegalTransition (to paid, to pending), and what the move raises.
+        Raises Forbidden, IllegalTransition (to paid or pending), and what the transition raises.
         """
         if to is OrderStatus.CANCELLED:
             return await self.cancel(actor, order_sn, reason, expected=expected)
@@ -200,7 +200,7 @@ class OrderService:
 
 
 def visible(order: Order, actor: Actor, owner: int = 0) -> Order:
-    """The order, unless it must look as if it did not exist. Raises OrderNotFound."""
+    """Return the order if the actor may see it. Raises OrderNotFound."""
     mine = actor.role is Role.SYSTEM or actor.is_admin or order.user == actor.user_id
     if not mine or (owner and order.user != owner):
         raise OrderNotFound
@@ -208,6 +208,6 @@ def visible(order: Order, actor: Actor, owner: int = 0) -> Order:
 
 
 def expect(order: Order, status: OrderStatus | None) -> None:
-    """Raise StateChanged if the caller's expectation is no longer so."""
+    """Raise StateChanged if the order is not in the state that the caller expects."""
     if status is not None and order.status is not status:
         raise StateChanged(order.status.name)

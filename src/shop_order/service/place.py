@@ -43,10 +43,10 @@ FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Buy these `lines`, or with None the checked lines of the cart.
+    """Buy these `lines`, or the checked lines of the cart if None.
 
-    They go to `address`, or to that entry of the buyer's address book. The cashier links to `return_url` once
-    it is paid, to `cancel_url` otherwise.
+    `address` is an address, or the id of an entry of the buyer's address book. The cashier links to
+    `return_url` once the order is paid, to `cancel_url` otherwise.
     """
 
     address: PostalAddress | int
@@ -61,14 +61,14 @@ class PlaceOrder:
     cancel_url: str = ""
 
     def normalized(self) -> list[object]:
-        """The command as JSON, without the key: what two equal requests have in common."""
+        """The command without the key, to compare requests."""
         a = self.address
         lines = None if self.lines is None else [[line.goods, line.nums] for line in self.lines]
-        # An entry of the address book is its number: what it says may change, the request is still the same.
+        # An entry of the address book counts by its id: it may change, and the request is still the same.
         place = (
             a if isinstance(a, int) else [a.name, a.phone, a.detail, a.province, a.city, a.district, a.post]
         )
-        # Where they are not used, a command hashes as it did before there were any: its key still fits.
+        # Left out if unused, so that older keys still match their commands.
         pages = [self.return_url, self.cancel_url] if self.return_url or self.cancel_url else []
         return [
             "place",
@@ -85,7 +85,7 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """What is about to be bought, and where it goes; `cart_version` None when it is not from the cart."""
+    """The lines to buy and their address; `cart_version` is None if they are not from the cart."""
 
     lines: tuple[Line, ...]
     cart_version: int | None
@@ -94,7 +94,7 @@ class Basket:
 
 @dataclass(frozen=True, slots=True)
 class OrderRules:
-    """Settings of the use cases; swapped whole when the configuration changes."""
+    """Settings of the use cases; a reload replaces the whole object."""
 
     pay_timeout_ms: int = 1_800_000
     auto_confirm_ms: int = 604_800_000
@@ -123,7 +123,7 @@ class PlacingService:
         channels: Channels,
         real_clock: Clock,
     ) -> None:
-        """`release_soon` releases the stock of an order number that was not stored."""
+        """`release_soon` releases the stock of an order that was not stored, in the background."""
         self._orders = orders
         self._carts = carts
         self._goods = goods
@@ -140,14 +140,14 @@ class PlacingService:
         self._real_now = real_clock
 
     async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
-        """Reserve stock, then store order, items, event, key and the cart's removal in one commit.
+        """Place an order: reserve its stock, then store it and empty the cart in one commit.
 
         Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown,
         CartChanged, TooManyUnpaid, KeyReused, AddressNotFound, PlacingGivenUp, DependencyDown, Overloaded,
         ChannelUnavailable, InvalidArgument.
         """
         user = actor.buyer_id()
-        # A refusal names them: unbounded, it would not fit into the metadata of an answer.
+        # Bounded, since errors name them, and must fit into gRPC metadata.
         plain_text("coupon_id", cmd.coupon_id, max_length=64)
         plain_text("quote_token", cmd.quote_token, max_length=512)
         self._return_urls.check("return_url", cmd.return_url)
@@ -168,7 +168,7 @@ class PlacingService:
             raise CouponUnknown(cmd.coupon_id)
         if cmd.quote_token:
             raise QuoteUnknown
-        rules = self._rules()  # once: an order knows one set of them, whenever they are swapped
+        rules = self._rules()  # once, so that a reload does not change them halfway
         if rules.unpaid_limit and await self._orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
             raise TooManyUnpaid(rules.unpaid_limit)
         basket = await self._basket(actor, cmd)
@@ -176,14 +176,14 @@ class PlacingService:
             try:
                 return await self._reserve_and_store(actor, cmd, basket, key, rules)
             except NumberTaken:
-                continue  # the lease under that number is another order's: leave it alone
+                continue  # the stock under that number is another order's: do not release it
         raise TooMuchContention
 
     async def _reserve_and_store(
         self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
         goods = await self._goods.get_many([line.goods for line in basket.lines])
-        began_ms = self._real_now()  # before there is a number that somebody could ask about
+        began_ms = self._real_now()  # before the number is drawn, which somebody could ask about
         order = Order.place(
             basket.lines,
             goods,
@@ -214,7 +214,7 @@ class PlacingService:
             assert key is not None
             return await self._replay(same_command(key, taken.record))
         except DependencyDown:
-            raise  # it may be stored after all: the lease's end will ask
+            raise  # it may be stored after all: the inventory asks when the lease expires
         except OrderServiceError:
             self._release_soon(order.order_sn)
             raise

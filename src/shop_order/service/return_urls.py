@@ -1,4 +1,4 @@
-"""The allow-list of URLs to which a buyer may be sent from our pages and from a provider's."""
+"""The allow-list of URLs that our pages and providers may send a buyer to."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ReturnUrls:
-    """An entry allows its own path and everything below it, on exactly its host and port."""
+    """The allow-list: an entry allows its path and everything below it, on exactly its host and port."""
 
     def __init__(self, listed: Callable[[], Sequence[str]]) -> None:
-        """`listed` is called every time, since the setting may be reloaded."""
+        """`listed` is called for every check, since the setting may be reloaded."""
         self._listed = listed
 
     def check(self, field: str, url: str) -> None:
-        """Check that a buyer may be sent there; an empty URL passes. Raises InvalidArgument."""
+        """Check that the URL is allowed or empty. Raises InvalidArgument."""
         if not url:
             return
         plain_text(field, url, max_length=MAX_LENGTH)
@@ -30,8 +30,8 @@ class ReturnUrls:
         if not any(_lies_below(asked, urlsplit(allowed)) for allowed in self._listed()):
             raise InvalidArgument(field, "not_allowed_url")
 
-    def still(self, url: str) -> str:
-        """A stored URL, empty if it is no longer allowed."""
+    def allowed_or_empty(self, url: str) -> str:
+        """Return a stored URL, or an empty one if it is no longer allowed."""
         try:
             self.check("url", url)
         except InvalidArgument:
@@ -40,8 +40,8 @@ class ReturnUrls:
 
 
 def _address(url: str) -> SplitResult | None:
-    # urlsplit silently drops tabs and line ends, and browsers read \ as /: they would open another URL than
-    # the one that was checked.
+    # urlsplit silently drops tabs and line ends, and browsers read \ as /, so they would open another URL
+    # than the one that was checked.
     if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
         return None
     try:

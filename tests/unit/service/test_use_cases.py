@@ -26,7 +26,7 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.pay import Attempt, PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
-from shop_order.service.settle import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
+from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World
 
 BUYER, OTHER = Actor(Role.USER, 7), Actor(Role.USER, 8)
@@ -253,9 +253,9 @@ async def test_a_buyer_whose_notice_was_lost_gets_the_goods_at_the_timeout(world
 
 
 def test_waiting_grows_and_then_stays() -> None:
-    waits = [backoff(ASK_BACKOFF_MS, tries) for tries in range(10)]
+    waits = [backoff(QUERY_BACKOFF_MS, tries) for tries in range(10)]
     assert waits == sorted(waits)
-    assert waits[-1] == waits[-2] == ASK_BACKOFF_MS[-1]
+    assert waits[-1] == waits[-2] == QUERY_BACKOFF_MS[-1]
 
 
 async def test_a_refund_whose_answer_was_lost_is_asked_for_again_under_its_number(world: World) -> None:
@@ -314,12 +314,12 @@ async def test_an_attempt_whose_provider_stays_silent_calls_a_human(world: World
     world.real_ms = payment.expire_ms + STUCK_MS
     assert await world.settlement.query_due() == 1
     assert world.alerts == []
-    world.real_ms += ASK_BACKOFF_MS[-1]
+    world.real_ms += QUERY_BACKOFF_MS[-1]
     assert await world.settlement.query_due() == 1
     ((name, about),) = world.alerts
     assert (name, about["payment_sn"]) == ("payment_stuck", payment.payment_sn)
     world.provider.mode = "up"
-    world.real_ms += ASK_BACKOFF_MS[-1]
+    world.real_ms += QUERY_BACKOFF_MS[-1]
     assert await world.settlement.query_due() == 1
     assert len(world.alerts) == 1, "it was closed"
 

@@ -1,4 +1,4 @@
-"""The order: the aggregate that owns its items, payments, refunds and history."""
+"""The order: the aggregate of its items, money and history."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from shop_order.domain.valueobject.item import Goods, Line, OrderItem, order_ite
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
-PAY_WINDOW_MS = 90_000  # with less time left, a buyer at the provider's page would pay too late
+PAY_WINDOW_MS = 90_000  # with less time left, a buyer sent to the provider would pay too late
 
 
 @dataclass(slots=True)
 class Order:
     """One purchase. Amounts in fen, times in epoch ms (0: not yet).
 
-    Every verb checks the table of transitions and records an event; `version` counts the events,
-    and a store writes only on the version that was read.
+    Every change checks the table of transitions and records an event. `version` counts the events; a store
+    writes an order only if its version is still the one that was read.
     """
 
     id: int
@@ -59,15 +59,15 @@ class Order:
     trade_no: str = ""
     pay_ms: int = 0
     payment_sn: str = ""
-    cancel_reason: str = ""  # in the words of who cancelled it, if any
-    cancel_code: str = ""  # BUYER, ADMIN, TIMEOUT: as the history has it
+    cancel_reason: str = ""  # as given by whoever cancelled it, if at all
+    cancel_code: str = ""  # BUYER, ADMIN or TIMEOUT, as in the history
     logistics_company: str = ""
     logistics_no: str = ""
     shipped_ms: int = 0
     completed_ms: int = 0
-    return_url: str = ""  # the shop's pages the cashier links to: once it is paid,
-    cancel_url: str = ""  # and where it came to nothing
-    due_ms: int | None = None  # when the order moves by itself: unpaid to cancelled, shipped to completed
+    return_url: str = ""  # the shop's page the cashier links to once the order is paid
+    cancel_url: str = ""  # and otherwise
+    due_ms: int | None = None  # when it times out: unpaid to cancelled, shipped to completed
     version: int = 0
     last_hash: bytes = GENESIS
     money: Money = field(default_factory=Money)
@@ -92,9 +92,9 @@ class Order:
         return_url: str = "",
         cancel_url: str = "",
     ) -> Order:
-        """A pending order of these lines at today's prices, by the rules of `pricing`.
+        """Return a pending order of these lines at today's prices.
 
-        Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
+        Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or the total is too large).
         """
         items = order_items(lines, goods, next_id)
         sums = pricing.amounts(sum(item.total_fen for item in items), address.province)
@@ -124,10 +124,10 @@ class Order:
         order._record(events.ORDER_CREATED, actor, now_ms, order._placed(), old_status=0)
         return order
 
-    # ---- verbs ----
+    # ---- transitions ----
 
     def pay(self, payment: Payment, actor: Actor, now_ms: int) -> None:
-        """The money of `payment` is this order's. Raises IllegalTransition."""
+        """Mark the order as paid by `payment`. Raises IllegalTransition."""
         old = self._advance(OrderStatus.PAID)
         self.pay_type, self.payment_sn = payment.payment_type, payment.payment_sn
         self.trade_no, self.pay_ms, self.due_ms = payment.trade_no, payment.paid_ms, None
@@ -140,7 +140,7 @@ class Order:
         self._record(events.ORDER_PAID, actor, now_ms, data, old_status=old)
 
     def ship(self, company: str, no: str, actor: Actor, now_ms: int, *, auto_confirm_ms: int) -> None:
-        """The parcel is on its way and is confirmed by itself later; the same parcel again changes nothing.
+        """Record the parcel; `auto_confirm_ms` later the order completes by itself. Idempotent.
 
         Raises IllegalTransition, RefundOpen, InvalidArgument.
         """
@@ -156,7 +156,7 @@ class Order:
         self._record(events.ORDER_SHIPPED, actor, now_ms, data, old_status=old)
 
     def complete(self, actor: Actor, now_ms: int) -> None:
-        """The buyer has it (or enough time went by); again changes nothing.
+        """Complete a shipped order: received by its buyer, or timed out. Idempotent.
 
         Raises IllegalTransition, RefundOpen.
         """
@@ -168,7 +168,7 @@ class Order:
         self._record(events.ORDER_COMPLETED, actor, now_ms, {}, old_status=old)
 
     def cancel(self, reason: str, actor: Actor, now_ms: int, *, code: str) -> None:
-        """Give an unpaid order up; again changes nothing. `code` goes into the history, `reason` does not.
+        """Cancel an unpaid order. Idempotent. The history records `code`, not `reason`.
 
         Raises UseRefund, IllegalTransition, InvalidArgument.
         """
@@ -300,7 +300,7 @@ class Order:
         return old
 
     def _refuse_open_refund(self, to: OrderStatus) -> None:
-        # First whether it may go there at all: what a cancelled order can't do is no matter of its refund.
+        # An illegal transition is reported as such, whatever the order's refunds are.
         advance(ORDER_TRANSITIONS, self.status, to)
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen

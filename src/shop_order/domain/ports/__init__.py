@@ -1,4 +1,4 @@
-"""What the use cases need from outside, as protocols; the rooms `repository` and `gateway` offer it."""
+"""What the use cases need from outside, as protocols; `repository` and `gateway` implement them."""
 
 from collections.abc import Callable
 

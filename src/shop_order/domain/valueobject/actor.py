@@ -1,4 +1,4 @@
-"""Who does something."""
+"""The caller of a use case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shop_order.domain.errors import Forbidden
 
 
 class Role(StrEnum):
-    """Roles of a token (contract, chapter 5); SYSTEM is our own jobs and verified providers."""
+    """Roles of a token (contract, chapter 5); SYSTEM stands for background jobs and verified providers."""
 
     USER = "user"
     ADMIN = "admin"
@@ -19,7 +19,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The caller of a use case: `user_id` is the user acted for, 0 for a service or the system alone."""
+    """The caller: `user_id` is the user it acts for, 0 for the system, or a service on its own behalf."""
 
     role: Role
     user_id: int = 0
@@ -27,12 +27,12 @@ class Actor:
 
     @property
     def is_admin(self) -> bool:
-        """May look at and ship anybody's orders."""
+        """Whether the caller may read and ship all orders."""
         return self.role is Role.ADMIN
 
     @property
     def operator(self) -> str:
-        """The word of the order log (specification 6.4): user, system or admin."""
+        """The operator in the order log (specification 6.4): user, system or admin."""
         return {Role.USER: "user", Role.SERVICE: "user", Role.ADMIN: "admin", Role.SYSTEM: "system"}[
             self.role
         ]

@@ -1,4 +1,4 @@
-"""Where an order goes."""
+"""Postal addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOBILE = re.compile(r"1[0-9]{10}|\+[0-9]{6,15}")
 class PostalAddress:
     """The receiver of an order; province, city and district may be empty.
 
-    Raises InvalidArgument: a text that is missing, too long or malformed, a phone that is neither
+    Raises InvalidArgument for a missing, too long or malformed text, and for a phone number that is neither
     `1` and 10 digits nor `+` and 6 to 15 digits.
     """
 

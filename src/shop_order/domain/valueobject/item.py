@@ -1,4 +1,4 @@
-"""What is order_items, and how many."""
+"""Products and quantities: lines of a cart, items of an order."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shop_order.domain.valueobject.text import is_visible, one_line
 MAX_NUMS = 999
 MAX_LINES = 100
 MAX_ID = 2**63 - 1
-MAX_ORDER_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
+MAX_ORDER_FEN = 10**13  # 100 billion yuan: totals stay far within int64
 MAX_TITLE_NAME = 100  # characters of the first item's name in a title
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Line:
-    """So many of one goods."""
+    """A quantity of one product."""
 
     goods: int
     nums: int
@@ -30,7 +30,7 @@ class Line:
 
 
 def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
-    """Lines of goods and how many of them. Raises InvalidArgument, which names the line: `items[2].nums`."""
+    """Lines of (goods id, quantity). Raises InvalidArgument with the line in its field: `items[2].nums`."""
     lines: list[Line] = []
     for goods, nums in wanted:
         try:
@@ -41,9 +41,9 @@ def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
 
 
 def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Add up lines of the same goods, in order of goods; the caps are checked on the sums.
+    """Merge lines of the same goods, sorted by goods id; limits apply to the sums.
 
-    Raises InvalidArgument: more than 100 lines, or more than 999 of one goods.
+    Raises InvalidArgument above 100 lines, or 999 pieces of one product.
     """
     nums: dict[int, int] = {}
     for line in lines:
@@ -58,7 +58,7 @@ def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """Goods as the goods service shows them now."""
+    """A product as the goods service has it now."""
 
     id: int
     name: str
@@ -69,7 +69,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """One line of an order, with the name and price it was order_items at."""
+    """One line of an order, with the name and price at the time of the order."""
 
     id: int
     goods: int
@@ -80,14 +80,14 @@ class OrderItem:
 
     @property
     def total_fen(self) -> int:
-        """Price times number."""
+        """Price times quantity."""
         return self.price_fen * self.nums
 
 
 def order_items(
     lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
 ) -> tuple[OrderItem, ...]:
-    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
+    """Items of these lines at today's prices. Raises EmptyOrder, GoodsUnavailable."""
     if not lines:
         raise EmptyOrder
     missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
@@ -101,9 +101,9 @@ def order_items(
 
 
 def title(items: Sequence[OrderItem], order_sn: str) -> str:
-    """The first item's name and how many pieces there are, in Chinese as the pages it is shown on.
+    """The title of an order: the first item's name and the number of pieces, in Chinese.
 
-    One line of visible characters, never empty: without a name it is the order's number.
+    One line of visible characters. Without a visible name, it is the order number.
     """
     name = one_line(items[0].goods_name) if items else ""
     if not is_visible(name):

@@ -1,4 +1,4 @@
-"""What a text from outside must be before it is kept."""
+"""Rules for texts from outside: length, and no invisible characters."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ INVISIBLE = """
     9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-EFFFF FFFFE-FFFFF 10FFFE-10FFFF
 """
 
-# Emoji (emoji-data.txt) without digits, # and *, which are emoji in keycaps only, and without the letters of
-# flags, which need no help of invisible characters.
+# Emoji (emoji-data.txt) except digits, # and *, which are emoji in keycaps only, and flag letters, which need
+# no invisible characters.
 EMOJI = """
     A9 AE 203C 2049 2122 2139 2194-2199 21A9-21AA 231A-231B 2328 23CF 23E9-23F3 23F8-23FA 24C2 25AA-25AB
     25B6 25C0 25FB-25FE 2600-2604 260E 2611 2614-2615 2618 261D 2620 2622-2623 2626 262A 262E-262F
@@ -44,36 +44,36 @@ def character_class(ranges: str) -> str:
     return "".join(f"{chr(int(a, 16))}-{chr(int(b or a, 16))}" for a, _, b in pairs)
 
 
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # but tab and the ends of lines
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # except tab and line ends
 _INVISIBLE = re.compile(f"[{character_class(INVISIBLE)}]")
-_PRINTABLE = re.compile(  # those of them that Python takes for letters and marks
+_PRINTABLE = re.compile(  # invisible characters that Python counts as printable
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
-# Real emoji are made of invisible characters too (Unicode Technical Standard 51): keycaps, the three flags of
-# countries within a country, and pictures with a colour of skin or a presentation selector, alone or joined.
-# Any other flag of tags looks like a black one, whatever is written in it: that would be a hidden text.
+# Emoji contain invisible characters too (Unicode Technical Standard 51): keycaps, three subdivision flags,
+# pictures with a skin tone or a presentation selector, alone or joined. Any other tag sequence is shown as a
+# black flag, whatever its tags say: that could hide a text.
 _PICTURE = f"[{character_class(EMOJI)}][\U0001f3fb-\U0001f3ff]?\ufe0f?"
 _TAGS = "|".join("".join(chr(0xE0000 + ord(c)) for c in place) for place in ("gbeng", "gbsct", "gbwls"))
 _EMOJI = re.compile(
     f"[0-9#*]\ufe0f\u20e3|\U0001f3f4(?:{_TAGS})\U000e007f|{_PICTURE}(?:\u200d{_PICTURE})*",
 )
 
-# Characters by their category that show nothing all the same: the empty Braille pattern, the place of an
-# object, the note without a head, and blank hieroglyphs.
+# Blank although their category says otherwise: the empty Braille pattern, the object replacement character,
+# the null notehead, and blank hieroglyphs.
 _BLANK = frozenset("\u2800\ufffc\U0001d159\U00013441\U00013442")
-_SEEN = frozenset("LNPSC")  # C: only what is private or newer than our tables is left of it by then
+_SEEN = frozenset("LNPSC")  # C: after removal of the invisible, only private use and newer code points
 
 
 def plain_text(field: str, value: str, *, max_length: int, required: bool = False) -> str:
-    """Return `value` if it can be kept: length in code points, nothing in it that nobody sees.
+    """Return `value` if it has at most `max_length` code points, and no control or invisible characters.
 
-    Invisible is what Unicode calls format characters, separators of lines and paragraphs, or ignorable, but
-    for those of real emoji. `required`: something can be seen. Raises InvalidArgument.
+    Invisible are format characters, line and paragraph separators, and what Unicode calls ignorable, except
+    in emoji. `required`: something must be visible. Raises InvalidArgument.
     """
     if len(value) > max_length:
         raise InvalidArgument(field, "too_long", max=max_length)
-    printable = value.isprintable()  # most texts are: then it is quickly seen that nothing hides in them
+    printable = value.isprintable()  # the fast path: most texts are
     hidden = not (printable and value.isascii()) and (_PRINTABLE if printable else _INVISIBLE).search(value)
     if required and (hidden or not value[:1].isalnum() or value[0] in _BLANK) and not is_visible(value):
         raise InvalidArgument(field, "required")
@@ -85,7 +85,7 @@ def plain_text(field: str, value: str, *, max_length: int, required: bool = Fals
 
 
 def person_name(field: str, value: str, *, max_length: int = 50) -> str:
-    """Return a required name of one line. Raises InvalidArgument."""
+    """Return a required single-line name. Raises InvalidArgument."""
     plain_text(field, value, max_length=max_length, required=True)
     if any(char in "\t\r\n" for char in value):
         raise InvalidArgument(field, "control_characters")
@@ -93,17 +93,17 @@ def person_name(field: str, value: str, *, max_length: int = 50) -> str:
 
 
 def is_visible(value: str) -> bool:
-    """Whether there is something to be seen: blanks and marks with nothing to stand on are not."""
+    """Whether the text shows anything: blanks, and marks without a base character, do not."""
     shown = without_invisible(value)
     return any(unicodedata.category(char)[0] in _SEEN and char not in _BLANK for char in shown if char > " ")
 
 
 def without_invisible(value: str) -> str:
-    """The text without format characters, separators of lines and paragraphs, and what is ignorable."""
+    """The text without its invisible characters."""
     return _INVISIBLE.sub("", value)
 
 
 def one_line(text: str) -> str:
-    """The text without what can't be seen; blanks of all kinds are one space."""
+    """The text on one line: without invisible characters, each run of white space as one space."""
     kept = (char if char.isprintable() else " " if char.isspace() else "" for char in text)
     return " ".join(without_invisible("".join(kept)).split())

@@ -150,7 +150,7 @@ class Orders:
         found = await self._db.reader.submit(lambda session: standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
-            return found  # as nearly no_deadline: no writer waits for a check-back
+            return found  # as nearly always: no writer waits for a check-back
         planted = await self._db.writer.submit(lambda session: unless_stored(session, absent, now_ms))
         return {**found, **planted}
 
