@@ -66,9 +66,7 @@ class Attempts:
         channel = self._channels.get(payment.payment_type)
         trade = await self._answer(payment, channel.close(payment.payment_sn))
         if trade.state is TradeState.ABSENT:
-            trade = Trade(
-                TradeState.CLOSED
-            )  # no buyer has opened it yet: its link still works, and it is queried again
+            trade = Trade(TradeState.CLOSED)  # its link still works until it expires: it is queried again
         return await self.apply_trade(payment.payment_sn, trade)
 
     async def apply_trade(self, payment_sn: str, trade: Trade) -> Payment:

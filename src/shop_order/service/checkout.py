@@ -143,9 +143,8 @@ class Checkout:
 
     def pages(self, order: Order) -> tuple[str, str]:
         """The order's return and cancel URLs; empty if not given, or no longer allowed."""
-        return self._return_urls.allowed_or_empty(order.return_url), self._return_urls.allowed_or_empty(
-            order.cancel_url
-        )
+        allowed = self._return_urls.allowed_or_empty
+        return allowed(order.return_url), allowed(order.cancel_url)
 
     def _to_query(self, order: Order, back_from: str) -> list[Payment]:
         """The open attempt, then the one the buyer returned from, which may have been closed meanwhile."""

@@ -132,7 +132,7 @@ class Orders(Protocol):
         unpaid_limit: int,
         in_time: Callable[[], bool] = no_deadline,
     ) -> None:
-        """Store an order, its events and its key, and remove its lines from the cart, in one commit. Idempotent.
+        """Store an order, its events and key, and remove its lines from the cart, in one commit. Idempotent.
 
         `cart_version` None: not from the cart. `unpaid_limit` 0: no limit. `in_time` is called right before
         the commit, maybe in another thread; if it returns False, the order is not stored.
