@@ -150,7 +150,7 @@ FAULTS = (
     fault(
         "equal keys do not share a flight",
         KEYS,
-        swap("Idempotency.once", "self._flights.get((scope, key))", "self._flights.get((scope, key, 0))"),
+        swap("Idempotency.once", "self._running.get((scope, key))", "self._running.get((scope, key, 0))"),
     ),
     fault(
         "unpaid limit off by one",

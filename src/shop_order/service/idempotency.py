@@ -70,7 +70,7 @@ class Idempotency:
         self._now = real_clock
         self._shared = shared
         self._tokens = tokens
-        self._flights: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
+        self._running: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
     async def once(
         self,
@@ -91,11 +91,11 @@ class Idempotency:
         if key.startswith(SUBMIT_TOKEN_PREFIX):
             self._check_token(key, int(scope.partition(":")[0]))
         wanted = Key(scope, key, command_hash(command), self._now())
-        if flight := self._flights.get((scope, key)):
-            return await self._join(wanted, *flight)
-        task = asyncio.create_task(self._fly(wanted, run, replay))
-        self._flights[scope, key] = (wanted.command_hash, task)
-        task.add_done_callback(lambda done: self._landed(scope, key, done))
+        if running := self._running.get((scope, key)):
+            return await self._join(wanted, *running)
+        task = asyncio.create_task(self._execute(wanted, run, replay))
+        self._running[scope, key] = (wanted.command_hash, task)
+        task.add_done_callback(lambda done: self._finished(scope, key, done))
         return await asyncio.shield(task)
 
     def _check_token(self, token: str, user: int) -> None:
@@ -109,11 +109,11 @@ class Idempotency:
 
     async def drain(self) -> None:
         """Wait for the running commands, before the service stops."""
-        if flights := [task for _, task in self._flights.values()]:
-            await asyncio.wait(flights)
+        if running := [task for _, task in self._running.values()]:
+            await asyncio.wait(running)
 
-    def _landed(self, scope: str, key: str, done: asyncio.Task[Any]) -> None:
-        self._flights.pop((scope, key), None)
+    def _finished(self, scope: str, key: str, done: asyncio.Task[Any]) -> None:
+        self._running.pop((scope, key), None)
         if not done.cancelled():
             done.exception()  # retrieved, in case the caller left
 
@@ -123,13 +123,13 @@ class Idempotency:
         outcome = await asyncio.shield(task)
         return Outcome(outcome.result, replayed=True)
 
-    async def _fly(
+    async def _execute(
         self,
         wanted: Key,
         run: Callable[[Key | None], Awaitable[T]],
         replay: Callable[[KeyRecord], Awaitable[T]],
     ) -> Outcome[T]:
-        ticket, record = await self._board(wanted)
+        ticket, record = await self._acquire(wanted)
         try:
             if record is None:
                 return Outcome(await run(wanted))
@@ -138,7 +138,7 @@ class Idempotency:
                 await self._shared.leave(wanted.scope, wanted.key, ticket)
         return Outcome(await replay(same_command(wanted, record)), replayed=True)
 
-    async def _board(self, wanted: Key) -> tuple[str, KeyRecord | None]:
+    async def _acquire(self, wanted: Key) -> tuple[str, KeyRecord | None]:
         """The ticket and the key's result, once no other process works on it, or after a timeout."""
         scope, key, ticket = wanted.scope, wanted.key, None
         for pause_s in WAITS_S:

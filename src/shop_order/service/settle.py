@@ -59,10 +59,10 @@ class Settlement:
         await run_all(self._reporting(self._query_one(payment, tries)) for payment, tries in due)
         return len(due)
 
-    async def _reporting(self, turn: Awaitable[None]) -> None:
+    async def _reporting(self, task: Awaitable[None]) -> None:
         """Report a row that can't be read; it is retried with growing delays, like any other."""
         try:
-            await turn
+            await task
         except Unreadable as row:
             self._on_unreadable(row)
 
@@ -163,9 +163,9 @@ class Settlement:
         return result
 
 
-async def run_all(turns: Iterable[Awaitable[None]]) -> None:
+async def run_all(tasks: Iterable[Awaitable[None]]) -> None:
     """Run all of them concurrently, then raise the first error."""
-    for result in await asyncio.gather(*turns, return_exceptions=True):
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
 
