@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, IllegalTransition
-from shop_order.domain.status import SETTLED_REFUND, RefundState
+from shop_order.domain.status import SETTLED_REFUND, RefundState, RefundStatus
 
 MAX_QUERIED = 5  # attempts of one order whose provider is queried before the order times out
 
@@ -107,6 +107,20 @@ class Money:
     def _move(self, refund_sn: str, to: RefundState, *, finished_ms: int = 0) -> Refund:
         self.refunds[refund_sn] = refund = self.refunds[refund_sn].to(to, finished_ms=finished_ms)
         return refund
+
+    def refund_status(self, pay_fen: int) -> RefundStatus:
+        """How much of the money for an order of `pay_fen` was refunded.
+
+        A refund of a late payment counts, and stays open if it fails, since that money must go back. A
+        refund of a duplicate payment does not count: the order keeps the money that paid it.
+        """
+        own = [refund for refund in self.refunds.values() if not refund.surplus or refund.is_late]
+        if any(refund.is_open or (refund.is_late and refund.state is RefundState.FAILED) for refund in own):
+            return RefundStatus.OPEN
+        refunded_fen = sum(refund.amount_fen for refund in own if refund.state is RefundState.SUCCEEDED)
+        if not refunded_fen:
+            return RefundStatus.NONE
+        return RefundStatus.WHOLE if refunded_fen >= pay_fen else RefundStatus.PART
 
     def refunds_fen(self) -> tuple[int, int]:
         """Amounts still to be refunded and already refunded, in fen; a failed refund is still owed."""

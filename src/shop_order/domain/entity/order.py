@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund, refund_status_of
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     IllegalTransition,
     PayWindowClosed,
@@ -257,7 +257,7 @@ class Order:
     @property
     def refund_status(self) -> RefundStatus:
         """How much of the order's money was refunded; refunds of duplicate payments do not count."""
-        return refund_status_of(self.refunds.values(), self.pay_fen)
+        return self.money.refund_status(self.pay_fen)
 
     @property
     def shown_cancel_reason(self) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from shop_order.domain.event.order_events import LATE_PAYMENT
-from shop_order.domain.status import OPEN_REFUND, REFUND_TRANSITIONS, RefundState, RefundStatus, advance
+from shop_order.domain.status import OPEN_REFUND, REFUND_TRANSITIONS, RefundState, advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,3 @@ class Refund:
     def to(self, state: RefundState, *, finished_ms: int = 0) -> Refund:
         """The refund in another state. Raises IllegalTransition."""
         return replace(self, state=advance(REFUND_TRANSITIONS, self.state, state), finished_ms=finished_ms)
-
-
-def refund_status_of(refunds: Collection[Refund], pay_fen: int) -> RefundStatus:
-    """How much of the money for an order of `pay_fen` was refunded.
-
-    A refund of a late payment counts, and stays open if it fails, since that money must go back. A refund of
-    a duplicate payment does not count: the order keeps the money that paid it.
-    """
-    own = [refund for refund in refunds if not refund.surplus or refund.is_late]
-    if any(refund.is_open or (refund.is_late and refund.state is RefundState.FAILED) for refund in own):
-        return RefundStatus.OPEN
-    back_fen = sum(refund.amount_fen for refund in own if refund.state is RefundState.SUCCEEDED)
-    if not back_fen:
-        return RefundStatus.NONE
-    return RefundStatus.WHOLE if back_fen >= pay_fen else RefundStatus.PART
