@@ -26,10 +26,9 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.pay import PaymentService
-from shop_order.service.place import OrderRules, PlacingService
+from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
-from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settle import Settlement
 from shop_order.service.statistics import Statistics
 from shop_order.service.timeout import TimeoutService

@@ -16,7 +16,7 @@ from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, R
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
-from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.place import ReturnUrls
 from shop_order.service.settle import Settlement
 
 EVERY_S = 2.0  # minimum interval between two queries of one attempt

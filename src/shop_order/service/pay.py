@@ -35,7 +35,7 @@ from shop_order.service.channels import Channels, ChosenChannel
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret, check_size
 from shop_order.service.order import visible
-from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.place import ReturnUrls
 
 TRIES = 3
 MAX_ATTEMPTS = 20  # of one order: each is loaded with it, recorded in its history, and queried

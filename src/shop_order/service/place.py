@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     CouponUnknown,
     DependencyDown,
     EmptyOrder,
+    InvalidArgument,
     OrderServiceError,
     QuoteUnknown,
     TooManyUnpaid,
@@ -36,8 +38,9 @@ from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.channels import Channels
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
-from shop_order.service.return_urls import ReturnUrls
 
+MAX_URL_LENGTH = 512
+_PORTS = {"http": 80, "https": 443}
 FRESH_NUMBERS = 3  # how often a colliding order number is drawn again
 
 
@@ -100,6 +103,59 @@ class OrderRules:
     auto_confirm_ms: int = 604_800_000
     unpaid_limit: int = 20
     pricing: Pricing = NO_FREIGHT
+
+
+class ReturnUrls:
+    """The allow-list: an entry allows its path and everything below it, on exactly its host and port."""
+
+    def __init__(self, allowed_urls: Callable[[], Sequence[str]]) -> None:
+        """`allowed_urls` is called for every check, since the setting may be reloaded."""
+        self._allowed = allowed_urls
+
+    def check(self, field: str, url: str) -> None:
+        """Check that the URL is allowed or empty. Raises InvalidArgument."""
+        if not url:
+            return
+        plain_text(field, url, max_length=MAX_URL_LENGTH)
+        parts = _split(url)
+        if parts is None:
+            raise InvalidArgument(field, "not_a_url")
+        if not any(_is_below(parts, urlsplit(allowed)) for allowed in self._allowed()):
+            raise InvalidArgument(field, "not_allowed_url")
+
+    def allowed_or_empty(self, url: str) -> str:
+        """Return a stored URL, or an empty one if it is no longer allowed."""
+        try:
+            self.check("url", url)
+        except InvalidArgument:
+            return ""
+        return url
+
+
+def _split(url: str) -> SplitResult | None:
+    # urlsplit silently drops tabs and line ends, and browsers read \ as /, so they would open another URL
+    # than the one that was checked.
+    if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError if it is invalid
+    except ValueError:
+        return None
+    complete = parts.scheme in _PORTS and parts.hostname and "@" not in parts.netloc
+    segments = unquote(parts.path).replace("\\", "/").split("/")
+    return parts if complete and "." not in segments and ".." not in segments else None
+
+
+def _is_below(parts: SplitResult, allowed: SplitResult) -> bool:
+    if _origin(parts) != _origin(allowed):
+        return False
+    folder = allowed.path.rstrip("/")
+    return parts.path == folder or parts.path.startswith(folder + "/")
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)
 
 
 class PlacingService:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.place import ReturnUrls
 
 LISTED = ["https://shop.example/done", "http://127.0.0.1:8080", "https://[2001:db8::1]:8443/pay/"]
 

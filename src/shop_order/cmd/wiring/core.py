@@ -39,12 +39,11 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.pay import PaymentService
-from shop_order.service.place import PlacingService
+from shop_order.service.place import PlacingService, ReturnUrls
 from shop_order.service.reconciliation import JOB as RECONCILE
 from shop_order.service.reconciliation import ReconciliationService
 from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
-from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.root_audit import RootAudit
 from shop_order.service.settle import Settlement
 from shop_order.service.statistics import Statistics
