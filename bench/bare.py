@@ -20,7 +20,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import seal
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.ids import OrderNumbers, Snowflakes
 from shop_order.pkg.tracing import Origin
@@ -86,7 +86,7 @@ def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
     now_ms = time.time_ns() // 1_000_000
     numbers = OrderNumbers(lambda: time.time_ns() // 1_000_000, random.randrange)
     goods = {g: Goods(g, f"压测商品 {g}", f"http://127.0.0.1/{g}.svg", 1_999, True) for g in (10_001, 10_002)}
-    address = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
+    address = PostalAddress("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
     for number in count():
         yield Order.place(
             [Line(g, 2) for g in goods],
@@ -105,7 +105,7 @@ def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
 def steps(order: Order, event_id: int, skip_existing: str) -> list[Step]:
     """The statements that store a new order, as the service has them."""
     sn, now_ms = order.order_sn, order.created_ms
-    event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
+    event = seal(order.new_events[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
     order_row = rows.ORDER.row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
     key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms)

@@ -14,7 +14,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Key
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import Store
@@ -24,7 +24,7 @@ NOW_MS = 1_795_000_000_123
 DAY_MS = 86_400_000
 TIMEOUT_MS = 1_800_000
 BUYER = Actor(Role.USER, 7)
-ADDRESS = Address(
+ADDRESS = PostalAddress(
     "王小明👍", "+8613800138000", "人民路 1 号👨‍👩‍👧 % _ ' \"", "上海", "上海", "浦东", "200000"
 )
 GOODS = {n: Goods(n, f"goods {n}", f"{n}.png", 1000 + n, True) for n in range(1, 10)}
@@ -169,7 +169,7 @@ async def paid(store: Store, of: Order, payment: Payment, now_ms: int = NOW_MS) 
     """The money arrives."""
 
     def decide(o: Order) -> None:
-        o.money_arrived(
+        o.receive_payment(
             payment.payment_sn,
             trade_no="T" + payment.payment_sn,
             amount_fen=payment.amount_fen,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from shop_order.domain.errors import CartChanged, PlacingGivenUp, TooManyUnpaid
-from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
+from shop_order.domain.ports import KeyTaken, NumberTaken, OrderStanding
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao import placing
 from shop_order.repository.dao.engine.base import Session
@@ -21,7 +21,7 @@ from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add
 
 async def test_an_order_comes_back_as_it_was_stored(store: Store) -> None:
     new = order((1, 2), (3, 1))
-    told = [(h.version, h.type, h.payload) for h in new.happened]
+    told = [(h.version, h.type, h.payload) for h in new.new_events]
     await add(store, new)
     found = await store.orders.get(new.order_sn)
     assert found == new
@@ -66,7 +66,7 @@ async def test_after_a_tombstone_the_number_can_not_be_stored(engine: Engine) ->
 async def test_a_stored_order_gets_no_tombstone(store: Store) -> None:
     stands, unknown = await added(store), sn()
     found = await store.orders.statuses_or_tombstones([stands.order_sn, unknown], NOW_MS)
-    assert found == {stands.order_sn: Standing(OrderStatus.PENDING, stands.expire_ms), unknown: None}
+    assert found == {stands.order_sn: OrderStanding(OrderStatus.PENDING, stands.expire_ms), unknown: None}
     assert await store.orders.statuses_or_tombstones([unknown], NOW_MS) == {unknown: None}
 
 
@@ -79,7 +79,7 @@ async def test_a_number_is_stored_or_given_up_but_never_both(store: Store) -> No
     assert isinstance(first, dict) and isinstance(second, dict)
     for new, outcome in zip(racing, added, strict=True):
         given_up = isinstance(outcome, PlacingGivenUp)
-        stands = None if given_up else Standing(OrderStatus.PENDING, new.expire_ms)
+        stands = None if given_up else OrderStanding(OrderStatus.PENDING, new.expire_ms)
         assert given_up or outcome is new
         assert {found[new.order_sn] for found in (first, second) if new.order_sn in found} == {stands}
 

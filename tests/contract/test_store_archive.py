@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.ports import NumberTaken, OrderFilter, Standing
+from shop_order.domain.ports import NumberTaken, OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
 from shop_order.repository.dao.archive import move_statements
 from shop_order.repository.dao.rows import HISTORY, LIVE
@@ -72,7 +72,7 @@ async def test_an_archived_order_is_the_same_order(engine: Engine) -> None:
         assert await store.payments.find(payment.payment_sn) == payment
     assert await store.orders.history(done.order_sn) == history
     found = await store.orders.statuses_or_tombstones([done.order_sn], NOW_MS)
-    assert found == {done.order_sn: Standing(OrderStatus.COMPLETED, done.expire_ms)}
+    assert found == {done.order_sn: OrderStanding(OrderStatus.COMPLETED, done.expire_ms)}
     assert await store.audit.order(done.order_sn) == before
     assert await clean(store)
 
@@ -163,16 +163,18 @@ async def test_an_order_whose_provider_is_still_to_be_asked_stays_where_it_is_lo
     (attempt,) = asked.payments
     engine.sql("UPDATE payment SET ask_ms = 1 WHERE payment_sn = ?", attempt)
     assert await archive_all(store) == 1
-    assert [await store.payments.find(attempt)] == [p for p, _ in await store.payments.to_ask(NOW_MS, 10)]
+    assert [await store.payments.find(attempt)] == [
+        p for p, _ in await store.payments.due_queries(NOW_MS, 10)
+    ]
     assert engine.sql("SELECT order_sn FROM order_info_history") == [(done.order_sn,)]
-    await store.payments.ask_no_more(attempt)
+    await store.payments.stop_queries(attempt)
     assert await archive_all(store) == 1
 
 
 async def test_its_number_and_its_key_are_still_taken(engine: Engine) -> None:
     store = engine.store
     new = order()
-    again = replace(new, happened=list(new.happened))
+    again = replace(new, new_events=list(new.new_events))
     await add(store, new, key=key())
 
     def cancel(o: Order) -> None:
@@ -209,7 +211,7 @@ async def test_late_money_brings_it_back_and_is_given_back(engine: Engine) -> No
     late = await late_money(store, gone)
     assert (engine.count("order_info"), engine.count("order_info_history")) == (1, 0)
     assert [r.surplus for r in late.refunds.values()] == [True]
-    ((refund, _),) = await store.payments.to_refund(LATER_MS + DAY_MS, 10)
+    ((refund, _),) = await store.payments.due_refunds(LATER_MS + DAY_MS, 10)
     assert refund.order_sn == gone.order_sn
     assert await archive_all(store, LATER_MS + 50 * DAY_MS) == 0
     settled = await give_back(store, late)

@@ -129,43 +129,45 @@ async def test_due_orders_come_longest_overdue_first(store: Store) -> None:
 async def test_an_open_attempt_is_asked_about_later_and_later(store: Store) -> None:
     new = await added(store)
     payment = await opened(store, new)
-    assert await store.payments.to_ask(NOW_MS + 29_999, 10) == []
-    assert await store.payments.to_ask(NOW_MS + 30_000, 10) == [(payment, 0)]
-    await store.payments.ask_later(payment.payment_sn, NOW_MS + 90_000)
-    assert await store.payments.to_ask(NOW_MS + 89_999, 10) == []
-    assert await store.payments.to_ask(NOW_MS + 90_000, 10) == [(payment, 1)]
+    assert await store.payments.due_queries(NOW_MS + 29_999, 10) == []
+    assert await store.payments.due_queries(NOW_MS + 30_000, 10) == [(payment, 0)]
+    await store.payments.postpone_query(payment.payment_sn, NOW_MS + 90_000)
+    assert await store.payments.due_queries(NOW_MS + 89_999, 10) == []
+    assert await store.payments.due_queries(NOW_MS + 90_000, 10) == [(payment, 1)]
     await paid(store, new, payment)
-    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == []
-    await store.payments.ask_later(payment.payment_sn, 0)
-    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == [], "a settled attempt is never asked about"
+    assert await store.payments.due_queries(NOW_MS + 10**9, 10) == []
+    await store.payments.postpone_query(payment.payment_sn, 0)
+    assert await store.payments.due_queries(NOW_MS + 10**9, 10) == [], (
+        "a settled attempt is never asked about"
+    )
 
 
 async def test_an_attempt_that_was_closed_early_is_asked_about_after_its_link_ended(store: Store) -> None:
     new = await added(store)
     early, late = await opened(store, new), attempt(new)
     await store.orders.change(new.order_sn, lambda o: o.close_attempt(early.payment_sn, BUYER, NOW_MS))
-    ((asked, _),) = await store.payments.to_ask(early.over_ms, 10)
+    ((asked, _),) = await store.payments.due_queries(early.grace_end_ms, 10)
     assert isinstance(asked, Payment)
     assert (asked.payment_sn, asked.state) == (early.payment_sn, PaymentState.CLOSED)
-    assert await store.payments.to_ask(early.over_ms - 1, 10) == []
-    await store.payments.ask_later(early.payment_sn, early.over_ms + 5)
-    assert await store.payments.to_ask(early.over_ms + 4, 10) == []
-    await store.payments.ask_no_more(early.payment_sn)
-    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == []
+    assert await store.payments.due_queries(early.grace_end_ms - 1, 10) == []
+    await store.payments.postpone_query(early.payment_sn, early.grace_end_ms + 5)
+    assert await store.payments.due_queries(early.grace_end_ms + 4, 10) == []
+    await store.payments.stop_queries(early.payment_sn)
+    assert await store.payments.due_queries(NOW_MS + 10**9, 10) == []
 
     def open_and_close(o: Order) -> None:
         o.open_attempt(late, BUYER, NOW_MS)
-        o.close_attempt(late.payment_sn, BUYER, late.over_ms)
+        o.close_attempt(late.payment_sn, BUYER, late.grace_end_ms)
 
     await store.orders.change(new.order_sn, open_and_close)
-    assert await store.payments.to_ask(NOW_MS + 10**9, 10) == [], "its link had ended"
+    assert await store.payments.due_queries(NOW_MS + 10**9, 10) == [], "its link had ended"
 
 
 async def test_an_order_that_is_decided_has_its_open_attempt_asked_about_at_once(store: Store) -> None:
     new = await added(store)
     payment = await opened(store, new)
     await store.orders.change(new.order_sn, lambda o: o.cancel("", BUYER, NOW_MS + 1, code="BUYER"))
-    assert await store.payments.to_ask(NOW_MS + 1, 10) == [(payment, 0)]
+    assert await store.payments.due_queries(NOW_MS + 1, 10) == [(payment, 0)]
 
 
 async def test_surplus_money_is_refunded_under_one_number_until_it_is_back(store: Store) -> None:
@@ -174,15 +176,15 @@ async def test_surplus_money_is_refunded_under_one_number_until_it_is_back(store
     await store.orders.change(new.order_sn, lambda o: o.cancel("", BUYER, NOW_MS, code="BUYER"))
     late = await paid(store, new, payment)
     (refund,) = late.refunds.values()
-    assert await store.payments.to_refund(NOW_MS - 1, 10) == []
-    assert await store.payments.to_refund(NOW_MS, 10) == [(refund, 0)]
-    await store.payments.refund_later(refund.refund_sn, NOW_MS + 5_000)
+    assert await store.payments.due_refunds(NOW_MS - 1, 10) == []
+    assert await store.payments.due_refunds(NOW_MS, 10) == [(refund, 0)]
+    await store.payments.postpone_refund(refund.refund_sn, NOW_MS + 5_000)
     await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS + 1))
-    assert await store.payments.to_refund(NOW_MS + 4_999, 10) == [], "sending does not reset the wait"
+    assert await store.payments.due_refunds(NOW_MS + 4_999, 10) == [], "sending does not reset the wait"
     sent = replace(refund, state=RefundState.SENT)
-    assert await store.payments.to_refund(NOW_MS + 5_000, 10) == [(sent, 1)]
+    assert await store.payments.due_refunds(NOW_MS + 5_000, 10) == [(sent, 1)]
     await store.orders.change(new.order_sn, lambda o: o.refund_succeeded(refund.refund_sn, NOW_MS + 2))
-    assert await store.payments.to_refund(NOW_MS + 10**9, 10) == []
+    assert await store.payments.due_refunds(NOW_MS + 10**9, 10) == []
     found = await store.orders.get(new.order_sn)
     assert found.payments[payment.payment_sn].state is PaymentState.REFUNDED
 
@@ -196,7 +198,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
 
     def force(o: Order) -> None:
         o.payments[second.payment_sn] = second
-        o._record("payment.opened", BUYER, NOW_MS)
+        o._record("payment.opened", BUYER, NOW_MS, {})
 
     with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, force)
@@ -206,7 +208,7 @@ async def test_the_tables_allow_one_open_attempt_an_order_and_one_surplus_refund
             o.refunds[refund_sn] = Refund(
                 refund_sn, second.payment_sn, o.order_sn, 1, RefundState.APPROVED, "", True, NOW_MS
             )
-        o._record("refund.approved", BUYER, NOW_MS)
+        o._record("refund.approved", BUYER, NOW_MS, {})
 
     with pytest.raises(Exception, match=r"UNIQUE|Duplicate entry"):
         await engine.store.orders.change(new.order_sn, two_refunds)

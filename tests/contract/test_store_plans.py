@@ -175,13 +175,13 @@ async def use_everything(store: Store) -> None:
     await store.outbox.lag()
     await store.payments.find("P7")
     await store.payments.find("none")
-    await store.payments.to_ask(now_ms, 50)
-    await store.payments.to_refund(now_ms, 50)
-    await store.payments.ask_later("P100", now_ms)
-    await store.payments.ask_no_more("P101")
+    await store.payments.due_queries(now_ms, 50)
+    await store.payments.due_refunds(now_ms, 50)
+    await store.payments.postpone_query("P100", now_ms)
+    await store.payments.stop_queries("P101")
     await store.backlog.behind(now_ms)
     await use_reconciliations(store)
-    await store.payments.refund_later("R100", now_ms)
+    await store.payments.postpone_refund("R100", now_ms)
     await store.feed.done([fed.event_id for fed in await store.feed.take(0, 10)])
     await store.feed.events({"S7": 0}, 10)
     await store.feed.lag()
@@ -210,8 +210,8 @@ async def use_reconciliations(store: Store) -> None:
     for after in (BillCursor(now_ms - DAY_MS), BillCursor(now_ms, "P7")):
         await ours.paid(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
         await ours.refunded(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
-    await ours.ask_again("P100", now_ms)
-    await ours.ask_again("HP100", now_ms)
+    await ours.request_query("P100", now_ms)
+    await ours.request_query("HP100", now_ms)
     assert await store.leases.hold("reconcile")
     day = day_at(now_ms)
     result = Reconciliation(PaymentType.ALIPAY, day, Totals(), Totals(), 0, (), 0, 0, "", now_ms)
@@ -220,7 +220,7 @@ async def use_reconciliations(store: Store) -> None:
 
 
 def touch(o: Order) -> None:
-    o._record("order.touched", BUYER, NOW_MS)
+    o._record("order.touched", BUYER, NOW_MS, {})
 
 
 def fill(cart: Cart) -> None:
@@ -239,7 +239,7 @@ async def use_orders(store: Store) -> None:
 
     def approve(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund
-        o._record("refund.approved", BUYER, NOW_MS)
+        o._record("refund.approved", BUYER, NOW_MS, {})
 
     await store.orders.change(new.order_sn, approve)
     await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))

@@ -108,20 +108,20 @@ async def test_an_unpaid_attempt_is_asked_about_again_wherever_it_lies(
     (payment,) = order.payments.values()
     if archived:
         assert await archive_all(store) == 1
-    assert list(await store.payments.to_ask(LATER_MS, 10)) == []
-    await store.reconciliations.ask_again(payment.payment_sn, LATER_MS)
-    ((asked, tries),) = await store.payments.to_ask(LATER_MS, 10)
+    assert list(await store.payments.due_queries(LATER_MS, 10)) == []
+    await store.reconciliations.request_query(payment.payment_sn, LATER_MS)
+    ((asked, tries),) = await store.payments.due_queries(LATER_MS, 10)
     assert isinstance(asked, Payment)
     assert (asked.payment_sn, tries) == (payment.payment_sn, 0)
     assert await archive_all(store) == 0, "it stays until the provider has answered"
     assert engine.count("order_info") == 1
-    await store.reconciliations.ask_again("P-unknown", LATER_MS)
+    await store.reconciliations.request_query("P-unknown", LATER_MS)
 
 
 async def test_who_was_paid_is_not_asked_about(store: Store) -> None:
     order = await completed(store)
-    await store.reconciliations.ask_again(order.payment_sn, NOW_MS)
-    assert list(await store.payments.to_ask(LATER_MS, 10)) == []
+    await store.reconciliations.request_query(order.payment_sn, NOW_MS)
+    assert list(await store.payments.due_queries(LATER_MS, 10)) == []
 
 
 async def test_a_result_is_kept_in_place_of_an_earlier_one(engine: Engine) -> None:

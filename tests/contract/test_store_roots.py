@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shop_order.domain.event.order_events import link
+from shop_order.domain.event.order_events import event_hash
 from shop_order.domain.history_root import BEFORE_FIRST_ID, Leaf, Root, SealedDay
 from shop_order.domain.ports import Fence, LeaseLost, RootConflict
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
@@ -239,7 +239,7 @@ async def test_a_chain_that_was_written_anew_is_seen(sealing: Sealing) -> None:
     (number, *_) = await three_days(sealing)
     sealing.unguard()
     (event, *_) = [e for e in await sealing.store.audit.chain(number) if e.version == 4]
-    forged = link(
+    forged = event_hash(
         event.prev_hash,
         id=event.id,
         order_sn=number,

@@ -31,7 +31,7 @@ async def paid(store: Store, of: tuple[Order, Payment], trade_no: str, seller: s
     order, payment = of
 
     def decide(o: Order) -> None:
-        o.money_arrived(
+        o.receive_payment(
             payment.payment_sn,
             trade_no=trade_no,
             amount_fen=payment.amount_fen,

@@ -7,7 +7,7 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderServiceError, Unreadable
-from shop_order.domain.ports import OrderFilter, Standing
+from shop_order.domain.ports import OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
 from shop_order.domain.valueobject.actor import SYSTEM
 from shop_order.repository.dao import rows
@@ -63,13 +63,13 @@ async def test_an_unreadable_attempt_is_named_between_the_others_and_may_be_put_
     store = engine.store
     payments = [await opened(store, await added(store), NOW_MS + n) for n in range(3)]
     engine.sql("UPDATE payment SET state = 'shells' WHERE payment_sn = ?", payments[1].payment_sn)
-    found = await store.payments.to_ask(NOW_MS + 10**6, 10)
+    found = await store.payments.due_queries(NOW_MS + 10**6, 10)
     rows = [one.number if isinstance(one, Unreadable) else one.payment_sn for one, _ in found]
     assert sorted(rows) == sorted(p.payment_sn for p in payments)
     assert [tries for one, tries in found if isinstance(one, Unreadable)] == [0]
-    await store.payments.ask_later(payments[1].payment_sn, NOW_MS + 10**7)
-    assert len(await store.payments.to_ask(NOW_MS + 10**6, 10)) == 2
-    ((row, tries),) = [one for one in await store.payments.to_ask(NOW_MS + 10**7, 10) if one[1]]
+    await store.payments.postpone_query(payments[1].payment_sn, NOW_MS + 10**7)
+    assert len(await store.payments.due_queries(NOW_MS + 10**6, 10)) == 2
+    ((row, tries),) = [one for one in await store.payments.due_queries(NOW_MS + 10**7, 10) if one[1]]
     assert isinstance(row, Unreadable)
     assert tries == 1
 
@@ -99,11 +99,11 @@ async def test_an_order_with_an_open_refund_is_not_due_until_the_refund_ended(en
 
     def asked_for(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund
-        o._record("refund.requested", SYSTEM, NOW_MS)
+        o._record("refund.requested", SYSTEM, NOW_MS, {})
 
     def rejected(o: Order) -> None:
         o.refunds[refund.refund_sn] = refund.to(RefundState.REJECTED)
-        o._record("refund.rejected", SYSTEM, NOW_MS)
+        o._record("refund.rejected", SYSTEM, NOW_MS, {})
 
     stored, _ = await store.orders.change(order.order_sn, asked_for)
     assert (stored.refund_status, stored.status) == (RefundStatus.OPEN, OrderStatus.SHIPPED)
@@ -121,7 +121,7 @@ async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: En
     why = found[bad.order_sn]
     assert isinstance(why, Unreadable)
     assert why.number == bad.order_sn
-    assert found[good.order_sn] == Standing(OrderStatus.PENDING, good.expire_ms)
+    assert found[good.order_sn] == OrderStanding(OrderStatus.PENDING, good.expire_ms)
     assert found["S404"] is None
 
 

@@ -35,7 +35,7 @@ async def settled(shop: Shop) -> None:
     """Every attempt was asked about, and every refund was sent."""
     for _ in range(2):
         await shop.advance(120)
-        while await shop.core.settlement.ask_due() + await shop.core.settlement.refund_due():
+        while await shop.core.settlement.query_due() + await shop.core.settlement.refund_due():
             pass
 
 

@@ -19,7 +19,7 @@ ARCHIVE = "test_store_archive"
 PLACING = "rest/test_orders"
 STOPPING = "test_stopping"
 STATES = "test_transitions"
-MONEY = "test_money_arrived"
+MONEY = "test_receive_payment"
 VALUES = "test_values"
 SANDBOX = "test_leases"
 FEN = "test_money"
@@ -84,17 +84,21 @@ FAULTS = (
         ),
     ),
     # ---- money ----
-    fault("no amount check", MONEY, never("Order.money_arrived", "amount_fen != payment.amount_fen")),
-    fault("late payment not refunded", STORIES, skip("Order.money_arrived", "self._give_back_surplus(...)")),
+    fault("no amount check", MONEY, never("Money.receive", "amount_fen != payment.amount_fen")),
+    fault(
+        "late payment not refunded",
+        STORIES,
+        skip("Order.receive_payment", "self._record_refund(events.REFUND_APPROVED, ...)"),
+    ),
     fault(
         "money by the link of a closed attempt is never looked for",
         ATTEMPTS,
-        swap("ask_ms", "payment.over_ms if ... else None", "None"),
+        swap("ask_ms", "payment.grace_end_ms if ... else None", "None"),
     ),
     fault(
         "timeout asks about the open attempt alone",
         ATTEMPTS,
-        swap("Order.may_have_money", "p.is_open or ...", "p.is_open"),
+        swap("Money.attempts_to_query", "p.is_open or ...", "p.is_open"),
     ),
     fault(
         "second refund number on retry",
@@ -141,12 +145,12 @@ FAULTS = (
     fault(
         "key covers no address of the address book",
         PLACING,
-        swap("PlaceOrder.normal", "a if isinstance(a, int) else ...", "0 if isinstance(a, int) else ..."),
+        swap("PlaceOrder.normalized", "a if isinstance(a, int) else ...", "0 if isinstance(a, int) else ..."),
     ),
     fault(
         "equal keys do not share a flight",
         KEYS,
-        swap("Idempotency.once", "self._flights.get((scope, key))", "self._flights.get((scope, key, 0))"),
+        swap("Idempotency.once", "self._running.get((scope, key))", "self._running.get((scope, key, 0))"),
     ),
     fault(
         "unpaid limit off by one",
@@ -198,17 +202,17 @@ FAULTS = (
     fault(
         "timeout ignores the clock",
         USE_CASES,
-        never("OrderService.time_is_over", "order.due_ms > now_ms"),
+        never("OrderService.apply_timeout", "order.due_ms > now_ms"),
     ),
     fault(
         "timeout does not ask the provider first",
         USE_CASES,
-        swap("TimeoutService.decide", "order.may_have_money()", "()"),
+        swap("TimeoutService.decide", "order.attempts_to_query()", "()"),
     ),
     fault(
         "list without the user filter",
         USE_CASES,
-        swap("OrderService.list", "where = replace(where, user=buyer(actor))", "buyer(actor)"),
+        swap("OrderService.list", "where = replace(where, user=actor.buyer_id())", "actor.buyer_id()"),
     ),
     fault(
         "strangers see orders",

@@ -17,7 +17,9 @@ NOTICE_FAULTS = (
         READING,
         swap("notice_of", "hidden_in(signed)", "''"),
     ),
-    fault("a notice of any year believed", READING, never("provider_ms", "not FIRST_MS <= ms < END_MS")),
+    fault(
+        "a notice of any year believed", READING, never("provider_ms", "not MIN_PAID_MS <= ms < MAX_PAID_MS")
+    ),
     fault(
         "one of the provider's numbers for two payments",
         "test_store_trade_numbers",

@@ -25,8 +25,7 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.idempotency import Outcome
-from shop_order.service.order import OrderService
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.place import PlaceOrder, PlacingService
 from tests.property.model import FAR_FEN, UNPAID_LIMIT, Lines
 from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import ADDRESS
@@ -119,14 +118,14 @@ class Buying(Stage):
             lines = ((goods, nums),)
             cmd = self.command(lines, "")
             expected = self.expected(user, lines, cmd)
-            got = self.attempt(self.world.orders.place(buyer(user), cmd))
+            got = self.attempt(self.world.placing.place(buyer(user), cmd))
             self.check_placed(user, lines, cmd, got, expected)
 
     @rule(user=users, key=keys)
     def place_nothing(self, user: int, key: str) -> None:
         cmd = self.command((), key)
         expected = self.expected(user, (), cmd)
-        self.check_placed(user, (), cmd, self.attempt(self.world.orders.place(buyer(user), cmd)), expected)
+        self.check_placed(user, (), cmd, self.attempt(self.world.placing.place(buyer(user), cmd)), expected)
 
     @rule(user=users, basket=baskets, key=keys, price_moved=st.sampled_from([False, False, False, True]))
     def place_list(self, user: int, basket: list[tuple[int, int]], key: str, price_moved: bool) -> None:
@@ -137,14 +136,18 @@ class Buying(Stage):
         expected = self.expected(user, lines, cmd)
         if wrong_fen and expected in (None, OutOfStock):
             expected = PriceChanged
-        self.check_placed(user, lines, cmd, self.attempt(self.world.orders.place(buyer(user), cmd)), expected)
+        self.check_placed(
+            user, lines, cmd, self.attempt(self.world.placing.place(buyer(user), cmd)), expected
+        )
 
     @any_checked
     @rule(user=users, key=keys)
     def place_cart(self, user: int, key: str) -> None:
         lines, cmd = self.model.checked(user), self.command(None, key)
         expected = self.expected(user, lines, cmd)
-        self.check_placed(user, lines, cmd, self.attempt(self.world.orders.place(buyer(user), cmd)), expected)
+        self.check_placed(
+            user, lines, cmd, self.attempt(self.world.placing.place(buyer(user), cmd)), expected
+        )
 
     @rule(user=users, basket=baskets, from_cart=st.booleans(), key=keys)
     def place_so_slowly_that_the_lease_runs_out(
@@ -157,7 +160,7 @@ class Buying(Stage):
         lines = self.model.checked(user) if from_cart else added_up(basket)
         cmd = self.command(None if from_cart else lines, key)
         expected = self.expected(user, lines, cmd) or PlacingGivenUp
-        got = self.attempt(self.with_hook(too_slow, self.world.orders, user, cmd))
+        got = self.attempt(self.with_hook(too_slow, self.world.placing, user, cmd))
         self.check_placed(user, lines, cmd, got, expected)
 
     @any_checked
@@ -170,7 +173,7 @@ class Buying(Stage):
 
         lines, cmd = self.model.checked(user), self.command(None, key)
         expected = self.expected(user, lines, cmd) or CartChanged
-        got = self.attempt(self.with_hook(one_more, self.world.orders, user, cmd))
+        got = self.attempt(self.with_hook(one_more, self.world.placing, user, cmd))
         self.check_placed(user, lines, cmd, got, expected)
 
     @any_checked
@@ -180,7 +183,7 @@ class Buying(Stage):
         expected = self.expected(user, lines, cmd)
 
         async def both() -> tuple[Outcome[Order] | BaseException, Outcome[Order] | BaseException]:
-            place = self.world.orders.place
+            place = self.world.placing.place
             return await asyncio.gather(
                 place(buyer(user), cmd), place(buyer(user), cmd), return_exceptions=True
             )
@@ -206,7 +209,7 @@ class Buying(Stage):
 
         async def the_other() -> None:
             try:
-                other.append(await self.world.order_service().place(buyer(user), cmd))
+                other.append(await self.world.placing_service().place(buyer(user), cmd))
             except OrderServiceError as refused:
                 other.append(type(refused))
 
@@ -214,7 +217,7 @@ class Buying(Stage):
         cmd = self.command(None if from_cart else lines, "k2")
         expected = self.expected(user, lines, cmd)
         known = (user, "place", "k2") in self.model.keys
-        got = self.attempt(self.with_hook(the_other, self.world.orders, user, cmd))
+        got = self.attempt(self.with_hook(the_other, self.world.placing, user, cmd))
         if other and not isinstance(other[0], type):
             assert not known
             assert isinstance(got, Outcome)
@@ -234,7 +237,7 @@ class Buying(Stage):
         if given_back and expected in (None, OutOfStock):
             expected = PlacingGivenUp
         self.world.next_numbers = [taken.sn]
-        got = self.attempt(self.world.orders.place(buyer(user), cmd))
+        got = self.attempt(self.world.placing.place(buyer(user), cmd))
         self.world.next_numbers = []
         self.check_placed(user, lines, cmd, got, expected)
 
@@ -310,7 +313,7 @@ class Buying(Stage):
         return self.now_ms()
 
     async def with_hook(
-        self, hook: Callable[[], Awaitable[None]], service: OrderService, user: int, cmd: PlaceOrder
+        self, hook: Callable[[], Awaitable[None]], service: PlacingService, user: int, cmd: PlaceOrder
     ) -> Outcome[Order]:
         """Place, with something happening between the lease and the commit."""
         self.world.stock.after_reserve = hook

@@ -21,7 +21,7 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.service.payment import PayOrder
+from shop_order.service.pay import PayOrder
 from tests.property.buying import Buying
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelOrder, ModelPayment
 from tests.property.stage import ADMIN, USERS, buyer

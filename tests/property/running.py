@@ -82,7 +82,7 @@ class Running(Reading):
         due = [sn for (sn,) in self.rows(sql, self.now_ms())]
         for sn in due:
             self.model_asks(self.model.payments[sn])
-        assert self.run(self.world.settlement.ask_due()) == len(due)
+        assert self.run(self.world.settlement.query_due()) == len(due)
 
     def model_asks(self, payment: ModelPayment) -> None:
         """The service asks the provider what became of an attempt."""

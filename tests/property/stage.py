@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.service.placing import OrderRules
+from shop_order.service.place import OrderRules
 from tests.property.model import (
     AUTO_CONFIRM_MS,
     CANCELLED,

@@ -11,8 +11,8 @@ from shop_order.domain.ports import BillNotOut, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.shop import ADDRESS, World
 
@@ -50,7 +50,7 @@ class Desk:
 
 async def attempt(world: World) -> Payment:
     """An open one."""
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     return (await world.payments.pay(BUYER, PayOrder(order.order_sn, ALIPAY))).result.payment
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Lease
+from shop_order.domain.ports import StockLease
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.gateway.events import cloud_event
 from shop_order.gateway.neighbours import lease_of, refusal
@@ -82,7 +82,7 @@ class InProcessStock:
         answer = await self._inventory.get_stock(pb.GoodsIds(ids=goods_ids))
         return {stock.goods_id: stock.available for stock in answer.stocks}
 
-    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+    async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
         answer = await self._inventory.list_leases(pb.LeaseFilter(after_order_sn=after, limit=limit))
         return [lease_of(one) for one in answer.leases]
 
@@ -126,11 +126,11 @@ class InProcessInboxes:
 class AddressBook:
     """See `domain.ports.Addresses`: the entries by user and id."""
 
-    def __init__(self, entries: Mapping[tuple[int, int], Address]) -> None:
+    def __init__(self, entries: Mapping[tuple[int, int], PostalAddress]) -> None:
         self.entries = dict(entries)
         self.down = False
 
-    async def get(self, user: int, address_id: int) -> Address:
+    async def get(self, user: int, address_id: int) -> PostalAddress:
         if self.down:
             raise DependencyDown("user_service")
         if (user, address_id) not in self.entries:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
@@ -23,11 +23,10 @@ from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService
-from shop_order.service.placing import OrderRules
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
 from shop_order.service.reservation import ReservationService
-from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
@@ -39,7 +38,7 @@ from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock
 from tests.world.provider import ModelProvider
 
 START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
-ADDRESS = Address("王小明", "13800138000", "人民路 1 号")
+ADDRESS = PostalAddress("王小明", "13800138000", "人民路 1 号")
 SECRET = b"gateway-secret-of-the-tests"
 GOODS = {
     1: Goods(1, "苹果", "a.png", 1999, True),
@@ -125,7 +124,13 @@ class World:
             next_refund_sn=self.numbers.refund_sn,
             alert=self.alert,
         )
-        self.orders = self.order_service()
+        self.placing = self.placing_service()
+        self.orders = OrderService(
+            orders=self.store.orders,
+            clock=self.clock,
+            rules=lambda: self.rules,
+            on_unreadable=self.unreadable.report,
+        )
         self.carts = CartService(
             carts=self.store.carts,
             goods=self.shelf,
@@ -135,6 +140,10 @@ class World:
             pricing=lambda: self.rules.pricing,
         )
         self.payments = self.payment_service()
+        self._settle()
+        self._read_the_history()
+
+    def _settle(self) -> None:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
@@ -167,7 +176,6 @@ class World:
             real_clock=self.real_now,
             owners=["inventory"],
         )
-        self._read_the_history()
 
     def _read_the_history(self) -> None:
         self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
@@ -185,9 +193,9 @@ class World:
             log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
         )
 
-    def order_service(self) -> OrderService:
-        """The use cases of orders; a second one is what another process would be."""
-        return OrderService(
+    def placing_service(self) -> PlacingService:
+        """Places orders; a second one is what another process would be."""
+        return PlacingService(
             orders=self.store.orders,
             carts=self.store.carts,
             goods=self.shelf,
@@ -198,8 +206,7 @@ class World:
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
             rules=lambda: self.rules,
-            on_unreadable=self.unreadable.report,
-            on_lost=self.lost.append,
+            release_soon=self.lost.append,
             return_urls=self.return_urls,
             channels=self.channels,
             real_clock=self.real_now,

@@ -1,4 +1,4 @@
-"""The tables of transitions: every legal move of an order, a payment and a refund."""
+"""States and their legal transitions: of orders, payments and refunds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shop_order.domain.errors import IllegalTransition
 
 
 class OrderStatus(IntEnum):
-    """States of an order with their wire numbers (specification 2.2)."""
+    """States of an order; values as on the wire (specification 2.2)."""
 
     PENDING = 1
     PAID = 2
@@ -20,7 +20,7 @@ class OrderStatus(IntEnum):
 
 
 class RefundStatus(IntEnum):
-    """How much of an order was given back, as callers see it."""
+    """How much of an order was refunded."""
 
     NONE = 0
     OPEN = 1
@@ -29,7 +29,7 @@ class RefundStatus(IntEnum):
 
 
 class PaymentType(IntEnum):
-    """Channels with their wire numbers (specification 9.1); NOT_CHOSEN until the buyer decides."""
+    """Payment channels; values as on the wire (specification 9.1). NOT_CHOSEN until the buyer chooses."""
 
     NOT_CHOSEN = 0
     ALIPAY = 1
@@ -38,7 +38,7 @@ class PaymentType(IntEnum):
 
     @property
     def code(self) -> str:
-        """The word of column `pay_type`; empty while nothing is chosen."""
+        """The name in column `pay_type`; empty if none is chosen."""
         return "" if self is PaymentType.NOT_CHOSEN else self.name.lower()
 
 
@@ -56,7 +56,7 @@ class PaymentState(StrEnum):
 
     @property
     def wire(self) -> int:
-        """The number on the wire: 1 open, 2 paid, 3 refunded, 4 closed."""
+        """The value on the wire: 1 open, 2 paid, 3 refunded, 4 closed."""
         return _PAYMENT_WIRE[self]
 
 
@@ -77,7 +77,7 @@ OPEN_PAYMENT = frozenset(
 )
 PAID_PAYMENT = frozenset({PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED})
 OPEN_REFUND = frozenset({RefundState.REQUESTED, RefundState.APPROVED, RefundState.SENT, RefundState.UNKNOWN})
-SETTLED_REFUND = frozenset({RefundState.SUCCEEDED, RefundState.REJECTED})  # a failed one needs a human
+SETTLED_REFUND = frozenset({RefundState.SUCCEEDED, RefundState.REJECTED})  # a failed one needs an operator
 
 _PAYMENT_WIRE = {
     PaymentState.CREATED: 1,
@@ -92,7 +92,7 @@ _PAYMENT_WIRE = {
 
 ORDER_TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED}),
-    # A paid order is cancelled only by a whole refund that succeeded.
+    # Only a full refund that succeeded cancels a paid order.
     OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
     OrderStatus.SHIPPED: frozenset({OrderStatus.COMPLETED}),
     OrderStatus.COMPLETED: frozenset(),
@@ -116,7 +116,7 @@ PAYMENT_TRANSITIONS: Mapping[PaymentState, frozenset[PaymentState]] = {
     PaymentState.UNKNOWN: frozenset({PaymentState.PENDING, PaymentState.PAID, PaymentState.CLOSED}),
     PaymentState.PAID: frozenset({PaymentState.PART_REFUNDED, PaymentState.REFUNDED}),
     PaymentState.PART_REFUNDED: frozenset({PaymentState.PART_REFUNDED, PaymentState.REFUNDED}),
-    # The provider's close does not reach a buyer who has not scanned yet: money may still come.
+    # A provider cannot close an attempt that no buyer has opened yet: it may still be paid.
     PaymentState.CLOSED: frozenset({PaymentState.PAID}),
     PaymentState.REFUNDED: frozenset(),
 }
@@ -135,10 +135,7 @@ _State = TypeVar("_State", OrderStatus, PaymentState, RefundState)
 
 
 def advance(table: Mapping[_State, frozenset[_State]], now: _State, to: _State) -> _State:
-    """Return `to` if the table allows the move from `now`.
-
-    Raises IllegalTransition.
-    """
+    """Return `to` if the table allows the transition from `now`. Raises IllegalTransition."""
     if to not in table[now]:
         raise IllegalTransition(now.name, to.name)
     return to

@@ -21,10 +21,10 @@ from shop_order.domain.errors import (
     PlacingGivenUp,
     inside,
 )
-from shop_order.domain.ports import Lease, NumberTaken
+from shop_order.domain.ports import NumberTaken, StockLease
 from shop_order.domain.problems import Dependency
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import MOST_FEN, Goods, Line
+from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Goods, Line
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
 from shop_order.pkg.tracing import Origin, origin
@@ -85,7 +85,7 @@ class GrpcGoods:
 
 def goods_of(info: pb.GoodsInfo) -> Goods:
     """Return goods as we store them; goods with an invalid price are not on sale."""
-    valid_price = 0 <= info.price_fen <= MOST_FEN
+    valid_price = 0 <= info.price_fen <= MAX_ORDER_FEN
     image = info.image if len(info.image) <= IMAGE_CHARS else ""
     return Goods(
         info.id,
@@ -139,7 +139,7 @@ class GrpcStock:
         except grpc.aio.AioRpcError as error:
             raise failure(INVENTORY, error, self._neighbour.address) from error
 
-    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+    async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
         try:
             answer = await self._neighbour.call(
                 self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
@@ -189,12 +189,12 @@ def refusal(result: pb.Result) -> Exception:
     return DependencyDown(INVENTORY)
 
 
-def lease_of(lease: pb.Lease) -> Lease:
+def lease_of(lease: pb.Lease) -> StockLease:
     """Return the lease of an answer."""
     lines, returned = (
         tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
     )
-    return Lease(lease.order_sn, lease.state, lines, returned)
+    return StockLease(lease.order_sn, lease.state, lines, returned)
 
 
 class GrpcAddresses:
@@ -204,7 +204,7 @@ class GrpcAddresses:
         self._stub = UsersStub(channel)
         self._neighbour = neighbour
 
-    async def get(self, user: int, address_id: int) -> Address:
+    async def get(self, user: int, address_id: int) -> PostalAddress:
         request = pb.AddressRequest(user_id=user, address_id=address_id)
         try:
             a = await self._neighbour.call(self._stub.GetAddress, request)
@@ -214,7 +214,7 @@ class GrpcAddresses:
             raise failure("user_service", error, self._neighbour.address) from error
         # Not cleaned: the buyer must correct the entry, and the error names the field of the request.
         with inside("address_id"):
-            return Address(a.name, a.phone, a.detail, a.province, a.city, a.district)
+            return PostalAddress(a.name, a.phone, a.detail, a.province, a.city, a.district)
 
 
 class GrpcInboxes:

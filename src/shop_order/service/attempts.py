@@ -1,4 +1,4 @@
-"""One payment attempt and its provider: what the provider says of it moves the order."""
+"""Queries providers about payment attempts, and applies their answers to orders."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeNoTaken
 from shop_order.domain.valueobject.actor import SYSTEM
 from shop_order.service.channels import Channels
 
-MAX_AHEAD_MS = 86_400_000  # a payment's time further in the future is not a matter of two clocks
+MAX_AHEAD_MS = 86_400_000  # a payment time further in the future is more than clock skew
 
 
 class Alert(Protocol):
-    """Tells the operator that a person has to look at something."""
+    """Alerts the operator: a person has to act."""
 
     def __call__(self, name: str, **about: object) -> None: ...
 
 
 class Attempts:
-    """Asks providers about attempts, and applies what they say; a race is decided again, never refused."""
+    """Queries and closes attempts at their providers, and applies the answers to the orders."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Attempts:
         self._alert = alert
 
     async def find(self, payment_sn: str, payment_type: int | None = None) -> Payment:
-        """The attempt, if it is of that channel. Raises AmountMismatch."""
+        """The attempt of this channel. Raises AmountMismatch if there is none."""
         if (payment := await self._payments.find(payment_sn)) is None:
             raise AmountMismatch("payment")
         if payment_type not in (None, payment.payment_type):
@@ -51,7 +51,7 @@ class Attempts:
         return payment
 
     async def query(self, payment: Payment) -> Trade:
-        """What the provider knows; UNKNOWN, after an alert, if its answer is out of bounds.
+        """The state at the provider; UNKNOWN, after an alert, if its answer is out of bounds.
 
         Raises ChannelUnavailable.
         """
@@ -59,18 +59,18 @@ class Attempts:
         return await self._answer(payment, channel.query(payment.payment_sn))
 
     async def close(self, payment: Payment) -> Payment:
-        """Tell the provider to take no money for this attempt; money that it already has is accepted.
+        """Close the attempt at its provider, or accept its payment if it was paid already.
 
-        The attempt is still open afterwards if the provider's answer is not known. Raises ChannelUnavailable.
+        The attempt stays open if the provider's answer is unknown. Raises ChannelUnavailable.
         """
         channel = self._channels.get(payment.payment_type)
         trade = await self._answer(payment, channel.close(payment.payment_sn))
         if trade.state is TradeState.ABSENT:
-            trade = Trade(TradeState.CLOSED)  # no buyer has opened it: its link still works, and we ask again
+            trade = Trade(TradeState.CLOSED)  # its link still works until it expires: it is queried again
         return await self.apply_trade(payment.payment_sn, trade)
 
     async def apply_trade(self, payment_sn: str, trade: Trade) -> Payment:
-        """Move order and attempt to what the provider says; the attempt afterwards.
+        """Apply the provider's state of an attempt to its order; return the attempt afterwards.
 
         Raises AmountMismatch (after an alert).
         """
@@ -78,7 +78,7 @@ class Attempts:
             return await self.apply(await self.find(payment_sn), trade)
 
     async def apply(self, payment: Payment, trade: Trade) -> Payment:
-        """`apply_trade` for an attempt that was looked up, without the alert. Raises AmountMismatch."""
+        """`apply_trade` for a known attempt, without the alert. Raises AmountMismatch."""
         if trade.state is TradeState.PAID:
             return await self._pay(payment, trade)
         if trade.state is TradeState.CLOSED and payment.is_open:
@@ -92,12 +92,12 @@ class Attempts:
 
     async def _pay(self, payment: Payment, trade: Trade) -> Payment:
         if trade.paid_ms > self._now() + MAX_AHEAD_MS:
-            raise AmountMismatch("paid_ms")  # no day that is reconciled would ever contain it
+            raise AmountMismatch("paid_ms")  # no reconciled day would ever contain it
         sn = payment.payment_sn
-        refund_sn = self._next_refund_sn()  # drawn here: the store's thread must not draw numbers
+        refund_sn = self._next_refund_sn()  # drawn here, since the store's thread must not draw numbers
 
         def arrive(order: Order) -> None:
-            order.money_arrived(
+            order.receive_payment(
                 sn,
                 trade_no=trade.trade_no,
                 amount_fen=trade.amount_fen,
@@ -121,7 +121,7 @@ class Attempts:
 
     @contextmanager
     def alerting(self, payment_sn: str, trade_no: str = "") -> Iterator[None]:
-        """Alert the operator of an AmountMismatch, which goes on."""
+        """Alert the operator of an AmountMismatch, and re-raise it."""
         try:
             yield
         except AmountMismatch as wrong:

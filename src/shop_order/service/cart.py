@@ -1,4 +1,4 @@
-"""The cart: what the buyer collected, shown with today's goods and stock."""
+"""The use cases of the cart; lines are shown with current goods and stock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
 from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
-from shop_order.service.order import buyer
 
 
 @dataclass(frozen=True, slots=True)
 class CartLineView:
-    """A cart line beside its goods as they are now; `goods` None when they were deleted."""
+    """A cart line with its current goods; `goods` is None if they were deleted."""
 
     line: CartLine
     goods: Goods | None
@@ -25,13 +24,13 @@ class CartLineView:
 
     @property
     def orderable(self) -> bool:
-        """Could be bought this moment."""
+        """Whether it can be bought now."""
         return self.goods is not None and self.goods.on_sale and self.stocks >= self.line.nums
 
 
 @dataclass(frozen=True, slots=True)
 class CartView:
-    """The whole cart as a buyer sees it."""
+    """The cart as its buyer sees it."""
 
     user: int
     version: int
@@ -40,12 +39,12 @@ class CartView:
 
     @property
     def checked_total_fen(self) -> int:
-        """What the checked lines that can be bought cost."""
+        """The total of the checked lines that can be bought."""
         return sum(view.goods.price_fen * view.line.nums for view in self._to_buy if view.goods)
 
     @property
     def checked_freight_fen(self) -> int:
-        """Their freight, without what some provinces add: a cart has no address."""
+        """Their freight, without surcharges of provinces, since a cart has no address."""
         return self.pricing.freight_of(self.checked_total_fen) if self._to_buy else 0
 
     @property
@@ -67,7 +66,7 @@ class CartService:
         pricing: Callable[[], Pricing],
         shown: GoodsCatalogue | None = None,
     ) -> None:
-        """`shown`: where goods are looked up that are only shown; without it, where they are bought."""
+        """`shown` looks up goods that are only shown (may be cached); `goods` by default."""
         self._carts = carts
         self._goods = goods
         self._shown = shown or goods
@@ -77,20 +76,20 @@ class CartService:
         self._pricing = pricing
 
     async def view(self, actor: Actor) -> CartView:
-        """The lines with goods data of this moment (or some seconds ago) and stock.
+        """The cart with current stock, and goods that may be some seconds old.
 
         Raises DependencyDown, DeadlineExceeded.
         """
-        return await self._show(await self._carts.get(buyer(actor)))
+        return await self._show(await self._carts.get(actor.buyer_id()))
 
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
-        """Put goods in, adding to what is there.
+        """Add goods to the cart.
 
         Raises GoodsUnavailable (unknown or off sale), InvalidArgument, DependencyDown, DeadlineExceeded.
         """
-        user = buyer(actor)
+        user = actor.buyer_id()
         Line(goods, nums)
-        # All that may fail comes before the change: who is told so adds again, and would get twice as many.
+        # All that may fail comes before the change: after an error the caller adds again.
         fresh, stocks = await asyncio.gather(self._goods.get_many([goods]), self._stock.available([goods]))
         found = fresh.get(goods)
         if found is None or not found.on_sale:
@@ -103,33 +102,33 @@ class CartService:
     async def update(
         self, actor: Actor, goods: int, *, id: int = 0, nums: int | None = None, checked: bool | None = None
     ) -> None:
-        """Set number or check mark of the line of `goods`, or with goods 0 of the line `id`.
+        """Set the quantity or the check mark of the line of `goods`, or of the line `id` if `goods` is 0.
 
         Raises CartLineNotFound, InvalidArgument.
         """
 
         def change(cart: Cart) -> None:
-            line = named(cart, goods, id)
+            line = find_line(cart, goods, id)
             cart.update(line.goods, nums=nums, checked=checked, now_ms=self._now())
 
-        await self._carts.change(buyer(actor), change)
+        await self._carts.change(actor.buyer_id(), change)
 
     async def check(self, actor: Actor, checked: bool, *, goods: int = 0, id: int = 0) -> None:
-        """Set the check mark of one line, or with neither goods nor id of all. Raises CartLineNotFound."""
+        """Set the check mark of one line, or of all without goods and id. Raises CartLineNotFound."""
         if goods or id:
             return await self.update(actor, goods, id=id, checked=checked)
-        await self._carts.change(buyer(actor), lambda cart: cart.check_all(checked, now_ms=self._now()))
+        await self._carts.change(actor.buyer_id(), lambda cart: cart.check_all(checked, now_ms=self._now()))
 
     async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
-        """Take a line out; one that is not there is no error. Raises InvalidArgument."""
+        """Remove a line, if it is there. Raises InvalidArgument."""
 
         def change(cart: Cart) -> None:
             try:
-                cart.remove([named(cart, goods, id).goods])
+                cart.remove([find_line(cart, goods, id).goods])
             except CartLineNotFound:
                 return
 
-        await self._carts.change(buyer(actor), change)
+        await self._carts.change(actor.buyer_id(), change)
 
     async def _show(self, cart: Cart) -> CartView:
         ids = sorted(cart.lines)
@@ -141,8 +140,8 @@ class CartService:
         return CartView(cart.user, cart.version, views, self._pricing())
 
 
-def named(cart: Cart, goods: int, id: int) -> CartLine:
-    """The line of these goods, or with this id; both must mean the same.
+def find_line(cart: Cart, goods: int, id: int) -> CartLine:
+    """The line of these goods or with this id; if both are given, they must match.
 
     Raises CartLineNotFound, InvalidArgument.
     """

@@ -1,4 +1,4 @@
-"""Whether an order can be paid through a channel: the one pre-check of gRPC, REST and the cashier."""
+"""The payment channels, and whether an order can be paid through one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shop_order.domain.status import PaymentType
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A channel that can be used now, and the trade type to use."""
+class ChosenChannel:
+    """An available channel, and the trade type to use."""
 
     channel: PaymentChannel
     trade_type: str
 
     def check_order(self, order: Order, now_ms: int) -> None:
-        """Check that the order can be paid this way now.
+        """Check that the order can be paid through the channel now.
 
         Raises IllegalTransition, PayWindowClosed (too little time is left), AmountNotPayable.
         """
@@ -35,7 +35,7 @@ class Choice:
 
 
 class Channels:
-    """The configured channels, in the order in which the cashier offers them."""
+    """The configured channels, in the order in which the cashier lists them."""
 
     def __init__(self, configured: Mapping[PaymentType, PaymentChannel]) -> None:
         self._configured = configured
@@ -49,12 +49,12 @@ class Channels:
         return self._configured[payment_type]
 
     def seller(self, payment_type: PaymentType) -> str:
-        """Our account at the provider; empty if the channel is not configured now."""
+        """Our account at the provider; empty if the channel is not configured."""
         channel = self._configured.get(payment_type)
         return channel.seller if channel else ""
 
-    def choose(self, payment_type: PaymentType, trade_type: str = "") -> Choice:
-        """The channel with this trade type, its default if empty.
+    def choose(self, payment_type: PaymentType, trade_type: str = "") -> ChosenChannel:
+        """The channel with this trade type, or its default if empty.
 
         Raises InvalidArgument (none chosen, no such trade type), ChannelUnavailable.
         """
@@ -67,10 +67,10 @@ class Channels:
             raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(types.offered))
         if not channel.available():
             raise ChannelUnavailable(payment_type.code)
-        return Choice(channel, chosen)
+        return ChosenChannel(channel, chosen)
 
     def offers(self, order: Order) -> dict[PaymentType, OrderServiceError | None]:
-        """All channels as the cashier shows them; for each, why it can't pay this order, or None."""
+        """All channels for the cashier, each with the reason why it can't pay this order, or None."""
         found: dict[PaymentType, OrderServiceError | None] = {}
         for payment_type in dict.fromkeys([*self._configured, *PaymentType]):
             if payment_type is not PaymentType.NOT_CHOSEN:

@@ -1,34 +1,69 @@
-"""What a buyer at the cashier sees and does; the provider is queried at once, but not too often."""
+"""The use cases of the cashier. Providers are queried at once, but not too often."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, Unreadable
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.settlement import Settlement
+from shop_order.service.pay import PaymentService, PayOrder
+from shop_order.service.place import ReturnUrls
+from shop_order.service.settle import Settlement
 
-EVERY_S = 2.0  # one attempt is queried at most this often, however many buyers look at it
-WAIT_S = 2.0  # a page waits this long for the answer; the query itself goes on
+EVERY_S = 2.0  # minimum interval between two queries of one attempt
+WAIT_S = 2.0  # a page waits this long for the answer; the query goes on
 QUERY_S = 15.0  # timeout of a query
-QUERIED_MS = 86_400_000  # this long after an attempt's end only the jobs query it
+QUERIED_MS = 86_400_000  # this long after an attempt expired, only the jobs query it
 MAX_REMEMBERED = 4096  # attempts
-CHANGE_S = 4.0  # a buyer waits this long for the provider to close the attempt of another device
-MAX_RUNNING = 32  # queries at a time: a provider that hangs must not collect more
+CHANGE_S = 4.0  # a buyer waits this long for the attempt of another device to be closed
+MAX_RUNNING = 32  # concurrent queries, in case a provider hangs
 
 
-async def own_turn(_what: str, _for_ms: int) -> bool:
-    """There is no other instance."""
+class Stage(StrEnum):
+    """The state of an order's payment as its buyer sees it. `OVER`: expired, about to be cancelled."""
+
+    PENDING = "pending"
+    CONFIRMING = "confirming"
+    OVER = "over"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+
+
+def stage_of(order: Order, now_ms: int) -> Stage:
+    """The stage at `now_ms`. Surplus refunds count only if the order is cancelled."""
+    if order.status is OrderStatus.PENDING:
+        if order.money.open_payment():
+            return Stage.CONFIRMING
+        return Stage.PENDING if now_ms < order.expire_ms else Stage.OVER
+    cancelled = order.status is OrderStatus.CANCELLED
+    refunds = [
+        refund
+        for refund in order.refunds.values()
+        if refund.state is not RefundState.REJECTED and (cancelled or not refund.surplus)
+    ]
+    if any(refund.state not in SETTLED_REFUND for refund in refunds):
+        return Stage.REFUNDING
+    back_fen = sum(refund.amount_fen for refund in refunds)
+    if back_fen and (cancelled or back_fen >= order.pay_fen):
+        return Stage.REFUNDED
+    return Stage(order.status.name.lower())
+
+
+async def single_instance(_what: str, _for_ms: int) -> bool:
+    """Return True: without other instances, every query is allowed."""
     return True
 
 
@@ -38,13 +73,13 @@ class _Query:
     task: asyncio.Task[TradeState]
 
     @property
-    def said(self) -> TradeState:
+    def state(self) -> TradeState:
         known = self.task.done() and not self.task.cancelled()
         return self.task.result() if known else TradeState.UNKNOWN
 
 
 class Checkout:
-    """What the holder of an order's link may see and do; `Settlement` applies what the provider says."""
+    """What the holder of an order's cashier link may see and do."""
 
     def __init__(
         self,
@@ -55,10 +90,10 @@ class Checkout:
         clock: Clock,
         monotonic_s: Callable[[], float],
         return_urls: ReturnUrls,
-        turn: Callable[[str, int], Awaitable[bool]] = own_turn,
+        turn: Callable[[str, int], Awaitable[bool]] = single_instance,
         wait_s: float = WAIT_S,
     ) -> None:
-        """`turn`: whether no other instance queried this attempt within so many ms."""
+        """`turn(payment_sn, for_ms)`: whether no other instance queried the attempt within this time."""
         self._orders = orders
         self._payments = payments
         self._settlement = settlement
@@ -70,32 +105,33 @@ class Checkout:
         self._queries: dict[str, _Query] = {}  # the oldest first
         self._running = 0
 
-    async def see(self, order_sn: str) -> Order:
+    async def get(self, order_sn: str) -> Order:
         """The order as it is stored. Raises OrderNotFound."""
         return await self._orders.get(SYSTEM, order_sn)
 
-    async def look(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
-        """The order after its attempts that may still bring money were queried, and what their provider says.
+    async def refresh(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
+        """Query the attempts that may still be paid; return the order afterwards, and the first one's state.
 
-        None if there was nothing to query. `back_from` is the attempt from whose page the buyer returned.
+        The state is None if there was nothing to query. `back_from` is the attempt whose provider's page the
+        buyer returned from.
         Raises OrderNotFound.
         """
-        order = await self.see(order_sn)
-        attempts = [p for p in self._to_query(order, back_from) if self._now() < p.over_ms + QUERIED_MS]
+        order = await self.get(order_sn)
+        attempts = [p for p in self._to_query(order, back_from) if self._now() < p.grace_end_ms + QUERIED_MS]
         if not attempts:
             return order, None
-        said = await asyncio.gather(*(self._said(attempt) for attempt in attempts))
-        return await self.see(order_sn), said[0]
+        states = await asyncio.gather(*(self._state_of(attempt) for attempt in attempts))
+        return await self.get(order_sn), states[0]
 
     async def pay(self, order: Order, chosen: PaymentType, trade_type: str, *, return_url: str) -> Payment:
-        """The attempt through which the buyer pays; an empty `trade_type` is the channel's default.
+        """Open an attempt for the buyer; an empty `trade_type` is the channel's default.
 
-        If the provider can't close the attempt of another device now, that attempt: a page for another device
-        is better than none. Raises what `PaymentService.pay` raises, and TimeoutError.
+        If the open attempt of another device can't be closed now, return that one: its page is better than
+        none. Raises what `PaymentService.pay` raises, and TimeoutError.
         """
-        actor = Actor(Role.USER, order.user)  # the link was given to nobody but the buyer
+        actor = Actor(Role.USER, order.user)  # only the buyer has the link
         command = PayOrder(order.order_sn, chosen, trade_type, return_url=return_url)
-        now_open = order.open_payment()
+        now_open = order.money.open_payment()
         try:
             async with asyncio.timeout(CHANGE_S if now_open else None):
                 return (await self._payments.pay(actor, command)).result.payment
@@ -106,27 +142,28 @@ class Checkout:
         return (await self._payments.pay(actor, command)).result.payment
 
     def pages(self, order: Order) -> tuple[str, str]:
-        """The shop's pages after paying, and otherwise; empty if not given, or no longer allowed."""
-        return self._return_urls.still(order.return_url), self._return_urls.still(order.cancel_url)
+        """The order's return and cancel URLs; empty if not given, or no longer allowed."""
+        allowed = self._return_urls.allowed_or_empty
+        return allowed(order.return_url), allowed(order.cancel_url)
 
     def _to_query(self, order: Order, back_from: str) -> list[Payment]:
-        """The open attempt, then the one the buyer came back from, which may have been closed meanwhile."""
-        now_open, named = order.open_payment(), order.payments.get(back_from)
+        """The open attempt, then the one the buyer returned from, which may have been closed meanwhile."""
+        now_open, returned = order.money.open_payment(), order.payments.get(back_from)
         found = [now_open] if now_open else []
-        if named and named is not now_open and not named.is_paid and order.status in _MAY_BE_PAID:
-            found.append(named)
+        if returned and returned is not now_open and not returned.is_paid and order.status in _MAY_BE_PAID:
+            found.append(returned)
         return found
 
-    async def _said(self, payment: Payment) -> TradeState:
+    async def _state_of(self, payment: Payment) -> TradeState:
         query = self._query_of(payment)
         if query is None:
             return TradeState.UNKNOWN
         left_s = query.sent_s + self._wait_s - self._monotonic_s()
         await asyncio.wait([query.task], timeout=max(left_s, 0.0))
-        return query.said
+        return query.state
 
     def _query_of(self, payment: Payment) -> _Query | None:
-        """The query of the last 2 s, otherwise a new one; None if there are too many."""
+        """The query of the last 2 s, otherwise a new one; None if there are too many queries."""
         now_s = self._monotonic_s()
         self._forget(now_s)
         known = self._queries.get(payment.payment_sn)
@@ -150,16 +187,16 @@ class Checkout:
         try:
             async with asyncio.timeout(QUERY_S):
                 if not await self._turn(payment.payment_sn, round(EVERY_S * 1000)):
-                    self._queries.pop(payment.payment_sn, None)  # the next look may have its turn
-                    return TradeState.UNKNOWN  # what the other instance learns, it stores
-                return (await self._settlement.look(payment))[1]
+                    self._queries.pop(payment.payment_sn, None)  # the next refresh tries again
+                    return TradeState.UNKNOWN  # the other instance stores the answer
+                return (await self._settlement.query(payment))[1]
         except (OrderServiceError, Unreadable, TimeoutError):
-            return TradeState.UNKNOWN  # the jobs query it in their turn
+            return TradeState.UNKNOWN  # the jobs will query it
         finally:
             self._running -= 1
 
     async def drain(self) -> None:
-        """Wait for the running queries; at stop."""
+        """Wait for the running queries, before the service stops."""
         if tasks := [query.task for query in self._queries.values()]:
             await asyncio.wait(tasks, timeout=QUERY_S)
 

@@ -1,4 +1,4 @@
-"""One effect per key: in this process equal keys share one flight, between processes the store decides."""
+"""Idempotency keys: calls with one key share one execution; between processes the store decides."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from shop_order.domain.valueobject.text import plain_text
 from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX, BadToken, SubmitTokens
 
 T = TypeVar("T")
-MOST_KEY = 255
+MAX_KEY_LENGTH = 255
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-# How long to wait for another process that works on the same key: then the store's unique key decides.
+# How long to wait for another process that works on the same key; after that, the store's unique key decides.
 WAITS_S = (0.01, 0.02, 0.05, *(0.1,) * 30)
 
 
 def command_hash(command: Sequence[object]) -> bytes:
-    """The hash of a normalised command: equal commands, equal hashes, whatever the protocol."""
+    """The hash of a normalized command, independent of the protocol."""
     return hashlib.sha256(_COMPACT.encode(command).encode()).digest()
 
 
 def checked_key(key: str) -> str:
-    """A key that can be kept. Raises InvalidArgument."""
-    plain_text("idempotency_key", key, most=MOST_KEY)
+    """Return the key if it is valid. Raises InvalidArgument."""
+    plain_text("idempotency_key", key, max_length=MAX_KEY_LENGTH)
     if key != key.strip():
         raise InvalidArgument("idempotency_key", "surrounding_spaces")
     return key
@@ -36,24 +36,24 @@ def checked_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """A use case's result; `replayed` when an earlier call with the same key had made it."""
+    """The result of a use case; `replayed` if it is that of an earlier call with the same key."""
 
     result: T
     replayed: bool = False
 
 
 class SharedFlights(Protocol):
-    """The keys that any process works on."""
+    """The keys that any process is working on."""
 
     async def enter(self, scope: str, key: str) -> str | None:
-        """A ticket, empty if nobody can tell; None while another process is at it. Raises KeyReused."""
+        """Return a ticket, empty if unknown; None while another process works on it. Raises KeyReused."""
 
     async def leave(self, scope: str, key: str, ticket: str) -> None:
-        """The work is done, or was given up."""
+        """End the work under this ticket."""
 
 
 class Idempotency:
-    """Runs a keyed command once."""
+    """Runs a command with an idempotency key once."""
 
     def __init__(
         self,
@@ -62,15 +62,15 @@ class Idempotency:
         shared: SharedFlights | None = None,
         tokens: SubmitTokens | None = None,
     ) -> None:
-        """`shared` saves work where there are several processes; what is right never depends on it.
+        """`shared` saves work if there are several processes; correctness does not depend on it.
 
-        Without `tokens` no key may look like a submit token.
+        Without `tokens`, keys that look like submit tokens are refused.
         """
         self._orders = orders
         self._now = real_clock
         self._shared = shared
         self._tokens = tokens
-        self._flights: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
+        self._running: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
     async def once(
         self,
@@ -80,9 +80,9 @@ class Idempotency:
         run: Callable[[Key | None], Awaitable[T]],
         replay: Callable[[KeyRecord], Awaitable[T]],
     ) -> Outcome[T]:
-        """`run` the command, or `replay` what its key led to; without a key, just run it.
+        """`run` the command, or `replay` the result of its key; without a key, just run it.
 
-        The flight goes on when its caller gives up, so that a second call finds the result.
+        The command completes even if its caller leaves, so that a second call finds the result.
         `scope` is the user and the use case. Raises KeyReused, InvalidArgument, and what `run` raises.
         """
         if not key:
@@ -91,31 +91,31 @@ class Idempotency:
         if key.startswith(SUBMIT_TOKEN_PREFIX):
             self._check_token(key, int(scope.partition(":")[0]))
         wanted = Key(scope, key, command_hash(command), self._now())
-        if flight := self._flights.get((scope, key)):
-            return await self._join(wanted, *flight)
-        task = asyncio.create_task(self._fly(wanted, run, replay))
-        self._flights[scope, key] = (wanted.command_hash, task)
-        task.add_done_callback(lambda done: self._landed(scope, key, done))
+        if running := self._running.get((scope, key)):
+            return await self._join(wanted, *running)
+        task = asyncio.create_task(self._execute(wanted, run, replay))
+        self._running[scope, key] = (wanted.command_hash, task)
+        task.add_done_callback(lambda done: self._finished(scope, key, done))
         return await asyncio.shield(task)
 
     def _check_token(self, token: str, user: int) -> None:
-        """Raises InvalidArgument unless we made this submit token for the user, not long ago."""
+        """Raise InvalidArgument unless this is a valid submit token of the user."""
         try:
             if self._tokens is None:
-                raise BadToken("there are no submit tokens here")
+                raise BadToken("submit tokens are not configured")
             self._tokens.verify(token, user, self._now() / 1000)
         except BadToken as bad:
             raise InvalidArgument("idempotency_key", "expired_token") from bad
 
     async def drain(self) -> None:
-        """Wait for the commands on their way; at stop."""
-        if flights := [task for _, task in self._flights.values()]:
-            await asyncio.wait(flights)
+        """Wait for the running commands, before the service stops."""
+        if running := [task for _, task in self._running.values()]:
+            await asyncio.wait(running)
 
-    def _landed(self, scope: str, key: str, done: asyncio.Task[Any]) -> None:
-        self._flights.pop((scope, key), None)
+    def _finished(self, scope: str, key: str, done: asyncio.Task[Any]) -> None:
+        self._running.pop((scope, key), None)
         if not done.cancelled():
-            done.exception()  # its caller may have left: nobody else would look at it
+            done.exception()  # retrieved, in case the caller left
 
     async def _join(self, wanted: Key, command_hash: bytes, task: asyncio.Task[Outcome[T]]) -> Outcome[T]:
         if command_hash != wanted.command_hash:
@@ -123,13 +123,13 @@ class Idempotency:
         outcome = await asyncio.shield(task)
         return Outcome(outcome.result, replayed=True)
 
-    async def _fly(
+    async def _execute(
         self,
         wanted: Key,
         run: Callable[[Key | None], Awaitable[T]],
         replay: Callable[[KeyRecord], Awaitable[T]],
     ) -> Outcome[T]:
-        ticket, record = await self._board(wanted)
+        ticket, record = await self._acquire(wanted)
         try:
             if record is None:
                 return Outcome(await run(wanted))
@@ -138,8 +138,8 @@ class Idempotency:
                 await self._shared.leave(wanted.scope, wanted.key, ticket)
         return Outcome(await replay(same_command(wanted, record)), replayed=True)
 
-    async def _board(self, wanted: Key) -> tuple[str, KeyRecord | None]:
-        """The ticket, and what the key led to: once nobody else works on it, or after a while."""
+    async def _acquire(self, wanted: Key) -> tuple[str, KeyRecord | None]:
+        """The ticket and the key's result, once no other process works on it, or after a timeout."""
         scope, key, ticket = wanted.scope, wanted.key, None
         for pause_s in WAITS_S:
             ticket = await self._shared.enter(scope, key) if self._shared else ""
@@ -151,7 +151,7 @@ class Idempotency:
 
 
 def same_command(wanted: Key, record: KeyRecord) -> KeyRecord:
-    """The record, if the same command made it. Raises KeyReused."""
+    """Return the record if it is of the same command. Raises KeyReused."""
     if record.command_hash != wanted.command_hash:
         raise KeyReused
     return record

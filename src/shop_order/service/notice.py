@@ -1,4 +1,4 @@
-"""Notices: bounds of what a provider sends, and those of our own gateway, by gRPC (contract, chapter 4)."""
+"""Payment notices: size limits, and the notices of our own gateway over gRPC (contract, chapter 4)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from itertools import chain
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
 from shop_order.pkg.money import fen_of_float32, float32_of_fen, yuan_of_fen
 
-MAX_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
+MAX_BODY = 64 * 1024  # bytes of a provider's notice, over HTTP and gRPC
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-MAX_VALUE = 512  # characters of a field of our gateway's
+MAX_VALUE = 512  # characters of a field of a gateway notice
 PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 
 
 def check_size(body: bytes, headers: Mapping[str, str]) -> None:
-    """Check the bounds of a notice before anything of it is read. Raises InvalidArgument."""
+    """Check the size of a notice before it is decoded. Raises InvalidArgument."""
     if len(body) > MAX_BODY:
         raise InvalidArgument("raw_body", "too_many_bytes", max=MAX_BODY)
     if len(headers) > MAX_HEADERS or sum(map(len, chain(headers, headers.values()))) > MAX_HEADER_BYTES:
@@ -28,7 +28,7 @@ def check_size(body: bytes, headers: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class GatewayNotice:
-    """A notice and what it was signed over; build it with `notify_payment` or `pay_callback`."""
+    """A notice and its signed fields; build it with `notify_payment` or `pay_callback`."""
 
     order_sn: str
     payment_sn: str
@@ -41,7 +41,7 @@ class GatewayNotice:
 
     @property
     def means_paid(self) -> bool:
-        """The gateway says the money arrived."""
+        """Whether it reports a payment."""
         return self.trade_status in PAID_WORDS
 
 
@@ -57,8 +57,8 @@ def notify_payment(
 ) -> GatewayNotice:
     """`NotifyPayment` of 9.1: `amount` (yuan) is signed unless `amount_fen` is set.
 
-    Raises AmountInexact for a float that names no whole fen, or is above 131,072.00 yuan; or that stands
-    beside `amount_fen` and disagrees.
+    Raises AmountInexact if the float is not a whole number of fen, is above 131,072.00 yuan, or disagrees
+    with `amount_fen`.
     """
     if amount_fen < 0:
         raise InvalidArgument("amount_fen", "too_small", min=0)
@@ -76,9 +76,9 @@ def notify_payment(
 
 
 def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> GatewayNotice:
-    """`OrderPayCallback` without a raw body: `fields` are the set ones, as text, but sign and amount.
+    """`OrderPayCallback` without a raw body: `fields` are its set fields as text, except sign and amount.
 
-    Raises InvalidArgument without `amount_fen`, AmountInexact if a float stands beside it and disagrees.
+    Raises InvalidArgument without `amount_fen`, AmountInexact if `amount` disagrees with it.
     """
     if int(fields.get("amount_fen", "0")) <= 0:
         raise InvalidArgument("amount_fen", "required")
@@ -97,13 +97,13 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
 
 
 def check_agrees(amount: float, fen: int) -> None:
-    """Check that the float, which is not signed, agrees with the signed fen. Raises AmountInexact."""
+    """Check that the unsigned float agrees with the signed amount in fen. Raises AmountInexact."""
     if amount and amount != float32_of_fen(fen):
         raise AmountInexact
 
 
 def fen_of(amount: float) -> int:
-    """The fen a float32 of yuan names exactly. Raises AmountInexact."""
+    """Convert a float32 of yuan to fen. Raises AmountInexact."""
     try:
         return fen_of_float32(amount)
     except ValueError as inexact:
@@ -111,7 +111,7 @@ def fen_of(amount: float) -> int:
 
 
 class GatewaySecret:
-    """The HMAC keys shared with our payment gateway; several while they are rotated."""
+    """The HMAC keys shared with our payment gateway; several during rotation."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = tuple(secrets)
@@ -121,14 +121,14 @@ class GatewaySecret:
         return self._mac(self._secrets[0], signed)
 
     def check(self, notice: GatewayNotice) -> int:
-        """The amount in fen, if the signature is right and says what the money is for.
+        """Verify the signature and the required fields; return the amount in fen.
 
         Raises SignatureInvalid, InvalidArgument.
         """
         for field, value in notice.signed.items():
             if len(value) > MAX_VALUE:
                 raise InvalidArgument(field, "too_long", max=MAX_VALUE)
-            # Moved into another field's value, `&trade_status=…` would be signed and yet not be read.
+            # `&trade_status=…` inside another field's value would be signed, but not read as a field.
             if "&" in value:
                 raise InvalidArgument(field, "contains_ampersand")
         sign = notice.sign.encode()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shop_order.domain.errors import Forbidden, InvalidArgument, Unreadable
-from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
+from shop_order.domain.ports import Clock, OnUnreadable, Orders, OrderStanding
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.tombstone import MAX_NUMBERS
 from shop_order.domain.valueobject.actor import Actor, Role
@@ -59,7 +59,7 @@ class ReservationService:
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
 
-    def _verdict(self, order_sn: str, order: Standing | Unreadable | None) -> Verdict:
+    def _verdict(self, order_sn: str, order: OrderStanding | Unreadable | None) -> Verdict:
         if order is None:
             return Verdict(order_sn, "ABANDONED")
         if isinstance(order, Unreadable):  # keep the lease; it will be checked again

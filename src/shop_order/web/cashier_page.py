@@ -14,10 +14,10 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import QrCode
 from shop_order.domain.errors import AmountNotPayable, OrderServiceError
 from shop_order.domain.ports import TradeState
-from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.money import yuan_of_fen
+from shop_order.service.checkout import Stage
 from shop_order.web.cashier_words import MARKS, REFUSALS, Sayer
 from shop_order.web.messages import Language, error_text
 
@@ -48,14 +48,14 @@ class Seen:
     @property
     def qr_code(self) -> str:
         """The text of the QR code with which the buyer pays; empty if there is none."""
-        payment = self.order.open_payment()
+        payment = self.order.money.open_payment()
         action = payment.action if payment else None
         return action.text if isinstance(action, QrCode) else ""
 
     @property
     def poll_s(self) -> int | None:
         """After so many seconds something else may be shown; None: it stays."""
-        late = self.order.open_payment() or self.said in (TradeState.WAITING, TradeState.UNKNOWN)
+        late = self.order.money.open_payment() or self.said in (TradeState.WAITING, TradeState.UNKNOWN)
         if self.stage is Stage.CANCELLED and late:
             return _POLL_S[Stage.OVER]  # late money may still come, and goes back
         return _POLL_S.get(self.stage)
@@ -187,7 +187,7 @@ def _bought(order: Order, say: Sayer) -> str:
             f'<details class="others"><summary>{summary}</summary><ul class="items">{_lines(others)}</ul>'
             "</details>"
         )
-    going_fen, gone_fen = refunds_fen(order)
+    going_fen, gone_fen = order.money.refunds_fen()
     rows = [
         (word, f"¥{yuan_of_fen(fen)}")
         for word, fen in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from shop_order.domain.stage import Stage
+from shop_order.service.checkout import Stage
 from shop_order.web.messages import Language
 
 WORDS: Mapping[str, tuple[str, str]] = {

@@ -16,7 +16,8 @@ from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import PlacingService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.web.auth.limits import RateLimits
@@ -70,6 +71,7 @@ class HttpParts:
     """
 
     carts: CartService
+    placing: PlacingService
     orders: OrderService
     payments: PaymentService
     channels: Channels
@@ -144,6 +146,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(
+            placing=parts.placing,
             orders=parts.orders,
             tokens=parts.tokens,
             cursors=parts.cursors,

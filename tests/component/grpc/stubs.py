@@ -15,7 +15,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.ids import is_order_sn
 from shop_order.pkg.log import bound_fields
@@ -25,8 +25,8 @@ from shop_order.service.cart import CartLineView, CartService, CartView
 from shop_order.service.idempotency import Outcome
 from shop_order.service.notice import GatewayNotice
 from shop_order.service.order import OrderService, visible
-from shop_order.service.payment import Attempt, PaymentService, PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import Attempt, PaymentService, PayOrder
+from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.service.reservation import ReservationService, Verdict
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import RateLimits, Rates
@@ -48,7 +48,7 @@ TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
 SECRET = "0" * 64
 SN = "261123134500123456789012349"
 GOODS = {3: Goods(3, "青瓷杯", "cup.png", 1999, True)}
-ADDRESS = Address("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
+ADDRESS = PostalAddress("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
 NOW_MS = 1_763_900_000_123
 
 
@@ -97,7 +97,7 @@ class StubOrders(OrderService):
         self.events: list[Event] = []
         self.next: Cursor | None = None
 
-    async def _answer(self, *asked: Any) -> Order:
+    async def answer(self, *asked: Any) -> Order:
         self.asked.append(asked)
         self.busy.set()
         await asyncio.sleep(self.delay_s)
@@ -105,16 +105,13 @@ class StubOrders(OrderService):
             raise self.fails
         return self.order
 
-    async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
-        return Outcome(await self._answer("place", actor, cmd), self.replayed)
-
     async def get(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Order:
-        return visible(await self._answer("get", actor, order_sn, owner), actor, owner)
+        return visible(await self.answer("get", actor, order_sn, owner), actor, owner)
 
     async def get_by_id(self, actor: Actor, id: int, *, owner: int = 0) -> Order:
         if id != self.order.id:
             raise OrderNotFound
-        return visible(await self._answer("get_by_id", actor, id, owner), actor, owner)
+        return visible(await self.answer("get_by_id", actor, id, owner), actor, owner)
 
     async def history(self, order: Order) -> Sequence[Event]:
         return self.events
@@ -129,7 +126,7 @@ class StubOrders(OrderService):
         after: Cursor | None = None,
         max_items: int | None = None,
     ) -> OrderPage:
-        return OrderPage([await self._answer("list", actor, where, page, page_size, after)], 1, self.next)
+        return OrderPage([await self.answer("list", actor, where, page, page_size, after)], 1, self.next)
 
     async def cancel(
         self,
@@ -140,15 +137,25 @@ class StubOrders(OrderService):
         owner: int = 0,
         expected: OrderStatus | None = None,
     ) -> Order:
-        return await self._answer("cancel", actor, order_sn, reason, owner, expected)
+        return await self.answer("cancel", actor, order_sn, reason, owner, expected)
 
     async def ship(
         self, actor: Actor, order_sn: str, company: str, no: str, *, expected: OrderStatus | None = None
     ) -> Order:
-        return await self._answer("ship", actor, order_sn, company, no, expected)
+        return await self.answer("ship", actor, order_sn, company, no, expected)
 
     async def confirm(self, actor: Actor, order_sn: str, *, expected: OrderStatus | None = None) -> Order:
-        return await self._answer("confirm", actor, order_sn, expected)
+        return await self.answer("confirm", actor, order_sn, expected)
+
+
+class StubPlacing(PlacingService):
+    """Remembers commands among those of `orders`, and answers with its order."""
+
+    def __init__(self, orders: StubOrders) -> None:
+        self._stub = orders
+
+    async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
+        return Outcome(await self._stub.answer("place", actor, cmd), self._stub.replayed)
 
 
 class StubPayments(PaymentService):
@@ -318,7 +325,9 @@ class World:
         return published(self._services(), cashier_link=cashier_link, cursors=cursors())
 
     def _services(self) -> GrpcServices:
-        return GrpcServices(self.carts, self.orders, self.payments, StubReservations())
+        return GrpcServices(
+            self.carts, StubPlacing(self.orders), self.orders, self.payments, StubReservations()
+        )
 
     async def call(
         self,

@@ -38,13 +38,13 @@ QUICK = Retry(attempts=3, first_s=0.01)
 def failing_first(world: World, *failures: Exception) -> None:
     """Let the next calls fail in turn, then succeed."""
     left = list(failures)
-    real = world.orders._answer
+    real = world.orders.answer
 
     async def answer(*asked: object) -> object:
         world.orders.fails = left.pop(0) if left else None
         return await real(*asked)
 
-    world.orders._answer = answer  # type: ignore[assignment,method-assign]
+    world.orders.answer = answer  # type: ignore[assignment,method-assign]
 
 
 def client_of(world: World, retry: Retry = QUICK, timeout_s: float = 5.0) -> OrderClient:

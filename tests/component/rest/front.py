@@ -70,6 +70,7 @@ class Rest:
         world = self.world
         return HttpParts(
             carts=world.carts,
+            placing=world.placing,
             orders=world.orders,
             payments=world.payments,
             channels=world.channels,

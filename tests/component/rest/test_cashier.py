@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from shop_order.service.payment import MAX_ATTEMPTS
+from shop_order.service.pay import MAX_ATTEMPTS
 from shop_order.web.auth.limits import Rates
 from shop_order.web.dto.answers import CashierData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused

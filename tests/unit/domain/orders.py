@@ -8,7 +8,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 
 NOW_MS = 1_795_000_000_000
@@ -16,7 +16,7 @@ PAY_TIMEOUT_MS = 1_800_000
 WEEK_MS = 604_800_000
 BUYER = Actor(Role.USER, 7)
 ADMIN = Actor(Role.ADMIN, 1)
-ADDRESS = Address("王小明", "13800138000", "人民路 1 号")
+ADDRESS = PostalAddress("王小明", "13800138000", "人民路 1 号")
 GOODS = {1: Goods(1, "苹果", "a.png", 1999, True), 2: Goods(2, "梨", "b.png", 5, True)}
 SN = "261121080000000000000000001"
 _numbers = itertools.count(1)
@@ -56,7 +56,7 @@ def attempt(order: Order, trade_type: str = "page") -> Payment:
 
 def money(order: Order, payment: Payment, *, amount_fen: int = 0, trade_no: str = "") -> None:
     """The provider says it has the buyer's money."""
-    order.money_arrived(
+    order.receive_payment(
         payment.payment_sn,
         trade_no=trade_no or f"T{payment.payment_sn}",
         amount_fen=amount_fen or payment.amount_fen,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shop_order.domain.event import order_events as events
-from shop_order.domain.event.order_events import GENESIS, Event, Happened, seal
+from shop_order.domain.event.order_events import GENESIS, Event, NewEvent, seal
 from shop_order.domain.order_log import OrderSummary, day_of, entry_of, log_updates
 
 SN = "261121080000000000000000001"
@@ -19,7 +19,7 @@ def event(version: int, type: str, order_sn: str = SN, **data: object) -> Event:
     """One link of an order's chain."""
     payload = events.payload(PLAIN | {"version": version} | data)
     return seal(
-        Happened(version, type, payload, MIDNIGHT_MS), id=version, order_sn=order_sn, prev_hash=GENESIS
+        NewEvent(version, type, payload, MIDNIGHT_MS), id=version, order_sn=order_sn, prev_hash=GENESIS
     )
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import EmptyOrder, GoodsUnavailable, InvalidArgument, PriceChanged, UseRefund
-from shop_order.domain.event.order_events import GENESIS, Happened, link, payload, seal
+from shop_order.domain.event.order_events import GENESIS, NewEvent, event_hash, payload, seal
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.valueobject.item import MOST_FEN, Line, merged
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Line, merge_lines
 from tests.unit.domain.orders import (
     ADDRESS,
     ADMIN,
@@ -64,8 +64,8 @@ def test_a_price_that_moved_is_refused_with_both_sums() -> None:
 
 
 def test_a_sum_nobody_can_pay_is_refused() -> None:
-    dear = {1: replace(GOODS[1], price_fen=MOST_FEN)}
-    assert place((1, 1), goods=dear).pay_fen == MOST_FEN
+    dear = {1: replace(GOODS[1], price_fen=MAX_ORDER_FEN)}
+    assert place((1, 1), goods=dear).pay_fen == MAX_ORDER_FEN
     with pytest.raises(InvalidArgument):
         place((1, 2), goods=dear)
 
@@ -89,13 +89,13 @@ def test_a_line_has_a_goods_id_and_1_to_999(goods: int, nums: int) -> None:
 
 
 def test_equal_goods_are_added_up_and_the_cap_is_checked_again() -> None:
-    assert merged([Line(2, 1), Line(1, 500), Line(2, 3), Line(1, 499)]) == (Line(1, 999), Line(2, 4))
+    assert merge_lines([Line(2, 1), Line(1, 500), Line(2, 3), Line(1, 499)]) == (Line(1, 999), Line(2, 4))
     with pytest.raises(InvalidArgument):
-        merged([Line(1, 500), Line(1, 500)])
-    assert len(merged(Line(n, 1) for n in range(1, 101))) == 100
+        merge_lines([Line(1, 500), Line(1, 500)])
+    assert len(merge_lines(Line(n, 1) for n in range(1, 101))) == 100
     with pytest.raises(InvalidArgument):
-        merged(Line(n, 1) for n in range(1, 102))
-    assert len(merged([Line(1, 1)] * 101)) == 1
+        merge_lines(Line(n, 1) for n in range(1, 102))
+    assert len(merge_lines([Line(1, 1)] * 101)) == 1
 
 
 # ---- verbs ----
@@ -104,9 +104,9 @@ def test_equal_goods_are_added_up_and_the_cap_is_checked_again() -> None:
 def test_a_cancelled_order_keeps_the_buyers_words_out_of_the_history() -> None:
     order = place()
     order.cancel("我妈妈 13900139000 不同意", BUYER, NOW_MS, code="BUYER")
-    told = json.loads(order.happened[-1].payload)
+    told = json.loads(order.new_events[-1].payload)
     assert (told["reason"], told["old_status"], told["new_status"]) == ("BUYER", 1, 5)
-    assert "13900139000" not in order.happened[-1].payload.decode()
+    assert "13900139000" not in order.new_events[-1].payload.decode()
     assert (order.cancel_reason, order.due_ms) == ("我妈妈 13900139000 不同意", None)
 
 
@@ -143,16 +143,16 @@ def test_a_parcel_has_a_company_and_a_number(company: str, no: str) -> None:
 
 def test_no_event_of_a_whole_life_names_a_person() -> None:
     order = order_in(OrderStatus.COMPLETED)
-    for happened in order.happened:
+    for happened in order.new_events:
         text = happened.payload.decode()
         for private in (ADDRESS.name, ADDRESS.phone, ADDRESS.detail):
             assert private not in text
-    assert [h.version for h in order.happened] == list(range(1, order.version + 1))
+    assert [h.version for h in order.new_events] == list(range(1, order.version + 1))
 
 
 def test_an_event_tells_who_did_what() -> None:
     order = order_in(OrderStatus.SHIPPED)
-    created, opened, paid, shipped = (json.loads(h.payload) for h in order.happened)
+    created, opened, paid, shipped = (json.loads(h.payload) for h in order.new_events)
     assert (created["old_status"], created["new_status"]) == (0, 1)
     assert created["lines"] == [
         {"goods_id": 1, "nums": 1, "price_fen": 1999},
@@ -173,7 +173,7 @@ def test_a_link_depends_on_every_column() -> None:
         "payload": b"{}",
         "created_ms": NOW_MS,
     }
-    first = link(GENESIS, **columns)  # type: ignore[arg-type]
+    first = event_hash(GENESIS, **columns)  # type: ignore[arg-type]
     others: dict[str, object] = {
         "id": 6,
         "order_sn": SN[:-1] + "2",
@@ -182,16 +182,16 @@ def test_a_link_depends_on_every_column() -> None:
         "payload": b"{ }",
         "created_ms": NOW_MS + 1,
     }
-    changed = [link(GENESIS, **(columns | {name: other})) for name, other in others.items()]  # type: ignore[arg-type]
-    changed.append(link(b"\1" * 32, **columns))  # type: ignore[arg-type]
+    changed = [event_hash(GENESIS, **(columns | {name: other})) for name, other in others.items()]  # type: ignore[arg-type]
+    changed.append(event_hash(b"\1" * 32, **columns))  # type: ignore[arg-type]
     assert len({first, *changed}) == 8
 
 
 def test_sealing_chains_to_what_happened_before() -> None:
-    one = seal(Happened(1, "a", b"1", NOW_MS), id=1, order_sn=SN, prev_hash=GENESIS)
-    two = seal(Happened(2, "b", b"2", NOW_MS), id=2, order_sn=SN, prev_hash=one.hash)
+    one = seal(NewEvent(1, "a", b"1", NOW_MS), id=1, order_sn=SN, prev_hash=GENESIS)
+    two = seal(NewEvent(2, "b", b"2", NOW_MS), id=2, order_sn=SN, prev_hash=one.hash)
     assert two.prev_hash == one.hash
-    expected = link(one.hash, id=2, order_sn=SN, version=2, type="b", payload=b"2", created_ms=NOW_MS)
+    expected = event_hash(one.hash, id=2, order_sn=SN, version=2, type="b", payload=b"2", created_ms=NOW_MS)
     assert two.hash == expected != one.hash
 
 

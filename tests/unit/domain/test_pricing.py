@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_order.domain.errors import InvalidArgument, PriceChanged
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import MOST_FEN
+from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN
 from shop_order.domain.valueobject.pricing import Pricing
 from tests.unit.domain.orders import place
 
@@ -18,12 +18,12 @@ FAR = {"浙江": 0, "新疆": 1500, "西藏": 2000}
 fen = st.integers(0, 10_000_000)
 
 
-def to(province: str) -> Address:
-    return Address("王小明", "13800138000", "人民路 1 号", province)
+def to(province: str) -> PostalAddress:
+    return PostalAddress("王小明", "13800138000", "人民路 1 号", province)
 
 
 @pytest.mark.parametrize(
-    ("total_fen", "freight_fen"), [(0, 800), (1, 800), (9899, 800), (9900, 0), (9901, 0), (MOST_FEN, 0)]
+    ("total_fen", "freight_fen"), [(0, 800), (1, 800), (9899, 800), (9900, 0), (9901, 0), (MAX_ORDER_FEN, 0)]
 )
 def test_freight_is_free_from_the_threshold_on(total_fen: int, freight_fen: int) -> None:
     assert Pricing(800, 9900).freight_of(total_fen) == freight_fen
@@ -57,7 +57,9 @@ def test_without_zones_nobody_asks_for_the_province() -> None:
     assert Pricing(800).amounts(5000, "").freight_fen == 800
 
 
-@given(total_fen=st.integers(0, MOST_FEN), freight_fen=fen, free_fen=fen, far_fen=fen, to_far=st.booleans())
+@given(
+    total_fen=st.integers(0, MAX_ORDER_FEN), freight_fen=fen, free_fen=fen, far_fen=fen, to_far=st.booleans()
+)
 def test_the_sums_of_every_order_add_up(
     total_fen: int, freight_fen: int, free_fen: int, far_fen: int, to_far: bool
 ) -> None:
@@ -65,24 +67,24 @@ def test_the_sums_of_every_order_add_up(
     try:
         sums = rules.amounts(total_fen, "新疆" if to_far else "浙江省")
     except InvalidArgument:
-        assert total_fen + freight_fen + far_fen > MOST_FEN
+        assert total_fen + freight_fen + far_fen > MAX_ORDER_FEN
         return
     assert sums.total_fen == total_fen
-    assert sums.pay_fen == max(total_fen - sums.discount_fen + sums.freight_fen, 1) <= MOST_FEN
+    assert sums.pay_fen == max(total_fen - sums.discount_fen + sums.freight_fen, 1) <= MAX_ORDER_FEN
     waived = free_fen > 0 and total_fen >= free_fen
     assert sums.freight_fen == (0 if waived else freight_fen) + (far_fen if to_far else 0)
 
 
 def test_a_sum_that_only_freight_puts_out_of_bounds_is_refused() -> None:
-    assert Pricing(1).amounts(MOST_FEN - 1, "").pay_fen == MOST_FEN
+    assert Pricing(1).amounts(MAX_ORDER_FEN - 1, "").pay_fen == MAX_ORDER_FEN
     with pytest.raises(InvalidArgument, match="total_too_large"):
-        Pricing(1).amounts(MOST_FEN, "")
+        Pricing(1).amounts(MAX_ORDER_FEN, "")
 
 
 def test_an_order_pays_its_freight_and_its_first_event_tells_it() -> None:
     order = place((1, 1), pricing=Pricing(800, 0, FAR), address=to("新疆"))
     assert (order.total_fen, order.discount_fen, order.freight_fen, order.pay_fen) == (1999, 0, 2300, 4299)
-    told = json.loads(order.happened[0].payload)
+    told = json.loads(order.new_events[0].payload)
     assert (told["total_fen"], told["freight_fen"], told["pay_fen"]) == (1999, 2300, 4299)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from shop_order.domain.entity.order import PAY_WINDOW_MS, Order
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.stage import Stage, may_pay, refunds_fen, stage_of
 from shop_order.domain.status import OrderStatus, RefundState
+from shop_order.service.checkout import Stage, stage_of
 from tests.unit.domain.orders import BUYER, NOW_MS, attempt, money, order_in, place
 
 
@@ -30,10 +30,10 @@ def test_an_unpaid_order_waits_is_confirmed_or_is_over() -> None:
 
 def test_paying_ends_where_a_provider_would_be_too_late() -> None:
     order = place()
-    assert may_pay(order, order.expire_ms - PAY_WINDOW_MS)
-    assert not may_pay(order, order.expire_ms - PAY_WINDOW_MS + 1)
-    assert not may_pay(order_in(OrderStatus.PAID), NOW_MS)
-    assert not may_pay(order_in(OrderStatus.CANCELLED), NOW_MS)
+    assert order.may_pay(order.expire_ms - PAY_WINDOW_MS)
+    assert not order.may_pay(order.expire_ms - PAY_WINDOW_MS + 1)
+    assert not order_in(OrderStatus.PAID).may_pay(NOW_MS)
+    assert not order_in(OrderStatus.CANCELLED).may_pay(NOW_MS)
 
 
 @pytest.mark.parametrize("status", [s for s in OrderStatus if s is not OrderStatus.PENDING])
@@ -65,7 +65,7 @@ def test_a_part_that_is_back_leaves_the_order_paid() -> None:
     paid = order_in(OrderStatus.PAID)
     part = with_refund(paid, RefundState.SUCCEEDED, paid.pay_fen - 1, surplus=False)
     assert stage_of(part, NOW_MS) is Stage.PAID
-    assert refunds_fen(part) == (0, paid.pay_fen - 1)
+    assert part.money.refunds_fen() == (0, paid.pay_fen - 1)
 
 
 def test_late_money_goes_back() -> None:
@@ -74,8 +74,8 @@ def test_late_money_goes_back() -> None:
     order.open_attempt(late, BUYER, NOW_MS)
     order.cancel("", BUYER, NOW_MS, code="BUYER")
     money(order, late)
-    assert (stage_of(order, NOW_MS), refunds_fen(order)) == (Stage.REFUNDING, (order.pay_fen, 0))
+    assert (stage_of(order, NOW_MS), order.money.refunds_fen()) == (Stage.REFUNDING, (order.pay_fen, 0))
     (refund,) = order.refunds
     order.refund_sent(refund, NOW_MS)
     order.refund_succeeded(refund, NOW_MS)
-    assert (stage_of(order, NOW_MS), refunds_fen(order)) == (Stage.REFUNDED, (0, order.pay_fen))
+    assert (stage_of(order, NOW_MS), order.money.refunds_fen()) == (Stage.REFUNDED, (0, order.pay_fen))

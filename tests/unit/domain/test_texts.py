@@ -118,7 +118,7 @@ def is_refused_by_unicode(char: str) -> bool:
 
 def accepted(text: str, *, required: bool = False) -> bool:
     try:
-        return plain_text("note", text, most=255, required=required) == text
+        return plain_text("note", text, max_length=255, required=required) == text
     except InvalidArgument as refused:
         assert refused.field == "note"
         return False
@@ -160,14 +160,16 @@ def test_real_emoji_are_kept_as_sent(text: str) -> None:
 def test_what_nobody_sees_is_refused(text: str) -> None:
     for required in (True, False):
         with pytest.raises(InvalidArgument, match="invisible_characters"):
-            plain_text("note", f"ok {text} ok" if not required else f"x{text}", most=255, required=required)
+            plain_text(
+                "note", f"ok {text} ok" if not required else f"x{text}", max_length=255, required=required
+            )
 
 
 @pytest.mark.parametrize("text", NOTHING, ids=ascii)
 def test_required_means_that_something_is_visible(text: str) -> None:
     assert not is_visible(text)
     with pytest.raises(InvalidArgument, match="required"):
-        plain_text("detail", text, most=255, required=True)
+        plain_text("detail", text, max_length=255, required=True)
     with pytest.raises(InvalidArgument, match="required"):
         person_name("name", text)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.domain.valueobject.item import OrderItem
-from shop_order.domain.valueobject.title import title
+from shop_order.domain.valueobject.item import OrderItem, title
 
 SN = "261123134500123456789012349"
 

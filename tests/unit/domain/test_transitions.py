@@ -46,17 +46,17 @@ SAME_AGAIN = {(S.COMPLETED, S.COMPLETED), (S.CANCELLED, S.CANCELLED)}
 @pytest.mark.parametrize("now", S)
 def test_every_pair_of_order_states(now: OrderStatus, to: OrderStatus) -> None:
     order = order_in(now)
-    version, told = order.version, len(order.happened)
+    version, told = order.version, len(order.new_events)
     if (now, to) in LEGAL:
         VERBS[to](order)
-        assert (order.status, order.version, len(order.happened)) == (to, version + 1, told + 1)
+        assert (order.status, order.version, len(order.new_events)) == (to, version + 1, told + 1)
     elif (now, to) in SAME_AGAIN:
         VERBS[to](order)
         assert (order.status, order.version) == (now, version)
     else:
         with pytest.raises(UseRefund if (now, to) == (S.PAID, S.CANCELLED) else IllegalTransition):
             VERBS[to](order)
-        assert (order.status, order.version, len(order.happened)) == (now, version, told)
+        assert (order.status, order.version, len(order.new_events)) == (now, version, told)
 
 
 def test_the_order_table_is_the_contracts() -> None:
@@ -73,8 +73,8 @@ def payment_in(state: PaymentState) -> Payment:
 PAYMENT_VERBS: Mapping[PaymentState, Callable[[Payment], Payment]] = {
     P.PAID: lambda p: p.paid(trade_no="T", paid_ms=1),
     P.CLOSED: lambda p: p.closed(),
-    P.PART_REFUNDED: lambda p: p.gave_back(1),
-    P.REFUNDED: lambda p: p.gave_back(100 - p.refunded_fen),
+    P.PART_REFUNDED: lambda p: p.refunded(1),
+    P.REFUNDED: lambda p: p.refunded(100 - p.refunded_fen),
 }
 PAYMENT_LEGAL = (
     {(open, P.PAID) for open in OPEN_PAYMENT}

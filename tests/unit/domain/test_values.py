@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import CartLineNotFound, InvalidArgument
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.text import person_name, plain_text
 from tests.unit.domain.orders import ADDRESS
@@ -70,17 +70,17 @@ def test_an_address_is_kept_as_it_was_sent(field: str, value: str) -> None:
 
 
 def test_length_is_counted_in_characters_not_bytes() -> None:
-    assert plain_text("x", "鱼" * 5, most=5)
+    assert plain_text("x", "鱼" * 5, max_length=5)
     with pytest.raises(InvalidArgument):
-        plain_text("x", "a" * 6, most=5)
+        plain_text("x", "a" * 6, max_length=5)
     with pytest.raises(InvalidArgument):
-        plain_text("x", "\x07", most=5)
-    assert plain_text("x", "a\tb", most=5) == "a\tb"
+        plain_text("x", "\x07", max_length=5)
+    assert plain_text("x", "a\tb", max_length=5) == "a\tb"
     assert person_name("x", "李") == "李"
 
 
 def test_two_addresses_with_equal_fields_are_equal() -> None:
-    assert Address("a", "13800138000", "b") == Address("a", "13800138000", "b")
+    assert PostalAddress("a", "13800138000", "b") == PostalAddress("a", "13800138000", "b")
 
 
 # ---- the cart ----

@@ -11,8 +11,7 @@ import pytest
 
 from shop_order.domain.errors import ChannelUnavailable, InvalidArgument
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.item import OrderItem
-from shop_order.domain.valueobject.title import title
+from shop_order.domain.valueobject.item import OrderItem, title
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.service.channels import Channels
 from shop_sandbox.alipay import requests

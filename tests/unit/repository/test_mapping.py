@@ -17,13 +17,13 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import Columns
 from shop_order.repository.schema import SQLITE_SCRIPT
 
-MANY = {"items", "payments", "refunds", "happened"}  # have tables of their own
+MANY = {"items", "money", "new_events"}  # have tables of their own
 MAPPED: list[tuple[type[Any], Columns, set[str]]] = [
     (Order, rows.ORDER, MANY | {"last_hash"}),
     (OrderItem, rows.ITEM, set()),
@@ -43,7 +43,7 @@ def test_each_field_has_a_column(entity: type[Any], columns: Columns, elsewhere:
 
 def test_each_field_of_an_address_has_a_column() -> None:
     mapped = {field for field in rows.ORDER.fields if "." in field}
-    assert mapped == {f"address.{field.name}" for field in fields(Address)}
+    assert mapped == {f"address.{field.name}" for field in fields(PostalAddress)}
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def order() -> Order:
         "P1", "S1", 7, PaymentType.ALIPAY, "page", 5, PaymentState.PAID, "http://pay", 1, 2, "T1", 3, 4
     )
     refund = Refund("R1", "P1", "S1", 5, RefundState.SUCCEEDED, "late", True, 1, 2)
-    address = Address("王小明", "13800138000", "人民路 1 号", "上海", "上海市", "浦东", "200000")
+    address = PostalAddress("王小明", "13800138000", "人民路 1 号", "上海", "上海市", "浦东", "200000")
     items = (OrderItem(1, 2, "goods", "1.png", 3, 4),)
     order = Order(
         1, "", 1, OrderStatus.PENDING, address, items, "", 1, 1, 1, 1, PaymentType.NOT_CHOSEN, 1, 1, 1

@@ -17,16 +17,16 @@ from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import MAX_ATTEMPTS, PayOrder
-from shop_order.service.placing import PlaceOrder
-from shop_order.service.settlement import STUCK_MS
+from shop_order.service.pay import MAX_ATTEMPTS, PayOrder
+from shop_order.service.place import PlaceOrder
+from shop_order.service.settle import STUCK_MS
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
 
 
 async def attempted(world: World) -> tuple[Order, Payment]:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     return order, await pay(world, order)
 
 
@@ -98,10 +98,10 @@ async def test_numbers_are_drawn_by_one_thread_alone(world: World) -> None:
 async def test_money_for_a_cancelled_order_is_found_without_a_notice(world: World) -> None:
     order, attempt = await attempted(world)
     await world.orders.cancel(BUYER, order.order_sn)
-    await world.settlement.ask_due()  # nobody has opened the cashier yet: there is nothing to close
+    await world.settlement.query_due()  # nobody has opened the cashier yet: there is nothing to close
     world.provider.pay(attempt.payment_sn)
     world.real_ms += 60_000
-    await world.settlement.ask_due()
+    await world.settlement.query_due()
     await world.settlement.refund_due()
     assert world.provider.ledger[attempt.payment_sn].holds_fen == 0
 
@@ -109,13 +109,13 @@ async def test_money_for_a_cancelled_order_is_found_without_a_notice(world: Worl
 async def test_an_unopened_attempt_of_a_cancelled_order_ends_with_its_link(world: World) -> None:
     order, attempt = await attempted(world)
     await world.orders.cancel(BUYER, order.order_sn)
-    await world.settlement.ask_due()
+    await world.settlement.query_due()
     world.real_ms += 1_800_000 + 61_000
-    await world.settlement.ask_due()
+    await world.settlement.query_due()
     stored = await world.store.orders.get(order.order_sn)
     assert stored.payments[attempt.payment_sn].state is PaymentState.CLOSED
     world.real_ms += 86_400_000
-    assert await world.settlement.ask_due() == 0
+    assert await world.settlement.query_due() == 0
 
 
 async def test_a_question_that_hangs_keeps_no_other_attempt_waiting(
@@ -135,7 +135,7 @@ async def test_a_question_that_hangs_keeps_no_other_attempt_waiting(
     monkeypatch.setattr(world.provider, "query", slowly)
     world.real_ms += 30_000
     async with asyncio.timeout(5):
-        assert await world.settlement.ask_due() == 2
+        assert await world.settlement.query_due() == 2
     assert (await world.store.orders.get(paid.order_sn)).status is OrderStatus.PAID
 
 
@@ -179,7 +179,7 @@ async def test_a_buyer_who_changes_the_channel_for_ever_keeps_the_last_one(world
 async def test_an_amount_outside_the_channels_bounds_opens_nothing(
     world: World, smallest_fen: int, largest_fen: int
 ) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     assert order.pay_fen == 1999
     world.provider.smallest_fen, world.provider.largest_fen = smallest_fen, largest_fen
     with pytest.raises(AmountNotPayable) as refused:
@@ -192,7 +192,7 @@ async def test_an_amount_outside_the_channels_bounds_opens_nothing(
 
 
 async def test_an_order_that_waits_no_more_is_told_so_whatever_it_costs(world: World) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     await world.orders.cancel(BUYER, order.order_sn)
     world.provider.largest_fen = 1
     with pytest.raises(IllegalTransition):
@@ -222,8 +222,8 @@ async def test_money_by_the_link_of_a_closed_attempt_comes_back_though_its_notic
     await pay(world, order, "wap")
     await world.orders.cancel(BUYER, order.order_sn)
     world.provider.pay(first.payment_sn)
-    world.real_ms = first.over_ms
-    await world.settlement.ask_due()
+    world.real_ms = first.grace_end_ms
+    await world.settlement.query_due()
     await world.settlement.refund_due()
     assert world.provider.ledger[first.payment_sn].holds_fen == 0
 
@@ -236,20 +236,20 @@ async def test_a_closed_attempt_is_asked_about_until_its_provider_answers_and_th
     world.provider.pay(second.payment_sn)
     notice = world.provider.notice(second.payment_sn)
     await world.payments.provider_notice(PaymentType.ALIPAY, notice, {})
-    world.real_ms = first.over_ms - 1
-    assert await world.settlement.ask_due() == 0
+    world.real_ms = first.grace_end_ms - 1
+    assert await world.settlement.query_due() == 0
     world.provider.mode = "down"
     world.real_ms = first.expire_ms + STUCK_MS
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     world.real_ms += 30_000
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     ((alert, about),) = world.alerts
     assert (alert, about["payment_sn"]) == ("payment_stuck", first.payment_sn)
     world.provider.mode = "up"
     world.real_ms += 60_000
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     world.real_ms += 86_400_000
-    assert await world.settlement.ask_due() == 0
+    assert await world.settlement.query_due() == 0
     stored = await world.store.orders.get(order.order_sn)
     assert stored.payments[first.payment_sn].state is PaymentState.CLOSED
 
@@ -259,5 +259,5 @@ async def test_who_is_about_to_pay_by_the_link_of_a_closed_attempt_can_not_any_m
     await pay(world, order, "wap")
     world.provider.scan(first.payment_sn)
     closed = (await world.store.orders.get(order.order_sn)).payments[first.payment_sn]
-    assert not await world.settlement.ask(closed)
+    assert not await world.settlement.settle(closed)
     assert not world.provider.pay(first.payment_sn)

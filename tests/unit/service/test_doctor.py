@@ -13,8 +13,8 @@ from shop_order.domain.order_log import Backfill
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep import doctor as doctor_module
 from shop_order.service.upkeep.doctor import Doctor, DoctorReport
 from tests.world.shop import ADDRESS, World
@@ -23,7 +23,7 @@ BUYER = Actor(Role.USER, 7)
 
 
 async def placed(world: World) -> Order:
-    return (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1), Line(2, 2))))).result
+    return (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1), Line(2, 2))))).result
 
 
 async def paid(world: World, *, late: bool) -> Order:

@@ -14,8 +14,8 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor, DoctorReport, Finding
 from tests.world.shop import ADDRESS, World
 
@@ -24,7 +24,7 @@ ALL_PAUSES_S = [RECHECK_S, *SETTLE_S]
 
 
 async def placed(world: World, goods: int = 1, nums: int = 2) -> Order:
-    return (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(goods, nums),)))).result
+    return (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(goods, nums),)))).result
 
 
 async def paid(world: World) -> Order:

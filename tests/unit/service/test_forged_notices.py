@@ -9,15 +9,15 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
 BUYER = Actor(Role.USER, 7)
 
 
 async def test_a_signed_notice_of_no_payment_can_not_be_cut_into_one_of_a_payment(world: World) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     paying = await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))
     payment = paying.result.payment
     fields = {

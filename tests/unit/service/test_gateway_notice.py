@@ -14,8 +14,8 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.pkg.money import float32_of_fen
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
 BUYER = Actor(Role.USER, 7)
@@ -127,7 +127,7 @@ def test_what_means_paid(word: str, paid: bool) -> None:
 
 
 async def test_a_signed_notice_pays_once_and_a_wrong_one_changes_nothing(world: World) -> None:
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     payment = (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment
 
     async def tell(

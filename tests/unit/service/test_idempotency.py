@@ -10,10 +10,10 @@ import pytest
 
 from shop_order.domain.errors import InvalidArgument, KeyReused, OutOfStock
 from shop_order.domain.ports import Key, KeyRecord, Orders
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.idempotency import Idempotency, Outcome, checked_key, command_hash
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.place import PlaceOrder
 
 COMMAND = ["place", 1]
 
@@ -78,12 +78,12 @@ async def call(
 
 
 def test_pages_that_are_not_named_leave_a_command_as_it_was_before_there_were_any() -> None:
-    command = PlaceOrder(Address("王小明", "13800138000", "人民路 1 号"), (Line(1, 2),), "n", key="k")
+    command = PlaceOrder(PostalAddress("王小明", "13800138000", "人民路 1 号"), (Line(1, 2),), "n", key="k")
     digest = "1a69ce94be7bf65c8fec7c3930bd1b0e888bbae2265c79535408c43c2fad3103"
-    assert command_hash(command.normal()).hex() == digest
-    assert command_hash(replace(command, return_url="https://a").normal()).hex() != digest
+    assert command_hash(command.normalized()).hex() == digest
+    assert command_hash(replace(command, return_url="https://a").normalized()).hex() != digest
     pages = [replace(command, return_url="https://a"), replace(command, cancel_url="https://a")]
-    assert len({command_hash(one.normal()) for one in pages}) == 2
+    assert len({command_hash(one.normalized()) for one in pages}) == 2
 
 
 async def test_without_a_key_every_call_runs(once: Idempotency, work: Work) -> None:

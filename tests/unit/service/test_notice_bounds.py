@@ -16,8 +16,8 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.service.attempts import MAX_AHEAD_MS
 from shop_order.service.channels import Channels
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
 BUYER = Actor(Role.USER, 7)
@@ -25,7 +25,7 @@ BUYER = Actor(Role.USER, 7)
 
 async def waiting(world: World) -> Payment:
     """An open attempt."""
-    order = (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
     return (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment
 
 
@@ -135,7 +135,7 @@ async def test_a_number_pays_one_order_whoever_tells_it(world: World) -> None:
     for notice in both(second, trade_no=f"T{second.payment_sn[1:]}"):
         with pytest.raises(AmountMismatch):
             await world.payments.gateway_notice(notice)
-    assert not await world.settlement.ask(second)
+    assert not await world.settlement.settle(second)
     assert [(name, about["what"]) for name, about in world.alerts] == [("notice_mismatch", "trade_no")] * 4
     await still_pending(world, second)
 
@@ -180,7 +180,7 @@ async def test_an_answer_that_can_not_be_is_told_and_asked_for_again(
 
     monkeypatch.setattr(world.provider, "query", wrong)
     monkeypatch.setattr(world.provider, "close", wrong)
-    assert not await world.settlement.ask(payment)
+    assert not await world.settlement.settle(payment)
     assert (await world.attempts.close(payment)).is_open
     assert [(name, about["what"]) for name, about in world.alerts] == [
         ("notice_mismatch", "send_pay_date")
@@ -199,12 +199,12 @@ async def test_of_a_notice_that_can_be_read_in_two_ways_the_provider_is_asked(
     async def tell() -> str:
         return await world.payments.provider_notice(PaymentType.ALIPAY, b"", {})
 
-    assert await world.settlement.ask_due() == 0, "it would be asked later"
+    assert await world.settlement.query_due() == 0, "it would be asked later"
     with pytest.raises(AmountMismatch):
         await tell()
     await still_pending(world, payment)
     assert [about["what"] for _, about in world.alerts] == ["charset"]
-    assert await world.settlement.ask_due() == 1, "now"
+    assert await world.settlement.query_due() == 1, "now"
     assert (await world.store.orders.get(payment.order_sn)).status is OrderStatus.PAID
     assert await tell() == payment.order_sn
     assert len(world.alerts) == 1

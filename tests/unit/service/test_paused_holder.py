@@ -15,8 +15,8 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.daily_root import JOB, DailyRoot
 from shop_order.service.upkeep.orderlog import OrderLogService
@@ -68,7 +68,7 @@ def daily_root(world: World) -> Awaitable[object]:
 
 JOBS: dict[str, Job] = {
     "timeout": lambda world: world.timeout.run_once(),
-    "ask": lambda world: world.settlement.ask_due(),
+    "ask": lambda world: world.settlement.query_due(),
     "refund": lambda world: world.settlement.refund_due(),
     "relay": lambda world: world.relay.run_once(),
     "order_log": order_log,
@@ -78,9 +78,9 @@ JOBS: dict[str, Job] = {
 READS = [
     ("timeout", "store.orders.due"),
     ("timeout", "store.orders.get"),
-    ("ask", "store.payments.to_ask"),
+    ("ask", "store.payments.due_queries"),
     ("ask", "provider.query"),
-    ("refund", "store.payments.to_refund"),
+    ("refund", "store.payments.due_refunds"),
     ("refund", "provider.refund"),
     ("relay", "store.outbox.take"),
     ("relay", "inboxes.deliver"),
@@ -113,7 +113,7 @@ class Paused:
 async def work_for_every_job(world: World) -> None:
     """An order that runs out, one whose notice was lost, and one whose money came too late."""
     unpaid, asked, late = [
-        (await world.orders.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result for _ in range(3)
+        (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result for _ in range(3)
     ]
     payments = [
         (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result.payment

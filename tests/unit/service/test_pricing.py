@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from shop_order.domain.event.order_events import ORDER_CREATED, Happened, payload, seal
+from shop_order.domain.event.order_events import ORDER_CREATED, NewEvent, payload, seal
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import OrderRules, PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.service.upkeep.doctor import Doctor, DoctorReport, history_faults
 from tests.world.shop import ADDRESS, World
 
@@ -40,17 +40,17 @@ async def test_rules_that_are_swapped_while_an_order_is_placed_are_the_next_ones
         return await count_unpaid(user)
 
     monkeypatch.setattr(world.store.orders, "count_unpaid", swapped_meanwhile)
-    first = (await world.orders.place(BUYER, ONE)).result
-    second = (await world.orders.place(BUYER, ONE)).result
+    first = (await world.placing.place(BUYER, ONE)).result
+    second = (await world.placing.place(BUYER, ONE)).result
     assert [(o.freight_fen, o.pay_fen) for o in (first, second)] == [(0, 1999), (800, 2799)]
 
 
 async def test_a_repeated_command_finds_its_order_as_it_was_priced(world: World) -> None:
     world.rules = DEAR
     command = PlaceOrder(ADDRESS, (Line(1, 1),), key="k", expected_fen=2799)
-    first = await world.orders.place(BUYER, command)
+    first = await world.placing.place(BUYER, command)
     world.rules = OrderRules(pricing=Pricing(1200))
-    again = await world.orders.place(BUYER, command)
+    again = await world.placing.place(BUYER, command)
     assert again.replayed
     assert again.result.order_sn == first.result.order_sn
     assert (again.result.freight_fen, again.result.pay_fen) == (800, 2799)
@@ -60,7 +60,7 @@ async def test_a_repeated_command_finds_its_order_as_it_was_priced(world: World)
 
 async def test_the_provider_is_asked_for_goods_and_freight(world: World) -> None:
     world.rules = DEAR
-    order = (await world.orders.place(BUYER, ONE)).result
+    order = (await world.placing.place(BUYER, ONE)).result
     attempt = (await world.payments.pay(BUYER, PayOrder(order.order_sn, PaymentType.ALIPAY))).result
     world.provider.pay(attempt.payment.payment_sn)
     assert world.provider.ledger[attempt.payment.payment_sn].holds_fen == 2799
@@ -84,7 +84,7 @@ async def test_the_cart_tells_the_freight_of_what_is_checked(world: World) -> No
 
 async def test_the_doctor_finds_freight_that_was_edited_where_the_sums_still_agree(world: World) -> None:
     world.rules = DEAR
-    order = (await world.orders.place(BUYER, ONE)).result
+    order = (await world.placing.place(BUYER, ONE)).result
     assert (await examined(world)).clean
     connection = sqlite3.connect(world.path)
     with connection:
@@ -94,11 +94,11 @@ async def test_the_doctor_finds_freight_that_was_edited_where_the_sums_still_agr
 
 
 async def test_an_event_of_the_time_before_freight_is_still_read(world: World) -> None:
-    order = (await world.orders.place(BUYER, ONE)).result
+    order = (await world.placing.place(BUYER, ONE)).result
     chain: Sequence[object] = await world.store.orders.history(order.order_sn)
     told = json.loads(chain[0].payload)  # type: ignore[attr-defined]
     del told["freight_fen"]
-    old = Happened(1, ORDER_CREATED, payload(told), order.created_ms)
+    old = NewEvent(1, ORDER_CREATED, payload(told), order.created_ms)
     event = seal(old, id=1, order_sn=order.order_sn, prev_hash=bytes(32))
     assert history_faults(order, [event]) == []
     order.freight_fen = 800

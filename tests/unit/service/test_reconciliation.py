@@ -188,7 +188,7 @@ async def test_money_that_nobody_told_us_of_is_asked_for_and_settled_the_usual_w
     service._settle_s = 5.0
     reconciling = asyncio.create_task(service.reconcile(ALIPAY, DAY))
     async with asyncio.timeout(5):
-        while not (asked := await world.settlement.ask_due()):  # noqa: ASYNC110 - asking is what is tested
+        while not (asked := await world.settlement.query_due()):  # noqa: ASYNC110 - asking is what is tested
             await asyncio.sleep(0.01)
     assert asked == 1
     result = await reconciling
@@ -202,13 +202,13 @@ async def test_a_closed_attempt_that_nobody_asks_about_any_more_is_asked_about_a
     payment = await attempt(world)
     await world.clock.advance(3600)
     await world.timeout.run_once()
-    await world.settlement.ask_due()
-    assert await world.settlement.ask_due() == 0
+    await world.settlement.query_due()
+    assert await world.settlement.query_due() == 0
     world.provider.ledger[payment.payment_sn].state = "absent"
     world.provider.pay(payment.payment_sn)
     desk.bills[DAY] = [BillLine(payment.payment_sn, f"T{payment.payment_sn[1:]}", payment.amount_fen)]
     assert await kinds(service, DAY) == [Mismatch.NOT_PAID_HERE]
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     (refund,) = (await world.store.orders.get(payment.order_sn)).refunds.values()
     assert refund.reason == "LATE_PAYMENT"
     assert await kinds(service, DAY) == []
@@ -220,5 +220,5 @@ async def test_a_bill_that_lies_moves_no_money(
     payment = await attempt(world)
     desk.bills[DAY] = [BillLine(payment.payment_sn, "T1", payment.amount_fen)]
     assert await kinds(service, DAY) == [Mismatch.NOT_PAID_HERE]
-    await world.settlement.ask_due()
+    await world.settlement.query_due()
     assert (await world.store.orders.get(payment.order_sn)).status is OrderStatus.PENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.place import ReturnUrls
 
 LISTED = ["https://shop.example/done", "http://127.0.0.1:8080", "https://[2001:db8::1]:8443/pay/"]
 
@@ -91,7 +91,7 @@ def test_what_is_not_listed_is_refused(url: str) -> None:
 def test_a_stored_address_counts_as_long_as_it_is_listed() -> None:
     listed = ["https://shop.example"]
     urls = ReturnUrls(lambda: listed)
-    assert urls.still("https://shop.example/a") == "https://shop.example/a"
+    assert urls.allowed_or_empty("https://shop.example/a") == "https://shop.example/a"
     listed.clear()
-    assert urls.still("https://shop.example/a") == ""
-    assert urls.still("") == ""
+    assert urls.allowed_or_empty("https://shop.example/a") == ""
+    assert urls.allowed_or_empty("") == ""

@@ -15,15 +15,15 @@ from shop_order.domain.ports import OrderFilter, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.timeout import BATCH
 from shop_order.service.upkeep.unreadable import REPEAT_MS
 from tests.world.shop import ADDRESS, World
 
 
 async def placed(world: World, user: int) -> Order:
-    return (await world.orders.place(Actor(Role.USER, user), PlaceOrder(ADDRESS, (Line(3, 1),)))).result
+    return (await world.placing.place(Actor(Role.USER, user), PlaceOrder(ADDRESS, (Line(3, 1),)))).result
 
 
 async def attempted(world: World, order: Order) -> Payment:
@@ -111,9 +111,9 @@ async def test_attempts_and_refunds_of_rows_that_can_not_be_read_hold_up_no_othe
     altered(world, "UPDATE payment SET state = 'shells' WHERE payment_sn = ?", *(p.payment_sn for p in bad))
     world.provider.pay(good.payment_sn)
     await world.clock.advance(60)
-    assert await world.settlement.ask_due() == BATCH
-    assert await world.settlement.ask_due() == len(payments) - BATCH
-    assert await world.settlement.ask_due() == 0, "they come again later and later"
+    assert await world.settlement.query_due() == BATCH
+    assert await world.settlement.query_due() == len(payments) - BATCH
+    assert await world.settlement.query_due() == 0, "they come again later and later"
     assert (await world.store.orders.get(good.order_sn)).status is OrderStatus.PAID
     told = {about["number"] for name, about in world.alerts if name == "row_unreadable"}
     assert told == {p.payment_sn for p in bad}

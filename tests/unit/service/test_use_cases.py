@@ -24,9 +24,9 @@ from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import Attempt, PayOrder
-from shop_order.service.placing import OrderRules, PlaceOrder
-from shop_order.service.settlement import ASK_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
+from shop_order.service.pay import Attempt, PayOrder
+from shop_order.service.place import OrderRules, PlaceOrder
+from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff
 from tests.world.shop import ADDRESS, World
 
 BUYER, OTHER = Actor(Role.USER, 7), Actor(Role.USER, 8)
@@ -36,7 +36,7 @@ ONE = PlaceOrder(ADDRESS, (Line(1, 1),))
 
 
 async def placed(world: World, actor: Actor = BUYER, cmd: PlaceOrder = ONE) -> Order:
-    return (await world.orders.place(actor, cmd)).result
+    return (await world.placing.place(actor, cmd)).result
 
 
 async def attempted(world: World, order: Order, trade_type: str = "", return_url: str = "") -> Attempt:
@@ -97,7 +97,7 @@ async def test_pages_end_at_10000_rows_and_sizes_at_100(world: World) -> None:
 @pytest.mark.parametrize("actor", [ADMIN, SERVICE, Actor(Role.USER, 0), Actor(Role.SYSTEM, 7)])
 async def test_only_a_user_or_who_acts_for_one_buys(world: World, actor: Actor) -> None:
     with pytest.raises(Forbidden):
-        await world.orders.place(actor, ONE)
+        await world.placing.place(actor, ONE)
     with pytest.raises(Forbidden):
         await world.carts.add(actor, 1)
 
@@ -167,10 +167,10 @@ async def test_a_key_is_kept_over_a_restart_and_for_24_hours(world: World) -> No
     first = await placed(world, cmd=cmd)
     await world.restart()
     world.real_ms += 86_399_999
-    again = await world.orders.place(BUYER, cmd)
+    again = await world.placing.place(BUYER, cmd)
     assert (again.result.order_sn, again.replayed) == (first.order_sn, True)
     world.real_ms += 1
-    later = await world.orders.place(BUYER, cmd)
+    later = await world.placing.place(BUYER, cmd)
     assert later.result.order_sn != first.order_sn
     assert not later.replayed
 
@@ -235,7 +235,7 @@ async def test_nothing_is_cancelled_before_its_time(world: World) -> None:
     order = await placed(world)
     await world.clock.advance(1799)
     assert await world.timeout.run_once() == 0
-    await world.orders.time_is_over(order.order_sn)
+    await world.orders.apply_timeout(order.order_sn)
     assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.PENDING
     await world.clock.advance(1)
     assert await world.timeout.run_once() == 1
@@ -253,9 +253,9 @@ async def test_a_buyer_whose_notice_was_lost_gets_the_goods_at_the_timeout(world
 
 
 def test_waiting_grows_and_then_stays() -> None:
-    waits = [backoff(ASK_BACKOFF_MS, tries) for tries in range(10)]
+    waits = [backoff(QUERY_BACKOFF_MS, tries) for tries in range(10)]
     assert waits == sorted(waits)
-    assert waits[-1] == waits[-2] == ASK_BACKOFF_MS[-1]
+    assert waits[-1] == waits[-2] == QUERY_BACKOFF_MS[-1]
 
 
 async def test_a_refund_whose_answer_was_lost_is_asked_for_again_under_its_number(world: World) -> None:
@@ -312,15 +312,15 @@ async def test_an_attempt_whose_provider_stays_silent_calls_a_human(world: World
     payment = (await attempted(world, await placed(world))).payment
     world.provider.mode = "down"
     world.real_ms = payment.expire_ms + STUCK_MS
-    assert await world.settlement.ask_due() == 1
+    assert await world.settlement.query_due() == 1
     assert world.alerts == []
-    world.real_ms += ASK_BACKOFF_MS[-1]
-    assert await world.settlement.ask_due() == 1
+    world.real_ms += QUERY_BACKOFF_MS[-1]
+    assert await world.settlement.query_due() == 1
     ((name, about),) = world.alerts
     assert (name, about["payment_sn"]) == ("payment_stuck", payment.payment_sn)
     world.provider.mode = "up"
-    world.real_ms += ASK_BACKOFF_MS[-1]
-    assert await world.settlement.ask_due() == 1
+    world.real_ms += QUERY_BACKOFF_MS[-1]
+    assert await world.settlement.query_due() == 1
     assert len(world.alerts) == 1, "it was closed"
 
 

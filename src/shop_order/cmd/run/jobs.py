@@ -55,7 +55,7 @@ class Jobs:
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
         self._once("timeout", core.timeouts.run_once, scan_again, core.timeouts.has_more)
-        self._once("ask", core.settlement.ask_due, scan_again)
+        self._once("ask", core.settlement.query_due, scan_again)
         self._once("refund", core.settlement.refund_due, scan_again)
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("tombstones", self._tombstones, lambda: asyncio.sleep(PURGE_EVERY_S))

@@ -33,10 +33,10 @@ from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import PlacingService, ReturnUrls
 from shop_order.service.reservation import ReservationService
-from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService, RootAudit
 from shop_order.service.upkeep.daily_root import DailyRoot
@@ -125,7 +125,7 @@ class Core:
         self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
         # Our own cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
-        self.orders = OrderService(
+        self.placing = PlacingService(
             orders=orders,
             carts=carts,
             goods=goods,
@@ -136,11 +136,16 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
-            on_unreadable=self.unreadable.report,
-            on_lost=self.neighbours.release_soon,
+            release_soon=self.neighbours.release_soon,
             return_urls=self.return_urls,
             channels=self.offered,
             real_clock=real_ms,
+        )
+        self.orders = OrderService(
+            orders=orders,
+            clock=clock,
+            rules=lambda: order_rules(self.settings),
+            on_unreadable=self.unreadable.report,
             shown=self.views,
         )
         self.carts = CartService(

@@ -11,7 +11,7 @@ from shop_order.domain.valueobject.pricing import Pricing
 from shop_order.pkg.address import joined
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
-from shop_order.service.placing import OrderRules
+from shop_order.service.place import OrderRules
 from shop_order.web.auth.tokens import TokenRules, mint_token
 from shop_order.web.handler.landing import Places
 

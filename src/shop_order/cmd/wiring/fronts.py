@@ -74,7 +74,7 @@ class Fronts:
         )
         server = settings.server
         return build_server(
-            GrpcServices(core.carts, core.orders, core.payments, core.reservations),
+            GrpcServices(core.carts, core.placing, core.orders, core.payments, core.reservations),
             front,
             GrpcSettings(
                 server.host,
@@ -93,6 +93,7 @@ class Fronts:
         return build_http(
             HttpParts(
                 carts=core.carts,
+                placing=core.placing,
                 orders=core.orders,
                 payments=core.payments,
                 channels=core.offered,

@@ -1,1 +1,1 @@
-"""Things with identity and a life: the order with its payments and refunds, the cart."""
+"""Entities: the order with its payments and refunds, and the cart."""

@@ -1,4 +1,4 @@
-"""What a user means to buy."""
+"""The shopping cart."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from shop_order.domain.errors import CartLineNotFound, InvalidArgument
-from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS, Line
+from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS, Line
 
 
 @dataclass(frozen=True, slots=True)
 class CartLine:
-    """One goods in the cart; `checked` lines are bought by the next checkout."""
+    """One product in the cart; the next checkout buys the `checked` lines."""
 
     id: int
     goods: int
@@ -23,32 +23,32 @@ class CartLine:
 
 @dataclass(slots=True)
 class Cart:
-    """The lines of one user by goods id; `version` grows with every change."""
+    """The cart of one user: lines by goods id; `version` grows with every change."""
 
     user: int
     version: int
     lines: dict[int, CartLine] = field(default_factory=dict)
 
     def add(self, goods: int, nums: int, *, checked: bool, id: int, now_ms: int) -> CartLine:
-        """Put `nums` more of the goods into the cart, or start a line with that `id`.
+        """Add `nums` pieces of the goods, in a new line with this `id` if there is none.
 
-        Raises InvalidArgument: above 999 of one goods, or 100 lines.
+        Raises InvalidArgument above 999 pieces of one product, or above 100 lines.
         """
         Line(goods, nums)
         line = self.lines.get(goods)
-        if line is None and len(self.lines) >= MOST_LINES:
-            raise InvalidArgument("goods_id", "cart_full", max=MOST_LINES)
+        if line is None and len(self.lines) >= MAX_LINES:
+            raise InvalidArgument("goods_id", "cart_full", max=MAX_LINES)
         if line is None:
             line = CartLine(id, goods, nums, checked, now_ms, now_ms)
-        elif line.nums + nums > MOST_NUMS:
-            raise InvalidArgument("nums", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
+        elif line.nums + nums > MAX_NUMS:
+            raise InvalidArgument("nums", "too_many_of_one_goods", max=MAX_NUMS, goods_id=goods)
         else:
             line = replace(line, nums=line.nums + nums, checked=checked, updated_ms=now_ms)
         self.lines[goods] = line
         return line
 
     def update(self, goods: int, *, nums: int | None, checked: bool | None, now_ms: int) -> CartLine:
-        """Set the number or the check mark of a line; None leaves it.
+        """Set the quantity or the check mark of a line; None leaves it as it is.
 
         Raises InvalidArgument, CartLineNotFound.
         """
@@ -68,7 +68,7 @@ class Cart:
                 self.lines[goods] = replace(line, checked=checked, updated_ms=now_ms)
 
     def remove(self, goods_ids: Iterable[int]) -> None:
-        """Take these goods out; those that are not in it are no error."""
+        """Remove these goods, ignoring those that are not in the cart."""
         for goods in goods_ids:
             self.lines.pop(goods, None)
 
@@ -86,5 +86,5 @@ class Cart:
         raise CartLineNotFound
 
     def checked_lines(self) -> tuple[Line, ...]:
-        """What a checkout would buy, in order of goods."""
+        """The checked lines, sorted by goods id."""
         return tuple(Line(goods, line.nums) for goods, line in sorted(self.lines.items()) if line.checked)

@@ -1,14 +1,14 @@
-"""The order: the aggregate that owns its items, payments, refunds and history."""
+"""The order: the aggregate of its items, money and history."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund, refund_status_of
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
-    AmountMismatch,
     IllegalTransition,
     PayWindowClosed,
     PriceChanged,
@@ -16,39 +16,36 @@ from shop_order.domain.errors import (
     UseRefund,
 )
 from shop_order.domain.event import order_events as events
-from shop_order.domain.event.order_events import GENESIS, Happened
+from shop_order.domain.event.order_events import GENESIS, NewEvent
 from shop_order.domain.status import (
     ORDER_TRANSITIONS,
-    SETTLED_REFUND,
     OrderStatus,
     PaymentType,
-    RefundState,
     RefundStatus,
     advance,
 )
 from shop_order.domain.valueobject.actor import SYSTEM, Actor
-from shop_order.domain.valueobject.address import Address
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem, bought
+from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.item import Goods, Line, OrderItem, order_items
 from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
 from shop_order.domain.valueobject.text import plain_text
 
-MOST_ASKED = 5  # attempts of one order that are asked about before it is decided
-PAY_WINDOW_MS = 90_000  # with less time left, a buyer at the provider's page would pay too late
+PAY_WINDOW_MS = 90_000  # with less time left, a buyer sent to the provider would pay too late
 
 
 @dataclass(slots=True)
 class Order:
     """One purchase. Amounts in fen, times in epoch ms (0: not yet).
 
-    Every verb checks the table of transitions and records an event; `version` counts the events,
-    and a store writes only on the version that was read.
+    Every change checks the table of transitions and records an event. `version` counts the events; a store
+    writes an order only if its version is still the one that was read.
     """
 
     id: int
     order_sn: str
     user: int
     status: OrderStatus
-    address: Address
+    address: PostalAddress
     items: tuple[OrderItem, ...]
     note: str
     total_fen: int
@@ -62,20 +59,19 @@ class Order:
     trade_no: str = ""
     pay_ms: int = 0
     payment_sn: str = ""
-    cancel_reason: str = ""  # in the words of who cancelled it, if any
-    cancel_code: str = ""  # BUYER, ADMIN, TIMEOUT: as the history has it
+    cancel_reason: str = ""  # as given by whoever cancelled it, if at all
+    cancel_code: str = ""  # BUYER, ADMIN or TIMEOUT, as in the history
     logistics_company: str = ""
     logistics_no: str = ""
     shipped_ms: int = 0
     completed_ms: int = 0
-    return_url: str = ""  # the shop's pages the cashier links to: once it is paid,
-    cancel_url: str = ""  # and where it came to nothing
-    due_ms: int | None = None  # when the order moves by itself: unpaid to cancelled, shipped to completed
+    return_url: str = ""  # the shop's page the cashier links to once the order is paid
+    cancel_url: str = ""  # and otherwise
+    due_ms: int | None = None  # when it times out: unpaid to cancelled, shipped to completed
     version: int = 0
     last_hash: bytes = GENESIS
-    payments: dict[str, Payment] = field(default_factory=dict)
-    refunds: dict[str, Refund] = field(default_factory=dict)
-    happened: list[Happened] = field(default_factory=list)
+    money: Money = field(default_factory=Money)
+    new_events: list[NewEvent] = field(default_factory=list)
 
     @classmethod
     def place(
@@ -85,7 +81,7 @@ class Order:
         *,
         order_sn: str,
         actor: Actor,
-        address: Address,
+        address: PostalAddress,
         note: str,
         pay_type: PaymentType,
         now_ms: int,
@@ -96,11 +92,11 @@ class Order:
         return_url: str = "",
         cancel_url: str = "",
     ) -> Order:
-        """A pending order of these lines at today's prices, by the rules of `pricing`.
+        """Return a pending order of these lines at today's prices.
 
-        Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or a sum beyond bounds).
+        Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or the total is too large).
         """
-        items = bought(lines, goods, next_id)
+        items = order_items(lines, goods, next_id)
         sums = pricing.amounts(sum(item.total_fen for item in items), address.province)
         if expected_fen is not None and expected_fen != sums.pay_fen:
             prices_fen = {i.goods: i.price_fen for i in items}
@@ -112,7 +108,7 @@ class Order:
             status=OrderStatus.PENDING,
             address=address,
             items=items,
-            note=plain_text("note", note, most=255),
+            note=plain_text("note", note, max_length=255),
             total_fen=sums.total_fen,
             discount_fen=sums.discount_fen,
             freight_fen=sums.freight_fen,
@@ -125,57 +121,42 @@ class Order:
             return_url=return_url,
             cancel_url=cancel_url,
         )
-        order._record(
-            events.ORDER_CREATED,
-            actor,
-            now_ms,
-            old_status=0,
-            lines=[{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in items],
-            total_fen=sums.total_fen,
-            freight_fen=sums.freight_fen,
-            pay_fen=sums.pay_fen,
-            expire_at_ms=order.expire_ms,
-            payment_type=int(pay_type),
-        )
+        order._record(events.ORDER_CREATED, actor, now_ms, order._placed(), old_status=0)
         return order
 
-    # ---- verbs ----
+    # ---- transitions ----
 
     def pay(self, payment: Payment, actor: Actor, now_ms: int) -> None:
-        """The money of `payment` is this order's. Raises IllegalTransition."""
+        """Mark the order as paid by `payment`. Raises IllegalTransition."""
         old = self._advance(OrderStatus.PAID)
         self.pay_type, self.payment_sn = payment.payment_type, payment.payment_sn
         self.trade_no, self.pay_ms, self.due_ms = payment.trade_no, payment.paid_ms, None
-        self._record(
-            events.ORDER_PAID,
-            actor,
-            now_ms,
-            old_status=old,
-            payment_sn=payment.payment_sn,
-            trade_no=payment.trade_no,
-            pay_fen=payment.amount_fen,
-            payment_type=int(payment.payment_type),
-        )
+        data: dict[str, object] = {
+            "payment_sn": payment.payment_sn,
+            "trade_no": payment.trade_no,
+            "pay_fen": payment.amount_fen,
+            "payment_type": int(payment.payment_type),
+        }
+        self._record(events.ORDER_PAID, actor, now_ms, data, old_status=old)
 
     def ship(self, company: str, no: str, actor: Actor, now_ms: int, *, auto_confirm_ms: int) -> None:
-        """The parcel is on its way and is confirmed by itself later; the same parcel again changes nothing.
+        """Record the parcel; `auto_confirm_ms` later the order completes by itself. Idempotent.
 
         Raises IllegalTransition, RefundOpen, InvalidArgument.
         """
-        plain_text("logistics_company", company, most=50, required=True)
-        plain_text("logistics_no", no, most=64, required=True)
+        plain_text("logistics_company", company, max_length=50, required=True)
+        plain_text("logistics_no", no, max_length=64, required=True)
         if (self.logistics_company, self.logistics_no) == (company, no):
             return
         self._refuse_open_refund(OrderStatus.SHIPPED)
         old = self._advance(OrderStatus.SHIPPED)
         self.logistics_company, self.logistics_no, self.shipped_ms = company, no, now_ms
         self.due_ms = now_ms + auto_confirm_ms
-        self._record(
-            events.ORDER_SHIPPED, actor, now_ms, old_status=old, logistics_company=company, logistics_no=no
-        )
+        data: dict[str, object] = {"logistics_company": company, "logistics_no": no}
+        self._record(events.ORDER_SHIPPED, actor, now_ms, data, old_status=old)
 
     def complete(self, actor: Actor, now_ms: int) -> None:
-        """The buyer has it (or enough time went by); again changes nothing.
+        """Complete a shipped order: received by its buyer, or timed out. Idempotent.
 
         Raises IllegalTransition, RefundOpen.
         """
@@ -184,150 +165,134 @@ class Order:
         self._refuse_open_refund(OrderStatus.COMPLETED)
         old = self._advance(OrderStatus.COMPLETED)
         self.completed_ms, self.due_ms = now_ms, None
-        self._record(events.ORDER_COMPLETED, actor, now_ms, old_status=old)
+        self._record(events.ORDER_COMPLETED, actor, now_ms, {}, old_status=old)
 
     def cancel(self, reason: str, actor: Actor, now_ms: int, *, code: str) -> None:
-        """Give an unpaid order up; again changes nothing. `code` goes into the history, `reason` does not.
+        """Cancel an unpaid order. Idempotent. The history records `code`, not `reason`.
 
         Raises UseRefund, IllegalTransition, InvalidArgument.
         """
-        plain_text("reason", reason, most=255)
+        plain_text("reason", reason, max_length=255)
         if self.status is OrderStatus.CANCELLED:
             return
         if self.status is OrderStatus.PAID:
             raise UseRefund
         old = self._advance(OrderStatus.CANCELLED)
         self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
-        self._record(events.ORDER_CANCELLED, actor, now_ms, old_status=old, reason=code)
+        self._record(events.ORDER_CANCELLED, actor, now_ms, {}, old_status=old, reason=code)
 
     # ---- payments and refunds ----
+
+    def may_pay(self, now_ms: int) -> bool:
+        """Whether it is unpaid with at least 90 s left."""
+        return self.status is OrderStatus.PENDING and self.expire_ms - now_ms >= PAY_WINDOW_MS
 
     def require_payable(self, now_ms: int) -> None:
         """Raise IllegalTransition unless unpaid, PayWindowClosed with less than 90 s left."""
         if self.status is not OrderStatus.PENDING:
             raise IllegalTransition(self.status.name, OrderStatus.PAID.name)
-        if self.expire_ms - now_ms < PAY_WINDOW_MS:
+        if not self.may_pay(now_ms):
             raise PayWindowClosed
 
     def open_attempt(self, payment: Payment, actor: Actor, now_ms: int) -> None:
-        """Start paying; an earlier attempt must have been closed before, and is never opened again.
+        """Add a payment attempt. An earlier open one must be closed first; a closed one is not reopened.
 
         Raises IllegalTransition, PayWindowClosed.
         """
         self.require_payable(now_ms)
-        if earlier := self.open_payment() or self.payments.get(payment.payment_sn):
-            raise IllegalTransition(earlier.state.name, "SECOND_ATTEMPT")
-        self.payments[payment.payment_sn] = payment
+        self.money.open(payment)
         self.pay_type = payment.payment_type
-        self._record_payment(events.PAYMENT_OPENED, payment, actor, now_ms)
+        self._record(events.PAYMENT_OPENED, actor, now_ms, payment.event_data())
 
     def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int) -> None:
-        """The provider says no money will come (or it was told to refuse it); nothing if not open."""
-        payment = self.payments[payment_sn]
-        if not payment.is_open:
-            return
-        self.payments[payment_sn] = payment = payment.closed()
-        self._record_payment(events.PAYMENT_CLOSED, payment, actor, now_ms)
+        """Close an attempt that the provider will take no money for. Does nothing unless it is open."""
+        if payment := self.money.close(payment_sn):
+            self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data())
 
-    def money_arrived(
+    def receive_payment(
         self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int, now_ms: int, refund_sn: str
     ) -> None:
-        """The provider has the buyer's money: pay the order, or give surplus money back as `refund_sn`.
+        """Pay the order with the money the provider received, or refund it as `refund_sn` if it is surplus.
 
-        Told twice, nothing changes. Raises AmountMismatch.
+        Idempotent. Raises AmountMismatch.
         """
-        payment = self.payments[payment_sn]
-        if amount_fen != payment.amount_fen:
-            raise AmountMismatch("amount")
-        if payment.is_paid:
-            if payment.trade_no != trade_no:
-                raise AmountMismatch("trade_no")
+        payment = self.money.receive(payment_sn, trade_no=trade_no, amount_fen=amount_fen, paid_ms=paid_ms)
+        if payment is None:
             return
-        self.payments[payment_sn] = payment = payment.paid(trade_no=trade_no, paid_ms=paid_ms)
         if self.status is OrderStatus.PENDING:
             self.pay(payment, SYSTEM, now_ms)
-        else:
-            self._give_back_surplus(payment, refund_sn, now_ms)
-
-    def _give_back_surplus(self, payment: Payment, refund_sn: str, now_ms: int) -> None:
+            return
         late = self.status is OrderStatus.CANCELLED
         reason = events.LATE_PAYMENT if late else events.DUPLICATE_PAYMENT
-        refund = Refund(
-            refund_sn,
-            payment.payment_sn,
-            self.order_sn,
-            payment.amount_fen,
-            RefundState.REQUESTED,
-            reason,
-            surplus=True,
-            created_ms=now_ms,
-        )
+        refund = self.money.request_surplus_refund(refund_sn, payment, reason, now_ms)
         self._record_refund(events.REFUND_REQUESTED, refund, now_ms)
-        self._record_refund(events.REFUND_APPROVED, refund.to(RefundState.APPROVED), now_ms)
+        self._record_refund(events.REFUND_APPROVED, self.money.approve_refund(refund_sn), now_ms)
 
     def refund_sent(self, refund_sn: str, now_ms: int) -> None:
-        """The provider is being asked; asked again, nothing changes."""
-        refund = self.refunds[refund_sn]
-        if refund.state is RefundState.APPROVED:
-            self._record_refund(events.REFUND_SENT, refund.to(RefundState.SENT), now_ms)
+        """Mark an approved refund as sent to the provider. Idempotent."""
+        if refund := self.money.send_refund(refund_sn):
+            self._record_refund(events.REFUND_SENT, refund, now_ms)
 
     def refund_succeeded(self, refund_sn: str, now_ms: int) -> None:
-        """The money is back; told twice, nothing changes. Raises IllegalTransition."""
-        refund = self.refunds[refund_sn]
-        if refund.state is RefundState.SUCCEEDED:
-            return
-        succeeded = refund.to(RefundState.SUCCEEDED, finished_ms=now_ms)
-        payment = self.payments[refund.payment_sn]
-        self.payments[refund.payment_sn] = payment.gave_back(refund.amount_fen)
-        self._record_refund(events.REFUND_SUCCEEDED, succeeded, now_ms)
+        """Record that the buyer has the money back. Idempotent. Raises IllegalTransition."""
+        if refund := self.money.complete_refund(refund_sn, now_ms):
+            self._record_refund(events.REFUND_SUCCEEDED, refund, now_ms)
 
     def refund_failed(self, refund_sn: str, now_ms: int) -> None:
-        """The provider refuses for good; an operator must look. Raises IllegalTransition."""
-        refund = self.refunds[refund_sn].to(RefundState.FAILED, finished_ms=now_ms)
-        self._record_refund(events.REFUND_FAILED, refund, now_ms)
+        """Record that the provider refused for good; an operator must decide. Raises IllegalTransition."""
+        self._record_refund(events.REFUND_FAILED, self.money.fail_refund(refund_sn, now_ms), now_ms)
 
-    # ---- what callers see of payments and refunds ----
+    # ---- state as callers see it ----
+
+    @property
+    def payments(self) -> dict[str, Payment]:
+        """Its attempts by number."""
+        return self.money.payments
+
+    @property
+    def refunds(self) -> dict[str, Refund]:
+        """Its refunds by number."""
+        return self.money.refunds
 
     @property
     def refund_status(self) -> RefundStatus:
-        """How much of the order's money was given back; a duplicate payment's does not count."""
-        return refund_status_of(self.refunds.values(), self.pay_fen)
+        """How much of the order's money was refunded; refunds of duplicate payments do not count."""
+        return self.money.refund_status(self.pay_fen)
 
     @property
-    def why_cancelled(self) -> str:
-        """In the words of who cancelled it, else the code; empty unless it is cancelled."""
+    def shown_cancel_reason(self) -> str:
+        """The reason given by whoever cancelled it, otherwise the code; empty unless it is cancelled."""
         return self.cancel_reason or self.cancel_code
 
     @property
     def is_finished(self) -> bool:
-        """No transition leads on from here."""
+        """Whether no transition leads on from its status."""
         return not ORDER_TRANSITIONS[self.status]
 
     @property
     def is_settled(self) -> bool:
-        """Finished, and no money of it is on its way, or could not be given back: nothing is left to do."""
-        money = self.open_payment() or any(r.state not in SETTLED_REFUND for r in self.refunds.values())
-        return self.is_finished and not money
+        """Whether it is finished, with no open attempt and no refund that is open or failed."""
+        return self.is_finished and self.money.is_settled
 
-    def open_payment(self) -> Payment | None:
-        """The attempt that may still bring money; there is never more than one."""
-        return next((p for p in self.payments.values() if p.is_open), None)
-
-    def may_have_money(self) -> list[Payment]:
-        """Attempts to ask about, the newest first: the open one, and while we wait for money closed ones too,
-        since a provider can't close what no buyer has opened yet."""
-        waits = self.status is OrderStatus.PENDING
-        found = [p for p in self.payments.values() if p.is_open or (waits and not p.is_paid)]
-        return sorted(found, key=lambda p: (p.created_ms, p.payment_sn), reverse=True)[:MOST_ASKED]
+    def attempts_to_query(self) -> list[Payment]:
+        """The attempts to ask the provider about, newest first, at most 5."""
+        return self.money.attempts_to_query(unpaid=self.status is OrderStatus.PENDING)
 
     def shown_payment(self) -> Payment | None:
-        """The attempt that paid the order, else one whose money came too late, else the latest."""
-        if self.payment_sn:
-            return self.payments[self.payment_sn]
-        newest = sorted(self.payments.values(), key=lambda p: (p.is_paid, p.created_ms, p.payment_sn))
-        return newest[-1] if newest else None
+        """The attempt that paid the order, else one paid too late, else the latest."""
+        return self.payments[self.payment_sn] if self.payment_sn else self.money.latest()
 
     # ---- inside the aggregate ----
+
+    def _placed(self) -> dict[str, object]:
+        return {
+            "lines": [{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in self.items],
+            "total_fen": self.total_fen,
+            "freight_fen": self.freight_fen,
+            "pay_fen": self.pay_fen,
+            "expire_at_ms": self.expire_ms,
+            "payment_type": int(self.pay_type),
+        }
 
     def _advance(self, to: OrderStatus) -> OrderStatus:
         old = self.status
@@ -335,42 +300,23 @@ class Order:
         return old
 
     def _refuse_open_refund(self, to: OrderStatus) -> None:
-        # First whether it may go there at all: what a cancelled order can't do is no matter of its refund.
+        # An illegal transition is reported as such, whatever the order's refunds are.
         advance(ORDER_TRANSITIONS, self.status, to)
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen
 
-    def _record_payment(self, type: str, payment: Payment, actor: Actor, now_ms: int) -> None:
-        self._record(
-            type,
-            actor,
-            now_ms,
-            payment_sn=payment.payment_sn,
-            payment_type=int(payment.payment_type),
-            amount_fen=payment.amount_fen,
-        )
-
     def _record_refund(self, type: str, refund: Refund, now_ms: int) -> None:
-        self.refunds[refund.refund_sn] = refund
-        self._record(
-            type,
-            SYSTEM,
-            now_ms,
-            reason=refund.reason,
-            refund_sn=refund.refund_sn,
-            payment_sn=refund.payment_sn,
-            amount_fen=refund.amount_fen,
-        )
+        self._record(type, SYSTEM, now_ms, refund.event_data(), reason=refund.reason)
 
     def _record(
         self,
         type: str,
         actor: Actor,
         now_ms: int,
+        data: dict[str, object],
         *,
         old_status: int | None = None,
         reason: str = "",
-        **data: object,
     ) -> None:
         self.version += 1
         self.updated_ms = now_ms
@@ -383,4 +329,4 @@ class Order:
             "operator_id": actor.user_id,
             "reason": reason,
         }
-        self.happened.append(Happened(self.version, type, events.payload(data), now_ms))
+        self.new_events.append(NewEvent(self.version, type, events.payload(data), now_ms))

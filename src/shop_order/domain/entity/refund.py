@@ -1,19 +1,18 @@
-"""Money on its way back to the buyer."""
+"""Refunds."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from shop_order.domain.event.order_events import LATE_PAYMENT
-from shop_order.domain.status import OPEN_REFUND, REFUND_TRANSITIONS, RefundState, RefundStatus, advance
+from shop_order.domain.status import OPEN_REFUND, REFUND_TRANSITIONS, RefundState, advance
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """One refund of one payment; its number is sent to the provider and never changes.
+    """One refund of one payment. The provider knows it by `refund_sn`, which never changes.
 
-    `surplus` marks money the order never took: paid too late, or twice (`reason` says which).
+    `surplus` marks money that the order does not take: paid too late, or twice (see `reason`).
     """
 
     refund_sn: str
@@ -28,29 +27,18 @@ class Refund:
 
     @property
     def is_open(self) -> bool:
-        """Not decided or not settled yet."""
+        """Whether it is not decided or not settled yet."""
         return self.state in OPEN_REFUND
 
     @property
     def is_late(self) -> bool:
-        """Of money for an order that was cancelled already."""
+        """Whether it refunds money that arrived after the order was cancelled."""
         return self.surplus and self.reason == LATE_PAYMENT
 
+    def event_data(self) -> dict[str, object]:
+        """What the order's history records of the refund, beside its reason."""
+        return {"refund_sn": self.refund_sn, "payment_sn": self.payment_sn, "amount_fen": self.amount_fen}
+
     def to(self, state: RefundState, *, finished_ms: int = 0) -> Refund:
-        """Move to `state`. Raises IllegalTransition."""
+        """The refund in another state. Raises IllegalTransition."""
         return replace(self, state=advance(REFUND_TRANSITIONS, self.state, state), finished_ms=finished_ms)
-
-
-def refund_status_of(refunds: Collection[Refund], pay_fen: int) -> RefundStatus:
-    """How much of the money for an order of `pay_fen` was given back.
-
-    Late money counts, and is open until it is back: nobody may keep it, so a refund of it that failed is open
-    still. A duplicate payment's does not count: the order keeps the money that paid it.
-    """
-    own = [refund for refund in refunds if not refund.surplus or refund.is_late]
-    if any(refund.is_open or (refund.is_late and refund.state is RefundState.FAILED) for refund in own):
-        return RefundStatus.OPEN
-    back_fen = sum(refund.amount_fen for refund in own if refund.state is RefundState.SUCCEEDED)
-    if not back_fen:
-        return RefundStatus.NONE
-    return RefundStatus.WHOLE if back_fen >= pay_fen else RefundStatus.PART

@@ -1,1 +1,1 @@
-"""What happened to an order, as it is kept and hashed."""
+"""Events of an order's history."""

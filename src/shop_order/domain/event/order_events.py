@@ -1,7 +1,7 @@
-"""Events of an order: recorded by the aggregate, sealed into its hash chain when stored.
+"""Events of an order: recorded by the aggregate, chained by hash when stored.
 
-No personal data: references only (architecture, chapter 5), so that names can be erased
-while the chain stays whole.
+They hold references, no personal data (architecture, chapter 5), so that names can be erased without
+breaking the chain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFUND_SENT = "refund.sent"
 REFUND_SUCCEEDED = "refund.succeeded"
 REFUND_FAILED = "refund.failed"
 
-# Reasons of refunds of money the order never took; `refund.requested` with one of them says that it came.
+# Reasons of surplus refunds: such a `refund.requested` also records that the money arrived.
 LATE_PAYMENT = "LATE_PAYMENT"
 DUPLICATE_PAYMENT = "DUPLICATE_PAYMENT"
 SURPLUS = frozenset({LATE_PAYMENT, DUPLICATE_PAYMENT})
@@ -34,8 +34,8 @@ _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """A change the aggregate made: not stored yet, so it has neither id nor hash."""
+class NewEvent:
+    """An event that is not stored yet, so without id and hash."""
 
     version: int
     type: str
@@ -45,10 +45,10 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One link of an order's chain; `payload` is the exact bytes that were hashed.
+    """One stored event; `payload` is the exact bytes that were hashed.
 
-    `request_id` and `traceparent` tell whose request made it while it waits to be published: no part of the
-    chain.
+    `request_id` and `traceparent` identify the request that caused it until it is published; they are not
+    hashed.
     """
 
     id: int
@@ -64,36 +64,36 @@ class Event:
 
 
 def payload(data: dict[str, object]) -> bytes:
-    """The canonical bytes of an event's data: sorted keys, no blanks, UTF-8."""
+    """The canonical JSON of an event's data: sorted keys, no white space, UTF-8."""
     return _CANONICAL.encode(data).encode()
 
 
-def link(
+def event_hash(
     prev_hash: bytes, *, id: int, order_sn: str, version: int, type: str, payload: bytes, created_ms: int
 ) -> bytes:
-    """The hash of one link: SHA-256 over the previous hash, every column, and the payload."""
+    """The hash of an event: SHA-256 over the previous hash, its columns and its payload."""
     head = f"{id}\n{order_sn}\n{version}\n{type}\n{created_ms}\n".encode()
     return hashlib.sha256(prev_hash + head + payload).digest()
 
 
-def seal(happened: Happened, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
-    """Chain what happened to what happened before."""
-    digest = link(
+def seal(new: NewEvent, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
+    """Turn a new event into a stored one, chained to `prev_hash`."""
+    digest = event_hash(
         prev_hash,
         id=id,
         order_sn=order_sn,
-        version=happened.version,
-        type=happened.type,
-        payload=happened.payload,
-        created_ms=happened.created_ms,
+        version=new.version,
+        type=new.type,
+        payload=new.payload,
+        created_ms=new.created_ms,
     )
     return Event(
         id,
         order_sn,
-        happened.version,
-        happened.type,
-        happened.payload,
+        new.version,
+        new.type,
+        new.payload,
         prev_hash,
         digest,
-        happened.created_ms,
+        new.created_ms,
     )

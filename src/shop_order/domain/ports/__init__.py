@@ -1,4 +1,6 @@
-"""What the use cases need from outside, as protocols; the rooms `repository` and `gateway` offer it."""
+"""What the use cases need from outside, as protocols; `repository` and `gateway` implement them."""
+
+from collections.abc import Callable
 
 from shop_order.domain.ports.channels import (
     Notice,
@@ -10,9 +12,6 @@ from shop_order.domain.ports.channels import (
     TradeState,
     TradeTypes,
 )
-from shop_order.domain.ports.clock import (
-    Clock,
-)
 from shop_order.domain.ports.history import (
     Archive,
     Audit,
@@ -21,12 +20,12 @@ from shop_order.domain.ports.history import (
     OverdueWork,
 )
 from shop_order.domain.ports.neighbours import (
-    Addresses,
+    AddressBook,
     EventPublisher,
     GoodsCatalogue,
-    Lease,
-    Leases,
     Stock,
+    StockLease,
+    StockLeases,
 )
 from shop_order.domain.ports.orders import (
     COUNT_CAP,
@@ -42,12 +41,10 @@ from shop_order.domain.ports.orders import (
     OrderLookup,
     OrderPage,
     Orders,
-    Standing,
-    TradeNoTaken,
-    always,
-)
-from shop_order.domain.ports.payments import (
+    OrderStanding,
     Payments,
+    TradeNoTaken,
+    no_deadline,
 )
 from shop_order.domain.ports.upkeep import (
     BillNotOut,
@@ -65,9 +62,11 @@ from shop_order.domain.ports.upkeep import (
     WitnessUnavailable,
 )
 
+Clock = Callable[[], int]  # epoch milliseconds
+
 __all__ = [
     "COUNT_CAP",
-    "Addresses",
+    "AddressBook",
     "Archive",
     "Audit",
     "Backlog",
@@ -85,9 +84,7 @@ __all__ = [
     "Key",
     "KeyRecord",
     "KeyTaken",
-    "Lease",
     "LeaseLost",
-    "Leases",
     "Notice",
     "NoticeReply",
     "NoticeRoute",
@@ -97,6 +94,7 @@ __all__ = [
     "OrderLog",
     "OrderLookup",
     "OrderPage",
+    "OrderStanding",
     "Orders",
     "Outbox",
     "OverdueWork",
@@ -107,13 +105,14 @@ __all__ = [
     "RootConflict",
     "RootKeys",
     "Roots",
-    "Standing",
     "Stock",
+    "StockLease",
+    "StockLeases",
     "Trade",
     "TradeNoTaken",
     "TradeState",
     "TradeTypes",
     "Witness",
     "WitnessUnavailable",
-    "always",
+    "no_deadline",
 ]

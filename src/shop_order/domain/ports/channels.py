@@ -1,4 +1,4 @@
-"""The providers of payments: what the use cases ask of each, and what a provider may answer."""
+"""Payment channels: what a provider is asked, and what it may answer."""
 
 from __future__ import annotations
 
@@ -7,36 +7,35 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from shop_order.domain.entity.payment import PaymentAction
+from shop_order.domain.entity.payment import PaymentAction, provider_fen, provider_ms, trade_number
 from shop_order.domain.ports.upkeep import BillSource
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 
 
 class TradeState(StrEnum):
-    """What a provider says of one attempt."""
+    """The state of an attempt at its provider."""
 
-    ABSENT = "absent"  # no buyer has opened it at the provider yet
+    ABSENT = "absent"  # no buyer has opened it yet
     WAITING = "waiting"
     PAID = "paid"
     CLOSED = "closed"
-    UNKNOWN = "unknown"  # no answer, or none that can be trusted
+    UNKNOWN = "unknown"  # no answer, or an invalid one
 
 
 class RefundResult(StrEnum):
-    """What a provider says of one refund."""
+    """The result of a refund at its provider."""
 
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # refused for good
-    PROCESSING = "processing"  # accepted; `query_refund` tells the result
+    FAILED = "failed"  # refused, finally
+    PROCESSING = "processing"  # accepted; `query_refund` returns the result
     UNKNOWN = "unknown"  # no answer: send it again under the same number
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """An attempt as its provider sees it; `trade_no` and `paid_ms` may be left out.
+    """An attempt as its provider knows it; `trade_no` and `paid_ms` are optional.
 
-    Raises AmountMismatch for what is out of bounds.
+    Raises AmountMismatch for values out of bounds.
     """
 
     state: TradeState
@@ -54,9 +53,9 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A verified notice: of which attempt, and what the provider says of it.
+    """A verified notice: an attempt and its state at the provider.
 
-    `ambiguous` names a field that can be read in two ways: the provider is asked instead.
+    `ambiguous` names a field that can be read in two ways; the provider is queried instead.
     """
 
     payment_sn: str
@@ -67,7 +66,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class NoticeReply:
-    """What a provider is answered over HTTP."""
+    """The HTTP response to a notice."""
 
     status: int
     body: str = ""
@@ -78,7 +77,7 @@ class NoticeReply:
 class NoticeRoute:
     """The HTTP route of a provider's notices: `POST /api/v1/payments/notify/<code of the channel>`.
 
-    `reply` gets None when the notice was handled, otherwise what was raised; the rest is for the document.
+    `reply` takes None if the notice was handled, otherwise the exception; the rest is for the API document.
     """
 
     payment_type: PaymentType
@@ -90,18 +89,18 @@ class NoticeRoute:
 
 @dataclass(frozen=True, slots=True)
 class TradeTypes:
-    """The ways to pay through a channel; one that has none offers the empty name alone.
+    """The trade types of a channel; a channel without trade types offers only the empty one.
 
-    The first offered one is the default; `on_phone` is the cashier's on a phone (empty: the default).
+    The first one is the default; the cashier uses `on_phone` on a phone (empty: the default).
     """
 
     offered: tuple[str, ...] = ("",)
-    unavailable: frozenset[str] = frozenset()  # the provider has them, this channel does not
+    unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
     on_phone: str = ""
 
 
 class PaymentChannel(Protocol):
-    """One provider of payments. A remote fault is an answer (UNKNOWN), not an exception, unless stated."""
+    """One payment provider. A failed request returns UNKNOWN and does not raise, unless stated."""
 
     payment_type: PaymentType
     trade_types: TradeTypes
@@ -114,10 +113,10 @@ class PaymentChannel(Protocol):
 
     @property
     def bills(self) -> BillSource | None:
-        """The provider's daily bills, if it has any."""
+        """The provider's daily bills; None if it has none."""
 
     def available(self) -> bool:
-        """Whether the channel can be used now: its keys can be read."""
+        """Whether the channel can be used now, that is, whether its keys can be read."""
 
     async def open(
         self,
@@ -130,28 +129,28 @@ class PaymentChannel(Protocol):
         lasts_ms: int,
         return_url: str,
     ) -> PaymentAction:
-        """What lets the buyer pay for `lasts_ms`; `subject` is what is bought, one visible line.
+        """Open an attempt for `lasts_ms` and return what the buyer has to do; `subject` is the order's title.
 
-        Raises ChannelUnavailable, DependencyDown, InvalidArgument (a URL beyond the provider's bounds).
+        Raises ChannelUnavailable, DependencyDown, InvalidArgument (a URL too long for the provider).
         """
 
     async def query(self, payment_sn: str) -> Trade:
-        """What the provider knows of the attempt. Raises AmountMismatch for an answer out of bounds."""
+        """The state of the attempt. Raises AmountMismatch for an answer out of bounds."""
 
     async def close(self, payment_sn: str) -> Trade:
-        """Tell the provider to take no money: CLOSED, ABSENT (never opened), PAID, or UNKNOWN.
+        """Close the attempt at the provider; return CLOSED, ABSENT (never opened), PAID or UNKNOWN.
 
         Raises AmountMismatch for an answer out of bounds.
         """
 
     async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
-        """Give money back; the same `refund_sn` gives it back once."""
+        """Refund this amount. Idempotent by `refund_sn`."""
 
     async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
-        """What became of a refund that the provider accepted."""
+        """The result of a refund that the provider accepted."""
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
-        """Check a notice's signature, shape and addressee, and read it.
+        """Verify a notice's signature, shape and addressee, and decode it.
 
         Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us).
         """

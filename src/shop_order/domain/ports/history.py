@@ -1,4 +1,4 @@
-"""What is read of the whole history, or made from it."""
+"""Ports to the history as a whole: outbox, backlog, audit and archive."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from shop_order.domain.ports.orders import Cursor, OrderPage
 
 
 class Outbox(Protocol):
-    """What is still to be published."""
+    """Events still to be published."""
 
     async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
-        """At most `limit` events of the longest waiting orders, in order of version without a gap."""
+        """At most `limit` events of the orders that wait longest, each order's in sequence without gaps."""
 
     async def published(self, event_ids: Iterable[int]) -> None:
-        """They were acknowledged: hand them over to the order log's feed, and forget them."""
+        """Remove acknowledged events from the outbox and pass them to the order log's feed."""
 
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
-        """They were not acknowledged: hold their orders back for a while, longer each time."""
+        """Delay the orders of events that were not acknowledged, longer each time."""
 
     async def orders_waiting(self) -> set[str]:
-        """Numbers of the orders that have events waiting."""
+        """Numbers of the orders with unpublished events."""
 
     async def lag(self) -> tuple[int, int]:
-        """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
+        """The number of unpublished events, and the time of the oldest (epoch ms, 0 if none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +44,33 @@ class OverdueWork:
 
 
 class Backlog(Protocol):
-    """What operators watch."""
+    """Overdue work, for operators."""
 
     async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
         """One result per kind, also if nothing is overdue."""
 
 
 class Audit(Protocol):
-    """Reading the whole history, for verification and the doctor."""
+    """Reads the whole history, for `audit` and `doctor`."""
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        """Numbers of all orders that have a row or an event, in order."""
+        """Numbers of all orders with a row or an event, sorted."""
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
-        """The events of one order in order of version."""
+        """The events of one order, by version."""
 
     async def order(self, order_sn: str) -> Order | None:
-        """The order as its row says, None if only events are left."""
+        """The order, or None if only its events are left."""
 
 
 class Archive(Protocol):
-    """The history tables, for orders nobody has anything left to do with. They are found there by number."""
+    """The history tables, which hold settled orders; they can still be found by number."""
 
     async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
-        """Orders placed before then that are not archived, oldest first; `total` is of the page alone."""
+        """Orders placed before then that are not archived, oldest first; `total` counts the page only."""
 
     async def move(self, versions: Mapping[str, int]) -> int:
-        """Archive those of these orders that still are at these versions, in one commit; how many.
+        """Archive the orders that are still at these versions, in one commit; return how many.
 
-        Those stay about whose attempts a provider is still to be asked. A later change of an archived order
-        brings it back.
+        Orders with attempts still to be queried are not archived. A later change restores an order.
         """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
 
 
@@ -15,30 +15,30 @@ class GoodsCatalogue(Protocol):
     """The goods service."""
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
-        """Fresh goods by id, unknown ones left out. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+        """Current goods by id, without unknown ones. Raises DependencyDown, DeadlineExceeded, Overloaded."""
 
 
 class Stock(Protocol):
     """The inventory service's leases."""
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
-        """Lease stock, all or nothing; again is no error.
+        """Reserve stock for the order, all lines or none. Idempotent.
 
-        Raises OutOfStock, NumberTaken (the number is known with other lines), PlacingGivenUp,
-        DependencyDown (nothing is known: the lease, if any, ends by itself), DeadlineExceeded, Overloaded.
+        Raises OutOfStock, NumberTaken (the number was used with other lines), PlacingGivenUp, DependencyDown
+        (the outcome is unknown: a lease, if any, expires), DeadlineExceeded, Overloaded.
         """
 
     async def release(self, order_sn: str) -> None:
-        """Give the lease back, also one that is still on its way. Raises DependencyDown."""
+        """Release the order's stock, even if its reservation is still in flight. Raises DependencyDown."""
 
     async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
-        """How many of each could be bought now. Raises DependencyDown."""
+        """How many pieces of each are available. Raises DependencyDown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """What the inventory holds for an order: reserved, confirmed or released; lines as (goods, nums), and
-    what of them came back after it was sold."""
+class StockLease:
+    """The stock the inventory holds for an order: reserved, confirmed or released. `lines` are (goods, nums);
+    `returned` are those returned after the sale."""
 
     order_sn: str
     state: str
@@ -46,20 +46,20 @@ class Lease:
     returned: tuple[tuple[int, int], ...] = ()
 
 
-class Leases(Protocol):
-    """Walking the inventory's leases, for the doctor."""
+class StockLeases(Protocol):
+    """The inventory's leases and counters, for `doctor`."""
 
-    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
-        """Leases in order of number. Raises DependencyDown, DeadlineExceeded."""
+    async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
+        """Leases after this order number, sorted by it. Raises DependencyDown, DeadlineExceeded."""
 
     async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
-        """How many of each are counted as reserved, and as sold. Raises like `leases`."""
+        """Pieces of each counted as reserved, and as sold. Raises what `leases` raises."""
 
 
-class Addresses(Protocol):
-    """The user service's address book."""
+class AddressBook(Protocol):
+    """The user service's address books."""
 
-    async def get(self, user: int, address_id: int) -> Address:
+    async def get(self, user: int, address_id: int) -> PostalAddress:
         """One address of the user.
 
         Raises AddressNotFound, DependencyDown, InvalidArgument (`address_id.name`: the entry itself is bad).
@@ -67,7 +67,7 @@ class Addresses(Protocol):
 
 
 class EventPublisher(Protocol):
-    """The consumers of events; with a broker, the broker."""
+    """The consumers of events, or the broker in front of them."""
 
     async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
-        """Hand events over in this order; ids that every consumer acknowledged. Raises DependencyDown."""
+        """Publish events in this order; return the ids that were acknowledged. Raises DependencyDown."""

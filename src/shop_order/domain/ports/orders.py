@@ -1,4 +1,4 @@
-"""Storing orders and carts."""
+"""Ports to the store: orders, their payments, and carts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Protocol, TypeVar
 
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus
 
 T = TypeVar("T")
-OnUnreadable = Callable[[Unreadable], None]  # is told of a row that was left out
+OnUnreadable = Callable[[Unreadable], None]  # called with a row that was skipped
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An idempotency key: `scope` is user and use case, `command_hash` what was asked."""
+    """An idempotency key; `scope` is the user and the use case."""
 
     scope: str
     key: str
@@ -28,7 +30,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What a key led to."""
+    """The result stored under a key."""
 
     command_hash: bytes
     order_sn: str
@@ -36,7 +38,7 @@ class KeyRecord:
 
 
 class KeyTaken(Exception):
-    """Another process (or an earlier call) stored an effect under the same key."""
+    """Another process, or an earlier call, stored a result under this key."""
 
     def __init__(self, record: KeyRecord) -> None:
         super().__init__(record.order_sn)
@@ -44,7 +46,7 @@ class KeyTaken(Exception):
 
 
 class TradeNoTaken(Exception):
-    """The provider's number of this money belongs to another payment."""
+    """The trade number belongs to another payment."""
 
     def __init__(self, payment_sn: str) -> None:
         super().__init__(payment_sn)
@@ -52,20 +54,20 @@ class TradeNoTaken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an order stands; `expire_ms` is the end of its time to be paid."""
+class OrderStanding:
+    """The status of an order, and when it expires if it is unpaid."""
 
     status: OrderStatus
     expire_ms: int
 
 
 class NumberTaken(Exception):
-    """The order number belongs to another order: draw a new one, and leave that order's lease alone."""
+    """The order number belongs to another order: draw a new one, and do not release its stock."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders a list shows: None is no limit; start <= created < end; newest first."""
+    """Which orders to list; None matches all; start <= created < end."""
 
     user: int | None = None
     status: OrderStatus | None = None
@@ -76,7 +78,7 @@ class OrderFilter:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a list goes on: after this order."""
+    """The position in a list: after this order."""
 
     created_ms: int
     id: int
@@ -84,9 +86,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page of orders; `total` stops counting at `COUNT_CAP`. `unreadable` are left out of `orders`.
+    """A page of orders; `total` is counted up to `COUNT_CAP`; `unreadable` rows are not in `orders`.
 
-    `items_total` has the number of items by the order's id, where only the first ones were asked for.
+    `items_total` is the number of items by order id, if `max_items` was given.
     """
 
     orders: Sequence[Order]
@@ -97,7 +99,7 @@ class OrderPage:
 
     @property
     def total_is_capped(self) -> bool:
-        """There are at least this many."""
+        """Whether there may be more."""
         return self.total >= COUNT_CAP
 
 
@@ -106,20 +108,20 @@ COUNT_CAP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An order whose time was over at `due_ms`."""
+    """An order that timed out at `due_ms`."""
 
     order_sn: str
     due_ms: int
     id: int
 
 
-def always() -> bool:
-    """There is no hurry."""
+def no_deadline() -> bool:
+    """Always in time."""
     return True
 
 
 class Orders(Protocol):
-    """The orders with their items, payments, refunds, history, outbox and keys."""
+    """Orders with their items, payments, refunds, history, outbox and idempotency keys."""
 
     async def add(
         self,
@@ -128,22 +130,22 @@ class Orders(Protocol):
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = always,
+        in_time: Callable[[], bool] = no_deadline,
     ) -> None:
-        """Store a new order, its events, its key, and take its lines out of the cart, in one commit.
+        """Store an order, its events and key, and remove its lines from the cart, in one commit. Idempotent.
 
-        `cart_version` None: not from the cart. `unpaid_limit` 0: none. Storing it again is no error.
-        `in_time`, asked right before the commit, maybe in another thread: False gives the order up.
+        `cart_version` None: not from the cart. `unpaid_limit` 0: no limit. `in_time` is called right before
+        the commit, maybe in another thread; if it returns False, the order is not stored.
         Raises KeyTaken, NumberTaken, CartChanged, PlacingGivenUp, TooManyUnpaid, Overloaded.
         """
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
-        """Load, decide, and store on the version that was read; a lost race is decided again, at most thrice.
+        """Load the order, apply `decide`, and store it if its version is unchanged; try at most thrice.
 
-        `decide` is pure: what it raises is raised here and nothing is stored. Money it finds takes the
-        provider's number, which no other payment of the channel and `seller` may have.
+        `decide` is pure; if it raises, nothing is stored. The trade number of a payment must be unique for
+        its channel and `seller`.
         Raises OrderNotFound, KeyTaken, TradeNoTaken, TooMuchContention, Overloaded.
         """
 
@@ -162,36 +164,37 @@ class Orders(Protocol):
         after: Cursor | None,
         max_items: int | None = None,
     ) -> OrderPage:
-        """A page with items, newest first; of each order the first `max_items`, None for all."""
+        """A page of orders, newest first; of each order the first `max_items` items, None for all."""
 
     async def history(self, order_sn: str) -> Sequence[Event]:
-        """Its events in order of version."""
+        """The events of the order, by version."""
 
     async def count_unpaid(self, user: int) -> int:
-        """How many of the user's orders wait for payment."""
+        """The number of the user's unpaid orders."""
 
     async def due(self, now_ms: int, limit: int, after: Due | None = None) -> Sequence[Due]:
-        """Orders whose time is over: unpaid, or shipped without an open refund; longest overdue first."""
+        """Orders that timed out: unpaid, or shipped without an open refund; longest overdue first."""
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
-        """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
-        can't be stored then. Raises RateLimited, with no tombstone more, beyond
-        `tombstone.MAX_PER_MINUTE`."""
+    ) -> Mapping[str, OrderStanding | Unreadable | None]:
+        """The standing of each order, or why it can't be read. If there is none, store a tombstone, so that
+        the number can't be stored later, and return None for it.
+
+        Raises RateLimited, before storing any, above `tombstone.MAX_PER_MINUTE`."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
-        """What the key led to, if it is still kept."""
+        """The result under the key, unless it has expired."""
 
     async def purge_keys(self, now_ms: int) -> int:
-        """Forget keys whose time is over; how many."""
+        """Delete expired keys; return how many."""
 
     async def purge_tombstones(self, now_ms: int) -> int:
-        """Delete some of those older than `tombstone.KEEP_MS`; how many."""
+        """Delete some of those older than `tombstone.KEEP_MS`; return how many."""
 
 
 class OrderLookup(Protocol):
-    """Orders to look at; what is decided is decided on `Orders`."""
+    """Orders to show, maybe cached; decisions are made on `Orders`."""
 
     async def get(self, order_sn: str) -> Order:
         """The whole order. Raises OrderNotFound."""
@@ -200,11 +203,37 @@ class OrderLookup(Protocol):
         """The whole order. Raises OrderNotFound."""
 
 
+class Payments(Protocol):
+    """Payment attempts and refunds, and when to query the provider about them."""
+
+    async def find(self, payment_sn: str) -> Payment | None:
+        """The attempt with this number, or None."""
+
+    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+        """Attempts to query now, with the number of queries so far: open ones, and those that were closed
+        before their links expired."""
+
+    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+        """Refunds to send now, with the number of tries so far."""
+
+    async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
+        """Count one more query, and schedule the next."""
+
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
+        """Schedule a query of an unpaid attempt, even if its order is archived."""
+
+    async def stop_queries(self, payment_sn: str) -> None:
+        """Stop querying a closed attempt."""
+
+    async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
+        """Count one more try, and schedule the next."""
+
+
 class Carts(Protocol):
-    """One cart a user."""
+    """The carts, one for each user."""
 
     async def get(self, user: int) -> Cart:
-        """The cart; empty with version 0 if there never was one."""
+        """The user's cart; empty with version 0 if there never was one."""
 
     async def change(self, user: int, change: Callable[[Cart], T]) -> T:
-        """Apply `change` to the cart as it is at the commit; concurrent changes queue up, none is lost."""
+        """Apply `change` to the stored cart; concurrent changes are applied one after another."""

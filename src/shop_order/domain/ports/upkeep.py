@@ -83,7 +83,7 @@ class Reconciliations(Protocol):
     ) -> Sequence[Refund]:
         """Refunds that succeeded, in order of time and number."""
 
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """Schedule a query of an unpaid attempt, also if its order is archived."""
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:

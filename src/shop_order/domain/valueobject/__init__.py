@@ -1,1 +1,1 @@
-"""Values without identity: they are equal when their fields are."""
+"""Values without identity: equal if their fields are equal."""

@@ -1,4 +1,4 @@
-"""Where an order goes."""
+"""Postal addresses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MOBILE = re.compile(r"1[0-9]{10}|\+[0-9]{6,15}")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PostalAddress:
     """The receiver of an order; province, city and district may be empty.
 
-    Raises InvalidArgument: a text that is missing, too long or malformed, a phone that is neither
+    Raises InvalidArgument for a missing, too long or malformed text, and for a phone number that is neither
     `1` and 10 digits nor `+` and 6 to 15 digits.
     """
 
@@ -29,10 +29,10 @@ class Address:
 
     def __post_init__(self) -> None:
         person_name("name", self.name)
-        plain_text("phone", self.phone, most=16, required=True)
+        plain_text("phone", self.phone, max_length=16, required=True)
         if not _MOBILE.fullmatch(self.phone):
             raise InvalidArgument("phone", "not_a_phone")
-        plain_text("detail", self.detail, most=255, required=True)
+        plain_text("detail", self.detail, max_length=255, required=True)
         for field in ("province", "city", "district"):
-            plain_text(field, getattr(self, field), most=50)
-        plain_text("post", self.post, most=20)
+            plain_text(field, getattr(self, field), max_length=50)
+        plain_text("post", self.post, max_length=20)

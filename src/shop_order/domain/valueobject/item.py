@@ -1,4 +1,4 @@
-"""What is bought, and how many."""
+"""Products and quantities: lines of a cart, items of an order."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shop_order.domain.errors import EmptyOrder, GoodsUnavailable, InvalidArgument
+from shop_order.domain.valueobject.text import is_visible, one_line
 
-MOST_NUMS = 999
-MOST_LINES = 100
-MOST_ID = 2**63 - 1
-MOST_FEN = 10**13  # a hundred billion yuan: the sum of an order stays far inside int64
+MAX_NUMS = 999
+MAX_LINES = 100
+MAX_ID = 2**63 - 1
+MAX_ORDER_FEN = 10**13  # 100 billion yuan: totals stay far within int64
+MAX_TITLE_NAME = 100  # characters of the first item's name in a title
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Line:
-    """So many of one goods."""
+    """A quantity of one product."""
 
     goods: int
     nums: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.goods <= MOST_ID:
+        if not 0 < self.goods <= MAX_ID:
             raise InvalidArgument("goods_id", "not_an_id")
-        if not 0 < self.nums <= MOST_NUMS:
-            raise InvalidArgument("nums", "out_of_range", min=1, max=MOST_NUMS)
+        if not 0 < self.nums <= MAX_NUMS:
+            raise InvalidArgument("nums", "out_of_range", min=1, max=MAX_NUMS)
 
 
 def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
-    """Lines of goods and how many of them. Raises InvalidArgument, which names the line: `items[2].nums`."""
+    """Lines of (goods id, quantity). Raises InvalidArgument with the line in its field: `items[2].nums`."""
     lines: list[Line] = []
     for goods, nums in wanted:
         try:
@@ -38,25 +40,25 @@ def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Add up lines of the same goods, in order of goods; the caps are checked on the sums.
+def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Merge lines of the same goods, sorted by goods id; limits apply to the sums.
 
-    Raises InvalidArgument: more than 100 lines, or more than 999 of one goods.
+    Raises InvalidArgument above 100 lines, or 999 pieces of one product.
     """
     nums: dict[int, int] = {}
     for line in lines:
         nums[line.goods] = nums.get(line.goods, 0) + line.nums
-    if len(nums) > MOST_LINES:
-        raise InvalidArgument("items", "too_many", max=MOST_LINES)
+    if len(nums) > MAX_LINES:
+        raise InvalidArgument("items", "too_many", max=MAX_LINES)
     for goods, total in nums.items():
-        if total > MOST_NUMS:
-            raise InvalidArgument("items", "too_many_of_one_goods", max=MOST_NUMS, goods_id=goods)
+        if total > MAX_NUMS:
+            raise InvalidArgument("items", "too_many_of_one_goods", max=MAX_NUMS, goods_id=goods)
     return tuple(Line(goods, nums[goods]) for goods in sorted(nums))
 
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """Goods as the goods service shows them now."""
+    """A product as the goods service has it now."""
 
     id: int
     name: str
@@ -67,7 +69,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """One line of an order, with the name and price it was bought at."""
+    """One line of an order, with the name and price at the time of the order."""
 
     id: int
     goods: int
@@ -78,14 +80,14 @@ class OrderItem:
 
     @property
     def total_fen(self) -> int:
-        """Price times number."""
+        """Price times quantity."""
         return self.price_fen * self.nums
 
 
-def bought(
+def order_items(
     lines: Sequence[Line], goods: Mapping[int, Goods], next_id: Callable[[], int]
 ) -> tuple[OrderItem, ...]:
-    """The lines as items at today's prices. Raises EmptyOrder, GoodsUnavailable."""
+    """Items of these lines at today's prices. Raises EmptyOrder, GoodsUnavailable."""
     if not lines:
         raise EmptyOrder
     missing = [line.goods for line in lines if line.goods not in goods or not goods[line.goods].on_sale]
@@ -96,3 +98,19 @@ def bought(
         for line in lines
         for g in (goods[line.goods],)
     )
+
+
+def title(items: Sequence[OrderItem], order_sn: str) -> str:
+    """The title of an order: the first item's name and the number of pieces, in Chinese.
+
+    One line of visible characters. Without a visible name, it is the order number.
+    """
+    name = one_line(items[0].goods_name) if items else ""
+    if not is_visible(name):
+        return f"订单 {order_sn}"
+    if len(name) > MAX_TITLE_NAME:
+        name = name[: MAX_TITLE_NAME - 1].rstrip() + "…"
+    pieces = sum(item.nums for item in items)
+    if len(items) > 1:
+        return f"{name} 等 {pieces} 件"
+    return f"{name} × {pieces}" if pieces > 1 else name

@@ -114,7 +114,7 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
     decided = Decision.of(change, await load(session, ("order_sn", change.order_sn)))
     if change.key:
         await take_key(session, change.key, change.order_sn, decided.payment_sn)
-    if decided.order.happened:
+    if decided.order.new_events:
         values = order_values(decided.order, decided.before)
         if not await session.run(UPDATE_ORDER, values):
             if not await restore_order(session, change.order_sn, decided.before.version):
@@ -149,7 +149,7 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     keys = sorted((row for one in decided if (row := one.key_row)), key=tuple)
     if await insert(session, INSERT_KEY, keys, session.dialect.skip_existing) < len(keys):
         return None
-    changed = [one for one in decided if one.order.happened]
+    changed = [one for one in decided if one.order.new_events]
     for one in changed:
         if not await session.run(UPDATE_ORDER, order_values(one.order, one.before)):
             return None
@@ -232,7 +232,7 @@ async def _store_refunds(session: Session, changed: Iterable[Decision]) -> None:
 
 def _seal_events(one: Decision) -> Iterable[Event]:
     order = one.order
-    for happened in order.happened:
+    for happened in order.new_events:
         event = seal(happened, id=one.change.next_id(), order_sn=order.order_sn, prev_hash=order.last_hash)
         order.last_hash = event.hash
         yield event
@@ -255,8 +255,8 @@ def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:
     """
     if payment.is_open:
         return now_ms if decided_now else payment.created_ms + FIRST_ASK_MS
-    closed_early = payment.state is PaymentState.CLOSED and now_ms < payment.over_ms
-    return payment.over_ms if closed_early else None
+    closed_early = payment.state is PaymentState.CLOSED and now_ms < payment.grace_end_ms
+    return payment.grace_end_ms if closed_early else None
 
 
 def trade_nos(order: Order, before: OrderSnapshot, seller: str) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound, Unreadable
-from shop_order.domain.ports import Standing
+from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session, marks
 from shop_order.repository.dao.rows import (
@@ -68,9 +68,9 @@ async def rows_of(session: Session, tables: Tables, wanted: Sequence[OrderKey]) 
     return found
 
 
-async def find_standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
+async def find_standings(session: Session, order_sns: Sequence[str]) -> dict[str, OrderStanding | Unreadable]:
     """Return the standing of live and archived orders, without those that do not exist."""
-    found: dict[str, Standing | Unreadable] = {}
+    found: dict[str, OrderStanding | Unreadable] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import Overloaded, TooMuchContention, Unreadable
-from shop_order.domain.event.order_events import Event, Happened
+from shop_order.domain.event.order_events import Event, NewEvent
 from shop_order.domain.ports import (
     COUNT_CAP,
     Cursor,
@@ -16,9 +16,9 @@ from shop_order.domain.ports import (
     KeyRecord,
     OrderFilter,
     OrderPage,
+    OrderStanding,
     OverdueWork,
-    Standing,
-    always,
+    no_deadline,
 )
 from shop_order.domain.status import RefundStatus
 from shop_order.domain.tombstone import KEEP_MS
@@ -77,12 +77,12 @@ class Orders:
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = always,
+        in_time: Callable[[], bool] = no_deadline,
     ) -> None:
         new = prepare(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
         order.last_hash = new.last_hash
-        self._stored(order.happened)
+        self._stored(order.new_events)
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
@@ -93,11 +93,11 @@ class Orders:
                 order, decided = await self._db.writer.submit(BulkJob(change, change_one, change_many))
             except VersionConflict:
                 continue
-            self._stored(order.happened)
+            self._stored(order.new_events)
             return order, decided
         raise TooMuchContention
 
-    def _stored(self, happened: list[Happened]) -> None:
+    def _stored(self, happened: list[NewEvent]) -> None:
         if happened:
             self._on_stored([one.type for one in happened])
             happened.clear()
@@ -145,7 +145,7 @@ class Orders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
+    ) -> Mapping[str, OrderStanding | Unreadable | None]:
         wanted = sorted(set(order_sns))
         found = await self._db.reader.submit(lambda session: find_standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]

@@ -39,12 +39,12 @@ class Payments:
 
         return await self._db.reader.submit(job)
 
-    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
         sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
         return [(rows.payment_or_error(row), row[-1]) for row in found]
 
-    async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
             f"SELECT {REFUND.select}, tries FROM refund"
             " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
@@ -52,27 +52,27 @@ class Payments:
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
         return [(rows.refund_of(row), row[-1]) for row in found]
 
-    async def ask_later(self, payment_sn: str, at_ms: int) -> None:
+    async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
         sql = (
             "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
             " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
         )
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
 
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
-        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
-    async def ask_no_more(self, payment_sn: str) -> None:
+    async def stop_queries(self, payment_sn: str) -> None:
         sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
         await self._db.writer.submit(lambda session: session.run(sql, (payment_sn,)))
 
-    async def refund_later(self, refund_sn: str, at_ms: int) -> None:
+    async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))
 
 
-async def ask_again(session: Session, payment_sn: str, at_ms: int) -> None:
-    """See `Payments.ask_again`."""
+async def request_query(session: Session, payment_sn: str, at_ms: int) -> None:
+    """See `Payments.request_query`."""
     if not await session.first("SELECT 1 FROM payment WHERE payment_sn = ?", (payment_sn,)):
         for order_sn, version in await session.all(ARCHIVED, (payment_sn,)):
             await restore_order(session, order_sn, version)

@@ -71,7 +71,7 @@ def prepare(
     events = []
     caller = origin()
     last_hash = order.last_hash  # the order keeps its own until it is stored
-    for happened in order.happened:
+    for happened in order.new_events:
         event = seal(happened, id=next_id(), order_sn=order.order_sn, prev_hash=last_hash)
         last_hash = event.hash
         events.append(event)

@@ -15,7 +15,7 @@ from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.engine.base import Database, Row, Session, marks
 from shop_order.repository.dao.leases import require_fence
-from shop_order.repository.dao.payments import ask_again
+from shop_order.repository.dao.payments import request_query
 from shop_order.repository.dao.rows import (
     HISTORY,
     LIVE,
@@ -70,8 +70,8 @@ class Reconciliations:
 
         return await self._db.scanner.submit(job)
 
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
-        await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
+    async def request_query(self, payment_sn: str, at_ms: int) -> None:
+        await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         values = result_key(channel, since)

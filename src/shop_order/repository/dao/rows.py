@@ -13,14 +13,15 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from shop_order.domain.entity.cart import CartLine
+from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Standing
+from shop_order.domain.ports import OrderStanding
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.engine.base import Row
@@ -242,15 +243,15 @@ version_of = ORDER.of("version")
 created_of = ORDER.of("created_at")
 
 
-def stored_address(**fields: str) -> Address:
+def stored_address(**fields: str) -> PostalAddress:
     """Return an address without validation: newer rules don't make an old order unreadable."""
-    address = object.__new__(Address)
+    address = object.__new__(PostalAddress)
     for field, value in fields.items():
         object.__setattr__(address, field, value)
     return address
 
 
-_order = ORDER.reader(Order, "items", "payments", "refunds", "last_hash", address=stored_address)
+_order = ORDER.reader(Order, "items", "money", "last_hash", address=stored_address)
 _payment = PAYMENT.reader(Payment)
 _refund = REFUND.reader(Refund)
 _event = EVENT.reader(Event, "request_id", "traceparent")
@@ -265,8 +266,10 @@ def order_of(
         return _order(
             row,
             tuple([OrderItem(*item[1:]) for item in items]),
-            {payment[0]: payment_of(payment) for payment in payments},
-            {refund[0]: refund_of(refund) for refund in refunds},
+            Money(
+                {payment[0]: payment_of(payment) for payment in payments},
+                {refund[0]: refund_of(refund) for refund in refunds},
+            ),
             hash,
         )
     except _ALTERED as altered:
@@ -291,11 +294,11 @@ def require_readable(orders: Sequence[Order | Unreadable]) -> list[Order]:
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_error(row: Row) -> Standing | Unreadable:
+def standing_or_error(row: Row) -> OrderStanding | Unreadable:
     """Return the standing of a row of STANDING_COLUMNS, or the error."""
     order_sn, status, expire_ms = row
     try:
-        return Standing(OrderStatus(status), int(expire_ms))
+        return OrderStanding(OrderStatus(status), int(expire_ms))
     except (ValueError, TypeError) as altered:
         return Unreadable(order_sn, altered)
 

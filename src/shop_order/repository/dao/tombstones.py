@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shop_order.domain import tombstone
 from shop_order.domain.errors import RateLimited, Unreadable
-from shop_order.domain.ports import Standing
+from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao.engine.base import Session, insert, marks
 from shop_order.repository.dao.loading import find_standings
 from shop_order.repository.dao.placing import INSERT_CLAIM, TOMBSTONE
@@ -20,7 +20,7 @@ EXPIRED_TOMBSTONES = (
 
 async def plant_unless_stored(
     session: Session, order_sns: Sequence[str], now_ms: int
-) -> dict[str, Standing | Unreadable | None]:
+) -> dict[str, OrderStanding | Unreadable | None]:
     """Plant tombstones, or return the standing of orders stored meanwhile. Raises RateLimited."""
     taken = await plant(session, order_sns, now_ms)
     found = await find_standings(session, taken)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import GENESIS, Event, link
+from shop_order.domain.event.order_events import GENESIS, Event, event_hash
 from shop_order.domain.history_root import (
     BEFORE_FIRST_ID,
     DayDigest,
@@ -95,7 +95,7 @@ def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broke
             return BrokenChain(order_sn, version, "is missing")
         if event.prev_hash != prev:
             return BrokenChain(order_sn, version, "does not follow the one before")
-        digest = link(
+        digest = event_hash(
             prev,
             id=event.id,
             order_sn=order_sn,

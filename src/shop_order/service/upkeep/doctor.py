@@ -12,7 +12,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED, REFUND_REQUESTED, Event
 from shop_order.domain.order_log import OrderSummary, action_of, log_updates
-from shop_order.domain.ports import Audit, Lease, Leases, OrderLog, Outbox
+from shop_order.domain.ports import Audit, OrderLog, Outbox, StockLease, StockLeases
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.upkeep.audit import UNREADABLE_ERRORS, check_chain
 
@@ -68,7 +68,7 @@ class StockCount:
     reserved: Counter[int] = field(default_factory=Counter)
     sold: Counter[int] = field(default_factory=Counter)
 
-    def add(self, lease: Lease) -> None:
+    def add(self, lease: StockLease) -> None:
         """Add a lease; a released one holds nothing."""
         for counted, state in ((self.reserved, "reserved"), (self.sold, "confirmed")):
             for goods, nums in lease.lines:
@@ -81,7 +81,7 @@ class Doctor:
     """Merges all orders with all leases, both in order of number."""
 
     def __init__(
-        self, *, audit: Audit, outbox: Outbox, leases: Leases | None, log: OrderLog | None = None
+        self, *, audit: Audit, outbox: Outbox, leases: StockLeases | None, log: OrderLog | None = None
     ) -> None:
         self._audit = audit
         self._outbox = outbox
@@ -158,7 +158,7 @@ class Doctor:
                 report.findings |= {Finding("stock", "", f"goods {goods}: {fault}") for fault in faults}
 
     async def _examine_order(
-        self, report: DoctorReport, order_sn: str, lease: Lease | None, waiting: bool
+        self, report: DoctorReport, order_sn: str, lease: StockLease | None, waiting: bool
     ) -> Order | None:
         report.orders += 1
         try:
@@ -179,7 +179,7 @@ class Doctor:
         report.paid_fen += paid_fen
         report.refunded_fen += refunded_fen
         report.in_flight += sum(r.is_open for r in order.refunds.values())
-        if order.status is not OrderStatus.PENDING and order.open_payment():
+        if order.status is not OrderStatus.PENDING and order.money.open_payment():
             report.in_flight += 1
         if self._leases is not None and (fault := stock_fault(order, lease)):
             if waiting:
@@ -188,7 +188,7 @@ class Doctor:
                 report.findings.add(Finding("stock", order_sn, fault))
         return order
 
-    def _add_lease_without_order(self, report: DoctorReport, lease: Lease) -> None:
+    def _add_lease_without_order(self, report: DoctorReport, lease: StockLease) -> None:
         """Count a lease without an order: one is being placed, or the check-back will release it."""
         report.leases += 1
         if lease.state == "reserved":
@@ -213,7 +213,7 @@ class Doctor:
                 yield order_sn, counted.get(order_sn)
             after = page[-1]
 
-    async def _all_leases(self, held: StockCount) -> AsyncIterator[Lease]:
+    async def _all_leases(self, held: StockCount) -> AsyncIterator[StockLease]:
         after = ""
         while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
             for lease in page:
@@ -323,7 +323,7 @@ def money_faults(order: Order) -> list[str]:
     return faults
 
 
-def stock_fault(order: Order, lease: Lease | None) -> str:
+def stock_fault(order: Order, lease: StockLease | None) -> str:
     """How the lease differs from what the order needs; empty if it does not."""
     if order.status is OrderStatus.CANCELLED:
         return "is cancelled but holds stock" if lease is not None and lease.state != "released" else ""

@@ -247,7 +247,7 @@ class ReconciliationService:
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
         """Request a query of each, wait a moment, then compare. Return how many were settled."""
         for line in unpaid[:MAX_QUERIED]:
-            await self._store.ask_again(line.payment_sn, self._clock())
+            await self._store.request_query(line.payment_sn, self._clock())
         settled, until_s = 0, time.monotonic() + self._settle_s
         for lines in pages(unpaid):
             now = await self._paid_until(lines, until_s)

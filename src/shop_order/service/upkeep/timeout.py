@@ -7,7 +7,7 @@ import asyncio
 from shop_order.domain.errors import RefundOpen, Unreadable
 from shop_order.domain.ports import Clock, Due, OnUnreadable, Orders
 from shop_order.service.order import OrderService
-from shop_order.service.settlement import Settlement
+from shop_order.service.settle import Settlement
 
 BATCH = 32  # also the number of concurrent queries: a provider that hangs must not block the others
 
@@ -60,10 +60,10 @@ class TimeoutService:
         Raises OrderNotFound, Unreadable, DependencyDown.
         """
         order = await self._orders.get(order_sn)
-        for attempt in order.may_have_money():
-            await self._settlement.ask(attempt)
+        for attempt in order.attempts_to_query():
+            await self._settlement.settle(attempt)
         try:
-            await self._service.time_is_over(order_sn)
+            await self._service.apply_timeout(order_sn)
         except RefundOpen:
             return False
         return True

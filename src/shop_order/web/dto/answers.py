@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.stage import refunds_fen
 from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import EXAMPLE_SN
@@ -157,7 +156,7 @@ class OrderData(Answer):
     )
     cancel_reason: str | None = shown(
         "取消者填写的原因，未填写时为 cancel_code / In the words of who cancelled it, else cancel_code",
-        source="why_cancelled",
+        source="shown_cancel_reason",
     )
     cancel_code: str | None = shown("BUYER 买家 ADMIN 管理员 TIMEOUT 超时 / Who cancelled it", "TIMEOUT")
     logistics: LogisticsData | None = shown(source=lambda it: it if it.shipped_ms else None)
@@ -287,10 +286,10 @@ class CashierData(Answer):
     freight_fen: int = fen("其中运费", 0, source="order.freight_fen")
     pay_amount: str = yuan("应付", source="order.pay_fen")
     pay_fen: int = fen("应付", source="order.pay_fen")
-    refunding_amount: str = yuan("正在退回", "0.00", source=lambda seen: refunds_fen(seen.order)[0])
-    refunding_fen: int = fen("正在退回", 0, source=lambda seen: refunds_fen(seen.order)[0])
-    refunded_amount: str = yuan("已退回", "0.00", source=lambda seen: refunds_fen(seen.order)[1])
-    refunded_fen: int = fen("已退回", 0, source=lambda seen: refunds_fen(seen.order)[1])
+    refunding_amount: str = yuan("正在退回", "0.00", source=lambda seen: seen.order.money.refunds_fen()[0])
+    refunding_fen: int = fen("正在退回", 0, source=lambda seen: seen.order.money.refunds_fen()[0])
+    refunded_amount: str = yuan("已退回", "0.00", source=lambda seen: seen.order.money.refunds_fen()[1])
+    refunded_fen: int = fen("已退回", 0, source=lambda seen: seen.order.money.refunds_fen()[1])
     expire_at: str = timestamp("支付截止 / To be paid before", source="order.expire_ms")
     items: list[OrderItemData] = shown(source="order.items")
     channels: list[ChannelData] = computed(

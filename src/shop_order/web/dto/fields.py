@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.problems import Problem
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.item import MOST_ID
+from shop_order.domain.valueobject.item import MAX_ID
 from shop_order.pkg.ids import is_order_sn
 from shop_order.web.dto.wire import time_ms
 
@@ -99,7 +99,7 @@ def _sn_schema() -> dict[str, Any]:
     return {"type": "string", "pattern": "^[0-9]{27}$", "format": "order-sn", "examples": [EXAMPLE_SN]}
 
 
-_Id = Annotated[int, BeforeValidator(_id), Field(ge=1, le=MOST_ID)]
+_Id = Annotated[int, BeforeValidator(_id), Field(ge=1, le=MAX_ID)]
 GoodsId = Annotated[_Id, WithJsonSchema(_id_schema("101"))]
 UserId = Annotated[_Id, WithJsonSchema(_id_schema("7"))]
 AddressId = Annotated[_Id, WithJsonSchema(_id_schema("71"))]

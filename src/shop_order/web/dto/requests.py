@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
+from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS
 from shop_order.service.clock import MAX_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
-Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / How many", examples=[2])]
+Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="件数 / How many", examples=[2])]
 
 
 class Owned(Body):
@@ -94,7 +94,7 @@ class PlaceOrderBody(Owned):
     """Buy the checked lines of the cart (`"from": "cart"`), or these `items`."""
 
     from_: Source | None = Field(None, alias="from", description="从购物车下单 / Check out the cart")
-    items: list[OrderLine] | None = Field(None, max_length=10 * MOST_LINES)
+    items: list[OrderLine] | None = Field(None, max_length=10 * MAX_LINES)
     address: AddressBody | None = None
     address_id: AddressId | None = Field(None, description="地址簿编号 / An entry of the address book")
     note: str = Field("", max_length=255, description="备注 / A note to the shop")

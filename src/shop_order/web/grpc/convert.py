@@ -47,7 +47,7 @@ def _order(order: Order, pay_url: str) -> dict[str, Any]:
         "payment_sn": payment.payment_sn if payment else "",
         "trade_no": order.trade_no,
         "version": order.version,
-        "cancel_reason": order.why_cancelled,
+        "cancel_reason": order.shown_cancel_reason,
         "cancel_code": order.cancel_code,
     }
 

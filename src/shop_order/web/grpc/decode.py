@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.errors import InvalidArgument, inside
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.pkg.ids import is_order_sn
 from shop_order.web.dto.wire import bounded_ms
 
@@ -20,10 +20,10 @@ _TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
 _WORDS = {payment_type.code: payment_type for payment_type in PaymentType}
 
 
-def address_of(message: pb.AddressInfo) -> Address:
+def address_of(message: pb.AddressInfo) -> PostalAddress:
     """The receiver. Raises InvalidArgument."""
     with inside("address"):
-        return Address(
+        return PostalAddress(
             name=message.name,
             phone=message.phone,
             detail=message.detail,

@@ -14,8 +14,8 @@ from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.item import lines_of
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PaymentService, PayOrder
+from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import decoding, later_stream
@@ -39,12 +39,14 @@ class OrderHandlers:
 
     def __init__(
         self,
+        placing: PlacingService,
         orders: OrderService,
         payments: PaymentService,
         *,
         cashier_link: Callable[[Order], str],
         cursors: Cursors,
     ) -> None:
+        self._placing = placing
         self._orders = orders
         self._payments = payments
         self._link = cashier_link
@@ -89,7 +91,7 @@ class OrderHandlers:
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._orders.place(actor, command)
+        outcome = await self._placing.place(actor, command)
         context.replayed = outcome.replayed
         return self._shown(outcome.result)
 

@@ -19,7 +19,8 @@ from shop_order.pkg.address import joined
 from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, ServerTls
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService
+from shop_order.service.pay import PaymentService
+from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.call import Call
@@ -40,6 +41,7 @@ class GrpcServices:
     """The use cases behind the port."""
 
     carts: CartService
+    placing: PlacingService
     orders: OrderService
     payments: PaymentService
     reservations: ReservationService
@@ -123,10 +125,9 @@ def published(
     services: GrpcServices, *, cashier_link: Callable[[Order], str], cursors: Cursors
 ) -> list[Methods]:
     """Our own services with their handlers."""
-    order = OrderHandlers(services.orders, services.payments, cashier_link=cashier_link, cursors=cursors)
-    shop = ShopOrderHandlers(
-        services.carts, services.orders, services.payments, cashier_link=cashier_link, cursors=cursors
-    )
+    buying = (services.placing, services.orders, services.payments)
+    order = OrderHandlers(*buying, cashier_link=cashier_link, cursors=cursors)
+    shop = ShopOrderHandlers(services.carts, *buying, cashier_link=cashier_link, cursors=cursors)
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 

@@ -11,12 +11,12 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService
-from shop_order.service.payment import PaymentService, PayOrder
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.pay import PaymentService, PayOrder
+from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext, about
 from shop_order.web.dto.wire import Cursors, time_ms
 from shop_order.web.grpc import convert
@@ -41,6 +41,7 @@ class ShopOrderHandlers:
     def __init__(
         self,
         carts: CartService,
+        placing: PlacingService,
         orders: OrderService,
         payments: PaymentService,
         *,
@@ -48,6 +49,7 @@ class ShopOrderHandlers:
         cursors: Cursors,
     ) -> None:
         self._carts = carts
+        self._placing = placing
         self._orders = orders
         self._payments = payments
         self._link = cashier_link
@@ -121,7 +123,7 @@ class ShopOrderHandlers:
         actor = _own(context, request.user_id)
         given = request.HasField("expected_total_fen")
         with inside("address"):
-            address = Address(
+            address = PostalAddress(
                 name=request.name,
                 phone=request.mobile,
                 detail=request.address,
@@ -141,7 +143,7 @@ class ShopOrderHandlers:
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._orders.place(actor, command)
+        outcome = await self._placing.place(actor, command)
         context.replayed = outcome.replayed
         return self._shown(outcome.result)
 

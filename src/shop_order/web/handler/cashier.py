@@ -13,10 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from shop_order.domain.entity.payment import Redirect
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
-from shop_order.service.checkout import Checkout
+from shop_order.service.checkout import Checkout, Stage, stage_of
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen
 from shop_order.web.dto.answers import CashierData
@@ -111,7 +110,7 @@ class CashierHandler:
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
         """Go to the provider, or back to the cashier if there is no page to go to."""
         self._links.check(order_sn, e, s)
-        order = await self._checkout.see(order_sn)
+        order = await self._checkout.get(order_sn)
         chosen = _chosen(await request.body())
         trade_type = self._channels.cashier_trade_type(chosen, on_phone=is_phone(request.headers))
         payment = await self._checkout.pay(order, chosen, trade_type, return_url=self._links.of(order))
@@ -120,11 +119,11 @@ class CashierHandler:
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
         if context().head:
-            order, said = await self._checkout.see(order_sn), None
+            order, said = await self._checkout.get(order_sn), None
         else:
             # A provider sends its buyer back with the attempt's number among what it appends.
             back_from = request.query_params.get("out_trade_no", "")
-            order, said = await self._checkout.look(order_sn, back_from=back_from)
+            order, said = await self._checkout.refresh(order_sn, back_from=back_from)
         now_ms = self._now()
         stage = stage_of(order, now_ms)
         if stage is Stage.PENDING and said is TradeState.UNKNOWN:
@@ -134,7 +133,7 @@ class CashierHandler:
             order,
             stage,
             said,
-            may_pay(order, now_ms),
+            order.may_pay(now_ms),
             self._channels.offers(order),
             now_ms,
             self._shop_name(),

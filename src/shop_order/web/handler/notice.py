@@ -11,7 +11,7 @@ from starlette.responses import Response
 from shop_order.domain.errors import BodyTooLarge, DeadlineExceeded, Forbidden, OrderServiceError
 from shop_order.domain.ports import NoticeRoute
 from shop_order.service.notice import MAX_BODY
-from shop_order.service.payment import PaymentService
+from shop_order.service.pay import PaymentService
 from shop_order.web.context import about, remaining_s
 from shop_order.web.handler.route import Endpoint, operation
 from shop_order.web.middleware.client_address import Network, client_address, contains, networks

@@ -36,11 +36,11 @@ from shop_order.domain.errors import (
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.pkg.signing import SubmitTokens
-from shop_order.service.order import MOST_PAGE, OrderService, buyer
-from shop_order.service.placing import PlaceOrder
+from shop_order.service.order import MAX_PAGE_SIZE, OrderService
+from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
 from shop_order.web.dto.answers import (
@@ -76,12 +76,14 @@ class OrderHandler:
     def __init__(
         self,
         *,
+        placing: PlacingService,
         orders: OrderService,
         tokens: SubmitTokens,
         cursors: Cursors,
         links: CashierLinks,
         real_now_s: Callable[[], float],
     ) -> None:
+        self._placing = placing
         self._orders = orders
         self._tokens = tokens
         self._cursors = cursors
@@ -101,7 +103,7 @@ class OrderHandler:
     async def token(self) -> Response:
         """A token for one submit."""
         now_s = self._real_now_s()
-        token = self._tokens.mint(buyer(context().caller), now_s)
+        token = self._tokens.mint(context().caller.buyer_id(), now_s)
         expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
         return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "a token was made")
 
@@ -138,7 +140,7 @@ class OrderHandler:
         """Place an order."""
         it = context()
         actor = it.caller
-        buyer(actor)
+        actor.buyer_id()
         it.owner(body.user_id)
         command = PlaceOrder(
             address=_address(body),
@@ -152,7 +154,7 @@ class OrderHandler:
             return_url=body.return_url,
             cancel_url=body.cancel_url,
         )
-        outcome = await self._orders.place(actor, command)
+        outcome = await self._placing.place(actor, command)
         it.replayed = outcome.replayed
         about(outcome.result.order_sn)
         return self._answer(outcome.result, "订单创建成功", "the order was placed")
@@ -188,7 +190,7 @@ class OrderHandler:
             owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
         )
         after = self._cursors.open(it.caller, where, cursor)
-        page_size = min(page_size, MOST_PAGE)
+        page_size = min(page_size, MAX_PAGE_SIZE)
         found = await self._orders.list(
             it.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
         )
@@ -285,10 +287,10 @@ class OrderHandler:
         return OrderData.of(order, context().language, pay_url=link, items_total=total)
 
 
-def _address(body: PlaceOrderBody) -> Address | int:
+def _address(body: PlaceOrderBody) -> PostalAddress | int:
     if body.address is not None and body.address_id is None:
         with inside("address"):
-            return Address(**body.address.model_dump())
+            return PostalAddress(**body.address.model_dump())
     if body.address is None and body.address_id is not None:
         return body.address_id
     raise InvalidArgument("address", "one_of_two", other="address_id")

@@ -15,7 +15,7 @@ from shop_order.domain.errors import (
     PayWindowClosed,
     TooMuchContention,
 )
-from shop_order.service.payment import PaymentService, PayOrder
+from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
 from shop_order.web.dto.requests import PayBody

@@ -18,8 +18,8 @@ from hashlib import sha256
 from typing import IO, Any, TextIO, overload
 
 from shop_order.domain.bill import Bill, BillLine
+from shop_order.domain.entity.payment import MAX_PAYMENT_FEN
 from shop_order.domain.ports import BillUnusable
-from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.pkg.money import BadAmount, fen_of_yuan
 
 MAX_PACKED = 64 * 1024 * 1024  # bytes
@@ -87,7 +87,7 @@ class Details:
             raise ValueError(f"{FINISHED} {row[FINISHED]!r}")
         datetime.fromisoformat(row[FINISHED])
         fen = signed_fen(row[AMOUNT])
-        if not 0 < abs(fen) <= MOST_FEN or (fen < 0) is not is_refund:
+        if not 0 < abs(fen) <= MAX_PAYMENT_FEN or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
         for name in (TRADE_NO, PAYMENT_SN, REFUND_SN):
             number = row[name]  # printed to terminals
@@ -96,7 +96,7 @@ class Details:
         refund_sn = row[REFUND_SN] if is_refund else ""
         self.lines.append((row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
         received_fen = signed_fen(row[RECEIVED])
-        if abs(received_fen) > MOST_FEN:
+        if abs(received_fen) > MAX_PAYMENT_FEN:
             raise ValueError(f"{RECEIVED} {row[RECEIVED]}")
         self.count[is_refund] += 1
         self.received_fen[is_refund] += received_fen

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Redirect
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import Clock, Notice, RefundResult, Trade, TradeState, TradeTypes
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.gateway.payment.alipay.bills import AlipayBills
 from shop_order.gateway.payment.alipay.gateway import AlipayGateway, AlipaySettings
 from shop_order.gateway.payment.alipay.notice import notice_of
@@ -36,7 +35,7 @@ class Alipay:
     payment_type = PaymentType.ALIPAY
     trade_types = TradeTypes(("page", "wap"), unavailable=frozenset({"qr", "app"}), on_phone="wap")
     smallest_fen = 1
-    largest_fen = MOST_FEN
+    largest_fen = MAX_PAYMENT_FEN
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings

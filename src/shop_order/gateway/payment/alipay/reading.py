@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from shop_order.domain.entity.payment import provider_fen, provider_ms, trade_number
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade, TradeState
-from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 from shop_order.pkg.money import BadAmount, fen_of_yuan
 
 GMT8 = timezone(timedelta(hours=8))

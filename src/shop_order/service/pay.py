@@ -1,4 +1,4 @@
-"""Paying an order: opening attempts, and taking notices that prove themselves."""
+"""Paying an order: open attempts, and handle signed notices."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from shop_order.domain.ports import (
 )
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.item import title
 from shop_order.domain.valueobject.text import plain_text
-from shop_order.domain.valueobject.title import title
 from shop_order.service.attempts import Alert, Attempts
-from shop_order.service.channels import Channels, Choice
+from shop_order.service.channels import Channels, ChosenChannel
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret, check_size
 from shop_order.service.order import visible
-from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.place import ReturnUrls
 
 TRIES = 3
-MAX_ATTEMPTS = 20  # of one order: each is read with it, told in its history, and asked about at its provider
+MAX_ATTEMPTS = 20  # of one order: each is loaded with it, recorded in its history, and queried
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,21 @@ class PayOrder:
     return_url: str = ""
     key: str = ""
 
-    def normal(self) -> list[object]:
-        """The command as JSON, without the key."""
+    def normalized(self) -> list[object]:
+        """The command without the key, to compare requests."""
         return ["pay", self.order_sn, int(self.payment_type), self.trade_type, self.return_url]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An order and the attempt a use case was about."""
+    """An order and one of its attempts."""
 
     order: Order
     payment: Payment
 
 
 class AnotherAttempt(Exception):
-    """A different attempt was opened while we prepared ours, or ours was closed: decide again."""
+    """A different attempt was opened meanwhile, or ours was closed: retry."""
 
 
 class PaymentService:
@@ -99,18 +99,18 @@ class PaymentService:
     # ---- opening ----
 
     async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
-        """An open attempt through the channel; an open one is reused if it is equal.
+        """Open an attempt through the channel, or reuse the open one if it is equal.
 
         A different one is closed at its provider first; an order has at most 20 attempts.
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, AmountNotPayable,
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
         self._return_urls.check("return_url", cmd.return_url)
-        plain_text("trade_type", cmd.trade_type, most=20)
+        plain_text("trade_type", cmd.trade_type, max_length=20)
         return await self._idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
-            cmd.normal(),
+            cmd.normalized(),
             lambda key: self._pay(actor, cmd, key),
             lambda record: self._replay(actor, record),
         )
@@ -121,14 +121,14 @@ class PaymentService:
             order = visible(await self._orders.get(cmd.order_sn), actor)
             choice.check_order(order, self._now())
             draft = self._draft(order, choice)
-            earlier = order.open_payment()
+            earlier = order.money.open_payment()
             if earlier and equal(earlier, draft):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
                 raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
             elif earlier:
                 if (await self._attempts.close(earlier)).is_open:
-                    raise DependencyDown("payment_provider")  # it may still take money for that one
+                    raise DependencyDown("payment_provider")  # the earlier attempt may still be paid
                 continue
             else:
                 draft = await self._open(choice, order, draft, cmd.return_url)
@@ -142,7 +142,7 @@ class PaymentService:
         """Store the attempt. Raises AnotherAttempt if it was closed meanwhile, or a different one opened."""
 
         def decide(order: Order) -> Payment:
-            now_open = order.open_payment()
+            now_open = order.money.open_payment()
             if now_open is None and draft.payment_sn not in order.payments:
                 order.open_attempt(draft, actor, self._now())
                 return draft
@@ -156,7 +156,7 @@ class PaymentService:
             assert key is not None
             return await self._replay(actor, same_command(key, taken.record))
 
-    def _draft(self, order: Order, choice: Choice) -> Payment:
+    def _draft(self, order: Order, choice: ChosenChannel) -> Payment:
         return Payment(
             payment_sn=self._next_payment_sn(),
             order_sn=order.order_sn,
@@ -170,7 +170,7 @@ class PaymentService:
             expire_ms=order.expire_ms,
         )
 
-    async def _open(self, choice: Choice, order: Order, draft: Payment, return_url: str) -> Payment:
+    async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, return_url: str) -> Payment:
         action = await choice.channel.open(
             payment_sn=draft.payment_sn,
             order_sn=order.order_sn,
@@ -186,10 +186,10 @@ class PaymentService:
         order = visible(await self._orders.get(record.order_sn), actor)
         return Attempt(order, order.payments[record.payment_sn])
 
-    # ---- looking ----
+    # ---- reading ----
 
     async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
-        """The attempt that paid the order, otherwise the latest. Raises OrderNotFound, PaymentNotFound."""
+        """The order with its paying attempt, otherwise its latest. Raises OrderNotFound, PaymentNotFound."""
         order = visible(await self._orders.get(order_sn), actor, owner)
         payment = order.shown_payment()
         if payment is None:
@@ -201,7 +201,7 @@ class PaymentService:
     async def provider_notice(
         self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]
     ) -> str:
-        """Handle what a provider sent, byte for byte: the order it paid, or empty for news of a refund.
+        """Handle a provider's notice, byte for byte; return its order's number, empty for a refund's notice.
 
         Raises SignatureInvalid, InvalidArgument (malformed, too large), ChannelUnavailable, AmountMismatch
         (not ours, out of bounds, or ambiguous).
@@ -215,25 +215,25 @@ class PaymentService:
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)
         if notice.is_refund:
-            return ""  # it may carry TRADE_SUCCESS; refunds are settled by their own number
+            return ""  # it may say TRADE_SUCCESS; refunds are settled by their own number
         with self._attempts.alerting(notice.payment_sn, notice.trade.trade_no):
             payment = await self._attempts.find(notice.payment_sn, payment_type)
             return (await self._attempts.apply(payment, notice.trade)).order_sn
 
     async def _query_instead(self, notice: Notice, payment_type: PaymentType) -> str:
-        """Leave the query to `Settlement`'s job: an ambiguous notice could be sent without end.
+        """Let `Settlement` query the provider, since anybody could send ambiguous notices endlessly.
 
-        Raises AmountMismatch, so that the notice comes again: by then the answer is known.
+        Raises AmountMismatch, so that the provider sends the notice again.
         """
         with self._attempts.alerting(notice.payment_sn):
             payment = await self._attempts.find(notice.payment_sn, payment_type)
             if payment.is_paid:
                 return payment.order_sn
-            await self._payments.ask_again(payment.payment_sn, self._now())
+            await self._payments.request_query(payment.payment_sn, self._now())
             raise AmountMismatch(notice.ambiguous)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
-        """Handle what our own payment gateway signed (contract, chapter 4).
+        """Handle a notice of our own payment gateway (contract, chapter 4).
 
         Raises SignatureInvalid, AmountInexact, InvalidArgument, AmountMismatch.
         """
@@ -251,7 +251,7 @@ class PaymentService:
 
 
 def equal(one: Payment, other: Payment) -> bool:
-    """The same way to pay the same amount: an open attempt can be used again."""
+    """Whether both pay the same amount the same way, so that an open attempt can be reused."""
     return (one.payment_type, one.trade_type, one.amount_fen) == (
         other.payment_type,
         other.trade_type,

@@ -1,4 +1,4 @@
-"""Settling what is open at the providers: lost notices, attempts to close, refunds to send."""
+"""Settles open attempts and refunds with the providers: lost notices, attempts to close, refunds to send."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.service.attempts import Alert, Attempts
 from shop_order.service.channels import Channels
 
-BATCH = 32  # asked concurrently: a provider that is slow, or hangs, must not delay the others
-STUCK_MS = 600_000  # after an attempt's end: an alert if its provider still does not answer
-ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+BATCH = 32  # concurrently, so that a slow provider does not delay the others
+STUCK_MS = 600_000  # after an attempt expired: alert if its provider still does not answer
+QUERY_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
 
 class Settlement:
-    """Background use cases; each call does one bounded batch."""
+    """Background use cases; each call handles one batch."""
 
     def __init__(
         self,
@@ -50,54 +50,54 @@ class Settlement:
         self._now = clock
         self._alert = alert
 
-    async def ask_due(self) -> int:
-        """Query attempts whose provider may have money without a notice; how many were queried.
+    async def query_due(self) -> int:
+        """Query attempts that may have been paid without a notice; return how many.
 
-        Raises what the first of them raised, after all had their turn.
+        Raises the first error, after all were tried.
         """
-        due = await self._payments.to_ask(self._now(), BATCH)
-        await run_all(self._reporting(self._ask_in_turn(payment, tries)) for payment, tries in due)
+        due = await self._payments.due_queries(self._now(), BATCH)
+        await run_all(self._reporting(self._query_one(payment, tries)) for payment, tries in due)
         return len(due)
 
-    async def _reporting(self, turn: Awaitable[None]) -> None:
-        """Report a row that can't be read; its next turn comes later and later, like any other's."""
+    async def _reporting(self, task: Awaitable[None]) -> None:
+        """Report a row that can't be read; it is retried with growing delays, like any other."""
         try:
-            await turn
+            await task
         except Unreadable as row:
             self._on_unreadable(row)
 
-    async def _ask_in_turn(self, payment: Payment | Unreadable, tries: int) -> None:
+    async def _query_one(self, payment: Payment | Unreadable, tries: int) -> None:
         number = payment.number if isinstance(payment, Unreadable) else payment.payment_sn
-        await self._payments.ask_later(number, self._now() + backoff(ASK_BACKOFF_MS, tries))
+        await self._payments.postpone_query(number, self._now() + backoff(QUERY_BACKOFF_MS, tries))
         if isinstance(payment, Unreadable):
             raise payment
-        known = await self.ask(payment)
+        known = await self.settle(payment)
         if known and not payment.is_open:
-            await self._payments.ask_no_more(payment.payment_sn)
+            await self._payments.stop_queries(payment.payment_sn)
         elif not known and self._now() > payment.expire_ms + STUCK_MS:
             self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
-    async def ask(self, payment: Payment) -> bool:
-        """Query an attempt; whether its end is known now."""
-        payment, said = await self.look(payment)
-        if said is TradeState.UNKNOWN:
+    async def settle(self, payment: Payment) -> bool:
+        """Query an attempt; return whether its final state is known."""
+        payment, state = await self.query(payment)
+        if state is TradeState.UNKNOWN:
             return False
-        return payment.is_paid or (self._now() >= payment.over_ms and not payment.is_open)
+        return payment.is_paid or (self._now() >= payment.grace_end_ms and not payment.is_open)
 
-    async def look(self, payment: Payment) -> tuple[Payment, TradeState]:
-        """Query the provider and apply its answer; the attempt afterwards, and the state it named.
+    async def query(self, payment: Payment) -> tuple[Payment, TradeState]:
+        """Query the provider and apply its answer; return the attempt afterwards, and the provider's state.
 
-        The attempt is closed if nobody wants its money any more, or its time is over. UNKNOWN is also the
-        state of an answer that does not agree with ours (after an alert: nothing moves until an operator has
-        looked), and of a channel that is not configured now.
+        Close the attempt if it has expired, or if its order no longer needs it. The state is UNKNOWN also if
+        the answer contradicts our data (after an alert; an operator must decide), or if the channel is not
+        configured now.
         """
         try:
             trade = await self._attempts.query(payment)
             if trade.state in (TradeState.PAID, TradeState.CLOSED):
                 return await self._attempts.apply_trade(payment.payment_sn, trade), trade.state
-            # An attempt that no buyer has opened can't be closed: until its link ends it may bring money
+            # An attempt that no buyer has opened can't be closed: until its link expires, it may be paid
             # without a notice.
-            over = self._now() >= payment.over_ms
+            over = self._now() >= payment.grace_end_ms
             if trade.state is not TradeState.UNKNOWN and (over or await self._is_unwanted(payment, trade)):
                 payment = await self._attempts.close(payment)
         except (AmountMismatch, ChannelUnavailable):
@@ -105,28 +105,30 @@ class Settlement:
         return payment, trade.state
 
     async def _is_unwanted(self, payment: Payment, trade: Trade) -> bool:
-        """A buyer is about to pay, though the order is decided or is paid in another way."""
+        """Whether a buyer is about to pay, though the order no longer waits for payment."""
         if trade.state is not TradeState.WAITING or not payment.is_open:
             return trade.state is TradeState.WAITING
         return (await self._orders.get(payment.order_sn)).status is not OrderStatus.PENDING
 
     async def refund_due(self) -> int:
-        """Send approved refunds, and again those without a result; how many.
+        """Send approved refunds, and those without a result again; return how many.
 
-        Raises what the first of them raised, after all had their turn.
+        Raises the first error, after all were tried.
         """
-        due = await self._payments.to_refund(self._now(), BATCH)
-        await run_all(self._reporting(self._refund_in_turn(refund, tries)) for refund, tries in due)
+        due = await self._payments.due_refunds(self._now(), BATCH)
+        await run_all(self._reporting(self._refund_one(refund, tries)) for refund, tries in due)
         return len(due)
 
-    async def _refund_in_turn(self, refund: Refund, tries: int) -> None:
-        await self._payments.refund_later(refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries))
+    async def _refund_one(self, refund: Refund, tries: int) -> None:
+        await self._payments.postpone_refund(
+            refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
+        )
         known = await self._refund(refund)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund) -> bool:
-        """Send a refund; whether its end is known now."""
+        """Send a refund; return whether its result is final."""
         sn = refund.refund_sn
 
         def sent(order: Order) -> Payment:
@@ -143,7 +145,7 @@ class Settlement:
         try:
             result = await self._send(payment.payment_type, refund)
         except ChannelUnavailable:
-            return False  # not configured now: its turn comes again
+            return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self._orders.change(refund.order_sn, succeeded)
         elif result is RefundResult.FAILED:
@@ -161,13 +163,13 @@ class Settlement:
         return result
 
 
-async def run_all(turns: Iterable[Awaitable[None]]) -> None:
-    """Run all of them concurrently, then raise what the first of them raised."""
-    for end in await asyncio.gather(*turns, return_exceptions=True):
-        if isinstance(end, BaseException):
-            raise end
+async def run_all(tasks: Iterable[Awaitable[None]]) -> None:
+    """Run all of them concurrently, then raise the first error."""
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def backoff(steps_ms: tuple[int, ...], tries: int) -> int:
-    """How long to wait after so many tries; the last step repeats."""
+    """How long to wait after this many tries; the last step repeats."""
     return steps_ms[min(tries, len(steps_ms) - 1)]

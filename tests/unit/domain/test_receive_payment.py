@@ -14,7 +14,7 @@ S = OrderStatus
 
 
 def types(order: Order) -> list[str]:
-    return [h.type for h in order.happened]
+    return [h.type for h in order.new_events]
 
 
 def test_money_pays_a_pending_order() -> None:
@@ -234,11 +234,11 @@ def test_a_late_payment_is_shown_though_another_attempt_is_newer() -> None:
 
 def test_why_an_order_was_cancelled_is_never_unsaid() -> None:
     said, silent = place(), place()
-    assert said.why_cancelled == ""
+    assert said.shown_cancel_reason == ""
     said.cancel("拍错了", BUYER, NOW_MS, code="BUYER")
     silent.cancel("", SYSTEM, NOW_MS, code="TIMEOUT")
-    assert (said.why_cancelled, said.cancel_code) == ("拍错了", "BUYER")
-    assert (silent.why_cancelled, silent.cancel_code) == ("TIMEOUT", "TIMEOUT")
+    assert (said.shown_cancel_reason, said.cancel_code) == ("拍错了", "BUYER")
+    assert (silent.shown_cancel_reason, silent.cancel_code) == ("TIMEOUT", "TIMEOUT")
 
 
 def test_the_latest_attempt_is_shown_until_one_has_paid() -> None:
