@@ -11,7 +11,7 @@ from shop_sandbox import first, welcome
 
 if __name__ == "__main__":
     # Before the other imports: nothing was started yet that a stop would have to end.
-    first.heed(0 if sys.argv[1:2] in ([], ["run"]) else None)
+    first.exit_on_stop_signals(0 if sys.argv[1:2] in ([], ["run"]) else None)
 
 import argparse
 import json
