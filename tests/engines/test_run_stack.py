@@ -21,7 +21,7 @@ import pytest
 
 from deploy.stack import nginx, processes
 from deploy.stack.__main__ import ROOT as STACK
-from deploy.stack.shop import GRPC, PUBLIC, SANDBOX_HTTP
+from deploy.stack.instances import GRPC, PUBLIC, SANDBOX_HTTP
 from tests.plugins.engines import EXTERNAL
 from tests.recording.recorder import child_path
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.project.test_chinese import faults
 
 from shop_order.cmd.openapi import Format, text
 from shop_order.domain.errors import OrderServiceError
@@ -25,6 +24,7 @@ from tests.baseline.rest_promise import (
     operations,
     reasons_of,
 )
+from tests.project.test_chinese import faults
 
 WRITTEN = json.loads(text(Format.JSON))
 
