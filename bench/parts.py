@@ -19,9 +19,9 @@ import uvloop
 from bench import empty, machine
 from bench.load import BODIES, body, tokens
 from bench.shop import SEEDED_GOODS
-from shop_order.cmd.app import App
-from shop_order.cmd.opening import open_log
-from shop_order.cmd.serve import ensure_schema, settle_memory
+from shop_order.cmd.run.app import App
+from shop_order.cmd.run.opening import open_log
+from shop_order.cmd.run.serve import ensure_schema, settle_memory
 from shop_order.configs import load
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.grpc.server import GrpcServer

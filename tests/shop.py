@@ -13,7 +13,7 @@ from typing import Any, Self
 import grpc.aio
 import httpx
 
-from shop_order.cmd.app import App
+from shop_order.cmd.run.app import App
 from shop_order.configs import Loaded, load
 from shop_order.domain.valueobject.actor import Role
 from shop_order.repository.schema import migrate

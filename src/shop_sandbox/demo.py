@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from shop_order.cmd import main as product
+from shop_order.cmd.cli import running as product
 from shop_sandbox import welcome
 from shop_sandbox.address import connectable, host_port
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
-    from shop_order.cmd.app import App
+    from shop_order.cmd.run.app import App
     from shop_order.configs import Loaded, Settings
     from shop_sandbox.server import Sandbox
 
@@ -38,15 +38,15 @@ def start(chosen: SandboxSettings) -> NoReturn:
 
 
 async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
-    from shop_order.cmd.signals import Signals
+    from shop_order.cmd.run.signals import Signals
 
     signals = Signals()
     # The servers take a second to import: report a refused setting before that.
-    from shop_order.cmd.app import App
-    from shop_order.cmd.opening import open_log
-    from shop_order.cmd.private import close_to_others
-    from shop_order.cmd.serve import ensure_schema
-    from shop_order.cmd.wiring import left
+    from shop_order.cmd.run.app import App
+    from shop_order.cmd.run.opening import open_log
+    from shop_order.cmd.run.private import close_to_others
+    from shop_order.cmd.run.serve import ensure_schema
+    from shop_order.configs.wiring import left
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
@@ -72,7 +72,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
     """The text printed at the start: addresses, tokens and first calls."""
-    from shop_order.cmd.tokens import mint
+    from shop_order.cmd.cli.printing import mint
 
     host, there = connectable(settings.server.host), connectable(chosen.host)
     return welcome.text(

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.reloadable import RELOADABLE
+from shop_order.configs.tree import RELOADABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"en": ROOT / "docs/settings.md", "zh": ROOT / "docs/settings.zh-CN.md"}

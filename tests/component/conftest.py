@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shop_order.gateway.payment import notice_routes
 from shop_order.web.http import describe
 from tests.baseline.rest_promise import Document, operations, reasons_of
 
@@ -47,7 +48,7 @@ def must_be_named(answer: httpx.Response) -> None:
 
 @cache
 def document() -> Document:
-    return describe()
+    return describe(notice_routes())
 
 
 @cache

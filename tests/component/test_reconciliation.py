@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_order.domain.bill import BillNotOut, BillUnusable, Kind, first_ms
+from shop_order.domain.bill import BillNotOut, BillUnusable, Mismatch, first_ms
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.status import PaymentType
 from shop_order.service.reconciliation import CATCH_UP_DAYS
@@ -25,7 +25,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[BilledShop]:
         yield running
 
 
-async def told(shop: BilledShop) -> list[tuple[Kind, str, int, int]]:
+async def told(shop: BilledShop) -> list[tuple[Mismatch, str, int, int]]:
     result = await shop.reconciled()
     return [(one.kind, one.number, one.ours_fen, one.theirs_fen) for one in result.shown]
 
@@ -50,9 +50,9 @@ async def test_the_bill_is_out_at_ten_of_the_next_day_and_its_address_lives_for_
     await shop.paid()
     shop.provider_is_at(first_ms(shop.day) + (24 + 10) * HOUR_MS - 5_000)
     with pytest.raises(BillNotOut):
-        await shop.core.bills[PaymentType.ALIPAY].bill(shop.day)
+        await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day)
     shop.day_is_over()
-    address = await shop.core.alipay.bill_address(shop.day)
+    address = await shop.core.channels[PaymentType.ALIPAY].bills.address(shop.day)
     assert (await shop.provider.get(address)).status_code == 200
     shop.ahead_ms += 30_000
     assert (await shop.provider.get(address)).status_code == 404
@@ -79,13 +79,13 @@ async def test_each_planted_difference_is_named(shop: BilledShop) -> None:
     assert len(strangers) == 2
     assert sorted((kind, ours, theirs) for kind, _, ours, theirs in found) == sorted(
         [
-            (Kind.NOT_IN_BILL, fen[one], 0),
-            (Kind.AMOUNT, fen[two], fen[two] - 1),
-            (Kind.TRADE_NO, fen[three], fen[three]),
-            (Kind.TWICE_IN_BILL, 0, fen[four]),
-            (Kind.REFUND_AMOUNT, back_fen, 1),
-            (Kind.UNKNOWN_PAYMENT, 0, 777),
-            (Kind.UNKNOWN_REFUND, 0, 55),
+            (Mismatch.NOT_IN_BILL, fen[one], 0),
+            (Mismatch.AMOUNT, fen[two], fen[two] - 1),
+            (Mismatch.TRADE_NO, fen[three], fen[three]),
+            (Mismatch.TWICE_IN_BILL, 0, fen[four]),
+            (Mismatch.REFUND_AMOUNT, back_fen, 1),
+            (Mismatch.UNKNOWN_PAYMENT, 0, 777),
+            (Mismatch.UNKNOWN_REFUND, 0, 55),
         ]
     )
     assert {number for _, number, *_ in found} == {*numbers.values(), back_sn, *strangers}
@@ -149,7 +149,7 @@ async def test_what_is_no_bill_is_not_compared(
 ) -> None:
     await shop.paid()
     shop.day_is_over()
-    shop.core.alipay._http = httpx.AsyncClient(transport=answer, timeout=5)
+    shop.core.channels[PaymentType.ALIPAY]._http = httpx.AsyncClient(transport=answer, timeout=5)
     with pytest.raises(raised, match=why):
         await shop.reconciled()
     assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from shop_order.domain.valueobject.actor import Role
 from tests.shop import Shop
 

@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, InvalidArgument, SignatureInvalid
-from shop_order.domain.ports import Notice, Trade
+from shop_order.domain.ports import Notice, Trade, TradeState
+from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
+from shop_order.service.channels import Channels
 
 PAYMENT_SN = "P261121080000000000000000001"
 PAID = {
@@ -74,7 +76,7 @@ def body(fields: dict[str, str]) -> bytes:
 def test_a_signed_notice_tells_of_the_trade(channel: Alipay, provider: rsa.RSAPrivateKey) -> None:
     paid_ms = 1_795_219_205_000
     assert channel.verify(body(signed(provider)), {}) == Notice(
-        PAYMENT_SN, Trade("paid", "2026112122001", 1999, paid_ms), False, "n1"
+        PAYMENT_SN, Trade(TradeState.PAID, "2026112122001", 1999, paid_ms)
     )
 
 
@@ -168,6 +170,6 @@ def test_without_keys_the_channel_is_not_available(tmp_path: Path) -> None:
     )
     assert not channel.available()
     with pytest.raises(ChannelUnavailable):
-        channel.trade_type("page")
+        Channels({PaymentType.ALIPAY: channel}).choose(PaymentType.ALIPAY, "page")
     with pytest.raises(ChannelUnavailable):
         channel.verify(b"sign_type=RSA2&sign=x", {})

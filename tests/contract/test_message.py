@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd.main import app as cli
-from shop_order.cmd.topics import dead_letters
+from shop_order.cmd.cli.root import app as cli
+from shop_order.cmd.run.relay import dead_letters
 from shop_order.pkg.message import (
     BrokerAway,
     Delivery,

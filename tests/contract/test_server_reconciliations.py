@@ -22,7 +22,7 @@ LEASE = "reconcile"
 class Desk:
     """Gives one bill, once it may."""
 
-    payment_type = ALIPAY
+    max_bytes = 1000
 
     def __init__(self, *lines: BillLine, paused: bool = False) -> None:
         self.lines = lines

@@ -164,6 +164,7 @@ async def test_bad_orders_in_a_batch_cost_the_others_nothing(engine: Engine) -> 
         assert (await engine.store.orders.get(new.order_sn)).order_sn == new.order_sn
     assert engine.count("order_info") == 1 + len(good)
     assert engine.count("order_event") == engine.count("outbox") == 1 + len(good)
+    assert engine.count("order_sn_claim") == 1 + len(good) + 1  # and the tombstone
 
 
 async def test_one_that_hinders_its_batch_is_looked_for(

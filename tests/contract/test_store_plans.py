@@ -17,7 +17,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from shop_order.domain.bill import After, Reconciliation, Sums, day_at
+from shop_order.domain.bill import After, Reconciliation, Totals, day_at
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
@@ -214,7 +214,7 @@ async def use_reconciliations(store: Store) -> None:
     await ours.ask_again("HP100", now_ms)
     assert await store.leases.hold("reconcile")
     day = day_at(now_ms)
-    result = Reconciliation(PaymentType.ALIPAY, day, Sums(), Sums(), 0, (), 0, 0, "", now_ms)
+    result = Reconciliation(PaymentType.ALIPAY, day, Totals(), Totals(), 0, (), 0, 0, "", now_ms)
     await ours.keep(result, store.leases.fence("reconcile"))
     await ours.days(PaymentType.ALIPAY, day)
 

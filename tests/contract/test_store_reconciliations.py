@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from shop_order.domain.bill import After, Difference, Kept, Kind, Reconciliation, Sums
+from shop_order.domain.bill import After, Difference, Kept, Mismatch, Reconciliation, Totals
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType, RefundState
@@ -22,9 +22,11 @@ LEASE = "reconcile"
 
 def result(day: date = DAY, differences: int = 0, **more: object) -> Reconciliation:
     """Of a day."""
-    shown = [Difference(Kind.UNKNOWN_PAYMENT, f"P{n}", "", 0, 5, "", "T" * 64) for n in range(differences)]
+    shown = [
+        Difference(Mismatch.UNKNOWN_PAYMENT, f"P{n}", "", 0, 5, "", "T" * 64) for n in range(differences)
+    ]
     return Reconciliation(
-        ALIPAY, day, Sums(3, 300, 1, 50), Sums(4, 305, 1, 50), differences, shown, 2, 1, "d" * 64, NOW_MS
+        ALIPAY, day, Totals(3, 300, 1, 50), Totals(4, 305, 1, 50), differences, shown, 2, 1, "d" * 64, NOW_MS
     )
 
 

@@ -18,7 +18,7 @@ import typer.main
 import yaml
 
 from deploy.stack import consul, mysql, nacos, rocketmq
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from shop_sandbox.settings import from_environment
 from tests.deploy.settings import ROOT, loads
 

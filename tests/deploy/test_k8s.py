@@ -9,7 +9,7 @@ import pytest
 import typer.main
 import yaml
 
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from tests.deploy.settings import ROOT, loads
 
 FOLDER = ROOT / "deploy" / "k8s"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd import main
-from shop_order.cmd.main import app
+from shop_order.cmd.cli import root as main
+from shop_order.cmd.cli.root import app
 from shop_order.configs import load
 from shop_order.repository.schema import head, migrate
 
@@ -44,7 +44,7 @@ def revision(tmp_path: Path) -> str:
 def test_an_order_that_does_not_exist_is_not_called_broken(number: str) -> None:
     said = refused("audit", "verify", "--order", number)
     assert "broken" not in said
-    assert "no such order" in said or "is no order number" in said
+    assert "no such order" in said or "is not a valid order number" in said
 
 
 @pytest.mark.usefixtures("environ")

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner, Result
 
-from shop_order.cmd import main
-from shop_order.cmd.main import app
+from shop_order.cmd.cli import root as main
+from shop_order.cmd.cli.root import app
 from shop_order.pkg.ed25519 import new_private_pem
 from tests.e2e.started import Started, run
 from tests.shop import Shop

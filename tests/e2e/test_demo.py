@@ -119,7 +119,7 @@ def test_the_sandbox_lies_beside_the_order_service_unless_somebody_says_otherwis
 def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:
     watched = {path.relative_to(ROOT / "src").as_posix() for path in modification_times()}
     assert {
-        "shop_order/cmd/app.py",
+        "shop_order/cmd/run/app.py",
         "shop_order/configs/server.yaml",
         "shop_order/web/pages/cashier.css",
         "shop_sandbox/server.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.cmd import core
+from shop_order.cmd.wiring import core
 from shop_order.domain.history_root import Root
 from tests.e2e.started import Ran, run
 from tests.shop import Shop

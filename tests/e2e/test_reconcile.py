@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from shop_order.cmd import archive, reconcile
-from shop_order.cmd.core import Core
-from shop_order.cmd.presence import Turns, while_ours
-from shop_order.cmd.relay import only_one
+from shop_order.cmd.cli import archive, reconcile
+from shop_order.cmd.run.turns import Turns, only_one, while_ours
+from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
@@ -90,7 +89,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
     shop.day_is_over()
     ran = await reconciled(shop)
     assert ran.code == 0, ran
-    assert "1 payment that the provider had, unpaid here: asked about, and settled" in ran.out
+    assert "1 payment that was unpaid here and paid at the provider: settled now" in ran.out
     assert (await shop.order(order_sn))["status"] == 2
     await shop.check_doctor()
 

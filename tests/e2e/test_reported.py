@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from tests.e2e.test_traps import CART, GOODS, ORDERS, left, listed, sell, try_to_buy
 from tests.shop import ADDRESS, Shop
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.status import PaymentType
 from tests.faults.cuts import Cut, die_and_come_back
 from tests.shop import ADDRESS, Shop
 
@@ -288,7 +289,7 @@ async def test_a_refund_without_an_answer_is_sent_again_under_its_number(shop: S
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it was sent", "before its answer"])
 async def test_killed_while_refunding_there_is_one_refund(shop: Shop, after: bool) -> None:
-    cut = Cut(shop.core.alipay, "refund", after=after)
+    cut = Cut(shop.core.channels[PaymentType.ALIPAY], "refund", after=after)
     order_sn, payment_sn = await late_payment(shop)
     await cut.reached.wait()
     await die_and_come_back(shop, cut)

@@ -99,7 +99,7 @@ FAULTS = (
     fault(
         "second refund number on retry",
         USE_CASES,
-        argument("Settlement._refund", "refund(refund_sn=sn)", "self._paying._next_refund_sn()"),
+        argument("Settlement._send", "refund(refund_sn=refund_sn)", "self._attempts._next_refund_sn()"),
     ),
     fault(
         "a closed attempt never pays",
@@ -215,7 +215,7 @@ FAULTS = (
         USE_CASES,
         swap("visible", "order.user == actor.user_id", "order.user != 0"),
     ),
-    fault("a bad order's rows stay in the batch", CHANGE, skip("engine:one", "await session.undo('one')")),
+    fault("a bad order's rows stay in the batch", ADD, skip("engine:one", "await session.undo('one')")),
     fault("a caller that leaves stops the batch", BATCHING, never("Batcher._run_one", "future.done()")),
     fault("a queue without end", BATCHING, never("Batcher.submit", "len(self._waiting) >= self._queue")),
     fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._ahead: ...")),

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer.main
 
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from shop_order.configs import tree
 
 ROOT = Path(__file__).parents[2]

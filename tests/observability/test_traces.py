@@ -21,7 +21,7 @@ from shop_order.api.client import new_order_client, new_sync_order_client
 from shop_order.api.client.tracing import current_trace
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from shop_order.cmd.observing import processing
+from shop_order.cmd.wiring.observing import processing
 from shop_order.pkg.log import LogConfig, Logging, current_request_id
 from shop_order.pkg.message import Delivery, Message
 from shop_order.pkg.message.embedded import EmbeddedPublisher
@@ -320,7 +320,7 @@ async def test_off_nothing_is_loaded_and_nothing_is_carried(shop: Shop, bodies: 
 
 LOADED = """
 import os, sys
-from shop_order.cmd.app import App
+from shop_order.cmd.run.app import App
 from shop_order.configs import load
 App(load(os.environ))
 heavy = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "shop_order.pkg.tracing.otlp")

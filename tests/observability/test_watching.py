@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from shop_order.cmd.main import app as cli
+from shop_order.cmd.cli.root import app as cli
 from shop_order.pkg.metrics import ALERTS
 from tests.shop import Shop
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from shop_order.cmd.main import app
+from shop_order.cmd.cli.root import app
 from shop_order.configs import ConfigError, tree
 from shop_order.configs.engines import check_scheme
 from tests.baseline import settings_pages

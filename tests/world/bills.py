@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from shop_order.domain.bill import Bill, BillLine, BillNotOut, Kind, day_at
+from shop_order.domain.bill import Bill, BillLine, BillNotOut, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import Trade
+from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
@@ -31,7 +31,7 @@ class Desk:
     asked: list[date] = field(default_factory=list)
     fails: Exception | None = None
     there: bool = True
-    payment_type = ALIPAY
+    max_bytes = 1000
 
     def available(self) -> bool:
         return self.there
@@ -59,7 +59,9 @@ async def paid_at(world: World, ms: int) -> BillLine:
     payment = await attempt(world)
     world.provider.pay(payment.payment_sn)
     trade_no = f"T{payment.payment_sn[1:]}"
-    await world.payments.believe(payment.payment_sn, Trade("paid", trade_no, payment.amount_fen, ms))
+    await world.attempts.apply_trade(
+        payment.payment_sn, Trade(TradeState.PAID, trade_no, payment.amount_fen, ms)
+    )
     return BillLine(payment.payment_sn, trade_no, payment.amount_fen)
 
 
@@ -70,7 +72,9 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     world.provider.pay(payment.payment_sn)
     real_ms, world.real_ms = world.real_ms, asked_ms
     fen = payment.amount_fen
-    await world.payments.believe(payment.payment_sn, Trade("paid", f"T{payment.payment_sn}", fen, asked_ms))
+    await world.attempts.apply_trade(
+        payment.payment_sn, Trade(TradeState.PAID, f"T{payment.payment_sn}", fen, asked_ms)
+    )
     world.real_ms = ended_ms
     assert await world.settlement.refund_due() == 1
     world.real_ms = real_ms
@@ -78,7 +82,7 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
 
 
-async def kinds(service: ReconciliationService, day: date) -> list[Kind]:
+async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:
     return [one.kind for one in (await service.reconcile(ALIPAY, day)).shown]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
-from shop_order.domain.ports import Notice, Trade
+from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.errors import AmountMismatch, SignatureInvalid
+from shop_order.domain.ports import Notice, RefundResult, Trade, TradeState, TradeTypes
 from shop_order.domain.status import PaymentType
 
 SEAL = "model-provider"
@@ -36,9 +37,11 @@ class ModelProvider:
     """
 
     payment_type = PaymentType.ALIPAY
+    trade_types = TradeTypes(("page", "wap"), on_phone="wap")
     smallest_fen = 1
     largest_fen = 100_000_000_00
     seller = "us"
+    bills = None
 
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}
@@ -47,10 +50,8 @@ class ModelProvider:
 
     # ---- what the service asks ----
 
-    def trade_type(self, asked: str) -> str:
-        if asked not in ("", "page", "wap"):
-            raise InvalidArgument("trade_type", "not_one_of", allowed="page,wap")
-        return asked or "page"
+    def available(self) -> bool:
+        return True
 
     async def open(
         self,
@@ -62,31 +63,35 @@ class ModelProvider:
         subject: str,
         lasts_ms: int,
         return_url: str,
-    ) -> str:
+    ) -> Redirect:
         self.ledger[payment_sn] = Account(amount_fen)
-        return f"pay://{payment_sn}?{trade_type}"
+        return Redirect(f"pay://{payment_sn}?{trade_type}")
 
     async def query(self, payment_sn: str) -> Trade:
         self.asked.append(payment_sn)
-        return Trade("unknown") if self.mode in ("down", "mute") else self._trade(payment_sn)
+        return Trade(TradeState.UNKNOWN) if self.mode in ("down", "mute") else self._trade(payment_sn)
 
     async def close(self, payment_sn: str) -> Trade:
         if self.mode == "down":
-            return Trade("unknown")
+            return Trade(TradeState.UNKNOWN)
         account = self.ledger[payment_sn]
         if account.state == "waiting":
             account.state = "closed"
-        return Trade("unknown") if self.mode == "mute" else self._trade(payment_sn)
+        return Trade(TradeState.UNKNOWN) if self.mode == "mute" else self._trade(payment_sn)
 
-    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> str:
+    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
         if self.mode == "down":
-            return "unknown"
+            return RefundResult.UNKNOWN
         account = self.ledger[payment_sn]
         if refund_sn not in account.refunds:
             if self.mode == "refuses" or account.holds_fen < amount_fen:
-                return "failed"
+                return RefundResult.FAILED
             account.refunds[refund_sn] = amount_fen
-        return "unknown" if self.mode == "mute" else "succeeded"
+        return RefundResult.UNKNOWN if self.mode == "mute" else RefundResult.SUCCEEDED
+
+    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
+        known = self.mode == "up" and refund_sn in self.ledger[payment_sn].refunds
+        return RefundResult.SUCCEEDED if known else RefundResult.UNKNOWN
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         told = json.loads(body)
@@ -95,7 +100,10 @@ class ModelProvider:
         if told.pop("seller") != "us":
             raise AmountMismatch("seller")
         payment_sn, is_refund = told.pop("payment_sn"), told.pop("is_refund")
-        return Notice(payment_sn, Trade(**told), is_refund, "n")
+        state = TradeState(told.pop("state"))
+        return Notice(payment_sn, Trade(state, **told), is_refund)
+
+    async def aclose(self) -> None: ...
 
     # ---- what buyers do ----
 
@@ -127,4 +135,6 @@ class ModelProvider:
 
     def _trade(self, payment_sn: str) -> Trade:
         account = self.ledger[payment_sn]
-        return Trade(account.state, account.trade_no, account.amount_fen if account.state == "paid" else 0)
+        return Trade(
+            TradeState(account.state), account.trade_no, account.amount_fen if account.state == "paid" else 0
+        )

@@ -15,8 +15,10 @@ from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
+from shop_order.service.attempts import Attempts
 from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
+from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
@@ -114,6 +116,15 @@ class World:
         self.clock = ShopClock(self.store.time, self.real_now, may_move=True)
         await self.clock.load()
         self.unreadable = Unreadables(self.alert, self.real_now)
+        self.channels = Channels({PaymentType.ALIPAY: self.provider})
+        self.attempts = Attempts(
+            orders=self.store.orders,
+            payments=self.store.payments,
+            channels=self.channels,
+            clock=self.clock,
+            next_refund_sn=self.numbers.refund_sn,
+            alert=self.alert,
+        )
         self.orders = self.order_service()
         self.carts = CartService(
             carts=self.store.carts,
@@ -127,7 +138,8 @@ class World:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
-            paying=self.payments,
+            channels=self.channels,
+            attempts=self.attempts,
             clock=self.clock,
             on_unreadable=self.unreadable.tell,
             alert=self.alert,
@@ -189,6 +201,7 @@ class World:
             on_unreadable=self.unreadable.tell,
             on_lost=self.lost.append,
             return_urls=self.return_urls,
+            channels=self.channels,
             real_clock=self.real_now,
         )
 
@@ -197,11 +210,11 @@ class World:
         return PaymentService(
             orders=self.store.orders,
             payments=self.store.payments,
-            channels={PaymentType.ALIPAY: self.provider},
+            channels=self.channels,
+            attempts=self.attempts,
             idempotency=Idempotency(self.store.orders, self.real_now, tokens=self.tokens),
             clock=self.clock,
             next_payment_sn=self.numbers.payment_sn,
-            next_refund_sn=self.numbers.refund_sn,
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,

@@ -1,8 +1,7 @@
 """Typed settings, their defaults and their sources. Only cmd imports this room."""
 
-from shop_order.configs.errors import ConfigError
 from shop_order.configs.load import Loaded, Reloaded, load, reload
-from shop_order.configs.settings import Settings, key_bytes
+from shop_order.configs.settings import ConfigError, Settings, key_bytes
 from shop_order.configs.show import masked, show
 
 __all__ = ["ConfigError", "Loaded", "Reloaded", "Settings", "key_bytes", "load", "masked", "reload", "show"]

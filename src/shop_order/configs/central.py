@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.errors import ConfigAway, ConfigError
+from shop_order.configs.settings import ConfigAway, ConfigError
 from shop_order.configs.sources import Document, SharedSource, Source, SourceAway
 
 
@@ -44,7 +44,7 @@ class Central:
             return self._copy(source, str(away))
         if not documents and self._says_something(source):
             # All keys are gone at once: nobody removes a configuration so.
-            return self._copy(source, f"{source.kind} {source.identity} says nothing any more")
+            return self._copy(source, f"{source.kind} {source.identity} is empty now")
         self.fresh[_name(source)] = documents
         return documents
 

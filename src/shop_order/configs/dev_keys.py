@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import ConfigError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 

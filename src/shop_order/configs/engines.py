@@ -4,9 +4,8 @@ import os
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
-from shop_order.configs.errors import ConfigError
 from shop_order.configs.production import missing_in_production, wrong_in_production
-from shop_order.configs.settings import Settings
+from shop_order.configs.settings import ConfigError, Settings
 from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq.connection import parse as parse_rocketmq
 from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES

@@ -1,4 +1,4 @@
-"""Reads the layers, checks them, and makes one immutable Settings.
+"""Reads the layers, checks them, and builds one immutable Settings.
 
 Later layers win: packaged yaml, profile, the operator's documents (files, then Consul's KV, then Nacos),
 rollback's override, environment.
@@ -17,11 +17,9 @@ from pydantic import ValidationError
 from shop_order.configs import engines, tree
 from shop_order.configs.central import Central
 from shop_order.configs.dev_keys import dev_keys
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.reloadable import RELOADABLE
-from shop_order.configs.settings import ENVIRONMENTS, Settings
+from shop_order.configs.settings import ENVIRONMENTS, ConfigError, Settings
 from shop_order.configs.sources import open_registry_source, open_source
-from shop_order.configs.tree import Path
+from shop_order.configs.tree import RELOADABLE, Path
 from shop_order.configs.wiring import read as wired
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
@@ -163,7 +161,7 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
     for name in current.files:
         if not FilePath(name).is_file():
             raise ConfigError(
-                f"{name} is gone: what it set stays until a restart; to clear it, put {{}} in it"
+                f"{name} is gone: its settings stay until a restart; to clear them, write {{}} into it"
             )
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]

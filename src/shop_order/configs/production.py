@@ -5,8 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Settings
+from shop_order.configs.settings import ConfigError, Settings, channel_key
 
 
 def missing_in_production(settings: Settings) -> list[str]:
@@ -31,30 +30,12 @@ def wrong_in_production(settings: Settings) -> list[str]:
     wrong += [
         f"{name}: is a development key, which production refuses" for name in _development_keys(settings)
     ]
-    if urlsplit(settings.pay.alipay.gateway).scheme != "https":
-        wrong.append("PAY__ALIPAY__GATEWAY: production talks to providers over https only")
+    wrong += [
+        f"{channel_key(name, 'gateway')}: production talks to providers over https only"
+        for name, channel in settings.pay.channels.items()
+        if urlsplit(channel.gateway).scheme != "https"
+    ]
     return wrong
-
-
-def alipay_lacks(settings: Settings) -> list[str]:
-    """What is not set of a channel that is set in part; nothing of one that is off."""
-    lacks = [key for key, value in _alipay(settings).items() if not value]
-    return lacks if len(lacks) < len(_alipay(settings)) else []
-
-
-def alipay_is_off(settings: Settings) -> bool:
-    """Whether nothing of the channel is set: buyers are not offered it."""
-    return not any(_alipay(settings).values())
-
-
-def _alipay(settings: Settings) -> dict[str, str | None]:
-    alipay = settings.pay.alipay
-    return {
-        "PAY__ALIPAY__APP_ID": alipay.app_id,
-        "PAY__ALIPAY__SELLER_ID": alipay.seller_id,
-        "PAY__ALIPAY__APP_PRIVATE_KEY_FILE": alipay.app_private_key_file,
-        "PAY__ALIPAY__PUBLIC_KEY_FILE": alipay.public_key_file,
-    }
 
 
 def _development_keys(settings: Settings) -> list[str]:
@@ -71,13 +52,16 @@ def _development_keys(settings: Settings) -> list[str]:
 
 
 def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
-    alipay = settings.pay.alipay
     return [
         ("AUTH__JWKS", settings.auth.jwks),
         ("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file),
         ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
-        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", alipay.app_private_key_file),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", alipay.public_key_file),
+        *(
+            (channel_key(name, key), value)
+            for name, channel in settings.pay.channels.items()
+            for key, value in channel
+            if key.endswith("_file")
+        ),
     ]
 
 

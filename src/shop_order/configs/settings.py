@@ -1,115 +1,47 @@
 """Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
 
-import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from shop_order.configs.freight import MOST_TOTAL_FEN, PROVINCES, Freight, ProvinceFreight, whole_fen
-from shop_order.configs.lists import split_list
-from shop_order.pkg.address import joined, parted, reachable
+from shop_order.configs.types import (
+    MAX_TOTAL_FEN,
+    PROVINCES,
+    Address,
+    Addresses,
+    Count,
+    Freight,
+    Host,
+    Keys,
+    Networks,
+    OptBaseUrl,
+    OptHost,
+    OptId,
+    OptKey,
+    OptText,
+    OptWebUrl,
+    Port,
+    ProvinceFreight,
+    Rate,
+    Seconds,
+    ServiceNames,
+    ShopName,
+    WebUrl,
+    WebUrls,
+    whole_fen,
+)
+from shop_order.pkg.address import joined, reachable
 
 ENVIRONMENTS = ("dev", "test", "production")
-MIN_KEY_CHARS = 32
-_SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-def _empty_to_none(value: object) -> object:
-    return None if value == "" else value
+class ConfigError(Exception):
+    """A configuration that can't be used; the message is one line for the operator (exit code 2)."""
 
 
-def _digits_as_text(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _strong(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < MIN_KEY_CHARS:
-        raise ValueError(f"a key must have at least {MIN_KEY_CHARS} characters")
-    return key
-
-
-def _one_line(value: str | None) -> str | None:
-    if value is not None and not (value.isprintable() and value.strip()):
-        raise ValueError("must be one line of visible characters")
-    return value
-
-
-def _address(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    if ":" not in value:
-        if not _NAME.fullmatch(value):
-            raise ValueError("must be host:port, or a name in the registry")
-        return value
-    return joined(*parted(value))
-
-
-def _host(value: str) -> str:
-    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    if ":" in host:
-        ip_address(host)  # says what is wrong with the text
-    elif not _NAME.fullmatch(host):
-        raise ValueError("must be a host, without scheme and port")
-    return host
-
-
-def _network(value: str) -> str:
-    ip_network(value, strict=False)  # says what is wrong with the text
-    return value
-
-
-def _service_name(value: str) -> str:
-    if not _SERVICE_NAME.fullmatch(value):
-        raise ValueError("must be the name of a service, as its token has it: a-z, 0-9, _ . and -")
-    return value
-
-
-def _web_url(value: str) -> str:
-    try:
-        url = urlsplit(value)
-        whole = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:  # its text may repeat a password
-        whole = None
-    if not whole or any(sign.isspace() for sign in value):
-        raise ValueError("must be an http:// or https:// URL")
-    return value.rstrip("/")
-
-
-def _base_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.query or url.fragment or "?" in value or "#" in value or "@" in url.netloc:
-        raise ValueError("must be an http:// or https:// URL that a path can be added to")
-    return value
-
-
-OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
-OptId = Annotated[str | None, BeforeValidator(_digits_as_text), BeforeValidator(_empty_to_none)]
-ShopName = Annotated[
-    Annotated[str, Field(max_length=50)] | None, BeforeValidator(_empty_to_none), AfterValidator(_one_line)
-]
-Key = Annotated[SecretStr, AfterValidator(_strong)]
-OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
-Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
-Address = Annotated[str, AfterValidator(_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(split_list)]
-Host = Annotated[str, AfterValidator(_host)]
-OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]
-WebUrl = Annotated[str, AfterValidator(_web_url)]
-OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
-ServiceNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_service_name)], ...], BeforeValidator(split_list)
-]
-OptBaseUrl = Annotated[Annotated[WebUrl, AfterValidator(_base_url)] | None, BeforeValidator(_empty_to_none)]
-WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(split_list)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Rate = Annotated[int, Field(ge=0, le=1_000_000)]
+class ConfigAway(ConfigError):
+    """A shared source can't be asked now, so nothing is known about what it says."""
 
 
 class Section(BaseModel):
@@ -210,16 +142,35 @@ class Auth(Section):
     max_lifetime_s: int = Field(ge=60, le=30 * 86400)
 
 
-class Alipay(Section):
-    """The Alipay channel; without an app id it is unavailable."""
+class Channel(Section):
+    """What every payment channel has; it is off while none of its `required` settings is set."""
+
+    required: ClassVar[tuple[str, ...]]
 
     gateway: WebUrl
+    notify_url: OptWebUrl
+    timeout_s: Seconds
+
+    @property
+    def missing(self) -> list[str]:
+        """The required settings that are not set."""
+        return [name for name in self.required if not getattr(self, name)]
+
+    @property
+    def is_off(self) -> bool:
+        """Whether buyers are not offered the channel."""
+        return len(self.missing) == len(self.required)
+
+
+class Alipay(Channel):
+    """The Alipay channel."""
+
+    required = ("app_id", "seller_id", "app_private_key_file", "public_key_file")
+
     app_id: OptId
     seller_id: OptId
     app_private_key_file: OptText
     public_key_file: OptText
-    notify_url: OptWebUrl
-    timeout_s: Seconds
 
 
 class Pay(Section):
@@ -229,6 +180,23 @@ class Pay(Section):
     return_urls: WebUrls
     callback_allow: Networks
     alipay: Alipay
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The channels' sections by their codes."""
+        return {name: section for name, section in self if isinstance(section, Channel)}
+
+
+CHANNEL_NAMES = tuple(
+    name
+    for name, field in Pay.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Channel)
+)
+
+
+def channel_key(code: str, name: str) -> str:
+    """The setting of a payment channel as the operator writes it: `PAY__ALIPAY__APP_ID`."""
+    return f"PAY__{code}__{name}".upper()
 
 
 class Order(Section):
@@ -245,7 +213,7 @@ class Pricing(Section):
     """What an order costs beside its goods, in fen; 0 for `free_freight_from_fen` is never."""
 
     freight_fen: Freight
-    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MOST_TOTAL_FEN)]
+    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
     province_freight_fen: ProvinceFreight
 
     @property

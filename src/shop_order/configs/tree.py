@@ -1,4 +1,4 @@
-"""Settings as flat paths, so that each value can tell where it came from."""
+"""Settings as flat paths, so that each value has an origin."""
 
 import difflib
 from collections.abc import Hashable, Iterator, Mapping
@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Section, Settings
+from shop_order.configs.settings import CHANNEL_NAMES, ConfigError, Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
@@ -23,20 +22,54 @@ PLANNED: frozenset[Path] = frozenset(
         *(("pay", "wechat", key) for key in _WECHAT.split()),
     }
 )
-"""Settings of what is not built yet: whoever gives one is told that nothing uses it, and it is not kept."""
+"""Settings of features that are not built yet: they are reported as unused, and dropped."""
 WORKERS: Path = ("server", "workers")
 """Gone: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
+RELOADABLE: frozenset[Path] = frozenset(
+    {
+        ("log", "level"),
+        ("app", "shop_name"),
+        ("server", "deadline_s"),
+        ("neighbours", "timeout_s"),
+        ("limit", "unpaid_orders"),
+        ("limit", "user_rate"),
+        ("limit", "user_burst"),
+        ("limit", "global_rate"),
+        ("limit", "global_burst"),
+        ("limit", "grpc_calls"),
+        ("limit", "grpc_address_calls"),
+        ("limit", "grpc_streams"),
+        ("limit", "grpc_address_streams"),
+        ("limit", "grpc_address_connections"),
+        ("cache", "timeout_s"),
+        ("cache", "order_ttl_s"),
+        ("cache", "absent_ttl_s"),
+        ("cache", "goods_ttl_s"),
+        ("order", "pay_timeout_s"),
+        ("order", "auto_confirm_s"),
+        ("order", "scan_interval_s"),
+        ("order", "archive_after_days"),
+        ("oplog", "keep_days"),
+        ("pricing", "freight_fen"),
+        ("pricing", "free_freight_from_fen"),
+        ("pricing", "province_freight_fen"),
+        ("pay", "return_urls"),
+        ("pay", "callback_allow"),
+        *(("pay", name, "timeout_s") for name in CHANNEL_NAMES),
+    }
+)
+"""What a running service takes over at a reload; all others wait for a restart."""
 
 
 class _NoRepeats(yaml.SafeLoader):
-    """YAML lets a key stand twice, and the first is lost in silence; here that is an error."""
+    """YAML accepts a key twice and silently drops the first; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{name} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -87,8 +120,8 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
 def parse(name: str, text: str) -> dict[Path, Any]:
     """The settings of one YAML document.
 
-    Raises ConfigError, also for a setting nobody knows, and for a document or section that says nothing: it
-    was more likely lost than meant. Who means it writes {}.
+    Raises ConfigError, also for an unknown setting and for an empty document or section, whose content was
+    probably lost; an intended one is written {}.
     """
     try:
         tree = yaml.load(text, _NoRepeats)  # noqa: S506 - a SafeLoader
@@ -98,7 +131,7 @@ def parse(name: str, text: str) -> dict[Path, Any]:
         what = getattr(error, "problem", None) or "not a YAML document"
         raise ConfigError(f"{name}{where}: {what}") from error
     if tree is None:
-        raise ConfigError(f"{name}: says nothing; if nothing is to be set, write {{}}")
+        raise ConfigError(f"{name}: is empty; if nothing is to be set, write {{}}")
     if not isinstance(tree, dict):
         raise ConfigError(f"{name}: must hold sections with settings")
     _refuse_null_sections(tree, name)
@@ -112,7 +145,7 @@ def _refuse_null_sections(tree: Mapping[str, Any], name: str, above: Path = ()) 
     for key, value in tree.items():
         path = (*above, str(key))
         if value is None and _is_section(path) and path not in _known():
-            raise ConfigError(f"{name}: {key_of(path)} says nothing; leave it out, or write {{}}")
+            raise ConfigError(f"{name}: {key_of(path)} is empty; leave it out, or write {{}}")
         if isinstance(value, Mapping):
             _refuse_null_sections(value, name, path)
 

@@ -1,16 +1,19 @@
-"""What `make run` leaves in the data folder while it runs: where the commands beside it find the neighbours.
+"""What `make run` leaves in the data folder while it runs: where commands beside it find the neighbours.
 
-A settings document below the environment. It is locked by who left it: after a kill nobody believes it.
+A settings document below the environment. It is locked by the process that left it, so that nobody reads it
+after that was killed.
 """
 
 import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import Settings
+from shop_order.configs.settings import ConfigError, Settings
 
 _ADDRESSES = ("goods", "inventory", "users", "inboxes")
 
@@ -42,5 +45,24 @@ def document(settings: Settings) -> str:
     # A name needs the registry, whose URL may hold a token.
     addresses = {key: value for key, value in neighbours.items() if ":" in str(value)}
     flat: dict[tree.Path, object] = {("neighbours", key): value for key, value in addresses.items()}
-    flat["pay", "alipay", "gateway"] = settings.pay.alipay.gateway
+    flat |= {("pay", name, "gateway"): channel.gateway for name, channel in settings.pay.channels.items()}
     return yaml.safe_dump(tree.nest(flat), sort_keys=False)
+
+
+@contextmanager
+def left(settings: Settings) -> Iterator[None]:
+    """The document of these settings lies in their data folder until the block ends. Raises OSError."""
+    file = wiring_file(settings.data_dir)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # before its name: no reader sees it unlocked
+        os.write(handle, document(settings).encode())
+        os.replace(draft, file)
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(file), os.fstat(handle)):  # it may be another's by now
+                file.unlink()
+        os.close(handle)

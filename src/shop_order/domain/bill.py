@@ -1,4 +1,4 @@
-"""A provider's bill of one day, and what differs between it and our payments (decision reconciliation)."""
+"""A provider's bill of one day, and how it differs from our payments (decision reconciliation)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,33 @@ from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType, RefundState
 
 DAY_MS = 86_400_000
-EDGE_MS = 600_000  # two clocks: what is so near to midnight may stand in the bill of the day beside
-MOST_SHOWN = 1000  # differences told one by one; all are counted
+EDGE_MS = 600_000  # two clocks: money this close to midnight may be in the bill of the day before or after
+MAX_SHOWN = 1000  # differences listed one by one; all are counted
+MAX_EARLIER = 7  # earlier bills in which money is looked for
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
 
 
 def first_ms(day: date) -> int:
-    """When a bill's day begins: at midnight in China."""
+    """When a bill's day begins: midnight in China, in epoch ms."""
     return (day - _EPOCH).days * DAY_MS - _CHINA_MS
 
 
 def day_at(ms: int) -> date:
     """The bill's day of a moment."""
     return _EPOCH + timedelta(days=(ms + _CHINA_MS) // DAY_MS)
+
+
+def is_before(moved_ms: int, day: date) -> bool:
+    """Whether money that we knew of at that time belongs to an earlier bill."""
+    return moved_ms < first_ms(day) - EDGE_MS
+
+
+def days_near(from_ms: int, to_ms: int, but: date) -> Sequence[date]:
+    """The days, except `but`, whose bills may have money of that time; the latest first."""
+    first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
+    days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
+    return [day for day in days if day != but][:MAX_EARLIER]
 
 
 class BillNotOut(Exception):
@@ -39,12 +52,12 @@ class BillNotOut(Exception):
 
 
 class BillUnusable(Exception):
-    """What came is not a whole bill of that day and of our account; the text says what is wrong."""
+    """Not a complete bill of that day and of our account; the text says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """Money that moved; `amount_fen` is above 0 for a refund, too, whose number may be the provider's own."""
+    """Money that moved; a refund's `amount_fen` is positive too, and its number may be the provider's own."""
 
     payment_sn: str
     trade_no: str
@@ -54,7 +67,7 @@ class BillLine:
 
     @property
     def number(self) -> str:
-        """Ours, by which it is looked for."""
+        """Our number of the payment or refund."""
         return self.refund_sn or self.payment_sn
 
 
@@ -67,13 +80,33 @@ class Bill:
     digest: str = ""
 
 
-class BillSource(Protocol):
-    """A channel that gives bills."""
+@dataclass(slots=True)
+class BillNumbers:
+    """The numbers in a bill; `strangers` are refunds whose number is not ours, with their payment's."""
 
-    payment_type: PaymentType
+    payments: set[str] = field(default_factory=set)
+    refunds: set[str] = field(default_factory=set)
+    strangers: set[tuple[str, str]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, bill: Bill) -> BillNumbers:
+        """The numbers of all its lines."""
+        found = cls()
+        for line in bill.lines:
+            if line.is_refund:
+                found.refunds.add(line.refund_sn)
+            else:
+                found.payments.add(line.payment_sn)
+        return found
+
+
+class BillSource(Protocol):
+    """A provider's daily bills."""
+
+    max_bytes: int  # of a bill's file
 
     def available(self) -> bool:
-        """Whether it is configured and can be asked."""
+        """Whether the provider can be asked."""
 
     async def bill(self, day: date) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""
@@ -82,7 +115,7 @@ class BillSource(Protocol):
         """The bill of a file that was fetched from the provider's site. Raises BillUnusable."""
 
 
-class Kind(StrEnum):
+class Mismatch(StrEnum):
     """What differs."""
 
     UNKNOWN_PAYMENT = "unknown_payment"
@@ -108,7 +141,7 @@ class Kind(StrEnum):
 class Difference:
     """One number of which the two sides do not tell the same; `here` and `there` say what, beside the fen."""
 
-    kind: Kind
+    kind: Mismatch
     number: str
     order_sn: str
     ours_fen: int
@@ -118,7 +151,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Sums:
+class Totals:
     """Money that came and money that went back, on one side."""
 
     trades: int = 0
@@ -133,9 +166,9 @@ class Sums:
         else:
             self.trades, self.paid_fen = self.trades + 1, self.paid_fen + amount_fen
 
-    def less(self, other: Sums) -> Sums:
+    def less(self, other: Totals) -> Totals:
         """How much more this is than the other side."""
-        return Sums(
+        return Totals(
             self.trades - other.trades,
             self.paid_fen - other.paid_fen,
             self.refunds - other.refunds,
@@ -145,73 +178,77 @@ class Sums:
 
 @dataclass(slots=True)
 class Comparison:
-    """The two sides, line by line: what is not equal is a difference, so that no fen is lost in between.
+    """The two sides, line by line: whatever is not equal is a difference.
 
-    Ours minus theirs is, for payments as for refunds, the sum of the differences.
+    For payments as for refunds, ours minus theirs is the sum of the differences.
     """
 
     channel: PaymentType
-    ours: Sums = field(default_factory=Sums)
-    theirs: Sums = field(default_factory=Sums)
+    ours: Totals = field(default_factory=Totals)
+    theirs: Totals = field(default_factory=Totals)
     shown: list[Difference] = field(default_factory=list)
     count: int = 0
 
-    def trade(self, line: BillLine, payment: Payment | None) -> None:
+    def compare_payment(self, line: BillLine, payment: Payment | None) -> None:
         """The bill has a payment; ours of that number, if there is one."""
         self.theirs.add(line.amount_fen, is_refund=False)
         if payment is None or payment.payment_type is not self.channel:
-            self._theirs_alone(Kind.UNKNOWN_PAYMENT, line)
+            self._theirs_alone(Mismatch.UNKNOWN_PAYMENT, line)
         elif not payment.is_paid:
-            self._theirs_alone(Kind.NOT_PAID_HERE, line, payment.order_sn, payment.state)
+            self._theirs_alone(Mismatch.NOT_PAID_HERE, line, payment.order_sn, payment.state)
         else:
             self.ours.add(payment.amount_fen, is_refund=False)
             if payment.amount_fen != line.amount_fen:
-                self._both(Kind.AMOUNT, line, payment.order_sn, payment.amount_fen, payment.trade_no)
+                self._both(Mismatch.AMOUNT, line, payment.order_sn, payment.amount_fen, payment.trade_no)
             elif payment.trade_no != line.trade_no:
-                self._both(Kind.TRADE_NO, line, payment.order_sn, payment.amount_fen, payment.trade_no)
+                self._both(Mismatch.TRADE_NO, line, payment.order_sn, payment.amount_fen, payment.trade_no)
 
-    def refund(self, line: BillLine, refund: Refund | None) -> None:
+    def compare_refund(self, line: BillLine, refund: Refund | None) -> None:
         """The bill has a refund; ours of that number, if there is one."""
         self.theirs.add(line.amount_fen, is_refund=True)
         if refund is None:
-            self._theirs_alone(Kind.UNKNOWN_REFUND, line)
+            self._theirs_alone(Mismatch.UNKNOWN_REFUND, line)
         elif refund.state is not RefundState.SUCCEEDED:
-            self._theirs_alone(Kind.NOT_REFUNDED_HERE, line, refund.order_sn, refund.state)
+            self._theirs_alone(Mismatch.NOT_REFUNDED_HERE, line, refund.order_sn, refund.state)
         else:
             self.ours.add(refund.amount_fen, is_refund=True)
             here, there = refund.payment_sn, line.payment_sn
             if refund.amount_fen != line.amount_fen:
-                self._both(Kind.REFUND_AMOUNT, line, refund.order_sn, refund.amount_fen, here, there)
+                self._both(Mismatch.REFUND_AMOUNT, line, refund.order_sn, refund.amount_fen, here, there)
             elif here != there:
-                self._both(Kind.REFUND_OF_ANOTHER, line, refund.order_sn, refund.amount_fen, here, there)
+                self._both(Mismatch.REFUND_OF_ANOTHER, line, refund.order_sn, refund.amount_fen, here, there)
 
-    def again(self, line: BillLine) -> None:
+    def add_repeated(self, line: BillLine) -> None:
         """The bill has a number that it had before."""
         self.theirs.add(line.amount_fen, is_refund=line.is_refund)
-        self._theirs_alone(Kind.REFUND_TWICE_IN_BILL if line.is_refund else Kind.TWICE_IN_BILL, line)
+        self._theirs_alone(Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line)
 
-    def payment_alone(self, payment: Payment) -> None:
+    def add_missing_payment(self, payment: Payment) -> None:
         """We have a payment that is in no bill."""
         self.ours.add(payment.amount_fen, is_refund=False)
         number, fen = payment.payment_sn, payment.amount_fen
-        self._differs(Difference(Kind.NOT_IN_BILL, number, payment.order_sn, fen, 0, payment.trade_no))
+        self._differs(Difference(Mismatch.NOT_IN_BILL, number, payment.order_sn, fen, 0, payment.trade_no))
 
-    def refund_alone(self, refund: Refund) -> None:
+    def add_missing_refund(self, refund: Refund) -> None:
         """We have a refund that is in no bill."""
         self.ours.add(refund.amount_fen, is_refund=True)
         number, fen = refund.refund_sn, refund.amount_fen
-        self._differs(Difference(Kind.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn))
+        self._differs(
+            Difference(Mismatch.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn)
+        )
 
-    def _theirs_alone(self, kind: Kind, line: BillLine, order_sn: str = "", here: str = "") -> None:
+    def _theirs_alone(self, kind: Mismatch, line: BillLine, order_sn: str = "", here: str = "") -> None:
         self._differs(Difference(kind, line.number, order_sn, 0, line.amount_fen, here, line.trade_no))
 
-    def _both(self, kind: Kind, line: BillLine, order_sn: str, fen: int, here: str, there: str = "") -> None:
+    def _both(
+        self, kind: Mismatch, line: BillLine, order_sn: str, fen: int, here: str, there: str = ""
+    ) -> None:
         there = there or line.trade_no
         self._differs(Difference(kind, line.number, order_sn, fen, line.amount_fen, here, there))
 
     def _differs(self, difference: Difference) -> None:
         self.count += 1
-        if len(self.shown) < MOST_SHOWN:
+        if len(self.shown) < MAX_SHOWN:
             self.shown.append(difference)
 
 
@@ -222,8 +259,8 @@ class Reconciliation:
 
     channel: PaymentType
     day: date
-    ours: Sums
-    theirs: Sums
+    ours: Totals
+    theirs: Totals
     differences: int
     shown: Sequence[Difference]
     settled: int
@@ -239,6 +276,15 @@ class Kept:
     day: date
     differences: int
     created_ms: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was made after the day was over."""
+        return self.created_ms >= first_ms(self.day) + DAY_MS
+
+    def is_stale(self, now_ms: int) -> bool:
+        """Whether it should be made again: what differed then may agree by now."""
+        return bool(self.differences) and now_ms >= self.created_ms + DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,19 @@ from itertools import chain
 from shop_order.domain.errors import AmountInexact, InvalidArgument, SignatureInvalid
 from shop_order.pkg.money import fen_of_float32, float32_of_fen, yuan_of_fen
 
-MOST_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
-MOST_HEADERS = 100
-MOST_HEADER_BYTES = 16 * 1024
-MOST_VALUE = 512  # characters of a field of our gateway's
+MAX_BODY = 64 * 1024  # bytes of a provider's notice, however it comes
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+MAX_VALUE = 512  # characters of a field of our gateway's
 PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 
 
 def check_size(body: bytes, headers: Mapping[str, str]) -> None:
-    """Nothing is read of what no provider sends. Raises InvalidArgument."""
-    if len(body) > MOST_BODY:
-        raise InvalidArgument("raw_body", "too_many_bytes", max=MOST_BODY)
-    if len(headers) > MOST_HEADERS or sum(map(len, chain(headers, headers.values()))) > MOST_HEADER_BYTES:
-        raise InvalidArgument("headers", "too_many_headers", max=MOST_HEADERS, max_bytes=MOST_HEADER_BYTES)
+    """Check the bounds of a notice before anything of it is read. Raises InvalidArgument."""
+    if len(body) > MAX_BODY:
+        raise InvalidArgument("raw_body", "too_many_bytes", max=MAX_BODY)
+    if len(headers) > MAX_HEADERS or sum(map(len, chain(headers, headers.values()))) > MAX_HEADER_BYTES:
+        raise InvalidArgument("headers", "too_many_headers", max=MAX_HEADERS, max_bytes=MAX_HEADER_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def notify_payment(
     if amount_fen < 0:
         raise InvalidArgument("amount_fen", "too_small", min=0)
     if amount_fen:
-        check_beside(amount, amount_fen)
+        check_agrees(amount, amount_fen)
     fen = amount_fen or fen_of(amount)
     money = {"amount_fen": str(fen)} if amount_fen else {"amount": yuan_of_fen(fen)}
     signed = {
@@ -83,7 +83,7 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
     if int(fields.get("amount_fen", "0")) <= 0:
         raise InvalidArgument("amount_fen", "required")
     fen = int(fields["amount_fen"])
-    check_beside(amount, fen)
+    check_agrees(amount, fen)
     return GatewayNotice(
         fields.get("order_sn", ""),
         fields.get("payment_sn", ""),
@@ -96,8 +96,8 @@ def pay_callback(fields: Mapping[str, str], *, sign: str, amount: float) -> Gate
     )
 
 
-def check_beside(amount: float, fen: int) -> None:
-    """That a float beside the signed fen, which is not signed, says nothing else. Raises AmountInexact."""
+def check_agrees(amount: float, fen: int) -> None:
+    """Check that the float, which is not signed, agrees with the signed fen. Raises AmountInexact."""
     if amount and amount != float32_of_fen(fen):
         raise AmountInexact
 
@@ -126,9 +126,9 @@ class GatewaySecret:
         Raises SignatureInvalid, InvalidArgument.
         """
         for field, value in notice.signed.items():
-            if len(value) > MOST_VALUE:
-                raise InvalidArgument(field, "too_long", max=MOST_VALUE)
-            # Moved into a neighbour's value, `&trade_status=…` would be signed and yet not be read.
+            if len(value) > MAX_VALUE:
+                raise InvalidArgument(field, "too_long", max=MAX_VALUE)
+            # Moved into another field's value, `&trade_status=…` would be signed and yet not be read.
             if "&" in value:
                 raise InvalidArgument(field, "contains_ampersand")
         sign = notice.sign.encode()

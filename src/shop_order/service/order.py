@@ -45,6 +45,7 @@ from shop_order.domain.tombstone import MOST_PLACING_MS
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
+from shop_order.service.channels import Channels
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.placing import Basket, OrderRules, PlaceOrder
 from shop_order.service.return_urls import ReturnUrls
@@ -72,6 +73,7 @@ class OrderService:
         on_unreadable: OnUnreadable,
         on_lost: Callable[[str], None],
         return_urls: ReturnUrls,
+        channels: Channels,
         real_clock: Clock,
         shown: OrderLookup | None = None,
     ) -> None:
@@ -90,6 +92,7 @@ class OrderService:
         self._on_unreadable = on_unreadable
         self._give_back = on_lost
         self._return_urls = return_urls
+        self._channels = channels
         self._real_now = real_clock
 
     # ---- placing ----
@@ -99,7 +102,7 @@ class OrderService:
 
         Raises EmptyOrder, GoodsUnavailable, OutOfStock, PriceChanged, QuoteUnknown, CouponUnknown,
         CartChanged, TooManyUnpaid, KeyReused, AddressNotFound, PlacingGivenUp, DependencyDown, Overloaded,
-        InvalidArgument.
+        ChannelUnavailable, InvalidArgument.
         """
         user = buyer(actor)
         # A refusal names them: unbounded, it would not fit into the metadata of an answer.
@@ -117,6 +120,8 @@ class OrderService:
         )
 
     async def _place(self, actor: Actor, cmd: PlaceOrder, key: Key | None) -> Order:
+        if cmd.pay_type:
+            self._channels.choose(cmd.pay_type)
         if cmd.coupon_id:
             raise CouponUnknown(cmd.coupon_id)
         if cmd.quote_token:

@@ -1,7 +1,7 @@
 """Reconciliation: each day's bill of a provider against our payments (decision reconciliation).
 
-The provider's clock decides what a day is, so the test clock moves nothing here. Nothing is changed but this:
-an attempt that is unpaid here though the bill has its money is asked about again, and settles as always.
+The provider's clock decides what a day is, so the test clock has no effect. The only change made: an attempt
+that is unpaid here but paid in the bill is queried again, and then settled as always.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from shop_order.domain.bill import (
@@ -19,14 +18,16 @@ from shop_order.domain.bill import (
     Bill,
     BillLine,
     BillNotOut,
+    BillNumbers,
     BillSource,
     BillUnusable,
     Comparison,
-    Kept,
     Reconciliation,
     Reconciliations,
     day_at,
+    days_near,
     first_ms,
+    is_before,
 )
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
@@ -37,20 +38,19 @@ from shop_order.domain.status import PaymentType, RefundState
 
 JOB = "reconcile"  # and its lease
 PAGE = 500
-OUT_MS = 37_800_000  # a bill is out at half past ten of the day after, in China
-EMPTY_MS = 2 * DAY_MS  # since a day began: one that has no bill by then had no payments
+OUT_MS = 37_800_000  # a bill is out at 10:30 of the next day, in China
+EMPTY_MS = 2 * DAY_MS  # after a day began: if there is no bill by then, there were no payments
 CATCH_UP_DAYS = 7
-MOST_BESIDE = 7  # bills of earlier days in which a refund is looked for that took its time
-MOST_ASKED = 500
-SETTLE_S = 15.0  # how long the answers are waited for
-LOOK_EVERY_S = 0.5
-NOT_OUT_S, AWAY_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until it is tried again
-ASK_EVERY_S = 60.0  # whether something is due
+MAX_QUERIED = 500
+SETTLE_S = 15.0  # the answers are waited for
+POLL_S = 0.5
+NOT_OUT_S, AWAY_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
+DUE_EVERY_S = 60.0  # checks whether something is due
 WATCHED_DAYS = 30
 
 
 class ReconciliationService:
-    """One day at a time; done again, its result takes the place of the earlier one."""
+    """Reconciles one day at a time; a later result of the same day replaces the earlier one."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ReconciliationService:
         tell: Callable[..., None],
         settle_s: float = SETTLE_S,
     ) -> None:
-        """`fence` is of the lease under which it is done; `clock` is the shop's, for questions alone."""
+        """`fence` is that of the lease under which this runs; `clock` is the shop's, only for queries."""
         self._store = store
         self._sources = sources
         self._now = real_clock
@@ -79,10 +79,10 @@ class ReconciliationService:
         """Reconcile the oldest day that is due, of each channel; how many. Raises LeaseLost."""
         done = 0
         for channel, day in await self.due():
-            wait_s = AWAY_S  # also when it fails in a way that nobody foresaw: the provider is not pestered
+            wait_s = AWAY_S  # also after an unexpected failure: the provider is not called in a loop
             try:
                 result = await self.reconcile(channel, day)
-                self._told(result)
+                self._log(result)
                 done, wait_s = done + 1, 0.0
             except BillNotOut:
                 wait_s = NOT_OUT_S
@@ -96,9 +96,9 @@ class ReconciliationService:
         return done
 
     async def due(self) -> Sequence[tuple[PaymentType, date]]:
-        """The oldest day of each channel whose bill should be out, and that is to be tried now.
+        """The oldest day of each channel whose bill should be out, and that should be tried now.
 
-        One that differed is done again a day later: what was late by then may agree.
+        A day that differed is compared again a day later: it may agree by then.
         """
         now_ms, found = self._now(), []
         today = day_at(now_ms)
@@ -109,7 +109,7 @@ class ReconciliationService:
             if not source.available():
                 continue
             kept = await self._store.days(channel, days[0])
-            done = {day for day, one in kept.items() if is_done(one) and not is_stale(one, now_ms)}
+            done = {day for day, one in kept.items() if one.is_whole and not one.is_stale(now_ms)}
             for day in out:
                 if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
                     found.append((channel, day))
@@ -117,25 +117,25 @@ class ReconciliationService:
         return found
 
     async def wait(self) -> None:
-        """Until it is time to look again."""
-        await asyncio.sleep(ASK_EVERY_S)
+        """Sleep until `step` should be called again."""
+        await asyncio.sleep(DUE_EVERY_S)
 
     async def behind(self) -> Sequence[tuple[PaymentType, float, int]]:
-        """Of each channel: seconds since the end of the last day before the first that is missing in a week,
-        and what differs of a month."""
+        """For each channel: seconds since the end of the last day before the first missing one of a week, and
+        the number of differences of a month."""
         now_ms, found = self._now(), []
         today = day_at(now_ms)
         for channel, source in self._sources.items():
             if source.available():
                 kept = await self._store.days(channel, today - timedelta(days=WATCHED_DAYS))
                 day = today - timedelta(days=CATCH_UP_DAYS)
-                while day < today and day in kept and is_done(kept[day]):
+                while day < today and day in kept and kept[day].is_whole:
                     day += timedelta(days=1)
                 differences = sum(one.differences for one in kept.values())
                 found.append((channel, (now_ms - first_ms(day)) / 1000, differences))
         return found
 
-    def _told(self, result: Reconciliation) -> None:
+    def _log(self, result: Reconciliation) -> None:
         if result.differences or result.settled:
             self._tell(
                 "bill_differs" if result.differences else "bill_settled",
@@ -149,11 +149,10 @@ class ReconciliationService:
     # ---- one day ----
 
     async def reconcile(self, channel: PaymentType, day: date, file: bytes | None = None) -> Reconciliation:
-        """Compare a day's bill, from the provider or from a file that somebody fetched there, and keep the
-        result.
+        """Compare a day's bill, from the provider or from a downloaded file, and store the result.
 
-        Raises InvalidArgument (the day is still to come), BillNotOut, BillUnusable, ChannelUnavailable,
-        DependencyDown, LeaseLost, Unreadable (a row of ours was altered: nothing is compared with it).
+        Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
+        DependencyDown, LeaseLost, Unreadable (a row of ours was altered).
         """
         fence = self._fence()
         if day > day_at(self._now()):
@@ -163,10 +162,10 @@ class ReconciliationService:
         source = self._sources[channel]
         bill = await self._bill(source, day) if file is None else await source.read(day, file)
         comparison = Comparison(channel)
-        theirs = Numbers()
+        theirs = BillNumbers()
         unpaid = await self._compare(comparison, bill, theirs)
         settled = await self._settle(comparison, unpaid)
-        waiting = await self._compare_ours(comparison, day, theirs, Beside(self._beside(source, file)))
+        waiting = await self._compare_ours(comparison, day, theirs, EarlierBills(self._earlier(source, file)))
         result = Reconciliation(
             channel=channel,
             day=day,
@@ -183,7 +182,7 @@ class ReconciliationService:
         return result
 
     async def _bill(self, source: BillSource, day: date) -> Bill:
-        """Raises what `BillSource.bill` does, while there may still come one."""
+        """The day's bill, empty if none will come any more. Raises what `BillSource.bill` does."""
         try:
             return await source.bill(day)
         except BillNotOut:
@@ -191,19 +190,19 @@ class ReconciliationService:
                 raise
             return Bill(day, ())
 
-    def _beside(self, source: BillSource, file: bytes | None) -> Callable[[date], Awaitable[Bill]]:
+    def _earlier(self, source: BillSource, file: bytes | None) -> Callable[[date], Awaitable[Bill]]:
         async def bill(day: date) -> Bill:
             try:
                 return await self._bill(source, day)
             except (BillNotOut, BillUnusable, ChannelUnavailable, DependencyDown):
                 if file is None:
                     raise
-                return Bill(day, ())  # who brings a file may have no provider: better told than hidden
+                return Bill(day, ())  # with a file there may be no provider: report it, do not hide it
 
         return bill
 
-    async def _compare(self, comparison: Comparison, bill: Bill, theirs: Numbers) -> list[BillLine]:
-        """All but those that are returned: unpaid here, they may be paid when they were asked about."""
+    async def _compare(self, comparison: Comparison, bill: Bill, theirs: BillNumbers) -> list[BillLine]:
+        """Compare all lines but those returned: attempts unpaid here that may be paid once queried."""
         unpaid: list[BillLine] = []
         for lines in pages(bill.lines):
             if trades := [line for line in lines if not line.is_refund]:
@@ -213,7 +212,7 @@ class ReconciliationService:
         return unpaid
 
     async def _compare_payments(
-        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: Numbers
+        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
     ) -> Sequence[BillLine]:
         unpaid: list[BillLine] = []
         known = await self._store.payments([line.payment_sn for line in lines])
@@ -223,16 +222,16 @@ class ReconciliationService:
                 payment = None
             was = payment is not None and payment.is_paid and is_before(payment.paid_ms, day)
             if was or line.payment_sn in theirs.payments:
-                comparison.again(line)
+                comparison.add_repeated(line)
             elif payment and not payment.is_paid:
                 unpaid.append(line)
             else:
-                comparison.trade(line, payment)
+                comparison.compare_payment(line, payment)
             theirs.payments.add(line.payment_sn)
         return unpaid
 
     async def _compare_refunds(
-        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: Numbers
+        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
     ) -> None:
         known = await self._store.refunds([line.refund_sn for line in lines])
         for line in lines:
@@ -240,24 +239,24 @@ class ReconciliationService:
             done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
             was = done_ms is not None and is_before(done_ms, day)
             if was or (line.refund_sn in theirs.refunds if refund else number in theirs.strangers):
-                comparison.again(line)
+                comparison.add_repeated(line)
             else:
-                comparison.refund(line, refund)
+                comparison.compare_refund(line, refund)
             if refund:
                 theirs.refunds.add(line.refund_sn)
             else:
                 theirs.strangers.add(number)
 
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
-        """Have them asked about, wait a moment, and compare them as they are then; how many were settled."""
-        for line in unpaid[:MOST_ASKED]:
+        """Have them queried, wait a moment, and compare them as they are then; how many were settled."""
+        for line in unpaid[:MAX_QUERIED]:
             await self._store.ask_again(line.payment_sn, self._clock())
         settled, until_s = 0, time.monotonic() + self._settle_s
         for lines in pages(unpaid):
             now = await self._paid_by(lines, until_s)
             for line in lines:
                 before = comparison.count
-                comparison.trade(line, now[line.payment_sn])
+                comparison.compare_payment(line, now[line.payment_sn])
                 settled += comparison.count == before
         return settled
 
@@ -266,13 +265,14 @@ class ReconciliationService:
             found = await self._store.payments([line.payment_sn for line in lines])
             if all(one.is_paid for one in found.values()) or time.monotonic() >= until_s:
                 return found
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
-    async def _compare_ours(self, comparison: Comparison, day: date, theirs: Numbers, beside: Beside) -> int:
-        """What we have and the bill has not; how many may be in the next one.
+    async def _compare_ours(
+        self, comparison: Comparison, day: date, theirs: BillNumbers, earlier: EarlierBills
+    ) -> int:
+        """Compare our payments and refunds that are not in the bill; how many may be in the next bill.
 
-        The last minutes of a day are looked at with the next day, so that each is looked at once and the
-        bills of both days are out.
+        The last minutes of a day are compared with the next day, when the bills of both days are out.
         """
         channel, waiting = comparison.channel, 0
         begin, end = After(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
@@ -284,8 +284,8 @@ class ReconciliationService:
                     continue
                 if payment.paid_ms >= end - EDGE_MS:
                     waiting += 1
-                elif not await beside.has_payment(payment, day):
-                    comparison.payment_alone(payment)
+                elif not await earlier.has_payment(payment, day):
+                    comparison.add_missing_payment(payment)
             after = After(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
         after = begin
         while after is not None:
@@ -295,83 +295,41 @@ class ReconciliationService:
                     continue
                 if refund.finished_ms >= end - EDGE_MS:
                     waiting += 1
-                elif not await beside.has_refund(refund, day):
-                    comparison.refund_alone(refund)
+                elif not await earlier.has_refund(refund, day):
+                    comparison.add_missing_refund(refund)
             after = After(refunded[-1].finished_ms, refunded[-1].refund_sn) if len(refunded) == PAGE else None
         return waiting
 
 
-@dataclass(slots=True)
-class Numbers:
-    """What a bill has; with their payment's those refunds whose number is none of ours."""
-
-    payments: set[str] = field(default_factory=set)
-    refunds: set[str] = field(default_factory=set)
-    strangers: set[tuple[str, str]] = field(default_factory=set)
-
-
-class Beside:
-    """The bills of the days before, each fetched at most once, and only if it is asked for."""
+class EarlierBills:
+    """The bills of earlier days, each fetched at most once, and only if it is needed."""
 
     def __init__(self, bill: Callable[[date], Awaitable[Bill]]) -> None:
         self._bill = bill
-        self._numbers: dict[date, Numbers] = {}
+        self._numbers: dict[date, BillNumbers] = {}
 
     async def has_payment(self, payment: Payment, but: date) -> bool:
-        """The provider told us when it was paid; our clock may differ from its."""
-        for day in near(payment.paid_ms, payment.paid_ms, but):
+        """Whether an earlier bill has it; our clock may differ from the provider's."""
+        for day in days_near(payment.paid_ms, payment.paid_ms, but):
             if payment.payment_sn in (await self._of(day)).payments:
                 return True
         return False
 
     async def has_refund(self, refund: Refund, but: date) -> bool:
-        """The money went back some time before we knew it."""
-        for day in near(refund.created_ms, refund.finished_ms, but):
+        """Whether an earlier bill has it; the money went back before we knew it."""
+        for day in days_near(refund.created_ms, refund.finished_ms, but):
             if refund.refund_sn in (await self._of(day)).refunds:
                 return True
         return False
 
-    async def _of(self, day: date) -> Numbers:
+    async def _of(self, day: date) -> BillNumbers:
         if day not in self._numbers:
             bill = await self._bill(day)
-            self._numbers[day] = await asyncio.to_thread(numbers_of, bill)  # of a large one it takes long
+            self._numbers[day] = await asyncio.to_thread(BillNumbers.of, bill)  # a large one takes long
         return self._numbers[day]
 
 
-def near(from_ms: int, to_ms: int, but: date) -> Sequence[date]:
-    """The days whose bills may have it, the latest first."""
-    first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
-    days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
-    return [day for day in days if day != but][:MOST_BESIDE]
-
-
-def numbers_of(bill: Bill) -> Numbers:
-    """Of its lines."""
-    found = Numbers()
-    for line in bill.lines:
-        if line.is_refund:
-            found.refunds.add(line.refund_sn)
-        else:
-            found.payments.add(line.payment_sn)
-    return found
-
-
-def is_before(moved_ms: int, day: date) -> bool:
-    """Money of which we knew before that day belongs to an earlier bill."""
-    return moved_ms < first_ms(day) - EDGE_MS
-
-
-def is_done(kept: Kept) -> bool:
-    """A bill that was compared before its day was over is none of the whole day."""
-    return kept.created_ms >= first_ms(kept.day) + DAY_MS
-
-
-def is_stale(kept: Kept, now_ms: int) -> bool:
-    """What differed then may agree by now."""
-    return bool(kept.differences) and now_ms >= kept.created_ms + DAY_MS
-
-
 def pages(lines: Sequence[BillLine]) -> Iterator[Sequence[BillLine]]:
-    """At most `PAGE` at a time: no more are looked at without letting orders go on."""
+    """At most `PAGE` at a time, so that orders are served in between."""
     for begin in range(0, len(lines), PAGE):
         yield lines[begin : begin + PAGE]

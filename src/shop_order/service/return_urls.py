@@ -1,4 +1,4 @@
-"""Where a buyer may be sent from our pages and from a provider's: only to addresses the operator listed."""
+"""The allow-list of URLs to which a buyer may be sent from our pages and from a provider's."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.valueobject.text import plain_text
 
-MOST = 512
+MAX_LENGTH = 512
 _PORTS = {"http": 80, "https": 443}
 
 
 class ReturnUrls:
-    """The allow-list; an entry allows its own path and what lies below it, on its very host and port."""
+    """An entry allows its own path and everything below it, on exactly its host and port."""
 
     def __init__(self, listed: Callable[[], Sequence[str]]) -> None:
-        """`listed` is asked at every call, since the setting may be reloaded."""
+        """`listed` is called every time, since the setting may be reloaded."""
         self._listed = listed
 
     def check(self, field: str, url: str) -> None:
-        """Raises InvalidArgument unless a buyer may be sent there; an empty one is none."""
+        """Check that a buyer may be sent there; an empty URL passes. Raises InvalidArgument."""
         if not url:
             return
-        plain_text(field, url, most=MOST)
+        plain_text(field, url, most=MAX_LENGTH)
         asked = _address(url)
         if asked is None:
             raise InvalidArgument(field, "not_a_url")
@@ -31,7 +31,7 @@ class ReturnUrls:
             raise InvalidArgument(field, "not_allowed_url")
 
     def still(self, url: str) -> str:
-        """A stored address, empty if it is not on the list any more."""
+        """A stored URL, empty if it is no longer allowed."""
         try:
             self.check("url", url)
         except InvalidArgument:
@@ -40,13 +40,13 @@ class ReturnUrls:
 
 
 def _address(url: str) -> SplitResult | None:
-    # urlsplit drops tabs and line ends in silence, and browsers read \ as /: what was checked would not be
-    # what is opened.
+    # urlsplit silently drops tabs and line ends, and browsers read \ as /: they would open another URL than
+    # the one that was checked.
     if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
         return None
     try:
         asked = urlsplit(url)
-        _ = asked.port  # raises for what is none
+        _ = asked.port  # raises ValueError if it is invalid
     except ValueError:
         return None
     whole = asked.scheme in _PORTS and asked.hostname and "@" not in asked.netloc

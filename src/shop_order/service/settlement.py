@@ -1,4 +1,4 @@
-"""Settling what was left open with the providers: unheard notices, attempts to close, refunds to send."""
+"""Settling what is open at the providers: lost notices, attempts to close, refunds to send."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, Unreadable
-from shop_order.domain.ports import Clock, OnUnreadable, Orders, Payments, Trade
-from shop_order.domain.status import OrderStatus
-from shop_order.service.payment import Alert, PaymentService
+from shop_order.domain.ports import (
+    Clock,
+    OnUnreadable,
+    Orders,
+    Payments,
+    RefundResult,
+    Trade,
+    TradeState,
+)
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.service.attempts import Alert, Attempts
+from shop_order.service.channels import Channels
 
-BATCH = 32  # asked side by side: a provider that is slow, or hangs, must not hold up the others
-STUCK_MS = 600_000  # after an attempt's end: then a person should know that its provider does not
+BATCH = 32  # asked concurrently: a provider that is slow, or hangs, must not delay the others
+STUCK_MS = 600_000  # after an attempt's end: an alert if its provider still does not answer
 ASK_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
@@ -27,7 +36,8 @@ class Settlement:
         *,
         orders: Orders,
         payments: Payments,
-        paying: PaymentService,
+        channels: Channels,
+        attempts: Attempts,
         on_unreadable: OnUnreadable,
         clock: Clock,
         alert: Alert,
@@ -35,21 +45,22 @@ class Settlement:
         self._orders = orders
         self._on_unreadable = on_unreadable
         self._payments = payments
-        self._paying = paying
+        self._channels = channels
+        self._attempts = attempts
         self._now = clock
         self._alert = alert
 
     async def ask_due(self) -> int:
-        """Ask providers about attempts that may have money nobody told us of; how many were asked.
+        """Query attempts whose provider may have money without a notice; how many were queried.
 
-        Raises what the first of them met, after all had their turn.
+        Raises what the first of them raised, after all had their turn.
         """
         due = await self._payments.to_ask(self._now(), BATCH)
-        await all_of(self._telling(self._ask_in_turn(payment, tries)) for payment, tries in due)
+        await run_all(self._reporting(self._ask_in_turn(payment, tries)) for payment, tries in due)
         return len(due)
 
-    async def _telling(self, turn: Awaitable[None]) -> None:
-        """Of a row that can't be read; its next turn comes later and later, like any other's."""
+    async def _reporting(self, turn: Awaitable[None]) -> None:
+        """Report a row that can't be read; its next turn comes later and later, like any other's."""
         try:
             await turn
         except Unreadable as row:
@@ -67,44 +78,45 @@ class Settlement:
             self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
     async def ask(self, payment: Payment) -> bool:
-        """Learn what became of an attempt; whether that is its end."""
+        """Query an attempt; whether its end is known now."""
         payment, said = await self.look(payment)
-        if said == "unknown":
+        if said is TradeState.UNKNOWN:
             return False
         return payment.is_paid or (self._now() >= payment.over_ms and not payment.is_open)
 
-    async def look(self, payment: Payment) -> tuple[Payment, str]:
-        """Ask the provider of an attempt and believe it; the attempt afterwards, and the state it named.
+    async def look(self, payment: Payment) -> tuple[Payment, TradeState]:
+        """Query the provider and apply its answer; the attempt afterwards, and the state it named.
 
-        It is closed when nobody wants its money any more, or its time is over. `unknown` is also what must
-        not be believed (the alert is out; nothing may move until an operator has looked), and what a channel
-        says that is not configured now.
+        The attempt is closed if nobody wants its money any more, or its time is over. UNKNOWN is also the
+        state of an answer that does not agree with ours (after an alert: nothing moves until an operator has
+        looked), and of a channel that is not configured now.
         """
         try:
-            trade = await self._paying.query(payment)
-            if trade.state in ("paid", "closed"):
-                return await self._paying.believe(payment.payment_sn, trade), trade.state
-            # What no buyer has opened can't be closed: until its link ends, money may come without a notice.
+            trade = await self._attempts.query(payment)
+            if trade.state in (TradeState.PAID, TradeState.CLOSED):
+                return await self._attempts.apply_trade(payment.payment_sn, trade), trade.state
+            # An attempt that no buyer has opened can't be closed: until its link ends it may bring money
+            # without a notice.
             over = self._now() >= payment.over_ms
-            if trade.state != "unknown" and (over or await self._is_unwanted(payment, trade)):
-                payment = await self._paying.close(payment)
+            if trade.state is not TradeState.UNKNOWN and (over or await self._is_unwanted(payment, trade)):
+                payment = await self._attempts.close(payment)
         except (AmountMismatch, ChannelUnavailable):
-            return payment, "unknown"
+            return payment, TradeState.UNKNOWN
         return payment, trade.state
 
     async def _is_unwanted(self, payment: Payment, trade: Trade) -> bool:
         """A buyer is about to pay, though the order is decided or is paid in another way."""
-        if trade.state != "waiting" or not payment.is_open:
-            return trade.state == "waiting"
+        if trade.state is not TradeState.WAITING or not payment.is_open:
+            return trade.state is TradeState.WAITING
         return (await self._orders.get(payment.order_sn)).status is not OrderStatus.PENDING
 
     async def refund_due(self) -> int:
-        """Send refunds that were approved, and ask again about those without an answer; how many.
+        """Send approved refunds, and again those without a result; how many.
 
-        Raises what the first of them met, after all had their turn.
+        Raises what the first of them raised, after all had their turn.
         """
         due = await self._payments.to_refund(self._now(), BATCH)
-        await all_of(self._telling(self._refund_in_turn(refund, tries)) for refund, tries in due)
+        await run_all(self._reporting(self._refund_in_turn(refund, tries)) for refund, tries in due)
         return len(due)
 
     async def _refund_in_turn(self, refund: Refund, tries: int) -> None:
@@ -114,7 +126,7 @@ class Settlement:
             self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund) -> bool:
-        """Whether its end is known now."""
+        """Send a refund; whether its end is known now."""
         sn = refund.refund_sn
 
         def sent(order: Order) -> Payment:
@@ -129,21 +141,28 @@ class Settlement:
 
         _, payment = await self._orders.change(refund.order_sn, sent)
         try:
-            answer = await self._paying.channel(payment.payment_type).refund(
-                payment_sn=refund.payment_sn, refund_sn=sn, amount_fen=refund.amount_fen, reason=refund.reason
-            )
+            result = await self._send(payment.payment_type, refund)
         except ChannelUnavailable:
             return False  # not configured now: its turn comes again
-        if answer == "succeeded":
+        if result is RefundResult.SUCCEEDED:
             await self._orders.change(refund.order_sn, succeeded)
-        elif answer == "failed":
+        elif result is RefundResult.FAILED:
             self._alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
             await self._orders.change(refund.order_sn, failed)
-        return answer != "unknown"
+        return result in (RefundResult.SUCCEEDED, RefundResult.FAILED)
+
+    async def _send(self, payment_type: PaymentType, refund: Refund) -> RefundResult:
+        channel, payment_sn, refund_sn = self._channels.get(payment_type), refund.payment_sn, refund.refund_sn
+        result = await channel.refund(
+            payment_sn=payment_sn, refund_sn=refund_sn, amount_fen=refund.amount_fen, reason=refund.reason
+        )
+        if result is RefundResult.PROCESSING:
+            result = await channel.query_refund(payment_sn=payment_sn, refund_sn=refund_sn)
+        return result
 
 
-async def all_of(turns: Iterable[Awaitable[None]]) -> None:
-    """Let all have their turn, side by side. Raises what the first of them met, afterwards."""
+async def run_all(turns: Iterable[Awaitable[None]]) -> None:
+    """Run all of them concurrently, then raise what the first of them raised."""
     for end in await asyncio.gather(*turns, return_exceptions=True):
         if isinstance(end, BaseException):
             raise end

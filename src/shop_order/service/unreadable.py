@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shop_order.domain.errors import Unreadable
 from shop_order.domain.ports import Clock
-from shop_order.service.payment import Alert
+from shop_order.service.attempts import Alert
 
 AGAIN_MS = 1_800_000
 MOST = 1000  # rows told of in half an hour: that there are more of them is no news

@@ -1,4 +1,4 @@
-"""The cashier's links: a short HMAC, since an RSA signature would cost more than placing the order."""
+"""The cashier's links, signed by a short HMAC: an RSA signature would cost more than placing the order."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class CashierLinks:
         self._public_url = public_url
 
     def of(self, order: Order) -> str:
-        """The order's link; empty unless it waits for payment."""
+        """The order's link; empty unless the order is waiting for payment."""
         if order.status is not OrderStatus.PENDING:
             return ""
         expiry = str(order.expire_ms // 1000)
         return f"{self._public_url()}{PATH}{order.order_sn}?e={expiry}&s={self._sign(order.order_sn, expiry)}"
 
     def check(self, order_sn: str, expiry: str, signature: str) -> None:
-        """Raises SignatureInvalid unless we signed this number with this expiry.
+        """Check that we signed this number with this expiry. Raises SignatureInvalid.
 
-        It shows the order for as long as its key is listed; that paying ends in time is the order's rule.
+        A link shows its order as long as its key is configured; the order decides until when it is paid.
         """
         try:
             self._signer.verify(_PURPOSE, _signed(order_sn, expiry), signature)

@@ -11,7 +11,9 @@ from importlib.resources import files
 from string import Template
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import QrCode
 from shop_order.domain.errors import AmountNotPayable, OrderServiceError
+from shop_order.domain.ports import TradeState
 from shop_order.domain.stage import Stage, refunds_fen
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
@@ -19,39 +21,48 @@ from shop_order.pkg.money import yuan_of_fen
 from shop_order.web.cashier_words import MARKS, REFUSALS, Sayer
 from shop_order.web.messages import Language, error_text
 
-WhyNot = OrderServiceError | None  # what keeps the buyer from a channel
-
 SHOWN_ITEMS = 3  # the others unfold
-NO_MONEY = frozenset({"absent", "waiting", "closed"})  # what a provider says that has no payment
+NOT_PAID = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
 _EMBLEMS = {PaymentType.ALIPAY: "支", PaymentType.WECHAT: "微", PaymentType.BALANCE: "余"}
 _POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An order as it is shown; `said` is what its provider said just now, addresses are empty without any."""
+    """An order as it is shown.
+
+    `said` is what its provider said just now, None if it was not queried. `channels` has the reason why each
+    can't be chosen, or None. URLs are empty if there are none.
+    """
 
     order: Order
     stage: Stage
-    said: str
+    said: TradeState | None
     may_pay: bool
-    channels: Mapping[PaymentType, WhyNot]
+    channels: Mapping[PaymentType, OrderServiceError | None]
     now_ms: int
     shop_name: str = ""
     return_url: str = ""
     cancel_url: str = ""
 
     @property
+    def qr_code(self) -> str:
+        """The text of the QR code with which the buyer pays; empty if there is none."""
+        payment = self.order.open_payment()
+        action = payment.action if payment else None
+        return action.text if isinstance(action, QrCode) else ""
+
+    @property
     def poll_s(self) -> int | None:
         """After so many seconds something else may be shown; None: it stays."""
-        late = self.order.open_payment() or self.said in ("waiting", "unknown")
+        late = self.order.open_payment() or self.said in (TradeState.WAITING, TradeState.UNKNOWN)
         if self.stage is Stage.CANCELLED and late:
             return _POLL_S[Stage.OVER]  # late money may still come, and goes back
         return _POLL_S.get(self.stage)
 
     @property
     def way_back(self) -> str:
-        """The shop's page to go on to: another one when the order came to nothing."""
+        """The shop's page to go to next; `cancel_url` unless the order is paid."""
         unpaid = self.order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
         return self.cancel_url if unpaid else self.return_url
 
@@ -81,7 +92,7 @@ class CashierPage:
         if seen.stage is Stage.PENDING:
             parts = [head, _countdown(seen, say), bought, _form(seen, say)]
         elif seen.stage is Stage.CONFIRMING:
-            parts = [_mark(seen, say), head, _countdown(seen, say), _again(seen, say), bought]
+            parts = [_mark(seen, say), head, _countdown(seen, say), _qr(seen, say), _again(seen, say), bought]
         else:
             parts = [_mark(seen, say), head, bought]
         if seen.way_back:
@@ -124,8 +135,9 @@ class CashierPage:
 
 
 def _refresh_s(seen: Seen) -> int:
-    """Without a script: seldom where it would undo what the buyer is choosing."""
-    return 20 if (seen.may_pay and seen.said not in ("", "unknown")) or seen.stage is Stage.PENDING else 5
+    """For browsers without scripts: rarely where it would reset the buyer's choice."""
+    answered = seen.said not in (None, TradeState.UNKNOWN)
+    return 20 if (seen.may_pay and answered) or seen.stage is Stage.PENDING else 5
 
 
 def _mark(seen: Seen, say: Sayer) -> str:
@@ -140,8 +152,14 @@ def _mark(seen: Seen, say: Sayer) -> str:
     )
 
 
+def _qr(seen: Seen, say: Sayer) -> str:
+    if not seen.qr_code:
+        return ""
+    return f'<p class="text">{say("scan")}</p><p class="sn" id="qr">{escape(seen.qr_code)}</p>'
+
+
 def _again(seen: Seen, say: Sayer) -> str:
-    """The way on for who has not paid after all; folded while nobody knows."""
+    """The form for a buyer who has not paid after all; folded while the provider's answer is not known."""
     if not seen.may_pay:
         return ""
     opened = " open" if _is_unpaid(seen) else ""
@@ -149,7 +167,7 @@ def _again(seen: Seen, say: Sayer) -> str:
 
 
 def _is_unpaid(seen: Seen) -> bool:
-    return seen.said in NO_MONEY and seen.may_pay
+    return seen.said in NOT_PAID and seen.may_pay
 
 
 def _head(seen: Seen, say: Sayer) -> str:

@@ -39,6 +39,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "The provider has no payment yet. If you have paid, wait a moment: this page changes by itself. "
         "If not, you can go on.",
     ),
+    "scan": ("请用手机扫码付款", "Scan this code to pay"),
     "again": ("还没有付款？继续支付或更换支付方式", "Not paid? Go on, or choose another way"),
     "over": ("支付时间已结束", "The time to pay is over"),
     "over_text": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from shop_order.domain.ports import Clock
+from shop_order.domain.ports import Clock, NoticeRoute
 from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.cart import CartService
+from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
@@ -30,12 +31,11 @@ from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandle
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
-from shop_order.web.handler.landing import LandingHandler
+from shop_order.web.handler.landing import LandingHandler, LandingPage, Places
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.landing_page import LandingPage, Places
 from shop_order.web.middleware.client_address import networks
 from shop_order.web.middleware.edge import Edge, Observe, RequestLog
 from shop_order.web.middleware.recovery import BodyLimit, Recovery
@@ -72,6 +72,8 @@ class HttpParts:
     carts: CartService
     orders: OrderService
     payments: PaymentService
+    channels: Channels
+    notice_routes: Sequence[NoticeRoute]
     checkout: Checkout
     order_log: OrderLogService
     statistics: Statistics
@@ -117,12 +119,13 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
     return app
 
 
-def describe() -> dict[str, Any]:
+def describe(notice_routes: Sequence[NoticeRoute]) -> dict[str, Any]:
     """The OpenAPI document of all routes, including the test clock."""
     # Handlers are registered and never called, so they need no services.
     nothing = cast(Any, None)
     names = HttpParts.__dataclass_fields__
-    parts = HttpParts(**dict.fromkeys(names, nothing) | {"advance_clock": cast(Any, describe)})
+    given = {"advance_clock": cast(Any, describe), "notice_routes": notice_routes}
+    parts = HttpParts(**dict.fromkeys(names, nothing) | given)
     return build_document(build_http(parts, HttpSettings(deadline_s=float)))
 
 
@@ -131,7 +134,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
     cashier = CashierHandler(
         checkout=parts.checkout,
-        payments=parts.payments,
+        channels=parts.channels,
         links=parts.links,
         page=CashierPage(),
         clock=parts.clock,
@@ -142,7 +145,6 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         CartHandler(parts.carts),
         OrderHandler(
             orders=parts.orders,
-            payments=parts.payments,
             tokens=parts.tokens,
             cursors=parts.cursors,
             links=parts.links,
@@ -150,12 +152,6 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         ),
         PaymentHandler(parts.payments),
         cashier,
-        NoticeHandler(
-            payments=parts.payments,
-            log=parts.log,
-            allowed=settings.callback_allow,
-            trusted_proxies=trusted,
-        ),
         AdminHandler(parts.orders, parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(lambda: build_document(app)),
@@ -163,5 +159,12 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     ]
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))
-    for handler in handlers:
-        mount(app, handler, route_class, route_options)
+    notices = NoticeHandler(
+        payments=parts.payments,
+        log=parts.log,
+        allowed=settings.callback_allow,
+        trusted_proxies=trusted,
+    )
+    endpoints = [getattr(handler, name) for handler in handlers for name in vars(type(handler))]
+    endpoints += [notices.endpoint(route) for route in parts.notice_routes]
+    mount(app, endpoints, route_class, route_options)

@@ -147,7 +147,7 @@ def test_keys_of_consul_that_are_all_gone_leave_the_settings_and_say_so(
         server.kv = gone
         reloaded = reload(running, consul)
         assert (reloaded.applied, reloaded.loaded.settings.pricing.freight_fen) == ((), 800)
-        assert "says nothing any more" in reloaded.loaded.notes[0]
+        assert "is empty now" in reloaded.loaded.notes[0]
         again = load(consul)
         assert (again.settings.pricing.freight_fen, len(again.notes)) == (800, 1)
 

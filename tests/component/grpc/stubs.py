@@ -10,7 +10,7 @@ import grpc.aio
 from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import ChannelUnavailable, OrderNotFound
+from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
@@ -165,10 +165,6 @@ class StubPayments(PaymentService):
     async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
         self.asked.append(("info", actor, order_sn, owner))
         return Attempt(an_order(), a_payment())
-
-    def check_choice(self, payment_type: PaymentType, amount_fen: int | None = None) -> None:
-        if payment_type is not PaymentType.ALIPAY:
-            raise ChannelUnavailable(payment_type.code)
 
     async def provider_notice(
         self, payment_type: PaymentType, body: bytes, headers: Mapping[str, str]

@@ -110,7 +110,8 @@ async def test_what_nobody_expected_ends_a_stream_with_internal_and_tells_nothin
         await stream.write(b"fail")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
-    assert (caught.value.code(), caught.value.details()) == (StatusCode.INTERNAL, "服务器内部错误")
+    assert caught.value.code() is StatusCode.INTERNAL
+    assert "SELECT" not in repr(caught.value)
     await server.stop(0)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import httpx
 
 from shop_order.domain.valueobject.actor import Role
+from shop_order.gateway.payment import notice_routes
 from shop_order.pkg.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.web.auth.keys import DevKey
@@ -71,6 +72,8 @@ class Rest:
             carts=world.carts,
             orders=world.orders,
             payments=world.payments,
+            channels=world.channels,
+            notice_routes=notice_routes(),
             checkout=world.checkout,
             order_log=world.order_log,
             statistics=world.statistics,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shop_order.domain.ports import Trade
+from shop_order.domain.ports import Trade, TradeState
 from shop_order.service import checkout
 from shop_order.web.dto.answers import CashierData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
@@ -197,7 +197,7 @@ async def test_a_provider_that_hangs_holds_no_page(
         nonlocal asked
         asked += 1
         await answers.wait()
-        return Trade("paid", "T1", 3998)
+        return Trade(TradeState.PAID, "T1", 3998)
 
     monkeypatch.setattr(world.provider, "query", slowly)
     async with asyncio.timeout(5):
@@ -214,14 +214,14 @@ async def test_a_provider_that_hangs_holds_no_page(
 async def test_a_provider_that_hangs_gathers_no_questions(
     rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkout, "AT_ONCE", 1)
+    monkeypatch.setattr(checkout, "MAX_RUNNING", 1)
     (first, first_sn), (second, _) = [await opened(rest, world) for _ in range(2)]
     answers, asked = asyncio.Event(), []
 
     async def slowly(payment_sn: str) -> Trade:
         asked.append(payment_sn)
         await answers.wait()
-        return Trade("waiting")
+        return Trade(TradeState.WAITING)
 
     monkeypatch.setattr(world.provider, "query", slowly)
     for order in (first, second):
@@ -233,7 +233,7 @@ async def test_a_provider_that_hangs_gathers_no_questions(
 
 
 async def test_questions_are_bounded(rest: Rest, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkout, "MOST", 2)
+    monkeypatch.setattr(checkout, "MAX_REMEMBERED", 2)
     orders = [(await opened(rest, world))[0] for _ in range(3)]
     for order in orders:
         assert (await state(rest, order))["state"] == "confirming"
@@ -271,7 +271,7 @@ async def test_who_returns_from_a_closed_attempt_of_a_silent_provider_is_not_ask
     order, payment_sn = await opened(rest, world)
     attempt = await world.store.payments.find(payment_sn)
     assert attempt is not None
-    assert not (await world.payments.close(attempt)).is_open
+    assert not (await world.attempts.close(attempt)).is_open
     back = f"&out_trade_no={payment_sn}"
     assert (await state(rest, order, back))["state"] == "pending"
     world.provider.mode = "down"
@@ -291,7 +291,7 @@ async def test_who_returns_to_a_cancelled_order_sees_late_money_by_itself(rest: 
     order, payment_sn = await opened(rest, world)
     attempt = await world.store.payments.find(payment_sn)
     assert attempt is not None
-    await world.payments.close(attempt)
+    await world.attempts.close(attempt)
     await rest.data("POST", f"/orders/{order['order_sn']}/cancel")
     back = f"&out_trade_no={payment_sn}"
     assert "data-poll=" not in (await open_page(rest, path(order))).text

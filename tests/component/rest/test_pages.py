@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from shop_order.web.document.pages import REDOC
+from shop_order.web.handler.landing import Places
 from shop_order.web.http import HttpSettings, build_http
-from shop_order.web.landing_page import Places
 from tests.component.rest.front import Rest, refused
 from tests.world.shop import World
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.service.notice import MOST_BODY
+from shop_order.service.notice import MAX_BODY
 from shop_order.web.dto.answers import PaymentData
 from tests.component.rest.front import Rest, refused, token
 from tests.world.shop import World
@@ -153,9 +153,9 @@ async def test_a_notice_that_takes_too_long_is_504_failure(
 
 async def test_a_notice_has_a_limit_and_needs_no_token(rest: Rest) -> None:
     async def unannounced() -> AsyncIterator[bytes]:
-        yield b"x" * (MOST_BODY + 1)
+        yield b"x" * (MAX_BODY + 1)
 
-    for body in (b"x" * (MOST_BODY + 1), b"x" * 2_000_000, unannounced()):
+    for body in (b"x" * (MAX_BODY + 1), b"x" * 2_000_000, unannounced()):
         answer = await tell(rest, body)
         assert (answer.status_code, answer.text) == (413, "failure")
 

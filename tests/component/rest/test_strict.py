@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from shop_order.domain.valueobject.actor import Role
+from shop_order.gateway.payment import notice_routes
 from shop_order.web.dto.fields import EXAMPLE_SN
 from shop_order.web.http import describe
 from tests.baseline.rest_promise import Document, operations
 from tests.component.rest.front import Rest, admin, refused, token
 
-DOCUMENT = describe()
+DOCUMENT = describe(notice_routes())
 LENIENT = {"cashier", "notices", "operation"}  # browsers, providers and probes append parameters of their own
 JSON_ROUTES = [
     (name, operation) for name, operation in operations(DOCUMENT) if not LENIENT & {*operation["tags"]}

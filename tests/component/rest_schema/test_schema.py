@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from shop_order.domain.valueobject.actor import Role
+from shop_order.gateway.payment import notice_routes
 from shop_order.web.http import describe
 from tests.component.rest_schema.running import GOOD, Good, Running, form
 
@@ -31,7 +32,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-DOCUMENT = describe()
+DOCUMENT = describe(notice_routes())
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = sorted(found["operationId"] for path in DOCUMENT["paths"].values() for found in path.values())
 FORM = "application/x-www-form-urlencoded"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shop_order.domain.bill import Bill, day_at, first_ms
-from shop_order.gateway.payment.alipay_csv import bill_of
+from shop_order.gateway.payment.alipay.bill_file import bill_of
 from tests.component.sandbox.conftest import Clock
 from tests.component.sandbox.partners import Merchant
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from shop_order.cmd import config
-from shop_order.cmd.config import config_app
+from shop_order.cmd.cli import config
+from shop_order.cmd.cli.config import config_app
 from shop_order.configs import Loaded, load
 from shop_order.configs.sources.nacos import NacosSource
 from tests.contract.config_source.conftest import Place

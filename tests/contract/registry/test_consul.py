@@ -12,8 +12,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.presence import ASK_AGAIN_S, HEALTH, SERVICE, TAGS, Presence, Turns
-from shop_order.cmd.roots import ROOTS, RegistryWitness
+from shop_order.cmd.run.presence import HEALTH, SERVICE, TAGS, Presence
+from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
+from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
 from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.grpc.balancer import Balanced

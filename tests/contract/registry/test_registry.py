@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from shop_order.cmd.roots import ROOTS, RegistryWitness
+from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.pkg.registry import Instance, Registry
 from shop_order.pkg.registry.consul import Consul
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd.config import config_app
+from shop_order.cmd.cli.config import config_app
 from shop_order.configs import load
 from shop_order.configs.sources.base import SourceAway
 from shop_order.configs.sources.nacos import NacosSource

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.cmd.places import places
+from shop_order.cmd.wiring.from_settings import places
 from shop_order.configs import load
-from shop_order.web.landing_page import Places
+from shop_order.web.handler.landing import Places
 
 PRODUCTION = {
     "APP__ENV": "production",

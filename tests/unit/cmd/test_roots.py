@@ -2,7 +2,7 @@
 
 import pytest
 
-from shop_order.cmd.roots import database
+from shop_order.cmd.wiring.roots import database
 
 
 @pytest.mark.parametrize(

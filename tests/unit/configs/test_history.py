@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shop_order.cmd.config import config_app
+from shop_order.cmd.cli.config import config_app
 from shop_order.configs import load
 from shop_order.configs.history import UnknownEntry, content_of, entries, record
 from shop_order.configs.load import override_file

@@ -7,8 +7,7 @@ import pytest
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.load import override_file
-from shop_order.configs.reloadable import RELOADABLE
-from shop_order.configs.tree import leaves
+from shop_order.configs.tree import RELOADABLE, leaves
 
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -118,11 +117,11 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"PRICING__FREIGHT_FEN": "free"}, "PRICING__FREIGHT_FEN.*whole number of fen"),
         ({"PRICING__FREIGHT_FEN": "10000001"}, "PRICING__FREIGHT_FEN"),
         ({"PRICING__FREE_FREIGHT_FROM_FEN": "99.00"}, "FREE_FREIGHT_FROM_FEN.*whole number"),
-        ({"PRICING__PROVINCE_FREIGHT_FEN": "1500"}, "1500 is no province"),
-        ({"PRICING__PROVINCE_FREIGHT_FEN": "新僵=1500"}, "新僵 is no province"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "1500"}, "1500 is not a province"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "新僵=1500"}, "新僵 is not a province"),
         ({"PRICING__PROVINCE_FREIGHT_FEN": "新疆=15.00"}, "FREIGHT_FEN__新疆.*whole number"),
-        ({"PRICING__PROVINCE_FREIGHT_FEN": "新疆=1,新疆维吾尔自治区=2"}, "新疆 stands twice"),
-        ({"PRICING__PROVINCE_FREIGHT_FEN": '{"新疆": 1, "新疆": 2}'}, "新疆 stands twice"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": "新疆=1,新疆维吾尔自治区=2"}, "新疆 occurs twice"),
+        ({"PRICING__PROVINCE_FREIGHT_FEN": '{"新疆": 1, "新疆": 2}'}, "新疆 occurs twice"),
         ({"PRICING__PROVINCE_FREIGHT_FEN": "{新疆"}, "is not a mapping"),
     ],
 )
@@ -152,7 +151,7 @@ def test_one_worker_is_accepted_and_unused(tmp_path: Path, text: str) -> None:
         ("db.yaml", "db: [", "db.yaml line 1"),
         ("db.yaml", "db: {uri: x}", "unknown setting DB__URI.*db.yaml"),
         ("db.yaml", "- a", "db.yaml"),
-        ("db.yaml", "db: {url: a}\norder: {}\ndb: {url: b}", "db stands twice"),
+        ("db.yaml", "db: {url: a}\norder: {}\ndb: {url: b}", "db occurs twice"),
         ("db.yml", "", "db.yml: not read"),
         ("app.prod.yaml", "", "app.prod.yaml: not read"),
         ("app.yaml", "config: {url: 'file:'}", "CONFIG__URL"),

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.domain.bill import MOST_SHOWN, BillLine, Comparison, Difference, Kind, day_at, first_ms
+from shop_order.domain.bill import (
+    MAX_SHOWN,
+    BillLine,
+    Comparison,
+    Difference,
+    Mismatch,
+    day_at,
+    first_ms,
+)
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
@@ -27,9 +35,9 @@ def compared(line: BillLine, payment: Payment | None = None, refund: Refund | No
     """One line alone."""
     comparison = Comparison(ALIPAY)
     if line.is_refund:
-        comparison.refund(line, refund)
+        comparison.compare_refund(line, refund)
     else:
-        comparison.trade(line, payment)
+        comparison.compare_payment(line, payment)
     return comparison
 
 
@@ -42,26 +50,26 @@ def test_what_is_equal_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("line", "payment", "expected"),
     [
-        (TRADE, None, Difference(Kind.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1")),
+        (TRADE, None, Difference(Mismatch.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1")),
         (
             TRADE,
             replace(PAID, payment_type=PaymentType.WECHAT),
-            Difference(Kind.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1"),
+            Difference(Mismatch.UNKNOWN_PAYMENT, "P1", "", 0, 1999, "", "T1"),
         ),
         (
             TRADE,
             replace(PAID, state=PaymentState.CLOSED, trade_no=""),
-            Difference(Kind.NOT_PAID_HERE, "P1", "S1", 0, 1999, "closed", "T1"),
+            Difference(Mismatch.NOT_PAID_HERE, "P1", "S1", 0, 1999, "closed", "T1"),
         ),
         (
             replace(TRADE, amount_fen=1998),
             PAID,
-            Difference(Kind.AMOUNT, "P1", "S1", 1999, 1998, "T1", "T1"),
+            Difference(Mismatch.AMOUNT, "P1", "S1", 1999, 1998, "T1", "T1"),
         ),
         (
             replace(TRADE, trade_no="T2"),
             PAID,
-            Difference(Kind.TRADE_NO, "P1", "S1", 1999, 1999, "T1", "T2"),
+            Difference(Mismatch.TRADE_NO, "P1", "S1", 1999, 1999, "T1", "T2"),
         ),
     ],
 )
@@ -72,23 +80,27 @@ def test_a_payment_of_the_bill(line: BillLine, payment: Payment | None, expected
 @pytest.mark.parametrize(
     ("line", "refund", "expected"),
     [
-        (BACK, None, Difference(Kind.UNKNOWN_REFUND, "R1", "", 0, 500, "", "T1")),
+        (BACK, None, Difference(Mismatch.UNKNOWN_REFUND, "R1", "", 0, 500, "", "T1")),
         (
             BACK,
             replace(DONE, state=RefundState.FAILED),
-            Difference(Kind.NOT_REFUNDED_HERE, "R1", "S1", 0, 500, "failed", "T1"),
+            Difference(Mismatch.NOT_REFUNDED_HERE, "R1", "S1", 0, 500, "failed", "T1"),
         ),
         (
             replace(BACK, amount_fen=499),
             DONE,
-            Difference(Kind.REFUND_AMOUNT, "R1", "S1", 500, 499, "P1", "P1"),
+            Difference(Mismatch.REFUND_AMOUNT, "R1", "S1", 500, 499, "P1", "P1"),
         ),
         (
             replace(BACK, payment_sn="P2"),
             DONE,
-            Difference(Kind.REFUND_OF_ANOTHER, "R1", "S1", 500, 500, "P1", "P2"),
+            Difference(Mismatch.REFUND_OF_ANOTHER, "R1", "S1", 500, 500, "P1", "P2"),
         ),
-        (replace(BACK, refund_sn=""), None, Difference(Kind.UNKNOWN_REFUND, "P1", "", 0, 500, "", "T1")),
+        (
+            replace(BACK, refund_sn=""),
+            None,
+            Difference(Mismatch.UNKNOWN_REFUND, "P1", "", 0, 500, "", "T1"),
+        ),
     ],
 )
 def test_a_refund_of_the_bill(line: BillLine, refund: Refund | None, expected: Difference) -> None:
@@ -97,23 +109,23 @@ def test_a_refund_of_the_bill(line: BillLine, refund: Refund | None, expected: D
 
 def test_what_is_ours_alone_or_there_twice() -> None:
     comparison = Comparison(ALIPAY)
-    comparison.payment_alone(PAID)
-    comparison.refund_alone(DONE)
-    comparison.again(TRADE)
-    comparison.again(BACK)
+    comparison.add_missing_payment(PAID)
+    comparison.add_missing_refund(DONE)
+    comparison.add_repeated(TRADE)
+    comparison.add_repeated(BACK)
     assert [(one.kind, one.number, one.ours_fen, one.theirs_fen) for one in comparison.shown] == [
-        (Kind.NOT_IN_BILL, "P1", 1999, 0),
-        (Kind.REFUND_NOT_IN_BILL, "R1", 500, 0),
-        (Kind.TWICE_IN_BILL, "P1", 0, 1999),
-        (Kind.REFUND_TWICE_IN_BILL, "R1", 0, 500),
+        (Mismatch.NOT_IN_BILL, "P1", 1999, 0),
+        (Mismatch.REFUND_NOT_IN_BILL, "R1", 500, 0),
+        (Mismatch.TWICE_IN_BILL, "P1", 0, 1999),
+        (Mismatch.REFUND_TWICE_IN_BILL, "R1", 0, 500),
     ]
 
 
 def test_all_are_counted_and_so_many_are_shown() -> None:
     comparison = Comparison(ALIPAY)
-    for _ in range(MOST_SHOWN + 5):
-        comparison.again(TRADE)
-    assert (comparison.count, len(comparison.shown)) == (MOST_SHOWN + 5, MOST_SHOWN)
+    for _ in range(MAX_SHOWN + 5):
+        comparison.add_repeated(TRADE)
+    assert (comparison.count, len(comparison.shown)) == (MAX_SHOWN + 5, MAX_SHOWN)
 
 
 numbers = st.integers(0, 5).map(str)
@@ -149,15 +161,15 @@ def test_no_fen_is_unaccounted_for(
     comparison = Comparison(ALIPAY)
     for line, payment, refund, again in bill:
         if again:
-            comparison.again(line)
+            comparison.add_repeated(line)
         elif line.is_refund:
-            comparison.refund(line, refund)
+            comparison.compare_refund(line, refund)
         else:
-            comparison.trade(line, payment)
+            comparison.compare_payment(line, payment)
     for payment in paid:
-        comparison.payment_alone(payment)
+        comparison.add_missing_payment(payment)
     for refund in refunded:
-        comparison.refund_alone(refund)
+        comparison.add_missing_refund(refund)
     ours, theirs = comparison.ours, comparison.theirs
     gaps = {False: 0, True: 0}
     for one in comparison.shown:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from shop_order.domain.bill import BillLine, BillUnusable
-from shop_order.gateway.payment import alipay_csv
-from shop_order.gateway.payment.alipay_bill import followed
-from shop_order.gateway.payment.alipay_csv import bill_of
+from shop_order.gateway.payment.alipay import bill_file
+from shop_order.gateway.payment.alipay.bill_file import bill_of
+from shop_order.gateway.payment.alipay.bills import followed
 
 DAY = date(2026, 11, 21)
 SELLER = "2088000000000001"
@@ -164,7 +164,7 @@ def test_lines_are_a_sequence() -> None:
 
 
 def test_a_zip_bomb_goes_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alipay_csv, "MOST_UNPACKED", 1_000_000)
+    monkeypatch.setattr(bill_file, "MAX_UNPACKED", 1_000_000)
     line = ",\r\n".encode("gbk")
     with pytest.raises(BillUnusable, match="unpacks to more than"):
         bill_of(packed(DETAILS.encode("gbk") + line * 1_000_000), DAY, SELLER)
@@ -173,10 +173,10 @@ def test_a_zip_bomb_goes_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alipay_csv, "MOST_LINES", 8)
+    monkeypatch.setattr(bill_file, "MAX_LINES", 8)
     with pytest.raises(BillUnusable, match="more than 8 rows"):
         bill_of(DETAILS.encode("gbk"), DAY, SELLER)
-    monkeypatch.setattr(alipay_csv, "MOST_PACKED", 100)
+    monkeypatch.setattr(bill_file, "MAX_PACKED", 100)
     with pytest.raises(BillUnusable, match="larger than 100 bytes"):
         bill_of(DETAILS.encode("gbk"), DAY, SELLER)
 

@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from shop_order.domain.errors import ChannelUnavailable, InvalidArgument
+from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.domain.valueobject.title import title
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
+from shop_order.service.channels import Channels
 from shop_sandbox.alipay import requests
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID, Keys, ensure_keys
 
@@ -40,7 +42,7 @@ async def opened(
         "http://127.0.0.1:8080/notify",
         lambda: 1.0,
     )
-    url = await Alipay(settings, lambda: NOW_MS, print).open(
+    page = await Alipay(settings, lambda: NOW_MS, print).open(
         payment_sn=PAYMENT_SN,
         order_sn=ORDER_SN,
         trade_type=trade_type,
@@ -49,7 +51,7 @@ async def opened(
         lasts_ms=1_800_000,
         return_url=return_url,
     )
-    call = dict(parse_qsl(urlsplit(url).query))
+    call = dict(parse_qsl(urlsplit(page.url).query))
     return requests.pay_request(requests.verify(call, provider.merchant), call, NOW_MS)
 
 
@@ -96,8 +98,10 @@ async def test_an_address_that_the_provider_refuses_is_refused_by_us(keys: tuple
 @pytest.mark.parametrize("asked", ["qr", "app"])
 def test_what_is_not_built_is_unavailable(keys: tuple[Path, Keys], asked: str) -> None:
     channel = Alipay(AlipaySettings("", "", "", Path(), Path(), "", lambda: 1.0), lambda: NOW_MS, print)
-    with pytest.raises(ChannelUnavailable):
-        channel.trade_type(asked)
+    with pytest.raises(
+        ChannelUnavailable,
+    ):
+        Channels({PaymentType.ALIPAY: channel}).choose(PaymentType.ALIPAY, asked)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.configs.lists import split_list
 from shop_order.configs.sources.nacos import parse_url
+from shop_order.configs.types import split_list
 from shop_order.pkg.address import joined, parted, reachable
 from shop_order.pkg.message.rocketmq.connection import parse as rocketmq
 from shop_order.pkg.redis import parse as redis

@@ -13,11 +13,11 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, DependencyDown, IllegalTransition
-from shop_order.domain.ports import Trade
+from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.payment import MOST_ATTEMPTS, PayOrder
+from shop_order.service.payment import MAX_ATTEMPTS, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.settlement import STUCK_MS
 from tests.world.shop import ADDRESS, World
@@ -53,7 +53,9 @@ async def test_an_attempt_that_was_closed_meanwhile_is_not_opened_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order, first = await attempted(world)
-    before_the_commit(world, monkeypatch, lambda: world.payments.believe(first.payment_sn, Trade("closed")))
+    before_the_commit(
+        world, monkeypatch, lambda: world.attempts.apply_trade(first.payment_sn, Trade(TradeState.CLOSED))
+    )
     second = await pay(world, order)
     stored = (await world.store.orders.get(order.order_sn)).payments
     assert stored[first.payment_sn].state is PaymentState.CLOSED
@@ -162,12 +164,12 @@ async def test_a_refund_that_can_not_be_stored_keeps_no_other_from_being_sent(
 
 async def test_a_buyer_who_changes_the_channel_for_ever_keeps_the_last_one(world: World) -> None:
     order, last = await attempted(world)
-    for number in range(1, MOST_ATTEMPTS):
+    for number in range(1, MAX_ATTEMPTS):
         last = await pay(world, order, ("page", "wap")[number % 2])
     with pytest.raises(ChannelUnavailable):
         await pay(world, order, "page")
     assert await pay(world, order, "wap") == last
-    assert len((await world.store.orders.get(order.order_sn)).payments) == MOST_ATTEMPTS
+    assert len((await world.store.orders.get(order.order_sn)).payments) == MAX_ATTEMPTS
 
 
 # ---- what the channel takes at a time ----

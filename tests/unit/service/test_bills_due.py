@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusable, Kind, first_ms
+from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusable, Mismatch, first_ms
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
@@ -35,7 +35,7 @@ async def test_a_day_without_a_bill_was_empty_once_the_next_is_over(
     line = await paid_at(world, first_ms(yesterday) + DAY_MS // 2)
     world.real_ms += 1
     (one,) = (await service.reconcile(ALIPAY, yesterday)).shown
-    assert (one.kind, one.number) == (Kind.NOT_IN_BILL, line.payment_sn)
+    assert (one.kind, one.number) == (Mismatch.NOT_IN_BILL, line.payment_sn)
 
 
 async def test_a_channel_without_bills_is_refused(service: ReconciliationService) -> None:

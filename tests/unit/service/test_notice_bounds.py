@@ -9,12 +9,14 @@ import pytest
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
-from shop_order.domain.ports import Notice, Trade
+from shop_order.domain.ports import Notice, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.service.attempts import MAX_AHEAD_MS
+from shop_order.service.channels import Channels
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
-from shop_order.service.payment import AHEAD_MS, PayOrder
+from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
 from tests.world.shop import ADDRESS, SECRET, World
 
@@ -141,7 +143,8 @@ async def test_a_number_pays_one_order_whoever_tells_it(world: World) -> None:
 async def test_a_provider_tells_of_its_own_payments_only(world: World) -> None:
     payment = await waiting(world)
     world.provider.pay(payment.payment_sn)
-    world.payments._channels = {PaymentType.ALIPAY: world.provider, PaymentType.WECHAT: world.provider}
+    both = {PaymentType.ALIPAY: world.provider, PaymentType.WECHAT: world.provider}
+    world.payments._channels = Channels(both)
     notice = world.provider.notice(payment.payment_sn)
     with pytest.raises(AmountMismatch):
         await world.payments.provider_notice(PaymentType.WECHAT, notice, {})
@@ -178,7 +181,7 @@ async def test_an_answer_that_can_not_be_is_told_and_asked_for_again(
     monkeypatch.setattr(world.provider, "query", wrong)
     monkeypatch.setattr(world.provider, "close", wrong)
     assert not await world.settlement.ask(payment)
-    assert (await world.payments.close(payment)).is_open
+    assert (await world.attempts.close(payment)).is_open
     assert [(name, about["what"]) for name, about in world.alerts] == [
         ("notice_mismatch", "send_pay_date")
     ] * 2
@@ -189,7 +192,7 @@ async def test_of_a_notice_that_can_be_read_in_two_ways_the_provider_is_asked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = await waiting(world)
-    hiding = Notice(payment.payment_sn, Trade("unknown"), False, "", hides="charset")
+    hiding = Notice(payment.payment_sn, Trade(TradeState.UNKNOWN), ambiguous="charset")
     monkeypatch.setattr(world.provider, "verify", lambda body, headers: hiding)
     world.provider.pay(payment.payment_sn)
 
@@ -205,7 +208,7 @@ async def test_of_a_notice_that_can_be_read_in_two_ways_the_provider_is_asked(
     assert (await world.store.orders.get(payment.order_sn)).status is OrderStatus.PAID
     assert await tell() == payment.order_sn
     assert len(world.alerts) == 1
-    hiding = Notice("P0", Trade("unknown"), False, "", hides="charset")
+    hiding = Notice("P0", Trade(TradeState.UNKNOWN), ambiguous="charset")
     with pytest.raises(AmountMismatch):
         await tell()
 
@@ -223,19 +226,19 @@ async def test_of_a_notice_that_can_be_read_in_two_ways_the_provider_is_asked(
 )
 def test_no_channel_can_tell_of_a_trade_that_can_not_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(AmountMismatch):
-        Trade("paid", **wrong)
+        Trade(TradeState.PAID, **wrong)
 
 
 async def test_money_that_is_still_to_come_is_not_believed(world: World) -> None:
     payment = await waiting(world)
-    latest = world.clock() + AHEAD_MS
+    latest = world.clock() + MAX_AHEAD_MS
     for paid_ms in (latest + 1, 4_000_000_000_000):
         with pytest.raises(AmountMismatch) as refused:
-            await world.payments.believe(
-                payment.payment_sn, Trade("paid", "T1", payment.amount_fen, paid_ms=paid_ms)
+            await world.attempts.apply_trade(
+                payment.payment_sn, Trade(TradeState.PAID, "T1", payment.amount_fen, paid_ms=paid_ms)
             )
         assert refused.value.details == {"what": "paid_ms"}
     await still_pending(world, payment)
     assert [about["what"] for _, about in world.alerts] == ["paid_ms", "paid_ms"]
-    told = Trade("paid", "T1", payment.amount_fen, paid_ms=latest)
-    assert (await world.payments.believe(payment.payment_sn, told)).is_paid
+    told = Trade(TradeState.PAID, "T1", payment.amount_fen, paid_ms=latest)
+    assert (await world.attempts.apply_trade(payment.payment_sn, told)).is_paid

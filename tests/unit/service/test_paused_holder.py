@@ -122,7 +122,9 @@ async def work_for_every_job(world: World) -> None:
     await world.orders.cancel(BUYER, late.order_sn)
     for payment in payments:
         assert world.provider.pay(payment.payment_sn)
-    await world.payments.believe(payments[1].payment_sn, await world.provider.query(payments[1].payment_sn))
+    await world.attempts.apply_trade(
+        payments[1].payment_sn, await world.provider.query(payments[1].payment_sn)
+    )
     assert (await world.store.orders.get(unpaid.order_sn)).status is OrderStatus.PENDING
     await world.clock.advance(1800)
 

@@ -11,7 +11,7 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.ports import OrderFilter, Trade
+from shop_order.domain.ports import OrderFilter, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
@@ -157,7 +157,7 @@ async def test_a_provider_that_hangs_holds_up_only_its_own(
 
     async def query(payment_sn: str) -> Trade:
         await hanging.wait()
-        return Trade("unknown")
+        return Trade(TradeState.UNKNOWN)
 
     monkeypatch.setattr(world.provider, "query", query)
     await world.clock.advance(1800)

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
 from shop_order.pkg.address import joined
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from shop_order.configs.errors import ConfigError
-from shop_order.configs.settings import ENVIRONMENTS
+from shop_order.configs.settings import ENVIRONMENTS, ConfigError
 
 _APP_NAMES = ("app.yaml", *(f"app.{env}.yaml" for env in ENVIRONMENTS))
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
-from shop_order.configs.errors import ConfigError
+from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources.base import Document, SourceAway
 from shop_order.pkg.address import joined, parted
 
@@ -94,7 +94,7 @@ class NacosSource:
             raise SourceAway(f"Nacos has no document {self.identity}")
         content = str(answer.get("content") or "")
         if not content.strip():
-            raise SourceAway(f"Nacos' document {self.identity} says nothing; to set nothing, publish {{}}")
+            raise SourceAway(f"Nacos' document {self.identity} is empty; to set nothing, publish {{}}")
         return [(self.identity, content)]
 
     def publish(self, content: str, instead_of: str | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shop_order.domain.status import (
@@ -15,11 +17,66 @@ from shop_order.domain.status import (
 from shop_order.domain.valueobject.provider import trade_number
 
 GRACE_MS = 60_000  # after an attempt's end the provider may still tell of money
+_QR = "qr:"  # a stored QR text begins with it, stored bridge parameters are a JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The buyer pays on this page of the provider."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class QrCode:
+    """The buyer scans this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeParameters:
+    """The shop's page or app calls the provider's app with these."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The buyer has nothing to do: the debit is requested, and its answer comes as a message."""
+
+
+PaymentAction = Redirect | QrCode | BridgeParameters | Done
+
+
+def stored_action(action: PaymentAction) -> str:
+    """The action as one text, as it is stored."""
+    match action:
+        case Redirect(url):
+            return url
+        case QrCode(text):
+            return _QR + text
+        case BridgeParameters(values):
+            return json.dumps(dict(values), separators=(",", ":"))
+        case Done():
+            return ""
+
+
+def action_of(stored: str) -> PaymentAction:
+    """The action of a stored text."""
+    if not stored:
+        return Done()
+    if stored.startswith(_QR):
+        return QrCode(stored.removeprefix(_QR))
+    return BridgeParameters(json.loads(stored)) if stored.startswith("{") else Redirect(stored)
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """An attempt; `payment_sn` is the provider's out_trade_no. Amounts in fen, times in epoch ms."""
+    """An attempt; `payment_sn` is the provider's out_trade_no. Amounts in fen, times in epoch ms.
+
+    `payment_url` is the stored text of `action`.
+    """
 
     payment_sn: str
     order_sn: str
@@ -47,12 +104,18 @@ class Payment:
 
     @property
     def over_ms(self) -> int:
-        """From then on its link brings no money, also where the provider was never told that it is closed."""
+        """From then on it brings no money, even if the provider was never told that it is closed."""
         return self.expire_ms + GRACE_MS
 
-    def with_url(self, payment_url: str) -> Payment:
-        """The same attempt with the link the channel gave."""
-        return replace(self, payment_url=payment_url)
+    @property
+    def action(self) -> PaymentAction:
+        """What the buyer does to pay."""
+        return action_of(self.payment_url)
+
+    def opened(self, action: PaymentAction) -> Payment:
+        """The same attempt as its channel opened it; one whose debit is requested is PROCESSING."""
+        state = PaymentState.PROCESSING if isinstance(action, Done) else self.state
+        return replace(self, payment_url=stored_action(action), state=state)
 
     def paid(self, *, trade_no: str, paid_ms: int) -> Payment:
         """The money arrived; a channel without numbers gives none.

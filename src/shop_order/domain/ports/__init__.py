@@ -2,8 +2,13 @@
 
 from shop_order.domain.ports.channels import (
     Notice,
+    NoticeReply,
+    NoticeRoute,
     PaymentChannel,
+    RefundResult,
     Trade,
+    TradeState,
+    TradeTypes,
 )
 from shop_order.domain.ports.clock import (
     Clock,
@@ -64,6 +69,8 @@ __all__ = [
     "Lease",
     "Leases",
     "Notice",
+    "NoticeReply",
+    "NoticeRoute",
     "NumberTaken",
     "OnUnreadable",
     "OrderFilter",
@@ -73,9 +80,12 @@ __all__ = [
     "Outbox",
     "PaymentChannel",
     "Payments",
+    "RefundResult",
     "Standing",
     "Stock",
     "Trade",
     "TradeNoTaken",
+    "TradeState",
+    "TradeTypes",
     "always",
 ]

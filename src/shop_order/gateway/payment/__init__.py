@@ -1,1 +1,19 @@
-"""Payment providers, one module each; what they have in common is `domain.ports.PaymentChannel`."""
+"""The table of payment channels, in the order in which the cashier offers them.
+
+A channel is a package beside this file that implements `domain.ports.PaymentChannel`, and one row here
+(CONTRIBUTING, "A payment channel").
+"""
+
+from shop_order.domain.ports import NoticeRoute
+from shop_order.domain.status import PaymentType
+from shop_order.gateway.payment import alipay
+from shop_order.gateway.payment.base import ChannelEntry
+
+CHANNELS: dict[PaymentType, ChannelEntry] = {
+    PaymentType.ALIPAY: alipay.ENTRY,
+}
+
+
+def notice_routes() -> tuple[NoticeRoute, ...]:
+    """The routes of all providers' notices, also of channels that are not configured."""
+    return tuple(entry.notice for entry in CHANNELS.values() if entry.notice)

@@ -11,10 +11,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from shop_order.pkg.key_files import private_key, public_key
-
-__all__ = ["private_key", "public_key", "sign", "signed_text", "verifies"]
-
 
 def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> bytes:
     """What is signed: fields that are not empty, sorted; a request keeps `sign_type`, a notice does not."""

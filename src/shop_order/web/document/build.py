@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from shop_order.domain.errors import KeyReused
 from shop_order.pkg.version import version
-from shop_order.web.auth.roles import ROLES, Who, needs_token
+from shop_order.web.auth.roles import Who, needs_token, role_of
 from shop_order.web.document.errors import examples, responses_of, shared_responses
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
@@ -83,7 +83,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for method, described in methods.items():
             operation = operations[described["operationId"]]
-            _complete(operation, ROLES.get(f"{method.upper()} {path}"), described, schemas)
+            _complete(operation, role_of(f"{method.upper()} {path}"), described, schemas)
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "responses": shared_responses(),

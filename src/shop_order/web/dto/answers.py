@@ -13,7 +13,7 @@ from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import EXAMPLE_SN
 from shop_order.web.dto.shape import Answer, computed, fen, given, id_text, shown, timestamp, yuan
-from shop_order.web.dto.wire import attempts
+from shop_order.web.dto.wire import attempts, jsapi_params, payment_url
 from shop_order.web.messages import Language, error_text, status_text
 
 T = TypeVar("T")
@@ -194,7 +194,10 @@ class PaymentData(Answer):
     refunded_amount: str = yuan("已退", "0.00")
     refunded_fen: int = fen("已退", 0)
     payment_url: str | None = shown(
-        "仅待支付 / While open", source=lambda it: it.payment_url if it.is_open else ""
+        "支付链接或二维码内容，仅待支付 / A link, or the text of a QR code; while open", source=payment_url
+    )
+    jsapi_params: dict[str, str] | None = shown(
+        "调起支付的参数，仅待支付 / What the provider's app is called with; while open", source=jsapi_params
     )
     trade_no: str | None
     created_at: str = timestamp("创建时间 / Opened")
@@ -275,6 +278,7 @@ class CashierData(Answer):
         "刚才问到的结果 / What the provider said just now: waiting, absent, paid, closed, unknown",
         source="said",
     )
+    qr_code: str | None = shown("待扫描的二维码内容 / The text of the QR code to scan")
     return_url: str | None = shown("付款后的页面 / The shop's page once it is paid")
     cancel_url: str | None = shown("未付款时的页面 / The shop's page otherwise")
     poll_s: int | None = shown("几秒后刷新 / Refresh after so many seconds; null: it is final", 10)

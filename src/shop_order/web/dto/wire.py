@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import BridgeParameters, Payment, QrCode, Redirect
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import Cursor, OrderFilter
 from shop_order.domain.valueobject.actor import Actor
@@ -59,6 +59,20 @@ def bounded_ms(field: str, ms: int) -> int:
 def attempts(order: Order) -> list[Payment]:
     """The order's payments, oldest first."""
     return sorted(order.payments.values(), key=lambda payment: (payment.created_ms, payment.payment_sn))
+
+
+def payment_url(payment: Payment) -> str:
+    """The link, or the text of the QR code, with which an open attempt is paid; empty if there is none."""
+    match payment.action if payment.is_open else None:
+        case Redirect(text) | QrCode(text):
+            return text
+    return ""
+
+
+def jsapi_params(payment: Payment) -> dict[str, str] | None:
+    """The parameters with which the provider's app is called to pay an open attempt, if there are any."""
+    action = payment.action if payment.is_open else None
+    return dict(action.values) if isinstance(action, BridgeParameters) else None
 
 
 class Cursors:

@@ -6,6 +6,7 @@ and RFC 3339 with the offset of China in chapter 3.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.dto.wire import attempts, rfc3339
+from shop_order.web.dto.wire import attempts, jsapi_params, payment_url, rfc3339
 from shop_order.web.messages import Language, status_text
 
 _MAX_INT32 = 2**31 - 1
@@ -53,6 +54,7 @@ def _order(order: Order, pay_url: str) -> dict[str, Any]:
 
 def _payment(payment: Payment) -> dict[str, Any]:
     """The link is shown only while the attempt may still be paid."""
+    params = jsapi_params(payment)
     return {
         "payment_sn": payment.payment_sn,
         "order_sn": payment.order_sn,
@@ -61,7 +63,8 @@ def _payment(payment: Payment) -> dict[str, Any]:
         "amount_fen": payment.amount_fen,
         "payment_type": payment.payment_type,
         "status": payment.state.wire,
-        "payment_url": payment.payment_url if payment.is_open else "",
+        "payment_url": payment_url(payment),
+        "jsapi_params": json.dumps(params) if params else "",
     }
 
 

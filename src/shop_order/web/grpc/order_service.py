@@ -77,14 +77,11 @@ class OrderHandlers:
         """Buy the listed items."""
         actor = context.caller
         context.owner(request.user_id)
-        payment_type = payment_type_of(request.payment_type)
-        if payment_type:
-            self._payments.check_choice(payment_type)
         command = PlaceOrder(
             address_of(request.address),
             lines_of((item.product_id, item.quantity) for item in request.items),
             note=request.remark,
-            pay_type=payment_type,
+            pay_type=payment_type_of(request.payment_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) or None,
@@ -142,8 +139,8 @@ class OrderHandlers:
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
         """Open a payment attempt, or reuse the open one."""
         actor = context.caller
+        context.owner(request.user_id)
         command = PayOrder(
-            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,

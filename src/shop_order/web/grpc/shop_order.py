@@ -119,9 +119,6 @@ class ShopOrderHandlers:
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
         """Check out the checked lines of the cart."""
         actor = _own(context, request.user_id)
-        pay_type = payment_word(request.pay_type)
-        if pay_type:
-            self._payments.check_choice(pay_type)
         given = request.HasField("expected_total_fen")
         with inside("address"):
             address = Address(
@@ -136,7 +133,7 @@ class ShopOrderHandlers:
         command = PlaceOrder(
             address,
             note=request.note,
-            pay_type=pay_type,
+            pay_type=payment_word(request.pay_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) if given else None,
@@ -204,8 +201,8 @@ class ShopOrderHandlers:
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
         """Open a payment attempt, or reuse the open one."""
         actor = context.caller
+        context.owner(request.user_id)
         command = PayOrder(
-            owner=context.owner(request.user_id),
             order_sn=order_sn_of(request.order_sn),
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,

@@ -10,22 +10,15 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import (
-    AmountNotPayable,
-    ChannelUnavailable,
-    InvalidArgument,
-    OrderNotFound,
-    OrderServiceError,
-    SignatureInvalid,
-)
-from shop_order.domain.ports import Clock
+from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.errors import InvalidArgument, OrderNotFound, OrderServiceError, SignatureInvalid
+from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
+from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.service.payment import PaymentService
 from shop_order.web.cashier import PATH, CashierLinks
-from shop_order.web.cashier_page import CashierPage, Seen, WhyNot
+from shop_order.web.cashier_page import CashierPage, Seen
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
@@ -34,7 +27,6 @@ from shop_order.web.handler.route import operation
 from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
-_ON_A_PHONE = {PaymentType.ALIPAY: "wap"}  # otherwise the channel's default
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -51,7 +43,7 @@ _FORM: dict[str, Any] = {
     },
     "responses": {
         "303": {
-            "description": "前往支付机构的页面 / To the provider's page",
+            "description": "前往支付机构，或返回收银台 / To the provider, or back to the cashier",
             "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
         }
     },
@@ -69,14 +61,14 @@ class CashierHandler:
         self,
         *,
         checkout: Checkout,
-        payments: PaymentService,
+        channels: Channels,
         links: CashierLinks,
         page: CashierPage,
         clock: Clock,
         shop_name: Callable[[], str],
     ) -> None:
         self._checkout = checkout
-        self._payments = payments
+        self._channels = channels
         self._links = links
         self._page = page
         self._now = clock
@@ -110,30 +102,32 @@ class CashierHandler:
         id="payAtCashier",
         tag=TAG,
         summary="在收银台支付 / Pay at the cashier",
-        description="打开或复用支付，并跳转到支付机构。\n\n"
-        "Opens or reuses the attempt and answers 303 to the provider.",
+        description="打开或复用支付，并跳转到支付机构；扫码支付时返回收银台，由其显示二维码。\n\n"
+        "Opens or reuses the attempt and answers 303 to the provider, or to the cashier, which shows the QR "
+        "code if the buyer pays by one.",
         errors=(SignatureInvalid, *PAYING),
         extra=_FORM,
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
-        """Go to the provider."""
+        """Go to the provider, or back to the cashier if there is no page to go to."""
         self._links.check(order_sn, e, s)
         order = await self._checkout.see(order_sn)
         chosen = _chosen(await request.body())
-        trade_type = _ON_A_PHONE.get(chosen, "") if is_phone(request.headers) else ""
+        trade_type = self._channels.cashier_trade_type(chosen, on_phone=is_phone(request.headers))
         payment = await self._checkout.pay(order, chosen, trade_type, return_url=self._links.of(order))
-        return RedirectResponse(payment.payment_url, 303)
+        action = payment.action
+        return RedirectResponse(action.url if isinstance(action, Redirect) else _link(request), 303)
 
     async def _seen(self, request: Request, order_sn: str) -> Seen:
         if context().head:
-            order, said = await self._checkout.see(order_sn), ""
+            order, said = await self._checkout.see(order_sn), None
         else:
             # A provider sends its buyer back with the attempt's number among what it appends.
             back_from = request.query_params.get("out_trade_no", "")
             order, said = await self._checkout.look(order_sn, back_from=back_from)
         now_ms = self._now()
         stage = stage_of(order, now_ms)
-        if stage is Stage.PENDING and said == "unknown":
+        if stage is Stage.PENDING and said is TradeState.UNKNOWN:
             stage = Stage.CONFIRMING  # the attempt the buyer came back from was closed, but may have money
         return_url, cancel_url = self._checkout.pages(order)
         return Seen(
@@ -141,22 +135,12 @@ class CashierHandler:
             stage,
             said,
             may_pay(order, now_ms),
-            self._channels(order),
+            self._channels.offers(order),
             now_ms,
             self._shop_name(),
             return_url,
             cancel_url,
         )
-
-    def _channels(self, order: Order) -> dict[PaymentType, WhyNot]:
-        return {kind: self._why_not(kind, order) for kind in PAY_TYPES.values()}
-
-    def _why_not(self, kind: PaymentType, order: Order) -> WhyNot:
-        try:
-            self._payments.check_choice(kind, order.pay_fen)
-        except (ChannelUnavailable, AmountNotPayable) as refused:
-            return refused
-        return None
 
     def page_of(self, request: Request, error: OrderServiceError) -> Response | None:
         """What a browser is shown when the cashier does not work; None elsewhere, and for programs."""

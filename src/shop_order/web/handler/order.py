@@ -40,7 +40,6 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
-from shop_order.service.payment import PaymentService
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.context import about
@@ -78,14 +77,12 @@ class OrderHandler:
         self,
         *,
         orders: OrderService,
-        payments: PaymentService,
         tokens: SubmitTokens,
         cursors: Cursors,
         links: CashierLinks,
         real_now_s: Callable[[], float],
     ) -> None:
         self._orders = orders
-        self._payments = payments
         self._tokens = tokens
         self._cursors = cursors
         self._links = links
@@ -143,14 +140,11 @@ class OrderHandler:
         actor = it.caller
         buyer(actor)
         it.owner(body.user_id)
-        pay_type = body.pay_type or PaymentType.NOT_CHOSEN
-        if pay_type is not PaymentType.NOT_CHOSEN:
-            self._payments.check_choice(pay_type)
         command = PlaceOrder(
             address=_address(body),
             lines=_lines(body),
             note=body.note,
-            pay_type=pay_type,
+            pay_type=body.pay_type or PaymentType.NOT_CHOSEN,
             coupon_id=body.coupon_id,
             quote_token=body.quote_token,
             expected_fen=body.expected_total_fen,

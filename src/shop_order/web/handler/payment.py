@@ -46,9 +46,10 @@ class PaymentHandler:
         tag=TAG,
         summary="发起支付 / Pay",
         description="打开一次支付；相同渠道与金额的未完成支付会被复用，更换渠道会先关闭之前的支付。"
-        "`payment_url` 是支付机构的页面。\n\n"
+        "`payment_url` 是支付机构的页面或二维码内容，`jsapi_params` 是调起支付的参数。\n\n"
         "Opens an attempt; an equal open one is used again, a different one is closed first. "
-        "`payment_url` is the provider's page.",
+        "`payment_url` is the provider's page or the text of a QR code, `jsapi_params` are the parameters "
+        "for the provider's app.",
         data=PaymentData,
         errors=(*PAYING, NotYourself, KeyReused),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from shop_order.domain.errors import DeadlineExceeded, OrderServiceError
 from shop_order.web.auth.limits import LISTS, RateLimits
-from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
+from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import about, remaining_s, sent_key
@@ -142,7 +142,7 @@ def guarded(guard: Guard) -> type[APIRoute]:
         def get_route_handler(self) -> Handler:
             inner = super().get_route_handler()
             method = "".join(self.methods or ())
-            row = ROLES.get(f"{method} {self.path}")
+            row = role_of(f"{method} {self.path}")
             found = operation_of(self)
             strict = found is not None and found.tag not in _LENIENT
             listed = f"{method} {self.path}" in LISTS
@@ -180,11 +180,13 @@ def guarded(guard: Guard) -> type[APIRoute]:
 
 
 def mount(
-    app: FastAPI, handler: object, route_class: type[APIRoute], document: Callable[[Operation], Any]
+    app: FastAPI,
+    endpoints: Iterable[Endpoint],
+    route_class: type[APIRoute],
+    document: Callable[[Operation], Any],
 ) -> None:
-    """Register every marked method of `handler`; `document` gives FastAPI's words for an operation."""
-    for name in vars(type(handler)):
-        method = getattr(handler, name)
+    """Register the marked ones of `endpoints`; `document` gives FastAPI's words for an operation."""
+    for method in endpoints:
         found: Operation | None = getattr(method, _MARK, None)
         if found is not None:
             app.router.add_api_route(

@@ -1,0 +1,93 @@
+"""`shop-order audit verify` and `shop-order doctor`: do history, money, stock and figures agree?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shop_order.cmd.cli.running import FOUND, inspect, refuse
+
+if TYPE_CHECKING:
+    from shop_order.cmd.wiring.core import Core
+    from shop_order.service.root_audit import BrokenDay
+
+audit_app = typer.Typer(no_args_is_help=True, help="The history.")
+
+
+@audit_app.command("verify")
+def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
+    """Walk the hash chains, and the daily roots over them; exit code 1 and the first broken link of each
+    chain that is broken, and each day that is not as it was sealed."""
+
+    async def walk(core: Core) -> int:
+        from shop_order.domain.errors import OrderNotFound
+
+        try:
+            walked, broken = await core.audit.verify(order)
+        except OrderNotFound:
+            refuse(f"--order {order}: " + not_there(order or ""))
+        for fault in broken:
+            typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
+        typer.echo(f"{walked} chains walked, {len(broken)} broken")
+        days = [] if order is not None else await broken_days(core)
+        return FOUND if broken or days else 0
+
+    inspect(walk)
+
+
+def doctor(
+    metrics: Annotated[
+        Path | None, typer.Option(help="Also write the findings here, for Prometheus' textfile collector.")
+    ] = None,
+) -> None:
+    """Check that money, stock, history and figures agree; exit code 1 if not.
+
+    Paid is all money that arrived, also too late or twice, as `stats show` counts it.
+    """
+    from shop_order.pkg.metrics import write_examined
+
+    async def examine(core: Core) -> int:
+        days = await broken_days(core)
+        report = await core.doctor.examine()
+        for finding in sorted(report.findings, key=lambda f: (f.order_sn, f.area)):
+            of = f"order {finding.order_sn} " if finding.order_sn else ""
+            typer.echo(f"{finding.area}: {of}{finding.what}")
+        typer.echo(
+            f"{report.orders} orders, {report.leases} leases, {report.paid_fen} fen paid,"
+            f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
+            f" {len(report.findings) + len(days)} findings"
+        )
+        if report.orders and not report.compared:
+            typer.echo("the figures were not compared: the order log is away, or being filled", err=True)
+        if metrics is not None:
+            areas = Counter([*(finding.area for finding in report.findings), *("history" for _ in days)])
+            write_examined(metrics, report.orders, areas)
+        return 0 if report.clean and not days else FOUND
+
+    inspect(examine)
+
+
+async def broken_days(core: Core) -> Sequence[BrokenDay]:
+    """Print the days that differ from their seal."""
+    found = await core.root_audit.verify()
+    if found.unasked:
+        typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
+    for one in found.broken:
+        typer.echo(f"history: day {one.day} {one.what}")
+    typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))
+    return found.broken
+
+
+def not_there(order_sn: str) -> str:
+    """Why there is no such order, for an error message."""
+    from shop_order.pkg.ids import is_order_sn
+
+    return (
+        "there is no such order"
+        if is_order_sn(order_sn)
+        else "is not a valid order number: 27 digits, the last is a check digit"
+    )

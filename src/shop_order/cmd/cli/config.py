@@ -1,0 +1,200 @@
+"""`shop-order config`: the settings and their origins, their history, and rollback.
+
+With CONFIG__URL=nacos:// history, diff and rollback are Nacos' own; otherwise the order database's.
+"""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+
+import typer
+
+from shop_order.configs import ConfigError, load, masked, show
+from shop_order.configs.engines import sqlite_path
+from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
+from shop_order.configs.load import config_url
+from shop_order.configs.production import missing_in_production, wrong_in_production
+from shop_order.configs.sources import SourceAway, open_source
+from shop_order.configs.tree import ENV_PREFIX
+from shop_order.pkg.url import mask_urls
+
+if TYPE_CHECKING:
+    from shop_order.configs.sources.nacos import NacosSource, Version
+
+MAX_ID = 2**63 - 1  # what a database can hold
+OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
+config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
+
+
+@config_app.command("show")
+def show_command(
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Print keys and passwords instead of ***.")
+    ] = False,
+) -> None:
+    """Print every setting with its value and where the value came from."""
+    with _one_line_errors():
+        typer.echo(show(load(os.environ), secrets=secrets), nl=False)
+
+
+@config_app.command("check")
+def check_command() -> None:
+    """Say what production would lack, whatever APP__ENV is now: the same that a start would refuse.
+
+    Exit code 0: nothing. 1: something, each thing is told. 2: the settings can't be read at all.
+    """
+    from shop_order.cmd.run.usable import unusable_channels, unusable_files
+
+    with _one_line_errors():
+        loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
+        settings = loaded.settings
+        wrong = [f"{key}: is not set" for key in missing_in_production(settings)]
+        wrong += [*wrong_in_production(settings), *unusable_files(settings)]
+    for text in wrong:
+        typer.echo(f"settings: {mask_urls(text)}")
+    channels = unusable_channels(settings)
+    for channel, texts in channels.items():
+        section = settings.pay.channels.get(channel)
+        off = section is not None and section.is_off
+        for text in texts or ["off: nothing of it is set, and buyers are not offered it" if off else "ready"]:
+            typer.echo(f"{channel}: {text}")
+    for key in loaded.unused:
+        typer.echo(f"note: {key} is used by nothing in this version")
+    count = len(wrong) + sum(map(len, channels.values()))
+    typer.echo(f"production would not start: {count} to mend" if count else "production would start")
+    raise typer.Exit(1 if count else 0)
+
+
+@config_app.command("history")
+def history_command(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many entries, the newest first.")] = 20,
+) -> None:
+    """List what was published in Nacos, or the configurations this service was started or reloaded with."""
+    if (published := _nacos()) is not None:
+        with _one_line_errors():
+            for version in published.history(limit):
+                at = datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds")
+                digest = "removed" if version.content is None else _digest(version.content)
+                typer.echo(
+                    f"{version.id:>5}  {at}  {digest:12}  {OPERATIONS[version.operation]} {version.by}"
+                )
+        return
+    with _one_line_errors(), _history() as connection:
+        for entry in entries(connection, limit):
+            at = datetime.fromtimestamp(entry.created_ms / 1000, UTC).isoformat(timespec="seconds")
+            typer.echo(f"{entry.id:>5}  {at}  {entry.digest[:12]}  {entry.source}")
+
+
+@config_app.command("diff")
+def diff_command(
+    older: Annotated[
+        int, typer.Argument(min=1, max=MAX_ID, metavar="A", help="Number of an entry of `history`.")
+    ],
+    newer: Annotated[int, typer.Argument(min=1, max=MAX_ID, metavar="B", help="Number of another entry.")],
+) -> None:
+    """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
+    with _one_line_errors():
+        texts = [text.splitlines() for text in _contents(older, newer)]
+    for line in difflib.unified_diff(
+        texts[0], texts[1], f"entry {older}", f"entry {newer}", lineterm="", n=1
+    ):
+        typer.echo(line)
+
+
+@config_app.command("rollback")
+def rollback_command(
+    number: Annotated[
+        int, typer.Argument(min=1, max=MAX_ID, metavar="N", help="Number of an entry of `history`.")
+    ],
+) -> None:
+    """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
+
+    With Nacos the document of entry N is published again, if the service could start with it and nobody
+    changed the live one meanwhile.
+    Without it this writes what entry N sets differently from the documents of today into
+    {DATA_DIR}/config/override.yaml, which counts after all documents and before the environment
+    variables. Secrets were never stored: they stay as they are now. A setting that is fixed by an
+    environment variable is named, since the variable still wins. Nothing is written if the service
+    could not start with the result.
+    """
+    if (published := _nacos()) is not None:
+        with _one_line_errors():
+            versions = published.history()
+            document = _published(versions, number)
+            load(os.environ, given={published.kind: document}, strict=True)
+            published.publish(document, instead_of=versions[0].content)
+        typer.echo(f"entry {number} is published again as {published.identity}")
+        return
+    with _one_line_errors():
+        with _history() as connection:
+            content = content_of(connection, number)
+        rollback = plan(content, os.environ)
+        write(rollback)
+    if rollback.changes:
+        typer.echo(f"entry {number} is back with the next start or reload: {', '.join(rollback.changes)}")
+    else:
+        typer.echo(f"the documents already say what entry {number} said; nothing is overridden now")
+    if rollback.fixed_by_environment:
+        names = ", ".join(f"SHOP_ORDER_{key}" for key in rollback.fixed_by_environment)
+        typer.echo(f"still decided by the environment: {names}", err=True)
+
+
+def _nacos() -> "NacosSource | None":
+    with _one_line_errors():
+        source = open_source(config_url(os.environ))
+    # By its kind: importing the class would cost every other command time.
+    return cast("NacosSource", source) if source.kind == "nacos" else None
+
+
+def _published(versions: "Sequence[Version]", number: int) -> str:
+    """What an entry of Nacos' history published. Raises UnknownEntry."""
+    for version in versions:
+        if version.id == number:
+            if version.content is None:
+                raise UnknownEntry(f"entry {number} removed the document: it published nothing")
+            return version.content
+    raise UnknownEntry(f"the history has no entry {number}")
+
+
+def _contents(*numbers: int) -> list[str]:
+    if (published := _nacos()) is not None:
+        versions = published.history()
+        return [masked(f"entry {n}", _published(versions, n)) for n in numbers]
+    with _history() as connection:
+        return [content_of(connection, number) for number in numbers]
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _history() -> Iterator[Records]:
+    from shop_order.repository.history import open_history
+
+    # Without the override: a bad one must not prevent a rollback.
+    url = load(os.environ, use_override=False).settings.db.url
+    if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
+        raise ConfigError(f"there is no history yet: the order database {file} does not exist")
+    with open_history(url, writes=False) as records:
+        yield records
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, SourceAway, UnknownEntry) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"shop-order: {mask_urls(message)}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,219 @@
+"""`shop-order reconcile`: compare a provider's bill of one day with our payments."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shop_order.cmd.cli.running import FOUND, inspect, loaded, refuse
+
+if TYPE_CHECKING:
+    from shop_order.cmd.wiring.core import Core
+    from shop_order.domain.bill import Difference, Reconciliation, Totals
+    from shop_order.domain.status import PaymentType
+
+FIRST_YEAR = 2000  # no provider has an older bill
+# What differs, and what the operator should do.
+MEANINGS = {
+    "unknown_payment": (
+        "the bill has {theirs} as trade {there}; it is unknown here",
+        "look it up at the provider; refund it there if it belongs to no order",
+    ),
+    "not_paid_here": (
+        "the bill has {theirs} as trade {there}; here it is {here}",
+        "the provider is being queried: reconcile again in a minute; if it remains, look at its alerts",
+    ),
+    "amount": (
+        "the bill has {theirs}, we have {ours}",
+        "compare both with the order; settle the difference with the buyer, at the provider",
+    ),
+    "trade_no": (
+        "the bill calls it trade {there}, we call it {here}",
+        "the amounts agree; find out who sent us the other number",
+    ),
+    "not_in_bill": (
+        "we have {ours} as trade {here}; no bill has it",
+        "look it up at the provider before shipping anything else for this order",
+    ),
+    "twice_in_bill": (
+        "the bill lists it again, with {theirs} as trade {there}",
+        "ask the provider whether it took the money twice; refund one there",
+    ),
+    "unknown_refund": (
+        "the bill has a refund of {theirs} on trade {there}; it is unknown here",
+        "it was made at the provider's own site: enter it in your books, the order does not have it",
+    ),
+    "not_refunded_here": (
+        "the bill has a refund of {theirs}; here it is {here}",
+        "if it remains after the next query, compare the refund with the provider's",
+    ),
+    "refund_amount": ("the bill has a refund of {theirs}, we have {ours}", "compare both with the provider"),
+    "refund_of_another": (
+        "the bill has it as a refund of {there}, we as one of {here}",
+        "the amounts agree; compare both orders with the provider",
+    ),
+    "refund_not_in_bill": (
+        "we have a refund of {ours} on {here}; no bill has it",
+        "ask the provider about this number: the buyer may still be waiting for the money",
+    ),
+    "refund_twice_in_bill": (
+        "the bill lists the refund again, with {theirs}",
+        "ask the provider whether it refunded the money twice",
+    ),
+}
+
+
+def reconcile(
+    channel: Annotated[str, typer.Option(help="The channel, such as alipay.")],
+    day: Annotated[str, typer.Option("--date", help="The bill's day in China, such as 2026-11-21.")],
+    file: Annotated[
+        Path | None, typer.Option(help="The bill as downloaded from the provider's site: zip or csv.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare the provider's bill of a day with our payments, and store the result.
+
+    Exit code 0: they agree. 1: they differ, and each difference is printed. 2: it could not be done.
+    """
+    from shop_order.cmd.run.turns import only_one
+    from shop_order.cmd.run.usable import unusable_channels
+    from shop_order.service.reconciliation import JOB as RECONCILE
+
+    settings = loaded(beside=True).settings
+    which, when = channel_of(channel), day_of(day)
+
+    async def compare(core: Core) -> int:
+        from shop_order.domain.bill import BillNotOut, BillUnusable
+        from shop_order.domain.errors import Unreadable
+
+        source = core.channels[which].bills if which in core.channels else None
+        if source is None:
+            refuse(f"--channel {channel}: it is not configured, or gives no bills")
+        content = content_of(file, source.max_bytes) if file else None
+        if wrong := unusable_channels(settings).get(which.code):
+            refuse(f"--channel {channel}: {'; '.join(wrong)}")
+        try:
+            with only_one(settings, RECONCILE):
+                result = await alone(core, which, when, content)
+        except BillNotOut as none:
+            refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
+        except (BillUnusable, Unreadable) as wrong:
+            refuse(str(wrong))
+        if result is None:
+            refuse("another process is reconciling now; try again in a minute")
+        typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(told(result)))
+        return FOUND if result.differences else 0
+
+    inspect(compare)
+
+
+async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
+    """The result; None if another process reconciles now."""
+    from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
+    from shop_order.domain.lease import LeaseLost
+    from shop_order.service.reconciliation import JOB as RECONCILE
+
+    turns, leases = Turns(core.registry), core.store.leases
+
+    async def still() -> bool:
+        return await leases.hold(RECONCILE) and await turns.ours(RECONCILE)
+
+    try:
+        if not await wait_for_turn(core, turns, RECONCILE):
+            return None
+        work = core.reconciliation.reconcile(channel, day, file)
+        return await while_ours(still, leases.fence(RECONCILE), work)
+    except LeaseLost:
+        return None
+    finally:
+        await turns.end()
+
+
+def channel_of(name: str) -> PaymentType:
+    """The channel of this name, or a refusal."""
+    from shop_order.domain.status import PaymentType
+
+    for one in PaymentType:
+        if one.code and one.code == name.lower():
+            return one
+    refuse(f"--channel {name}: must be one of {', '.join(one.code for one in PaymentType if one.code)}")
+
+
+def day_of(text: str) -> date:
+    """The day, or a refusal."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other formats are easily misread
+        refuse(f"--date {text}: must be YYYY-MM-DD, such as 2026-11-21")
+    return day
+
+
+def content_of(file: Path, max_bytes: int) -> bytes:
+    """The content of the file, at most one byte more than allowed, or a refusal."""
+
+    try:
+        with file.open("rb") as opened:
+            return opened.read(max_bytes + 1)
+    except OSError as failed:
+        refuse(f"--file {file}: {failed.strerror}")
+
+
+def told(result: Reconciliation) -> list[str]:
+    """The result as text."""
+    lines = [
+        f"{result.channel.code}, {result.day} (a day in China), in yuan",
+        f"{'':10} {'payments':>8} {'amount':>16} {'refunds':>8} {'amount':>16}",
+        row("the bill", result.theirs),
+        row("here", result.ours),
+    ]
+    if result.settled:
+        what = counted(result.settled, "payment")
+        lines.append(f"{what} that was unpaid here and paid at the provider: settled now")
+    if result.waiting:
+        lines.append(f"{result.waiting} of the day's last minutes: compared with the next bill")
+    if not result.differences:
+        return [*lines, "they agree"]
+    lines.insert(4, row("here more", result.ours.less(result.theirs)))
+    lines.append(counted(result.differences, "difference"))
+    for one in result.shown:
+        lines += words(one)
+    if result.differences > len(result.shown):
+        lines.append(f"and {result.differences - len(result.shown)} more")
+    return lines
+
+
+def counted(number: int, what: str) -> str:
+    """`1 payment`, `2 payments`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def row(name: str, sums: Totals) -> str:
+    """One row of the table."""
+    from shop_order.pkg.money import yuan_of_fen
+
+    paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
+    return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
+
+
+def words(one: Difference) -> list[str]:
+    """The difference, and what to do."""
+    from shop_order.pkg.money import yuan_of_fen
+
+    what, to_do = MEANINGS[one.kind]
+    ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)
+    order = f" (order {one.order_sn})" if one.order_sn else ""
+    said = what.format(ours=ours, theirs=theirs, here=one.here, there=one.there)
+    return [f"{one.kind}: {one.number}{order}: {said}", f"    {to_do}"]
+
+
+def as_data(result: Reconciliation) -> dict[str, object]:
+    """The result for machines; amounts in fen."""
+    data = asdict(result)
+    return data | {"channel": result.channel.code, "day": str(result.day)}

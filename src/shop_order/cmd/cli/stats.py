@@ -1,0 +1,74 @@
+"""`shop-order stats`: figures of the order log, and its rebuild from the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shop_order.cmd.cli.running import inspect
+
+if TYPE_CHECKING:
+    from shop_order.cmd.wiring.core import Core
+    from shop_order.service.statistics import Sums
+
+stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
+
+
+@stats_app.command("show")
+def show(
+    start: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
+    end: Annotated[str, typer.Option(help="The last day; today without it.")] = "",
+) -> None:
+    """Print orders, amount and paid amount by day, channel and status; the last 30 days unless named.
+
+    Paid is all money that arrived, also too late or twice, as `doctor` counts it; refunded what went back of
+    it; net what stayed.
+    """
+
+    async def report(core: Core) -> int:
+        found = await core.statistics.report(start, end)
+        typer.echo(f"orders placed from {found.first_day} to {found.last_day}, in yuan")
+        typer.echo("paid: all money that arrived, also too late or twice; refunded: what went back of it")
+        typer.echo(line("", None))
+        for day, sums in found.by_day.items():
+            typer.echo(line(day, sums))
+        for channel, sums in found.by_channel.items():
+            typer.echo(line(channel or "no channel", sums))
+        for status, sums in found.by_status.items():
+            typer.echo(line(status_word(status), sums))
+        typer.echo(line("total", found.total))
+        if found.waiting or not found.whole:
+            state = "fed" if found.whole else "being filled, by the running service or `stats rebuild`"
+            typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
+        return 0
+
+    inspect(report)
+
+
+@stats_app.command("rebuild")
+def rebuild() -> None:
+    """Delete the order log and rebuild it from the history; the service may run meanwhile."""
+
+    async def again(core: Core) -> int:
+        typer.echo(f"{await core.order_log.rebuild()} orders were told again")
+        return 0
+
+    inspect(again)
+
+
+def line(name: str, sums: Sums | None) -> str:
+    """One row of the table; the head if there are no sums."""
+    from shop_order.pkg.money import yuan_of_fen
+
+    if sums is None:
+        return f"{name:12} {'orders':>8} {'amount':>14} {'paid':>14} {'refunded':>14} {'net':>14}"
+    amounts = (sums.amount_fen, sums.paid_fen, sums.refunded_fen, sums.net_fen)
+    return f"{name:12} {sums.orders:>8} " + " ".join(f"{yuan_of_fen(fen):>14}" for fen in amounts)
+
+
+def status_word(status: int) -> str:
+    """The status as the domain names it."""
+    from shop_order.domain.status import OrderStatus
+
+    return OrderStatus(status).name.lower()

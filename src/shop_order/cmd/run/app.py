@@ -1,0 +1,200 @@
+"""One running order service: the core with its fronts, jobs, registration and reload."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from shop_order.cmd.run.jobs import Jobs
+from shop_order.cmd.run.opening import remember
+from shop_order.cmd.run.presence import Presence
+from shop_order.cmd.run.reloading import Reloading
+from shop_order.cmd.run.usable import why_unavailable
+from shop_order.cmd.wiring.channels import channels_missing
+from shop_order.cmd.wiring.core import Core
+from shop_order.cmd.wiring.from_settings import dev_token
+from shop_order.cmd.wiring.fronts import Fronts
+from shop_order.cmd.wiring.observing import processing
+from shop_order.configs import Loaded
+from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
+from shop_order.gateway.payment import CHANNELS
+from shop_order.pkg.log import get_logger, log_failing
+from shop_order.pkg.message import Delivery, open_consumer
+from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
+from shop_order.pkg.sharing import Shared
+from shop_order.pkg.version import version
+from shop_order.web.handler.health import DATABASE, Readiness
+
+log = get_logger("app")
+TELL_EVERY_S = 2.0
+PING_S = 0.5  # anybody may call /readyz, and each call would query the database
+PARTS = (
+    "database",
+    "goods",
+    "inventory",
+    "users",
+    "inboxes",
+    "registry",
+    "config",
+    "order_log",
+    "cache",
+    *(kind.code for kind in CHANNELS),
+    "message",
+    "log",
+    "grpc",
+)
+"""What can be missing, as `/readyz` names it."""
+RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
+
+
+class App:
+    """`start`, `stop`, and the ports it got."""
+
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
+        self.core = core = Core(loaded, token=dev_token(loaded.settings))
+        self._fronts = Fronts(core, self._readiness)
+        self._jobs = Jobs(core)
+        self._presence = Presence(core.registry)
+        self._reloading = Reloading(core, environ, remember)
+        self._told: dict[str, str] = {}  # why each channel is unavailable
+        self._stopping = False
+        self._timeouts = open_consumer(
+            loaded.settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
+        )
+        self._ping = Shared(core.store.ping, PING_S)
+
+    @property
+    def grpc_port(self) -> int:
+        """0 before the start."""
+        return self._fronts.grpc_port
+
+    @property
+    def http_port(self) -> int:
+        """0 before the start."""
+        return self._fronts.http_port
+
+    async def start(self) -> None:
+        """Open the store, listen, start the jobs; if a part fails, stop what was started.
+
+        Raises StoreTaken, SchemaBehind, CannotListen, OSError.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        await self.core.open()
+        await asyncio.to_thread(remember, self.core.loaded)
+        if unused := self.core.loaded.unused:
+            log.warning("settings_unused", unused=unused)
+        await self._fronts.start()
+        self._jobs.start()
+        self._jobs.every("readiness", self._tell_readiness, TELL_EVERY_S)
+        if self._timeouts is not None:
+            await self._timeouts.open()
+        self._reloading.start()
+        self._presence.begin_as(self.core.settings, self.grpc_port)
+        log.info(
+            "started",
+            version=version(),
+            grpc_port=self.grpc_port,
+            grpc_transport=self._fronts.grpc.transport,
+            http_port=self.http_port,
+            env=self.core.settings.app.env,
+        )
+
+    async def stop(self) -> None:
+        """Say that we leave, wait until balancers noticed, and finish what was accepted.
+
+        New calls are refused, running ones end, the outbox is drained, files are closed.
+        """
+        self._stopping = True
+        self._fronts.grpc.say(serving=False)
+        await self._presence.end()
+        await self._reloading.stop()
+        if self.http_port:
+            await asyncio.sleep(self.core.settings.server.stop_wait_s)
+        grace_s = self.core.settings.server.stop_timeout_s
+        await self._fronts.stop(grace_s)
+        await self._jobs.stop()
+        if self._timeouts is not None:
+            await self._timeouts.close()
+        if self.http_port and not self.core.publisher.brokered and await self._relays():
+            await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
+        await self.core.close()
+        log.info("stopped")
+
+    async def _relays(self) -> bool:
+        try:
+            return await self.core.store.leases.hold("relay")
+        except OrderServiceError:
+            return False
+
+    def reload(self) -> None:
+        """Reload the settings soon; a bad configuration is refused and the old one kept."""
+        self._reloading.hint()
+
+    async def _readiness(self) -> Readiness:
+        try:
+            await self._ping()
+        except OrderServiceError:
+            return Readiness(False, (DATABASE,))
+        if self.core.store.trouble:  # it can be read but not written
+            return Readiness(False, (DATABASE,))
+        return Readiness(not self._stopping, tuple(self._missing()))
+
+    def _missing(self) -> list[str]:
+        """The parts that are missing now."""
+        missing = self.core.neighbours.away()
+        if self._presence.away:
+            missing.append("registry")
+        if self._reloading.trouble:
+            missing.append("config")
+        if self.core.order_log.away:
+            missing.append("order_log")
+        if not self.core.shared.cache.up:
+            missing.append("cache")
+        missing += channels_missing(self.core.channels)
+        if self._timeouts is not None and not self._timeouts.connected:
+            missing.append("message")
+        if log_failing():
+            missing.append("log")
+        if self._fronts.pools.full:
+            missing.append("grpc")
+        return missing
+
+    async def _tell_readiness(self) -> int:
+        found = await self._readiness()
+        self.core.metrics.degraded(PARTS, found.missing)
+        self.core.metrics.grpc_open(self._fronts.pools.taken())
+        if not self._stopping:
+            self._fronts.grpc.say(serving=found.serving)
+        for code in (kind.code for kind in CHANNELS):
+            why = ""
+            if code in found.missing:
+                why = await asyncio.to_thread(why_unavailable, self.core.settings, code)
+            if why and why != self._told.get(code):
+                log.error("channel_unavailable", channel=code, why=why)
+            self._told[code] = why
+        return 0
+
+    async def _order_ran_out(self, delivery: Delivery) -> bool:
+        """Handle the delayed message of an order whose time to pay is over; the scan covers lost ones.
+
+        A passing failure is retried. A permanent one would occupy a thread of the consumer for ever: it is
+        rejected, and ends among the dead letters.
+        """
+        with processing(self.core.tracing, delivery):
+            try:
+                await self.core.timeouts.decide(delivery.key)
+            except OrderNotFound:
+                return True
+            except Exception as failed:
+                if isinstance(failed, OrderServiceError) and failed.kind in RETRIABLE:
+                    raise
+                log.exception("timeout_not_decided", order_sn=delivery.key, error=repr(failed))
+                return False
+        return True

@@ -1,0 +1,68 @@
+"""The entry of this instance in the registry while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shop_order.configs import Settings
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.registry import Instance, Registry, RegistryAway
+
+log = get_logger("registry")
+CHECK_EVERY_S = 3.0
+SERVICE = "order-service"
+TAGS = ("order", "payment", "grpc")
+HEALTH = "health"
+
+
+class Presence:
+    """Keeps one instance registered, also after the registry lost its data."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._instance: Instance | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.away = False
+
+    def begin_as(self, settings: Settings, port: int) -> None:
+        """Register under the address of the settings, if they name a registry."""
+        server = settings.server
+        if not settings.registry.url.startswith("none:"):
+            self.begin(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
+
+    def begin(self, host: str, port: int, *, tls: bool) -> None:
+        """Register (specification 6.2), and stay registered."""
+        self._instance = Instance(SERVICE, host, port, TAGS, HEALTH, tls)
+        self._task = asyncio.create_task(self._keep(self._instance))
+
+    async def end(self) -> None:
+        """Deregister; if the registry is away, its health check will notice."""
+        if self._task is None or self._instance is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        try:
+            await self._registry.deregister(self._instance)
+        except RegistryAway as away:
+            log.warning("not_deregistered", id=self._instance.id, error=str(away))
+
+    async def _keep(self, instance: Instance) -> None:
+        told = False  # an entry of this address may be left from a killed instance
+        while True:
+            try:
+                if not (told and await self._registry.knows(instance)):
+                    await self._registry.register(instance)
+                    told = True
+                    log.info("registered", id=instance.id)
+                self._now(away=False)
+            except RegistryAway as away:
+                self._now(away=True, why=str(away))
+            except Exception as failed:  # noqa: BLE001 - a background loop
+                self._now(away=True, why=repr(failed))
+            await asyncio.sleep(CHECK_EVERY_S)
+
+    def _now(self, *, away: bool, why: str = "") -> None:
+        if away and not self.away:
+            log.warning("registry_away", error=why)
+        self.away = away

@@ -1,0 +1,73 @@
+"""Keeps stored files private on this machine, also those that an older version left readable.
+
+New files are private by the umask of `first`. Only our own files are changed: DATA_DIR may be shared.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from shop_order.configs import Settings
+from shop_order.configs.engines import sqlite_path
+from shop_order.pkg.log import get_logger
+
+log = get_logger("private")
+OTHERS = 0o077
+FOLDERS = ("dev", "config", "sandbox", "logs")
+OF_A_DISK = frozenset({"lost+found"})  # what mkfs leaves in a volume
+
+
+def close_to_others(settings: Settings) -> None:
+    """Remove the access of group and others to our files; log those that belong to another user."""
+    data = Path(settings.data_dir)
+    kept = set(stored(settings))
+    if is_ours_alone(data):
+        kept.add(data)
+    elif data.is_dir() and data.stat().st_mode & 0o007:
+        log.warning("data_folder_is_shared", folder=str(data), mode=oct(stat.S_IMODE(data.stat().st_mode)))
+    for path in sorted(kept):
+        close(path)
+
+
+def stored(settings: Settings) -> Iterator[Path]:
+    """Every existing file and folder that we store something in."""
+    data = Path(settings.data_dir)
+    files = [sqlite_path(url) for url in (settings.db.url, settings.oplog.url) if url.startswith("sqlite:")]
+    for file in map(Path, files):
+        yield from file.parent.glob(f"{file.name}*")  # with -wal, -shm and locks
+    for name in FOLDERS:
+        for folder, _, names in os.walk(data / name, followlinks=False):
+            yield Path(folder)
+            yield from (Path(folder, one) for one in names)
+
+
+def is_ours_alone(data: Path) -> bool:
+    """Whether the folder holds only our data; as root we would lock everybody out of /opt or /tmp."""
+    try:
+        found = [*data.iterdir()]
+        shared = data.stat().st_mode & stat.S_ISVTX or data.resolve() == Path("/")
+    except OSError:
+        return False
+    known = OF_A_DISK.union(FOLDERS)
+    strange = [path for path in found if path.is_dir() and path.name not in known]
+    return not shared and not strange
+
+
+def close(path: Path) -> None:
+    """Leave access to the owner only; links are not followed."""
+    try:
+        found = path.lstat()
+        mode = stat.S_IMODE(found.st_mode)
+        if not mode & OTHERS or stat.S_ISLNK(found.st_mode):
+            return
+        if found.st_uid == os.geteuid():
+            path.chmod(mode & ~OTHERS)
+        elif mode & 0o007:
+            log.warning("readable_by_others", path=str(path), mode=oct(mode), owner=found.st_uid)
+    except FileNotFoundError:  # another process of ours removed it
+        return
+    except OSError as failed:
+        log.warning("readable_by_others", path=str(path), error=str(failed))

@@ -1,0 +1,104 @@
+"""`shop-order relay`: publish the outbox to the broker until a signal asks to stop. One at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from shop_order.cmd.run.jobs import Jobs
+from shop_order.cmd.run.opening import open_log
+from shop_order.cmd.run.private import close_to_others
+from shop_order.cmd.run.reloading import Reloading
+from shop_order.cmd.run.signals import Signals
+from shop_order.cmd.run.turns import only_one
+from shop_order.cmd.wiring.core import Core
+from shop_order.cmd.wiring.from_settings import dev_token
+from shop_order.configs import Loaded, Settings
+from shop_order.domain.errors import OrderServiceError
+from shop_order.pkg.http.server import HttpServer, metrics_app
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.message import BrokerAway
+from shop_order.pkg.message.rocketmq.admin import Admin
+from shop_order.pkg.message.rocketmq.connection import parse
+
+log = get_logger("relay")
+DRAIN_S = 5.0
+DEAD_LETTERS_EVERY_S = 15.0
+
+
+async def relay_until_stopped(loaded: Loaded) -> int:
+    """Publish, and return the exit code; wait while the broker is away. Raises what refuses a start."""
+    signals = Signals()
+    settings = own_log(loaded.settings)
+    logging = open_log(settings)
+    try:
+        close_to_others(settings)
+        with only_one(settings, "relay"):
+            await _relay(Core(loaded, token=dev_token(settings)), signals)
+    finally:
+        logging.close()
+    return signals.over()
+
+
+async def _relay(core: Core, signals: Signals) -> None:
+    jobs = Jobs(core)
+    reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # `serve` records it
+    signals.reload_by(reloading.hint)
+
+    async def begin() -> None:
+        await core.open(serve=False)
+        await core.publisher.open()
+
+    async def count_dead_letters() -> int:
+        for group, count in (await dead_letters(core.settings.message.url)).items():
+            core.metrics.dead_letters(group, count)
+        return 0
+
+    port = core.settings.message.relay_port
+    metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
+    try:
+        if not await signals.unless_stopped(begin()):
+            return
+        if port:
+            await metrics.start()
+        jobs.start_relay()
+        jobs.start_lag()
+        reloading.start()
+        jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
+        log.info("started", metrics_port=port)
+        await signals.stop.wait()
+        await reloading.stop()
+        await jobs.stop()
+        with suppress(OrderServiceError):  # the rest waits in the outbox
+            if await core.store.leases.hold("relay"):
+                await core.relay.drain(DRAIN_S)
+    finally:
+        await reloading.stop()
+        await jobs.stop()
+        await metrics.stop(1)
+        await core.publisher.close()
+        await core.close()
+        log.info("stopped")
+
+
+def own_log(settings: Settings) -> Settings:
+    """A separate log file beside the service's: two processes must not rotate the same file."""
+    if not settings.log.filename:
+        return settings
+    path = Path(settings.log.filename)
+    mine = settings.log.model_copy(update={"filename": str(path.with_name(f"relay.{path.name}"))})
+    return settings.model_copy(update={"log": mine})
+
+
+async def dead_letters(url: str) -> Mapping[str, int]:
+    """How many messages each group of consumers could not process; nothing while no broker can be asked.
+
+    Raises Refused.
+    """
+    address = parse(url)
+    try:
+        return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
+    except BrokerAway:
+        return {}  # the relay itself logs it

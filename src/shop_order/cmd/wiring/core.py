@@ -1,0 +1,300 @@
+"""Everything below the fronts: the store, the neighbours, the channels, the use cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Self
+
+from shop_order.cmd.wiring.channels import connect_channels
+from shop_order.cmd.wiring.from_settings import order_rules, pricing
+from shop_order.cmd.wiring.ids import Ids
+from shop_order.cmd.wiring.neighbours import Neighbours
+from shop_order.cmd.wiring.observing import seen, tracing
+from shop_order.cmd.wiring.roots import root_keys, witness
+from shop_order.cmd.wiring.shared import Shared
+from shop_order.configs import Loaded, Settings
+from shop_order.gateway.events import PublishedEvents
+from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
+from shop_order.pkg.ids import Entropy, OrderNumbers
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.message import open_publisher
+from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.registry import open_registry
+from shop_order.repository.dao import open_store
+from shop_order.repository.dao.store import StoreOptions
+from shop_order.repository.oplog import open_order_log
+from shop_order.service.archive import ArchiveService
+from shop_order.service.attempts import Attempts
+from shop_order.service.audit import AuditService
+from shop_order.service.cart import CartService
+from shop_order.service.channels import Channels
+from shop_order.service.checkout import Checkout
+from shop_order.service.clock import ShopClock
+from shop_order.service.daily_root import DailyRoot
+from shop_order.service.doctor import Doctor
+from shop_order.service.idempotency import Idempotency
+from shop_order.service.notice import GatewaySecret
+from shop_order.service.order import OrderService
+from shop_order.service.orderlog import OrderLogService
+from shop_order.service.payment import PaymentService
+from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.relay import Relay
+from shop_order.service.reservation import ReservationService
+from shop_order.service.return_urls import ReturnUrls
+from shop_order.service.root_audit import RootAudit
+from shop_order.service.settlement import Settlement
+from shop_order.service.statistics import Statistics
+from shop_order.service.timeout import TimeoutService
+from shop_order.service.unreadable import Unreadables
+
+log = get_logger("core")
+
+
+def real_ms() -> int:
+    """Epoch milliseconds of real time."""
+    return time.time_ns() // 1_000_000
+
+
+class Core:
+    """`async with Core(loaded, token=…)`: an open store and use cases that work."""
+
+    def __init__(self, loaded: Loaded, *, token: TokenSource) -> None:
+        self.loaded = loaded
+        settings = loaded.settings
+        self.metrics = Metrics()
+        self.tracing = tracing(settings, self.metrics)
+        self._exit = AsyncExitStack()
+        self.registry = open_registry(settings.registry.url)
+        self.ids = Ids(self.metrics, real_ms)
+        self.store = open_store(
+            settings.db.url,
+            next_id=self.ids.next,
+            options=StoreOptions(
+                settings.limit.commit_batch,
+                settings.limit.commit_queue,
+                self._stored,
+                self.metrics.batch("commit"),
+            ),
+        )
+        self.log_store = open_order_log(settings.oplog.url)
+        self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
+        self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
+        self._gateways(settings, token)
+        self._use_cases(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The current settings: a reload replaces the whole object."""
+        return self.loaded.settings
+
+    def _gateways(self, settings: Settings, token: TokenSource) -> None:
+        token_file = settings.neighbours.token_file
+        caller = Neighbour(
+            FileToken(token_file) if token_file else token,
+            lambda: self.settings.neighbours.timeout_s,
+            self.tracing,
+        )
+        self.neighbours = Neighbours(lambda: self.settings, self.registry, caller, self.metrics)
+        self.goods, self.stock = self.neighbours.goods, self.neighbours.stock
+        # The steps of an order in their sequence: batches stay together from look-up to commit.
+        store, goods, stock = self.store, self.goods.batches, self.stock.reservations
+        store.lookups.behind(goods, stock, store.commits)
+        goods.behind(stock, store.commits)
+        self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
+        inboxes = self.neighbours.inboxes
+        self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
+        published = PublishedEvents(
+            self.publisher,
+            now_ms=real_ms,
+            ahead_ms=lambda: self.clock() - real_ms(),
+            tracing=self.tracing,
+        )
+        self.inboxes = self.shared.inboxes(published, self.views)
+        self.channels = connect_channels(lambda: self.settings, real_ms, self.tracing)
+        self.offered = Channels(self.channels)
+
+    def _use_cases(self, settings: Settings) -> None:
+        store, clock, orders = self.store, self.clock, self.stored
+        carts = seen(self.tracing, "carts", store.carts)
+        goods = seen(self.tracing, "goods", self.goods)
+        stock = seen(self.tracing, "stock", self.stock)
+        numbers = OrderNumbers(clock, Entropy().below)
+        self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
+        self.unreadable = Unreadables(self.alert, real_ms)
+        # Our own cashier is always allowed.
+        self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
+        self.orders = OrderService(
+            orders=orders,
+            carts=carts,
+            goods=goods,
+            stock=stock,
+            addresses=self.neighbours.addresses,
+            idempotency=self.idempotency,
+            clock=clock,
+            next_sn=numbers.order_sn,
+            next_id=self.ids.next,
+            rules=lambda: order_rules(self.settings),
+            on_unreadable=self.unreadable.tell,
+            on_lost=self.neighbours.release_soon,
+            return_urls=self.return_urls,
+            channels=self.offered,
+            real_clock=real_ms,
+            shown=self.views,
+        )
+        self.carts = CartService(
+            carts=carts,
+            goods=goods,
+            stock=stock,
+            clock=clock,
+            next_id=self.ids.next,
+            pricing=lambda: pricing(self.settings),
+            shown=self.shared.goods(goods),
+        )
+        self._paying(numbers)
+        self.reservations = ReservationService(
+            orders=orders,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            real_clock=real_ms,
+            owners=settings.auth.lease_owners,
+        )
+        self.timeouts = TimeoutService(
+            orders=orders,
+            service=self.orders,
+            settlement=self.settlement,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+        )
+        self._behind(settings)
+
+    def _paying(self, numbers: OrderNumbers) -> None:
+        store, orders, clock, channels = self.store, self.stored, self.clock, self.offered
+        secret = self.settings.pay.gateway_secret
+        attempts = Attempts(
+            orders=orders,
+            payments=store.payments,
+            channels=channels,
+            clock=clock,
+            next_refund_sn=numbers.refund_sn,
+            alert=self.alert,
+        )
+        self.payments = PaymentService(
+            orders=orders,
+            payments=store.payments,
+            channels=channels,
+            attempts=attempts,
+            idempotency=self.idempotency,
+            clock=clock,
+            next_payment_sn=numbers.payment_sn,
+            return_urls=self.return_urls,
+            gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
+            alert=self.alert,
+        )
+        self.settlement = Settlement(
+            orders=orders,
+            payments=store.payments,
+            channels=channels,
+            attempts=attempts,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            alert=self.alert,
+        )
+        self.checkout = Checkout(
+            orders=self.orders,
+            payments=self.payments,
+            settlement=self.settlement,
+            clock=clock,
+            monotonic_s=time.monotonic,
+            return_urls=self.return_urls,
+            turn=self.shared.turns.take,
+        )
+
+    def _behind(self, settings: Settings) -> None:
+        store, clock = self.store, self.clock
+        self.relay = Relay(
+            outbox=store.outbox,
+            inboxes=self.inboxes,
+            real_clock=real_ms,
+            batch=settings.limit.relay_batch,
+            # Commits of another process give no hint.
+            idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
+            observe=self.metrics.batch("relay"),
+        )
+        self.audit = AuditService(store.audit)
+        keys = root_keys(settings)
+        self.daily_root = DailyRoot(
+            roots=store.roots,
+            keys=keys,
+            real_clock=real_ms,
+            database_ms=store.leases.now_ms,
+            alert=self.alert,
+        )
+        beside = witness(settings, self.registry)
+        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
+        self.archive = ArchiveService(
+            archive=store.archive,
+            on_unreadable=self.unreadable.tell,
+            clock=clock,
+            after_days=lambda: self.settings.order.archive_after_days,
+        )
+        self.reconciliation = ReconciliationService(
+            store=store.reconciliations,
+            sources={kind: channel.bills for kind, channel in self.channels.items() if channel.bills},
+            real_clock=real_ms,
+            clock=clock,
+            fence=lambda: store.leases.fence(RECONCILE),
+            tell=get_logger("reconcile").warning,
+        )
+        self.order_log = OrderLogService(
+            feed=store.feed,
+            log=self.log_store,
+            history=store.audit,
+            alert=self.alert,
+            clock=clock,
+            keep_days=lambda: self.settings.oplog.keep_days,
+        )
+        self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
+        self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock, log=self.log_store)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def open(self, *, serve: bool = True) -> Self:
+        """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        if self.tracing is not None:
+            self.tracing.open()
+            self._exit.push_async_callback(self.tracing.close)
+        self._exit.push_async_callback(self.log_store.close)
+        await self.store.open(serve=serve)
+        self._exit.push_async_callback(self.store.close)
+        await self.ids.begin(self.store, lease=serve)
+        await self.clock.load()
+        await self.shared.open()
+        self._exit.push_async_callback(self.shared.close)
+        self._exit.push_async_callback(self.registry.aclose)
+        self.neighbours.open()
+        self._exit.push_async_callback(self.neighbours.close)
+        for provider in self.channels.values():
+            self._exit.push_async_callback(provider.aclose)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for running commands, then close everything."""
+        await self.idempotency.drain()
+        await self.checkout.drain()
+        await self._exit.aclose()
+
+    def alert(self, name: str, **about: object) -> None:
+        """Alert the operator: a log line at level error, and a counter."""
+        self.metrics.alert(name)
+        log.error(name, alert=True, **about)
+
+    def _stored(self, types: Sequence[str]) -> None:
+        self.metrics.events(types)
+        self.relay.hint()

@@ -1,0 +1,80 @@
+"""What parts are given, made from the settings as they are now."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+from shop_order.configs import Settings
+from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.pricing import Pricing
+from shop_order.pkg.address import joined
+from shop_order.pkg.grpc.client import TokenSource
+from shop_order.pkg.grpc.server import ServerTls
+from shop_order.service.placing import OrderRules
+from shop_order.web.auth.tokens import TokenRules, mint_token
+from shop_order.web.handler.landing import Places
+
+DEV_TOKEN_S = 3600
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to name one of them
+SIMULATED = "/alipay/gateway.do"  # the path of the sandbox's gateway; the provider's own is another
+
+
+def order_rules(settings: Settings) -> OrderRules:
+    """Times in ms."""
+    return OrderRules(
+        settings.order.pay_timeout_s * 1000,
+        settings.order.auto_confirm_s * 1000,
+        settings.limit.unpaid_orders,
+        pricing(settings),
+    )
+
+
+def pricing(settings: Settings) -> Pricing:
+    """What an order costs besides its goods."""
+    ours = settings.pricing
+    return Pricing(ours.freight_fen, ours.free_freight_from_fen, ours.zones_fen)
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """What a token must say to be accepted."""
+    return TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
+
+
+def dev_token(settings: Settings) -> TokenSource:
+    """A service token of our own, minted again before it ends; empty where there is no development key."""
+    if settings.auth.hs256_key is None:
+        return lambda: ""
+    secret = settings.auth.hs256_key.get_secret_value()
+    rules = token_rules(settings)
+    minted: tuple[float, str] = (float("-inf"), "")
+
+    def token() -> str:
+        nonlocal minted
+        if time.monotonic() - minted[0] > DEV_TOKEN_S / 2:
+            text = mint_token(
+                secret, subject="order-service", role=Role.SERVICE, rules=rules, lifetime_s=DEV_TOKEN_S
+            )
+            minted = (time.monotonic(), text)
+        return minted[1]
+
+    return token
+
+
+def grpc_tls(settings: Settings) -> ServerTls | None:
+    """TLS by two settings, mutual by a third."""
+    server = settings.server
+    if not (server.tls_cert and server.tls_key):
+        return None
+    return ServerTls(server.tls_cert, server.tls_key, server.tls_client_ca)
+
+
+def places(settings: Settings, grpc_port: int) -> Places:
+    """What the page at `/` shows to developers: the gRPC port, and the sandbox if payments go there."""
+    if settings.app.env == "production":
+        return Places()
+    server, gateway = settings.server, urlsplit(settings.pay.alipay.gateway)
+    host = server.advertise_host or server.host
+    host = EVERY_ADDRESS.get(host, host)
+    sandbox = f"{gateway.scheme}://{gateway.netloc.rpartition('@')[2]}/" if gateway.path == SIMULATED else ""
+    return Places(grpc=joined(host, grpc_port), sandbox=sandbox)

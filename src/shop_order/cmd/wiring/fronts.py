@@ -1,0 +1,161 @@
+"""The fronts, gRPC and REST, over the same use cases."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from starlette.types import ASGIApp
+
+from shop_order.cmd.wiring.core import Core
+from shop_order.cmd.wiring.from_settings import grpc_tls, places, token_rules
+from shop_order.configs import Settings
+from shop_order.gateway.payment import notice_routes
+from shop_order.pkg.address import joined, reachable
+from shop_order.pkg.http.server import HttpServer
+from shop_order.pkg.log import get_logger
+from shop_order.web.auth.keys import DevKey, Jwks, KeySource
+from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.refusals import REASONS, RefusedTokens
+from shop_order.web.auth.tokens import Authenticator
+from shop_order.web.cashier import CashierLinks
+from shop_order.web.dto.wire import Cursors
+from shop_order.web.grpc.chain import Front
+from shop_order.web.grpc.occupancy import Pools
+from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
+from shop_order.web.handler.health import Readiness
+from shop_order.web.http import HttpParts, HttpSettings, build_http
+from shop_order.web.middleware.client_address import networks
+
+log = get_logger("app")
+
+
+class Fronts:
+    """`start` takes both ports, `stop` finishes what was accepted."""
+
+    def __init__(self, core: Core, readiness: Callable[[], Awaitable[Readiness]]) -> None:
+        """Raises ValueError: no key for tokens."""
+        settings = core.settings
+        self._core = core
+        self._keys = _key_source(settings)
+        self._refresh: asyncio.Task[None] | None = None
+        self._links = CashierLinks(core.shared.signer, public_url=self._public_url)
+        self._cursors = Cursors(core.shared.signer)
+        self._limits = RateLimits(core.shared.limiter, self._rates)
+        self._authenticator = Authenticator(
+            self._keys,
+            token_rules(settings),
+            revoked=core.shared.revocations,
+            on_refusal=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
+        )
+        self._trusted = networks(settings.server.trusted_proxies)
+        self.pools = Pools(lambda: core.settings.limit, self._trusted)
+        self.grpc = self._build_grpc(settings)
+        rest = self._build_rest(settings, readiness)
+        self._http = HttpServer(rest, host=settings.server.host, port=settings.server.http_port)
+        self.grpc_port = 0
+        self.http_port = 0
+
+    def _build_grpc(self, settings: Settings) -> OrderGrpcServer:
+        core = self._core
+        front = Front(
+            log=get_logger("grpc"),
+            observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
+            observe_stream=core.metrics.stream_ended,
+            deadline_s=lambda: core.settings.server.deadline_s,
+            authenticator=self._authenticator,
+            limits=self._limits,
+            pools=self.pools,
+            callback_allow=lambda: core.settings.pay.callback_allow,
+            tracing=core.tracing,
+            trusted_proxies=self._trusted,
+        )
+        server = settings.server
+        return build_server(
+            GrpcServices(core.carts, core.orders, core.payments, core.reservations),
+            front,
+            GrpcSettings(
+                server.host,
+                server.grpc_port,
+                grpc_tls(settings),
+                server.reflection,
+                server.grpc_transport,
+                settings.limit.grpc_connections,
+            ),
+            cashier_link=self._links.of,
+            cursors=self._cursors,
+        )
+
+    def _build_rest(self, settings: Settings, readiness: Callable[[], Awaitable[Readiness]]) -> ASGIApp:
+        core = self._core
+        return build_http(
+            HttpParts(
+                carts=core.carts,
+                orders=core.orders,
+                payments=core.payments,
+                channels=core.offered,
+                notice_routes=notice_routes(),
+                checkout=core.checkout,
+                order_log=core.order_log,
+                statistics=core.statistics,
+                authenticator=self._authenticator,
+                limits=self._limits,
+                tokens=core.shared.tokens,
+                cursors=self._cursors,
+                links=self._links,
+                clock=core.clock,
+                real_now_s=time.time,
+                readiness=readiness,
+                metrics=core.metrics.text,
+                advance_clock=core.clock.advance if settings.app.env != "production" else None,
+                log=get_logger("rest"),
+                observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
+                tracing=core.tracing,
+                places=lambda: places(core.settings, self.grpc_port),
+                shop_name=lambda: core.settings.app.shop_name or "",
+            ),
+            HttpSettings(
+                deadline_s=lambda: core.settings.server.deadline_s,
+                trusted_proxies=settings.server.trusted_proxies,
+                cors_origins=settings.server.cors_origins,
+                callback_allow=lambda: core.settings.pay.callback_allow,
+            ),
+        )
+
+    async def start(self) -> None:
+        """Listen. Raises CannotListen, OSError."""
+        if isinstance(self._keys, Jwks):
+            self._refresh = asyncio.create_task(self._keys.keep_fresh(self._jwks_failed))
+        self.grpc_port = await self.grpc.start()
+        self.http_port = await self._http.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, and wait at most so long for those that run."""
+        await asyncio.gather(self.grpc.stop(grace_s), self._http.stop(grace_s))
+        if self._refresh is not None:
+            self._refresh.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._refresh
+
+    def _public_url(self) -> str:
+        server = self._core.settings.server
+        if server.public_url or server.http_port:
+            return server.base_url
+        return f"http://{joined(reachable(server.host), self.http_port)}"
+
+    def _rates(self) -> Rates:
+        limit = self._core.settings.limit
+        return Rates(limit.user_rate, limit.user_burst, limit.global_rate, limit.global_burst)
+
+    def _jwks_failed(self, error: Exception) -> None:
+        log.error("jwks_failed", location=self._core.settings.auth.jwks, error=repr(error))
+
+
+def _key_source(settings: Settings) -> KeySource:
+    if settings.auth.jwks:
+        return Jwks(settings.auth.jwks)
+    if settings.auth.hs256_key is None:
+        raise ValueError("neither AUTH__JWKS nor AUTH__HS256_KEY is set")
+    return DevKey(settings.auth.hs256_key.get_secret_value())

@@ -1,0 +1,120 @@
+"""The services we call: one channel to each address, and the ports behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+import grpc.aio
+
+from shop_order.configs import Settings
+from shop_order.domain.errors import OrderServiceError
+from shop_order.gateway.goods import GrpcGoods
+from shop_order.gateway.inboxes import GrpcInboxes
+from shop_order.gateway.inventory import GrpcStock
+from shop_order.gateway.users import GrpcAddresses
+from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.client import Neighbour, open_channel
+from shop_order.pkg.log import get_logger
+from shop_order.pkg.metrics import Metrics
+from shop_order.pkg.registry import Registry
+
+log = get_logger("core")
+MAX_RELEASES = 256  # at once; the leases of the others expire
+
+
+class Neighbours:
+    """`goods`, `stock`, `addresses` and, with embedded delivery, `inboxes`."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        registry: Registry,
+        neighbour: Neighbour,
+        metrics: Metrics,
+    ) -> None:
+        now = settings()
+        limit, named = now.limit, now.neighbours
+        self._settings = settings
+        self._registry = registry
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._followers: list[asyncio.Task[None]] = []
+        self._releases: set[asyncio.Task[None]] = set()
+        self.goods = GrpcGoods(
+            self._channel(named.goods),
+            neighbour.at(named.goods),
+            most=limit.goods_batch,
+            queue=limit.goods_queue,
+            observe=metrics.batch("goods"),
+        )
+        self.stock = GrpcStock(
+            self._channel(named.inventory),
+            neighbour.at(named.inventory),
+            lease_s=now.order.lease_s,
+            most=limit.stock_batch,
+            queue=limit.stock_queue,
+            observe=metrics.batch("reserve"),
+        )
+        self.addresses = GrpcAddresses(self._channel(named.users), neighbour.at(named.users))
+        # With a broker between us their inboxes are not ours to call.
+        inboxes = named.inboxes if now.message.url.startswith("embedded:") else ()
+        self.inboxes = GrpcInboxes([(self._channel(at), neighbour.at(at)) for at in inboxes])
+        self._used = {
+            "goods": (named.goods,),
+            "inventory": (named.inventory,),
+            "users": (named.users,),
+            "inboxes": inboxes,
+        }
+
+    def open(self) -> None:
+        """Follow what the registry says of those that are called by name."""
+        for name, channel in self._channels.items():
+            if isinstance(channel, Balanced):
+                self._followers.append(asyncio.create_task(self._follow(name, channel)))
+
+    async def close(self) -> None:
+        """Wait for releases that run, then close every channel."""
+        if self._releases:
+            await asyncio.wait(self._releases, timeout=self._settings().neighbours.timeout_s)
+        for task in self._followers:
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+        for channel in self._channels.values():
+            await channel.close()
+
+    def away(self) -> list[str]:
+        """Those that can't be reached; asking begins to connect to those that were never called."""
+        away = {
+            address
+            for address, channel in self._channels.items()
+            if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        }
+        return [name for name, addresses in self._used.items() if away.intersection(addresses)]
+
+    def release_soon(self, order_sn: str) -> None:
+        """Release a lease nobody needs, in the background; if that fails, the lease expires."""
+        if len(self._releases) < MAX_RELEASES:
+            task = asyncio.create_task(self._release(order_sn))
+            self._releases.add(task)
+            task.add_done_callback(self._releases.discard)
+
+    async def _release(self, order_sn: str) -> None:
+        try:
+            await self.stock.release(order_sn)
+        except OrderServiceError as failed:
+            log.warning("release_failed", order_sn=order_sn, error=failed.code)
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            named = ":" not in address
+            grace_s = self._settings().neighbours.timeout_s
+            self._channels[address] = (
+                Balanced(address, open_channel, grace_s=grace_s) if named else open_channel(address)
+            )
+        return self._channels[address]
+
+    async def _follow(self, name: str, channel: Balanced) -> None:
+        async for addresses in self._registry.watch(name):
+            log.info("instances", name=name, addresses=addresses)
+            channel.use(addresses)

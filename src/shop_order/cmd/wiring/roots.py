@@ -1,0 +1,69 @@
+"""What the daily roots need besides the database: keys, and the registry as a witness.
+
+Write access to the database does not include these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shop_order.configs import ConfigError, Settings
+from shop_order.domain.history_root import WitnessAway
+from shop_order.pkg.ed25519 import Ed25519Keys
+from shop_order.pkg.registry import Lease, Registry, RegistryAway
+
+ROOTS = "order-service-roots/"  # not among the settings, which every start and every change reads as a whole
+
+
+class RegistryWitness:
+    """See `domain.history_root.Witness`; `database` keeps the roots of two databases apart."""
+
+    def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
+        """Without a `lease` it only reads."""
+        self._registry = registry
+        self._below = f"{ROOTS}{database}/"
+        self._lease = lease
+
+    async def told(self, day: str) -> bytes | None:
+        try:
+            return await self._registry.get(self._below + day)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+
+    async def tell(self, day: str, document: bytes) -> bool:
+        try:
+            return self._lease is not None and await self._lease.put(self._below + day, document)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+
+    async def all(self) -> Mapping[str, bytes]:
+        try:
+            found = await self._registry.values_below(self._below)
+        except RegistryAway as away:
+            raise WitnessAway(str(away)) from away
+        return {key.removeprefix(self._below): value for key, value in found.items()}
+
+
+def witness(settings: Settings, registry: Registry, lease: Lease | None = None) -> RegistryWitness | None:
+    """The registry, if one is configured."""
+    if settings.registry.url.startswith("none:"):
+        return None
+    return RegistryWitness(registry, database(settings.db.url), lease)
+
+
+def database(url: str) -> str:
+    """The address and name of a database, without its user: shop@db.example:3306, order.db."""
+    split = urlsplit(url)
+    name, where = split.path.rpartition("/")[2], split.netloc.rpartition("@")[2]
+    return f"{name}@{where}" if where else name
+
+
+def root_keys(settings: Settings) -> Ed25519Keys:
+    """The key that signs, and those that verify. Raises ConfigError."""
+    file = Path(settings.audit.root_key_file or "")
+    try:
+        return Ed25519Keys(file.read_bytes())
+    except (ValueError, OSError) as bad:
+        raise ConfigError(f"AUDIT__ROOT_KEY_FILE: {file}: {bad}") from bad

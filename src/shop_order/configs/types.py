@@ -1,0 +1,227 @@
+"""Types of settings: how a value may be written, and what it becomes."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from shop_order.pkg.address import joined, parted
+
+MIN_KEY_CHARS = 32
+_NAMES = """
+北京 天津 河北 山西 内蒙古 辽宁 吉林 黑龙江 上海 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 广西 海南
+重庆 四川 贵州 云南 西藏 陕西 甘肃 青海 宁夏 新疆 台湾 香港 澳门
+"""
+PROVINCES = tuple(_NAMES.split())
+MAX_FREIGHT_FEN = 10_000_000
+MAX_TOTAL_FEN = 10**13  # no order costs more
+_SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_ITEM = re.compile(r"\s*((?:\[[^\[\]]*\]|[^,\[\]\n])*)(?:[,\n]|$)")
+
+# ---- texts and addresses ----
+
+
+def _empty_to_none(value: object) -> object:
+    return None if value == "" else value
+
+
+def _digits_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _strong(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < MIN_KEY_CHARS:
+        raise ValueError(f"a key must have at least {MIN_KEY_CHARS} characters")
+    return key
+
+
+def _one_line(value: str | None) -> str | None:
+    if value is not None and not (value.isprintable() and value.strip()):
+        raise ValueError("must be one line of visible characters")
+    return value
+
+
+def _address(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    if ":" not in value:
+        if not _NAME.fullmatch(value):
+            raise ValueError("must be host:port, or a name in the registry")
+        return value
+    return joined(*parted(value))
+
+
+def _host(value: str) -> str:
+    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if ":" in host:
+        ip_address(host)  # says what is wrong with the text
+    elif not _NAME.fullmatch(host):
+        raise ValueError("must be a host, without scheme and port")
+    return host
+
+
+def _network(value: str) -> str:
+    ip_network(value, strict=False)  # says what is wrong with the text
+    return value
+
+
+def _service_name(value: str) -> str:
+    if not _SERVICE_NAME.fullmatch(value):
+        raise ValueError("must be the name of a service, as its token has it: a-z, 0-9, _ . and -")
+    return value
+
+
+def _web_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        whole = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:  # its text may repeat a password
+        whole = None
+    if not whole or any(sign.isspace() for sign in value):
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.query or url.fragment or "?" in value or "#" in value or "@" in url.netloc:
+        raise ValueError("must be an http:// or https:// URL that a path can be added to")
+    return value
+
+
+# ---- lists: `a,b`, JSON or YAML; an IPv6 host in them stands in brackets ----
+
+
+def split_list(value: object) -> object:
+    """The items of a text; another value is returned as it is. Raises ValueError for a bad list."""
+    if value is None:
+        raise ValueError("is null; write [] for none")
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("- "):
+        return _loaded(text)
+    if not text.startswith("["):
+        return _items(text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return _items(text[1:-1] if _is_wrapped(text) else text)
+
+
+def _is_wrapped(text: str) -> bool:
+    """Whether the first bracket closes at the end, around items: [a,b], but not [::1] or [::1]:1,[::2]:1."""
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign == "[") - (sign == "]")
+        if not depth:
+            return at == len(text) - 1 and not _is_ipv6(text[1:-1])
+    return False
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _items(text: str) -> list[str]:
+    items, at = [], 0
+    while at < len(text):
+        found = _ITEM.match(text, at)
+        if found is None:
+            raise ValueError("is not a list: write a,b or a JSON array")
+        items.append(_unquoted(found[1].strip()))
+        at = found.end()
+    return [item for item in items if item]
+
+
+def _unquoted(item: str) -> str:
+    quoted = len(item) > 1 and item[0] == item[-1] and item[0] in "'\""
+    if not quoted and item[:1] in ("'", '"'):
+        raise ValueError("is not a list: write a,b or a JSON array")
+    return item[1:-1] if quoted else item
+
+
+def _loaded(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError("is not a list: write a,b or a JSON array") from error
+
+
+# ---- freight: amounts nobody can mistake for yuan, and amounts by province ----
+
+
+def whole_fen(value: object) -> object:
+    """Digits only: 8.00 may mean yuan, and YAML reads `yes` as true."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("must be a whole number of fen, such as 800 for 8 yuan")
+
+
+def _by_province(value: object) -> dict[str, object]:
+    """Amounts by the short names of provinces, in the usual order."""
+    found: dict[str, object] = {}
+    for name, fen in _pairs(value):
+        short = next((p for p in PROVINCES if str(name).strip().startswith(p)), None)
+        if short is None:
+            raise ValueError(f"{name} is not a province: write 新疆, or 新疆维吾尔自治区")
+        if short in found:
+            raise ValueError(f"{short} occurs twice")
+        found[short] = fen
+    return {name: found[name] for name in PROVINCES if name in found}
+
+
+def _pairs(value: object) -> Iterable[tuple[Any, Any]]:
+    """A mapping, or a text of an environment variable or of Consul's KV: 新疆=1500,西藏=2000, or JSON."""
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if not isinstance(value, str):
+        raise ValueError("must map provinces to fen")
+    if value.lstrip().startswith("{"):
+        try:
+            return list(json.loads(value, object_pairs_hook=list))
+        except ValueError as error:
+            raise ValueError("is not a mapping: write 新疆=1500,西藏=2000 or a JSON object") from error
+    split = [part.partition("=") for part in value.split(",") if part.strip()]
+    return [(name.strip(), fen.strip()) for name, _, fen in split]
+
+
+# ---- the types ----
+
+OptText = Annotated[str | None, BeforeValidator(_empty_to_none)]
+OptId = Annotated[str | None, BeforeValidator(_digits_as_text), BeforeValidator(_empty_to_none)]
+ShopName = Annotated[
+    Annotated[str, Field(max_length=50)] | None, BeforeValidator(_empty_to_none), AfterValidator(_one_line)
+]
+Key = Annotated[SecretStr, AfterValidator(_strong)]
+OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
+Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
+Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(split_list)]
+Host = Annotated[str, AfterValidator(_host)]
+OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+OptWebUrl = Annotated[WebUrl | None, BeforeValidator(_empty_to_none)]
+ServiceNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_service_name)], ...], BeforeValidator(split_list)
+]
+OptBaseUrl = Annotated[Annotated[WebUrl, AfterValidator(_base_url)] | None, BeforeValidator(_empty_to_none)]
+WebUrls = Annotated[tuple[WebUrl, ...], BeforeValidator(split_list)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[int, Field(ge=0, le=1_000_000)]
+Freight = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_FREIGHT_FEN)]
+ProvinceFreight = Annotated[Mapping[str, Freight], BeforeValidator(_by_province)]

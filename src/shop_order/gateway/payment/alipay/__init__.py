@@ -1,0 +1,54 @@
+"""Alipay: page and wap payment (facts: open platform documents, RSA2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shop_order.gateway.payment.alipay.channel import Alipay
+from shop_order.gateway.payment.alipay.gateway import AlipaySettings
+from shop_order.gateway.payment.alipay.notice import NOTICE_ROUTE
+from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
+from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key
+
+__all__ = ["ENTRY", "Alipay", "AlipaySettings"]
+
+
+def connect(section: Any, context: ChannelContext) -> Alipay | None:
+    """The channel, if its settings are complete."""
+    if section.missing:
+        return None
+    settings = AlipaySettings(
+        gateway=section.gateway,
+        app_id=section.app_id,
+        seller_id=section.seller_id,
+        app_private_key=Path(section.app_private_key_file),
+        public_key=Path(section.public_key_file),
+        notify_url=section.notify_url or context.notify_url,
+        timeout_s=context.timeout_s,
+    )
+    return Alipay(settings, context.real_clock, context.log)
+
+
+def problems(section: Any) -> list[str]:
+    """What is wrong with the key files, one text for each."""
+    found, keys = [], []
+    for name, load in (("app_private_key_file", private_key), ("public_key_file", public_key)):
+        path = getattr(section, name)
+        try:
+            keys.append(load(Path(path)) if path else None)
+        except KeyFileUnusable as wrong:
+            found.append(f"PAY__ALIPAY__{name.upper()}: {path}: {wrong}")
+    if len(keys) == 2 and keys[0] and keys[1] and _is_own_half(*keys):
+        found.append(
+            f"PAY__ALIPAY__PUBLIC_KEY_FILE: {section.public_key_file}: is the public half of our own key;"
+            " Alipay's is shown beside it on its site"
+        )
+    return found
+
+
+def _is_own_half(ours: Any, theirs: Any) -> bool:
+    return bool(ours.public_key().public_numbers() == theirs.public_numbers())
+
+
+ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE)

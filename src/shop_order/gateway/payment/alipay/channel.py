@@ -1,0 +1,131 @@
+"""The calls to Alipay's gateway: open, query, close, refund (facts: open platform documents, RSA2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.ports import Clock, Notice, RefundResult, Trade, TradeState, TradeTypes
+from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.provider import MOST_FEN
+from shop_order.gateway.payment.alipay.bills import AlipayBills
+from shop_order.gateway.payment.alipay.gateway import AlipayGateway, AlipaySettings
+from shop_order.gateway.payment.alipay.notice import notice_of
+from shop_order.gateway.payment.alipay.reading import beijing, trade_of
+from shop_order.pkg.money import yuan_of_fen
+
+METHODS = {
+    "page": ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
+    "wap": ("alipay.trade.wap.pay", "QUICK_WAP_PAY"),
+}
+MAX_SUBJECT = 256
+MAX_RETURN_URL = 256
+# Not allowed in a subject; the wide ones look the same.
+SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
+NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
+# Refusals of a refund that may pass later; the others are for good.
+RETRYABLE = frozenset(
+    {"ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR", "ACQ.TRADE_SETTLE_ERROR"}
+)
+
+
+class Alipay:
+    """See `domain.ports.PaymentChannel`."""
+
+    payment_type = PaymentType.ALIPAY
+    trade_types = TradeTypes(("page", "wap"), unavailable=frozenset({"qr", "app"}), on_phone="wap")
+    smallest_fen = 1
+    largest_fen = MOST_FEN
+
+    def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
+        self.settings = settings
+        self._gateway = AlipayGateway(settings, real_clock, log)
+        self._now = real_clock
+        self.bills = AlipayBills(self._gateway)
+
+    @property
+    def seller(self) -> str:
+        return self.settings.seller_id
+
+    async def aclose(self) -> None:
+        await self._gateway.aclose()
+
+    def available(self) -> bool:
+        return self._gateway.available()
+
+    # ---- opening ----
+
+    async def open(
+        self,
+        *,
+        payment_sn: str,
+        order_sn: str,
+        trade_type: str,
+        amount_fen: int,
+        subject: str,
+        lasts_ms: int,
+        return_url: str,
+    ) -> Redirect:
+        if len(return_url) > MAX_RETURN_URL:
+            raise InvalidArgument("return_url", "too_long", max=MAX_RETURN_URL)
+        method, product_code = METHODS[trade_type]
+        content = {
+            "out_trade_no": payment_sn,
+            "total_amount": yuan_of_fen(amount_fen),
+            "subject": subject.translate(SUBJECT_MARKS)[:MAX_SUBJECT],
+            "body": order_sn,
+            "product_code": product_code,
+            "time_expire": beijing(self._now() + lasts_ms),
+        }
+        if trade_type == "wap" and return_url:
+            content["quit_url"] = return_url  # a buyer who leaves without paying comes back as well
+        addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
+        return Redirect(self._gateway.url(method, content, addresses))
+
+    # ---- an open attempt, and its refunds ----
+
+    async def query(self, payment_sn: str) -> Trade:
+        answer = await self._gateway.call("alipay.trade.query", {"out_trade_no": payment_sn})
+        if answer.get("sub_code") == NOT_EXIST:
+            return Trade(TradeState.ABSENT)
+        if answer.get("code") != "10000":
+            return Trade(TradeState.UNKNOWN)
+        return trade_of(answer, paid_at="send_pay_date")
+
+    async def close(self, payment_sn: str) -> Trade:
+        answer = await self._gateway.call("alipay.trade.close", {"out_trade_no": payment_sn})
+        if answer.get("code") == "10000":
+            return Trade(TradeState.CLOSED)
+        if answer.get("sub_code") == NOT_EXIST:
+            return Trade(TradeState.ABSENT)
+        return await self.query(payment_sn)  # refused: most often because it was paid meanwhile
+
+    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
+        content = {
+            "out_trade_no": payment_sn,
+            "out_request_no": refund_sn,
+            "refund_amount": yuan_of_fen(amount_fen),
+            "refund_reason": reason,
+        }
+        answer = await self._gateway.call("alipay.trade.refund", content)
+        if answer.get("code") == "10000":
+            return RefundResult.SUCCEEDED if answer.get("fund_change") == "Y" else RefundResult.PROCESSING
+        if answer.get("code") == "40004" and answer.get("sub_code") not in RETRYABLE:
+            return RefundResult.FAILED
+        return RefundResult.UNKNOWN
+
+    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
+        content = {"out_trade_no": payment_sn, "out_request_no": refund_sn}
+        answer = await self._gateway.call("alipay.trade.fastpay.refund.query", content)
+        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
+        # Without a status Alipay means: not received, or failed.
+        succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
+        return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN
+
+    # ---- notices ----
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        ours = self.settings
+        key = self._gateway.load_keys()[1]
+        return notice_of(body, headers, key=key, app_id=ours.app_id, seller_id=ours.seller_id)

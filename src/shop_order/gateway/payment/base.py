@@ -1,0 +1,32 @@
+"""A channel's row in the table of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shop_order.domain.ports import Clock, NoticeRoute, PaymentChannel
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelContext:
+    """What a channel is given besides its settings; times in seconds."""
+
+    notify_url: str  # where its notices are received, unless its settings name another URL
+    timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
+    real_clock: Clock
+    log: Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEntry:
+    """What is true of a channel whether it is configured or not.
+
+    `connect` and `problems` get its settings, PAY__<CODE>__… (None if it has none). `connect` returns None if
+    they are incomplete; `problems` says why a configured channel can't be used, one text for each reason.
+    """
+
+    connect: Callable[[Any, ChannelContext], PaymentChannel | None]
+    problems: Callable[[Any], Sequence[str]]
+    notice: NoticeRoute | None = None

@@ -1,0 +1,129 @@
+"""One payment attempt and its provider: what the provider says of it moves the order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import AmountMismatch
+from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeNoTaken, TradeState
+from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.service.channels import Channels
+
+MAX_AHEAD_MS = 86_400_000  # a payment's time further in the future is not a matter of two clocks
+
+
+class Alert(Protocol):
+    """Tells the operator that a person has to look at something."""
+
+    def __call__(self, name: str, **about: object) -> None: ...
+
+
+class Attempts:
+    """Asks providers about attempts, and applies what they say; a race is decided again, never refused."""
+
+    def __init__(
+        self,
+        *,
+        orders: Orders,
+        payments: Payments,
+        channels: Channels,
+        clock: Clock,
+        next_refund_sn: Callable[[], str],
+        alert: Alert,
+    ) -> None:
+        self._orders = orders
+        self._payments = payments
+        self._channels = channels
+        self._now = clock
+        self._next_refund_sn = next_refund_sn
+        self._alert = alert
+
+    async def find(self, payment_sn: str, payment_type: int | None = None) -> Payment:
+        """The attempt, if it is of that channel. Raises AmountMismatch."""
+        if (payment := await self._payments.find(payment_sn)) is None:
+            raise AmountMismatch("payment")
+        if payment_type not in (None, payment.payment_type):
+            raise AmountMismatch("payment_type")
+        return payment
+
+    async def query(self, payment: Payment) -> Trade:
+        """What the provider knows; UNKNOWN, after an alert, if its answer is out of bounds.
+
+        Raises ChannelUnavailable.
+        """
+        channel = self._channels.get(payment.payment_type)
+        return await self._answer(payment, channel.query(payment.payment_sn))
+
+    async def close(self, payment: Payment) -> Payment:
+        """Tell the provider to take no money for this attempt; money that it already has is accepted.
+
+        The attempt is still open afterwards if the provider's answer is not known. Raises ChannelUnavailable.
+        """
+        channel = self._channels.get(payment.payment_type)
+        trade = await self._answer(payment, channel.close(payment.payment_sn))
+        if trade.state is TradeState.ABSENT:
+            trade = Trade(TradeState.CLOSED)  # no buyer has opened it: its link still works, and we ask again
+        return await self.apply_trade(payment.payment_sn, trade)
+
+    async def apply_trade(self, payment_sn: str, trade: Trade) -> Payment:
+        """Move order and attempt to what the provider says; the attempt afterwards.
+
+        Raises AmountMismatch (after an alert).
+        """
+        with self.alerting(payment_sn, trade.trade_no):
+            return await self.apply(await self.find(payment_sn), trade)
+
+    async def apply(self, payment: Payment, trade: Trade) -> Payment:
+        """`apply_trade` for an attempt that was looked up, without the alert. Raises AmountMismatch."""
+        if trade.state is TradeState.PAID:
+            return await self._pay(payment, trade)
+        if trade.state is TradeState.CLOSED and payment.is_open:
+            sn = payment.payment_sn
+
+            def close(order: Order) -> None:
+                order.close_attempt(sn, SYSTEM, self._now())
+
+            return (await self._orders.change(payment.order_sn, close))[0].payments[sn]
+        return payment
+
+    async def _pay(self, payment: Payment, trade: Trade) -> Payment:
+        if trade.paid_ms > self._now() + MAX_AHEAD_MS:
+            raise AmountMismatch("paid_ms")  # no day that is reconciled would ever contain it
+        sn = payment.payment_sn
+        refund_sn = self._next_refund_sn()  # drawn here: the store's thread must not draw numbers
+
+        def arrive(order: Order) -> None:
+            order.money_arrived(
+                sn,
+                trade_no=trade.trade_no,
+                amount_fen=trade.amount_fen,
+                paid_ms=trade.paid_ms or self._now(),
+                now_ms=self._now(),
+                refund_sn=refund_sn,
+            )
+
+        seller = self._channels.seller(payment.payment_type)
+        try:
+            return (await self._orders.change(payment.order_sn, arrive, seller=seller))[0].payments[sn]
+        except TradeNoTaken as taken:
+            raise AmountMismatch("trade_no") from taken
+
+    async def _answer(self, payment: Payment, asking: Awaitable[Trade]) -> Trade:
+        try:
+            with self.alerting(payment.payment_sn):
+                return await asking
+        except AmountMismatch:
+            return Trade(TradeState.UNKNOWN)
+
+    @contextmanager
+    def alerting(self, payment_sn: str, trade_no: str = "") -> Iterator[None]:
+        """Alert the operator of an AmountMismatch, which goes on."""
+        try:
+            yield
+        except AmountMismatch as wrong:
+            self._alert("notice_mismatch", payment_sn=payment_sn, trade_no=trade_no, **wrong.details)
+            raise

@@ -1,0 +1,87 @@
+"""Whether an order can be paid through a channel: the one pre-check of gRPC, REST and the cashier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, InvalidArgument, OrderServiceError
+from shop_order.domain.ports import PaymentChannel
+from shop_order.domain.status import PaymentType
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A channel that can be used now, and the trade type to use."""
+
+    channel: PaymentChannel
+    trade_type: str
+
+    def check_order(self, order: Order, now_ms: int) -> None:
+        """Check that the order can be paid this way now.
+
+        Raises IllegalTransition, PayWindowClosed (too little time is left), AmountNotPayable.
+        """
+        order.require_payable(now_ms)
+        self.check_amount(order.pay_fen)
+
+    def check_amount(self, amount_fen: int) -> None:
+        """Check that the channel takes this amount in one payment. Raises AmountNotPayable."""
+        channel = self.channel
+        if not channel.smallest_fen <= amount_fen <= channel.largest_fen:
+            code = channel.payment_type.code
+            raise AmountNotPayable(code, smallest_fen=channel.smallest_fen, largest_fen=channel.largest_fen)
+
+
+class Channels:
+    """The configured channels, in the order in which the cashier offers them."""
+
+    def __init__(self, configured: Mapping[PaymentType, PaymentChannel]) -> None:
+        self._configured = configured
+
+    def get(self, payment_type: PaymentType) -> PaymentChannel:
+        """The channel of this type. Raises InvalidArgument (none chosen), ChannelUnavailable."""
+        if payment_type is PaymentType.NOT_CHOSEN:
+            raise InvalidArgument("payment_type", "required")
+        if payment_type not in self._configured:
+            raise ChannelUnavailable(payment_type.code)
+        return self._configured[payment_type]
+
+    def seller(self, payment_type: PaymentType) -> str:
+        """Our account at the provider; empty if the channel is not configured now."""
+        channel = self._configured.get(payment_type)
+        return channel.seller if channel else ""
+
+    def choose(self, payment_type: PaymentType, trade_type: str = "") -> Choice:
+        """The channel with this trade type, its default if empty.
+
+        Raises InvalidArgument (none chosen, no such trade type), ChannelUnavailable.
+        """
+        channel = self.get(payment_type)
+        types = channel.trade_types
+        chosen = trade_type or types.offered[0]
+        if chosen in types.unavailable:
+            raise ChannelUnavailable(payment_type.code, "trade_type")
+        if chosen not in types.offered:
+            raise InvalidArgument("trade_type", "not_one_of", allowed=",".join(types.offered))
+        if not channel.available():
+            raise ChannelUnavailable(payment_type.code)
+        return Choice(channel, chosen)
+
+    def offers(self, order: Order) -> dict[PaymentType, OrderServiceError | None]:
+        """All channels as the cashier shows them; for each, why it can't pay this order, or None."""
+        found: dict[PaymentType, OrderServiceError | None] = {}
+        for payment_type in dict.fromkeys([*self._configured, *PaymentType]):
+            if payment_type is not PaymentType.NOT_CHOSEN:
+                try:
+                    self.choose(payment_type).check_amount(order.pay_fen)
+                    found[payment_type] = None
+                except (ChannelUnavailable, AmountNotPayable) as refused:
+                    found[payment_type] = refused
+        return found
+
+    def cashier_trade_type(self, payment_type: PaymentType, *, on_phone: bool) -> str:
+        """What the cashier asks for on this device; empty: the channel's default."""
+        channel = self._configured.get(payment_type)
+        return channel.trade_types.on_phone if channel and on_phone else ""
