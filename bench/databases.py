@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import uvloop
 
 from bench import bare, machine
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.schema import migrate
 
 SQLITE = "sqlite"
@@ -68,7 +68,7 @@ class SqliteFile:
         """Nothing: the file is removed with its folder."""
 
 
-class ServerDatabase:
+class MysqlDatabase:
     """A new database on the server that `server` names; its user must be allowed to create it."""
 
     def __init__(self, server: str) -> None:
@@ -89,7 +89,7 @@ class ServerDatabase:
     def bare(self, per_commit: int, seconds: float) -> tuple[float, float]:
         from bench import bare_mysql  # needs the driver, an extra
 
-        scratch = ServerDatabase(self._server)
+        scratch = MysqlDatabase(self._server)
         try:
             return uvloop.run(
                 bare_mysql.measure_inserts(scratch._url, per_commit=per_commit, seconds=seconds)
@@ -108,7 +108,7 @@ class ServerDatabase:
     def _execute(url: str, sql: str) -> Sequence[tuple[Any, ...]]:
         import pymysql
 
-        at = Address.of(url)
+        at = MysqlAddress.of(url)
         connection = pymysql.connect(
             host=at.host,
             port=at.port,
@@ -124,4 +124,4 @@ class ServerDatabase:
 
 def database(url: str, folder: Path) -> Database:
     """An empty database for `--db`."""
-    return SqliteFile(folder) if url == SQLITE else ServerDatabase(url)
+    return SqliteFile(folder) if url == SQLITE else MysqlDatabase(url)

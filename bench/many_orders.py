@@ -20,9 +20,9 @@ from pathlib import Path
 from bench.seeding import HEAVIEST_BUYER, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_session import ServerSession
-from shop_order.repository.dao.engine.sqlite import FileSession, connect
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.sqlite import SqliteSession, connect
 from shop_order.repository.dao.lists import list_orders
 
 PAGE = 20
@@ -138,7 +138,7 @@ async def open_lister(url: str) -> AsyncIterator[Lister]:
         with closing(connect(Path(url.removeprefix("sqlite:///")), writes=False)) as file:
             yield sqlite_lister(file)
         return
-    session = await ServerSession.open(Address.of(url), writes=False)
+    session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     try:
         yield server_lister(session)
     finally:
@@ -147,7 +147,7 @@ async def open_lister(url: str) -> AsyncIterator[Lister]:
 
 def sqlite_lister(file: sqlite3.Connection) -> Lister:
     """A lister on SQLite, which does not count what it reads."""
-    session = FileSession(file, writes=False)
+    session = SqliteSession(file, writes=False)
 
     async def page(query: PageQuery) -> OrderPage:
         return await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
@@ -158,7 +158,7 @@ def sqlite_lister(file: sqlite3.Connection) -> Lister:
     return Lister(page, read)
 
 
-def server_lister(session: ServerSession) -> Lister:
+def server_lister(session: MysqlSession) -> Lister:
     """A lister on a server, which counts reads from tables and indexes by session."""
 
     async def page(query: PageQuery) -> OrderPage:

@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_order.domain.bill import BillNotOut, BillUnusable, Mismatch, first_ms
+from shop_order.domain.bill import Mismatch, first_ms
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import CATCH_UP_DAYS
+from shop_order.service.upkeep.reconcile import CATCH_UP_DAYS
 from tests.billed import HOUR_MS, BilledShop
 
 pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")
@@ -52,7 +53,7 @@ async def test_the_bill_is_out_at_ten_of_the_next_day_and_its_address_lives_for_
     with pytest.raises(BillNotOut):
         await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day)
     shop.day_is_over()
-    address = await shop.core.channels[PaymentType.ALIPAY].bills.address(shop.day)
+    address = await shop.core.channels[PaymentType.ALIPAY].bills.url(shop.day)
     assert (await shop.provider.get(address)).status_code == 200
     shop.ahead_ms += 30_000
     assert (await shop.provider.get(address)).status_code == 404

@@ -55,7 +55,7 @@ async def test_one_unreadable_order_stops_no_archiving(engine: Engine, table: st
     engine.sql(f"UPDATE {table} SET {column} = 'shells' WHERE order_sn = ?", bad.order_sn)
     told: list[str] = []
     walked = await archiving(store, LATER_MS, on_unreadable=lambda row: told.append(row.number)).run_once(30)
-    assert (walked.looked, walked.archived, walked.last, told) == (2, 1, True, [bad.order_sn])
+    assert (walked.examined, walked.archived, walked.is_last, told) == (2, 1, True, [bad.order_sn])
     assert engine.sql("SELECT order_sn FROM order_info_history") == [(good.order_sn,)]
 
 
@@ -126,6 +126,6 @@ async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: En
 
 
 def test_where_an_order_of_a_newer_version_stands_is_not_known() -> None:
-    why = rows.standing_or_why(("S1", 6, NOW_MS))
+    why = rows.standing_or_error(("S1", 6, NOW_MS))
     assert isinstance(why, Unreadable)
     assert why.number == "S1"

@@ -41,7 +41,7 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.tombstone import MOST_PLACING_MS
+from shop_order.domain.tombstone import MAX_PLACING_MS
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
@@ -165,7 +165,7 @@ class OrderService:
                 cart_version=basket.cart_version,
                 key=key,
                 unpaid_limit=rules.unpaid_limit,
-                in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
+                in_time=lambda: self._real_now() - began_ms < MAX_PLACING_MS,
             )
         except KeyTaken as taken:
             self._give_back(order.order_sn)
@@ -220,9 +220,9 @@ class OrderService:
         page: int = 1,
         page_size: int = 20,
         after: Cursor | None = None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
-        """A page of orders, newest first, with all or the first `most_items` of each.
+        """A page of orders, newest first, with all or the first `max_items` of each.
 
         Users see their own, admins the `where.user` they name or all.
 
@@ -239,7 +239,7 @@ class OrderService:
         if not actor.is_admin:
             where = replace(where, user=buyer(actor))
         found = await self._orders.list(
-            where, offset=offset, limit=page_size, after=after, most_items=most_items
+            where, offset=offset, limit=page_size, after=after, max_items=max_items
         )
         for row in found.unreadable:
             self._on_unreadable(row)

@@ -160,9 +160,9 @@ class Orders(Protocol):
         offset: int,
         limit: int,
         after: Cursor | None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
-        """A page with items, newest first; of each order the first `most_items`, None for all."""
+        """A page with items, newest first; of each order the first `max_items`, None for all."""
 
     async def history(self, order_sn: str) -> Sequence[Event]:
         """Its events in order of version."""
@@ -177,7 +177,8 @@ class Orders(Protocol):
         self, order_sns: Sequence[str], now_ms: int
     ) -> Mapping[str, Standing | Unreadable | None]:
         """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
-        can't be stored then. Raises RateLimited, with no tombstone more, beyond `tombstone.MOST_A_MINUTE`."""
+        can't be stored then. Raises RateLimited, with no tombstone more, beyond
+        `tombstone.MAX_PER_MINUTE`."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """What the key led to, if it is still kept."""

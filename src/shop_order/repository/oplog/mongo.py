@@ -1,8 +1,8 @@
-"""The order log in MongoDB: `shop_logs.order_logs` as specification 6.4 has it, and `order_stats` beside it.
+"""The order log in MongoDB: `shop_logs.order_logs` (specification 6.4), and `order_stats` beside it.
 
-An entry is an upsert by event id; the facts move from the version that was read to the next one. Where the
-server offers transactions, both go together; otherwise entries go first, so that facts never tell of an entry
-that is missing (decision oplog).
+Entries are upserted by event id; facts are updated from the version that was read. Both are written in one
+transaction if the server supports it, else entries first, so that no facts refer to a missing entry (decision
+oplog).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
+from shop_order.domain.order_log import Backfill, Figures, LogEntry, LogUpdate, OrderSummary, new_backfill_id
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.pkg.url import mask_url
 from shop_order.repository.oplog import NAME
@@ -33,7 +33,7 @@ log_error = RateLimitedLog(get_logger("order_log").error)
 Document = dict[str, Any]
 T = TypeVar("T")
 DATABASE = "shop_logs"
-TIMEOUT_S = 5.0  # of one call, as the specification has it
+TIMEOUT_S = 5.0  # of one call, by the specification
 FIND_SERVER_MS = 2000
 DUPLICATE = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,10 +42,10 @@ _WALK = {"_id": "walk"}
 
 
 class MongoOrderLog:
-    """See `domain.order_log.OrderLog`; the database is the URL's, or `shop_logs`."""
+    """See `domain.ports.OrderLog`; the database is the URL's, or `shop_logs`."""
 
     # An acknowledged write can still be lost with its server.
-    settle_s = 2.0
+    durable_after_s = 2.0
 
     def __init__(self, url: str) -> None:
         self._client = connected(url)
@@ -59,35 +59,35 @@ class MongoOrderLog:
         self._prepared = False
         self._transactions = False
 
-    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+    async def summaries(self, order_sns: Collection[str]) -> Mapping[str, OrderSummary]:
         async with self._server():
             found = self._stats.find({"_id": {"$in": list(order_sns)}})
-            return {document["_id"]: facts_of(document) async for document in found}
+            return {document["_id"]: summary_of(document) async for document in found}
 
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
-        if not chapters:
+    async def append(self, updates: Sequence[LogUpdate]) -> Collection[str]:
+        if not updates:
             return ()
         async with self._server():
             if self._transactions:
                 async with self._client.start_session() as session:
-                    await session.with_transaction(lambda own: self._write(chapters, own))
+                    await session.with_transaction(lambda own: self._write(updates, own))
             else:
-                await self._write(chapters, None)
+                await self._write(updates, None)
         return ()  # nothing is certain until it is read again
 
-    async def _write(self, chapters: Sequence[Chapter], session: AsyncClientSession | None) -> None:
+    async def _write(self, updates: Sequence[LogUpdate], session: AsyncClientSession | None) -> None:
         entries = [
             UpdateOne({"_id": Int64(entry.id)}, {"$setOnInsert": document_of(entry)}, upsert=True)
-            for one in chapters
+            for one in updates
             for entry in one.entries
         ]
-        stats = [stats_update(one) for one in chapters]
-        for collection, updates in ((self._logs, entries), (self._stats, stats)):
+        stats = [stats_update(one) for one in updates]
+        for collection, operations in ((self._logs, entries), (self._stats, stats)):
             try:
-                if updates:  # the driver refuses an empty list
-                    await collection.bulk_write(updates, ordered=False, session=session)
+                if operations:  # the driver refuses an empty list
+                    await collection.bulk_write(operations, ordered=False, session=session)
             except BulkWriteError as failed:
-                # Two concurrent upserts of one document: the other one stored it.
+                # A concurrent upsert stored the same document.
                 if session is not None or not only_duplicates(failed):
                     raise
 
@@ -113,26 +113,26 @@ class MongoOrderLog:
         async with self._server():
             return [figures_of(group) async for group in await self._stats.aggregate(pipeline)]
 
-    async def mark(self) -> Mark:
+    async def backfill(self) -> Backfill:
         async with self._server():
             found = await self._meta.find_one(_WALK)
-            return Mark(found.get("walk", ""), found["mark"]) if found else Mark()
+            return Backfill(found.get("walk", ""), found["mark"]) if found else Backfill()
 
-    async def move_mark(self, since: Mark, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, position: str) -> None:
         async with self._server():
-            await self._moved(since, {"mark": at})
+            await self._move_mark(since, {"mark": position})
 
-    async def _moved(self, since: Mark, to: Document) -> bool:
-        """Whether the mark was where it was read."""
-        if since == Mark():
-            with suppress(DuplicateKeyError):  # another was first
+    async def _move_mark(self, since: Backfill, to: Document) -> bool:
+        """Update the mark if it is still `since`; return whether it was."""
+        if since == Backfill():
+            with suppress(DuplicateKeyError):  # another instance was first
                 done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
-        read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
+        read = {**_WALK, "walk": since.run or None, "mark": since.position}  # None: there is no such field
         return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
-    async def forget(self, before_ms: int, limit: int) -> int:
+    async def purge(self, before_ms: int, limit: int) -> int:
         async with self._server():
             over = self._logs.find({"timestamp": {"$lt": _EPOCH + before_ms * _MS}}, {"_id": 1})
             ids = [document["_id"] async for document in over.sort("timestamp", ASCENDING).limit(limit)]
@@ -140,10 +140,10 @@ class MongoOrderLog:
                 return 0
             return (await self._logs.delete_many({"_id": {"$in": ids}})).deleted_count
 
-    async def recount(self, since: Mark) -> None:
+    async def reset_summaries(self, since: Backfill) -> None:
         async with self._server():
-            is_ours = await self._moved(since, {"walk": new_walk(), "mark": ""})
-        if is_ours:
+            moved = await self._move_mark(since, {"walk": new_backfill_id(), "mark": ""})
+        if moved:
             await self._empty(self._stats)
 
     async def clear(self) -> None:
@@ -152,28 +152,28 @@ class MongoOrderLog:
 
     async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
-            await self._begin_walk()  # before: a walk in progress must not go on
+            await self._begin_walk()  # before: stops a walk in progress
             for collection in collections:
                 await collection.drop()
-            await self._begin_walk()  # after: what was written meanwhile may be gone
+            await self._begin_walk()  # after: concurrent writes may be lost
             self._prepared = False  # the indexes are dropped with them
 
     async def _begin_walk(self) -> None:
-        await self._meta.replace_one(_WALK, {"walk": new_walk(), "mark": ""}, upsert=True)
+        await self._meta.replace_one(_WALK, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[None]:
-        """A server with our indexes, whose support for transactions is known. Raises DependencyDown."""
+        """Prepare the server on first use, and translate its errors. Raises DependencyDown."""
         try:
             if not self._prepared:
                 await self._prepare()
             yield
         except PyMongoError as failed:
             self._prepared = False  # another server may answer next time
-            # By name and number only: a write's error quotes the data.
+            # Name and number only: the text of a write error quotes the data.
             code = f"{type(failed).__name__} {getattr(failed, 'code', None) or ''}".strip()
             log_error("database_failed", kind=code, database=NAME, code=code)
             raise DependencyDown(NAME, self._where) from failed
@@ -188,7 +188,7 @@ class MongoOrderLog:
 
 
 def connected(url: str) -> AsyncMongoClient[Document]:
-    """A client that connects when it is used. Raises OSError for a URL it can't read."""
+    """Return a client that connects on use. Raises OSError for a malformed URL."""
     try:
         return AsyncMongoClient(
             url,
@@ -204,13 +204,13 @@ def connected(url: str) -> AsyncMongoClient[Document]:
 
 
 def offers_transactions(greeting: Mapping[str, Any]) -> bool:
-    """A replica set or a sharded cluster with sessions; a lone server has none."""
+    """Return whether it is a replica set or a sharded cluster with sessions."""
     joined = "setName" in greeting or greeting.get("msg") == "isdbgrid"
     return joined and "logicalSessionTimeoutMinutes" in greeting
 
 
 def only_duplicates(failed: BulkWriteError) -> bool:
-    """Whether all errors are keys that existed already."""
+    """Return whether all errors are duplicate keys."""
     details = failed.details or {}
     errors = details.get("writeErrors") or []
     return (
@@ -221,7 +221,7 @@ def only_duplicates(failed: BulkWriteError) -> bool:
 
 
 def document_of(e: LogEntry) -> Document:
-    """Specification 6.4's document without its `_id`; `reason` and `details` only if there are any."""
+    """Return the document of specification 6.4 without `_id`, `reason` and `details` only if not empty."""
     document = {
         "order_sn": e.order_sn,
         "version": Int64(e.version),
@@ -241,14 +241,14 @@ def document_of(e: LogEntry) -> Document:
 
 
 def entry_of(d: Document) -> LogEntry:
-    """The entry of a document."""
+    """Return the entry of a document."""
     at_ms = (d["timestamp"] - _EPOCH) // _MS
-    return _made(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
+    return _dataclass_of(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
 
 
-def stats_update(one: Chapter) -> UpdateOne:
-    """From the version that was read to the next; a first version only where there is none."""
-    document = asdict(one.facts)
+def stats_update(one: LogUpdate) -> UpdateOne:
+    """Return the update from the version that was read, or the insert of a first version."""
+    document = asdict(one.summary)
     order_sn = document.pop("order_sn")
     for name, value in document.items():
         if isinstance(value, int) and name != "status":
@@ -258,19 +258,19 @@ def stats_update(one: Chapter) -> UpdateOne:
     return UpdateOne({"_id": order_sn}, {"$setOnInsert": document}, upsert=True)
 
 
-def facts_of(d: Document) -> Facts:
-    """The facts of a document of `order_stats`."""
-    return _made(Facts, {**d, "order_sn": d["_id"]})
+def summary_of(d: Document) -> OrderSummary:
+    """Return the facts of a document of `order_stats`."""
+    return _dataclass_of(OrderSummary, {**d, "order_sn": d["_id"]})
 
 
-def _made(kind: type[T], d: Document) -> T:
-    """An instance of a dataclass; the driver's Int64 would be written otherwise than an int."""
+def _dataclass_of(kind: type[T], d: Document) -> T:
+    """Make a dataclass from a document, with int for the driver's Int64."""
     values = ((field.name, d[field.name]) for field in fields(kind))  # type: ignore[arg-type]
     return kind(**{name: int(value) if isinstance(value, Int64) else value for name, value in values})
 
 
 def figures_of(group: Document) -> Figures:
-    """One group of the aggregation."""
+    """Return the figures of one group of the aggregation."""
     by = group["_id"]
     sums = [int(group[name]) for name in ("orders", "amount_fen", "paid_fen", "refunded_fen")]
     return Figures(by["day"], by["channel"], int(by["status"]), *sums)

@@ -79,7 +79,7 @@ class StatisticsData(Answer):
         ]
     )
     waiting_events: int = shown("尚未计入的事件数 / Events not counted yet", 0, source="waiting")
-    complete: bool = shown("重建期间为 false / False while rebuilt", True, source="whole")
+    complete: bool = shown("重建期间为 false / False while rebuilt", True, source="is_complete")
 
 
 class ClockData(Answer):
