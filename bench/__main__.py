@@ -1,4 +1,4 @@
-"""`python -m bench`: how many orders a second, against a bare loop on the same disk in the same minute."""
+"""`python -m bench`: orders per second, compared with a bare loop on the same disk in the same minute."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from bench.shop import Failed, Generator, Shop
 
 CALLERS = (1, 16, 32)
 TRANSPORTS = ("grpcio", "native")
-SEEN_AGAIN = ("GetOrder (cached)",)  # orders are cached where a cache is shared
-OTHERS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
-TOGETHER = 16  # orders a commit of the batched bare loop; callers of the other methods
-REST_S = 2.0
+CACHED_METHODS = ("GetOrder (cached)",)  # orders are cached only in a shared cache
+OTHER_METHODS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
+CONCURRENCY = 16  # orders per commit of the batched bare loop; callers of the other methods
+IDLE_S = 2.0
 WARM_UP_S = 1.0
 
 
 def main() -> int:
-    """The exit code: 0, or 1 with one line that says what is wrong."""
+    """Run the benchmark. Exit code: 0, or 1 after one line with the error."""
     chosen = arguments()
     chosen.dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=chosen.dir))
     try:
-        results = measured(folder, chosen)
-    except (machine.NotOnDisk, counting.WrongCount, Failed) as wrong:
+        results = measure(folder, chosen)
+    except (machine.NotOnDisk, counting.CountMismatch, Failed) as wrong:
         print(f"bench: {wrong}", file=sys.stderr)
         return 1
     finally:
         if not chosen.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(report.shown(report.summary(results)))
+    print(report.as_table(report.summary(results)))
     if chosen.profile:
         print(f"\n{report.profiles(results)}")
     path = chosen.json or Path(__file__).parent / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.local.json"
@@ -46,17 +46,19 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """The command line's arguments."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of short runs")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
-    parser.add_argument("--seconds", type=float, help="of one run (default 4)")
+    parser.add_argument("--rounds", type=int, help="number of rounds (default 5)")
+    parser.add_argument("--seconds", type=float, help="duration of a run (default 4)")
     parser.add_argument("--callers", type=int, nargs="+", default=list(CALLERS), help="default 1 16 32")
     parser.add_argument(
-        "--transports", nargs="+", default=list(TRANSPORTS), help="of gRPC; default grpcio native"
+        "--transports", nargs="+", default=list(TRANSPORTS), help="gRPC transports; default grpcio native"
     )
-    parser.add_argument("--dir", type=Path, default=Path("data"), help="where the databases lie; a real disk")
-    parser.add_argument("--json", type=Path, help="where the result is written")
+    parser.add_argument(
+        "--dir", type=Path, default=Path("data"), help="folder of the databases, on a real disk"
+    )
+    parser.add_argument("--json", type=Path, help="result file")
     parser.add_argument(
         "--db", default=databases.SQLITE, help="sqlite, or mysql://user:password@host:port/database"
     )
@@ -67,28 +69,28 @@ def arguments() -> argparse.Namespace:
         default=[],
         help="a setting, e.g. CACHE__URL=redis://…",
     )
-    parser.add_argument("--profile", action="store_true", help="where the CPU went; needs perf")
-    parser.add_argument("--keep", action="store_true", help="leave databases and logs in place")
+    parser.add_argument("--profile", action="store_true", help="sample the CPU use; needs perf")
+    parser.add_argument("--keep", action="store_true", help="keep databases and logs")
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
     chosen.seconds = chosen.seconds or (2.0 if chosen.quick else 4.0)
     return chosen
 
 
-def measured(folder: Path, chosen: argparse.Namespace) -> Results:
-    """Every round. Raises NotOnDisk, WrongCount, Failed."""
+def measure(folder: Path, chosen: argparse.Namespace) -> Results:
+    """Run all rounds. Raises NotOnDisk, CountMismatch, Failed."""
     kind = machine.require_disk(folder)
-    results = Results(machine.described(kind), chosen.seconds)
+    results = Results(machine.describe(kind), chosen.seconds)
     for number in range(chosen.rounds):
         last = number == chosen.rounds - 1
-        for transport in chosen.transports[:: -1 if number % 2 else 1]:  # no one of them is always first
-            here = folder / f"{number}-{transport}"
-            here.mkdir()
-            database = databases.database(chosen.db, here)
+        for transport in chosen.transports[:: -1 if number % 2 else 1]:  # alternate which one is first
+            round_dir = folder / f"{number}-{transport}"
+            round_dir.mkdir()
+            database = databases.database(chosen.db, round_dir)
             try:
                 if len(results.fdatasync_us) == number:
-                    bare(database, here, chosen, results)
-                one_round(here, database, transport, chosen, results, last=last)
+                    measure_bare_loop(database, round_dir, chosen, results)
+                run_round(round_dir, database, transport, chosen, results, last=last)
             finally:
                 if not chosen.keep:
                     database.drop()
@@ -96,17 +98,19 @@ def measured(folder: Path, chosen: argparse.Namespace) -> Results:
     return results
 
 
-def bare(database: databases.Database, folder: Path, chosen: argparse.Namespace, results: Results) -> None:
-    """What the disk and the database do without a service, in this round."""
+def measure_bare_loop(
+    database: databases.Database, folder: Path, chosen: argparse.Namespace, results: Results
+) -> None:
+    """Measure disk and database without a service, for this round."""
     results.database = database.name
     results.fdatasync_us.append(machine.fdatasync_us(folder))
-    for a_commit in (1, TOGETHER):
-        rate, us = database.bare(a_commit, chosen.seconds / 2)
-        results.bare.setdefault(a_commit, []).append(rate)
-        results.bare_us.setdefault(a_commit, []).append(us)
+    for per_commit in (1, CONCURRENCY):
+        rate, us = database.bare(per_commit, chosen.seconds / 2)
+        results.bare.setdefault(per_commit, []).append(rate)
+        results.bare_us.setdefault(per_commit, []).append(us)
 
 
-def one_round(
+def run_round(
     folder: Path,
     database: databases.Database,
     transport: str,
@@ -115,7 +119,7 @@ def one_round(
     *,
     last: bool,
 ) -> None:
-    """A fresh service and sandbox, driven by 1, 16 and 32 callers; then the rows are counted."""
+    """Drive a fresh service and sandbox with 1, 16 and 32 callers, then count the rows."""
     answers = folder / "answers.txt"
     settings = dict(setting.split("=", 1) for setting in chosen.set)
     shop = Shop(folder, database, {**settings, "SERVER__GRPC_TRANSPORT": transport})
@@ -124,25 +128,25 @@ def one_round(
         shop.stop_service()
         shop.start_service()
         results.start_s.append(shop.start_s)
-        time.sleep(REST_S)
+        time.sleep(IDLE_S)
         results.rest_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
         with Generator(shop, answers) as load:
             for callers in chosen.callers:
-                results.runs.append(run(shop, load, "CreateOrder", callers, chosen))
-            cached = SEEN_AGAIN if "CACHE__URL" in shop.settings else ()
-            for kind in (*cached, *OTHERS) if last else ():
-                results.runs.append(run(shop, load, kind, TOGETHER, chosen))
+                results.runs.append(measure_method(shop, load, "CreateOrder", callers, chosen))
+            cached = CACHED_METHODS if "CACHE__URL" in shop.settings else ()
+            for kind in (*cached, *OTHER_METHODS) if last else ():
+                results.runs.append(measure_method(shop, load, kind, CONCURRENCY, chosen))
         results.busy_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
     results.counted += counting.compare(database, answers)
 
 
-def run(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse.Namespace) -> Run:
-    """One run; the events it made are published before the CPU is read. Raises Failed."""
+def measure_method(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse.Namespace) -> Run:
+    """Measure one run; reads the CPU time after its events were published. Raises Failed."""
     pids = (shop.service_pids, (shop.sandbox_pid,), shop.database.server_pids(), (load.pid,))
-    load.ask({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": chosen.seconds})
+    load.send({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": chosen.seconds})
     load.read()
     before = [sum(map(machine.cpu_s, some)) for some in pids]
-    with profile.Profile(shop.service_pids) if chosen.profile else nullcontext() as profiled:
+    with profile.Profile(shop.service_pids) if chosen.profile else nullcontext() as profiler:
         load.read()
     generator_s = machine.cpu_s(load.pid)
     waiting = shop.outbox()
@@ -165,7 +169,7 @@ def run(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse
         server_us,
         generator_us,
         waiting,
-        profiled.shares() if profiled else None,
+        profiler.shares() if profiler else None,
     )
 
 

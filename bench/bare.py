@@ -1,7 +1,6 @@
-"""What we compare with: a bare `sqlite3` loop that commits the rows of an order, and nothing else.
+"""The reference: a bare `sqlite3` loop that only commits the rows of orders.
 
-The rows and the statements are the service's own, on its own schema with its triggers; rows are made outside
-the measured time.
+Rows, statements and schema (with triggers) are the service's own; rows are built outside the measured time.
 """
 
 from __future__ import annotations
@@ -42,29 +41,29 @@ USERS = 200
 Step = tuple[str, Sequence[Any]]
 
 
-def stored_alone(path: Path, *, a_commit: int, seconds: float) -> tuple[float, float]:
-    """Orders a second, and CPU microseconds an order, with so many orders in one commit.
+def measure_inserts(path: Path, *, per_commit: int, seconds: float) -> tuple[float, float]:
+    """Orders per second, and CPU microseconds per order, with `per_commit` orders per commit.
 
-    The database exists and is migrated.
+    The database must exist and be migrated.
     """
     took_s, used_s, stored = 0.0, 0.0, 0
-    chunks = made(SQLITE.skip_existing)
+    chunks = order_chunks(SQLITE.skip_existing)
     with closing(connect(path, writes=True)) as connection:
         while took_s < seconds:
             chunk = next(chunks)
             started, used = time.perf_counter(), time.process_time()
-            for at in range(0, len(chunk), a_commit):
-                commit(connection, chunk[at : at + a_commit])
+            for at in range(0, len(chunk), per_commit):
+                commit(connection, chunk[at : at + per_commit])
             took_s += time.perf_counter() - started
             used_s += time.process_time() - used
             stored += len(chunk)
         (kept,) = connection.execute("SELECT count(*) FROM order_info").fetchone()
-    assert kept == stored, f"{kept} orders were kept of {stored}"
+    assert kept == stored, f"{kept} of {stored} orders were stored"
     return stored / took_s, 1e6 * used_s / stored
 
 
 def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> None:
-    """Store them durably."""
+    """Store orders durably in one commit."""
     execute = connection.execute
     execute("BEGIN IMMEDIATE")
     for order in orders:
@@ -73,16 +72,16 @@ def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> 
     execute("COMMIT")
 
 
-def made(skip_existing: str) -> Iterator[list[list[Step]]]:
-    """Chunks of orders, each as its statements with their values; claims and keys end in `skip_existing`."""
+def order_chunks(skip_existing: str) -> Iterator[list[list[Step]]]:
+    """Chunks of orders as statements with values; inserts of claims and keys end in `skip_existing`."""
     ids = Snowflakes(lambda: time.time_ns() // 1_000_000, worker=1)
     orders = new_orders(ids.next_id)
     while True:
-        yield [steps(next(orders), ids.next_id(), skip_existing) for _ in range(CHUNK)]
+        yield [insert_statements(next(orders), ids.next_id(), skip_existing) for _ in range(CHUNK)]
 
 
 def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
-    """Orders of two lines, not stored yet."""
+    """New orders of two lines."""
     now_ms = time.time_ns() // 1_000_000
     numbers = OrderNumbers(lambda: time.time_ns() // 1_000_000, random.randrange)
     goods = {g: Goods(g, f"压测商品 {g}", f"http://127.0.0.1/{g}.svg", 1_999, True) for g in (10_001, 10_002)}
@@ -102,8 +101,8 @@ def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
         )
 
 
-def steps(order: Order, event_id: int, skip_existing: str) -> list[Step]:
-    """The statements that store a new order, as the service has them."""
+def insert_statements(order: Order, event_id: int, skip_existing: str) -> list[Step]:
+    """The service's statements that store a new order."""
     sn, now_ms = order.order_sn, order.created_ms
     event = seal(order.new_events[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
     order_row = rows.ORDER.row(order)

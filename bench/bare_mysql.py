@@ -1,6 +1,6 @@
-"""What we compare with on a server: bare asyncmy, CONNECTIONS at once, each committing order after order.
+"""The reference on a server: bare asyncmy with CONNECTIONS connections, each committing one order at a time.
 
-With several orders a commit it is one connection, and multi-row statements, as a batch of the service's.
+With several orders per commit: one connection and multi-row statements, like a batch of the service.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any
 
 import asyncmy
 
-from bench.bare import CHUNK, Step, made
+from bench.bare import CHUNK, Step, order_chunks
 from shop_order.repository.dao.engine.base import MYSQL
 from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.dao.engine.mysql_session import SQL_MODE
 
 CONNECTIONS = 16
-WARM_UP = 200  # orders that are not counted
+WARM_UP = 200  # orders, not counted
 
 
-async def stored_alone(url: str, *, a_commit: int, seconds: float) -> tuple[float, float]:
-    """Orders a second, and our CPU microseconds an order. The database exists and is migrated."""
+async def measure_inserts(url: str, *, per_commit: int, seconds: float) -> tuple[float, float]:
+    """Orders per second, and CPU microseconds per order. The database must exist and be migrated."""
     ready = chunks(seconds)
-    connections = [await connected(url) for _ in range(CONNECTIONS if a_commit == 1 else 1)]
+    connections = [await connected(url) for _ in range(CONNECTIONS if per_commit == 1 else 1)]
     await store(connections[0], [next(ready) for _ in range(WARM_UP)])
     stored, begin, used = 0, time.perf_counter(), time.process_time()
 
     async def one(connection: Any) -> None:
         nonlocal stored
         while time.perf_counter() < begin + seconds:
-            orders = [next(ready) for _ in range(a_commit)]
+            orders = [next(ready) for _ in range(per_commit)]
             await store(connection, orders)
             stored += len(orders)
 
@@ -41,19 +41,19 @@ async def stored_alone(url: str, *, a_commit: int, seconds: float) -> tuple[floa
     kept = await count(connections[0])
     for connection in connections:
         await connection.ensure_closed()
-    assert kept == stored + WARM_UP, f"{kept} orders were kept of {stored + WARM_UP}"
+    assert kept == stored + WARM_UP, f"{kept} of {stored + WARM_UP} orders were stored"
     return stored / took_s, 1e6 * used_s / stored
 
 
 def chunks(seconds: float) -> Iterator[list[Step]]:
-    """More orders than can be stored in the time; they are made before it begins."""
-    source = made(MYSQL.skip_existing)
-    most = 10_000 * seconds + WARM_UP
-    return iter([order for _ in range(int(most // CHUNK) + 1) for order in next(source)])
+    """More orders than can be stored in the time, built beforehand."""
+    source = order_chunks(MYSQL.skip_existing)
+    max_orders = 10_000 * seconds + WARM_UP
+    return iter([order for _ in range(int(max_orders // CHUNK) + 1) for order in next(source)])
 
 
 async def connected(url: str) -> Any:
-    """A connection as the service has it."""
+    """A connection configured like the service's."""
     at = MysqlAddress.of(url)
     connection = await asyncmy.connect(
         host=at.host, port=at.port, user=at.user, password=at.password, db=at.database, charset="utf8mb4"
@@ -65,7 +65,7 @@ async def connected(url: str) -> Any:
 
 
 async def store(connection: Any, orders: Sequence[Sequence[Step]]) -> None:
-    """Store them durably in one transaction; the same rows of several orders by one statement."""
+    """Store orders in one transaction, with one multi-row statement for each table."""
     async with connection.cursor() as cursor:
         for steps in zip(*orders, strict=True):
             into = steps[0][0].replace("?", "%s")
@@ -76,7 +76,7 @@ async def store(connection: Any, orders: Sequence[Sequence[Step]]) -> None:
 
 
 async def count(connection: Any) -> int:
-    """How many orders there are."""
+    """The number of orders."""
     async with connection.cursor() as cursor:
         await cursor.execute("SELECT count(*) FROM order_info")
         return int((await cursor.fetchone())[0])

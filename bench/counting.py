@@ -1,4 +1,4 @@
-"""Afterwards: every answered order exists once, and none more than were asked for."""
+"""Checks after a run that every answered order exists exactly once, and no others."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from bench.databases import Database
 
 
-class WrongCount(Exception):
-    """The database does not hold what the callers were told."""
+class CountMismatch(Exception):
+    """The database does not match the answers."""
 
 
 def compare(database: Database, answers: Path) -> int:
-    """How many orders there are, all of them answered once. Raises WrongCount."""
+    """Compare stored orders with the answers and return their number. Raises CountMismatch."""
     answered = Counter(answers.read_text().split())
 
     def numbers(table: str) -> list[str]:
@@ -25,12 +25,12 @@ def compare(database: Database, answers: Path) -> int:
     keys = Counter(numbers("idempotency_key"))
     faults = [
         f"{len(set(answered) - set(stored))} answered orders are missing",
-        f"{len(set(stored) - set(answered))} stored orders were never answered",
+        f"{len(set(stored) - set(answered))} stored orders without an answer",
         f"{sum(n - 1 for n in answered.values())} numbers were answered twice",
         f"{abs(2 * len(stored) - lines)} lines too many or too few",
         f"{abs(len(stored) - created)} first events too many or too few",
         f"{abs(len(stored) - len(set(stored) & set(keys)))} orders without the key of their call",
     ]
     if wrong := [fault for fault in faults if not fault.startswith("0 ")]:
-        raise WrongCount("; ".join(wrong))
+        raise CountMismatch("; ".join(wrong))
     return len(stored)

@@ -1,4 +1,4 @@
-"""The order database under test: its own SQLite file, or one of our own on a MySQL or MariaDB server."""
+"""The order database under test: an SQLite file, or a new database on a MySQL or MariaDB server."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ SQLITE = "sqlite"
 
 
 class Database(Protocol):
-    """What the benchmark does with it."""
+    """The operations that the benchmark needs."""
 
     name: str
 
     def environ(self) -> Mapping[str, str]:
-        """Settings that lead the service to it."""
+        """Environment variables that point the service at this database."""
 
     def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
-        """What a query finds now."""
+        """The rows of a query."""
 
-    def bare(self, a_commit: int, seconds: float) -> tuple[float, float]:
-        """Orders a second, and our CPU microseconds an order, of a loop that does nothing else."""
+    def bare(self, per_commit: int, seconds: float) -> tuple[float, float]:
+        """Orders per second, and CPU microseconds per order, of the bare loop."""
 
     def server_pids(self) -> Sequence[int]:
-        """Processes of this machine that work for it alone."""
+        """The database's own processes on this machine."""
 
     def drop(self) -> None:
-        """Remove it."""
+        """Drop the database."""
 
 
 class SqliteFile:
-    """The file the service makes in its data directory."""
+    """The file that the service creates in its data directory."""
 
     name = SQLITE
 
@@ -56,20 +56,20 @@ class SqliteFile:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as connection:
             return connection.execute(sql).fetchall()
 
-    def bare(self, a_commit: int, seconds: float) -> tuple[float, float]:
-        path = self._folder / f"bare-{a_commit}.db"
+    def bare(self, per_commit: int, seconds: float) -> tuple[float, float]:
+        path = self._folder / f"bare-{per_commit}.db"
         migrate(f"sqlite:///{path}")
-        return bare.stored_alone(path, a_commit=a_commit, seconds=seconds)
+        return bare.measure_inserts(path, per_commit=per_commit, seconds=seconds)
 
     def server_pids(self) -> Sequence[int]:
         return ()
 
     def drop(self) -> None:
-        """It goes with its folder."""
+        """Nothing: the file is removed with its folder."""
 
 
 class MysqlDatabase:
-    """A database of our own beside the one that `server` names, whose user may make it."""
+    """A new database on the server that `server` names; its user must be allowed to create it."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -86,14 +86,16 @@ class MysqlDatabase:
     def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
         return self._execute(self._url, sql)
 
-    def bare(self, a_commit: int, seconds: float) -> tuple[float, float]:
+    def bare(self, per_commit: int, seconds: float) -> tuple[float, float]:
         from bench import bare_mysql  # needs the driver, an extra
 
-        beside = MysqlDatabase(self._server)
+        scratch = MysqlDatabase(self._server)
         try:
-            return uvloop.run(bare_mysql.stored_alone(beside._url, a_commit=a_commit, seconds=seconds))
+            return uvloop.run(
+                bare_mysql.measure_inserts(scratch._url, per_commit=per_commit, seconds=seconds)
+            )
         finally:
-            beside.drop()
+            scratch.drop()
 
     def server_pids(self) -> Sequence[int]:
         (file,) = self.rows("SELECT @@pid_file")[0]
@@ -121,5 +123,5 @@ class MysqlDatabase:
 
 
 def database(url: str, folder: Path) -> Database:
-    """The one that `--db` names; an empty one."""
+    """An empty database for `--db`."""
     return SqliteFile(folder) if url == SQLITE else MysqlDatabase(url)

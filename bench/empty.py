@@ -1,6 +1,6 @@
-"""An empty gRPC server, to know what the transport alone costs: `python -m bench.empty KIND [ADDRESS]`.
+"""An empty gRPC server, to measure the transport alone: `python -m bench.empty KIND [ADDRESS]`.
 
-KIND: `plain` answers at once, `call` first calls the server at ADDRESS, `hop` first visits another thread.
+KIND: `plain` answers at once, `call` first calls the server at ADDRESS, `hop` first runs a job in a thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOKEN = (("authorization", "Bearer " + "x" * 250),)
 
 
 async def serve(kind: str, address: str) -> None:
-    """Until it is killed; says its port."""
+    """Print the port and serve until killed."""
     threads = ThreadPoolExecutor(1)
     other: Any = grpc.aio.insecure_channel(address).unary_unary(METHOD) if kind == "call" else None
     loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ async def serve(kind: str, address: str) -> None:
 
 
 def server_us(kind: str, seconds: float) -> float:
-    """CPU microseconds that such a server uses for a call of 32 callers."""
+    """CPU microseconds per call of such a server with 32 callers."""
     with ExitStack() as stack:
 
         def start(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -62,11 +62,11 @@ def server_us(kind: str, seconds: float) -> float:
 
         behind = [start("plain")[1]] if kind == "call" else []
         process, address = start(kind, *behind)
-        return uvloop.run(driven(process.pid, address, seconds))
+        return uvloop.run(drive(process.pid, address, seconds))
 
 
-async def driven(pid: int, address: str, seconds: float) -> float:
-    """CPU microseconds a call."""
+async def drive(pid: int, address: str, seconds: float) -> float:
+    """CPU microseconds per call."""
     channel = grpc.aio.insecure_channel(address)
     call: Any = channel.unary_unary(METHOD)
     calls, begin = 0, machine.cpu_s(pid)
@@ -85,7 +85,7 @@ async def driven(pid: int, address: str, seconds: float) -> float:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve as the command line says."""
+    """Serve, with the command line's arguments."""
     uvloop.run(serve(arguments[0], arguments[1] if len(arguments) > 1 else ""))
 
 

@@ -1,7 +1,7 @@
 """The load generator: `python -m bench.load ADDRESS ANSWERS`, commands on standard input, results on output.
 
-Closed loop: each caller sends its next call when the last one is answered. Messages are made beforehand, and
-answers are read afterwards, so that as little as possible of the machine goes to the generator.
+Closed loop: each caller sends its next call once the last one is answered. Messages are built before the run
+and answers are parsed after it, so that the generator uses little CPU.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from shop_sandbox.seed import BENCH_FIRST_ID
 
 USERS = 200
 FIRST_USER = 1_000_000
-BODIES = 499  # prime beside USERS, so that users and bodies meet in all combinations
+BODIES = 499  # coprime to USERS, so that all combinations of user and body occur
 DEADLINE_S = 10.0
 ALIPAY = 1
 
-NOT_SEEN_LATELY = 20_000  # orders that GetOrder walks before it comes to one again
-SEEN = 200  # orders that stay in the cache
-LEASES = 100  # that one check-back asks of
+UNCACHED_ORDERS = 20_000  # orders that GetOrder reads before it repeats one
+CACHED_ORDERS = 200  # orders that stay in the cache
+LEASES_PER_CALL = 100  # order numbers in one CheckReservations call
 
 Metadata = tuple[tuple[str, str], ...]
 Call = tuple[bytes, Metadata]
@@ -48,7 +48,7 @@ Call = tuple[bytes, Metadata]
 
 @dataclass(slots=True)
 class Tally:
-    """What one run saw. Latencies in seconds, of calls that were answered within the window."""
+    """The results of a run. Latencies in seconds, of calls answered within the window."""
 
     latencies: list[float] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Tally:
 
 
 class Callers:
-    """Many users, each with a token of its own, on one connection."""
+    """Many users with their own tokens on one connection."""
 
     def __init__(self, address: str, answers: Path) -> None:
         own = [("grpc.use_local_subchannel_pool", 1)]
@@ -67,16 +67,16 @@ class Callers:
         self._tokens = [f"Bearer {token}" for token in tokens(self._users)]
         self._prefix = secrets.token_hex(6)
         self._number = count()
-        self._placed: list[tuple[int, int, str]] = []  # which user, id, number
+        self._placed: list[tuple[int, int, str]] = []  # index of the user, id, order number
         self._attempts: list[tuple[int, pb.PaymentInfo]] = []
         self._gateway = GatewaySecret([secret().encode()])
 
     async def run(self, kind: str, callers: int, warm_up_s: float, window_s: float) -> None:
-        """One run: says `begin` and `end` of the window, then the result."""
+        """Do one run; emits `begin` and `end` of the window, then the result."""
         makers = {
             "CreateOrder": self._orders,
-            "GetOrder": lambda: self._looks(NOT_SEEN_LATELY),
-            "GetOrder (cached)": lambda: self._looks(SEEN),
+            "GetOrder": lambda: self._gets(UNCACHED_ORDERS),
+            "GetOrder (cached)": lambda: self._gets(CACHED_ORDERS),
             "ListOrders": self._lists,
             "PayOrder": self._payments,
             "NotifyPayment": self._notices,
@@ -85,33 +85,33 @@ class Callers:
         calls, method = makers[kind](), kind.partition(" ")[0]
         service = "shop.neighbours.ReservationCheck" if kind == "CheckReservations" else "order.OrderService"
         path = f"/{service}/{method}"
-        way: Callable[..., Any] = self._channel.unary_unary(path)
+        call: Callable[..., Any] = self._channel.unary_unary(path)
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s
-        tasks = [asyncio.create_task(drive(way, calls, tally, begin, end)) for _ in range(callers)]
+        tasks = [asyncio.create_task(drive(call, calls, tally, begin, end)) for _ in range(callers)]
         await asyncio.sleep(begin - time.perf_counter())
-        say(event="begin")
+        emit(event="begin")
         await asyncio.sleep(end - time.perf_counter())
-        say(event="end")
+        emit(event="end")
         await asyncio.gather(*tasks)
         if method == "CreateOrder":
-            self._keep(tally.answers)
+            self._record(tally.answers)
         if method == "PayOrder":
             self._attempts += [(who, pb.PaymentInfo.FromString(raw)) for who, raw in tally.answers]
-        took = sorted(tally.latencies)
-        say(
+        latencies = sorted(tally.latencies)
+        emit(
             event="result",
-            calls=len(took),
-            seconds=min(max(tally.last - begin, 0.001), window_s),  # shorter if nothing was left to call
-            p50_ms=percentile(took, 0.50) * 1000,
-            p99_ms=percentile(took, 0.99) * 1000,
+            calls=len(latencies),
+            seconds=min(max(tally.last - begin, 0.001), window_s),  # shorter if the calls ran out
+            p50_ms=percentile(latencies, 0.50) * 1000,
+            p99_ms=percentile(latencies, 0.99) * 1000,
             errors=dict(tally.errors),
             answered=len(tally.answers),
         )
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._channel.close()
 
     def _orders(self) -> Iterator[tuple[int, Call]]:
@@ -120,7 +120,7 @@ class Callers:
             key = ("idempotency-key", f"{self._prefix}-{next(self._number)}")
             yield who, (message, (("authorization", self._tokens[who]), key))
 
-    def _looks(self, orders: int) -> Iterator[tuple[int, Call]]:
+    def _gets(self, orders: int) -> Iterator[tuple[int, Call]]:
         for who, id, _ in cycle(self._placed[-orders:]):
             yield who, (pb.GetOrderRequest(id=id).SerializeToString(), self._authorized(who))
 
@@ -135,7 +135,7 @@ class Callers:
             yield who, (request.SerializeToString(), self._authorized(who))
 
     def _notices(self) -> Iterator[tuple[int, Call]]:
-        """Each attempt's success, as our own payment gateway tells of it."""
+        """A success notice for each attempt, as our own payment gateway sends it."""
         for who, attempt in self._attempts:
             notice = pb.NotifyPaymentRequest(
                 order_sn=attempt.order_sn,
@@ -149,17 +149,17 @@ class Callers:
             yield who, (notice.SerializeToString(), ())
 
     def _checks(self) -> Iterator[tuple[int, Call]]:
-        """What the owner of the leases asks of unpaid orders when they run out."""
+        """Calls that ask about unpaid orders, as the inventory does for expired leases."""
         numbers = [order_sn for _, _, order_sn in self._placed]
         (token,) = tokens(["inventory"], Role.SERVICE)
-        for at in cycle(range(0, len(numbers), LEASES)):
-            asked = OrderSns(order_sns=numbers[at : at + LEASES])
+        for at in cycle(range(0, len(numbers), LEASES_PER_CALL)):
+            asked = OrderSns(order_sns=numbers[at : at + LEASES_PER_CALL])
             yield 0, (asked.SerializeToString(), (("authorization", f"Bearer {token}"),))
 
     def _authorized(self, who: int) -> Metadata:
         return (("authorization", self._tokens[who]),)
 
-    def _keep(self, answers: Sequence[tuple[int, bytes]]) -> None:
+    def _record(self, answers: Sequence[tuple[int, bytes]]) -> None:
         placed = [(who, pb.OrderInfo.FromString(raw)) for who, raw in answers]
         with self._answers.open("a") as file:
             file.writelines(f"{info.order_sn}\n" for _, info in placed)
@@ -169,7 +169,7 @@ class Callers:
 async def drive(
     call: Callable[..., Any], calls: Iterator[tuple[int, Call]], tally: Tally, begin: float, end: float
 ) -> None:
-    """One caller, until the window ends."""
+    """Run one caller until the window ends."""
     clock = time.perf_counter
     for who, (message, metadata) in calls:
         started = clock()
@@ -188,21 +188,21 @@ async def drive(
 
 
 def secret() -> str:
-    """What our payment gateway signs with."""
+    """The secret of our payment gateway."""
     found = load(os.environ).settings.pay.gateway_secret
     assert found is not None
     return found.get_secret_value()
 
 
 def tokens(subjects: Sequence[object], role: Role = Role.USER) -> list[str]:
-    """A token for each, signed with the key of development that the service made."""
+    """A token for each subject, signed with the service's development key."""
     secret = load(os.environ).settings.auth.hs256_key
     assert secret is not None
     return [mint_token(secret.get_secret_value(), subject=str(one), role=role) for one in subjects]
 
 
 def body(n: int) -> bytes:
-    """An order of two goods; the message of a CreateOrder call."""
+    """The message of a CreateOrder call with two goods."""
     goods = [n * 2 % SEEDED_GOODS, (n * 2 + 1) % SEEDED_GOODS]
     request = pb.CreateOrderRequest(
         items=[pb.OrderItemRequest(product_id=BENCH_FIRST_ID + g, quantity=1 + n % 3) for g in goods],
@@ -223,17 +223,17 @@ def percentile(ordered: Sequence[float], part: float) -> float:
     return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else 0.0
 
 
-def say(**what: object) -> None:
-    """A line for the benchmark."""
+def emit(**what: object) -> None:
+    """Write a message for the benchmark."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
-async def obey(address: str, answers: Path) -> None:
-    """Do what standard input says until it ends."""
+async def run_commands(address: str, answers: Path) -> None:
+    """Run the commands on standard input until it ends."""
     callers = Callers(address, answers)
     loop = asyncio.get_running_loop()
-    say(event="ready")
+    emit(event="ready")
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)
         await callers.run(command["method"], command["callers"], command["warm_up_s"], command["window_s"])
@@ -241,4 +241,4 @@ async def obey(address: str, answers: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(obey(sys.argv[1], Path(sys.argv[2])))
+    uvloop.run(run_commands(sys.argv[1], Path(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""The CPU that a log line costs its caller's thread and the whole process. `python -m bench.log_line`"""
+"""`python -m bench.log_line`: the CPU time of a log line, in the calling thread and in the whole process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from shop_order.pkg.log import LogConfig, Logging, bind_fields, get_logger
 
 BATCHES, LINES = 40, 500
-PAUSE_S = 0.06  # the writer keeps up, so that no line is dropped
+PAUSE_S = 0.06  # lets the writer keep up, so that no line is dropped
 
 
 def main() -> None:
-    """Write lines like those of a request into a file of a temporary folder."""
+    """Write lines like those of a request to a file in a temporary folder."""
     log = get_logger("shop_order.bench")
     bind_fields(request_id="0123456789abcdef0123456789abcdef", method="CreateOrder", caller="user")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What the machine says: CPU and memory of a process, the file system, the price of a durable write."""
+"""Measures the machine: CPU and memory of a process, the file system, the time of a durable write."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SYNCS = 300
 
 
 class NotOnDisk(Exception):
-    """The folder lies in memory: a commit would cost nothing there."""
+    """The folder is in memory, where a commit costs nothing."""
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU the process used so far, in user and kernel mode; 0 where there is no /proc."""
+    """CPU seconds used by the process, in user and kernel mode; 0 without /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -29,7 +29,7 @@ def cpu_s(pid: int) -> float:
 
 
 def pids_in(file: Path) -> tuple[int, ...]:
-    """The process that wrote its number there; none if it runs elsewhere."""
+    """The process in a pid file; none if it does not run on this machine."""
     try:
         pid = int(file.read_text())
     except (OSError, ValueError):
@@ -38,7 +38,7 @@ def pids_in(file: Path) -> tuple[int, ...]:
 
 
 def resident_mib(pid: int) -> float:
-    """Memory that is in RAM, in MiB; 0 where there is no /proc."""
+    """Resident memory in MiB; 0 without /proc."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def resident_mib(pid: int) -> float:
 
 
 def file_system(folder: Path) -> str:
-    """The type of the file system a folder lies on; `unknown` where there is no /proc."""
+    """The type of a folder's file system; `unknown` without /proc."""
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()
     except OSError:
@@ -61,15 +61,15 @@ def file_system(folder: Path) -> str:
 
 
 def require_disk(folder: Path) -> str:
-    """The type of its file system. Raises NotOnDisk."""
+    """The type of the folder's file system. Raises NotOnDisk."""
     kind = file_system(folder)
     if kind in MEMORY_FILE_SYSTEMS:
-        raise NotOnDisk(f"{folder} lies on {kind}, which is memory: choose another with --dir")
+        raise NotOnDisk(f"{folder} is on {kind}, which is memory: choose another with --dir")
     return kind
 
 
 def fdatasync_us(folder: Path) -> float:
-    """Median microseconds of appending a page and forcing it to the disk."""
+    """Median microseconds to append a page and force it to disk."""
     path = folder / "fdatasync.probe"
     page = os.urandom(_PAGE)
     took = []
@@ -84,8 +84,8 @@ def fdatasync_us(folder: Path) -> float:
     return statistics.median(took) * 1e6
 
 
-def described(kind: str) -> dict[str, object]:
-    """What a reader must know of the machine, and nothing that names it."""
+def describe(kind: str) -> dict[str, object]:
+    """What readers need to know about the machine, without identifying it."""
     return {
         "cores": os.cpu_count(),
         "architecture": platform.machine(),

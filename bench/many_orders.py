@@ -1,7 +1,7 @@
-"""`python -m bench.many_orders`: lists of orders where there are millions of them.
+"""`python -m bench.many_orders`: lists of orders in a database with millions of them.
 
-Makes the orders in a database of their own, unless they are there, and asks for pages as buyers and operators
-do: each page with its total, its lines and its payments, on one connection, without the transport.
+Creates the orders in a separate database unless they exist, and requests pages as buyers and operators do:
+each with total, lines and payments, on one connection, without the transport.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.seeding import HEAVY, SPAN_MS, START_MS, USERS, connected, make_orders
+from bench.seeding import HEAVIEST_BUYER, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao.engine.mysql_address import MysqlAddress
@@ -28,12 +28,12 @@ from shop_order.repository.dao.lists import list_orders
 PAGE = 20
 DAY_MS = 86_400_000
 CALLS = 300
-MOST_S = 30.0  # of one kind of page
+MAX_S = 30.0  # of one kind of page
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One page."""
+class PageQuery:
+    """A query for one page."""
 
     where: OrderFilter
     offset: int = 0
@@ -42,112 +42,115 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Lister:
-    """A connection: a page, and how many rows or index entries the server has read so far."""
+    """A connection: reads a page, and the number of rows and index entries read so far."""
 
-    page: Callable[[Ask], Awaitable[OrderPage]]
+    page: Callable[[PageQuery], Awaitable[OrderPage]]
     read: Callable[[], Awaitable[int]]
 
 
 def main() -> None:
-    """Make, measure, print."""
+    """Make the orders, measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.many_orders", description=__doc__)
-    parser.add_argument("--url", required=True, help="mysql://… or sqlite:///path; its orders are made here")
+    parser.add_argument("--url", required=True, help="mysql://… or sqlite:///path; where the orders are made")
     parser.add_argument("--orders", type=int, default=10_000_000)
     parser.add_argument("--calls", type=int, default=CALLS, help="of each kind of page")
     chosen = parser.parse_args()
     make_orders(chosen.url, chosen.orders)
     with connected(chosen.url) as records:
-        ((there,),) = records.run("SELECT max(id) FROM order_info")
-    print(f"{there:,} orders\n\n| page of {PAGE} | p50 / p99 ms | rows read |\n|---|---|---|")
-    asyncio.run(measure(chosen.url, there, chosen.calls))
+        ((last_id,),) = records.run("SELECT max(id) FROM order_info")
+    print(f"{last_id:,} orders\n\n| page of {PAGE} | p50 / p99 ms | rows read |\n|---|---|---|")
+    asyncio.run(measure(chosen.url, last_id, chosen.calls))
 
 
 async def measure(url: str, orders: int, calls: int) -> None:
-    """A line for each kind of page."""
-    async with lister(url) as asked:
-        for name, ask in kinds(orders, random.Random(7)).items():
-            print(await line(name, ask, asked, calls), flush=True)
+    """Print a line for each kind of page."""
+    async with open_lister(url) as lister:
+        for name, query in page_queries(orders, random.Random(7)).items():
+            print(await measure_page(name, query, lister, calls), flush=True)
 
 
-async def line(name: str, ask: Callable[[], Ask], asked: Lister, calls: int) -> str:
-    """One kind of page, again and again; the first call, which may find nothing in memory, counts too."""
+async def measure_page(name: str, query: Callable[[], PageQuery], lister: Lister, calls: int) -> str:
+    """Measure one kind of page; the first call, with cold caches, counts too."""
     took_ms: list[float] = []
     read: list[int] = []
-    until = time.monotonic() + MOST_S
+    until = time.monotonic() + MAX_S
     while len(took_ms) < calls and (not took_ms or time.monotonic() < until):
-        wanted = ask()
-        before = await asked.read()
-        own = await asked.read() - before  # what asking costs
+        wanted = query()
+        before = await lister.read()
+        own = await lister.read() - before  # the cost of reading the counter
         before += own
-        began = time.perf_counter()
-        await asked.page(wanted)
-        took_ms.append((time.perf_counter() - began) * 1000)
-        read.append(await asked.read() - before - own)
+        started = time.perf_counter()
+        await lister.page(wanted)
+        took_ms.append((time.perf_counter() - started) * 1000)
+        read.append(await lister.read() - before - own)
     p99 = statistics.quantiles(took_ms, n=100)[98] if len(took_ms) > 1 else took_ms[0]
     rows = f"{statistics.median(read):,.0f}" if any(read) else "–"
     few = f" ({len(took_ms)} calls)" if len(took_ms) < calls else ""
     return f"| {name}{few} | {statistics.median(took_ms):.1f} / {p99:.1f} | {rows} |"
 
 
-def kinds(orders: int, chance: random.Random) -> Mapping[str, Callable[[], Ask]]:
-    """What is asked for: each call another buyer, day or place."""
+def page_queries(orders: int, rng: random.Random) -> Mapping[str, Callable[[], PageQuery]]:
+    """Queries by name; each call chooses another buyer, day or position."""
     step_ms = SPAN_MS // orders
 
     def somewhere() -> Cursor:
-        n = chance.randrange(orders // 10, orders - orders // 10)
+        n = rng.randrange(orders // 10, orders - orders // 10)
         return Cursor(START_MS + n * step_ms, n + 1)
 
     def buyer() -> int:
-        return 2 + chance.randrange(USERS)
+        return 2 + rng.randrange(USERS)
 
     def day() -> tuple[int, int]:
-        start_ms = START_MS + chance.randrange(SPAN_MS - DAY_MS)
+        start_ms = START_MS + rng.randrange(SPAN_MS - DAY_MS)
         return start_ms, start_ms + DAY_MS
 
     def all_of(status: OrderStatus) -> OrderFilter:
         return OrderFilter(status=status)
 
+    heaviest = OrderFilter(user=HEAVIEST_BUYER)
     return {
-        "a buyer's newest": lambda: Ask(OrderFilter(user=buyer())),
-        "a buyer's completed": lambda: Ask(OrderFilter(user=buyer(), status=OrderStatus.COMPLETED)),
-        "a buyer's of one day": lambda: Ask(OrderFilter(buyer(), None, None, *day())),
-        "the greatest buyer's newest": lambda: Ask(OrderFilter(user=HEAVY)),
-        "the greatest buyer's, by cursor anywhere": lambda: Ask(OrderFilter(user=HEAVY), after=somewhere()),
-        "the greatest buyer's unpaid": lambda: Ask(OrderFilter(user=HEAVY, status=OrderStatus.PENDING)),
-        "everybody's newest": lambda: Ask(OrderFilter()),
-        "everybody's, page 500": lambda: Ask(OrderFilter(), offset=COUNT_CAP - PAGE),
-        "everybody's, by cursor anywhere": lambda: Ask(OrderFilter(), after=somewhere()),
-        "everybody's of one day": lambda: Ask(OrderFilter(None, None, None, *day())),
-        "all to be shipped (paid)": lambda: Ask(all_of(OrderStatus.PAID)),
-        "all unpaid": lambda: Ask(all_of(OrderStatus.PENDING)),
-        "all shipped": lambda: Ask(all_of(OrderStatus.SHIPPED)),
-        "all completed": lambda: Ask(all_of(OrderStatus.COMPLETED)),
-        "all completed, by cursor anywhere": lambda: Ask(all_of(OrderStatus.COMPLETED), after=somewhere()),
-        "all shipped, by cursor anywhere": lambda: Ask(all_of(OrderStatus.SHIPPED), after=somewhere()),
-        "all unpaid of one day": lambda: Ask(OrderFilter(None, OrderStatus.PENDING, None, *day())),
+        "a buyer's newest": lambda: PageQuery(OrderFilter(user=buyer())),
+        "a buyer's completed": lambda: PageQuery(OrderFilter(user=buyer(), status=OrderStatus.COMPLETED)),
+        "a buyer's of one day": lambda: PageQuery(OrderFilter(buyer(), None, None, *day())),
+        "the largest buyer's newest": lambda: PageQuery(heaviest),
+        "the largest buyer's, by cursor anywhere": lambda: PageQuery(heaviest, after=somewhere()),
+        "the largest buyer's unpaid": lambda: PageQuery(replace(heaviest, status=OrderStatus.PENDING)),
+        "everybody's newest": lambda: PageQuery(OrderFilter()),
+        "everybody's, page 500": lambda: PageQuery(OrderFilter(), offset=COUNT_CAP - PAGE),
+        "everybody's, by cursor anywhere": lambda: PageQuery(OrderFilter(), after=somewhere()),
+        "everybody's of one day": lambda: PageQuery(OrderFilter(None, None, None, *day())),
+        "all to be shipped (paid)": lambda: PageQuery(all_of(OrderStatus.PAID)),
+        "all unpaid": lambda: PageQuery(all_of(OrderStatus.PENDING)),
+        "all shipped": lambda: PageQuery(all_of(OrderStatus.SHIPPED)),
+        "all completed": lambda: PageQuery(all_of(OrderStatus.COMPLETED)),
+        "all completed, by cursor anywhere": lambda: PageQuery(
+            all_of(OrderStatus.COMPLETED), after=somewhere()
+        ),
+        "all shipped, by cursor anywhere": lambda: PageQuery(all_of(OrderStatus.SHIPPED), after=somewhere()),
+        "all unpaid of one day": lambda: PageQuery(OrderFilter(None, OrderStatus.PENDING, None, *day())),
     }
 
 
 @asynccontextmanager
-async def lister(url: str) -> AsyncIterator[Lister]:
-    """A connection as the store has one for lists."""
+async def open_lister(url: str) -> AsyncIterator[Lister]:
+    """A connection like the store's for lists."""
     if url.startswith("sqlite:///"):
         with closing(connect(Path(url.removeprefix("sqlite:///")), writes=False)) as file:
-            yield in_file(file)
+            yield sqlite_lister(file)
         return
     session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     try:
-        yield on_server(session)
+        yield server_lister(session)
     finally:
         await session.close()
 
 
-def in_file(file: sqlite3.Connection) -> Lister:
-    """SQLite does not tell what it read."""
+def sqlite_lister(file: sqlite3.Connection) -> Lister:
+    """A lister on SQLite, which does not count what it reads."""
     session = SqliteSession(file, writes=False)
 
-    async def page(ask: Ask) -> OrderPage:
-        return await list_orders(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
+    async def page(query: PageQuery) -> OrderPage:
+        return await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
 
     async def read() -> int:
         return 0
@@ -155,11 +158,11 @@ def in_file(file: sqlite3.Connection) -> Lister:
     return Lister(page, read)
 
 
-def on_server(session: MysqlSession) -> Lister:
-    """The server counts by session what it read from tables and indexes."""
+def server_lister(session: MysqlSession) -> Lister:
+    """A lister on a server, which counts reads from tables and indexes by session."""
 
-    async def page(ask: Ask) -> OrderPage:
-        found = await list_orders(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
+    async def page(query: PageQuery) -> OrderPage:
+        found = await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
         await session.rollback()
         return found
 

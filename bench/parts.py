@@ -1,4 +1,4 @@
-"""Where the time of an order goes: `python -m bench.parts`. CPU microseconds of each part, measured alone."""
+"""`python -m bench.parts`: CPU microseconds of each part of an order, measured separately."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shop_order.web.grpc import server as front
 from shop_sandbox.seed import BENCH_FIRST_ID
 
 ORDERS = 3_000
-TOGETHER = 16
+CONCURRENCY = 16
 SECONDS = 3.0
 CATALOGUE = {
     id: Goods(id, f"压测商品 {id}", f"http://127.0.0.1/images/{id}.svg", 1_999, True)
@@ -40,7 +40,7 @@ Handler = Callable[[bytes, "Context"], Awaitable[bytes]]
 
 
 class Context:
-    """What grpc hands a handler, without grpc."""
+    """A handler's context, without gRPC."""
 
     def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
         self._metadata = metadata
@@ -58,8 +58,8 @@ class Context:
         pass
 
 
-class Unserved(GrpcServer):
-    """Keeps the wrapped methods instead of listening."""
+class CapturedServer(GrpcServer):
+    """Records the wrapped methods instead of serving them."""
 
     services: ClassVar[dict[str, Any]] = {}
 
@@ -68,21 +68,21 @@ class Unserved(GrpcServer):
         self.services.update(services)
 
 
-async def goods_at_once(goods_ids: Sequence[int]) -> Mapping[int, Goods]:
-    """A goods service that needs no time."""
+async def instant_goods(goods_ids: Sequence[int]) -> Mapping[int, Goods]:
+    """A goods service that answers at once."""
     return CATALOGUE
 
 
-async def reserved_at_once(order_sn: str, lines: Sequence[Line]) -> None:
-    """An inventory that needs no time."""
+async def instant_reserve(order_sn: str, lines: Sequence[Line]) -> None:
+    """An inventory that answers at once."""
 
 
-async def nothing(*_: object, **__: object) -> None:
-    """A store that needs no time."""
+async def no_store(*_: object, **__: object) -> None:
+    """A store that answers at once."""
 
 
 async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
-    """CPU microseconds of CreateOrder, bytes to bytes, without neighbours: the loop's thread, all threads."""
+    """CPU microseconds of CreateOrder from bytes to bytes, without neighbours: loop's thread, all threads."""
     os.environ |= {
         "SHOP_ORDER_DATA_DIR": str(folder),
         "SHOP_ORDER_LIMIT__USER_RATE": "0",
@@ -92,15 +92,15 @@ async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
     loaded = load(os.environ)
     await ensure_schema(loaded)
     logging = open_log(loaded.settings)
-    vars(front)["GrpcServer"] = Unserved
+    vars(front)["GrpcServer"] = CapturedServer
     core = App(loaded).core
-    core.goods.get_many = goods_at_once  # type: ignore[method-assign]
-    core.stock.reserve = reserved_at_once  # type: ignore[method-assign]
+    core.goods.get_many = instant_goods  # type: ignore[method-assign]
+    core.stock.reserve = instant_reserve  # type: ignore[method-assign]
     if not store:
-        core.store.orders.key = nothing  # type: ignore[method-assign]
-        core.store.orders.add = nothing  # type: ignore[method-assign]
+        core.store.orders.key = no_store  # type: ignore[method-assign]
+        core.store.orders.add = no_store  # type: ignore[method-assign]
     await core.open()
-    answer = Unserved.services["order.OrderService"]["CreateOrder"].unary_unary
+    answer = CapturedServer.services["order.OrderService"]["CreateOrder"].unary_unary
     settle_memory()
     await drive(answer, 500)
     thread, process = time.thread_time(), time.process_time()
@@ -112,7 +112,7 @@ async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
 
 
 async def drive(answer: Handler, orders: int) -> None:
-    """So many orders, TOGETHER at a time."""
+    """Place orders, CONCURRENCY at a time."""
     bearer = [f"Bearer {token}" for token in tokens([1_000_000 + n for n in range(50)])]
     bodies = [body(n) for n in range(BODIES)]
     number = count(time.monotonic_ns())
@@ -121,12 +121,12 @@ async def drive(answer: Handler, orders: int) -> None:
         key = ("idempotency-key", f"parts-{next(number)}")
         return answer(bodies[n % BODIES], Context((("authorization", bearer[n % 50]), key)))
 
-    for at in range(0, orders, TOGETHER):
-        await asyncio.gather(*(one(n) for n in range(at, at + TOGETHER)))
+    for at in range(0, orders, CONCURRENCY):
+        await asyncio.gather(*(one(n) for n in range(at, at + CONCURRENCY)))
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure and print the table."""
     plain = empty.server_us("plain", SECONDS)
     lines = [
         ("an empty grpc.aio call of 32 callers, whole process", plain),
@@ -144,8 +144,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     lines += [
         ("our code from bytes to bytes: checks, order, event, answer, log line", code),
-        (f"key look-up and commit, {TOGETHER} together: the loop's thread", loop - code),
-        (f"key look-up and commit, {TOGETHER} together: reader and writer", whole - loop),
+        (f"key look-up and commit, {CONCURRENCY} together: the loop's thread", loop - code),
+        (f"key look-up and commit, {CONCURRENCY} together: reader and writer", whole - loop),
     ]
     sys.stdout.writelines(f"{us:7.0f} µs  {what}\n" for what, us in lines)
 

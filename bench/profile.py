@@ -1,4 +1,4 @@
-"""`make bench ARGS=--profile`: where the service's CPU went in each run, by thread and by library (perf)."""
+"""`make bench ARGS=--profile`: the service's CPU use in each run, by thread and by library (perf)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Self
 
 SAMPLES_A_SECOND = 499
 STOP_LIMIT_S = 10.0
-SHOWN = 1.0  # shares below so many percent are summed up as `rest`
+SHOWN = 1.0  # shares below this percentage are summed as `rest`
 LOOP = "event loop"
-OTHER_PYTHON = "other Python"  # writer, readers, log: a thread of Python has no name that perf could show
-LIBRARIES = {  # how a mapped file's name begins, and what it is
+OTHER_PYTHON = "other Python"  # writer, readers, log: perf sees no names of Python threads
+LIBRARIES = {  # prefix of a mapped file's name, and the library
     "[kernel": "kernel",
     "[vdso]": "kernel",
     "libpython": "Python",
@@ -46,9 +46,9 @@ class Shares:
 
 
 class Profile:
-    """`with Profile(pids) as profile:` samples these processes; afterwards it tells their shares.
+    """`with Profile(pids) as profile:` samples these processes; afterwards `shares` returns the shares.
 
-    Raises OSError where there is no perf.
+    Raises OSError without perf.
     """
 
     def __init__(self, pids: Sequence[int]) -> None:
@@ -66,15 +66,15 @@ class Profile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._recorder.send_signal(signal.SIGINT)  # perf writes the file's end then
+        self._recorder.send_signal(signal.SIGINT)  # makes perf finish the file
         self._recorder.wait(STOP_LIMIT_S)
         report = ["perf", "report", "-q", "--stdio", "-F", "sample,pid,comm,dso", "-t", "|"]
-        told = subprocess.run([*report, "-i", str(self._file)], capture_output=True, text=True, check=True)
+        output = subprocess.run([*report, "-i", str(self._file)], capture_output=True, text=True, check=True)
         self._folder.cleanup()
-        self._rows = [line.split("|") for line in told.stdout.splitlines() if line.count("|") == 3]
+        self._rows = [line.split("|") for line in output.stdout.splitlines() if line.count("|") == 3]
 
     def shares(self) -> Shares:
-        """What the samples say."""
+        """The shares of the samples."""
         threads: Counter[str] = Counter()
         libraries: Counter[str] = Counter()
         for samples, thread, comm, library in self._rows:
@@ -92,7 +92,7 @@ class Profile:
 
 
 def percent(counted: Counter[str]) -> dict[str, float]:
-    """Shares in percent; what is little goes to `rest`."""
+    """Shares in percent; small ones are summed as `rest`."""
     whole = counted.total() or 1
     shares = {name: round(100 * n / whole, 1) for name, n in counted.most_common()}
     large = {name: share for name, share in shares.items() if share >= SHOWN and name != "rest"}

@@ -1,4 +1,4 @@
-"""Medians of the runs, as a table for people and as JSON."""
+"""The medians of the runs, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Run:
     p99_ms: float
     service_us: float
     sandbox_us: float
-    database_us: float  # of the database's own processes, if it has any on this machine
+    database_us: float  # of the database's own processes on this machine, if any
     generator_us: float
-    outbox: int  # events that were still to be published when the window ended
-    shares: Shares | None = None  # where the service's CPU went, if that was asked for
+    outbox: int  # events not yet published at the end of the window
+    shares: Shares | None = None  # the service's CPU use, if profiled
 
 
 @dataclass(slots=True)
@@ -37,8 +37,8 @@ class Results:
     seconds: float
     database: str = ""
     runs: list[Run] = field(default_factory=list)
-    bare: dict[int, list[float]] = field(default_factory=dict)  # orders/s by orders a commit
-    bare_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an order, likewise
+    bare: dict[int, list[float]] = field(default_factory=dict)  # orders/s by orders per commit
+    bare_us: dict[int, list[float]] = field(default_factory=dict)  # CPU µs per order, likewise
     fdatasync_us: list[float] = field(default_factory=list)
     first_start_s: list[float] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
@@ -48,9 +48,9 @@ class Results:
 
 
 def summary(results: Results) -> dict[str, object]:
-    """The medians; what the committed reference holds."""
-    bare = {a_commit: statistics.median(rates) for a_commit, rates in results.bare.items()}
-    lines = [line(group, results.bare) for group in grouped(results.runs)]
+    """The medians, as in the committed reference."""
+    bare = {per_commit: statistics.median(rates) for per_commit, rates in results.bare.items()}
+    lines = [medians_of(group, results.bare) for group in grouped(results.runs)]
     return {
         "machine": dict(results.machine),
         "seconds_a_run": results.seconds,
@@ -58,52 +58,52 @@ def summary(results: Results) -> dict[str, object]:
         "create_order": [one for one in lines if one["method"] == "CreateOrder"],
         "other": [one for one in lines if one["method"] != "CreateOrder"],
         "bare": {f"{n}_a_commit": round(rate) for n, rate in bare.items()},
-        "bare_cpu_us": {f"{n}_a_commit": middle(us) for n, us in results.bare_us.items()},
-        "fdatasync_us": middle(results.fdatasync_us),
-        "first_start_s": middle(results.first_start_s, 2),
-        "start_s": middle(results.start_s, 2),
-        "rest_mib": middle(results.rest_mib, 1),
-        "busy_mib": middle(results.busy_mib, 1),
+        "bare_cpu_us": {f"{n}_a_commit": rounded_median(us) for n, us in results.bare_us.items()},
+        "fdatasync_us": rounded_median(results.fdatasync_us),
+        "first_start_s": rounded_median(results.first_start_s, 2),
+        "start_s": rounded_median(results.start_s, 2),
+        "rest_mib": rounded_median(results.rest_mib, 1),
+        "busy_mib": rounded_median(results.busy_mib, 1),
         "orders_counted": results.counted,
     }
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of the same kind together, by method, callers and transport."""
+    """Runs grouped by method, callers and transport."""
     kinds = sorted({(run.method, run.callers, run.transport) for run in runs})
     return [[run for run in runs if (run.method, run.callers, run.transport) == kind] for kind in kinds]
 
 
-def line(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
-    """The medians of runs of one kind; ratios are of the same round, so that a slow minute slows both."""
+def medians_of(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
+    """The medians of a group; ratios are within a round, so that a slow minute affects both."""
     head = group[0]
     medians: dict[str, object] = {
         "transport": head.transport,
         "method": head.method,
         "callers": head.callers,
         "runs": len(group),
-        "per_second": middle([run.per_second for run in group]),
-        "p50_ms": middle([run.p50_ms for run in group], 2),
-        "p99_ms": middle([run.p99_ms for run in group], 2),
-        "service_us": middle([run.service_us for run in group]),
-        "sandbox_us": middle([run.sandbox_us for run in group]),
-        "database_us": middle([run.database_us for run in group]),
-        "generator_us": middle([run.generator_us for run in group]),
+        "per_second": rounded_median([run.per_second for run in group]),
+        "p50_ms": rounded_median([run.p50_ms for run in group], 2),
+        "p99_ms": rounded_median([run.p99_ms for run in group], 2),
+        "service_us": rounded_median([run.service_us for run in group]),
+        "sandbox_us": rounded_median([run.sandbox_us for run in group]),
+        "database_us": rounded_median([run.database_us for run in group]),
+        "generator_us": rounded_median([run.generator_us for run in group]),
     }
     if head.method == "CreateOrder":
-        medians["outbox_at_end"] = middle([run.outbox for run in group])
-        for a_commit, rates in bare.items():
+        medians["outbox_at_end"] = rounded_median([run.outbox for run in group])
+        for per_commit, rates in bare.items():
             ratios = [run.per_second / rate for run, rate in zip(group, rates, strict=True)]
-            medians[f"ratio_to_{a_commit}_a_commit"] = middle(ratios, 2)
+            medians[f"ratio_to_{per_commit}_a_commit"] = rounded_median(ratios, 2)
     return medians
 
 
-def middle(values: Sequence[float], digits: int = 0) -> float:
-    """The rounded median; 0 of none."""
+def rounded_median(values: Sequence[float], digits: int = 0) -> float:
+    """The rounded median; 0 without values."""
     return round(statistics.median(values), digits or None) if values else 0
 
 
-def shown(medians: Mapping[str, object]) -> str:
+def as_table(medians: Mapping[str, object]) -> str:
     """The table that is printed."""
     rows = [*as_rows(medians["create_order"]), *as_rows(medians["other"])]
     heads = (
@@ -139,7 +139,7 @@ def shown(medians: Mapping[str, object]) -> str:
 
 
 def profiles(results: Results) -> str:
-    """Three lines for each run that was sampled."""
+    """Three lines for each profiled run."""
     lines = []
     for run in results.runs:
         if run.shares:
@@ -153,7 +153,7 @@ def profiles(results: Results) -> str:
 
 
 def as_rows(value: object) -> list[dict[str, object]]:
-    """The lines of a part of the summary."""
+    """The rows of a part of the summary."""
     assert isinstance(value, list)
     return value
 
@@ -170,7 +170,7 @@ def write(path: Path, results: Results) -> None:
 
 
 def rounded(value: object) -> object:
-    """The same with floats of three digits."""
+    """The value with floats rounded to three digits."""
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Millions of orders: blocks of them become rows inside the database, indexes come last.
+"""Creates millions of orders: blocks are expanded inside the database, and indexes are built last.
 
-They are what lists look at: orders, their lines, their payments. They have no history, so neither the audit
-nor the doctor knows them: for a database of their own, thrown away afterwards.
+Only what lists read is created: orders, lines, payments. Without a history, audit and doctor would report
+them: use a separate, disposable database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shop_order.repository.schema import migrate
 
 BLOCK = 100_000
 USERS = 500_000
-HEAVY = 1  # the user who buys one order of a thousand
+HEAVIEST_BUYER = 1  # the user who places one order in a thousand
 START_MS = 1_732_320_000_000  # 2024-11-23
 SPAN_MS = 2 * 365 * 86_400_000
 _TABLES = ("order_info", "order_goods", "payment")
@@ -50,15 +50,15 @@ _FROM_BLOCK = (
 
 
 class Records(Protocol):
-    """A connection to either engine; statements with `?`."""
+    """A connection to either engine; statements use `?`."""
 
     dialect: str
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Its rows, or none; committed."""
+        """Run a statement, commit, and return its rows."""
 
     def many(self, sql: str, values: Sequence[Sequence[Any]]) -> None:
-        """The statement for each of these; committed."""
+        """Run a statement for each of the values, and commit."""
 
 
 class File:
@@ -81,12 +81,12 @@ class File:
         self._connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the file."""
         self._connection.close()
 
 
 class Server:
-    """A MySQL or MariaDB database, made if it is not there."""
+    """A MySQL or MariaDB database, created if missing."""
 
     dialect = "mysql"
 
@@ -116,21 +116,21 @@ class Server:
             cursor.executemany(sql.replace("?", "%s"), values)
 
     def close(self) -> None:
-        """Disconnect."""
+        """Close the connection."""
         self._connection.close()
 
 
 @contextmanager
 def connected(url: str) -> Iterator[Records]:
-    """The database behind a `DB__URL`."""
+    """A connection to the database of a `DB__URL`."""
     connection = File(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else Server(url)
     with closing(connection):
         yield connection
 
 
 def make_orders(url: str, orders: int) -> None:
-    """Bring the database up to so many orders; those that are there already stay."""
-    migrate_anew(url)
+    """Add orders until there are `orders`; existing ones stay."""
+    create_tables(url)
     with connected(url) as records:
         (there,) = records.run("SELECT coalesce(max(id), 0) FROM order_info")[0]
         if there >= orders:
@@ -138,24 +138,24 @@ def make_orders(url: str, orders: int) -> None:
         records.run("DROP TABLE IF EXISTS block_orders")
         records.run(_BLOCK)
         indexes = drop_indexes(records)
-        began = time.monotonic()
+        started = time.monotonic()
         for number, block in enumerate(blocks(there, orders), start=1):
             records.run("DELETE FROM block_orders")
             records.many(_INTO_BLOCK, block)
             for statement in _FROM_BLOCK:
                 records.run(statement)
             if number % 10 == 0:
-                _say(f"{there + number * BLOCK:,} orders after {time.monotonic() - began:.0f} s")
+                _say(f"{there + number * BLOCK:,} orders after {time.monotonic() - started:.0f} s")
         for statement in indexes:
             records.run(statement)
-            _say(f"indexes after {time.monotonic() - began:.0f} s")
+            _say(f"indexes after {time.monotonic() - started:.0f} s")
         records.run("DROP TABLE block_orders")
         for table in _TABLES:
             records.run(f"ANALYZE TABLE {table}" if records.dialect == "mysql" else f"ANALYZE {table}")
 
 
-def migrate_anew(url: str) -> None:
-    """The tables, in a database that is made if it is not there."""
+def create_tables(url: str) -> None:
+    """Create the database if missing, and migrate it."""
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     with connected(url):
@@ -163,16 +163,16 @@ def migrate_anew(url: str) -> None:
 
 
 def blocks(there: int, orders: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The orders after those that are there, oldest first, as _INTO_BLOCK takes them."""
+    """Blocks of the missing orders, oldest first, as rows for _INTO_BLOCK."""
     step_ms = SPAN_MS // orders
-    chance = random.Random(there)
+    rng = random.Random(there)
     now_ms = START_MS
-    numbers = OrderNumbers(lambda: now_ms, chance.randrange)
+    numbers = OrderNumbers(lambda: now_ms, rng.randrange)
     made: list[tuple[Any, ...]] = []
     for n in range(there, orders):
         now_ms = START_MS + n * step_ms
-        user = HEAVY if n % 1000 == 0 else 2 + chance.randrange(USERS)
-        made.append((n + 1, user, numbers.order_sn(), status(n, chance), now_ms, rows.time_text(now_ms)))
+        user = HEAVIEST_BUYER if n % 1000 == 0 else 2 + rng.randrange(USERS)
+        made.append((n + 1, user, numbers.order_sn(), status(n, rng), now_ms, rows.time_text(now_ms)))
         if len(made) == BLOCK:
             yield made
             made = []
@@ -180,15 +180,15 @@ def blocks(there: int, orders: int) -> Iterator[list[tuple[Any, ...]]]:
         yield made
 
 
-def status(n: int, chance: random.Random) -> int:
-    """Most are finished; a few wait for their payment or are on their way, hardly any is to be shipped."""
+def status(n: int, rng: random.Random) -> int:
+    """The status of an order: most are finished, few are unpaid or shipped, hardly any are paid."""
     if n % 10_000 == 17:
         return 1
     if n % 50_000 == 5:
         return 2
     if n % 500 == 23:
         return 3
-    return 5 if chance.random() < 0.15 else 4
+    return 5 if rng.random() < 0.15 else 4
 
 
 def _say(line: str) -> None:
@@ -196,7 +196,7 @@ def _say(line: str) -> None:
 
 
 def drop_indexes(records: Records) -> list[str]:
-    """Drop what is faster built at the end; the statements that build it again."""
+    """Drop the indexes, and return the statements that rebuild them."""
     names = ", ".join(f"'{table}'" for table in _TABLES)
     if records.dialect == "sqlite":
         found = records.run(
@@ -211,9 +211,9 @@ def drop_indexes(records: Records) -> list[str]:
         f" FROM information_schema.statistics WHERE table_schema = database() AND table_name IN ({names})"
         " AND non_unique = 1 GROUP BY table_name, index_name"
     )
-    again = []
+    rebuild = []
     for table in _TABLES:
         own = [(name, columns) for at, name, columns in found if at == table]
         records.run(f"ALTER TABLE {table} " + ", ".join(f"DROP INDEX {name}" for name, _ in own))
-        again.append(f"ALTER TABLE {table} " + ", ".join(f"ADD INDEX {name} ({c})" for name, c in own))
-    return again
+        rebuild.append(f"ALTER TABLE {table} " + ", ".join(f"ADD INDEX {name} ({c})" for name, c in own))
+    return rebuild

@@ -1,4 +1,4 @@
-"""The service, the sandbox and the load generator as processes of their own, on free ports of loopback."""
+"""The service, the sandbox and the load generator as separate processes on free loopback ports."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SEEDED_GOODS = 1_000
 
 
 class Failed(Exception):
-    """A process did not do what it should; the message says where to look."""
+    """A process failed; the message says where to look."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now."""
+    """Unused ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -36,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Shop:
-    """`with Shop(folder) as shop:` runs both; `start_s` is the service's time to its first answer."""
+    """`with Shop(…) as shop:` runs service and sandbox; `start_s` is the time to its first answer."""
 
     def __init__(self, folder: Path, database: Database, settings: Mapping[str, str]) -> None:
         self.folder = folder
@@ -49,12 +49,12 @@ class Shop:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Settings as in production, but for the limits of one user and the keys of development."""
+        """Settings as in production, except for development keys and limits per user."""
         neighbours = f"127.0.0.1:{self._sandbox_grpc}"
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(("SHOP_ORDER_", "SHOP_SANDBOX_"))
         }
-        # As where it is installed: compiled once, outside of the source tree.
+        # As in an installation: compiled once, outside the source tree.
         inherited.pop("PYTHONDONTWRITEBYTECODE", None)
         inherited["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "compiled")
         return {
@@ -81,13 +81,13 @@ class Shop:
 
     @property
     def service_pids(self) -> tuple[int, ...]:
-        """The running order service."""
+        """The process of the order service."""
         assert self._service is not None
         return (self._service.pid,)
 
     @property
     def sandbox_pid(self) -> int:
-        """The running sandbox."""
+        """The process of the sandbox."""
         assert self._sandbox is not None
         return self._sandbox.pid
 
@@ -106,14 +106,14 @@ class Shop:
         stop(self._sandbox)
 
     def start_service(self) -> None:
-        """Start the service; `start_s` says how long it took to its first answer."""
+        """Start the service and set `start_s`."""
         started = time.perf_counter()
         self._service = self._spawn("shop_order.cmd.main", "service")
         wait_for(self.http_port, "/readyz", self._service, self.folder / "service.out")
         self.start_s = time.perf_counter() - started
 
     def stop_service(self) -> None:
-        """Let it end what it has begun."""
+        """Stop the service gracefully."""
         stop(self._service)
         self._service = None
 
@@ -122,11 +122,11 @@ class Shop:
         until = time.monotonic() + DRAIN_LIMIT_S
         while self.outbox():
             if time.monotonic() > until:
-                raise Failed("the outbox does not become empty")
+                raise Failed("the outbox was not drained in time")
             time.sleep(0.05)
 
     def outbox(self) -> int:
-        """How many events wait to be published."""
+        """The number of unpublished events."""
         return int(self.database.rows("SELECT count(*) FROM outbox")[0][0])
 
     def _spawn(self, module: str, name: str) -> subprocess.Popen[bytes]:
@@ -138,7 +138,7 @@ class Shop:
 
 
 class Generator:
-    """`with Generator(shop) as load:` drives the service from a process of its own (bench/load.py)."""
+    """`with Generator(…) as load:` runs the load generator (bench/load.py) as a process."""
 
     def __init__(self, shop: Shop, answers: Path) -> None:
         self._command = [sys.executable, "-m", "bench.load", f"127.0.0.1:{shop.grpc_port}", str(answers)]
@@ -161,24 +161,24 @@ class Generator:
         """The generator's process."""
         return self._process.pid
 
-    def ask(self, command: Mapping[str, object]) -> None:
-        """Begin a run; `read` gets what it says."""
+    def send(self, command: Mapping[str, object]) -> None:
+        """Start a run; `read` returns its messages."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
         self._process.stdin.flush()
 
     def read(self) -> dict[str, Any]:
-        """The next thing the generator says. Raises Failed."""
+        """The generator's next message. Raises Failed."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise Failed("the load generator ended")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        message: dict[str, Any] = json.loads(line)
+        return message
 
 
 def wait_for(port: int, path: str, process: subprocess.Popen[bytes], output: Path) -> None:
-    """Until it answers 200. Raises Failed."""
+    """Wait until the path answers 200. Raises Failed."""
     until = time.monotonic() + START_LIMIT_S
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -194,7 +194,7 @@ def wait_for(port: int, path: str, process: subprocess.Popen[bytes], output: Pat
 
 
 def stop(process: subprocess.Popen[bytes] | None) -> None:
-    """End it in peace; after STOP_LIMIT_S by force."""
+    """Terminate the process; kill it after STOP_LIMIT_S."""
     if process is None or process.poll() is not None:
         return
     process.terminate()

@@ -1,1 +1,1 @@
-"""The gateway: nginx in front of the instances, made from one template."""
+"""The gateway: nginx in front of the instances, configured from one template."""

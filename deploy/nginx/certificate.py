@@ -1,4 +1,4 @@
-"""A certificate for development, made on this machine and never committed."""
+"""A development certificate, created on this machine and never committed."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _RENEW_DAYS = 7
 
 
 def for_development(folder: Path) -> tuple[Path, Path]:
-    """Paths of certificate and key in `folder`, made anew when they are missing or end soon.
+    """Paths of certificate and key in `folder`; created if missing or about to expire.
 
-    The certificate stands for itself: a client is given it as the root to trust (`curl --cacert`).
+    The certificate is self-signed: clients trust it directly (`curl --cacert`).
     """
     certificate, key = folder / "dev.crt", folder / "dev.key"
-    if not (certificate.exists() and key.exists() and _lasts(certificate)):
+    if not (certificate.exists() and key.exists() and _is_valid(certificate)):
         folder.mkdir(parents=True, exist_ok=True)
-        _make(certificate, key)
+        _create(certificate, key)
     return certificate, key
 
 
-def _lasts(certificate: Path) -> bool:
+def _is_valid(certificate: Path) -> bool:
     ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     return ends > datetime.now(UTC) + timedelta(days=_RENEW_DAYS)
 
 
-def _make(certificate: Path, key: Path) -> None:
+def _create(certificate: Path, key: Path) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Shop development")])
     others = [x509.DNSName(host) for host in NAMES]
@@ -52,7 +52,7 @@ def _make(certificate: Path, key: Path) -> None:
             x509.SubjectAlternativeName([*others, *(x509.IPAddress(ip_address(one)) for one in ADDRESSES)]),
             critical=False,
         )
-        # No authority: what is told to trust it trusts this one server and nothing it might sign.
+        # Not a CA: whoever trusts it trusts this server only, and nothing it might sign.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)

@@ -1,4 +1,4 @@
-"""`python3 deploy/nginx/render.py --instances 10.0.0.1:8080:50051 …`: nginx.conf, from the template here.
+"""`python3 deploy/nginx/render.py --instances 10.0.0.1:8080:50051 …`: writes nginx.conf from the template.
 
 Needs nothing but Python 3.11, so that it runs on the gateway itself.
 """
@@ -22,8 +22,8 @@ _ORIGIN = re.compile(rf"https?://{_HOST}(?::\d{{1,5}})?")
 _NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9][A-Za-z0-9.-]*")
 _FILE = re.compile(r"[\w./@+-]+")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*")
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
-# In three places of the template: a location with an error_page of its own inherits none.
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+# Used three times in the template: a location with its own error_page inherits none.
 _GRPC_REFUSALS = """\
             error_page 400 =200 /refused/3;
             error_page 408 504 =200 /refused/4;
@@ -39,8 +39,8 @@ _STATUS = """
         }}
     }}
 """
-_STRANGERS = """
-    # Who asks for another name has the wrong address, or bad intentions.
+_UNKNOWN_HOSTS = """
+    # Requests for other host names are refused.
     server {{
 {}
         server_name _;
@@ -50,14 +50,14 @@ _STRANGERS = """
 """
 
 
-REST_RESTS = "max_fails=3 fail_timeout=5s"
-# A caller could provoke gRPC failures: a message that is shorter than it says runs into nginx's time limit.
-NEVER_RESTS = "max_fails=0"
+REST_HEALTH = "max_fails=3 fail_timeout=5s"
+# A caller could cause gRPC failures: a message shorter than announced runs into nginx's time limit.
+GRPC_HEALTH = "max_fails=0"
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One order service, as the gateway reaches it."""
+    """The addresses of an instance, as the gateway reaches it."""
 
     host: str
     http_port: int
@@ -68,13 +68,13 @@ class Instance:
         """From `host:http:grpc`. Raises ValueError."""
         found = _INSTANCE.fullmatch(text)
         if not found:
-            raise ValueError(f"an instance is host:http_port:grpc_port, not {text}")
+            raise ValueError(f"an instance must be host:http_port:grpc_port, not {text}")
         return cls(found[1], _port(found[2]), _port(found[3]))
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What differs from one gateway to the next. Rates are calls a second, bursts calls at once."""
+    """The settings of a gateway. Rates are calls per second, bursts calls at once."""
 
     instances: Sequence[Instance]
     certificate: str = "/etc/nginx/certs/shop.crt"
@@ -83,9 +83,9 @@ class Gateway:
     listen: Sequence[str] = ("443", "[::]:443")
     listen_plain: Sequence[str] = ("80", "[::]:80")
     https_port: int = 443  # as callers see it
-    origins: Sequence[str] = ()  # whose pages may call us
+    origins: Sequence[str] = ()  # whose pages may call the service
     trusted_proxies: Sequence[str] = ()  # balancers in front of this gateway
-    status: str = ""  # where nginx's own counters are; empty: nowhere
+    status: str = ""  # address of nginx's own counters; empty: none
     hsts_s: int = 31_536_000
     deadline_s: int = 10  # the service's SERVER__DEADLINE_S
     address_rate: int = 100
@@ -94,8 +94,8 @@ class Gateway:
     token_burst: int = 100
     notice_rate: int = 500
     notice_burst: int = 1000
-    at_once: int = 200  # calls and streams of one address
-    user: str = "www-data"  # of the workers; empty: whoever starts it
+    at_once: int = 200  # concurrent calls and streams of one address
+    user: str = "www-data"  # of the worker processes; empty: the user who starts nginx
     pid: str = "/run/nginx.pid"
     error_log: str = "/var/log/nginx/error.log"
     access_log: str = "/var/log/nginx/access.log"  # Debian rotates *.log
@@ -103,7 +103,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         if not self.instances:
-            raise ValueError("at least one instance is needed")
+            raise ValueError("at least one instance is required")
         _all(_LISTEN, "an address to listen at", (*self.listen, *self.listen_plain))
         _all(_LISTEN, "an address for the counters", (self.status,) if self.status else ())
         _all(_ORIGIN, "an origin (scheme://host[:port])", self.origins)
@@ -116,7 +116,7 @@ class Gateway:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 1 and field.name != "hsts_s":
-                raise ValueError(f"{field.name} is at least 1")
+                raise ValueError(f"{field.name} must be at least 1")
 
 
 def render(gateway: Gateway) -> str:
@@ -124,8 +124,8 @@ def render(gateway: Gateway) -> str:
     values = {
         **{field.name: str(getattr(gateway, field.name)) for field in fields(gateway)},
         "user": f"user {gateway.user};" if gateway.user else "",
-        "rest_servers": _servers(((one.host, one.http_port) for one in gateway.instances), REST_RESTS),
-        "grpc_servers": _servers(((one.host, one.grpc_port) for one in gateway.instances), NEVER_RESTS),
+        "rest_servers": _servers(((one.host, one.http_port) for one in gateway.instances), REST_HEALTH),
+        "grpc_servers": _servers(((one.host, one.grpc_port) for one in gateway.instances), GRPC_HEALTH),
         "grpc_refusals": _GRPC_REFUSALS,
         "trusted_proxies": _real_ip(gateway.trusted_proxies),
         "origins": "\n".join(f'        "{origin}"  $http_origin;' for origin in gateway.origins),
@@ -138,22 +138,22 @@ def render(gateway: Gateway) -> str:
         else "",
         "read_timeout": str(gateway.deadline_s + 5),
         "status_server": _STATUS.format(gateway.status) if gateway.status else "",
-        "strangers_server": _STRANGERS.format(_listens(gateway.listen, " ssl http2 default_server"))
+        "strangers_server": _UNKNOWN_HOSTS.format(_listens(gateway.listen, " ssl http2 default_server"))
         if gateway.names
         else "",
     }
-    return _PLACE.sub(lambda place: values[place[1]], TEMPLATE.read_text("utf-8"))
+    return _PLACEHOLDER.sub(lambda place: values[place[1]], TEMPLATE.read_text("utf-8"))
 
 
 def write(file: Path, text: str) -> None:
-    """Replace a file as a whole: nginx may read it at any moment."""
+    """Replace a file atomically: nginx may read it at any moment."""
     draft = file.with_name(f"{file.name}.new")
     draft.write_text(text, "utf-8")
     draft.replace(file)
 
 
 def main() -> int:
-    """The exit code: 2 with one line for a bad value."""
+    """Run the command. Exit code: 0, or 2 after one line about an invalid value."""
     try:
         arguments = vars(_arguments())
         output = arguments.pop("output")
@@ -190,8 +190,8 @@ def _arguments() -> argparse.Namespace:
     return parsed
 
 
-def _servers(addresses: Iterable[tuple[str, int]], rests: str) -> str:
-    return "\n".join(f"        server {host}:{port} {rests};" for host, port in addresses)
+def _servers(addresses: Iterable[tuple[str, int]], health: str) -> str:
+    return "\n".join(f"        server {host}:{port} {health};" for host, port in addresses)
 
 
 def _listens(addresses: Sequence[str], options: str) -> str:
@@ -202,7 +202,7 @@ def _real_ip(proxies: Sequence[str]) -> str:
     if not proxies:
         return ""
     lines = [f"    set_real_ip_from {proxy};" for proxy in proxies]
-    # From right to left: what is left of the last stranger is the stranger's own text.
+    # From right to left: whatever precedes the last untrusted address was written by that caller.
     return "\n".join([*lines, "    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;", ""])
 
 

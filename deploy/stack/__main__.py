@@ -1,4 +1,4 @@
-"""`python -m deploy.stack up|install|down|status|urls [ENGINE …]`: the real engines of this machine."""
+"""`python -m deploy.stack up|install|down|status|urls [ENGINE …]`: real engines on this machine."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from deploy.stack import processes
-from deploy.stack.processes import RUN, StackError, only_one, say, wait
+from deploy.stack.processes import RUN, StackError, exclusive, say, wait
 
-# SHOP_STACK puts programs and data on another disk.
+# SHOP_STACK moves programs and data to another folder.
 ROOT = Path(os.environ.get("SHOP_STACK") or Path(__file__).resolve().parents[2] / ".stack")
 ENGINES = ("mariadb", "mysql", "redis", "rocketmq", "mongo", "consul", "nacos", "nginx")
-ON_REQUEST = ("tidb",)  # only where it is named
-READY_S = 180.0  # all of them start at once
-TELL_EVERY_S = 15.0
+OPTIONAL_ENGINES = ("tidb",)  # only if named
+READY_TIMEOUT_S = 180.0  # all of them start at once
+PROGRESS_INTERVAL_S = 15.0
 _PORT = re.compile(r":(\d+)(?=[/?,]|$)")
 
 
 class Engine(Protocol):
-    """What each module beside this one offers; `root` is the data directory of the whole stack."""
+    """The interface of an engine's module; `root` is the folder of the whole stack."""
 
-    URLS: tuple[str, ...]  # as the service's settings take them
-    PROGRAMS: tuple[str, ...]  # as their pid and log files are named
+    URLS: tuple[str, ...]  # for the service's settings
+    PROGRAMS: tuple[str, ...]  # names of the pid and log files
 
     def install(self, root: Path) -> None:
-        """Fetch and build what is missing; quick when nothing is. Raises StackError."""
+        """Fetch and build what is missing. Raises StackError."""
 
     def start(self, root: Path) -> None:
-        """Start what does not run yet. Raises StackError."""
+        """Start what is not running. Raises StackError."""
 
     def ready(self, root: Path) -> bool:
-        """Answers in its own protocol."""
+        """Whether the engine answers in its own protocol."""
 
     def stop(self, root: Path) -> None:
-        """Stop what runs; data stays."""
+        """Stop what is running; keep the data."""
 
 
 def engine(name: str) -> Engine:
-    """The module of an engine. Raises StackError for an unknown one."""
-    if name not in ENGINES + ON_REQUEST:
-        raise StackError(f"unknown engine {name}: one of {', '.join(ENGINES + ON_REQUEST)}")
+    """The module of an engine. Raises StackError if unknown."""
+    if name not in ENGINES + OPTIONAL_ENGINES:
+        raise StackError(f"unknown engine {name}: one of {', '.join(ENGINES + OPTIONAL_ENGINES)}")
     return cast(Engine, importlib.import_module(f"deploy.stack.{name}"))
 
 
 def main() -> int:
-    """The exit code."""
-    parser = argparse.ArgumentParser(prog="deploy.stack", description="The real engines on this machine.")
-    parser.add_argument("command", choices=(*IN_PARALLEL, *IN_TURN))
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help="all without one")
+    """Run the command and return the exit code."""
+    parser = argparse.ArgumentParser(prog="deploy.stack", description="Real engines on this machine.")
+    parser.add_argument("command", choices=(*IN_PARALLEL, *IN_SEQUENCE))
+    parser.add_argument("engines", nargs="*", metavar="ENGINE", help="default: all")
     chosen = parser.parse_args()
-    all_there_are = ENGINES + ON_REQUEST * (chosen.command in ("down", "status"))
-    names = list(dict.fromkeys(chosen.engines or all_there_are))
+    default_names = ENGINES + OPTIONAL_ENGINES * (chosen.command in ("down", "status"))
+    names = list(dict.fromkeys(chosen.engines or default_names))
     try:
         engines = [(name, engine(name)) for name in names]
         if chosen.command == "down" and not chosen.engines:
-            _shop_first()
+            _stop_shop()
         if chosen.command in IN_PARALLEL:
-            _together(IN_PARALLEL[chosen.command], engines)
+            _run_in_parallel(IN_PARALLEL[chosen.command], engines)
         else:
             for one in engines:
-                IN_TURN[chosen.command](*one)
+                IN_SEQUENCE[chosen.command](*one)
         if chosen.command == "up":
-            _where(engines)
+            _print_addresses(engines)
         if chosen.command == "status":
-            _shop()
+            _print_shop_status()
     except StackError as failed:
         say(str(failed))
         return 1
@@ -84,47 +84,47 @@ def main() -> int:
 
 
 def install(name: str, one: Engine) -> None:
-    """Fetch and build; another process that is at it already is waited for."""
-    with only_one(f"install-{name}"):
+    """Fetch and build the engine, or wait for another process that is doing so."""
+    with exclusive(f"install-{name}"):
         one.install(ROOT)
     say(f"{name}: installed")
 
 
 def up(name: str, one: Engine) -> None:
-    """Install, start, wait until it answers."""
+    """Install and start the engine, and wait until it is ready."""
     install(name, one)
-    if not _ours_and_ready(one):
-        _ports_are_free(one)
+    if not _is_ours_and_ready(one):
+        _require_free_ports(one)
         one.start(ROOT)
-        ended = partial(processes.ended, ROOT, *one.PROGRAMS)
-        wait(name, lambda: one.ready(ROOT), timeout_s=READY_S, ended=ended)
+        ended = partial(processes.exit_reason, ROOT, *one.PROGRAMS)
+        wait(name, lambda: one.ready(ROOT), timeout_s=READY_TIMEOUT_S, ended=ended)
     say(f"{name}: ready")
 
 
 def down(name: str, one: Engine) -> None:
-    """Stop."""
+    """Stop the engine."""
     one.stop(ROOT)
     say(f"{name}: stopped")
 
 
 def status(name: str, one: Engine) -> None:
-    """One line an engine."""
-    state = "ready" if _ours_and_ready(one) else "not running"
+    """Print one line for the engine."""
+    state = "ready" if _is_ours_and_ready(one) else "not running"
     sys.stdout.write(f"{name:9} {state:12} {' '.join(one.URLS)}\n")
 
 
 def urls(name: str, one: Engine) -> None:
-    """The URLs of engines that are ready, for SHOP_TEST_ENGINES."""
-    if _ours_and_ready(one):
+    """Print the URLs of a ready engine, for SHOP_TEST_ENGINES."""
+    if _is_ours_and_ready(one):
         sys.stdout.write("".join(f"{url}\n" for url in one.URLS))
 
 
 IN_PARALLEL = {"up": up, "install": install, "down": down}
-IN_TURN = {"status": status, "urls": urls}
+IN_SEQUENCE = {"status": status, "urls": urls}
 
 
-def _together(command: Callable[[str, Engine], None], engines: Sequence[tuple[str, Engine]]) -> None:
-    """One thread an engine; what failed is told when the others are done. Raises StackError."""
+def _run_in_parallel(command: Callable[[str, Engine], None], engines: Sequence[tuple[str, Engine]]) -> None:
+    """Run a command with one thread per engine. Raises StackError at the end if any failed."""
     failed: list[str] = []
     busy: dict[str, float] = {}
 
@@ -138,67 +138,70 @@ def _together(command: Callable[[str, Engine], None], engines: Sequence[tuple[st
         finally:
             del busy[one[0]]
 
-    with _telling(busy), ThreadPoolExecutor(len(engines)) as pool:
+    with _progress(busy), ThreadPoolExecutor(len(engines)) as pool:
         list(pool.map(guarded, engines))
     if failed:
         names = " ".join(sorted(failed))
-        again = f'make stack{"-down" * (command is down)} ENGINES="{names}"'
-        raise StackError(f"failed: {names}; mend it and say {again}; logs: {ROOT / 'log'}")
+        retry = f'make stack{"-down" * (command is down)} ENGINES="{names}"'
+        raise StackError(f"failed: {names}; fix the cause and run {retry}; logs: {ROOT / 'log'}")
 
 
 @contextmanager
-def _telling(busy: dict[str, float]) -> Iterator[None]:
-    """Say from time to time what is still being worked at."""
+def _progress(busy: dict[str, float]) -> Iterator[None]:
+    """Report unfinished engines from time to time."""
     over = threading.Event()
 
-    def tell() -> None:
-        while not over.wait(TELL_EVERY_S):
+    def report() -> None:
+        while not over.wait(PROGRESS_INTERVAL_S):
             now = time.monotonic()
-            say("still at " + ", ".join(f"{name} ({now - since:.0f} s)" for name, since in [*busy.items()]))
+            say(
+                "still working on "
+                + ", ".join(f"{name} ({now - since:.0f} s)" for name, since in [*busy.items()])
+            )
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         over.set()
-        teller.join()
+        reporter.join()
 
 
-def _ours_and_ready(one: Engine) -> bool:
-    """An answer alone is not enough: another checkout's engine has the same ports."""
+def _is_ours_and_ready(one: Engine) -> bool:
+    """Whether our own engine is ready; another checkout's would answer on the same ports."""
     return all(processes.running(ROOT, program) for program in one.PROGRAMS) and one.ready(ROOT)
 
 
-def _ports_are_free(one: Engine) -> None:
-    """Raises StackError if a port is taken by what we did not start."""
+def _require_free_ports(one: Engine) -> None:
+    """Raises StackError if a program that we did not start has one of the ports."""
     if any(processes.running(ROOT, program) for program in one.PROGRAMS):
         return
     for port in sorted({int(port) for url in one.URLS for port in _PORT.findall(url)}):
         if processes.port_is_open(port):
             raise StackError(
                 f"port {port} is taken by a program that this stack did not start: stop it"
-                " (that of another checkout: make stack-down there)"
+                " (for another checkout: make stack-down there)"
             )
 
 
-def _where(engines: Sequence[tuple[str, Engine]]) -> None:
+def _print_addresses(engines: Sequence[tuple[str, Engine]]) -> None:
     for name, one in engines:
         sys.stdout.write(f"{name:9} {one.URLS[0]}\n")
         sys.stdout.write("".join(f"{'':9} {url}\n" for url in one.URLS[1:]))
     sys.stdout.write(f"programs and data: {ROOT}, logs: {ROOT / 'log'}\n")
 
 
-def _shop() -> None:
-    """The programs of `make run-stack`."""
+def _print_shop_status() -> None:
+    """Print the state of the programs of `make run-stack`."""
     for file in sorted((ROOT / "run").glob("shop-*.pid")):
         state = "running" if processes.running(ROOT, file.stem) else "ended"
         sys.stdout.write(f"{file.stem.removeprefix('shop-'):9} {state}\n")
 
 
-def _shop_first() -> None:
-    """What an earlier `make run-stack` left goes before its engines. Raises StackError if it runs."""
-    with only_one(RUN, wait=False):
+def _stop_shop() -> None:
+    """Stop what an earlier `make run-stack` left, before its engines. Raises StackError if it is running."""
+    with exclusive(RUN, wait=False):
         for file in sorted((ROOT / "run").glob("shop-*.pid")):
             processes.stop(ROOT, file.stem)
 

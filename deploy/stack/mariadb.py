@@ -1,4 +1,4 @@
-"""MariaDB from Debian, on a port and in a data directory of its own."""
+"""MariaDB from Debian, with its own port and data directory."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ PROGRAMS = (_NAME,)
 
 
 def install(root: Path) -> None:
-    """The Debian package; the data directory is made at the first start."""
+    """Install the Debian package; the first start creates the data directory."""
     if not shutil.which("mariadbd", path="/usr/sbin:/usr/bin"):
         processes.apt("mariadb-server")
 
 
 def start(root: Path) -> None:
-    """Start it, and make the database and its user."""
+    """Start MariaDB, and create database and user."""
     data = root / "data" / _NAME
     if not data.exists():
         with processes.draft_of(data) as draft:
             processes.run(initialization(draft))
     processes.start(root, _NAME, command(data, PORT))
-    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.exit_reason(root, _NAME))
 
 
 def initialization(data: Path) -> list[str]:
-    """What makes an empty data directory."""
+    """The command that creates an empty data directory."""
     return [
         "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
         "--auth-root-authentication-method=normal", "--skip-test-db",
@@ -39,7 +39,7 @@ def initialization(data: Path) -> list[str]:
 
 
 def command(data: Path, port: int) -> list[str]:
-    """A durable server with a binary log, as a company would run it."""
+    """The command of a durable server with a binary log, as in production."""
     return [
         "/usr/sbin/mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--port={port}",
         f"--bind-address={processes.HOST}", f"--socket={socket(port)}", f"--pid-file={data}/own.pid",
@@ -50,15 +50,15 @@ def command(data: Path, port: int) -> list[str]:
 
 
 def socket(port: int) -> str:
-    """Short, since a socket's path has a limit of 108 characters."""
+    """The socket's path; short, because the limit is 108 characters."""
     return f"/tmp/shop-{_NAME}-{port}.sock"  # noqa: S108 - the port is ours alone
 
 
 def ready(root: Path) -> bool:
-    """The service's user can ask for the database."""
+    """Whether the service's user can query the database."""
     return bool(processes.running(root, _NAME)) and answers(PORT)
 
 
 def stop(root: Path) -> None:
-    """TERM: it writes everything back first."""
+    """Stop MariaDB, which flushes everything first."""
     processes.stop(root, _NAME)

@@ -1,4 +1,4 @@
-"""A server of MongoDB's protocol: mongo-java-server, since no public registry has MongoDB's own."""
+"""A server for MongoDB's protocol: mongo-java-server, because no public registry has MongoDB itself."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _cache(root: Path) -> Path:
 
 def install(root: Path) -> None:
     """Fetch the libraries from Maven Central and compile the one class that starts them."""
-    processes.need("java")  # also where a cache was brought from another machine
+    processes.ensure_tools("java")  # also if the cache came from another machine
     cache, pom, source = _cache(root), _SOURCE / "pom.xml", _SOURCE / "StandIn.java"
-    if processes.newer(cache / "StandIn.class", pom, source):
+    if processes.up_to_date(cache / "StandIn.class", pom, source):
         return
     cache.mkdir(parents=True, exist_ok=True)
     processes.maven(pom, cache / "lib")
-    processes.need("javac")
+    processes.ensure_tools("javac")
     processes.run(["javac", "-cp", f"{cache / 'lib'}/*", "-d", str(cache), str(source)])
 
 
 def start(root: Path) -> None:
-    """Start it unless it runs already."""
+    """Start the server unless it is running."""
     start_on(root, NAME, PORT, root / "data" / "mongo" / "shop.db")
 
 
@@ -43,12 +43,12 @@ def ready(root: Path) -> bool:
 
 
 def stop(root: Path) -> None:
-    """Stop it; data stays."""
+    """Stop the server; keep the data."""
     processes.stop(root, NAME)
 
 
 def start_on(root: Path, name: str, port: int, file: Path) -> None:
-    """Start one of its own under `name`, for tests that kill it."""
+    """Start a separate server under `name`, for tests that kill it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     cache = _cache(root)
     path = f"{cache / 'lib'}/*:{cache}"
@@ -58,7 +58,7 @@ def start_on(root: Path, name: str, port: int, file: Path) -> None:
 
 
 def ready_on(port: int) -> bool:
-    """A `ping` in MongoDB's own protocol is answered."""
+    """Whether a `ping` in MongoDB's protocol is answered."""
     body = _document(b"\x10ping\x00\x01\x00\x00\x00" + b"\x02$db\x00" + _text("admin"))
     message = struct.pack("<I", 0) + b"\x00" + body
     head = struct.pack("<iiii", 16 + len(message), 1, 0, 2013)

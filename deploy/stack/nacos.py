@@ -1,4 +1,4 @@
-"""Nacos 3.1 for configuration: a third party's rebuild from Maven Central, with a launcher of our own."""
+"""Nacos 3.1 for configuration: a third-party rebuild from Maven Central, with our own launcher."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ PROPERTIES = {
         "org.springframework.boot.autoconfigure.jdbc.DataSourceAutoConfiguration,"
         "org.springframework.boot.autoconfigure.security.servlet.UserDetailsServiceAutoConfiguration"
     ),
-    # What it was asked so far, at /nacos/actuator/prometheus.
+    # Counters of requests, at /nacos/actuator/prometheus.
     "management.endpoints.web.exposure.include": "prometheus,health",
-    # Its embedded database may need more than the three seconds of the default where every core is busy.
+    # The embedded database may need more than the default of three seconds on a busy machine.
     "db.pool.config.connectionTimeout": "60000",
     "management.elastic.metrics.export.enabled": "false",
     "management.influx.metrics.export.enabled": "false",
@@ -44,32 +44,32 @@ PROPERTIES = {
 
 def install(root: Path) -> None:
     """Fetch the jars with Maven and compile the launcher."""
-    processes.need("java")  # also where a cache was brought from another machine
+    processes.ensure_tools("java")  # also if the cache came from another machine
     cache = root / "cache" / "nacos"
     pom, launcher = SOURCE / "pom.xml", SOURCE / "NacosStandalone.java"
-    if processes.newer(cache / "classes" / "NacosStandalone.class", pom, launcher):
+    if processes.up_to_date(cache / "classes" / "NacosStandalone.class", pom, launcher):
         return
     cache.mkdir(parents=True, exist_ok=True)
     processes.maven(pom, cache / "lib")
-    processes.need("javac")
+    processes.ensure_tools("javac")
     (cache / "classes").mkdir(exist_ok=True)
     run(["javac", "-nowarn", "-d", "classes", "-cp", "lib/*", str(launcher)], cwd=cache)
 
 
 def start(root: Path) -> None:
-    """Start it, as an unprivileged user where we are root."""
+    """Start Nacos, as an unprivileged user if we are root."""
     start_on(root, "nacos", PORT, root / "data" / "nacos")
 
 
 def start_on(root: Path, name: str, port: int, home: Path) -> None:
-    """Start one on a port of its own, of which port + 1000 and + 1001 must be free too."""
+    """Start a server on this port; port + 1000 and port + 1001 must be free too."""
     cache = root / "cache" / "nacos"
     (home / "conf").mkdir(parents=True, exist_ok=True)
     lines = [f"{key}={value}\n" for key, value in {"nacos.server.main.port": str(port), **PROPERTIES}.items()]
     (home / "conf" / "application.properties").write_text("".join(lines))
-    # hessian 4 before 3.3.6: with the other one first, or without it, pushes die in silence.
+    # hessian 4 must come before 3.3.6: otherwise pushes fail silently.
     libraries = f"{cache}/classes:{cache}/lib/hessian-4.0.63.jar:{cache}/lib/*"
-    listen = f"-Dnacos.remote.grpc.listen.ip={HOST}"  # its gRPC reads no file for that
+    listen = f"-Dnacos.remote.grpc.listen.ip={HOST}"  # its gRPC server reads this from no file
     switches = ("-Dnacos.standalone=true", "-Dnacos.functionMode=config", f"-Dnacos.home={home}", listen)
     config = f"--spring.config.additional-location=file:{home}/conf/"
     command = ["java", *MEMORY, *switches, f"-Duser.home={home}", "-cp", libraries, "NacosStandalone", config]
@@ -77,12 +77,12 @@ def start_on(root: Path, name: str, port: int, home: Path) -> None:
 
 
 def ready(root: Path) -> bool:
-    """Says so itself; the namespace of the service is made when it does."""
+    """Whether Nacos is ready; creates the service's namespace if missing."""
     return ready_on(PORT)
 
 
 def ready_on(port: int) -> bool:
-    """The same for one on a port of its own."""
+    """The same for a server on this port."""
     core = f"http://{HOST}:{port}/nacos/v3/admin/core"
     if _status(f"{core}/state/readiness") != 200:
         return False
@@ -92,7 +92,7 @@ def ready_on(port: int) -> bool:
 
 
 def stop(root: Path) -> None:
-    """TERM; the data stays."""
+    """Stop Nacos; keep the data."""
     processes.stop(root, "nacos")
 
 
@@ -100,7 +100,7 @@ def _unprivileged(home: Path) -> list[str]:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         return []
     if not all(folder.stat().st_mode & stat.S_IXOTH for folder in home.parents):
-        say(f"nacos: runs as root, since {USER} can't enter {home}")
+        say(f"nacos: runs as root, because {USER} can't access {home}")
         return []
     user = pwd.getpwnam(USER)
     for path in (home, *home.rglob("*")):

@@ -1,4 +1,4 @@
-"""nginx from Debian: the gateway of deploy/nginx before the three instances that `make run-stack` starts."""
+"""nginx from Debian: the gateway of deploy/nginx in front of the instances of `make run-stack`."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ TLS, PLAIN, STATUS = 28443, 28080, 28088
 URLS = (f"nginx://{HOST}:{TLS}",)
 PROGRAMS = ("nginx",)
 INSTANCES = tuple(Instance(HOST, 28101 + number, 28201 + number) for number in range(3))
-PAGES = ("http://localhost:5173", "http://127.0.0.1:5173")  # where a storefront is developed
+PAGES = ("http://localhost:5173", "http://127.0.0.1:5173")  # origins of a storefront under development
 
 
 def install(root: Path) -> None:
-    """From Debian, unless it is there already. Raises StackError."""
+    """Install the Debian package if missing. Raises StackError."""
     if not shutil.which("nginx"):
         apt("nginx")
 
 
 def start(root: Path) -> None:
-    """Start it; for instances that are not there yet it says 503 and UNAVAILABLE. Raises StackError."""
+    """Start nginx; without instances it answers 503 and UNAVAILABLE. Raises StackError."""
     if not processes.running(root, "nginx"):
         file = _configured(root, INSTANCES)
         processes.start(root, "nginx", [*_command(root, file), "-g", "daemon off;"])
 
 
 def ready(root: Path) -> bool:
-    """It speaks TLS, and shows its counters."""
+    """Whether it answers over TLS and shows its counters."""
     try:
         requests()
         trust = ssl.create_default_context(cafile=certificate(root))
-        asked = f"https://{HOST}:{TLS}/healthz"
-        with urllib.request.urlopen(asked, timeout=5, context=trust):
+        url = f"https://{HOST}:{TLS}/healthz"
+        with urllib.request.urlopen(url, timeout=5, context=trust):
             return True
-    except urllib.error.HTTPError as answered:
-        answered.close()
-        return answered.code == 503
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code == 503
     except OSError:
         return False
 
 
 def stop(root: Path) -> None:
-    """TERM: what is being answered is cut."""
+    """Stop nginx at once; running requests are cut off."""
     processes.stop(root, "nginx")
 
 
-def serve(root: Path, instances: Sequence[Instance]) -> None:
-    """Put other instances behind the running gateway, without anybody noticing. Raises StackError."""
+def set_instances(root: Path, instances: Sequence[Instance]) -> None:
+    """Change the instances behind the running gateway, without interruption. Raises StackError."""
     file = _configured(root, instances)
     run([*_command(root, file), "-t", "-q"])
     run([*_command(root, file), "-s", "reload"])
 
 
 def requests() -> int:
-    """How many it has taken since it was started, by its own counter. Raises OSError."""
+    """The number of requests since the start, by nginx's counter. Raises OSError."""
     address = f"http://{HOST}:{STATUS}/status"
     with urllib.request.urlopen(address, timeout=2) as counters:
         return int(counters.read().split()[9])
 
 
 def certificate(root: Path) -> Path:
-    """What a client trusts: `curl --cacert`."""
+    """The certificate that clients must trust (`curl --cacert`)."""
     return for_development(_folder(root))[0]
 
 
@@ -89,8 +89,8 @@ def _configured(root: Path, instances: Sequence[Instance]) -> Path:
         https_port=TLS,
         status=f"{HOST}:{STATUS}",
         origins=PAGES,
-        hsts_s=0,  # a browser would refuse plain HTTP on every other port of this machine
-        user="root" if os.geteuid() == 0 else "",  # others can't read below /root
+        hsts_s=0,  # otherwise browsers would refuse plain HTTP on all ports of this machine
+        user="root" if os.geteuid() == 0 else "",  # other users can't read below /root
         pid=str(folder / "nginx.pid"),
         error_log=str(root / "log" / "nginx.error.log"),
         access_log=str(root / "log" / "nginx.access.json"),

@@ -1,4 +1,4 @@
-"""Programs that outlive the command that started them: one pid file and one log file each."""
+"""Starts and stops programs that outlive the command, each with a pid file and a log file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 RUN = "make run-stack"
-# Debian's package that brings a tool, where there is none yet.
+# The Debian package of each tool.
 TOOLS = {"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "unzip": "unzip"}
 
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -25,11 +25,11 @@ NO_SERVICES = "#!/bin/sh\n# Of `make stack`, while it installs packages.\nexit 1
 
 
 class StackError(Exception):
-    """Something could not be installed, started or stopped; the text is one clear line."""
+    """Something could not be installed, started or stopped; the text is one line."""
 
 
 def say(text: str) -> None:
-    """Progress, for the person who waits."""
+    """Report progress on standard error."""
     sys.stderr.write(f"stack: {text}\n")
     sys.stderr.flush()
 
@@ -41,7 +41,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float = 1800,
 ) -> str:
-    """The output of a command that must succeed. Raises StackError with its last lines."""
+    """Run a command and return its output. Raises StackError with its last lines."""
     try:
         done = subprocess.run(  # noqa: S603 - the commands are ours
             list(command),
@@ -68,7 +68,7 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Start a program in a session of its own, unless it runs already."""
+    """Start a program in its own session, unless it is running."""
     if running(root, name):
         return
     for folder in ("run", "log"):
@@ -83,25 +83,25 @@ def start(
             stderr=log,
             start_new_session=True,
         )
-    (root / "run" / f"{name}.pid").write_text(f"{process.pid} {_started(process.pid)}")
+    (root / "run" / f"{name}.pid").write_text(f"{process.pid} {_start_time(process.pid)}")
 
 
 def _private(path: str, flags: int) -> int:
-    """What an instance says names buyers' orders: nobody else reads it."""
+    """Open a log file that only we can read: instances log order numbers."""
     return os.open(path, flags, 0o600)
 
 
 def running(root: Path, name: str) -> int:
-    """Its pid, 0 if it does not run. A pid that another program has by now does not count."""
+    """The program's pid; 0 if it is not running or the pid now belongs to another program."""
     try:
         pid, began = (root / "run" / f"{name}.pid").read_text().split()
     except (FileNotFoundError, ValueError):
         return 0
-    return int(pid) if began and _started(int(pid)) == began else 0
+    return int(pid) if began and _start_time(int(pid)) == began else 0
 
 
 def stop(root: Path, name: str, *, timeout_s: float = 30) -> None:
-    """TERM, then KILL after `timeout_s`; one that ended by itself is forgotten."""
+    """Terminate the program, and kill it after `timeout_s`; removes the pid file."""
     pid = running(root, name)
     if pid:
         os.kill(pid, signal.SIGTERM)
@@ -114,14 +114,14 @@ def stop(root: Path, name: str, *, timeout_s: float = 30) -> None:
     (root / "run" / f"{name}.pid").unlink(missing_ok=True)
 
 
-def ended(root: Path, *names: str) -> str:
-    """What those that were started and do not run any more said last; empty if there are none."""
-    gone = [name for name in names if (root / "run" / f"{name}.pid").exists() and not running(root, name)]
-    return "; ".join(f"{name} ended by itself: {said_last(root, name)}" for name in gone)
+def exit_reason(root: Path, *names: str) -> str:
+    """The last output of programs that were started but are no longer running; empty if there are none."""
+    exited = [name for name in names if (root / "run" / f"{name}.pid").exists() and not running(root, name)]
+    return "; ".join(f"{name} exited: {log_tail(root, name)}" for name in exited)
 
 
-def said_last(root: Path, name: str) -> str:
-    """The last three lines of its log, as one."""
+def log_tail(root: Path, name: str) -> str:
+    """The last three lines of the program's log, as one."""
     log = root / "log" / f"{name}.log"
     return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or f"see {log}"
 
@@ -129,7 +129,7 @@ def said_last(root: Path, name: str) -> str:
 def wait(
     what: str, ready: Callable[[], bool], *, timeout_s: float = 90, ended: Callable[[], str] = str
 ) -> None:
-    """Ask until it is ready, or until `ended` says why it never will be. Raises StackError."""
+    """Wait until `ready`. Raises StackError on timeout, or if `ended` returns a reason."""
     end = time.monotonic() + timeout_s
     while not ready():
         if why := ended():
@@ -140,20 +140,20 @@ def wait(
 
 
 def port_is_open(port: int) -> bool:
-    """Whether somebody listens; an open port is not a ready server yet."""
+    """Whether a program listens on the port, ready or not."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((HOST, port)) == 0
 
 
-def newer(made: Path, *sources: Path) -> bool:
-    """Whether it is there, and was made after all it is made of."""
+def up_to_date(made: Path, *sources: Path) -> bool:
+    """Whether a file exists and is newer than its sources."""
     return made.exists() and all(made.stat().st_mtime >= source.stat().st_mtime for source in sources)
 
 
 @contextmanager
 def draft_of(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes its place when it is complete: one that was cut short counts for nothing."""
+    """A draft folder that is renamed to `folder` once complete; an interrupted one is discarded."""
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -162,35 +162,35 @@ def draft_of(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def only_one(what: str, *, wait: bool = True) -> Iterator[None]:
-    """Let others on this machine, threads too, wait until we are done with `what`.
+def exclusive(what: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold a machine-wide lock for `what`, between threads too.
 
-    Raises StackError instead of waiting where we may not.
+    Raises StackError instead of waiting if `wait` is false.
     """
     with Path(tempfile.gettempdir(), f"shop-stack-{what.replace(' ', '-')}.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError(f"{what} is running already: stop it first") from None
+            raise StackError(f"{what} is already running: stop it first") from None
         yield
 
 
-def need(*tools: str) -> None:
-    """Bring the tools that are missing. Raises StackError."""
+def ensure_tools(*tools: str) -> None:
+    """Install missing tools. Raises StackError."""
     apt(*dict.fromkeys(TOOLS[tool] for tool in tools if shutil.which(tool) is None))
 
 
 def maven(pom: Path, libraries: Path) -> None:
-    """Put the jars that a pom names, and theirs, into a folder. Raises StackError."""
-    need("java", "mvn")
+    """Fetch the jars of a pom, with dependencies, into a folder. Raises StackError."""
+    ensure_tools("java", "mvn")
     copy = ("dependency:copy-dependencies", f"-DoutputDirectory={libraries}", "-DincludeScope=runtime")
-    with only_one("maven"):  # two at once may spoil its repository
+    with exclusive("maven"):  # two at once may damage the local repository
         run(["mvn", "-q", "-B", "-f", str(pom), *copy], cwd=pom.parent)
 
 
 def apt(*packages: str) -> None:
-    """Install Debian packages that are missing, without starting them as services. Raises StackError."""
-    with only_one("apt"):
+    """Install missing Debian packages without starting services. Raises StackError."""
+    with exclusive("apt"):
         _apt(*packages)
 
 
@@ -201,9 +201,9 @@ def _apt(*packages: str) -> None:
     if os.geteuid() != 0:
         raise StackError(f"install these packages as root first: {' '.join(missing)}")
     if shutil.which("apt-get") is None:
-        raise StackError(f"this is no Debian: install what there is of {' '.join(missing)}")
+        raise StackError(f"not a Debian system: install the equivalents of {' '.join(missing)}")
     say(f"apt-get install {' '.join(missing)}")
-    ours = not POLICY.exists() or POLICY.read_text() == NO_SERVICES  # a killed one of us left it
+    ours = not POLICY.exists() or POLICY.read_text() == NO_SERVICES  # left by a killed run
     if ours:
         POLICY.write_text(NO_SERVICES)
         POLICY.chmod(0o755)
@@ -229,8 +229,8 @@ def _installed(package: str) -> bool:
     return done.stdout.startswith("install ok installed")
 
 
-def _started(pid: int) -> str:
-    """When a process began, in clock ticks; empty if there is none (or only its corpse)."""
+def _start_time(pid: int) -> str:
+    """The start time of a process in clock ticks; empty if there is none, or only a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

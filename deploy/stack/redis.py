@@ -1,4 +1,4 @@
-"""Redis three times: one server, a sentinel that watches it, and a cluster of three."""
+"""Redis: a server with a sentinel, and a cluster of three nodes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PROGRAMS = ("redis-sentinel", "redis", *(f"redis-{port}" for port in CLUSTER))
 
 
 def install(root: Path) -> None:
-    """The server and redis-cli from Debian, unless they are there already. Raises StackError."""
+    """Install server and redis-cli from Debian if missing. Raises StackError."""
     if not (shutil.which("redis-server") and shutil.which("redis-cli")):
         apt("redis-server")
 
 
 def start(root: Path) -> None:
-    """Start all five processes, and make the cluster the first time. Raises StackError."""
+    """Start all five processes, and create the cluster the first time. Raises StackError."""
     _server(root, "redis", PORT)
     _sentinel(root)
     for port in CLUSTER:
@@ -36,17 +36,17 @@ def start(root: Path) -> None:
         )
     for port in (PORT, SENTINEL, *CLUSTER):
         processes.wait(
-            f"redis on {port}", partial(_answers, port), ended=lambda: processes.ended(root, *PROGRAMS)
+            f"redis on {port}", partial(_answers, port), ended=lambda: processes.exit_reason(root, *PROGRAMS)
         )
     if "cluster_known_nodes:1\n" in answer(CLUSTER[0], "cluster", "info").replace("\r", "") + "\n":
-        for port in CLUSTER:  # one whose making was cut short has slots, and would be refused
+        for port in CLUSTER:  # after an interrupted creation, nodes have slots and would be refused
             answer(port, "cluster", "reset")
         nodes = [f"{HOST}:{port}" for port in CLUSTER]
         run(["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"])
 
 
 def ready(root: Path) -> bool:
-    """All answer, the sentinel knows its master, and the cluster covers every slot."""
+    """Whether all answer, the sentinel knows the master, and the cluster covers all slots."""
     return (
         answer(PORT, "ping") == "PONG"
         and str(PORT) in answer(SENTINEL, "sentinel", "get-master-addr-by-name", MASTER)
@@ -55,7 +55,7 @@ def ready(root: Path) -> bool:
 
 
 def stop(root: Path) -> None:
-    """The sentinel first, so that it does not mourn."""
+    """Stop all processes, the sentinel first so that it starts no failover."""
     for name in PROGRAMS:
         processes.stop(root, name)
 
@@ -65,7 +65,7 @@ def _answers(port: int) -> bool:
 
 
 def answer(port: int, *command: str) -> str:
-    """What redis-cli prints, empty if nobody answers."""
+    """The output of redis-cli; empty if the server does not answer."""
     try:
         asked = ["redis-cli", "-h", HOST, "-p", str(port), *command]
         done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=5)  # noqa: S603
@@ -85,8 +85,8 @@ def _server(root: Path, name: str, port: int, *more: str) -> None:
 def _sentinel(root: Path) -> None:
     folder = root / "data" / "redis-sentinel"
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"sentinel-{SENTINEL}.conf"  # one with other ports is of no use
-    if not file.exists():  # the sentinel writes what it learned into its own file
+    file = folder / f"sentinel-{SENTINEL}.conf"  # by port: a file with another port would be wrong
+    if not file.exists():  # the sentinel rewrites its own file
         file.write_text(
             f"bind {HOST}\nport {SENTINEL}\ndir {folder}\n"
             f"sentinel monitor {MASTER} {HOST} {PORT} 1\n"

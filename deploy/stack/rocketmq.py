@@ -1,4 +1,4 @@
-"""RocketMQ 5.4.0 from Maven Central: a name server, and a proxy with the broker inside it."""
+"""RocketMQ 5.4.0 from Maven Central: a name server, and a proxy with an embedded broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "rocketmq"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Of one cluster; the broker also takes the port below its own by two, and the one above it."""
+    """The ports of a cluster; the broker also uses its port - 2 and its port + 1."""
 
     namesrv: int = 29_876
     proxy: int = 28_081
@@ -28,7 +28,7 @@ class Ports:
 
     @property
     def url(self) -> str:
-        """As the service's settings take it."""
+        """The URL for the service's settings."""
         return f"rocketmq://{HOST}:{self.proxy}?namesrv={HOST}:{self.namesrv}"
 
 
@@ -38,8 +38,8 @@ PROGRAMS = (f"{NAME}-namesrv", f"{NAME}-proxy")
 
 
 def install(root: Path) -> None:
-    """The jars, 94 MB. Raises StackError."""
-    processes.need("java")  # also where a cache was brought from another machine
+    """Fetch the jars (94 MB). Raises StackError."""
+    processes.ensure_tools("java")  # also if the cache came from another machine
     jars = _jars(root)
     if (jars / ".complete").exists():
         return
@@ -51,12 +51,12 @@ def install(root: Path) -> None:
 
 
 def start(root: Path) -> None:
-    """The name server, then the proxy with its broker. Raises StackError."""
+    """Start the name server, then the proxy with its broker. Raises StackError."""
     start_on(root, NAME, PORTS, root / "data" / NAME)
 
 
 def start_on(root: Path, name: str, ports: Ports, data: Path) -> None:
-    """Start a cluster with ports of its own. Raises StackError."""
+    """Start a cluster on these ports. Raises StackError."""
     home = data / "home"
     for folder in (home / "conf", data / "store"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def start_on(root: Path, name: str, ports: Ports, data: Path) -> None:
     namesrv.write_text(f"listenPort={ports.namesrv}\nbindAddress={HOST}\n")
     proxy.write_text(json.dumps(_proxy(ports, broker), indent=2))
     broker.write_text(_broker(ports, data / "store"))
-    # No logback file stands in our home: the logs' folder is made, or the first line written fails.
+    # Without a logback file the first log line fails unless the folder exists.
     (data / "logs").mkdir(exist_ok=True)
     env = {"ROCKETMQ_HOME": str(home)}
     java = ["java", "-XX:+UseSerialGC", f"-Duser.home={data}", "-cp", f"{_jars(root)}/*"]
@@ -77,7 +77,7 @@ def start_on(root: Path, name: str, ports: Ports, data: Path) -> None:
     processes.wait(
         "rocketmq's name server",
         lambda: processes.port_is_open(ports.namesrv),
-        ended=lambda: processes.ended(root, f"{name}-namesrv"),
+        ended=lambda: processes.exit_reason(root, f"{name}-namesrv"),
     )
     begin, lookup = "org.apache.rocketmq.proxy.ProxyStartup", f"{HOST}:{ports.namesrv}"
     options = ["-pm", "local", "-pc", str(proxy), "-bc", str(broker), "-n", lookup]
@@ -90,7 +90,7 @@ def ready(root: Path) -> bool:
 
 
 def ready_on(ports: Ports) -> bool:
-    """The broker is registered and the proxy takes calls."""
+    """Whether the broker is registered and the proxy listens."""
     if not (processes.port_is_open(ports.namesrv) and processes.port_is_open(ports.proxy)):
         return False
     try:
@@ -100,18 +100,18 @@ def ready_on(ports: Ports) -> bool:
 
 
 def stop(root: Path) -> None:
-    """The broker first: it says good-bye to the name server. What was accepted is on disk."""
+    """Stop the broker first, so that it can unregister. Accepted messages are on disk."""
     stop_on(root, NAME)
 
 
 def stop_on(root: Path, name: str) -> None:
-    """The same for a cluster of its own."""
+    """The same for a cluster started under `name`."""
     for part in ("proxy", "namesrv"):
         processes.stop(root, f"{name}-{part}", timeout_s=40)
 
 
 def mqadmin(root: Path, *arguments: str) -> str:
-    """The output of RocketMQ's own tool. Raises StackError."""
+    """Run RocketMQ's admin tool and return its output. Raises StackError."""
     tool = "org.apache.rocketmq.tools.command.MQAdminStartup"
     data = root / "data" / NAME
     java = ["java", f"-Duser.home={data}", "-cp", f"{_jars(root)}/*", tool]
@@ -131,7 +131,7 @@ def _proxy(ports: Ports, broker: Path) -> dict[str, object]:
         "brokerConfigPath": str(broker),
         "grpcServerPort": ports.proxy,
         "remotingListenPort": ports.remoting,
-        # What a killed consumer or broker had in hand comes again after 15 s instead of 60.
+        # Redeliver messages of a killed consumer or broker after 15 s instead of 60.
         "defaultInvisibleTimeMills": 15_000,
     }
 
@@ -150,7 +150,7 @@ def _broker(ports: Ports, store: Path) -> str:
         "flushDiskType": "SYNC_FLUSH",
         "autoCreateTopicEnable": "false",
         "autoCreateSubscriptionGroup": "false",
-        # Small on disk: the defaults take a gigabyte before the first message.
+        # Small files: the defaults allocate a gigabyte before the first message.
         "mappedFileSizeCommitLog": 16_777_216,
         "mappedFileSizeConsumeQueue": 600_000,
         "mappedFileSizeTimerLog": 1_048_576,

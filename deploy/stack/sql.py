@@ -1,4 +1,4 @@
-"""What MySQL and MariaDB share: the service's user and database, and asking in their own protocol."""
+"""Shared by MySQL and MariaDB: the service's user and database, and queries."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ APP = "app:app"
 PREPARE = (
     "CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4",
     f"CREATE USER IF NOT EXISTS 'app'@'{HOST}' IDENTIFIED BY 'app'",
-    # Tests make databases of their own beside it.
+    # Tests create databases of their own.
     f"GRANT ALL ON `shop%`.* TO 'app'@'{HOST}'",
 )
 
 
 def answers(port: int) -> bool:
-    """Whether a query of the service's user is answered."""
+    """Whether the service's user can run a query."""
     import pymysql
 
     try:
@@ -27,7 +27,7 @@ def answers(port: int) -> bool:
 
 
 def prepare(socket: str) -> bool:
-    """Make the database and the user of the service, as root by the socket; False if nobody answers yet."""
+    """Create the service's database and user, as root over the socket; False if it does not answer yet."""
     import pymysql
 
     try:

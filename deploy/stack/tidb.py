@@ -1,4 +1,4 @@
-"""TiDB, built from its Go module: one process with its store inside, which shows its SQL, not its size."""
+"""TiDB, built from its Go module: one process with an embedded store, to test SQL rather than scale."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ MODULE = "github.com/pingcap/tidb/cmd/tidb-server"
 SOURCE = Path(__file__).with_suffix("")
 NAME = "tidb"
 PROGRAMS = (NAME,)
-# Without it a CHECK is read and forgotten.
+# Without it CHECK constraints are ignored.
 CHECKS = "SET GLOBAL tidb_enable_check_constraint = ON"
 
 
 def install(root: Path) -> None:
-    """Build it: some five minutes on two cores the first time; Go's own cache makes it seconds after that."""
+    """Build TiDB: about five minutes on two cores the first time, seconds afterwards (Go's cache)."""
     golang.build(root, _binary(root), MODULE, SOURCE)
 
 
 def start(root: Path) -> None:
-    """Start it, and make the database and its user."""
+    """Start TiDB, and create database and user."""
     start_on(root, NAME, PORT, STATUS_PORT, root / "data" / NAME)
-    processes.wait(NAME, lambda: prepare(PORT), ended=lambda: processes.ended(root, NAME))
+    processes.wait(NAME, lambda: prepare(PORT), ended=lambda: processes.exit_reason(root, NAME))
 
 
 def start_on(root: Path, name: str, port: int, status_port: int, data: Path) -> None:
-    """Start one with ports of its own."""
+    """Start a server on these ports."""
     (data / "temporary").mkdir(parents=True, exist_ok=True)
     config = data / "tidb.toml"
     config.write_text(
@@ -43,7 +43,7 @@ def start_on(root: Path, name: str, port: int, status_port: int, data: Path) -> 
 
 
 def prepare(port: int) -> bool:
-    """Make the database and the user of the service, as root; False if nobody answers yet."""
+    """Create the service's database and user, as root; False if the server does not answer yet."""
     import pymysql
 
     try:
@@ -56,12 +56,12 @@ def prepare(port: int) -> bool:
 
 
 def ready(root: Path) -> bool:
-    """The service's user can ask for the database."""
+    """Whether the service's user can query the database."""
     return bool(processes.running(root, NAME)) and answers(PORT)
 
 
 def stop(root: Path) -> None:
-    """TERM; the data stays."""
+    """Stop TiDB; keep the data."""
     processes.stop(root, NAME)
 
 

@@ -1,4 +1,4 @@
-"""Asks the order service what became of leases that ran out. Silence is not an answer: the lease stays."""
+"""Asks the order service about expired stock leases. Without an answer a lease stays as it is."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from shop_sandbox.inventory import Inventory
 
 BATCH = 100
 DEADLINE_S = 3.0
-LONGEST_WAIT_S = 10.0
+MAX_WAIT_S = 10.0
 ANSWERS = frozenset({"EXTEND", "CONFIRM", "RELEASE", "ABANDONED"})
 
 logger = logging.getLogger("shop_sandbox.checkback")
@@ -35,28 +35,28 @@ class CheckBack:
         self._clock_ms = clock_ms
         self._interval_s = interval_s
         self._failures = 0
-        self.ask_at(order)
+        self.set_order_address(order)
 
-    def ask_at(self, order: str) -> None:
-        """Where the order service is from now on (`host:port`)."""
+    def set_order_address(self, order: str) -> None:
+        """Use the order service at this address (`host:port`) from now on."""
         self._order = order
         self._channel: grpc.aio.Channel | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Check expired leases until cancelled."""
         while True:
             try:
-                while await self.ask_once() == BATCH:
+                while await self.check_once() == BATCH:
                     pass
                 self._failures = 0
-            except Exception as error:  # noqa: BLE001 - a background loop: whatever went wrong, the leases stay
+            except Exception as error:  # noqa: BLE001 - a background loop: leases stay whatever fails
                 self._failures += 1
                 logger.warning("reservation check failed (%d): %r", self._failures, _brief(error))
             wait_s = self._interval_s * 2 ** min(self._failures, 10)
-            await asyncio.sleep(min(wait_s, max(LONGEST_WAIT_S, self._interval_s)))
+            await asyncio.sleep(min(wait_s, max(MAX_WAIT_S, self._interval_s)))
 
-    async def ask_once(self) -> int:
-        """Ask about at most 100 leases: how many there were. Raises grpc.RpcError when nobody answers."""
+    async def check_once(self) -> int:
+        """Ask about up to 100 expired leases, and return how many there were. Raises grpc.RpcError."""
         due = await self._inventory.due(BATCH)
         if not due:
             return 0
@@ -64,12 +64,12 @@ class CheckBack:
         verdicts = await self._verdicts(list(checks))
         answered = {one.order_sn: one for one in verdicts if one.answer in ANSWERS and one.order_sn in checks}
         now_ms = self._clock_ms()
-        ask_again = [
+        postponed = [
             (now_ms + _wait_ms(count), order_sn) for order_sn, count in due if order_sn not in answered
         ]
-        if ask_again:
-            logger.warning("no answer about %d of %d leases", len(ask_again), len(due))
-        await self._inventory.settle(list(answered.values()), ask_again)
+        if postponed:
+            logger.warning("no answer for %d of %d leases", len(postponed), len(due))
+        await self._inventory.settle(list(answered.values()), postponed)
         return len(due)
 
     async def close(self) -> None:
@@ -90,7 +90,7 @@ class CheckBack:
 
 
 def _wait_ms(count: int) -> int:
-    return int(1_000 * min(1 << min(count, 10), LONGEST_WAIT_S))
+    return int(1_000 * min(1 << min(count, 10), MAX_WAIT_S))
 
 
 def _brief(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""One SQLite file with one writer thread; jobs that arrive together share a commit."""
+"""An SQLite file with one writer thread; jobs that arrive together share a commit."""
 
 import asyncio
 import contextlib
@@ -38,11 +38,11 @@ class Database:
         self._closed = True
 
     def open(self) -> None:
-        """Create the file and its tables where they are missing and start the writer thread."""
+        """Create the file and its tables if missing, and start the writer thread."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left_open in self._path.parent.glob(f"{self._path.name}*"):  # by an older version
-            with contextlib.suppress(PermissionError):  # it is not ours
-                left_open.chmod(0o600)
+        for exposed in self._path.parent.glob(f"{self._path.name}*"):  # by an older version
+            with contextlib.suppress(PermissionError):  # another user's file
+                exposed.chmod(0o600)
         self._connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -58,9 +58,9 @@ class Database:
         self._thread.start()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in the writer thread and answer after its commit; an exception of `work` undoes it alone.
+        """Run `work` in the writer thread and return its result after the commit.
 
-        Raises DatabaseBusy at once when too many jobs wait.
+        An exception in `work` rolls back this job only. Raises DatabaseBusy at once if the queue is full.
         """
         if self._closed:
             raise RuntimeError(f"{self._path.name} is closed")
@@ -80,8 +80,8 @@ class Database:
         self._connection.close()
 
     def _serve(self) -> None:
-        going = True
-        while going:
+        running = True
+        while running:
             batch: list[_Job] = []
             job = self._jobs.get()
             while job is not None:
@@ -92,7 +92,7 @@ class Database:
                     job = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-            going = job is not None
+            running = job is not None
             if batch:
                 self._commit(batch)
                 with contextlib.suppress(RuntimeError):  # the loop may have been closed under a killed test
@@ -106,20 +106,20 @@ class Database:
                 batch[0].result = batch[0].work(connection)
             else:
                 for job in batch:
-                    _do(connection, job)
+                    _run_job(connection, job)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - it goes to the jobs' callers, the thread lives on
+        except Exception as error:  # noqa: BLE001 - passed to the jobs' callers; the thread goes on
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in batch:
                 job.error = job.error or error
 
 
-def _do(connection: sqlite3.Connection, job: _Job) -> None:
+def _run_job(connection: sqlite3.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except Exception as error:  # noqa: BLE001 - it undoes this job alone
+    except Exception as error:  # noqa: BLE001 - rolls back this job only
         job.error = error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")

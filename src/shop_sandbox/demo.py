@@ -1,6 +1,6 @@
 """`shop-sandbox demo`, which `make run` starts: the whole Shop in one process, on embedded engines.
 
-The only module of the sandbox that may start the product.
+This is the only sandbox module that may start the product.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer
 
 from shop_order.cmd.cli import running as product
 from shop_sandbox import welcome
-from shop_sandbox.address import joined, reachable
+from shop_sandbox.address import connectable, host_port
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 BUYERS = (7, 8)
 ADMIN = 1
-STOPPING = "\n正在停止：先处理完已接受的请求 … / stopping: what was accepted is finished first …"
+STOPPING = "\n正在停止：先处理完已接受的请求…… / stopping: finishing accepted requests first …"
 
 
 def start(chosen: SandboxSettings) -> NoReturn:
-    """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
+    """Run until INT or TERM. A refused start prints one line and exits with code 2."""
     point_to_sandbox(os.environ, chosen)
     found = product.usable(product.loaded())
     if found.settings.app.env == "production":
@@ -41,7 +41,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_order.cmd.run.signals import Signals
 
     signals = Signals()
-    # The servers take a second to import, which a refused setting need not wait for.
+    # The servers take a second to import: report a refused setting before that.
     from shop_order.cmd.run.app import App
     from shop_order.cmd.run.opening import open_log
     from shop_order.cmd.run.private import close_to_others
@@ -50,8 +50,8 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
-    order = joined(reachable(settings.server.host), settings.server.grpc_port)
-    chosen = beside(chosen, settings.data_dir, order, settings.trace.url)
+    order = host_port(connectable(settings.server.host), settings.server.grpc_port)
+    chosen = with_order_service(chosen, settings.data_dir, order, settings.trace.url)
     if await signals.unless_stopped(ensure_schema(loaded)):
         logging = open_log(settings)
         try:
@@ -71,16 +71,16 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
 
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
-    """Addresses, tokens and first calls."""
+    """The text printed at the start: addresses, tokens and first calls."""
     from shop_order.cmd.cli.printing import mint
 
-    host, there = reachable(settings.server.host), reachable(chosen.host)
+    host, there = connectable(settings.server.host), connectable(chosen.host)
     return welcome.text(
         welcome.Running(
-            rest=f"http://{joined(host, app.http_port)}",
-            grpc=joined(host, app.grpc_port),
-            sandbox_http=f"http://{joined(there, sandbox.http_port)}",
-            sandbox_grpc=joined(there, sandbox.grpc_port),
+            rest=f"http://{host_port(host, app.http_port)}",
+            grpc=host_port(host, app.grpc_port),
+            sandbox_http=f"http://{host_port(there, sandbox.http_port)}",
+            sandbox_grpc=host_port(there, sandbox.grpc_port),
             data_dir=settings.data_dir,
             log_file=settings.log.filename or "",
             buyers={user: mint(settings, user=user) for user in BUYERS},
@@ -90,22 +90,22 @@ def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: San
 
 
 def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings) -> None:
-    """Let the order service find a sandbox on other ports; what somebody set already stays.
+    """Point the order service at a sandbox on other ports; settings that are present win.
 
-    The terminal is for people here: JSON lines go to the log file, unless LOG__STDOUT says otherwise.
+    Keep JSON log lines off the terminal, unless LOG__STDOUT says otherwise.
     """
     environ.setdefault("SHOP_ORDER_LOG__STDOUT", "false")
-    packaged, host = SandboxSettings(), reachable(chosen.host)
+    packaged, host = SandboxSettings(), connectable(chosen.host)
     if (host, chosen.grpc_port) != (packaged.host, packaged.grpc_port):
         for name in ("GOODS", "INVENTORY", "USERS", "INBOXES"):
-            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", joined(host, chosen.grpc_port))
+            environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", host_port(host, chosen.grpc_port))
     if (host, chosen.http_port) != (packaged.host, packaged.http_port):
-        gateway = f"http://{joined(host, chosen.http_port)}/alipay/gateway.do"
+        gateway = f"http://{host_port(host, chosen.http_port)}/alipay/gateway.do"
         environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
 
 
-def beside(chosen: SandboxSettings, data_dir: str, order: str, trace: str) -> SandboxSettings:
-    """The sandbox on the order service's data folder, address and collector, where nobody set others."""
+def with_order_service(chosen: SandboxSettings, data_dir: str, order: str, trace: str) -> SandboxSettings:
+    """The settings with the order service's data folder, address and collector instead of defaults."""
     packaged = SandboxSettings()
     folder = Path(data_dir)
     return replace(

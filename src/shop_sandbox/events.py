@@ -1,6 +1,6 @@
-"""What the neighbours remember of an event, one statement after the other on one connection.
+"""The tables that neighbours keep of order events, and how an event changes them.
 
-Commands are done once by event id (`inbox`); `order_copy` moves only to a higher version.
+Each event is applied once, by its id (`inbox`); `order_copy` only moves to a higher version.
 """
 
 import sqlite3
@@ -62,12 +62,12 @@ CREATE TABLE IF NOT EXISTS consumption_record (
 
 
 class BadEvent(ValueError):
-    """Not an event of contract.md section 9."""
+    """The body is not a valid order event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A CloudEvent of the order service; `body` is what arrived."""
+    """A CloudEvent of the order service; `body` is the received text."""
 
     id: str
     type: str
@@ -83,7 +83,7 @@ class Event:
 
 
 def event_id(body: bytes) -> str:
-    """The id of an event that may be damaged otherwise, or ""."""
+    """The id of an event that may be invalid otherwise, or ""."""
     try:
         found = orjson.loads(body)["id"]
     except (ValueError, KeyError, TypeError):
@@ -91,8 +91,8 @@ def event_id(body: bytes) -> str:
     return found if isinstance(found, str) and len(found) <= 64 else ""
 
 
-def parsed(body: bytes) -> Event:
-    """Raises BadEvent."""
+def parse(body: bytes) -> Event:
+    """The event in a received body. Raises BadEvent."""
     try:
         envelope = orjson.loads(body)
         if envelope["specversion"] != "1.0":
@@ -135,17 +135,17 @@ def _check_lines(data: dict[str, Any]) -> None:
             else [None]
         )
         if {type(number) for number in numbers} != {int}:
-            raise BadEvent("a line has goods_id, nums and price_fen")
+            raise BadEvent("a line must have goods_id, nums and price_fen")
 
 
-def known(connection: sqlite3.Connection, ids: list[str]) -> set[str]:
-    """Which of these were taken before."""
+def received_ids(connection: sqlite3.Connection, ids: list[str]) -> set[str]:
+    """The ids of these that were received before."""
     select = f"SELECT event_id FROM inbox WHERE event_id IN ({', '.join('?' * len(ids))})"
     return {one for (one,) in connection.execute(select, ids)}
 
 
-def taken(connection: sqlite3.Connection, event: Event, now_ms: int) -> bool:
-    """Remember the event; False if it was before."""
+def mark_received(connection: sqlite3.Connection, event: Event, now_ms: int) -> bool:
+    """Mark the event as received; False if it was already."""
     inserted = connection.execute(
         "INSERT INTO inbox VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (event.id, event.order_sn, event.type, now_ms),
@@ -154,8 +154,8 @@ def taken(connection: sqlite3.Connection, event: Event, now_ms: int) -> bool:
 
 
 def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
-    """Remember the event and what follows from it here; a second time nothing happens."""
-    if not taken(connection, event, now_ms):
+    """Mark the event as received and apply it. Idempotent."""
+    if not mark_received(connection, event, now_ms):
         return
     connection.execute(
         "INSERT INTO order_copy VALUES (?, ?, ?, ?) ON CONFLICT (order_sn) DO UPDATE"
@@ -171,11 +171,11 @@ def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
     elif event.type == "order.shipped":
         _notify(connection, event, now_ms)
     elif event.type == "order.completed":
-        _count(connection, event, now_ms)
+        _record_sales(connection, event, now_ms)
 
 
-def failed(connection: sqlite3.Connection, event_id: str) -> int:
-    """One more vain attempt: how many there were."""
+def count_failure(connection: sqlite3.Connection, event_id: str) -> int:
+    """Count a failed attempt and return the total."""
     row = connection.execute(
         "INSERT INTO inbox_attempt VALUES (?, 1) ON CONFLICT (event_id) DO UPDATE SET attempts = attempts + 1"
         " RETURNING attempts",
@@ -184,8 +184,10 @@ def failed(connection: sqlite3.Connection, event_id: str) -> int:
     return int(row[0][0])
 
 
-def bury(connection: sqlite3.Connection, letter: tuple[str, str, str, str, str], now_ms: int) -> None:
-    """Put (event_id, order_sn, type, why, body) aside for a person."""
+def store_dead_letter(
+    connection: sqlite3.Connection, letter: tuple[str, str, str, str, str], now_ms: int
+) -> None:
+    """Store (event_id, order_sn, type, why, body) for a person to handle."""
     connection.execute(
         "INSERT INTO dead_letter VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING", (*letter, now_ms)
     )
@@ -204,7 +206,7 @@ def _notify(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
     )
 
 
-def _count(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
+def _record_sales(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
     row = connection.execute(
         "SELECT lines, pay_fen FROM order_lines WHERE order_sn = ?", (event.order_sn,)
     ).fetchone()

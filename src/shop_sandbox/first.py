@@ -1,6 +1,6 @@
-"""What `shop-sandbox` does before it imports anything: signals are heeded, and files are its own alone.
+"""What `shop-sandbox` does before other imports: handle stop signals, and keep its files private.
 
-As `shop_order.cmd.first`, which the sandbox may not import.
+The same as `shop_order.cmd.first`, which the sandbox may not import.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import signal
 import sys
 from types import FrameType
 
-OURS_ALONE = 0o077
-SERVING = frozenset({"serve", "demo"})  # told to stop, they did what they were asked
-STOPS = (signal.SIGTERM, signal.SIGINT)
-BY_SIGNAL = 128
+PRIVATE_UMASK = 0o077
+SERVER_COMMANDS = frozenset({"serve", "demo"})  # a stop signal is their normal end: exit code 0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNAL_EXIT_BASE = 128
 
 
 def main() -> None:
     """The console script."""
-    begin()
+    prepare_process()
     from shop_sandbox.main import main as command
 
     command()
 
 
-def begin() -> None:
-    """Done twice it is done once."""
-    os.umask(OURS_ALONE)
-    heed(0 if SERVING.intersection(sys.argv[1:2]) else None)
+def prepare_process() -> None:
+    """Set the umask and the signal handlers. Idempotent."""
+    os.umask(PRIVATE_UMASK)
+    exit_on_stop_signals(0 if SERVER_COMMANDS.intersection(sys.argv[1:2]) else None)
 
 
-def heed(code: int | None) -> None:
-    """From now on TERM and INT end this process at once, with this exit code; None: with the signal's."""
+def exit_on_stop_signals(code: int | None) -> None:
+    """Let TERM and INT end this process at once with `code`; None: with the signal's exit code."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        os._exit(BY_SIGNAL + number if code is None else code)
+        os._exit(SIGNAL_EXIT_BASE + number if code is None else code)
 
-    for number in STOPS:
+    for number in STOP_SIGNALS:
         signal.signal(number, end)
 
 
-def rest() -> None:
-    """From the last thread's end on they are ignored: Python takes its handlers back before it ends."""
-    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in STOPS])
+def ignore_stop_signals_at_exit() -> None:
+    """Ignore stop signals once all threads have ended: Python restores default handlers before it exits."""
+    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS])

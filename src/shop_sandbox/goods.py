@@ -1,4 +1,4 @@
-"""The goods service: prices and what is on sale. It is the only writer, so reads come from memory."""
+"""The goods service: prices and availability. It is the only writer, so it reads from memory."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -29,12 +29,12 @@ class UnknownGoods(LookupError):
 
 
 class BadGoods(ValueError):
-    """A value that goods can't have."""
+    """A value that is not valid for goods."""
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """One row of the catalogue; `image` is an address, or a path below the sandbox's own HTTP server."""
+    """One row of the catalogue; `image` is a URL, or a path below the sandbox's own HTTP server."""
 
     id: int
     name: str
@@ -55,7 +55,7 @@ class Goods:
         self._image_base = ""
 
     async def open(self, seed: Iterable[Article], image_base: str) -> None:
-        """Load the catalogue, a new one from `seed`; image paths go below `image_base`."""
+        """Load the catalogue, or create it from `seed`; image paths are relative to `image_base`."""
         self._image_base = image_base
 
         def load(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -77,20 +77,20 @@ class Goods:
             )
 
     def articles(self) -> list[Article]:
-        """All goods, deleted ones too, by id."""
+        """All goods by id, including deleted ones."""
         return list(self._articles.values())
 
     def article(self, goods_id: int) -> Article:
-        """Raises UnknownGoods."""
+        """The goods with this id. Raises UnknownGoods."""
         try:
             return self._articles[goods_id]
         except KeyError:
             raise UnknownGoods(str(goods_id)) from None
 
     async def add(self, article: Article) -> None:
-        """Put a new article on the shelf; raises BadGoods if its id is taken."""
+        """Add an article. Raises BadGoods, also if its id is taken."""
         if article.id in self._articles:
-            raise BadGoods(f"goods {article.id} exists")
+            raise BadGoods(f"goods {article.id} already exist")
         _check(article)
         await self._store(article)
 
@@ -105,15 +105,15 @@ class Goods:
         return changed
 
     async def set_price(self, goods_id: int, price_fen: int) -> Article:
-        """Price in fen. Raises UnknownGoods, BadGoods."""
+        """Set the price in fen. Raises UnknownGoods, BadGoods."""
         return await self.change(goods_id, {"price_fen": price_fen})
 
     async def set_on_sale(self, goods_id: int, on_sale: bool) -> Article:
-        """Raises UnknownGoods."""
+        """Put goods on sale or take them off. Raises UnknownGoods."""
         return await self.change(goods_id, {"on_sale": on_sale})
 
     async def delete(self, goods_id: int) -> Article:
-        """Leave the goods out of answers until `change` says deleted=False. Raises UnknownGoods."""
+        """Hide the goods until `change` sets deleted=False. Raises UnknownGoods."""
         return await self.change(goods_id, {"deleted": True})
 
     async def batch_get(self, request: pb.GoodsIds) -> bytes:
@@ -142,7 +142,7 @@ class Goods:
             on_sale=article.on_sale,
             weight_g=article.weight_g,
         )
-        # A list of one is the field's bytes as they stand inside any GoodsList: answers are these, joined.
+        # An encoded list of one is valid inside any GoodsList, so an answer is a concatenation.
         self._encoded[article.id] = pb.GoodsList(goods=[info]).SerializeToString()
 
 

@@ -1,4 +1,4 @@
-"""The neighbours' gRPC services on one port. Methods decode, call and encode; nothing else happens here."""
+"""The neighbours' gRPC services on one port: decode, call, encode."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import (
 )
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_sandbox.address import joined
+from shop_sandbox.address import host_port
 from shop_sandbox.database import DatabaseBusy
 from shop_sandbox.goods import Goods
 from shop_sandbox.http_server import listen
@@ -33,7 +33,7 @@ Method = tuple[Callable[[Any], Awaitable[Message | bytes]], type[Message]]
 
 
 class PortTaken(OSError):
-    """Another process listens there."""
+    """Another process is listening on the port."""
 
 
 class _Context(Protocol):
@@ -43,14 +43,14 @@ class _Context(Protocol):
 def methods(
     goods: Goods, inventory: Inventory, users: Users, inbox: EventInbox
 ) -> dict[str, dict[str, Method]]:
-    """Every service and method, with the message it takes."""
+    """Each service's methods with their request types."""
     return {
         "shop.neighbours.Goods": {"BatchGetGoods": (goods.batch_get, pb.GoodsIds)},
         "shop.neighbours.Inventory": {
             "Reserve": (inventory.reserve, pb.ReserveRequests),
             "Confirm": (inventory.confirm, pb.OrderSns),
             "Release": (inventory.release, pb.OrderSns),
-            "Return": (inventory.give_back, pb.ReturnRequests),
+            "Return": (inventory.return_stock, pb.ReturnRequests),
             "GetStock": (inventory.get_stock, pb.GoodsIds),
             "ListLeases": (inventory.list_leases, pb.LeaseFilter),
         },
@@ -74,7 +74,7 @@ class NeighbourServer:
         self._tracing = tracing
 
     async def start(self, host: str, port: int) -> int:
-        """Listen there, alone, and answer the port. Raises PortTaken."""
+        """Listen exclusively and return the port. Raises PortTaken."""
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),
@@ -87,42 +87,42 @@ class NeighbourServer:
         add_HealthServicer_to_server(health, self._server)
         for service, table in self._services.items():
             handlers = {
-                name: self._seen(f"{service}/{name}", _unary(f"{service}/{name}", *method))
+                name: self._traced(f"{service}/{name}", _unary(f"{service}/{name}", *method))
                 for name, method in table.items()
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
-            # gRPC writes an error line of its own to stderr when a port is taken: asked before, it need not.
+            # Test the port first: gRPC would write an error line of its own to stderr.
             listen(host, port).close()
-            bound = self._server.add_insecure_port(joined(host, port))
+            bound = self._server.add_insecure_port(host_port(host, port))
         except (OSError, RuntimeError) as error:
-            raise PortTaken(f"{joined(host, port)} is taken") from error
+            raise PortTaken(f"{host_port(host, port)} is taken") from error
         await self._server.start()
         return bound
 
-    def _seen(
+    def _traced(
         self, name: str, handler: "grpc.RpcMethodHandler[bytes, bytes]"
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        """Where traces are on, calls that carry one are spans of it; a batch of events carries none."""
+        """The handler with a server span for each call that carries a trace, if tracing is on."""
         if self._tracing is None:
             return handler
         tracing = self._tracing
         handle: Any = handler.unary_unary
         service, _, short = name.rpartition("/")
-        about = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
 
-        async def seen(raw: bytes, context: Any) -> Any:
+        async def traced(raw: bytes, context: Any) -> Any:
             carried = dict(context.invocation_metadata() or ())
             if "traceparent" not in carried:
                 return await handle(raw, context)
-            with tracing.server(name, carried["traceparent"], carried.get("tracestate", ""), about):
+            with tracing.server(name, carried["traceparent"], carried.get("tracestate", ""), attributes):
                 return await handle(raw, context)
 
-        return grpc.unary_unary_rpc_method_handler(seen)
+        return grpc.unary_unary_rpc_method_handler(traced)
 
     async def stop(self) -> None:
-        """Let running calls end, at most 5 s."""
+        """Wait up to 5 s for running calls, then stop."""
         await self._server.stop(STOP_GRACE_S)
 
 
@@ -140,12 +140,12 @@ def _unary(
         except NotFound as error:
             code, details = grpc.StatusCode.NOT_FOUND, str(error)
         except DatabaseBusy:
-            code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait"
+            code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are waiting"
         except Exception:
             logger.exception("%s failed", name)
             code, details = grpc.StatusCode.INTERNAL, "internal error"
         await context.abort(code, details)
         raise AssertionError("abort raises")
 
-    # Without (de)serializers gRPC hands over raw bytes: decoding errors are then ours to answer.
+    # Without (de)serializers gRPC passes raw bytes, so that we can answer decoding errors.
     return grpc.unary_unary_rpc_method_handler(handle)

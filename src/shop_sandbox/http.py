@@ -1,4 +1,4 @@
-"""The sandbox's HTTP side beside the simulators: the operator's routes, pictures, and a plain shop window."""
+"""The sandbox's HTTP routes other than the simulators: operator API, images, and a goods page."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ MAX_SHOWN = 200
 
 
 class OperatorPages:
-    """Routes `/`, and under /admin, /images and /shop."""
+    """The routes `/`, /shop, and below /admin and /images."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class OperatorPages:
         *more: EventInbox,
         grpc: Callable[[], str],
     ) -> None:
-        """`more` are inboxes whose dead letters are shown, too; `grpc` answers the neighbours' host:port."""
+        """`more`: inboxes whose dead letters are also shown; `grpc` returns the neighbours' host:port."""
         self._grpc = grpc
         self._goods = goods
         self._inventory = inventory
@@ -48,9 +48,9 @@ class OperatorPages:
         self._more = more
 
     def routes(self) -> list[Route]:
-        """All of them, for the application."""
+        """All routes, for the application."""
         return [
-            Route("/", self.what_is_where),
+            Route("/", self.home),
             Route("/healthz", _healthz),
             Route("/shop", self.shop),
             Route("/images/{goods_id:int}.svg", self.image),
@@ -61,13 +61,13 @@ class OperatorPages:
         ]
 
     async def list_goods(self, request: Request) -> Response:
-        """All goods with their stock, deleted ones too."""
+        """All goods with their stock, including deleted ones."""
         articles = self._goods.articles()[:MAX_SHOWN]
         stocks = await self._stocks([one.id for one in articles])
         return JSONResponse([_as_json(one, stocks) for one in articles])
 
     async def show_goods(self, request: Request) -> Response:
-        """One article with its stock; 404."""
+        """One article with its stock; 404 if unknown."""
         goods_id = request.path_params["goods_id"]
         try:
             article = self._goods.article(goods_id)
@@ -76,7 +76,7 @@ class OperatorPages:
         return JSONResponse(_as_json(article, await self._stocks([goods_id])))
 
     async def change_goods(self, request: Request) -> Response:
-        """JSON: any of name, price_fen, on_sale, weight_g, deleted, stock (available from now on)."""
+        """Change goods by JSON: any of name, price_fen, on_sale, weight_g, deleted, stock (available)."""
         goods_id = request.path_params["goods_id"]
         changes = await json_body(request)
         stock = changes.pop("stock", None)
@@ -93,17 +93,17 @@ class OperatorPages:
         return await self.show_goods(request)
 
     async def image(self, request: Request) -> Response:
-        """A drawn picture."""
+        """The goods' image, drawn as SVG."""
         goods_id = request.path_params["goods_id"]
         picture = PICTURE.format(hue=goods_id * 47 % 360, emblem=emblem(goods_id))
         return Response(picture, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
 
-    async def what_is_where(self, request: Request) -> Response:
-        """The ways in."""
+    async def home(self, request: Request) -> Response:
+        """The home page."""
         return landing(self._grpc(), language_of(request))
 
     async def shop(self, request: Request) -> Response:
-        """What is on the shelves, on one page."""
+        """The page of all goods on sale."""
         articles = [one for one in self._goods.articles() if not one.deleted][:MAX_SHOWN]
         stocks = await self._stocks([one.id for one in articles])
         return shelves(articles, stocks, language_of(request))

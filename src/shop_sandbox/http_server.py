@@ -1,4 +1,4 @@
-"""uvicorn inside a running loop: it owns neither the signals nor the process."""
+"""uvicorn inside a running event loop, without control of signals or the process."""
 
 import asyncio
 import contextlib
@@ -17,22 +17,22 @@ class _Embedded(uvicorn.Server):
         self.stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Waits for the stop instead of looking for it ten times a second."""
+        """Wait for the stop event instead of polling ten times a second."""
         await self.stopping.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to whoever runs the sandbox."""
+        """Leave signals to whoever runs the sandbox."""
         yield
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket of our own there. Raises OSError when it is taken."""
+    """A listening socket. Raises OSError if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle off: else every answer waits 40 ms for a delayed ACK.
+    # asyncio disables Nagle only if the protocol is named; else answers wait 40 ms for a delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # Connections that linger from the last run must not keep the port; a live listener still refuses us.
+        # Lingering connections of the last run must not block the port; a live listener still does.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)
@@ -61,15 +61,15 @@ class HttpServer:
         )
 
     async def start(self) -> None:
-        """Returns when requests are served."""
+        """Return once requests are served."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise RuntimeError("the HTTP server ended at its start")
+                raise RuntimeError("the HTTP server ended during startup")
             await asyncio.sleep(0.002)
 
     async def stop(self) -> None:
-        """Let running requests end, at most 5 s."""
+        """Wait up to 5 s for running requests, then stop."""
         self._server.stopping.set()
         await self._task

@@ -1,9 +1,9 @@
-"""The event inbox: an idempotent consumer that turns the order service's events into the neighbours' work.
+"""The event inbox: an idempotent consumer of the order service's events.
 
-An event is accepted only when all that follows from it is committed. While one fails, later events of the
-same order wait for it. After MAX_ATTEMPTS deliveries a poison event (say, a paid order whose lease nobody
-knows) is put into `dead_letter`, shown at /admin/dead-letters, and accepted, so that the order's later events
-go on: a stock figure for a person to look at is better than a buyer who never hears of the parcel.
+An event is accepted only once all its effects are committed. While one fails, later events of the same order
+wait for it. After MAX_ATTEMPTS deliveries a failing event (for example a paid order without a lease) is moved
+to `dead_letter`, shown at /admin/dead-letters, and accepted, so that the order's later events go on: a stock
+figure to correct by hand is better than a buyer who is never told about the parcel.
 """
 
 import logging
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 500
 MAX_COMMANDS = 256
-MAX_ATTEMPTS = 4  # with a broker the orders of the same queue wait until then: 7 s
+MAX_ATTEMPTS = 4  # with a broker, other orders of the queue wait this long: 7 s
 MAX_PAGE = 1_000
 
 TABLES = {
@@ -44,14 +44,14 @@ logger = logging.getLogger("shop_sandbox.inbox")
 
 @dataclass(slots=True)
 class _Delivery:
-    """One call of Deliver on its way: what is accepted, and which orders wait for an event that failed."""
+    """The state of one Deliver call: accepted ids, and orders blocked by a failed event."""
 
     accepted: list[str] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
 
 
 class EventInbox:
-    """`shop.neighbours.EventInbox`; with a broker two of them read it, one for `stock`, one for `lists`."""
+    """`shop.neighbours.EventInbox`; with a broker there are two, one for `stock` and one for `lists`."""
 
     def __init__(
         self,
@@ -68,25 +68,25 @@ class EventInbox:
         self._inventory = inventory
         self._clock_ms = clock_ms
         self._stock = stock
-        self._record = events.record if lists else events.taken
+        self._record = events.record if lists else events.mark_received
         self.dead_letters = 0
 
     async def deliver(self, batch: pb.EventBatch) -> pb.DeliverResult:
-        """Accept what could be done, in order per order. Raises ValueError above 500 events."""
+        """Process events, each order's in sequence; returns the accepted ids. Raises ValueError above 500."""
         if len(batch.cloud_events) > MAX_BATCH:
             raise ValueError(f"at most {MAX_BATCH} events")
         delivery = _Delivery()
         parsed = await self._parse(batch.cloud_events, delivery)
         ids = [event.id for event in parsed]
-        done = await self._database.run(lambda connection: events.known(connection, ids))
+        done = await self._database.run(lambda connection: events.received_ids(connection, ids))
         new = [event for event in parsed if event.id not in done]
         with self._traced(new, delivery):
             for step in _steps(new):
-                await self._take(step, delivery)
+                await self._process(step, delivery)
         return pb.DeliverResult(accepted_ids=[*delivery.accepted, *(one for one in ids if one in done)])
 
     async def rows(self, table: str, limit: int = 100) -> list[dict[str, object]]:
-        """The newest rows of a table of TABLES, for the operator's pages. Raises KeyError."""
+        """The newest rows of one of TABLES, for the operator's pages. Raises KeyError."""
         name, columns, order = TABLES[table]
         select = f"SELECT {columns} FROM {name} ORDER BY {order} LIMIT ?"
         names = columns.split(", ")
@@ -99,20 +99,20 @@ class EventInbox:
 
     @contextmanager
     def _traced(self, new: Sequence[Event], delivery: _Delivery) -> Iterator[None]:
-        """Where traces are on: a span for each event, in the trace of the request that made it."""
+        """With tracing, a span for each event in the trace of the request that caused it."""
         if self._tracing is None:
             yield
             return
         spans = []
         for event in new:
-            about = {
+            attributes = {
                 "messaging.operation.type": "process",
                 "messaging.message.id": event.id,
                 "shop.order_sn": event.order_sn,
                 "shop.request_id": event.request_id,
             }
             spans.append(
-                (event.id, self._tracing.consumer(f"process {event.type}", event.traceparent, about))
+                (event.id, self._tracing.consumer(f"process {event.type}", event.traceparent, attributes))
             )
         try:
             yield
@@ -126,20 +126,20 @@ class EventInbox:
         parsed = []
         for body in bodies:
             try:
-                parsed.append(events.parsed(body))
+                parsed.append(events.parse(body))
             except events.BadEvent as error:
                 event_id = events.event_id(body)
                 if not event_id:
-                    logger.error("an event without an id can't be accepted: %s", error)
+                    logger.error("cannot accept an event without an id: %s", error)
                     continue
                 await self._refuse((event_id, "", "", str(error), body.decode(errors="replace")), delivery)
         return parsed
 
-    async def _take(self, step: Sequence[Event], delivery: _Delivery) -> None:
-        going = [event for event in step if event.order_sn not in delivery.blocked]
-        problems = await self._command_stock(going) if self._stock else {}
+    async def _process(self, step: Sequence[Event], delivery: _Delivery) -> None:
+        active = [event for event in step if event.order_sn not in delivery.blocked]
+        problems = await self._command_stock(active) if self._stock else {}
         recorded = []
-        for event in going:
+        for event in active:
             if event.order_sn in delivery.blocked:
                 continue
             if event.id not in problems:
@@ -164,9 +164,9 @@ class EventInbox:
         delivery.accepted.extend(event.id for event in recorded)
 
     async def _command_stock(self, step: Sequence[Event]) -> dict[str, str]:
-        """Confirm and release for the orders of the step; what could not be done, by event id."""
+        """Confirm and release the stock of the step's orders; returns the failures by event id."""
         paid = [event for event in step if event.type == "order.paid"]
-        # A paid order that is cancelled gives nothing back here: its stock returns by the refund's number.
+        # A cancelled paid order is left out: its stock is returned under the refund's number.
         cancelled = [event for event in step if event.type == "order.cancelled" and event.old_status <= 1]
         problems: dict[str, str] = {}
         for ordered, command in ((paid, self._inventory.confirm), (cancelled, self._inventory.release)):
@@ -179,18 +179,18 @@ class EventInbox:
         return problems
 
     async def _refuse(self, letter: tuple[str, str, str, str, str], delivery: _Delivery) -> bool:
-        """Count a vain attempt; True when it was the last and the event went to the dead letters."""
+        """Count a failed attempt; True if it was the last and the event became a dead letter."""
         event_id, order_sn, kind, why, _ = letter
         now_ms = self._clock_ms()
 
         def count(connection: sqlite3.Connection) -> int:
-            attempts = events.failed(connection, event_id)
+            attempts = events.count_failure(connection, event_id)
             if attempts >= MAX_ATTEMPTS:
-                events.bury(connection, letter, now_ms)
+                events.store_dead_letter(connection, letter, now_ms)
             return attempts
 
         attempts = await self._database.run(count)
-        logger.error("event %s (%s of %s) not done, attempt %d: %s", event_id, kind, order_sn, attempts, why)
+        logger.error("event %s (%s of %s) failed, attempt %d: %s", event_id, kind, order_sn, attempts, why)
         if attempts < MAX_ATTEMPTS:
             return False
         self.dead_letters += 1
@@ -199,7 +199,7 @@ class EventInbox:
 
 
 def _steps(ordered: Iterable[Event]) -> Iterable[list[Event]]:
-    """Cut so that no step holds two commands on the same order's stock: these must not change places."""
+    """Split events so that no step has two stock commands for one order, which must keep their sequence."""
     step: list[Event] = []
     commanded: set[str] = set()
     for event in ordered:

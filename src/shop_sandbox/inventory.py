@@ -1,4 +1,4 @@
-"""The inventory service: stock on lease. Each call is one job of the writer thread, hence one commit."""
+"""The inventory service: stock leases. Each call is one job of the writer thread, hence one commit."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ MAX_STOCK = 2**31 - 1
 
 
 class Inventory:
-    """`shop.neighbours.Inventory` and the operator's stocktaking. Answers in the order of the requests."""
+    """`shop.neighbours.Inventory` and the operator's stocktaking. Results match the requests' order."""
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
         self._database = database
         self._clock_ms = clock_ms
 
     async def open(self, seed: Iterable[tuple[int, int]]) -> None:
-        """Start with `seed` (goods_id, available) when the file is new."""
+        """Fill a new file with `seed` (goods_id, available)."""
 
         def fill(connection: sqlite3.Connection) -> None:
             if not connection.execute("SELECT 1 FROM stock LIMIT 1").fetchone():
@@ -34,7 +34,7 @@ class Inventory:
         await self._database.run(fill)
 
     async def reserve(self, request: pb.ReserveRequests) -> pb.Results:
-        """Each request all or nothing. Raises ValueError above 256 requests."""
+        """Reserve stock, all or nothing for each request. Raises ValueError above 256 requests."""
         requests = _bounded(request.requests)
         now_ms = self._clock_ms()
         return await self._database.run(
@@ -44,7 +44,7 @@ class Inventory:
         )
 
     async def confirm(self, request: pb.OrderSns) -> pb.Results:
-        """Reserved becomes sold. Raises ValueError above 256 orders."""
+        """Turn reserved stock into sold stock. Raises ValueError above 256 orders."""
         order_sns = _bounded(request.order_sns)
         return await self._database.run(
             lambda connection: pb.Results(
@@ -53,7 +53,7 @@ class Inventory:
         )
 
     async def release(self, request: pb.OrderSns) -> pb.Results:
-        """Reserved comes back. Raises ValueError above 256 orders."""
+        """Make reserved stock available again. Raises ValueError above 256 orders."""
         order_sns = _bounded(request.order_sns)
         return await self._database.run(
             lambda connection: pb.Results(
@@ -61,15 +61,15 @@ class Inventory:
             )
         )
 
-    async def give_back(self, request: pb.ReturnRequests) -> pb.Results:
-        """Sold comes back, once per return_sn. Raises ValueError above 256 requests."""
+    async def return_stock(self, request: pb.ReturnRequests) -> pb.Results:
+        """Take sold stock back, once per return_sn. Raises ValueError above 256 requests."""
         requests = _bounded(request.requests)
         return await self._database.run(
-            lambda connection: pb.Results(results=[leases.give_back(connection, one) for one in requests])
+            lambda connection: pb.Results(results=[leases.return_stock(connection, one) for one in requests])
         )
 
     async def get_stock(self, request: pb.GoodsIds) -> pb.StockList:
-        """Unknown goods are left out. Raises ValueError above 1000 ids."""
+        """The stock of these goods, without unknown ones. Raises ValueError above 1000 ids."""
         if len(request.ids) > MAX_IDS:
             raise ValueError(f"at most {MAX_IDS} ids")
         ids = list(request.ids)
@@ -88,7 +88,7 @@ class Inventory:
         return await self._database.run(read)
 
     async def list_leases(self, request: pb.LeaseFilter) -> pb.LeaseList:
-        """A page by order_sn, at most 1000 (0: 100). States: reserved, confirmed, released, tombstone."""
+        """A page of leases by order_sn, at most 1000 (0: 100); reserved, confirmed, released or tombstone."""
         limit = min(request.limit or 100, MAX_PAGE)
         if limit < 0:
             raise ValueError("limit must not be negative")
@@ -101,25 +101,25 @@ class Inventory:
                 (after, limit),
             ).fetchall()
             last = rows[-1][0] if rows else ""
-            returned = leases.returned(connection, after, last)
+            returned = leases.returned_quantities(connection, after, last)
             return pb.LeaseList(leases=[_lease(*row, returned=returned.get(row[0], {})) for row in rows])
 
         return await self._database.run(read)
 
     async def set_stock(self, goods_id: int, available: int) -> None:
-        """The operator says how many may be sold from now on. Raises ValueError."""
+        """Set how many of these goods are available. Raises ValueError."""
         if type(available) is not int or not 0 <= available <= MAX_STOCK:
             raise ValueError(f"stock must be a whole number from 0 to {MAX_STOCK}")
         await self._database.run(lambda connection: leases.set_available(connection, goods_id, available))
 
     async def due(self, limit: int) -> list[tuple[str, int]]:
-        """Leases that ran out and are to be asked about now: (order_sn, questions so far)."""
+        """Expired leases to ask about now: (order_sn, number of checks so far)."""
         now_ms = self._clock_ms()
         return await self._database.run(lambda connection: leases.due(connection, now_ms, limit))
 
-    async def settle(self, verdicts: Sequence[pb.Verdict], ask_again: Sequence[tuple[int, str]]) -> None:
-        """Do what the order service answered, and put off (check_ms, order_sn) what it did not."""
-        soonest_ms = self._clock_ms() + 1_000  # an answer in the past must not turn the loop into a spin
+    async def settle(self, verdicts: Sequence[pb.Verdict], postponed: Sequence[tuple[int, str]]) -> None:
+        """Apply the order service's answers; leases without one are checked again at (check_ms, order_sn)."""
+        soonest_ms = self._clock_ms() + 1_000  # a time in the past must not make the loop spin
 
         def apply(connection: sqlite3.Connection) -> None:
             for verdict in verdicts:
@@ -130,7 +130,7 @@ class Inventory:
                     leases.extend(connection, verdict.order_sn, verdict.until_ms, check_ms)
                 else:
                     leases.release(connection, verdict.order_sn)
-            leases.ask_again(connection, ask_again)
+            leases.postpone(connection, postponed)
 
         await self._database.run(apply)
 
@@ -139,7 +139,7 @@ def _lease(order_sn: str, state: str, lines: str, until_ms: int, *, returned: Ma
     return pb.Lease(
         order_sn=order_sn,
         state=state,
-        lines=[pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in leases.decoded(lines)],
+        lines=[pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in leases.decode_lines(lines)],
         until_ms=until_ms,
         returned=[pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in sorted(returned.items())],
     )

@@ -1,7 +1,7 @@
-"""The inventory's tables and what a lease may do, one statement after the other on one connection.
+"""The inventory's tables and the transitions of a stock lease.
 
-Every change of stock is conditional and relative (`available - ?` where enough is there): nothing read
-earlier is ever written back. available + reserved + sold = stocked holds for every row at every commit.
+Every change of stock is conditional and relative (`available - ?` if enough is available); a value that was
+read is never written back. available + reserved + sold = stocked holds for every row at every commit.
 """
 
 import sqlite3
@@ -50,8 +50,8 @@ _TAKE = (
 _PUT_BACK = "UPDATE stock SET available = available + ?2, reserved = reserved - ?2 WHERE goods_id = ?1"
 
 
-def merged(lines: Iterable[pb.Line]) -> Lines:
-    """Lines by goods, equal goods added up, or () when they can't be meant."""
+def merge_lines(lines: Iterable[pb.Line]) -> Lines:
+    """The lines sorted by goods with quantities added up; () if they are invalid."""
     nums_by_goods: dict[int, int] = {}
     for line in lines:
         if line.goods_id <= 0 or not 0 < line.nums <= MAX_NUMS:
@@ -62,25 +62,25 @@ def merged(lines: Iterable[pb.Line]) -> Lines:
     return tuple(sorted(nums_by_goods.items()))
 
 
-def encoded(lines: Lines) -> str:
-    """`101:2,102:1`."""
+def encode_lines(lines: Lines) -> str:
+    """The lines as text, such as `101:2,102:1`."""
     return ",".join([f"{goods_id}:{nums}" for goods_id, nums in lines])
 
 
-def decoded(text: str) -> Lines:
-    """The lines `encoded` wrote."""
+def decode_lines(text: str) -> Lines:
+    """The lines in a text of `encode_lines`."""
     pairs = (pair.split(":") for pair in text.split(",")) if text else ()
     return tuple((int(goods_id), int(nums)) for goods_id, nums in pairs)
 
 
 def reserve(connection: sqlite3.Connection, request: pb.ReserveRequest, now_ms: int) -> pb.Result:
-    """Take all lines or none. The same order again: ok; OUT_OF_STOCK, TOMBSTONE, MISMATCH, INVALID."""
-    order_sn, lines = request.order_sn, merged(request.lines)
+    """Reserve all lines or none. Idempotent. Reasons: OUT_OF_STOCK, TOMBSTONE, MISMATCH, INVALID."""
+    order_sn, lines = request.order_sn, merge_lines(request.lines)
     lease_s = request.lease_s or DEFAULT_LEASE_S
     if not order_sn or len(order_sn) > 64 or not lines or not 0 < lease_s <= MAX_LEASE_S:
         return pb.Result(key=order_sn, reason="INVALID")
     until_ms = now_ms + lease_s * 1000
-    text = encoded(lines)
+    text = encode_lines(lines)
     execute = connection.execute
     inserted = execute(
         "INSERT INTO lease (order_sn, state, lines, until_ms, check_ms) VALUES (?, 'reserved', ?, ?, ?)"
@@ -88,17 +88,17 @@ def reserve(connection: sqlite3.Connection, request: pb.ReserveRequest, now_ms: 
         (order_sn, text, until_ms, until_ms),
     )
     if inserted.rowcount == 0:
-        return _again(connection, order_sn, text)
+        return _existing_lease(connection, order_sn, text)
     short = [line[0] for line in lines if execute(_TAKE, line).rowcount == 0]
     if short:
-        # Undone by hand: a savepoint for each request would cost every order what only a sold-out one needs.
+        # Undo by hand: a savepoint per request would cost every order, not just those out of stock.
         connection.executemany(_PUT_BACK, [line for line in lines if line[0] not in short])
         execute("DELETE FROM lease WHERE order_sn = ?", (order_sn,))
         return pb.Result(key=order_sn, reason="OUT_OF_STOCK", goods_ids=short)
     return pb.Result(key=order_sn, ok=True)
 
 
-def _again(connection: sqlite3.Connection, order_sn: str, text: str) -> pb.Result:
+def _existing_lease(connection: sqlite3.Connection, order_sn: str, text: str) -> pb.Result:
     state, lines = connection.execute(
         "SELECT state, lines FROM lease WHERE order_sn = ?", (order_sn,)
     ).fetchone()
@@ -110,7 +110,7 @@ def _again(connection: sqlite3.Connection, order_sn: str, text: str) -> pb.Resul
 
 
 def confirm(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
-    """Reserved stock is sold. Confirmed before: ok; TOMBSTONE when it was given back; UNKNOWN."""
+    """Turn reserved stock into sold stock. Idempotent. Reasons: TOMBSTONE if released, UNKNOWN."""
     moved = connection.execute(
         "UPDATE lease SET state = 'confirmed' WHERE order_sn = ? AND state = 'reserved' RETURNING lines",
         (order_sn,),
@@ -120,7 +120,7 @@ def confirm(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
         if state == "confirmed":
             return pb.Result(key=order_sn, ok=True)
         return pb.Result(key=order_sn, reason="TOMBSTONE" if state else "UNKNOWN")
-    for goods_id, nums in decoded(moved[0][0]):
+    for goods_id, nums in decode_lines(moved[0][0]):
         connection.execute(
             "UPDATE stock SET reserved = reserved - ?1, sold = sold + ?1 WHERE goods_id = ?2",
             (nums, goods_id),
@@ -129,7 +129,7 @@ def confirm(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
 
 
 def release(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
-    """Reserved stock comes back once; an unknown order leaves a tombstone; CONFIRMED is refused."""
+    """Release reserved stock; leaves a tombstone for an unknown order. Idempotent. Reason: CONFIRMED."""
     if not order_sn or len(order_sn) > 64:
         return pb.Result(key=order_sn, reason="INVALID")
     moved = connection.execute(
@@ -137,24 +137,24 @@ def release(connection: sqlite3.Connection, order_sn: str) -> pb.Result:
         (order_sn,),
     ).fetchall()
     if moved:
-        connection.executemany(_PUT_BACK, decoded(moved[0][0]))
+        connection.executemany(_PUT_BACK, decode_lines(moved[0][0]))
         return pb.Result(key=order_sn, ok=True)
-    planted = connection.execute(
+    inserted = connection.execute(
         "INSERT INTO lease (order_sn, state, lines, until_ms, check_ms) VALUES (?, 'tombstone', '', 0, 0)"
         " ON CONFLICT DO NOTHING",
         (order_sn,),
     )
-    if planted.rowcount == 0 and _state(connection, order_sn) == "confirmed":
+    if inserted.rowcount == 0 and _state(connection, order_sn) == "confirmed":
         return pb.Result(key=order_sn, reason="CONFIRMED")
     return pb.Result(key=order_sn, ok=True)
 
 
-def give_back(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.Result:
-    """Sold stock comes back once per return_sn, never more than the order had; UNKNOWN, MISMATCH, INVALID."""
-    lines = merged(request.lines)
+def return_stock(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.Result:
+    """Take sold stock back, once per return_sn and at most what was sold. UNKNOWN, MISMATCH, INVALID."""
+    lines = merge_lines(request.lines)
     if not request.return_sn or len(request.return_sn) > 64 or not lines:
         return pb.Result(key=request.return_sn, reason="INVALID")
-    text = encoded(lines)
+    text = encode_lines(lines)
     known = connection.execute(
         "SELECT order_sn, lines FROM stock_return WHERE return_sn = ?", (request.return_sn,)
     ).fetchone()
@@ -166,10 +166,10 @@ def give_back(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.R
     ).fetchone()
     if lease is None:
         return pb.Result(key=request.return_sn, reason="UNKNOWN")
-    left = dict(decoded(lease[0]))
+    left = dict(decode_lines(lease[0]))
     earlier = "SELECT lines FROM stock_return WHERE order_sn = ?"
     for (returned,) in connection.execute(earlier, (request.order_sn,)).fetchall():
-        for goods_id, nums in decoded(returned):
+        for goods_id, nums in decode_lines(returned):
             left[goods_id] -= nums
     if any(left.get(goods_id, 0) < nums for goods_id, nums in lines):
         return pb.Result(key=request.return_sn, reason="MISMATCH")
@@ -184,17 +184,17 @@ def give_back(connection: sqlite3.Connection, request: pb.ReturnRequest) -> pb.R
     return pb.Result(key=request.return_sn, ok=True)
 
 
-def returned(connection: sqlite3.Connection, after: str, upto: str) -> dict[str, Counter[int]]:
-    """How many of each goods came back, of orders with numbers above `after`, up to `upto`."""
+def returned_quantities(connection: sqlite3.Connection, after: str, upto: str) -> dict[str, Counter[int]]:
+    """Returned quantities by order, for order numbers above `after` and up to `upto`."""
     found: dict[str, Counter[int]] = {}
     select = "SELECT order_sn, lines FROM stock_return WHERE order_sn > ? AND order_sn <= ?"
     for order_sn, lines in connection.execute(select, (after, upto)):
-        found.setdefault(order_sn, Counter()).update(dict(decoded(lines)))
+        found.setdefault(order_sn, Counter()).update(dict(decode_lines(lines)))
     return found
 
 
 def due(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[tuple[str, int]]:
-    """Reserved leases whose time is over and whose next question is due: (order_sn, questions so far)."""
+    """Expired reserved leases whose next check is due: (order_sn, number of checks so far)."""
     return connection.execute(
         "SELECT order_sn, checks FROM lease WHERE state = 'reserved' AND check_ms <= ?"
         " ORDER BY check_ms LIMIT ?",
@@ -203,22 +203,22 @@ def due(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[tuple[s
 
 
 def extend(connection: sqlite3.Connection, order_sn: str, until_ms: int, check_ms: int) -> None:
-    """The order is still pending: the lease runs on to `until_ms`."""
+    """Extend the lease of a pending order to `until_ms`."""
     connection.execute(
         "UPDATE lease SET until_ms = ?, check_ms = ?, checks = 0 WHERE order_sn = ? AND state = 'reserved'",
         (until_ms, check_ms, order_sn),
     )
 
 
-def ask_again(connection: sqlite3.Connection, rows: Sequence[tuple[int, str]]) -> None:
-    """No answer for these: each (check_ms, order_sn) stays reserved and is asked about later."""
+def postpone(connection: sqlite3.Connection, rows: Sequence[tuple[int, str]]) -> None:
+    """Keep these leases reserved and check each again at its time: (check_ms, order_sn)."""
     connection.executemany(
         "UPDATE lease SET check_ms = ?, checks = checks + 1 WHERE order_sn = ? AND state = 'reserved'", rows
     )
 
 
 def set_available(connection: sqlite3.Connection, goods_id: int, available: int) -> None:
-    """The operator's stocktaking: so many may be sold now; what is reserved or sold stays as it is."""
+    """Set the available quantity; reserved and sold quantities stay."""
     connection.execute(
         "INSERT INTO stock (goods_id, available, stocked) VALUES (?1, ?2, ?2)"
         " ON CONFLICT (goods_id) DO UPDATE SET stocked = stocked + ?2 - available, available = ?2",

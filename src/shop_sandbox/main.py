@@ -3,7 +3,7 @@
 from shop_sandbox import first
 
 if __name__ == "__main__":
-    first.begin()  # before the imports: a stop is heeded from here on
+    first.prepare_process()  # before the imports, so that stop signals work from here on
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from shop_sandbox.address import joined
+from shop_sandbox.address import host_port
 from shop_sandbox.settings import SandboxSettings, SettingsError, from_environment
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def show_version(asked: bool) -> None:
-    """Print it, and end."""
+    """Print the version and exit."""
     if asked:
         from importlib import metadata
 
@@ -39,12 +39,12 @@ def common(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What every command takes."""
+    """Options of all commands."""
 
 
 @app.command()
 def serve() -> None:
-    """Goods, inventory, users, event inbox, Alipay simulator, until SIGTERM; settings: SHOP_SANDBOX_*."""
+    """Serve the neighbours and the Alipay simulator until SIGTERM; settings: SHOP_SANDBOX_*."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -53,11 +53,11 @@ def serve() -> None:
 
 @app.command()
 def demo() -> None:
-    """The whole Shop in one process, with demo data, until Ctrl-C; RELOAD=1 follows changes."""
+    """Run the whole Shop in one process with demo data until Ctrl-C; RELOAD=1 restarts it on changes."""
     if os.environ.get("RELOAD", "") not in ("", "0"):
-        from shop_sandbox.reload import Following
+        from shop_sandbox.reload import Reloader
 
-        raise SystemExit(Following([sys.executable, "-m", "shop_sandbox.main", "demo"]).run())
+        raise SystemExit(Reloader([sys.executable, "-m", "shop_sandbox.main", "demo"]).run())
     from shop_sandbox.demo import start
 
     start(settings())
@@ -65,14 +65,14 @@ def demo() -> None:
 
 @app.command()
 def story() -> None:
-    """Play the whole story on a Shop of its own through the public interfaces; DEMO_LANG=zh, en or both."""
+    """Play the demo story on a temporary Shop through its public interfaces; DEMO_LANG=zh, en or both."""
     from shop_sandbox.story.play import play
 
     raise SystemExit(asyncio.run(unless_interrupted(play(os.environ.get("DEMO_LANG", "both")))))
 
 
 async def unless_interrupted(work: Coroutine[Any, Any, int]) -> int:
-    """Its exit code; INT and TERM end it with what it started, and are the exit code."""
+    """Run `work` and return its exit code; INT and TERM cancel it and become the exit code."""
     doing = asyncio.create_task(work)
     got: list[int] = []
 
@@ -80,16 +80,16 @@ async def unless_interrupted(work: Coroutine[Any, Any, int]) -> int:
         got.append(number)
         doing.cancel()
 
-    for number in first.STOPS:
+    for number in first.STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
         return await doing
     except asyncio.CancelledError:
-        return first.BY_SIGNAL + got[0]
+        return first.SIGNAL_EXIT_BASE + got[0]
 
 
 def settings() -> SandboxSettings:
-    """The settings of the environment, or the end with one clear line and exit code 2."""
+    """The settings from the environment; a bad one prints one line and exits with code 2."""
     try:
         return from_environment(os.environ)
     except SettingsError as error:
@@ -97,7 +97,7 @@ def settings() -> SandboxSettings:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run in uvloop where there is one; a taken port ends with one clear line and exit code 2."""
+    """Run with uvloop where available; a taken port prints one line and exits with code 2."""
     try:
         if sys.platform == "win32":
             asyncio.run(work)
@@ -110,7 +110,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """One line on standard error, exit code 2."""
+    """Print one line to standard error and exit with code 2."""
     typer.echo(f"shop-sandbox: {message}", err=True)
     raise typer.Exit(2)
 
@@ -119,34 +119,34 @@ async def serve_until_stopped(chosen: SandboxSettings) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. Raises PortTaken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in first.STOPS:
+    for number in first.STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    # The servers take 0.2 s to import: `--help` and a refused setting need not wait for them.
+    # The servers take 0.2 s to import: `--help` and a refused setting should not wait for that.
     from shop_sandbox.server import Sandbox
 
-    await asyncio.sleep(0)  # a signal that came meanwhile is told
+    await asyncio.sleep(0)  # deliver a signal that arrived meanwhile
     if not stop.is_set():
         async with Sandbox(chosen) as sandbox:
             typer.echo(
-                f"shop-sandbox: neighbours on {joined(chosen.host, sandbox.grpc_port)}, "
-                f"simulators and /shop on http://{joined(chosen.host, sandbox.http_port)}"
+                f"shop-sandbox: neighbours on {host_port(chosen.host, sandbox.grpc_port)}, "
+                f"simulators and /shop on http://{host_port(chosen.host, sandbox.http_port)}"
             )
             await stop.wait()
-    # All is finished, threads may still end; closing the loop would put the system's handlers in place.
-    signal.pthread_sigmask(signal.SIG_BLOCK, first.STOPS)
-    for number in first.STOPS:
+    # Threads may still be ending; closing the loop would restore the default signal handlers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, first.STOP_SIGNALS)
+    for number in first.STOP_SIGNALS:
         loop.remove_signal_handler(number)
-    first.heed(0)
-    first.rest()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, first.STOPS)
+    first.exit_on_stop_signals(0)
+    first.ignore_stop_signals_at_exit()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, first.STOP_SIGNALS)
 
 
 def main() -> None:
     """The command line."""
-    first.begin()
-    # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
+    first.prepare_process()
+    # gRPC reads this at import: its own error lines, as for a taken port, would appear beside ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # A terminal that can't show Chinese gets question marks, not a traceback.
+    # On a terminal that can't show Chinese, print question marks instead of failing.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

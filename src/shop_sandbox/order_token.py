@@ -1,4 +1,4 @@
-"""The service token the sandbox shows to the order service."""
+"""The token with which the sandbox authenticates to the order service."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ LIFETIME_S = 3_600
 
 
 class TokenFile:
-    """Reads the token again when its file changes; without a file it signs one with the development key."""
+    """The token in a file, read again on changes; without a file, one signed with the development key."""
 
     def __init__(self, path: Path, key_file: Path, clock_s: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -21,7 +21,7 @@ class TokenFile:
         self._minted_until_s = 0.0
 
     def __call__(self) -> str:
-        """The token, or "" when there is neither a token nor a development key."""
+        """The token, or "" if there is neither a token file nor a development key."""
         try:
             status = self._path.stat()
         except FileNotFoundError:

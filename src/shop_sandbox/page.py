@@ -1,4 +1,4 @@
-"""The frame of every page of the sandbox: plain HTML in the reader's language, nothing from outside."""
+"""The layout of the sandbox's pages: plain HTML in the reader's language, without external resources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Words = tuple[str, str]  # Chinese, English
 
 
 class Language(IntEnum):
-    """Where a text's words stand."""
+    """The index of a language in `Words`."""
 
     ZH = 0
     EN = 1
@@ -56,25 +56,25 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_SITE: Words = ("沙箱：模拟环境，不涉及真实资金", "Sandbox: nothing here moves real money")
-_PLACES: tuple[tuple[str, Words], ...] = (
+_SITE: Words = ("沙箱：模拟环境，不涉及真实资金", "Sandbox: no real money is moved")
+_NAVIGATION: tuple[tuple[str, Words], ...] = (
     ("/", ("首页", "Home")),
     ("/shop", ("商品", "Goods")),
     ("/alipay/sim", ("支付宝模拟器", "Alipay simulator")),
 )
-_PROBLEMS: dict[int, Words] = {
-    404: ("没有这个页面", "There is no such page"),
-    405: ("这个地址不能这样打开", "This address can't be opened like this"),
+_ERRORS: dict[int, Words] = {
+    404: ("页面不存在", "Page not found"),
+    405: ("不支持的请求方法", "Method not allowed"),
 }
-_REFUSED: Words = ("请求未被接受", "The request was not accepted")
-_GO_ON: Words = ("可以从上方的链接继续。", "The links above lead on.")
+_REFUSED: Words = ("请求被拒绝", "The request was refused")
+_GO_ON: Words = ("请从上方的链接继续。", "Follow one of the links above.")
 
 
 def page(
     title: str, content: str, language: Language, *, status: int = 200, wide: bool = False
 ) -> HTMLResponse:
-    """A page; `title` is a text, `content` is HTML."""
-    nav = "".join(f'<a href="{address}">{words[language]}</a>' for address, words in _PLACES)
+    """A page; `title` is plain text, `content` is HTML."""
+    nav = "".join(f'<a href="{address}">{words[language]}</a>' for address, words in _NAVIGATION)
     text = _PAGE.format(
         lang=("zh-CN", "en")[language],
         title=escape(title),
@@ -88,7 +88,7 @@ def page(
 
 
 def wants_page(request: Request) -> bool:
-    """A browser asks, not a program."""
+    """Whether a browser is asking, not a program."""
     return "text/html" in request.headers.get("accept", "")
 
 
@@ -103,13 +103,13 @@ def language_of(request: Request) -> Language:
     return best
 
 
-async def problem(request: Request, error: Exception) -> Response:
-    """What is said of a request that goes nowhere: a page that leads on for browsers, a line for programs."""
+async def error_page(request: Request, error: Exception) -> Response:
+    """The answer to a failed request: a page with links for browsers, one line for programs."""
     assert isinstance(error, HTTPException)
     if not wants_page(request):
         return PlainTextResponse(error.detail, error.status_code, error.headers)
     language = language_of(request)
-    title = _PROBLEMS.get(error.status_code, _REFUSED)[language]
+    title = _ERRORS.get(error.status_code, _REFUSED)[language]
     content = f'<section class="trouble" role="alert"><p>{_GO_ON[language]}</p></section>'
     answer = page(title, content, language, status=error.status_code)
     answer.headers.update(error.headers or {})

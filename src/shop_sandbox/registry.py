@@ -1,4 +1,4 @@
-"""The sandbox at Consul: each of its services under a name, as neighbours are found in production."""
+"""Registers the sandbox's services with Consul by name, as in production."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,12 @@ from typing import Self
 
 import httpx
 
-from shop_sandbox.address import joined
+from shop_sandbox.address import host_port
 
 logger = logging.getLogger("shop_sandbox")
-LOOK_EVERY_S = 3.0
+POLL_INTERVAL_S = 3.0
 TIMEOUT_S = 3.0
-# What the order service is told in NEIGHBOURS__*, and the gRPC service whose health is asked.
+# The names used in NEIGHBOURS__*, and the gRPC service whose health Consul checks.
 NAMES = {
     "goods-service": "shop.neighbours.Goods",
     "inventory-service": "shop.neighbours.Inventory",
@@ -23,7 +23,7 @@ NAMES = {
 
 
 class Registration:
-    """`async with Registration(consul, host, port):` is registered, also after Consul lost its memory."""
+    """`async with Registration(consul, host, port):` stays registered, even after Consul lost its data."""
 
     def __init__(self, consul: str, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -40,7 +40,7 @@ class Registration:
     ) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(httpx.HTTPError):  # its health check notices
+        with contextlib.suppress(httpx.HTTPError):  # its health check will remove it
             for name in NAMES:
                 await self._http.put(f"/service/deregister/{self._id(name)}")
         await self._http.aclose()
@@ -55,13 +55,13 @@ class Registration:
                 for name in NAMES:
                     if self._id(name) not in known:
                         await self._register(name)
-            except (httpx.HTTPError, ValueError) as away:
-                logger.warning("Consul can't be asked: %r", away)
-            await asyncio.sleep(LOOK_EVERY_S)
+            except (httpx.HTTPError, ValueError) as error:
+                logger.warning("Consul is unreachable: %r", error)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _register(self, name: str) -> None:
         check = {
-            "GRPC": f"{joined(self._host, self._port)}/{NAMES[name]}",
+            "GRPC": f"{host_port(self._host, self._port)}/{NAMES[name]}",
             "Interval": "2s",
             "Timeout": "2s",
             "DeregisterCriticalServiceAfter": "90s",

@@ -1,4 +1,4 @@
-"""The neighbours as consumers of the broker: the inventory, and those who keep their own lists of orders."""
+"""The neighbours as consumers of the broker: the inventory, and services with their own lists of orders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STOCK_TYPES = ("order.paid", "order.cancelled")
 
 @contextlib.asynccontextmanager
 async def consuming(url: str, *, stock: EventInbox, lists: EventInbox) -> AsyncIterator[None]:
-    """Both groups read `order-events` until the block ends. Raises ValueError for a bad `url`."""
+    """Let both groups read `order-events` until the block ends. Raises ValueError for a bad `url`."""
     consumers = (
-        order_events(url, INVENTORY_GROUP, into(stock), types=STOCK_TYPES),
-        order_events(url, NOTIFICATIONS_GROUP, into(lists)),
+        order_events(url, INVENTORY_GROUP, deliver_to(stock), types=STOCK_TYPES),
+        order_events(url, NOTIFICATIONS_GROUP, deliver_to(lists)),
     )
     async with contextlib.AsyncExitStack() as stack:
         for consumer in consumers:
@@ -29,19 +29,21 @@ async def consuming(url: str, *, stock: EventInbox, lists: EventInbox) -> AsyncI
         yield
 
 
-def into(inbox: EventInbox) -> Handler:
-    """Deliver to an inbox, which counts vain attempts and buries by itself; only the nameless are refused."""
+def deliver_to(inbox: EventInbox) -> Handler:
+    """A handler for an inbox, which counts failed attempts itself; only events without an id are refused."""
 
     async def take(delivery: Delivery) -> bool:
         result = await inbox.deliver(pb.EventBatch(cloud_events=[delivery.body]))
         if result.accepted_ids:
             return True
         if events.event_id(delivery.body):
-            raise NotYet(f"event {events.event_id(delivery.body)} of {delivery.key} is not done yet")
+            raise NotAccepted(
+                f"event {events.event_id(delivery.body)} of {delivery.key} was not accepted yet"
+            )
         return False
 
     return take
 
 
-class NotYet(Exception):
-    """The inbox wants the event again."""
+class NotAccepted(Exception):
+    """The inbox needs the event again."""

@@ -1,4 +1,4 @@
-"""What a new sandbox starts with: a small catalogue, two buyers, an admin; more goods for benchmarks."""
+"""The initial data of a sandbox: a small catalogue, two buyers, an admin; more goods for benchmarks."""
 
 from collections.abc import Iterator
 
@@ -28,11 +28,11 @@ _CATALOGUE = (
 OFF_SALE_ID = 113
 DELETED_ID = 114
 EXPENSIVE_ID = 112
-SCARCE_ID = 111
+LOW_STOCK_ID = 111
 
 
 def catalogue() -> list[Article]:
-    """Goods 101–114: 111 has 3 in stock, 112 is dear, 113 is off sale, 114 is deleted."""
+    """Goods 101–114: 111 has 3 in stock, 112 is expensive, 113 is off sale, 114 is deleted."""
     return [
         Article(
             id=goods_id,
@@ -53,7 +53,7 @@ def stock() -> list[tuple[int, int]]:
 
 
 def emblem(goods_id: int) -> str:
-    """The one character on the picture of these goods."""
+    """The character shown on the image of these goods."""
     return next((row[5] for row in _CATALOGUE if row[0] == goods_id), "货")
 
 

@@ -1,4 +1,4 @@
-"""The whole sandbox: the only place that wires its parts together."""
+"""The whole sandbox; the only place that wires its parts together."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
-from shop_sandbox.address import joined, reachable
+from shop_sandbox.address import connectable, host_port
 from shop_sandbox.alipay import late, notices, trades
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.gateway import Gateway
@@ -32,7 +32,7 @@ from shop_sandbox.http_server import HttpServer, listen
 from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.order_token import TokenFile
-from shop_sandbox.page import problem
+from shop_sandbox.page import error_page
 from shop_sandbox.registry import Registration
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.users import Users
@@ -43,8 +43,8 @@ logger = logging.getLogger("shop_sandbox")
 class Sandbox:
     """`async with Sandbox(settings) as sandbox:` serves the neighbours until the block ends.
 
-    `order_token` answers the service token shown to the order service (default: the token file, or one
-    signed with the development key). Raises PortTaken.
+    `order_token` returns the token for the order service (default: the token file, or one signed with the
+    development key). Raises PortTaken.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Sandbox:
         try:
             listener = listen(settings.host, settings.http_port)
         except OSError as error:
-            raise PortTaken(f"{joined(settings.host, settings.http_port)}: {error.strerror}") from error
+            raise PortTaken(f"{host_port(settings.host, settings.http_port)}: {error.strerror}") from error
         stack.callback(listener.close)
         if self.tracing is not None:
             self.tracing.open()
@@ -146,7 +146,7 @@ class Sandbox:
             self.trades, self.notices, self.bills, self.alipay_gateway, self.alipay, self.alipay_keys
         )
         return Starlette(
-            routes=[*operator.routes(), *alipay.routes()], exception_handlers={HTTPException: problem}
+            routes=[*operator.routes(), *alipay.routes()], exception_handlers={HTTPException: error_page}
         )
 
     def _grpc(self) -> str:
@@ -155,7 +155,7 @@ class Sandbox:
 
     async def _seed(self) -> None:
         count, available = self.settings.seed_goods, self.settings.seed_stock
-        image_base = f"http://{joined(reachable(self.settings.host), self.http_port)}"
+        image_base = f"http://{host_port(connectable(self.settings.host), self.http_port)}"
         await self.goods.open([*seed.catalogue(), *seed.bench_goods(count)], image_base)
         await self.inventory.open([*seed.stock(), *seed.bench_stock(count, available)])
         await self.users.open(seed.users())

@@ -9,28 +9,28 @@ PREFIX = "SHOP_SANDBOX_"
 
 
 class SettingsError(ValueError):
-    """A bad value or an unknown setting; the text is one clear line."""
+    """An unknown setting or an invalid value; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """Each field is set by SHOP_SANDBOX_<FIELD>. Ports may be 0: any free one."""
+    """Each field is set by SHOP_SANDBOX_<FIELD>. Port 0 takes any free port."""
 
     host: str = "127.0.0.1"
     grpc_port: int = 50061
     http_port: int = 8090
     data_dir: Path = Path("data/sandbox")
-    order: str = "127.0.0.1:50051"  # where ReservationCheck is offered
+    order: str = "127.0.0.1:50051"  # the address of ReservationCheck
     keys_dir: Path = Path("data/dev")
     token_file: Path | None = None  # default {data_dir}/order.token
-    seed_goods: int = 0  # so many goods more than the demo catalogue, for benchmarks
+    seed_goods: int = 0  # goods in addition to the demo catalogue, for benchmarks
     seed_stock: int = 1_000_000
-    notice_scale: float = 1 / 60  # 4 minutes of the provider are 4 seconds here
+    notice_scale: float = 1 / 60  # the provider's 4 minutes are 4 seconds here
     check_interval_s: float = 1.0
-    message: str = ""  # rocketmq://host:port: events are read from the broker too
-    consul: str = ""  # host:port of a Consul where the neighbours are registered by name
-    trace: str = "none:"  # otlp://host:port: traces of the order service are continued
-    ca_file: Path | None = None  # PEM: whose certificate a notice's https address may show
+    message: str = ""  # rocketmq://host:port: also read events from the broker
+    consul: str = ""  # host:port of the Consul to register with
+    trace: str = "none:"  # otlp://host:port: continue the order service's traces
+    ca_file: Path | None = None  # PEM: the CA to trust for notices over https
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -45,18 +45,17 @@ class SandboxSettings:
                 raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
         if self.trace.partition(":")[0] not in ("none", "otlp", "otlps"):
             raise SettingsError(f"{PREFIX}TRACE must be none:, or otlp://host:port")
-
         if self.ca_file is not None and not self.ca_file.is_file():
-            raise SettingsError(f"{PREFIX}CA_FILE: there is no file {self.ca_file}")
+            raise SettingsError(f"{PREFIX}CA_FILE: file not found: {self.ca_file}")
 
     @property
     def order_token_file(self) -> Path:
-        """Where the service token for the order service is read from."""
+        """The file with the token for the order service."""
         return self.token_file or self.data_dir / "order.token"
 
 
 def from_environment(environment: Mapping[str, str]) -> SandboxSettings:
-    """Raises SettingsError for unknown settings and bad values."""
+    """The settings in environment variables. Raises SettingsError for unknown ones and invalid values."""
     known = {field.name: field for field in fields(SandboxSettings)}
     values: dict[str, Any] = {}
     for key, text in environment.items():

@@ -1,4 +1,4 @@
-"""The sandbox's own pages: what is where, and what is on the shelves."""
+"""The sandbox's own pages: the home page and the goods page."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from shop_sandbox.page import Language, Words, page
 _SANDBOX: Words = ("商城沙箱", "The Shop's sandbox")
 _ABOUT: Words = (
     "订单服务以外的部分：商品、库存、用户，以及支付机构的模拟器。",
-    "What stands around the order service: goods, inventory, users, and the provider's simulator.",
+    "The services around the order service: goods, inventory, users, and a simulated payment provider.",
 )
 _PAGES: Sequence[tuple[str, Words]] = (
-    ("/shop", ("货架上的商品与库存", "the goods on the shelves, with their stock")),
+    ("/shop", ("货架上的商品与库存", "goods and their stock")),
     (
         "/alipay/sim",
         (
-            "支付宝模拟器：交易，以及买家、支付机构能做的事",
-            "the Alipay simulator: trades, and what can be done to them",
+            "支付宝模拟器：交易，以及买家和支付机构的操作",
+            "the Alipay simulator: trades, and the actions of buyer and provider",
         ),
     ),
 )
 _TABLES: Mapping[str, Words] = {
-    "notifications": ("发给买家的发货通知，JSON", "what buyers were told of their parcels, as JSON"),
-    "sales": ("商品销量，JSON", "how much of each goods was sold, as JSON"),
-    "consumption": ("买家的消费记录，JSON", "what buyers have spent, as JSON"),
-    "dead-letters": ("处理不了的事件，JSON", "events that could not be handled, as JSON"),
-    "orders": ("订单状态的副本，JSON", "the copy of the orders' states, as JSON"),
-    "": ("事件所留下的数据，JSON", "what the events led to, as JSON"),
+    "notifications": ("发给买家的发货通知，JSON", "shipping notifications to buyers, as JSON"),
+    "sales": ("商品销量，JSON", "sales by goods, as JSON"),
+    "consumption": ("买家的消费记录，JSON", "buyers' purchases, as JSON"),
+    "dead-letters": ("无法处理的事件，JSON", "events that could not be processed, as JSON"),
+    "orders": ("订单状态的副本，JSON", "a copy of the orders' statuses, as JSON"),
+    "": ("由事件产生的数据，JSON", "data derived from events, as JSON"),
 }
 _ADMIN: Sequence[tuple[str, Words]] = (
     ("GET /admin/goods", ("商品与库存，JSON；POST 可修改单件", "goods and stock as JSON; POST changes one")),
     *((f"GET /admin/{table}", _TABLES.get(table, _TABLES[""])) for table in TABLES),
     ("GET /alipay/sim", ("交易列表，JSON", "the trades as JSON")),
-    ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的动作", "an action of the simulator")),
-    ("GET /healthz", ("是否存活", "whether it is alive")),
+    ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
+    ("GET /healthz", ("健康检查", "health check")),
 )
 _GRPC: Words = (
-    "gRPC：商品、库存、优惠券、用户、事件收件箱",
-    "gRPC: goods, inventory, coupons, users, the inbox of events",
+    "gRPC：商品、库存、用户、事件收件箱",
+    "gRPC: goods, inventory, users, event inbox",
 )
 _HEADINGS: Mapping[str, Words] = {
     "pages": ("页面", "Pages"),
@@ -52,17 +52,17 @@ _HEADINGS: Mapping[str, Words] = {
     "admin": ("供程序使用", "For programs"),
 }
 _GOODS: Words = ("商品", "Goods")
-_EMPTY: Words = ("货架上还没有商品。", "There is nothing on the shelves yet.")
+_EMPTY: Words = ("还没有商品。", "There are no goods yet.")
 _BUY: Words = (
-    "这里只能看。下单请用订单服务的接口，商品编号就是 # 后面的数字。",
-    "This page only shows. Orders are placed at the order service; the number after # is the goods_id.",
+    "本页仅供浏览。下单请调用订单服务的接口，# 后面的数字就是商品编号。",
+    "This page is read-only. Place orders with the order service; the number after # is the goods_id.",
 )
 _STOCK: Words = ("库存 {}", "{} in stock")
 _OFF: Words = ("已下架", "off sale")
 
 
 def landing(grpc: str, language: Language) -> HTMLResponse:
-    """The page at `/`; `grpc`: where the neighbours are, host:port."""
+    """The page at `/`; `grpc` is the neighbours' host:port."""
     opened = [(f'<a href="{address}">{address}</a>', words) for address, words in _PAGES]
     programs = [(f"<code>{escape(address)}</code>", words) for address, words in _ADMIN]
     sections = (

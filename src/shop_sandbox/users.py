@@ -1,4 +1,4 @@
-"""The user service: addresses, and wallets whose balance is the sum of their ledger."""
+"""The user service: addresses, and wallets whose balance is the sum of the ledger."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -60,7 +60,7 @@ class DemoAddress:
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """A user the sandbox starts with; `balance_fen` becomes the first entry of the ledger."""
+    """A user in the initial data; `balance_fen` becomes the first ledger entry."""
 
     id: int
     name: str
@@ -76,7 +76,7 @@ class Users:
         self._database = database
 
     async def open(self, seed: Iterable[DemoUser]) -> None:
-        """Start with `seed` when the file is new."""
+        """Fill a new file with `seed`."""
 
         def fill(connection: sqlite3.Connection) -> None:
             if not connection.execute("SELECT 1 FROM user LIMIT 1").fetchone():
@@ -86,7 +86,7 @@ class Users:
         await self._database.run(fill)
 
     async def get_address(self, request: pb.AddressRequest) -> pb.Address:
-        """Raises NotFound, also for an address of somebody else."""
+        """The address, if it belongs to this user. Raises NotFound."""
 
         def read(connection: sqlite3.Connection) -> pb.Address:
             row = connection.execute(
@@ -99,7 +99,7 @@ class Users:
         return await self._database.run(read)
 
     async def list_addresses(self, request: pb.UserId) -> pb.AddressList:
-        """The default address first; nobody's list is empty."""
+        """The user's addresses, the default first; empty for an unknown user."""
 
         def read(connection: sqlite3.Connection) -> pb.AddressList:
             rows = connection.execute(
@@ -111,7 +111,7 @@ class Users:
         return await self._database.run(read)
 
     async def get_balance(self, request: pb.UserId) -> pb.Balance:
-        """Balance in fen. Raises NotFound."""
+        """The balance in fen. Raises NotFound."""
 
         def read(connection: sqlite3.Connection) -> pb.Balance:
             row = connection.execute(
@@ -124,7 +124,7 @@ class Users:
         return await self._database.run(read)
 
     async def list_ledger(self, request: pb.LedgerFilter) -> pb.Ledger:
-        """A page by id, at most 1000 (0: 100); the amounts of a user add up to the balance."""
+        """A page of entries by id, at most 1000 (0: 100); a user's amounts add up to the balance."""
         limit = min(request.limit or 100, MAX_PAGE)
         if limit < 0:
             raise ValueError("limit must not be negative")

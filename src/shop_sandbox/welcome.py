@@ -1,4 +1,4 @@
-"""What `make run` prints: addresses, tokens, and two first calls that work when pasted."""
+"""The text that `make run` prints: addresses, tokens, and two calls to paste."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADDRESS = ("张三", "13800138000", "文三路 100 号")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where everything is: base URLs, host:port, and tokens by user id."""
+    """The addresses of a running Shop, and tokens by user id."""
 
     rest: str
     grpc: str
@@ -27,11 +27,11 @@ class Running:
 
 
 def text(shop: Running) -> str:
-    """The whole greeting."""
+    """The whole text."""
     token = next(iter(shop.buyers.values()))
     tokens = "\n".join(f"  BUYER_{user}={one}" for user, one in shop.buyers.items())
     return f"""
-商城已启动 / The Shop is running                              Ctrl-C 停止 / stops it
+商城已启动 / The Shop is running                              Ctrl-C 停止 / to stop
 
   入口 / start    {shop.rest}/      {shop.sandbox_http}/
   REST            {shop.rest}/api/v1
@@ -51,8 +51,8 @@ def text(shop: Running) -> str:
 
 {curl(shop.rest, token)}
 
-  应答里的 pay_url 就是收银台，用浏览器打开即可付款。
-  Open the answer's pay_url in a browser: it is the cashier, and the way to the Alipay page.
+  响应中的 pay_url 是收银台的地址，用浏览器打开即可付款。
+  Open the pay_url of the answer in a browser: it is the cashier, which leads to the Alipay page.
 
 第一个 gRPC 调用：再下一单 / a first gRPC call: another order
 
@@ -65,7 +65,7 @@ def text(shop: Running) -> str:
 
 
 def curl(rest: str, token: str, ca: str = "") -> str:
-    """A shell command that places an order over REST; `ca` is whom to trust with https."""
+    """A shell command that places an order over REST; `ca` is the CA file to trust for https."""
     name, phone, detail = ADDRESS
     trusting = f"--cacert {ca} " if ca else ""
     return f"""curl -sS {trusting}-X POST {shlex.quote(rest + "/api/v1/orders")} \\
@@ -78,7 +78,7 @@ def curl(rest: str, token: str, ca: str = "") -> str:
 
 
 def grpc_call(target: str, token: str, ca: str = "") -> str:
-    """A shell command that places an order over gRPC, with the client other services use; `ca`: over TLS."""
+    """A shell command that places an order over gRPC, with the published client; with `ca`, over TLS."""
     secure = f'use_tls=True, cert_file="{ca}", ' if ca else ""
     return f"""{python()} - <<'PY'
 from shop_order.api.client import AddressInfo, CreateOrderRequest, OrderItemRequest, new_sync_order_client
@@ -93,7 +93,7 @@ PY"""
 
 
 def grpcurl(target: str, token: str, ca: str = "") -> str:
-    """The same call for those who have grpcurl; on one line, so that it is easy to copy."""
+    """The same call with grpcurl, on one line so that it is easy to copy."""
     name, phone, detail = ADDRESS
     wanted = (
         '{"items": [{"product_id": 101, "quantity": 1}], '
@@ -106,5 +106,5 @@ def grpcurl(target: str, token: str, ca: str = "") -> str:
 
 
 def python() -> str:
-    """The interpreter as a newcomer would write it, from the project's folder."""
+    """The interpreter, relative to the project's folder if possible."""
     return str(PYTHON) if PYTHON.exists() and PYTHON.resolve().samefile(sys.executable) else sys.executable

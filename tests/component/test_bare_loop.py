@@ -12,11 +12,11 @@ from shop_order.repository.schema import create
 TABLES = ("order_sn_claim", "idempotency_key", "order_info", "order_event", "outbox")
 
 
-@pytest.mark.parametrize("a_commit", [1, 16])
-def test_the_bare_loop_stores_every_row_of_an_order(tmp_path: Path, a_commit: int) -> None:
+@pytest.mark.parametrize("per_commit", [1, 16])
+def test_the_bare_loop_stores_every_row_of_an_order(tmp_path: Path, per_commit: int) -> None:
     path = tmp_path / "order.db"
     create(path)
-    rate, us = bare.stored_alone(path, a_commit=a_commit, seconds=0.01)
+    rate, us = bare.measure_inserts(path, per_commit=per_commit, seconds=0.01)
     assert rate > 0 and us > 0
     with closing(sqlite3.connect(path)) as connection:
         counts = {t: connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in TABLES}

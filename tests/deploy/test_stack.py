@@ -15,7 +15,19 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import __main__ as stack
-from deploy.stack import consul, golang, mariadb, mongo, mysql, nacos, processes, redis, rocketmq, shop, tidb
+from deploy.stack import (
+    consul,
+    golang,
+    instances,
+    mariadb,
+    mongo,
+    mysql,
+    nacos,
+    processes,
+    redis,
+    rocketmq,
+    tidb,
+)
 from deploy.stack.processes import StackError
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -103,10 +115,10 @@ def test_what_only_one_may_do_is_waited_for() -> None:
     order: list[str] = []
 
     def second() -> None:
-        with processes.only_one("a-test"):
+        with processes.exclusive("a-test"):
             order.append("second")
 
-    with processes.only_one("a-test"):
+    with processes.exclusive("a-test"):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.1)
@@ -126,7 +138,7 @@ def test_one_engine_that_fails_stops_no_other(
     assert command(monkeypatch, "up") == 1
     said = capsys.readouterr().err
     assert "second: FAILED: there is no such package" in said
-    assert 'failed: second; mend it and say make stack ENGINES="second"; logs: ' in said
+    assert 'failed: second; fix the cause and run make stack ENGINES="second"; logs: ' in said
     assert [one.did for one in engines.values()] == [["install", "start"], ["install"], ["install", "start"]]
 
 
@@ -194,16 +206,16 @@ def test_an_engine_that_ends_at_its_start_is_told_at_once_with_what_it_said(
     engines["first"] = Dies()
     began = time.monotonic()
     assert command(monkeypatch, "up", "first") == 1
-    assert time.monotonic() - began < stack.READY_S / 10
-    assert "first: FAILED: dying ended by itself: no disk" in capsys.readouterr().err
+    assert time.monotonic() - began < stack.READY_TIMEOUT_S / 10
+    assert "first: FAILED: dying exited: no disk" in capsys.readouterr().err
 
 
 def test_down_stops_also_what_was_only_started_on_request(
     engines: dict[str, Fake], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines["extra"] = Fake()
-    monkeypatch.setattr(stack, "ON_REQUEST", ("extra",))
-    monkeypatch.setattr(stack, "_shop_first", lambda: None)  # one that runs here is none of ours
+    monkeypatch.setattr(stack, "OPTIONAL_ENGINES", ("extra",))
+    monkeypatch.setattr(stack, "_stop_shop", lambda: None)  # one that runs here is none of ours
     assert command(monkeypatch, "install", "extra") == 0
     assert command(monkeypatch, "down") == 0
     assert [one.did[-1] for one in engines.values()] == ["stop"] * 4
@@ -243,7 +255,7 @@ def test_a_cache_that_another_machine_filled_does_not_stand_for_java(
     complete.parent.mkdir(parents=True)
     complete.touch()
     needed: list[str] = []
-    monkeypatch.setattr(processes, "need", lambda *tools: needed.extend(tools))
+    monkeypatch.setattr(processes, "ensure_tools", lambda *tools: needed.extend(tools))
     one.install(root)
     assert needed == ["java"]
 
@@ -324,12 +336,14 @@ def test_a_cached_mysql_gets_the_libraries_that_this_machine_lacks(
 
 def test_every_port_lies_below_those_that_the_kernel_lends_to_any_connection() -> None:
     lent_from = 32768  # Linux' default
-    named = [int(port) for name in stack.ENGINES + stack.ON_REQUEST for port in ports_of(stack.engine(name))]
+    named = [
+        int(port) for name in stack.ENGINES + stack.OPTIONAL_ENGINES for port in ports_of(stack.engine(name))
+    ]
     cluster = [port + 10_000 for port in redis.CLUSTER]  # where its nodes talk
     nacos_grpc = [nacos.PORT + 1_000, nacos.PORT + 1_001]
-    instances = [first + shop.MOST for first in (shop.HTTP, shop.GRPC)]
+    served = [first + instances.MAX_INSTANCES for first in (instances.HTTP, instances.GRPC)]
     assert len(named) >= 12
-    assert max(named + cluster + nacos_grpc + instances) < lent_from
+    assert max(named + cluster + nacos_grpc + served) < lent_from
 
 
 def ports_of(engine: stack.Engine) -> list[str]:
@@ -337,8 +351,10 @@ def ports_of(engine: stack.Engine) -> list[str]:
     return [port for url in engine.URLS for port in re.findall(r":(\d+)", url)]
 
 
-@pytest.mark.parametrize("change", [shop.Town.add, shop.Town.remove])
-def test_an_instance_joins_or_leaves_only_what_runs(root: Path, change: Callable[[shop.Town], int]) -> None:
+@pytest.mark.parametrize("change", [instances.StackShop.add, instances.StackShop.remove])
+def test_an_instance_joins_or_leaves_only_what_runs(
+    root: Path, change: Callable[[instances.StackShop], int]
+) -> None:
     with pytest.raises(StackError, match=r"nothing runs in .*: make run-stack"):
-        change(shop.Town(root, "mysql"))
+        change(instances.StackShop(root, "mysql"))
     assert not (root / "run").exists()

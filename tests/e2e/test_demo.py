@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from shop_sandbox.address import joined, reachable
-from shop_sandbox.demo import beside
-from shop_sandbox.reload import stamps
+from shop_sandbox.address import connectable, host_port
+from shop_sandbox.demo import with_order_service
+from shop_sandbox.reload import modification_times
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.story import play
-from shop_sandbox.story.stage import Ran
-from shop_sandbox.story.telling import NotAsTold, StoryBroken, Teller, expect
+from shop_sandbox.story.narrator import Narrator, StepFailed, UnexpectedResult, expect
+from shop_sandbox.story.stage import CommandResult
 from tests.e2e.pasting import block_after, paste
 from tests.e2e.started import ROOT, Started, run
 from tests.shop import Shop
@@ -87,8 +87,8 @@ async def test_with_reload_a_change_of_the_sources_starts_it_again(tmp_path: Pat
     source.write_text("")
     child = "import pathlib, time; print('child', flush=True); time.sleep(60)"
     follow = (
-        "import sys, pathlib; from shop_sandbox.reload import Following; "
-        f"sys.exit(Following([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path)!r})).run())"
+        "import sys, pathlib; from shop_sandbox.reload import Reloader; "
+        f"sys.exit(Reloader([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path)!r})).run())"
     )
     async with Started(tmp_path, "-c", follow, environ={}) as following:
         await following.says("child")
@@ -103,21 +103,21 @@ async def test_with_reload_a_change_of_the_sources_starts_it_again(tmp_path: Pat
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")],
 )
 def test_a_printed_address_can_be_connected_to(host: str, shown: str) -> None:
-    assert joined(reachable(host), 80) == f"{shown}:80"
+    assert host_port(connectable(host), 80) == f"{shown}:80"
 
 
 def test_the_sandbox_lies_beside_the_order_service_unless_somebody_says_otherwise() -> None:
-    found = beside(SandboxSettings(), "/elsewhere", "[::1]:5000", "otlp://c:4317")
+    found = with_order_service(SandboxSettings(), "/elsewhere", "[::1]:5000", "otlp://c:4317")
     assert (found.data_dir, found.keys_dir) == (Path("/elsewhere/sandbox"), Path("/elsewhere/dev"))
     assert (found.order, found.trace) == ("[::1]:5000", "otlp://c:4317")
     own = SandboxSettings(
         data_dir=Path("mine"), keys_dir=Path("keys"), order="127.0.0.1:6000", trace="otlp://other:4317"
     )
-    assert beside(own, "/elsewhere", "[::1]:5000", "none:") == own
+    assert with_order_service(own, "/elsewhere", "[::1]:5000", "none:") == own
 
 
 def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None:
-    watched = {path.relative_to(ROOT / "src").as_posix() for path in stamps()}
+    watched = {path.relative_to(ROOT / "src").as_posix() for path in modification_times()}
     assert {
         "shop_order/cmd/run/app.py",
         "shop_order/configs/server.yaml",
@@ -131,8 +131,10 @@ def test_reload_watches_every_kind_of_source_and_no_data(tmp_path: Path) -> None
 async def test_the_whole_story_is_as_told(tmp_path: Path) -> None:
     ran = await run(tmp_path, "shop-sandbox", "story", environ={"DEMO_LANG": "en"})
     assert ran.code == 0, ran.out + ran.err
-    assert "✗" not in ran.out and "0 not as told" in ran.out
-    assert [line for line in ran.out.splitlines() if line[:1].isdigit()][len(play.CHAPTERS)] == "9. The books"
+    assert "✗" not in ran.out and "0 failed" in ran.out
+    assert [line for line in ran.out.splitlines() if line[:1].isdigit()][
+        len(play.CHAPTERS)
+    ] == "9. Consistency checks"
     assert ", 0 findings" in ran.out and ", 0 broken" in ran.out
     assert os.listdir(tmp_path) == []
 
@@ -145,15 +147,15 @@ async def test_a_language_nobody_tells_it_in_is_refused(tmp_path: Path) -> None:
 
 def test_a_step_that_does_something_else_is_told_and_counted() -> None:
     out = io.StringIO()
-    tell = Teller("en", out)
-    with pytest.raises(StoryBroken), tell.step("付款", "It is paid"):
+    tell = Narrator("en", out)
+    with pytest.raises(StepFailed), tell.step("付款", "It is paid"):
         expect(1, 2, "status")
     with tell.step("没事", "All is well") as step:
-        step.sees("看见", "seen")
+        step.result("看见", "seen")
     assert (tell.steps, tell.failures) == (2, 1)
     assert out.getvalue().splitlines() == [
         "  ✗ It is paid",
-        "      NotAsTold: status: 1, expected 2",
+        "      UnexpectedResult: status: 1, expected 2",
         "  ✓ All is well",
         "      seen",
     ]
@@ -179,9 +181,9 @@ class QuietStage:
         """Well."""
         return 0
 
-    async def run(self, *words: str) -> Ran:
+    async def run(self, *words: str) -> CommandResult:
         """Doctor and audit find nothing."""
-        return Ran(0, "0 orders, 0 on their way, 0 findings")
+        return CommandResult(0, "0 orders, 0 on their way, 0 findings")
 
 
 class QuietCast:
@@ -201,7 +203,7 @@ class QuietCast:
 async def test_one_step_that_is_not_as_told_decides_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: int, code: int
 ) -> None:
-    async def chapter(tell: Teller, cast: QuietCast) -> None:
+    async def chapter(tell: Narrator, cast: QuietCast) -> None:
         with tell.step("付款", "It is paid"):
             expect(found, 2, "status")
 
@@ -209,10 +211,10 @@ async def test_one_step_that_is_not_as_told_decides_the_exit_code(
     monkeypatch.setattr(play, "Cast", QuietCast)
     monkeypatch.setattr(play, "CHAPTERS", (chapter,))
     assert await play.play("en") == code
-    assert f"3 steps, {code} not as told" in capsys.readouterr().out
+    assert f"3 steps, {code} failed" in capsys.readouterr().out
 
 
 def test_expect_raises_what_a_step_tells() -> None:
     expect([1], [1], "the same")
-    with pytest.raises(NotAsTold, match="what: 1, expected 2"):
+    with pytest.raises(UnexpectedResult, match="what: 1, expected 2"):
         expect(1, 2, "what")

@@ -21,7 +21,7 @@ import pytest
 
 from deploy.stack import nginx, processes
 from deploy.stack.__main__ import ROOT as STACK
-from deploy.stack.shop import GRPC, PUBLIC, SANDBOX_HTTP
+from deploy.stack.instances import GRPC, PUBLIC, SANDBOX_HTTP
 from tests.plugins.engines import EXTERNAL
 from tests.recording.recorder import child_path
 
@@ -167,7 +167,7 @@ def test_an_instance_that_is_killed_comes_back_and_readers_notice_nothing(town: 
     with town.http as http:
         answers = [http.get("/api/v1/orders", headers=token).status_code for _ in range(40)]
     assert answers == [200] * 40
-    town.until("order-2 ended by itself")
+    town.until("order-2 exited")
     becomes({GRPC + n for n in (1, 2, 3)})
 
 

@@ -55,16 +55,16 @@ def test_the_script_needs_no_package_and_writes_the_file_as_a_whole(tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--instances", "10.0.0.1:8080"), "an instance is host:http_port:grpc_port, not 10.0.0.1:8080"),
+        (("--instances", "10.0.0.1:8080"), "an instance must be host:http_port:grpc_port, not 10.0.0.1:8080"),
         (("--instances", "a:8080:70000"), "not a port: 70000"),
-        (("--instances", "a;:8080:50051"), "an instance is"),
+        (("--instances", "a;:8080:50051"), "an instance must be"),
         (("--instances", "a:1:2", "--origins", "*"), "not an origin (scheme://host[:port]): *"),
         (("--instances", "a:1:2", "--origins", 'https://a.example";'), "not an origin"),
         (("--instances", "a:1:2", "--names", "a b"), "not a name: a b"),
         (("--instances", "a:1:2", "--key", "/k;}"), "not a path: /k;}"),
         (("--instances", "a:1:2", "--trusted-proxies", "10.0.0.0/33"), "10.0.0.0/33"),
         (("--instances", "a:1:2", "--listen", "443 proxy_protocol"), "not an address to listen at"),
-        (("--instances", "a:1:2", "--token-rate", "0"), "token_rate is at least 1"),
+        (("--instances", "a:1:2", "--token-rate", "0"), "token_rate must be at least 1"),
     ],
 )
 def test_a_bad_value_is_one_clear_line(words: tuple[str, ...], complaint: str) -> None:

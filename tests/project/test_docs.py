@@ -74,3 +74,27 @@ def test_the_make_targets_are_those_there_are(page: Path) -> None:
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
 def test_the_readme_stays_short(readme: str) -> None:
     assert len((ROOT / readme).read_text("utf-8").splitlines()) < MAX_README_LINES
+
+
+SOURCES = (ROOT, ROOT / "src/shop_order", ROOT / "src")
+PROSE = sorted(
+    path
+    for folder in ("", "docs/", "docs/decisions/", "docs/runbooks/", "client/", "deploy/observability/")
+    for path in ROOT.glob(f"{folder}*.md")
+    if path.name != "CHANGELOG.md"
+)
+
+
+def missing_files(text: str) -> list[str]:
+    """The files named in backticks, with a folder, that are neither in the repository nor in its packages."""
+    paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|yaml|yml|toml|sql|template|proto))`", text)
+    return [path for path in paths if not any((base / path).is_file() for base in SOURCES)]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=named)
+def test_every_file_that_a_document_names_exists(page: Path) -> None:
+    assert missing_files(page.read_text("utf-8")) == []
+
+
+def test_a_file_that_does_not_exist_is_named() -> None:
+    assert missing_files("see `pkg/ids.py`, `tests/shop.py` and `pkg/no_such.py`") == ["pkg/no_such.py"]

@@ -1,7 +1,7 @@
-"""The gateway's JSON methods: query, close, refund, refund query and bills, each answer really signed.
+"""The gateway's JSON methods: query, close, refund, refund query and bills, with signed answers.
 
-Faults can be planted for the next calls of a method: `lost` (done, but the answer never arrives: HTTP 502),
-`unknown` (not done, code 20000), `down` (not done, HTTP 503).
+Faults can be planted for the next calls of a method: `lost` (carried out, but the answer is lost: HTTP 502),
+`unknown` (not carried out, code 20000), `down` (not carried out, HTTP 503).
 """
 
 import json
@@ -20,9 +20,9 @@ from shop_sandbox.alipay.requests import (
     REFUND,
     REFUND_QUERY,
     Refused,
-    number,
+    merchant_number,
 )
-from shop_sandbox.alipay.trades import Refund, Trade, Trades, not_there
+from shop_sandbox.alipay.trades import Refund, Trade, Trades, trade_not_found
 
 FAULTS = ("lost", "unknown", "down")
 MAX_FAULTS = 1_000
@@ -31,7 +31,7 @@ Answer = dict[str, object]
 
 
 class GatewayDown(Exception):
-    """No answer comes; the HTTP status that is seen instead."""
+    """The call gets this HTTP status instead of an answer."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
@@ -39,7 +39,7 @@ class GatewayDown(Exception):
 
 
 class Gateway:
-    """Carries out verified calls."""
+    """Carries out calls whose signature was verified."""
 
     def __init__(self, trades: Trades, notices: Notices, late: LateBuyers, bills: Bills, keys: Keys) -> None:
         self._trades = trades
@@ -47,7 +47,7 @@ class Gateway:
         self._notices = notices
         self._bills = bills
         self._keys = keys
-        self.charset = ""  # of the answers; empty: what the call's address names
+        self.charset = ""  # of the answers; empty: the charset named in the call's URL
         self._faults: dict[str, list[str]] = {}
         self._methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
             QUERY: self._query,
@@ -57,29 +57,31 @@ class Gateway:
         }
         self._known = {*self._methods, BILL}
 
-    def plant(self, method: str, fault: str, times: int) -> None:
-        """The next `times` calls of `method` meet `fault`; 0 clears. Raises ValueError."""
+    def plant_fault(self, method: str, fault: str, times: int) -> None:
+        """Make the next `times` calls of `method` fail with `fault`; 0 clears it. Raises ValueError."""
         if method not in self._known or fault not in FAULTS or not 0 <= times <= MAX_FAULTS:
             raise ValueError(
-                f"method one of {sorted(self._known)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
+                f"method must be one of {sorted(self._known)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
             )
         self._faults[method] = [fault] * times
 
     async def call(self, method: str, biz: Mapping[str, Any], site: str) -> Answer:
-        """What to answer; `site` is where the caller reached us. Raises Refused, GatewayDown."""
+        """Carry out a call and return its answer; `site` is our base URL. Raises Refused, GatewayDown."""
         planted = self._faults.get(method)
         fault = planted.pop() if planted else ""
         if fault == "down":
             raise GatewayDown(503)
         if fault == "unknown":
             raise Refused("isp.unknow-error", "系统繁忙", code="20000", msg="Service Currently Unavailable")
-        answer = await (self._bills.address(biz, site) if method == BILL else self._methods[method](biz))
+        answer = await (
+            self._bills.download_address(biz, site) if method == BILL else self._methods[method](biz)
+        )
         if fault == "lost":
             raise GatewayDown(502)
         return {"code": "10000", "msg": "Success", **answer}
 
-    def refusal(self, refused: Refused) -> Answer:
-        """The answer that says why not."""
+    def error_answer(self, refused: Refused) -> Answer:
+        """The answer to a call that was refused."""
         return {
             "code": refused.code,
             "msg": refused.msg,
@@ -87,17 +89,19 @@ class Gateway:
             "sub_msg": refused.sub_msg,
         }
 
-    def signed(self, method: str, node: Answer, charset: str) -> bytes:
-        """The signature covers the node's bytes exactly as they stand in the answer, which is an
-        `error_response` where the method is unknown."""
+    def sign_answer(self, method: str, node: Answer, charset: str) -> bytes:
+        """The signed answer as bytes; an `error_response` if the method is unknown.
+
+        The signature covers the node's bytes exactly as they appear in the answer.
+        """
         name = f"{method.replace('.', '_')}_response" if method in self._known else "error_response"
         text = json.dumps(node, ensure_ascii=False, separators=(",", ":"))
-        sign = signing.signed(self._keys.provider, text, charset)
+        sign = signing.sign(self._keys.provider, text, charset)
         return f'{{"{name}":{text},"sign":"{sign}"}}'.encode(signing.codec(charset))
 
     async def _trade(self, biz: Mapping[str, Any]) -> Trade | None:
-        out_trade_no = number(biz, "out_trade_no", required=False)
-        trade_no = number(biz, "trade_no", required=False)
+        out_trade_no = merchant_number(biz, "out_trade_no", required=False)
+        trade_no = merchant_number(biz, "trade_no", required=False)
         if not out_trade_no and not trade_no:
             raise Refused("ACQ.INVALID_PARAMETER", "参数无效：out_trade_no 与 trade_no 不能同时为空")
         return await self._trades.trade(out_trade_no, trade_no)
@@ -105,44 +109,44 @@ class Gateway:
     async def _query(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
-            raise not_there()
-        return content.queried(await self._trades.session(trade.out_trade_no), trade)
+            raise trade_not_found()
+        return content.query_answer(await self._trades.session(trade.out_trade_no), trade)
 
     async def _close(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
-            await self._late.gave_up(number(biz, "out_trade_no", required=False))
-            raise not_there()
+            await self._late.close_requested(merchant_number(biz, "out_trade_no", required=False))
+            raise trade_not_found()
         closed = await self._trades.close(trade.out_trade_no, "")
         return {"trade_no": closed.trade_no, "out_trade_no": closed.out_trade_no}
 
     async def _refund(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
-            raise not_there()
+            raise trade_not_found()
         try:
-            amount_fen = fields.fen(biz.get("refund_amount"))
+            amount_fen = fields.parse_yuan(biz.get("refund_amount"))
         except ValueError as error:
             raise Refused("ACQ.INVALID_PARAMETER", f"参数无效：refund_amount：{error}") from None
-        out_request_no = number(biz, "out_request_no", required=False) or trade.out_trade_no
+        out_request_no = merchant_number(biz, "out_request_no", required=False) or trade.out_trade_no
         refund = await self._trades.refund(trade, out_request_no, amount_fen)
         session = await self._trades.session(trade.out_trade_no)
         if refund.fresh and session.notify_url:
-            said = content.refunded(session, trade, refund)
-            await self._notices.post(trade.out_trade_no, "refund", session.notify_url, said)
+            notice = content.refund_notice(session, trade, refund)
+            await self._notices.post(trade.out_trade_no, "refund", session.notify_url, notice)
         return content.refund_answer(trade, refund)
 
     async def _refund_query(self, biz: Mapping[str, Any]) -> Answer:
         trade = await self._trade(biz)
         if trade is None:
-            raise not_there()
-        out_request_no = number(biz, "out_request_no")
+            raise trade_not_found()
+        out_request_no = merchant_number(biz, "out_request_no")
         found: list[Refund] = [
             one
             for one in await self._trades.refunds(trade.out_trade_no)
             if one.out_request_no == out_request_no
         ]
-        # The provider answers a refund it does not know with a success that says nothing.
+        # For an unknown refund the provider answers with success and no further fields.
         if not found:
             return {}
-        return content.refund_queried(await self._trades.session(trade.out_trade_no), trade, found[0])
+        return content.refund_query_answer(await self._trades.session(trade.out_trade_no), trade, found[0])

@@ -1,4 +1,4 @@
-"""The registration desk of the provider: both key pairs, made once and kept in a folder."""
+"""The key pairs of merchant and provider, created once and kept in a folder."""
 
 import contextlib
 import os
@@ -16,14 +16,14 @@ KEY_BITS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What the provider holds: its own private key, and the public key the merchant registered."""
+    """The provider's private key, and the public key that the merchant registered."""
 
     provider: rsa.RSAPrivateKey
     merchant: rsa.RSAPublicKey
 
 
 def ensure_keys(keys_dir: Path) -> Keys:
-    """Load the four files, making those that are missing; safe when several processes do it at once.
+    """Load the four key files and create those that are missing; safe with several processes.
 
     alipay_app_private.pem and alipay_public.pem are the merchant's side, the other two the provider's.
     """
@@ -47,11 +47,11 @@ def _private(path: Path) -> rsa.RSAPrivateKey:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         fresh = _written(path.parent, pem)
-        # A link fails where the name exists: whoever came first wins, and nobody sees half a file.
+        # os.link fails if the name exists: the first process wins, and nobody reads half a file.
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
         fresh.unlink()
-    # Made here and nowhere else: proving its primes anew would cost 35 ms at every start.
+    # We created this key, so skip the check of its primes: it costs 35 ms at each start.
     loaded = serialization.load_pem_private_key(
         path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True
     )
@@ -66,4 +66,4 @@ def _written(folder: Path, content: bytes) -> Path:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-    return Path(name)  # nobody else may read it: so mkstemp makes it
+    return Path(name)  # mkstemp creates it with mode 0600

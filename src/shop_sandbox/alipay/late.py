@@ -1,7 +1,7 @@
-"""Buyers who pay too late: they wait until the time of their trade is over, or the merchant gave it up.
+"""Buyers who pay late: they wait until their trade has expired or the merchant has asked to close it.
 
-The simulator can't see the Shop's test clock. It sees that the Shop closes a trade, also one that no buyer
-has begun (the provider answers that there is none, and a buyer may still pay).
+The simulator can't see the Shop's test clock, but it sees the Shop close a trade, even one that no buyer has
+started (the provider then answers that there is no such trade, and a buyer can still pay).
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from shop_sandbox.alipay.requests import Refused
 from shop_sandbox.database import Database
 
-# The merchant looks every 5 s for orders whose time is over: it must have cancelled this one.
-AFTER_MS = 10_000
+# The merchant scans for expired orders every 5 s: by then it has cancelled this one.
+LATE_PAYMENT_DELAY_MS = 10_000
 IDLE_S = 1.0
 BATCH = 16
 
@@ -26,8 +26,8 @@ CREATE TABLE IF NOT EXISTS given_up (
   asked_ms INTEGER NOT NULL
 );
 """
-# When a trade's time was over: at its end, or when the merchant closed it or tried to.
-_OVER = (
+# When a trade expired: at its time limit, or when the merchant closed it or tried to.
+_EXPIRY = (
     "SELECT min(s.expire_ms, coalesce(g.asked_ms, s.expire_ms),"
     " CASE WHEN t.status = 'TRADE_CLOSED' AND t.paid_ms = 0 THEN t.closed_ms ELSE s.expire_ms END)"
     " FROM session s LEFT JOIN given_up g USING (out_trade_no) LEFT JOIN trade t USING (out_trade_no)"
@@ -38,30 +38,30 @@ logger = logging.getLogger("shop_sandbox.alipay.late")
 
 
 class LateBuyers:
-    """Who waits to pay too late; kept over a restart."""
+    """The buyers who wait to pay late; they survive a restart."""
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
         self._database = database
         self._clock_ms = clock_ms
         self._wake = asyncio.Event()
 
-    async def over(self, out_trade_no: str) -> bool:
-        """Whether a payment would be late by now."""
-        return await self._over_ms(out_trade_no) <= self._clock_ms()
+    async def is_expired(self, out_trade_no: str) -> bool:
+        """Whether a payment made now would be late."""
+        return await self._expiry_ms(out_trade_no) <= self._clock_ms()
 
-    async def waits(self, out_trade_no: str) -> bool:
-        """Whether the buyer waits."""
+    async def is_waiting(self, out_trade_no: str) -> bool:
+        """Whether the buyer is waiting to pay late."""
         select = "SELECT 1 FROM late WHERE out_trade_no = ?"
         return bool(await self._database.run(lambda one: one.execute(select, (out_trade_no,)).fetchone()))
 
     async def wait(self, out_trade_no: str) -> None:
-        """The buyer pays as soon as it is too late; asking again changes nothing."""
+        """Let the buyer pay once the trade has expired. Idempotent."""
         insert = "INSERT OR IGNORE INTO late VALUES (?)"
         await self._database.run(lambda one: one.execute(insert, (out_trade_no,)))
         self._wake.set()
 
-    async def gave_up(self, out_trade_no: str) -> None:
-        """The merchant asked to close a trade; the first time counts, numbers nobody knows do not."""
+    async def close_requested(self, out_trade_no: str) -> None:
+        """Record that the merchant asked to close a trade. Idempotent; ignores unknown numbers."""
         insert = "INSERT OR IGNORE INTO given_up SELECT out_trade_no, ? FROM session WHERE out_trade_no = ?"
         values = (self._clock_ms(), out_trade_no)
         await self._database.run(lambda one: one.execute(insert, values))
@@ -69,7 +69,7 @@ class LateBuyers:
 
     @contextlib.asynccontextmanager
     async def running(self, pay: Callable[[str], Awaitable[object]]) -> AsyncIterator[None]:
-        """Let those `pay` whose time has come, while the block runs."""
+        """Call `pay` for each waiting buyer whose trade has expired, while the block runs."""
         task = asyncio.create_task(self._run(pay), name="alipay-late")
         try:
             yield
@@ -85,19 +85,18 @@ class LateBuyers:
             try:
                 waiting = await self._pay_due(pay)
             except Exception:
-                logger.exception("paying late failed")
+                logger.exception("a late payment failed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S if waiting else None):
                     await self._wake.wait()
 
     async def _pay_due(self, pay: Callable[[str], Awaitable[object]]) -> bool:
-        """Whether somebody waits still."""
-        select = (
-            f"SELECT out_trade_no, ({_OVER} l.out_trade_no) AS over_ms FROM late l ORDER BY over_ms LIMIT ?"
-        )
+        """Pay what is due. Returns whether buyers are still waiting."""
+        expiry = f"({_EXPIRY} l.out_trade_no) AS expiry_ms"
+        select = f"SELECT out_trade_no, {expiry} FROM late l ORDER BY expiry_ms LIMIT ?"
         rows = await self._database.run(lambda one: one.execute(select, (BATCH,)).fetchall())
-        due_ms = self._clock_ms() - AFTER_MS
-        due = [out_trade_no for out_trade_no, over_ms in rows if over_ms <= due_ms]
+        due_ms = self._clock_ms() - LATE_PAYMENT_DELAY_MS
+        due = [out_trade_no for out_trade_no, expiry_ms in rows if expiry_ms <= due_ms]
         for out_trade_no in due:
             with contextlib.suppress(Refused):  # paid meanwhile
                 await pay(out_trade_no)
@@ -108,6 +107,6 @@ class LateBuyers:
         delete = "DELETE FROM late WHERE out_trade_no = ?"
         await self._database.run(lambda one: one.execute(delete, (out_trade_no,)))
 
-    async def _over_ms(self, out_trade_no: str) -> int:
-        rows = await self._database.run(lambda one: one.execute(f"{_OVER} ?", (out_trade_no,)).fetchone())
+    async def _expiry_ms(self, out_trade_no: str) -> int:
+        rows = await self._database.run(lambda one: one.execute(f"{_EXPIRY} ?", (out_trade_no,)).fetchone())
         return int(rows[0]) if rows else 0

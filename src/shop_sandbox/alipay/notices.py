@@ -1,7 +1,7 @@
-"""Notices: kept in the book first, then sent and sent again until the merchant answers `success`.
+"""Notices: stored first, then sent and resent until the merchant answers `success`.
 
-The provider's schedule (the first at once, then after 4m 10m 10m 1h 2h 6h 15h) is scaled by `scale`. A notice
-keeps its notify_id over all attempts; each is signed anew. A restart goes on where the last run stopped.
+The provider's schedule (at once, then after 4m 10m 10m 1h 2h 6h 15h) is multiplied by `scale`. A notice keeps
+its notify_id over all attempts, each of which is signed separately. A restart resumes the schedule.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from shop_sandbox.database import Database
 
 RETRY_AFTER_S = (240, 600, 600, 3_600, 7_200, 21_600, 54_000)
 TIMEOUT_S = 5.0
-CLAIM_MS = 10_000  # longer than an attempt takes: only a crash leaves a claimed notice to the loop
+CLAIM_MS = 10_000  # longer than an attempt: the loop takes over a claimed notice only after a crash
 BATCH = 16
 IDLE_S = 1.0
 MAX_ANSWER_BYTES = 4_096
@@ -54,7 +54,7 @@ logger = logging.getLogger("shop_sandbox.alipay.notices")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice and how its last attempt went: `status` 0 means no HTTP answer, `answer` then says why."""
+    """A notice and its last attempt; `status` 0 means no HTTP answer, and `answer` then says why."""
 
     id: int
     notify_id: str
@@ -70,18 +70,18 @@ class Notice:
 
     @property
     def accepted(self) -> bool:
-        """Exactly `success` counts."""
+        """Whether the merchant answered 200 with exactly `success`."""
         return self.status == 200 and self.answer == "success"
 
     def as_json(self) -> dict[str, object]:
-        """For the simulator's answers, without the signed fields."""
+        """The notice without its signed fields, for the simulator's answers."""
         shown = asdict(self)
         del shown["fields"], shown["id"]
         return {**shown, "accepted": self.accepted}
 
 
 class Notices:
-    """The provider's post office."""
+    """Stores and sends the provider's notices."""
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class Notices:
         self._clock_ms = clock_ms
         self._scale = scale
         self._ca_file = ca_file
-        self.charset = signing.UTF8  # that they are written in from now on
+        self.charset = signing.UTF8  # of the notices sent from now on
         self._wake = asyncio.Event()
         self._sending: set[int] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send what is due while the block runs."""
-        # Never through a proxy and never along a redirect: notices stay on this machine.
+        """Send due notices while the block runs."""
+        # No proxy and no redirects: notices stay on this machine.
         trusted = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
         async with httpx.AsyncClient(
             trust_env=False, follow_redirects=False, timeout=TIMEOUT_S, verify=trusted
@@ -118,7 +118,7 @@ class Notices:
                     await task
 
     async def send(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, str]) -> Notice:
-        """Store a notice, make its first attempt now and answer how it went; the loop makes the others."""
+        """Store a notice, make the first attempt and return its result; the loop makes the others."""
         return await self._attempt(await self._store(out_trade_no, kind, url, content, CLAIM_MS))
 
     async def post(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, str]) -> None:
@@ -129,15 +129,15 @@ class Notices:
     async def send_forged(
         self, out_trade_no: str, url: str, content: Mapping[str, str], *, bad_signature: bool
     ) -> Notice:
-        """One attempt with what somebody else might send; never repeated."""
+        """Send a forged notice once, without retries."""
         notice = await self._store(out_trade_no, "forged", url, content, None)
         return await self._attempt(notice, bad_signature=bad_signature)
 
-    async def again(self, notice: Notice) -> Notice:
-        """One attempt more, with the same notify_id."""
+    async def resend(self, notice: Notice) -> Notice:
+        """Make one more attempt, with the same notify_id."""
         return await self._attempt(notice)
 
-    async def of(self, out_trade_no: str) -> list[Notice]:
+    async def newest(self, out_trade_no: str) -> list[Notice]:
         """The newest 50 notices of a trade, oldest first."""
         select = f"SELECT {_COLUMNS} FROM notice WHERE out_trade_no = ? ORDER BY id DESC LIMIT ?"
         rows = await self._database.run(
@@ -151,7 +151,7 @@ class Notices:
         check_notify_url(url)
         now_ms = self._clock_ms()
         values = (
-            fields.drawn_number("00222", now_ms, 21),
+            fields.random_number("00222", now_ms, 21),
             out_trade_no,
             kind,
             url,
@@ -181,18 +181,18 @@ class Notices:
         form = {
             **json.loads(notice.fields),
             "notify_id": notice.notify_id,
-            "notify_time": fields.written_time(self._clock_ms()),
+            "notify_time": fields.format_time(self._clock_ms()),
         }
         text, charset = signing.notice_text(form), form["charset"]
         if bad_signature:
             text += "&forged=1"
-        form["sign"] = signing.signed(self._keys.provider, text, charset)
+        form["sign"] = signing.sign(self._keys.provider, text, charset)
         form["sign_type"] = "RSA2"
         body = urlencode(form, encoding=signing.codec(charset)).encode()
-        about = {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
+        headers = {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
         try:
             check_notify_url(notice.url)
-            async with self._client.stream("POST", notice.url, content=body, headers=about) as reply:
+            async with self._client.stream("POST", notice.url, content=body, headers=headers) as reply:
                 body = b""
                 async for part in reply.aiter_bytes():
                     body += part
@@ -212,7 +212,7 @@ class Notices:
             ).fetchone()
             if accepted or attempts > len(RETRY_AFTER_S):
                 next_ms = None
-            elif next_ms is not None:  # NULL: given up, done or forged; one more by hand starts no new series
+            elif next_ms is not None:  # NULL: finished or forged; a manual resend starts no new series
                 next_ms = now_ms + int(RETRY_AFTER_S[attempts - 1] * 1_000 * self._scale)
             connection.execute(
                 "UPDATE notice SET attempts = ?, next_ms = ?, sent_ms = ?, status = ?, answer = ?"

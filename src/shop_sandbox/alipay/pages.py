@@ -1,4 +1,4 @@
-"""The simulator's pages: the cashier of a trade, the list of trades, and what went wrong."""
+"""The simulator's pages: the cashier of a trade, the list of trades, and errors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from shop_sandbox.alipay.wording import (
 )
 from shop_sandbox.page import Language, page
 
-CLOSED_AFTER_S = 61  # a minute after its time the shop gives a trade up
+CLOSED_AFTER_S = 61  # the shop closes a trade a minute after its time limit
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the cashier's page of a trade shows; `return_to` is the signed way back or ""."""
+    """The data of a trade's cashier page; `return_to` is the signed return URL, or ""."""
 
     session: PayRequest
     trade: Trade | None
@@ -44,33 +44,33 @@ class View:
 
 
 def cashier(view: View, language: Language, refused: Refused | None = None) -> HTMLResponse:
-    """The page of a trade; `refused` is what a button could not do."""
+    """The page of a trade; `refused` is the error of the last button, if any."""
     content = (
         (_refusal(refused, language) if refused else "")
-        + _on_a_phone(view, language)
+        + _phone_note(view, language)
         + _summary(view, language)
         + _waiting(view, language)
         + _actions(view, language)
-        + _sent(view.notices, language)
+        + _notice_table(view.notices, language)
     )
     return page(TEXTS["title"][language], content, language, status=409 if refused else 200)
 
 
 def error(refused: Refused, language: Language, status: int) -> HTMLResponse:
-    """The page for a payment call that was not accepted, or a trade that does not exist."""
-    hint = f'<p class="note">{TEXTS["go_on"][language]}</p>'
+    """The page for a refused payment call, or for a trade that does not exist."""
+    hint = f'<p class="note">{TEXTS["go_back"][language]}</p>'
     return page(TEXTS["title"][language], _refusal(refused, language) + hint, language, status=status)
 
 
 def listing(trades: Sequence[tuple[PayRequest, Trade | None]], language: Language) -> HTMLResponse:
-    """The newest trades, each with its page; how to make one where there is none."""
+    """The newest trades with links to their pages; without trades, how to create one."""
     title = TEXTS["list"][language]
     if not trades:
         return page(title, f"<section><p>{TEXTS['none'][language]}</p></section>", language)
     rows = "".join(
         f'<tr><td><a href="{_address(session)}">{escape(session.out_trade_no)}</a>'
         f'<br><span lang="zh-CN">{escape(session.subject)}</span></td>'
-        f'<td class="whole">¥{fields.yuan(session.amount_fen)}</td>'
+        f'<td class="whole">¥{fields.format_yuan(session.amount_fen)}</td>'
         f'<td class="whole">{STATES[trade.status if trade else ""][language]}</td></tr>'
         for session, trade in trades
     )
@@ -79,9 +79,9 @@ def listing(trades: Sequence[tuple[PayRequest, Trade | None]], language: Languag
 
 def _refusal(refused: Refused, language: Language) -> str:
     known = EXPLAINED.get(refused.sub_code)
-    said = known[language] if known else f'<span lang="zh-CN">{escape(refused.sub_msg)}</span>'
+    message = known[language] if known else f'<span lang="zh-CN">{escape(refused.sub_msg)}</span>'
     return (
-        f'<section class="trouble" role="alert"><h2>{TEXTS["refused"][language]}</h2><p>{said}</p>'
+        f'<section class="trouble" role="alert"><h2>{TEXTS["refused"][language]}</h2><p>{message}</p>'
         f'<p class="note"><code>{escape(refused.code)} {escape(refused.sub_code)}</code></p></section>'
     )
 
@@ -91,52 +91,53 @@ def _summary(view: View, language: Language) -> str:
     rows = [
         ("subject", session.subject),
         ("out_trade_no", session.out_trade_no),
-        ("expires", fields.written_time(session.expire_ms)),
+        ("expires", fields.format_time(session.expire_ms)),
     ]
     if trade:
         rows.append(("trade_no", trade.trade_no))
     if trade and trade.paid_ms:
-        rows.append(("paid", fields.written_time(trade.paid_ms)))
+        rows.append(("paid", fields.format_time(trade.paid_ms)))
     listed = [(FIELDS[name][language], value) for name, value in rows]
     listed += [
-        (f"{FIELDS['refund'][language]} {one.out_request_no}", f"¥{fields.yuan(one.amount_fen)}")
+        (f"{FIELDS['refund'][language]} {one.out_request_no}", f"¥{fields.format_yuan(one.amount_fen)}")
         for one in view.refunds
     ]
     details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in listed)
     back = TEXTS["back"][language]
-    way = f'<p><a class="go" href="{escape(view.return_to)}">{back}</a></p>' if view.return_to else ""
+    link = f'<p><a class="go" href="{escape(view.return_to)}">{back}</a></p>' if view.return_to else ""
     return (
         f'<section><span class="state">{STATES[trade.status if trade else ""][language]}</span>'
-        f'<div class="amount">¥{fields.yuan(session.amount_fen)}</div><dl>{details}</dl>{way}</section>'
+        f'<div class="amount">¥{fields.format_yuan(session.amount_fen)}</div>'
+        f"<dl>{details}</dl>{link}</section>"
     )
 
 
-def _on_a_phone(view: View, language: Language) -> str:
-    """What the page for phones has more: a way out for who does not pay."""
+def _phone_note(view: View, language: Language) -> str:
+    """The note on the page for phones, with a link for buyers who do not pay."""
     if view.session.method != WAP_PAY:
         return ""
     paid = view.trade is not None and view.trade.paid_ms > 0
     quit_url = "" if paid else view.session.quit_url
-    way = f' · <a href="{escape(quit_url)}">{TEXTS["quit"][language]}</a>' if quit_url else ""
-    return f'<p class="note">{TEXTS["phone"][language]}{way}</p>'
+    link = f' · <a href="{escape(quit_url)}">{TEXTS["quit"][language]}</a>' if quit_url else ""
+    return f'<p class="note">{TEXTS["phone"][language]}{link}</p>'
 
 
 def _waiting(view: View, language: Language) -> str:
-    """What a buyer who pays late waits for, and how a developer makes it come."""
+    """What a late buyer is waiting for, and how a developer can speed it up."""
     if not view.choices.waits:
         return ""
     session = view.session
-    text = TEXTS["waits"][language].format(time=fields.written_time(session.expire_ms)[11:])
+    text = TEXTS["waits"][language].format(time=fields.format_time(session.expire_ms)[11:])
     shop = urlsplit(session.notify_url)
     left_s = max(math.ceil((session.expire_ms - view.now_ms) / 1000), 0) + CLOSED_AFTER_S
     command = (
         f"curl -X POST {shop.scheme}://{shop.netloc}/api/v1/admin/clock -H 'Authorization: Bearer '$ADMIN"
         f" -H 'Content-Type: application/json' -d '{{\"advance_s\": {left_s}}}'"
     )
-    hint = f"<p>{TEXTS['sooner'][language]}</p><pre>{escape(command)}</pre>" if shop.netloc else ""
+    hint = f"<p>{TEXTS['advance_clock'][language]}</p><pre>{escape(command)}</pre>" if shop.netloc else ""
     return (
         f'<section role="status"><h2>{TEXTS["waiting"][language]}</h2><p>{text}</p>{hint}'
-        f'<p><a href="{_address(session)}">{TEXTS["look"][language]}</a></p></section>'
+        f'<p><a href="{_address(session)}">{TEXTS["refresh"][language]}</a></p></section>'
     )
 
 
@@ -150,7 +151,7 @@ def _actions(view: View, language: Language) -> str:
 
 
 def _button(view: View, action: str, language: Language) -> str:
-    # With time left, who pays late has to wait: the words say so.
+    # Before the time limit a late buyer has to wait, and the label says so.
     name = "wait_late" if action == "pay_late" and not view.choices.late else action
     label, hint = ACTIONS[name]
     style = ' class="main"' if action == view.choices.actions[0] and action in ("pay", "pay_late") else ""
@@ -160,14 +161,15 @@ def _button(view: View, action: str, language: Language) -> str:
     )
 
 
-def _sent(notices: Sequence[Notice], language: Language) -> str:
+def _notice_table(notices: Sequence[Notice], language: Language) -> str:
     title = TEXTS["notices"][language]
     if not notices:
         return f"<section><h2>{title}</h2><p>{TEXTS['no_notice'][language]}</p></section>"
     rows = "".join(
-        f'<tr><td class="whole">{_clock(one.sent_ms)}</td><td>{KINDS.get(one.kind, KINDS[""])[language]}</td>'
+        f'<tr><td class="whole">{_time_of_day(one.sent_ms)}</td>'
+        f"<td>{KINDS.get(one.kind, KINDS[''])[language]}</td>"
         f"<td>{one.attempts}</td><td>{one.status or '—'}</td><td>{escape(one.answer[:60])}</td>"
-        f'<td class="whole">{_clock(one.next_ms)}</td></tr>'
+        f'<td class="whole">{_time_of_day(one.next_ms)}</td></tr>'
         for one in notices
     )
     return f"<section><h2>{title}</h2>{_table(title, COLUMNS, rows, language)}</section>"
@@ -185,5 +187,5 @@ def _address(session: PayRequest) -> str:
     return f"/alipay/cashier/{escape(session.out_trade_no)}"
 
 
-def _clock(time_ms: int | None) -> str:
-    return fields.written_time(time_ms)[11:] if time_ms else "—"
+def _time_of_day(time_ms: int | None) -> str:
+    return fields.format_time(time_ms)[11:] if time_ms else "—"

@@ -1,4 +1,4 @@
-"""Reads a call of the gateway as strictly as the provider does: signature first, then every field."""
+"""Parses calls of the gateway as strictly as the provider does: the signature first, then every field."""
 
 import ipaddress
 import json
@@ -31,7 +31,7 @@ _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Refused(Exception):
-    """The provider's answer to a call it does not carry out: `code`, `msg`, `sub_code`, `sub_msg`."""
+    """The call is refused with the provider's `code`, `msg`, `sub_code` and `sub_msg`."""
 
     def __init__(
         self, sub_code: str, sub_msg: str, *, code: str = "40004", msg: str = "Business Failed"
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PayRequest:
-    """A cashier session the merchant asks for; `order_ref` is the order number found in its texts, or ""."""
+    """A session that a merchant requests; `order_ref` is the order number found in its texts, or ""."""
 
     out_trade_no: str
     method: str
@@ -58,12 +58,12 @@ class PayRequest:
 
 
 def invalid(sub_code: str, sub_msg: str) -> Refused:
-    """A refusal of the call itself (40002)."""
+    """The error for an invalid call (40002)."""
     return Refused(sub_code, sub_msg, code="40002", msg="Invalid Arguments")
 
 
-def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Raises Refused when a parameter comes twice."""
+def unique_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The parameters as a mapping. Raises Refused for a duplicate."""
     found: dict[str, str] = {}
     for key, value in pairs:
         if key in found:
@@ -73,7 +73,7 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
-    """The method of a call that is signed and complete. Raises Refused."""
+    """Verify the common parameters and the signature, and return the method. Raises Refused."""
     method = call.get("method", "")
     if not method:
         raise Refused("isv.missing-method", "缺少方法名参数", code="40001", msg="Missing Required Arguments")
@@ -90,20 +90,20 @@ def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
         raise invalid("isv.invalid-charset", "字符集错误") from None
     if not call.get("sign"):
         raise Refused("isv.missing-signature", "缺少签名参数", code="40001", msg="Missing Required Arguments")
-    if not signing.verifies(merchant, signing.request_text(call), call["sign"], charset):
+    if not signing.verify(merchant, signing.request_text(call), call["sign"], charset):
         raise invalid("isv.invalid-signature", "验签出错，请检查签名字符串、密钥与字符集")
     if call.get("version") != "1.0":
         raise invalid("isv.invalid-version", "无效的版本")
     if call.get("format", "JSON") not in ("JSON", "json"):
         raise invalid("isv.invalid-format", "无效的数据格式")
     try:
-        fields.read_time(call.get("timestamp"))
+        fields.parse_time(call.get("timestamp"))
     except ValueError:
         raise invalid("isv.invalid-timestamp", "非法的时间戳参数") from None
     return method
 
 
-def content(call: Mapping[str, str]) -> dict[str, Any]:
+def biz_content(call: Mapping[str, str]) -> dict[str, Any]:
     """The biz_content of a verified call. Raises Refused."""
     try:
         found = json.loads(call.get("biz_content", ""))
@@ -115,30 +115,30 @@ def content(call: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest:
-    """A verified page or wap pay. Raises Refused."""
-    biz = content(call)
+    """The session that a verified page or wap payment call requests. Raises Refused."""
+    biz = biz_content(call)
     if biz.get("product_code") != PRODUCT_CODES[method]:
-        raise _bad(f"product_code 必须为 {PRODUCT_CODES[method]}")
+        raise _invalid_parameter(f"product_code 必须为 {PRODUCT_CODES[method]}")
     try:
-        amount_fen = fields.fen(biz.get("total_amount"))
-    except fields.BeyondBounds:
+        amount_fen = fields.parse_yuan(biz.get("total_amount"))
+    except fields.AmountOutOfRange:
         raise Refused("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内") from None
     except ValueError:
-        raise _bad("total_amount 必须为两位小数，0.01 至 100000000.00") from None
+        raise _invalid_parameter("total_amount 必须为两位小数，0.01 至 100000000.00") from None
     subject = _text(biz, "subject", 256)
     if not subject.strip() or not subject.isprintable() or any(mark in subject for mark in "/=&"):
-        raise _bad("subject 不能为空，不能含 / = & 或不可见字符")
+        raise _invalid_parameter("subject 不能为空，不能含 / = & 或不可见字符")
     body, passback = _text(biz, "body", 128), _text(biz, "passback_params", 512)
     notify_url, return_url = call.get("notify_url", ""), call.get("return_url", "")
     check_notify_url(notify_url)
     quit_url = _text(biz, "quit_url", 400)
     if quit_url and method != WAP_PAY:
-        raise _bad("quit_url 仅用于手机网站支付")
-    for name, url, most in (("return_url", return_url, 256), ("quit_url", quit_url, 400)):
-        if url and (len(url) > most or urlsplit(url).scheme not in ("http", "https")):
-            raise _bad(f"{name} 无效")
+        raise _invalid_parameter("quit_url 仅用于手机网站支付")
+    for name, url, max_length in (("return_url", return_url, 256), ("quit_url", quit_url, 400)):
+        if url and (len(url) > max_length or urlsplit(url).scheme not in ("http", "https")):
+            raise _invalid_parameter(f"{name} 无效")
     return PayRequest(
-        out_trade_no=number(biz, "out_trade_no"),
+        out_trade_no=merchant_number(biz, "out_trade_no"),
         method=method,
         amount_fen=amount_fen,
         subject=subject,
@@ -152,18 +152,18 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
     )
 
 
-def number(biz: Mapping[str, Any], name: str, *, required: bool = True) -> str:
-    """One of the merchant's numbers. Raises Refused."""
+def merchant_number(biz: Mapping[str, Any], name: str, *, required: bool = True) -> str:
+    """A number of 1 to 64 letters, digits or underscores. Raises Refused."""
     found = biz.get(name, "")
     if found == "" and not required:
         return ""
     if not isinstance(found, str) or not _NUMBER.fullmatch(found):
-        raise _bad(f"{name} 须为 1 至 64 位字母、数字或下划线")
+        raise _invalid_parameter(f"{name} 须为 1 至 64 位字母、数字或下划线")
     return found
 
 
 def check_notify_url(url: str) -> None:
-    """Notices leave this process only for this machine. Raises Refused."""
+    """Allow only loopback addresses, so that notices stay on this machine. Raises Refused."""
     if not url:
         return
     parts = urlsplit(url)
@@ -172,34 +172,34 @@ def check_notify_url(url: str) -> None:
     except ValueError:
         local = False
     if len(url) > 256 or parts.scheme not in ("http", "https") or not local:
-        raise _bad("notify_url 须为本机（loopback）的 http 或 https 地址")
+        raise _invalid_parameter("notify_url 须为本机（loopback）的 http 或 https 地址")
 
 
-def _bad(sub_msg: str) -> Refused:
+def _invalid_parameter(sub_msg: str) -> Refused:
     return Refused("ACQ.INVALID_PARAMETER", f"参数无效：{sub_msg}")
 
 
-def _text(biz: Mapping[str, Any], name: str, longest: int) -> str:
+def _text(biz: Mapping[str, Any], name: str, max_length: int) -> str:
     found = biz.get(name, "")
-    if not isinstance(found, str) or len(found) > longest:
-        raise _bad(f"{name} 最长 {longest}")
+    if not isinstance(found, str) or len(found) > max_length:
+        raise _invalid_parameter(f"{name} 最长 {max_length}")
     return found
 
 
 def _expiry(biz: Mapping[str, Any], now_ms: int) -> int:
     if "time_expire" in biz:
         try:
-            expire_ms = fields.read_time(biz["time_expire"])
+            expire_ms = fields.parse_time(biz["time_expire"])
         except ValueError:
-            raise _bad("time_expire 格式为 yyyy-MM-dd HH:mm:ss") from None
+            raise _invalid_parameter("time_expire 格式为 yyyy-MM-dd HH:mm:ss") from None
         if expire_ms <= now_ms:
-            raise _bad("time_expire 已过")
+            raise _invalid_parameter("time_expire 已过")
         return expire_ms
     express = biz.get("timeout_express", "15d")
     match = _EXPRESS.fullmatch(express) if isinstance(express, str) else None
     span_ms = int(match[1]) * _UNIT_MS[match[2]] if match else 0
     if not 0 < span_ms <= DEFAULT_EXPIRY_MS:
-        raise _bad("timeout_express 取值 1m 至 15d")
+        raise _invalid_parameter("timeout_express 取值 1m 至 15d")
     return now_ms + span_ms
 
 

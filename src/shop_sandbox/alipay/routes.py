@@ -1,4 +1,4 @@
-"""The simulator over HTTP: the gateway, the cashier's pages, and the API for tests and the demo."""
+"""The simulator's HTTP routes: the gateway, the cashier's pages, and the API for tests and the demo."""
 
 from datetime import date
 from urllib.parse import parse_qsl, urlencode
@@ -24,7 +24,7 @@ MAX_PARAMETERS = 100
 
 
 class AlipayPages:
-    """Routes under /alipay."""
+    """The routes below /alipay."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class AlipayPages:
         self._keys = keys
 
     def routes(self) -> list[Route]:
-        """All of them, for the application."""
+        """All routes, for the application."""
         cashier = "/alipay/cashier/{out_trade_no}"
         return [
             Route("/alipay/gateway.do", self.gateway, methods=["GET", "POST"]),
@@ -51,46 +51,47 @@ class AlipayPages:
             Route(cashier + "/{action}", self.press, methods=["POST"]),
             Route(cashier + "/{action}", self.pressed),
             Route("/alipay/sim", self.list_sessions),
-            Route("/alipay/sim/faults", self.plant, methods=["POST"]),
+            Route("/alipay/sim/faults", self.plant_fault, methods=["POST"]),
             Route("/alipay/sim/charset", self.set_charset, methods=["POST"]),
             Route("/alipay/bill", self.bill),
-            Route("/alipay/sim/bills/{day}", self.see_bill),
+            Route("/alipay/sim/bills/{day}", self.show_bill),
             Route("/alipay/sim/bills/{day}", self.plant_bill, methods=["POST"]),
             Route("/alipay/sim/{out_trade_no}", self.state),
             Route("/alipay/sim/{out_trade_no}/{action}", self.act, methods=["POST"]),
         ]
 
     async def gateway(self, request: Request) -> Response:
-        """`gateway.do`: parameters in query, form or both; a page for page and wap pay, else signed JSON.
+        """`gateway.do`: a page for page and wap payments, otherwise signed JSON.
 
-        Both are read, and answered, in the charset that the address names; GBK if it names none.
+        Parameters come from the query, the form or both. The charset of call and answer is the one named in
+        the URL; GBK if none is.
         """
         method = request.query_params.get("method", "")
         charset = signing.GBK
         try:
             charset = _charset(request)
-            call = requests.parameters(await _pairs(request, signing.codec(charset)))
+            call = requests.unique_parameters(await _pairs(request, signing.codec(charset)))
             method = call.get("method", "")
             requests.verify(call, self._keys.merchant)
             if method in PRODUCT_CODES:
                 session = requests.pay_request(method, call, self._simulator.now_ms())
                 await self._trades.open(session)
                 return await self._page(request, session)
-            answer = await self._gateway.call(method, requests.content(call), str(request.base_url))
+            answer = await self._gateway.call(method, requests.biz_content(call), str(request.base_url))
         except Refused as refused:
             if method in PRODUCT_CODES:
                 page = pages.error(refused, language_of(request), 400)
                 page.headers["x-alipay-sub-code"] = refused.sub_code
                 return page
-            answer = self._gateway.refusal(refused)
+            answer = self._gateway.error_answer(refused)
         except GatewayDown as down:
             return Response(status_code=down.status)
         charset = self._gateway.charset or charset
-        signed = self._gateway.signed(method, answer, charset)
+        signed = self._gateway.sign_answer(method, answer, charset)
         return Response(signed, headers={"content-type": f"text/html;charset={charset}"})
 
     async def cashier(self, request: Request) -> Response:
-        """The page of a session; 404."""
+        """The cashier page of a session; 404 if there is none."""
         try:
             session = await self._trades.session(request.path_params["out_trade_no"])
         except Refused as refused:
@@ -98,7 +99,7 @@ class AlipayPages:
         return await self._page(request, session)
 
     async def press(self, request: Request) -> Response:
-        """A button: the browser goes back to the merchant after a payment, else to the cashier."""
+        """A button was pressed: redirect to the merchant after a payment, otherwise to the cashier."""
         out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
         try:
             session = await self._trades.session(out_trade_no)
@@ -114,13 +115,13 @@ class AlipayPages:
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
 
     async def pressed(self, request: Request) -> Response:
-        """Who reloads the answer to a button gets the page with the buttons."""
+        """Redirect a reload of a button's answer to the cashier page."""
         return RedirectResponse(f"/alipay/cashier/{request.path_params['out_trade_no']}", 303)
 
     async def list_sessions(self, request: Request) -> Response:
         """The newest trades: a page for browsers, JSON for programs."""
         if wants_page(request):
-            return pages.listing(await self._trades.listed(), language_of(request))
+            return pages.listing(await self._trades.sessions_with_trades(), language_of(request))
         return JSONResponse(
             [
                 {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
@@ -129,7 +130,7 @@ class AlipayPages:
         )
 
     async def state(self, request: Request) -> Response:
-        """What the provider knows of an attempt: session, trade, refunds, notices; 404."""
+        """The session, trade, refunds and notices of a payment as JSON; 404 if there is none."""
         try:
             session = await self._trades.session(request.path_params["out_trade_no"])
         except Refused as refused:
@@ -137,9 +138,9 @@ class AlipayPages:
         return JSONResponse(await self._state(session))
 
     async def act(self, request: Request) -> Response:
-        """An action of the simulator: its notices with the merchant's answers, and the state; 404, 409.
+        """Carry out an action; the answer has the notices sent and the new state; 404, 409.
 
-        `?notice=0` pays silently. `status` and `body` are those of the last notice.
+        `?notice=0` pays without a notice. `status` and `body` are the merchant's answer to the last notice.
         """
         out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
         if action not in ACTIONS:
@@ -154,11 +155,11 @@ class AlipayPages:
         last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
         return JSONResponse({**state, **last, "sent": [one.as_json() for one in sent]})
 
-    async def plant(self, request: Request) -> Response:
-        """JSON `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
+    async def plant_fault(self, request: Request) -> Response:
+        """Plant a fault: `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
         wanted = await json_body(request)
         try:
-            self._gateway.plant(
+            self._gateway.plant_fault(
                 str(wanted.get("method")), str(wanted.get("fault")), int(wanted.get("times", 1))
             )
         except (TypeError, ValueError) as error:
@@ -166,7 +167,7 @@ class AlipayPages:
         return JSONResponse({"planted": wanted})
 
     async def set_charset(self, request: Request) -> Response:
-        """JSON `{"notices": "GBK", "answers": "GBK"}`; answers `""`: as the caller asks for it; 400."""
+        """Set charsets: `{"notices": "GBK", "answers": "GBK"}`; `""` for answers is the caller's; 400."""
         wanted = await json_body(request)
         notices, answers = wanted.get("notices", self._notices.charset), wanted.get("answers", "")
         try:
@@ -178,18 +179,18 @@ class AlipayPages:
         return JSONResponse({"notices": self._notices.charset, "answers": self._gateway.charset})
 
     async def bill(self, request: Request) -> Response:
-        """The file behind the address of a bill; 404 after its time."""
+        """The file behind a download URL of a bill; 404 once it has expired."""
         found = await self._bills.file(request.query_params.get("fileId", ""))
         if found is None:
-            raise HTTPException(404, "no such bill, or its address is too old")
+            raise HTTPException(404, "no such bill, or the URL has expired")
         return Response(found, media_type="application/zip")
 
-    async def see_bill(self, request: Request) -> Response:
-        """The bill of a day as a merchant fetches it from the provider's site; 400."""
-        return Response(await self._bills.packed(_day(request)), media_type="application/zip")
+    async def show_bill(self, request: Request) -> Response:
+        """The bill of a day, as a merchant would download it by hand; 400."""
+        return Response(await self._bills.archive(_day(request)), media_type="application/zip")
 
     async def plant_bill(self, request: Request) -> Response:
-        """JSON `{"out": true}`, `{"missing": "P…"}` and what else `Bills.plant` takes; 400."""
+        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `Bills.plant`; 400."""
         change = await json_body(request)
         try:
             self._bills.plant(_day(request), change)
@@ -203,7 +204,7 @@ class AlipayPages:
             session,
             trade,
             await self._trades.refunds(session.out_trade_no),
-            await self._notices.of(session.out_trade_no),
+            await self._notices.newest(session.out_trade_no),
             await self._simulator.choices(session),
             return_to=self._return_to(session, trade),
             now_ms=self._simulator.now_ms(),
@@ -213,24 +214,24 @@ class AlipayPages:
     def _return_to(self, session: PayRequest, trade: Trade | None) -> str:
         if not session.return_url or trade is None or not trade.paid_ms:
             return ""
-        signed = content.return_parameters(self._keys, session, trade, self._simulator.now_ms())
-        joint = "&" if "?" in session.return_url else "?"
-        return f"{session.return_url}{joint}{urlencode(signed)}"
+        signed = content.signed_return_parameters(self._keys, session, trade, self._simulator.now_ms())
+        separator = "&" if "?" in session.return_url else "?"
+        return f"{session.return_url}{separator}{urlencode(signed)}"
 
     async def _state(self, session: PayRequest) -> dict[str, object]:
         trade = await self._trades.trade(session.out_trade_no)
-        notices: list[Notice] = await self._notices.of(session.out_trade_no)
+        notices: list[Notice] = await self._notices.newest(session.out_trade_no)
         return {
             "out_trade_no": session.out_trade_no,
             "order_ref": session.order_ref,
             "amount_fen": session.amount_fen,
-            "total_amount": fields.yuan(session.amount_fen),
+            "total_amount": fields.format_yuan(session.amount_fen),
             "subject": session.subject,
             "notify_url": session.notify_url,
             "return_url": session.return_url,
             "quit_url": session.quit_url,
             "method": session.method,
-            "time_expire": fields.written_time(session.expire_ms),
+            "time_expire": fields.format_time(session.expire_ms),
             "trade_no": trade.trade_no if trade else "",
             "trade_status": trade.status if trade else "",
             "refunds": [
@@ -245,7 +246,7 @@ def _day(request: Request) -> date:
     try:
         return date.fromisoformat(request.path_params["day"])
     except ValueError:
-        raise HTTPException(400, "a day is written 2026-11-21") from None
+        raise HTTPException(400, "a day must be YYYY-MM-DD") from None
 
 
 def _charset(request: Request) -> str:

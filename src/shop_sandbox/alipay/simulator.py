@@ -1,4 +1,4 @@
-"""What the buyer, the provider and a thief can do: the buttons of the cashier and the tests' API."""
+"""The actions of buyer, provider and attacker: the cashier's buttons and the tests' API."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from shop_sandbox.alipay import content, fields
 from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.notices import Notice, Notices
 from shop_sandbox.alipay.requests import PayRequest, Refused
-from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, not_there
+from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, trade_not_found
 
 ACTIONS = (
     "pay",
@@ -26,9 +26,9 @@ ACTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the buttons of a trade can do now, none of which would be refused.
+    """The actions that a trade allows now.
 
-    `late`: a payment would be late by now. `waits`: the buyer waits until it is.
+    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
     """
 
     actions: tuple[str, ...]
@@ -37,18 +37,17 @@ class Choices:
 
 
 class Simulator:
-    """Each action answers the notices it sent, with what the merchant replied. Raises Refused.
+    """Each action returns the notices it sent, with the merchant's answers. Raises Refused.
 
-    pay: within the time. pay_late: at once, also when the time is over or the trade was closed unpaid; a test
-    knows by the Shop's own clock that it is late. Its button waits until it is (see `press`).
-    scan: the buyer logs in and does not pay: the trade exists, and can be closed.
-    pay_twice: pays this attempt if it is unpaid, then another unpaid attempt of the same order (its number
-    stands in passback_params, body, subject or return address); where there is none, the same notice again.
-    notify_again: the payment's notice once more, same notify_id; the first one if it was kept back.
-    forge_*: what a thief might send: signed rightly with a wrong amount, seller or app, or signed wrongly;
-    nothing changes here.
-    refund_notice: the last refund's; where there is none, one that claims half the amount.
-    close_notice: TRADE_CLOSED, whatever the state.
+    pay: pay before the time limit. pay_late: pay at once, even if the trade has expired or was closed unpaid;
+    a test knows from the Shop's own clock that this is late. Its button waits until it is (see `press`).
+    scan: the buyer logs in without paying: the trade exists, and can be closed.
+    pay_twice: pay this attempt if unpaid, then another unpaid attempt for the same order (found by its number
+    in passback_params, body, subject or return URL); if there is none, resend the notice.
+    notify_again: resend the payment's notice with the same notify_id; send it if none was sent yet.
+    forge_*: send a forged notice, with a wrong amount, seller, app or signature; the trade does not change.
+    refund_notice: send the notice of the last refund; if there is none, claim a refund of half the amount.
+    close_notice: send TRADE_CLOSED, whatever the state.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Simulator:
         return self._clock_ms()
 
     async def act(self, out_trade_no: str, action: str, *, notice: bool = True) -> list[Notice]:
-        """Do one of ACTIONS; without `notice` a payment stays silent, as if its notice were lost."""
+        """Carry out one of ACTIONS; without `notice` a payment sends none, as if it had been lost."""
         session = await self._trades.session(out_trade_no)
         match action:
             case "pay" | "pay_late":
@@ -85,24 +84,24 @@ class Simulator:
         raise Refused("ACQ.INVALID_PARAMETER", f"没有这个动作：{action}")
 
     async def choices(self, session: PayRequest) -> Choices:
-        """What can be done to a trade now."""
-        number, told = session.out_trade_no, bool(session.notify_url)
+        """The actions that a trade allows now."""
+        number, has_notify_url = session.out_trade_no, bool(session.notify_url)
         trade = await self._trades.trade(number)
         paid = trade is not None and trade.paid_ms > 0
         closed = session.expire_ms <= self._clock_ms() or (trade is not None and trade.status == CLOSED)
-        late, waits = await self._late.over(number), not paid and await self._late.waits(number)
+        late, waits = await self._late.is_expired(number), not paid and await self._late.is_waiting(number)
         possible = {
             "pay": not paid and not closed,
             "pay_late": not paid and (late or not waits),
-            "pay_twice": told or await self._trades.unpaid_sibling(session) is not None,
-            "notify_again": told and paid,
-            "forge_amount": told,
-            "forge_sign": told,
+            "pay_twice": has_notify_url or await self._trades.unpaid_sibling(session) is not None,
+            "notify_again": has_notify_url and paid,
+            "forge_amount": has_notify_url,
+            "forge_sign": has_notify_url,
         }
         return Choices(tuple(action for action, can in possible.items() if can), late, waits)
 
     async def press(self, out_trade_no: str, action: str) -> None:
-        """A button: as `act`, but who pays late with time left waits until it is over. Raises Refused."""
+        """Handle a button: like `act`, but late payments wait until the trade has expired. Raises Refused."""
         if action == "pay_late":
             session = await self._trades.session(out_trade_no)
             choices = await self.choices(session)
@@ -111,35 +110,35 @@ class Simulator:
         await self.act(out_trade_no, action)
 
     async def pay_late(self, out_trade_no: str) -> None:
-        """The time of a buyer who waited has come. Raises Refused."""
+        """Pay for a buyer who waited until the trade had expired. Raises Refused."""
         await self.act(out_trade_no, "pay_late")
 
     async def _pay(self, session: PayRequest, *, late: bool, notice: bool) -> list[Notice]:
         trade = await self._trades.pay(session.out_trade_no, late=late)
         if not notice or not session.notify_url:
             return []
-        return [await self._send(session, "paid", content.paid(session, trade))]
+        return [await self._send(session, "paid", content.payment_notice(session, trade))]
 
     async def _pay_twice(self, session: PayRequest, *, notice: bool) -> list[Notice]:
         trade = await self._trades.trade(session.out_trade_no)
-        first = [] if trade and trade.paid_ms else await self._pay(session, late=True, notice=notice)
+        sent = [] if trade and trade.paid_ms else await self._pay(session, late=True, notice=notice)
         sibling = await self._trades.unpaid_sibling(session)
         if sibling is not None:
-            return first + await self._pay(sibling, late=True, notice=notice)
-        return first + (await self._notify_again(session) if notice else [])
+            return sent + await self._pay(sibling, late=True, notice=notice)
+        return sent + (await self._notify_again(session) if notice else [])
 
     async def _notify_again(self, session: PayRequest) -> list[Notice]:
-        sent = [one for one in await self._notices.of(session.out_trade_no) if one.kind == "paid"]
+        sent = [one for one in await self._notices.newest(session.out_trade_no) if one.kind == "paid"]
         if sent:
-            return [await self._notices.again(sent[-1])]
+            return [await self._notices.resend(sent[-1])]
         trade = await self._trades.trade(session.out_trade_no)
         if trade is None or not trade.paid_ms:
-            raise not_there()
-        return [await self._send(session, "paid", content.paid(session, trade))]
+            raise trade_not_found()
+        return [await self._send(session, "paid", content.payment_notice(session, trade))]
 
     async def _forge(self, session: PayRequest, action: str) -> list[Notice]:
-        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
-        forged = content.paid(session, trade)
+        trade = await self._trades.trade(session.out_trade_no) or self._made_up_trade(session)
+        forged = content.payment_notice(session, trade)
         if action == "forge_amount":
             forged["total_amount"] = "0.01" if session.amount_fen != 1 else "0.02"
         elif action == "forge_seller":
@@ -154,25 +153,25 @@ class Simulator:
         ]
 
     async def _refund_notice(self, session: PayRequest) -> list[Notice]:
-        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
+        trade = await self._trades.trade(session.out_trade_no) or self._made_up_trade(session)
         refunds = await self._trades.refunds(session.out_trade_no)
         half_fen = max(session.amount_fen // 2, 1)
         claimed = Refund(f"{session.out_trade_no[:60]}_R1", half_fen, self._clock_ms(), half_fen)
         last = refunds[-1] if refunds else claimed
-        return [await self._send(session, "refund", content.refunded(session, trade, last))]
+        return [await self._send(session, "refund", content.refund_notice(session, trade, last))]
 
     async def _close_notice(self, session: PayRequest) -> list[Notice]:
-        trade = await self._trades.trade(session.out_trade_no) or self._claimed(session)
-        return [await self._send(session, "closed", content.closed(session, trade, self._clock_ms()))]
+        trade = await self._trades.trade(session.out_trade_no) or self._made_up_trade(session)
+        return [await self._send(session, "closed", content.close_notice(session, trade, self._clock_ms()))]
 
-    async def _send(self, session: PayRequest, kind: str, said: dict[str, str]) -> Notice:
+    async def _send(self, session: PayRequest, kind: str, content_fields: dict[str, str]) -> Notice:
         self._check_url(session)
-        return await self._notices.send(session.out_trade_no, kind, session.notify_url, said)
+        return await self._notices.send(session.out_trade_no, kind, session.notify_url, content_fields)
 
     def _check_url(self, session: PayRequest) -> None:
         if not session.notify_url:
             raise Refused("ACQ.INVALID_PARAMETER", "该交易没有 notify_url")
 
-    def _claimed(self, session: PayRequest) -> Trade:
+    def _made_up_trade(self, session: PayRequest) -> Trade:
         now_ms = self._clock_ms()
-        return Trade(session.out_trade_no, fields.drawn_number("22001", now_ms, 15), "", now_ms)
+        return Trade(session.out_trade_no, fields.random_number("22001", now_ms, 15), "", now_ms)

@@ -1,4 +1,4 @@
-"""Cashier sessions, trades and refunds. A trade begins only when the buyer acts: before, there is none."""
+"""Cashier sessions, trades and refunds. A trade is created only when the buyer logs in, scans or pays."""
 
 import sqlite3
 from collections.abc import Callable
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS refund (
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What the provider knows of a trade; `paid_ms` and `closed_ms` are 0 until it happens."""
+    """A trade; `paid_ms` and `closed_ms` are 0 until it is paid or closed."""
 
     out_trade_no: str
     trade_no: str
@@ -61,7 +61,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money that went back; `total_fen`: all refunds of the trade; `fresh`: it moved just now."""
+    """A refund; `total_fen` sums all refunds of the trade, `fresh` says whether this call made it."""
 
     out_request_no: str
     amount_fen: int
@@ -71,14 +71,14 @@ class Refund:
 
 
 class Trades:
-    """The provider's book. Every verb is one transaction; refusals are the provider's own codes."""
+    """The provider's records. Each method is one transaction; errors are the provider's own codes."""
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
         self._database = database
         self._clock_ms = clock_ms
 
     async def open(self, request: PayRequest) -> None:
-        """The merchant sends a buyer: the session is stored, a repeated one renewed. Raises Refused."""
+        """Store the session of a payment call; a repeated call updates it. Raises Refused."""
 
         def store(connection: sqlite3.Connection) -> None:
             known = _session(connection, request.out_trade_no)
@@ -97,40 +97,40 @@ class Trades:
         await self._database.run(store)
 
     async def session(self, out_trade_no: str) -> PayRequest:
-        """Raises Refused ACQ.TRADE_NOT_EXIST."""
+        """The session with this number. Raises Refused ACQ.TRADE_NOT_EXIST."""
         found = await self._database.run(lambda connection: _session(connection, out_trade_no))
         if found is None:
-            raise not_there()
+            raise trade_not_found()
         return found
 
     async def sessions(self) -> list[PayRequest]:
-        """The newest 100."""
+        """The newest 100 sessions."""
         select = "SELECT * FROM session ORDER BY rowid DESC LIMIT ?"
         rows = await self._database.run(lambda one: one.execute(select, (MAX_LISTED,)).fetchall())
         return [PayRequest(*row) for row in rows]
 
-    async def listed(self) -> list[tuple[PayRequest, Trade | None]]:
-        """The newest 100, each with its trade if a buyer has begun it."""
+    async def sessions_with_trades(self) -> list[tuple[PayRequest, Trade | None]]:
+        """The newest 100 sessions, each with its trade if there is one yet."""
         sessions, now_ms = await self.sessions(), self._clock_ms()
         return await self._database.run(
             lambda connection: [(one, _trade(connection, one.out_trade_no, now_ms)) for one in sessions]
         )
 
     async def trade(self, out_trade_no: str = "", trade_no: str = "") -> Trade | None:
-        """The trade by either number, None before the buyer acts; an unpaid one ends with its time."""
+        """The trade by either number, or None if there is none yet; closes it if it has expired unpaid."""
         now_ms = self._clock_ms()
         return await self._database.run(
             lambda connection: _trade(connection, out_trade_no or _out_trade_no(connection, trade_no), now_ms)
         )
 
     async def begin(self, out_trade_no: str) -> Trade:
-        """The buyer logs in or scans: the trade exists, unpaid. Raises Refused."""
+        """Create the unpaid trade, as when the buyer logs in or scans. Raises Refused."""
         now_ms = self._clock_ms()
 
         def act(connection: sqlite3.Connection) -> Trade:
             session = _session(connection, out_trade_no)
             if session is None:
-                raise not_there()
+                raise trade_not_found()
             known = _trade(connection, out_trade_no, now_ms)
             if known is not None:
                 return known
@@ -141,13 +141,13 @@ class Trades:
         return await self._database.run(act)
 
     async def pay(self, out_trade_no: str, *, late: bool) -> Trade:
-        """The buyer pays; `late`: though the time is over or the trade was closed unpaid. Raises Refused."""
+        """Pay the trade; `late` allows it after expiry or closing. Raises Refused."""
         now_ms = self._clock_ms()
 
         def act(connection: sqlite3.Connection) -> Trade:
             session = _session(connection, out_trade_no)
             if session is None:
-                raise not_there()
+                raise trade_not_found()
             known = _trade(connection, out_trade_no, now_ms)
             if known and known.paid_ms:
                 raise Refused("ACQ.TRADE_HAS_SUCCESS", "交易已被支付")
@@ -160,13 +160,13 @@ class Trades:
         return await self._database.run(act)
 
     async def close(self, out_trade_no: str, trade_no: str) -> Trade:
-        """The merchant closes an unpaid trade; again: the same answer. Raises Refused."""
+        """Close an unpaid trade for the merchant. Idempotent. Raises Refused."""
         now_ms = self._clock_ms()
 
         def act(connection: sqlite3.Connection) -> Trade:
             trade = _trade(connection, out_trade_no or _out_trade_no(connection, trade_no), now_ms)
             if trade is None:
-                raise not_there()
+                raise trade_not_found()
             if trade.paid_ms:
                 raise Refused("ACQ.REASON_TRADE_STATUS_INVALID", "交易状态异常")
             if trade.status == CLOSED:
@@ -176,7 +176,7 @@ class Trades:
         return await self._database.run(act)
 
     async def refund(self, trade: Trade, out_request_no: str, amount_fen: int) -> Refund:
-        """Give back once per out_request_no, never more than was paid. Raises Refused."""
+        """Refund once per out_request_no, at most the amount paid. Raises Refused."""
         now_ms = self._clock_ms()
 
         def act(connection: sqlite3.Connection) -> Refund:
@@ -185,7 +185,7 @@ class Trades:
                 _trade(connection, trade.out_trade_no, now_ms),
             )
             if session is None or current is None:
-                raise not_there()
+                raise trade_not_found()
             if not current.paid_ms:
                 raise Refused("ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
             earlier = _refunds(connection, trade.out_trade_no)
@@ -209,13 +209,13 @@ class Trades:
         return await self._database.run(act)
 
     async def refunds(self, out_trade_no: str) -> list[Refund]:
-        """All refunds of a trade, oldest first, each with the trade's whole sum."""
+        """All refunds of a trade, oldest first, each with the total."""
         found = await self._database.run(lambda connection: _refunds(connection, out_trade_no))
         total_fen = sum(one.amount_fen for one in found)
         return [replace(one, total_fen=total_fen) for one in found]
 
     async def unpaid_sibling(self, session: PayRequest) -> PayRequest | None:
-        """Another attempt to pay the same order that was never paid, the newest."""
+        """The newest other session for the same order that is unpaid, if any."""
         if not session.order_ref:
             return None
         rows = await self._database.run(
@@ -229,8 +229,8 @@ class Trades:
         return PayRequest(*rows[0]) if rows else None
 
 
-def not_there() -> Refused:
-    """No such trade (yet)."""
+def trade_not_found() -> Refused:
+    """The error for a trade that does not exist (yet)."""
     return Refused("ACQ.TRADE_NOT_EXIST", "交易不存在")
 
 
@@ -262,7 +262,7 @@ def _trade(connection: sqlite3.Connection, out_trade_no: str, now_ms: int) -> Tr
 
 
 def _insert(connection: sqlite3.Connection, out_trade_no: str, now_ms: int) -> Trade:
-    trade = Trade(out_trade_no, fields.drawn_number("22001", now_ms, 15), WAIT, now_ms)
+    trade = Trade(out_trade_no, fields.random_number("22001", now_ms, 15), WAIT, now_ms)
     connection.execute("INSERT INTO trade VALUES (?, ?, ?, ?, ?, ?)", astuple(trade))
     return trade
 

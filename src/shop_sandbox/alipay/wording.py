@@ -1,4 +1,4 @@
-"""What the simulator's pages say, in Chinese and English."""
+"""The texts of the simulator's pages, in Chinese and English."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ TEXTS: Mapping[str, Words] = {
     "title": ("支付宝收银台（模拟）", "Alipay cashier (simulated)"),
     "list": ("支付宝模拟器：交易", "Alipay simulator: trades"),
     "none": (
-        "还没有交易。先在订单服务下单，打开应答里的 pay_url（收银台），选择支付宝并点击“立即支付”，"
+        "还没有交易。先在订单服务下单，打开响应中的 pay_url（收银台），选择支付宝并点击“立即支付”，"
         "交易就会出现在这里。",
-        "There are no trades yet. Place an order at the order service, open the pay_url of its answer (the "
-        "cashier), choose Alipay and press “Pay now”: the trade then stands here.",
+        "There are no trades yet. Place an order with the order service, open the pay_url in the answer (the "
+        "cashier), choose Alipay and press “Pay now”: the trade then appears here.",
     ),
-    "refused": ("支付宝没有接受", "Alipay did not accept this"),
-    "go_on": (
-        "用浏览器的后退回到商家，或从上方的链接继续。",
-        "Go back to the shop with your browser, or on by the links above.",
+    "refused": ("支付宝拒绝了请求", "Alipay refused the request"),
+    "go_back": (
+        "请用浏览器的“后退”返回商家，或点击上方的链接。",
+        "Use your browser’s Back button to return to the shop, or follow a link above.",
     ),
     "back": ("返回商家", "Back to the shop"),
     "phone": ("手机网站支付（wap）", "For phones (wap)"),
     "quit": ("退出支付", "Quit without paying"),
     "actions": ("操作", "Actions"),
     "notices": ("通知", "Notices"),
-    "no_notice": ("尚未发送。", "None was sent yet."),
-    "waiting": ("买家在等，付款会迟到", "The buyer waits, to pay late"),
+    "no_notice": ("尚未发送。", "None sent yet."),
+    "waiting": ("买家正在等待，稍后逾期付款", "The buyer is waiting to pay late"),
     "waits": (
-        "{time} 之后，或者商家关闭这笔交易之后，买家就会付款，商家随即收到通知。",
+        "{time} 之后，或商家关闭这笔交易之后，买家会付款，商家随即收到通知。",
         "After {time}, or once the shop has closed this trade, the buyer pays, and the shop is notified.",
     ),
-    "sooner": (
-        "不想等？把订单服务的测试时钟拨快，订单随即超时取消（ADMIN 是 make run 打印的令牌）：",
-        "Sooner: advance the order service's test clock, and the order times out (ADMIN is the token that "
-        "make run prints):",
+    "advance_clock": (
+        "不想等待？拨快订单服务的测试时钟，订单随即超时取消（ADMIN 是 make run 打印的令牌）：",
+        "To skip the wait, advance the order service's test clock: the order times out (ADMIN is the token "
+        "that make run prints):",
     ),
-    "look": ("看看付款了没有", "See whether it was paid"),
+    "refresh": ("刷新付款状态", "Refresh the payment status"),
 }
 
-# The button's words, and what happens.
+# The label of each button and its hint.
 ACTIONS: Mapping[str, tuple[Words, Words]] = {
-    "pay": (("确认付款", "Pay"), ("在时限之内", "in time")),
+    "pay": (("确认付款", "Pay"), ("在时限之内", "before the time limit")),
     "pay_late": (
         ("超时后付款", "Pay late"),
-        ("时间已过，款项照样到账", "the time is over, the money still moves"),
+        ("已超时，款项照样到账", "after the time limit; the money still moves"),
     ),
     "wait_late": (
         ("超时后付款", "Pay late"),
-        ("等到时间已过，再付款", "wait until the time is over, then pay"),
+        ("等到超时之后再付款", "wait for the time limit, then pay"),
     ),
     "pay_twice": (
         ("重复付款", "Pay twice"),
         (
-            "同一订单的另一笔也付；没有，则通知两次",
-            "this order's other attempt too, or else the notice twice",
+            "同一订单的另一笔也付款；没有另一笔时，重复发送通知",
+            "also pay the order's other attempt; if there is none, send the notice twice",
         ),
     ),
     "notify_again": (
@@ -63,13 +63,13 @@ ACTIONS: Mapping[str, tuple[Words, Words]] = {
     ),
     "forge_amount": (
         ("伪造金额通知", "Forge the amount"),
-        ("签名正确，金额不对", "signed rightly, wrong amount"),
+        ("签名正确，金额错误", "valid signature, wrong amount"),
     ),
-    "forge_sign": (("伪造签名通知", "Forge the signature"), ("签名不对", "signed wrongly")),
+    "forge_sign": (("伪造签名通知", "Forge the signature"), ("签名错误", "invalid signature")),
 }
 
 STATES: Mapping[str, Words] = {
-    "": ("等待买家", "not begun"),
+    "": ("等待买家", "not started"),
     "WAIT_BUYER_PAY": ("等待付款", "waiting"),
     "TRADE_SUCCESS": ("付款成功", "paid"),
     "TRADE_CLOSED": ("交易关闭", "closed"),
@@ -102,15 +102,15 @@ COLUMNS: Sequence[Words] = (
 )
 LISTED: Sequence[Words] = (("交易", "Trade"), ("金额", "Amount"), ("状态", "State"))
 
-# The provider's codes that a button can meet; others are told in the provider's own words.
+# The provider's codes that a button can cause; others are shown with the provider's own text.
 EXPLAINED: Mapping[str, Words] = {
-    "ACQ.TRADE_HAS_SUCCESS": ("这笔交易已经付过款。", "This trade has been paid already."),
+    "ACQ.TRADE_HAS_SUCCESS": ("这笔交易已经付款。", "This trade has already been paid."),
     "ACQ.TRADE_HAS_CLOSE": (
-        "付款时间已过，或交易已经关闭。",
-        "The time to pay is over, or the trade was closed.",
+        "付款已超时，或交易已关闭。",
+        "The time limit has passed, or the trade was closed.",
     ),
     "ACQ.TRADE_NOT_EXIST": (
-        "没有这笔交易，或者买家还没有付款，没有可以发送的通知。",
-        "There is no such trade, or nobody has paid it yet: there is no notice to send.",
+        "没有这笔交易，或者买家尚未付款，没有通知可以发送。",
+        "There is no such trade, or it has not been paid yet: there is no notice to send.",
     ),
 }

@@ -1,1 +1,1 @@
-"""`shop-sandbox story`, which `make demo` plays: what a buyer lives through, told in plain words."""
+"""`shop-sandbox story`, which `make demo` runs: the life of orders, step by step."""

@@ -1,4 +1,4 @@
-"""Who acts in the story, and what each can do through the public interfaces."""
+"""The people of the story and what they do through the public interfaces."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from shop_order.api.client import (
     new_order_client,
 )
 from shop_order.api.proto import order_pb2 as pb
+from shop_sandbox.story.narrator import UnexpectedResult, expect
 from shop_sandbox.story.stage import Stage
-from shop_sandbox.story.telling import NotAsTold, expect
 
 ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"}
 Data = Mapping[str, Any]
@@ -33,22 +33,22 @@ class Person:
     token: str
 
     async def ask(self, method: str, path: str, body: object = None, key: str = "") -> httpx.Response:
-        """A REST call; `path` below /api/v1."""
+        """Make a REST call; `path` is relative to /api/v1."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if key:
             headers["Idempotency-Key"] = key
         return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
 
     async def data(self, method: str, path: str, body: object = None, key: str = "") -> Data:
-        """The data of a REST call that succeeds. Raises NotAsTold."""
+        """The data of a successful REST call. Raises UnexpectedResult."""
         answer = await self.ask(method, path, body, key)
         if answer.status_code != 200:
-            raise NotAsTold(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+            raise UnexpectedResult(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
         found: Data = answer.json()["data"]
         return found
 
     async def order(self, goods_id: int, nums: int, *, key: str = "") -> pb.OrderInfo:
-        """Buy something over gRPC, with the client that other services use."""
+        """Place an order over gRPC, with the published client."""
         request = CreateOrderRequest([OrderItemRequest(goods_id, nums)], AddressInfo(**ADDRESS))
         return await self.grpc.create_order(request, idempotency_key=key)
 
@@ -57,9 +57,9 @@ class Person:
         return (await self.grpc.check_order_status(order_sn)).status
 
     async def open_alipay(self, order: pb.OrderInfo | Data) -> str:
-        """Follow the pay link: our cashier, then Alipay's page, as a browser does. The payment's number.
+        """Open the cashier and go to Alipay's page, as a browser does; returns the payment's number.
 
-        Raises NotAsTold.
+        Raises UnexpectedResult.
         """
         pay_url = order.pay_url if isinstance(order, pb.OrderInfo) else order["pay_url"]
         order_sn = order.order_sn if isinstance(order, pb.OrderInfo) else order["order_sn"]
@@ -67,9 +67,9 @@ class Person:
         page = await self.http.get(pay_url, headers=browser)
         expect(page.status_code, 200, "the cashier")
         chosen = await self.http.post(pay_url, data={"payment_type": "alipay"}, headers=browser)
-        expect(chosen.status_code, 303, "the way to Alipay")
+        expect(chosen.status_code, 303, "the redirect to Alipay")
         alipay = await self.http.get(chosen.headers["Location"], headers=browser)
-        # The simulator verified our RSA2 signature, or there would be an error page with 400.
+        # The simulator verifies our RSA2 signature, and would answer 400 if it were invalid.
         expect(alipay.status_code, 200, "Alipay's page")
         payment = await self.data("GET", f"/orders/{order_sn}/payment")
         return str(payment["payment_sn"])
@@ -81,29 +81,29 @@ class Provider:
 
     http: httpx.AsyncClient
 
-    async def does(self, payment_sn: str, action: str) -> Data:
-        """An action of the cashier's buttons: state, and the merchant's answer to the notice."""
+    async def perform(self, payment_sn: str, action: str) -> Data:
+        """Carry out an action; returns the state and the merchant's answer to the notice."""
         answer = await self.http.post(f"/alipay/sim/{payment_sn}/{action}")
         answer.raise_for_status()
         found: Data = answer.json()
         return found
 
     async def state(self, payment_sn: str) -> Data:
-        """What Alipay knows of a payment."""
+        """Alipay's state of a payment."""
         answer = await self.http.get(f"/alipay/sim/{payment_sn}")
         answer.raise_for_status()
         found: Data = answer.json()
         return found
 
     async def shelf(self, goods_id: int) -> Data:
-        """Available, reserved, sold."""
+        """The goods with available, reserved and sold stock."""
         answer = await self.http.get(f"/admin/goods/{goods_id}")
         answer.raise_for_status()
         found: Data = answer.json()
         return found
 
     async def available(self, goods_id: int) -> int:
-        """How many can be bought now."""
+        """How many are available."""
         return int((await self.shelf(goods_id))["stock"])
 
 
@@ -131,7 +131,7 @@ class Cast:
         await self._exit.aclose()
 
     async def advance(self, seconds: int) -> None:
-        """Let time pass, by the test clock."""
+        """Advance the test clock."""
         await self.operator.data("POST", "/admin/clock", {"advance_s": seconds})
 
     async def _person(self, http: httpx.AsyncClient, *who: str) -> Person:
@@ -142,7 +142,7 @@ class Cast:
         return Person(http, client, minted.output)
 
     async def _http(self, base_url: str) -> httpx.AsyncClient:
-        # trust_env: a proxy of the user's would not find 127.0.0.1.
+        # trust_env=False: the user's proxy could not reach our 127.0.0.1.
         return await self._exit.enter_async_context(
             httpx.AsyncClient(base_url=base_url, timeout=20, trust_env=False)
         )

@@ -1,4 +1,4 @@
-"""A Shop of the story's own: free ports, a folder that goes away, a process that is stopped at the end."""
+"""A temporary Shop for the story: free ports, a temporary folder, a process stopped at the end."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from pathlib import Path
 
 import httpx
 
-START_WITHIN_S = 30.0
-STOP_WITHIN_S = 30.0
-COMMAND_WITHIN_S = 60.0
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+COMMAND_TIMEOUT_S = 60.0
 
 
 class NotStarted(Exception):
-    """The Shop did not come up; the text is the end of what it said."""
+    """The Shop did not come up; the text is the end of what it output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command answered."""
+class CommandResult:
+    """The exit code and output of a command."""
 
     code: int
     output: str
 
 
 class Stage:
-    """The running Shop, seen from outside: addresses and commands."""
+    """The addresses of the running Shop, and its commands."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -60,12 +60,12 @@ class Stage:
             "SHOP_SANDBOX_NOTICE_SCALE": "0.002",
             "PYTHONUTF8": "1",
         }
-        self._said = folder / "said.txt"
+        self._output = folder / "output.txt"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Returns when it is ready. Raises NotStarted."""
-        with self._said.open("wb") as said:
+        """Start the Shop and wait until it is ready. Raises NotStarted."""
+        with self._output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -73,19 +73,19 @@ class Stage:
                 "demo",
                 env=self.environ,
                 cwd=self._folder,
-                stdout=said,
+                stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
-        end = time.monotonic() + START_WITHIN_S
+        end = time.monotonic() + START_TIMEOUT_S
         async with httpx.AsyncClient(trust_env=False) as http:
             while not await _is_ready(http, f"{self.rest}/readyz"):
                 if self._process.returncode is not None or time.monotonic() > end:
-                    raise NotStarted(self._said.read_text("utf-8", "replace")[-2000:].strip())
+                    raise NotStarted(self._output.read_text("utf-8", "replace")[-2000:].strip())
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> int:
-        """TERM, and the exit code; killed when it does not end in 30 s."""
+        """Terminate the Shop and return its exit code; kill it after 30 s."""
         process = self._process
         if process is None:
             return 0
@@ -93,13 +93,13 @@ class Stage:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
+            return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             process.kill()
             return await process.wait()
 
-    async def run(self, *arguments: str) -> Ran:
-        """A command of the product, such as `doctor`, beside the running Shop."""
+    async def run(self, *arguments: str) -> CommandResult:
+        """Run a command of the product, such as `doctor`, beside the running Shop."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -110,13 +110,13 @@ class Stage:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
-        return Ran(process.returncode or 0, (out.strip() or err.strip()).decode("utf-8", "replace"))
+        out, err = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
+        return CommandResult(process.returncode or 0, (out.strip() or err.strip()).decode("utf-8", "replace"))
 
 
 @contextmanager
-def folder_for_a_while() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="shop-story-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
@@ -129,7 +129,7 @@ async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now, below those the system gives to outgoing connections."""
+    """Unused ports below the range of outgoing connections."""
     found: list[int] = []
     while len(found) < count:
         port = random.randrange(15_000, 30_000)  # noqa: S311 - no secret

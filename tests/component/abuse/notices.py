@@ -50,7 +50,7 @@ def said(*, sign: str = "", hides: str = "", **changes: str) -> Body:
             **changes,
         }
         text, charset = signing.notice_text(form), form.get("charset", "utf-8")
-        form["sign"] = sign or signing.signed(scene.shop.sandbox.alipay_keys.provider, text, charset)
+        form["sign"] = sign or signing.sign(scene.shop.sandbox.alipay_keys.provider, text, charset)
         if hides:
             before = max(name for name in form if name < hides and name != "sign")
             form[before] += f"&{hides}={form.pop(hides)}"

@@ -162,7 +162,7 @@ async def notice(shop: Shop) -> Good:
         "trade_status": "TRADE_SUCCESS",
         "total_amount": attempt["amount"],
     }
-    signature = signing.signed(shop.sandbox.alipay_keys.provider, signing.notice_text(form))
+    signature = signing.sign(shop.sandbox.alipay_keys.provider, signing.notice_text(form))
     return Good(body=form | {"sign": signature, "sign_type": "RSA2"})
 
 

@@ -60,7 +60,7 @@ class Merchant:
             "biz_content": json.dumps(biz, ensure_ascii=False),
             **more,
         }
-        return {**wanted, "sign": signing.signed(self.private, signing.request_text(wanted))}
+        return {**wanted, "sign": signing.sign(self.private, signing.request_text(wanted))}
 
     async def call(self, method: str, **biz: object) -> dict[str, object]:
         """The verified answer node of a JSON method."""
@@ -71,7 +71,7 @@ class Merchant:
     def verified(self, reply: httpx.Response) -> dict[str, object]:
         text, charset = reply.text, reply.charset_encoding or ""
         start, end = text.index(":") + 1, text.rindex(',"sign":')
-        assert signing.verifies(self.public, text[start:end], json.loads(text)["sign"], charset)
+        assert signing.verify(self.public, text[start:end], json.loads(text)["sign"], charset)
         node: dict[str, object] = json.loads(text[start:end])
         return node
 

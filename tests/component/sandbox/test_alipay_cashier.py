@@ -26,7 +26,7 @@ async def test_paying_sends_the_browser_back_with_signed_parameters(merchant: Me
     returned = dict(parse_qsl(parts.query))
     assert (parts.netloc, parts.path, returned.pop("x")) == ("127.0.0.1:1", "/back", "1")
     assert (returned["out_trade_no"], returned["total_amount"]) == ("P1", "19.99")
-    assert signing.verifies(merchant.public, signing.notice_text(returned), returned["sign"])
+    assert signing.verify(merchant.public, signing.notice_text(returned), returned["sign"])
     assert len(merchant.notices) == 1
 
 

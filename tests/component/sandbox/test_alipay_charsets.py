@@ -22,8 +22,8 @@ async def test_notices_are_signed_in_the_charset_they_name(merchant: Merchant, c
     await merchant.act("pay")
     (notice,) = merchant.notices
     assert (notice["charset"], notice["subject"], notice["buyer_logon_id"][:3]) == (charset, "订单", "*小明")
-    assert signing.verifies(merchant.public, signing.notice_text(notice), notice["sign"], charset)
-    assert not signing.verifies(merchant.public, signing.notice_text(notice) + "x", notice["sign"], charset)
+    assert signing.verify(merchant.public, signing.notice_text(notice), notice["sign"], charset)
+    assert not signing.verify(merchant.public, signing.notice_text(notice) + "x", notice["sign"], charset)
 
 
 async def test_a_call_is_read_and_answered_in_the_charset_of_its_address(merchant: Merchant) -> None:

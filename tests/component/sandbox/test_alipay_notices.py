@@ -18,7 +18,7 @@ async def until(is_so: Callable[[], object], within_s: float = 5.0) -> None:
 
 
 def genuine(merchant: Merchant, notice: dict[str, str]) -> bool:
-    return signing.verifies(merchant.public, signing.notice_text(notice), notice["sign"])
+    return signing.verify(merchant.public, signing.notice_text(notice), notice["sign"])
 
 
 async def test_a_payment_is_told_with_all_it_needs(merchant: Merchant) -> None:
@@ -62,7 +62,7 @@ async def test_the_schedule_is_the_providers(merchant: Merchant, sandbox: Sandbo
     merchant.answers = [(200, "failure")] * 99
     await merchant.open()
     await merchant.act("pay")
-    notice = (await sandbox.notices.of("P1"))[0]
+    notice = (await sandbox.notices.newest("P1"))[0]
     assert (notice.next_ms or 0) - notice.sent_ms == 240_000 // 12_000
     for sent in range(2, 9):
         clock.ahead_ms += 54_000_000
@@ -70,7 +70,7 @@ async def test_the_schedule_is_the_providers(merchant: Merchant, sandbox: Sandbo
     clock.ahead_ms += 540_000_000
     await asyncio.sleep(0.2)
     assert len(merchant.notices) == 8, "after the eighth the provider gives up"
-    assert (await sandbox.notices.of("P1"))[0].next_ms is None
+    assert (await sandbox.notices.newest("P1"))[0].next_ms is None
 
 
 async def test_pending_notices_survive_a_restart(settings: SandboxSettings) -> None:

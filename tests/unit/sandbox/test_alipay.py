@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from shop_sandbox.alipay import fields, requests, signing
 from shop_sandbox.alipay.keys import ensure_keys
 
-NOW_MS = fields.read_time("2026-11-21 08:00:00")
+NOW_MS = fields.parse_time("2026-11-21 08:00:00")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,12 @@ def test_what_is_signed() -> None:
 
 def test_only_sha256_counts(key: rsa.RSAPrivateKey) -> None:
     public, text = key.public_key(), "a=1"
-    assert signing.verifies(public, text, signing.signed(key, text))
-    assert not signing.verifies(public, "a=2", signing.signed(key, text))
+    assert signing.verify(public, text, signing.sign(key, text))
+    assert not signing.verify(public, "a=2", signing.sign(key, text))
     for weak in (hashes.SHA1(), hashes.SHA512()):
         other = base64.b64encode(key.sign(text.encode(), padding.PKCS1v15(), weak)).decode()
-        assert not signing.verifies(public, text, other)
-    assert not signing.verifies(public, text, "not base64!")
+        assert not signing.verify(public, text, other)
+    assert not signing.verify(public, text, "not base64!")
 
 
 def test_keys_are_made_once_even_by_several_at_a_time(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_keys_are_made_once_even_by_several_at_a_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["19.99", "0.01", "100000000.00"])
 def test_amounts_keep_every_fen(text: str) -> None:
-    assert fields.yuan(fields.fen(text)) == text
+    assert fields.format_yuan(fields.parse_yuan(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_amounts_keep_every_fen(text: str) -> None:
 )
 def test_other_amounts_are_refused(text: object) -> None:
     with pytest.raises(ValueError, match="amount"):
-        fields.fen(text)
+        fields.parse_yuan(text)
 
 
 def call(biz: dict[str, Any] | None = None, **parameters: str) -> dict[str, str]:
@@ -133,4 +133,4 @@ def test_notices_go_to_this_machine_only(url: str) -> None:
 
 def test_a_parameter_given_twice_is_refused() -> None:
     with pytest.raises(requests.Refused):
-        requests.parameters([("a", "1"), ("a", "1")])
+        requests.unique_parameters([("a", "1"), ("a", "1")])

@@ -134,7 +134,7 @@ def test_release_of_a_confirmed_lease_is_refused(book: sqlite3.Connection) -> No
 
 def give_back(book: sqlite3.Connection, return_sn: str, order_sn: str, *lines: tuple[int, int]) -> pb.Result:
     wanted = [pb.Line(goods_id=goods_id, nums=nums) for goods_id, nums in lines]
-    return leases.give_back(book, pb.ReturnRequest(return_sn=return_sn, order_sn=order_sn, lines=wanted))
+    return leases.return_stock(book, pb.ReturnRequest(return_sn=return_sn, order_sn=order_sn, lines=wanted))
 
 
 def test_return_gives_back_once_per_number(book: sqlite3.Connection) -> None:
@@ -175,7 +175,7 @@ def test_only_reserved_leases_past_their_time_are_due(book: sqlite3.Connection) 
     leases.release(book, "C")
     assert leases.due(book, NOW_MS + 9_999, 10) == []
     assert leases.due(book, NOW_MS + 10_000, 10) == [("A", 0)]
-    leases.ask_again(book, [(NOW_MS + 15_000, "A")])
+    leases.postpone(book, [(NOW_MS + 15_000, "A")])
     assert leases.due(book, NOW_MS + 14_999, 10) == []
     assert leases.due(book, NOW_MS + 20_000, 10) == [("A", 1), ("D", 0)]
 

@@ -113,7 +113,8 @@ async def test_what_was_sold_and_came_back_is_no_fault(world: World) -> None:
     for number, order in enumerate(orders[:2]):
         lines = [pb.Line(goods_id=item.goods, nums=1) for item in order.items]
         back = pb.ReturnRequest(return_sn=f"R{number}", order_sn=order.order_sn, lines=lines)
-        (result,) = (await world.neighbours.inventory.give_back(pb.ReturnRequests(requests=[back]))).results
+        answer = await world.neighbours.inventory.return_stock(pb.ReturnRequests(requests=[back]))
+        (result,) = answer.results
         assert result.ok
     report = await Looking(world).examine()
     assert report.clean, report.findings
