@@ -26,7 +26,7 @@ from shop_order.web.cashier_page import CashierPage
 from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler import errors
+from shop_order.web.handler import answer
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
@@ -37,8 +37,7 @@ from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.middleware.client_address import networks
-from shop_order.web.middleware.edge import Edge, Observe, RequestLog
-from shop_order.web.middleware.recovery import BodyLimit, Recovery
+from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery, RequestLog
 from shop_order.web.middleware.traced import Traced
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
-    errors.install(app, cashier.page_of)
+    answer.install(app, cashier.page_of)
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(

@@ -10,7 +10,6 @@ from functools import lru_cache
 from types import ModuleType
 
 from shop_order.domain.errors import InvalidArgument, OrderServiceError
-from shop_order.domain.order_log import action_of
 from shop_order.domain.problems import Problem
 from shop_order.domain.status import OrderStatus
 from shop_order.web import texts_en, texts_zh
@@ -80,11 +79,6 @@ def operator_text(error: OrderServiceError) -> str:
 def status_text(status: OrderStatus, language: Language) -> str:
     """The word for an order's state."""
     return TEXTS[language].words["state"][status.name]
-
-
-def action_text(event_type: str) -> str:
-    """The order log's word for an event (specification 6.4); what is not about the order keeps its type."""
-    return action_of(event_type)
 
 
 @lru_cache(maxsize=512)

@@ -29,12 +29,11 @@ from shop_order.service.payment import Attempt, PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.service.reservation import ReservationService, Verdict
 from shop_order.web.auth.keys import DevKey
-from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.dto.wire import Cursors
+from shop_order.web.grpc.call import Methods
 from shop_order.web.grpc.chain import Front
-from shop_order.web.grpc.occupancy import Pools
-from shop_order.web.grpc.registry import Methods
 from shop_order.web.grpc.server import (
     GrpcServices,
     GrpcSettings,

@@ -14,7 +14,7 @@ from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.errors import DependencyDown, OutOfStock
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.web.auth.limits import Rates
-from shop_order.web.grpc.call import peer_address
+from shop_order.web.middleware.client_address import peer_address
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
 pytestmark = pytest.mark.usefixtures("transport")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop
@@ -161,3 +162,43 @@ class PayOrderRequest:
             client_ip=self.client_ip,
             return_url=self.return_url,
         )
+
+
+# ---- the numbers of the wire, by name ----
+
+
+class OrderStatus(IntEnum):
+    """`status` of an order; 0 in a list's request means all."""
+
+    PENDING = 1
+    PAID = 2
+    SHIPPED = 3
+    COMPLETED = 4
+    CANCELLED = 5
+
+
+class RefundStatus(IntEnum):
+    """`refund_status` of an order: how much of it was given back."""
+
+    NONE = 0
+    OPEN = 1
+    WHOLE = 2
+    PART = 3
+
+
+class PaymentType(IntEnum):
+    """`payment_type`: the channel; NOT_CHOSEN until the buyer decides."""
+
+    NOT_CHOSEN = 0
+    ALIPAY = 1
+    WECHAT = 2
+    BALANCE = 3
+
+
+class PaymentStatus(IntEnum):
+    """`status` of a payment attempt."""
+
+    OPEN = 1
+    PAID = 2
+    REFUNDED = 3
+    CLOSED = 4

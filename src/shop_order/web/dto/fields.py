@@ -32,7 +32,7 @@ class Body(BaseModel):
 
 
 class FieldRefused(ValueError):
-    """What our own validators raise: `web.handler.errors` adds the path of the field."""
+    """What our own validators raise: `web.handler.answer` adds the path of the field."""
 
     def __init__(self, problem: Problem, **parameters: str | int) -> None:
         super().__init__(problem)

@@ -1,19 +1,29 @@
-"""One gRPC call on its way through the chain."""
+"""A gRPC call on its way through the chain, and the methods of a service that answer calls."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from urllib.parse import unquote
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
+from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.grpc.gate import Context
+from shop_order.pkg.grpc.gate import Context, MethodHandler
+from shop_order.pkg.grpc.server import Handler, Link, chained
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
-from shop_order.web.messages import accepted_language
-from shop_order.web.middleware.client_address import Network, behind_proxies
+from shop_order.web.messages import Language, accepted_language, error_text, plain_error_text
+from shop_order.web.middleware.client_address import Network, behind_proxies, peer_address
+from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE
+
+DETAILS = "grpc-status-details-bin"
 
 
 class Call:
@@ -68,9 +78,82 @@ class Call:
         return (("x-request-id", self.request.request_id),)
 
 
-def peer_address(peer: str) -> str:
-    """The address in grpc's `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`; empty for anything else."""
-    family, _, rest = unquote(peer).partition(":")
-    if family not in ("ipv4", "ipv6"):
-        return ""
-    return rest.rpartition(":")[0].strip("[]")
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """One service: its handlers by short name. Those of streams write with `call.send` and return b""."""
+
+    service: str
+    unary: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    server_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    bidi_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
+
+    def full_names(self) -> list[str]:
+        """What the table of roles calls them."""
+        return [f"/{self.service}/{name}" for name in (*self.unary, *self.server_streams, *self.bidi_streams)]
+
+    def wrapped(
+        self, links: Sequence[Link[Call]], stream_links: Sequence[Link[Call]]
+    ) -> dict[str, MethodHandler]:
+        """The methods as grpc registers them: each wrapped once."""
+        methods: dict[str, MethodHandler] = {}
+        for name, handler in self.unary.items():
+            methods[name] = _unary(chained(f"/{self.service}/{name}", handler, links))
+        for name, handler in self.server_streams.items():
+            methods[name] = _server_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+        for name, handler in self.bidi_streams.items():
+            methods[name] = _bidi_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+        return methods
+
+
+def _unary(handler: Handler[Call]) -> MethodHandler:
+    async def answer(body: bytes, context: Context) -> bytes:
+        return await handler(Call(body, context))
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def _server_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(body: bytes, context: Context) -> None:
+        await handler(Call(body, context))
+
+    return grpc.unary_stream_rpc_method_handler(write_answers)
+
+
+def _bidi_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(messages: AsyncIterator[bytes], context: Context) -> None:
+        await handler(Call(b"", context, messages))
+
+    return grpc.stream_stream_rpc_method_handler(write_answers)
+
+
+def refused(refusal: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
+    """Text and `google.rpc.Status` of a refusal."""
+    text = error_text(refusal, language)
+    details: list[Message] = [
+        ErrorInfo(
+            reason=refusal.code,
+            domain=ERROR_DOMAIN,
+            metadata={name: str(value) for name, value in refusal.details.items()},
+        )
+    ]
+    if refusal.retry_after_s is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_s * 1e9))
+        details.append(retry)
+    return text, _status(code, text, details)
+
+
+def broken(language: Language) -> tuple[str, bytes]:
+    """Text and `google.rpc.Status` of an error that is ours."""
+    text = plain_error_text(INTERNAL_CODE, language)
+    return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
+
+
+def _status(code: StatusCode, text: str, details: Sequence[Message]) -> bytes:
+    status = Status(code=code.value[0], message=text)
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    raw: bytes = status.SerializeToString()
+    return raw

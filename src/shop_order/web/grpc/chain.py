@@ -12,10 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AbortError
 
@@ -27,17 +24,15 @@ from shop_order.domain.errors import (
     Unimplemented,
 )
 from shop_order.pkg.grpc.server import Handler, Link
-from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.limits import LISTS, NOTICES, Pools, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, about, sent_key
-from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.occupancy import NOTICES, Pools
+from shop_order.web.grpc.call import DETAILS, Call, broken, refused
 from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
-from shop_order.web.messages import Language, error_text, plain_error_text
-from shop_order.web.middleware.client_address import Network, contains, is_loopback, networks
-from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
+from shop_order.web.middleware.client_address import Network, contains, is_loopback, networks, peer_address
+from shop_order.web.status import INTERNAL, grpc_code
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -48,7 +43,6 @@ KEYED = frozenset(
     for method in ("CreateOrder", "PayOrder")
 ) | {"/order.OrderService/RequestRefund"}
 
-DETAILS = "grpc-status-details-bin"
 Request = TypeVar("Request", bound=Message)
 
 
@@ -87,7 +81,7 @@ class Front:
         """The chain of calls with one answer, outermost first."""
         return (
             *self._outer("grpc request", self.observe),
-            self.pools.unary,
+            open_call_limit(self.pools),
             deadline(self.deadline_s),
             authentication(self.authenticator, self.trusted_proxies),
             allow_list(self.callback_allow, self.trusted_proxies),
@@ -99,7 +93,7 @@ class Front:
         """The chain of streams: without a deadline, and ended at a stop."""
         return (
             *self._outer("grpc stream", self.observe_stream),
-            self.pools.stream,
+            open_call_limit(self.pools, streams=True),
             authentication(self.authenticator, self.trusted_proxies),
             rate_limit(self.limits),
             streams.link,
@@ -167,6 +161,21 @@ def recovery(log: RequestLogger) -> Link[Call]:
             await call.context.abort(call.code, text, (*call.trailing(), (DETAILS, details)))
 
         return recovered
+
+    return link
+
+
+def open_call_limit(pools: Pools, *, streams: bool = False) -> Link[Call]:
+    """How many calls may be open at once. Raises Overloaded."""
+
+    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+        pool = pools.streams if streams else pools.notices if method in NOTICES else pools.calls
+
+        async def placed(call: Call) -> bytes:
+            with pool.place(pools.address(peer_address(call.context.peer()))):
+                return await handler(call)
+
+        return placed
 
     return link
 
@@ -291,36 +300,3 @@ def decoding(
         return answer.SerializeToString()
 
     return decoded
-
-
-def refused(refusal: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
-    """Text and `google.rpc.Status` of a refusal."""
-    text = error_text(refusal, language)
-    details: list[Message] = [
-        ErrorInfo(
-            reason=refusal.code,
-            domain=ERROR_DOMAIN,
-            metadata={name: str(value) for name, value in refusal.details.items()},
-        )
-    ]
-    if refusal.retry_after_s is not None:
-        retry = RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_s * 1e9))
-        details.append(retry)
-    return text, _status(code, text, details)
-
-
-def broken(language: Language) -> tuple[str, bytes]:
-    """Text and `google.rpc.Status` of an error that is ours."""
-    text = plain_error_text(INTERNAL_CODE, language)
-    return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
-
-
-def _status(code: StatusCode, text: str, details: Sequence[Message]) -> bytes:
-    status = Status(code=code.value[0], message=text)
-    for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    raw: bytes = status.SerializeToString()
-    return raw

@@ -18,18 +18,20 @@ from shop_order.service.payment import PaymentService, PayOrder
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
+from shop_order.web.grpc.call import Methods
 from shop_order.web.grpc.chain import decoding, later_stream
-from shop_order.web.grpc.convert import order_info, order_status, payment_info
-from shop_order.web.grpc.decode import (
+from shop_order.web.grpc.convert import (
     address_of,
     expected_of,
+    order_info,
     order_sn_of,
+    order_status,
     page_of,
+    payment_info,
     payment_type_of,
     status_of,
     timestamp_ms,
 )
-from shop_order.web.grpc.registry import Methods
 
 SERVICE = "order.OrderService"
 

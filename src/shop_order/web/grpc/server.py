@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 # Reflection answers from the pool of descriptors, which these modules fill.
 from shop_order.api.proto import order_pb2 as _order_pb2  # noqa: F401
 from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
-from shop_order.api.proto.shop import neighbours_pb2 as _neighbours_pb2  # noqa: F401
+from shop_order.api.proto.shop import neighbours_pb2 as neighbours
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
 from shop_order.pkg.address import joined
@@ -21,17 +21,17 @@ from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.payment import PaymentService
 from shop_order.service.reservation import ReservationService
+from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.chain import Front, recovery
+from shop_order.web.grpc.call import Call, Methods
+from shop_order.web.grpc.chain import Front, decoding, recovery
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderHandlers
-from shop_order.web.grpc.registry import Methods
-from shop_order.web.grpc.reservation import ReservationHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.grpc.streams import OpenStreams
 
+RESERVATION_CHECK = "shop.neighbours.ReservationCheck"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
@@ -128,6 +128,32 @@ def published(
         services.carts, services.orders, services.payments, cashier_link=cashier_link, cursors=cursors
     )
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
+
+
+class ReservationHandlers:
+    """Answers for leases that ran out (architecture, chapter 7)."""
+
+    def __init__(self, reservations: ReservationService) -> None:
+        self._reservations = reservations
+
+    def methods(self) -> Methods:
+        """Every method of the service by its name."""
+        return Methods(
+            RESERVATION_CHECK,
+            unary={"CheckReservations": decoding(neighbours.OrderSns, self.check_reservations)},
+        )
+
+    async def check_reservations(
+        self, request: neighbours.OrderSns, context: RequestContext
+    ) -> neighbours.Verdicts:
+        """One verdict for each of our order numbers, in the order asked; other numbers are left out."""
+        verdicts = await self._reservations.check(context.caller, request.order_sns)
+        return neighbours.Verdicts(
+            verdicts=[
+                neighbours.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms)
+                for v in verdicts
+            ]
+        )
 
 
 def _reflection(names: Sequence[str]) -> Methods:

@@ -20,8 +20,9 @@ from shop_order.service.placing import PlaceOrder
 from shop_order.web.context import RequestContext, about
 from shop_order.web.dto.wire import Cursors, time_ms
 from shop_order.web.grpc import convert
+from shop_order.web.grpc.call import Methods
 from shop_order.web.grpc.chain import decoding
-from shop_order.web.grpc.decode import (
+from shop_order.web.grpc.convert import (
     expected_of,
     order_sn_of,
     page_of,
@@ -29,7 +30,6 @@ from shop_order.web.grpc.decode import (
     payment_word,
     status_of,
 )
-from shop_order.web.grpc.registry import Methods
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
+from urllib.parse import unquote
 
 Network = IPv4Network | IPv6Network
 MAX_HOPS = 16
@@ -83,6 +84,14 @@ def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _SUBSCRIBER_PREFIX), strict=False))
     return str(found)
+
+
+def peer_address(peer: str) -> str:
+    """The address in grpc's `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`; empty for anything else."""
+    family, _, rest = unquote(peer).partition(":")
+    if family not in ("ipv4", "ipv6"):
+        return ""
+    return rest.rpartition(":")[0].strip("[]")
 
 
 def _peer(scope: Mapping[str, Any]) -> str:
