@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from shop_order.domain.problems import Dependency, Problem, why_not
+from shop_order.domain.problems import Dependency, Problem, transition_problem
 
 
 class Kind(StrEnum):
@@ -165,7 +165,7 @@ class IllegalTransition(OrderServiceError, kind=Kind.PRECONDITION):
     """The state machine does not allow this move; `problem` says it in the buyer's words."""
 
     def __init__(self, now: str, to: str) -> None:
-        super().__init__(why_not(now, to), state=now, wanted=to)
+        super().__init__(transition_problem(now, to), state=now, wanted=to)
 
 
 class GoodsUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
@@ -324,7 +324,7 @@ class Unimplemented(OrderServiceError, kind=Kind.UNIMPLEMENTED):
     """The method is not built yet."""
 
 
-class Unreadable(ValueError):
+class UnreadableRow(ValueError):
     """A row that is not what we write: somebody altered it, or a newer version wrote it. No caller's fault.
 
     `number` is its order's, attempt's or refund's.

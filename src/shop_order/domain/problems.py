@@ -98,6 +98,6 @@ _MOVES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def why_not(now: str, to: str) -> str:
+def transition_problem(now: str, to: str) -> str:
     """The problem of a move that the tables of transitions refuse."""
     return _MOVES.get(to, {}).get(now, "other_state")

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, Unreadable
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
 from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
@@ -153,7 +153,7 @@ class Checkout:
                     self._queries.pop(payment.payment_sn, None)  # the next look may have its turn
                     return TradeState.UNKNOWN  # what the other instance learns, it stores
                 return (await self._settlement.look(payment))[1]
-        except (OrderServiceError, Unreadable, TimeoutError):
+        except (OrderServiceError, UnreadableRow, TimeoutError):
             return TradeState.UNKNOWN  # the jobs query it in their turn
         finally:
             self._running -= 1

@@ -31,7 +31,7 @@ from shop_order.domain.bill import (
 )
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, Unreadable
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
 from shop_order.domain.lease import Fence
 from shop_order.domain.ports import Clock
 from shop_order.domain.status import PaymentType, RefundState
@@ -88,7 +88,7 @@ class ReconciliationService:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as away:
                 self._tell("bill_away", channel=channel.code, day=str(day), error=str(away))
-            except (BillUnusable, Unreadable) as wrong:
+            except (BillUnusable, UnreadableRow) as wrong:
                 wait_s = UNUSABLE_S
                 self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))
             finally:
@@ -152,7 +152,7 @@ class ReconciliationService:
         """Compare a day's bill, from the provider or from a downloaded file, and store the result.
 
         Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
-        DependencyDown, LeaseLost, Unreadable (a row of ours was altered).
+        DependencyDown, LeaseLost, UnreadableRow (a row of ours was altered).
         """
         fence = self._fence()
         if day > day_at(self._now()):

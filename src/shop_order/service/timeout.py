@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shop_order.domain.errors import RefundOpen, Unreadable
+from shop_order.domain.errors import RefundOpen, UnreadableRow
 from shop_order.domain.ports import Clock, Due, OnUnreadable, Orders
 from shop_order.service.order import OrderService
 from shop_order.service.settlement import Settlement
@@ -44,7 +44,7 @@ class TimeoutService:
         self._after = due[-1] if len(due) == BATCH else None
         ends = await asyncio.gather(*(self.decide(one.order_sn) for one in due), return_exceptions=True)
         for end in ends:
-            if isinstance(end, Unreadable):
+            if isinstance(end, UnreadableRow):
                 self._on_unreadable(end)
             elif isinstance(end, BaseException):
                 raise end
@@ -58,7 +58,7 @@ class TimeoutService:
         """Whether this order could be decided; nothing happens before its time.
 
         Providers are asked first: a buyer whose notice was lost gets the goods.
-        Raises OrderNotFound, Unreadable, DependencyDown.
+        Raises OrderNotFound, UnreadableRow, DependencyDown.
         """
         order = await self._orders.get(order_sn)
         for attempt in order.may_have_money():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.ports import Clock
 from shop_order.service.attempts import Alert
 
@@ -18,7 +18,7 @@ class Unreadables:
         self._now = real_clock
         self._told_ms: dict[str, int] = {}
 
-    def tell(self, row: Unreadable) -> None:
+    def tell(self, row: UnreadableRow) -> None:
         """It was left out."""
         now_ms = self._now()
         if now_ms - self._told_ms.get(row.number, -AGAIN_MS) < AGAIN_MS:

@@ -89,7 +89,7 @@ def reconcile(
 
     async def compare(core: Core) -> int:
         from shop_order.domain.bill import BillNotOut, BillUnusable
-        from shop_order.domain.errors import Unreadable
+        from shop_order.domain.errors import UnreadableRow
 
         source = core.channels[which].bills if which in core.channels else None
         if source is None:
@@ -102,7 +102,7 @@ def reconcile(
                 result = await alone(core, which, when, content)
         except BillNotOut as none:
             refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
-        except (BillUnusable, Unreadable) as wrong:
+        except (BillUnusable, UnreadableRow) as wrong:
             refuse(str(wrong))
         if result is None:
             refuse("another process is reconciling now; try again in a minute")

@@ -8,12 +8,12 @@ from typing import Protocol, TypeVar
 
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus
 
 T = TypeVar("T")
-OnUnreadable = Callable[[Unreadable], None]  # is told of a row that was left out
+OnUnreadable = Callable[[UnreadableRow], None]  # is told of a row that was left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class OrderPage:
     orders: Sequence[Order]
     total: int
     next: Cursor | None
-    unreadable: Sequence[Unreadable] = ()
+    unreadable: Sequence[UnreadableRow] = ()
     items_total: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -175,7 +175,7 @@ class Orders(Protocol):
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, Standing | Unreadable | None]:
+    ) -> Mapping[str, Standing | UnreadableRow | None]:
         """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
         can't be stored then. Raises RateLimited, with no tombstone more, beyond `tombstone.MOST_A_MINUTE`."""
 

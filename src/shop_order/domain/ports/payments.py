@@ -7,7 +7,7 @@ from typing import Protocol
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 
 
 class Payments(Protocol):
@@ -16,7 +16,7 @@ class Payments(Protocol):
     async def find(self, payment_sn: str) -> Payment | None:
         """The attempt with this number."""
 
-    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+    async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
         """Attempts whose provider should be asked now, with how often it was asked: open ones, and those that
         were closed before their links ended."""
 

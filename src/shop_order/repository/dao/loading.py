@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound, Unreadable
+from shop_order.domain.errors import OrderNotFound, UnreadableRow
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session
@@ -36,7 +36,7 @@ _order_sn_of_refund = REFUND.of("order_sn")
 
 
 async def load(session: Session, wanted: Wanted) -> Order:
-    """The whole aggregate, wherever it lies. Raises OrderNotFound, Unreadable."""
+    """The whole aggregate, wherever it lies. Raises OrderNotFound, UnreadableRow."""
     column, value = wanted
     for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
         found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
@@ -71,9 +71,9 @@ async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) ->
     return found
 
 
-async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | Unreadable]:
+async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | UnreadableRow]:
     """Where these orders stand, wherever they lie; those that do not exist are left out."""
-    found: dict[str, Standing | Unreadable] = {}
+    found: dict[str, Standing | UnreadableRow] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
@@ -90,7 +90,7 @@ async def orders_of(
     tables: Tables = LIVE,
     most_items: int | None = None,
     totals: dict[int, int] | None = None,
-) -> list[Order | Unreadable]:
+) -> list[Order | UnreadableRow]:
     """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
 
     Items come last, and each order has some: who reads without a snapshot knows by them that an order was

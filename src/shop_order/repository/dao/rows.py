@@ -15,7 +15,7 @@ from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Standing
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
@@ -189,7 +189,7 @@ cart_line_of = CART_LINE.reader(CartLine)
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """The aggregate of ORDER_COLUMNS and of what belongs to it. Raises Unreadable."""
+    """The aggregate of ORDER_COLUMNS and of what belongs to it. Raises UnreadableRow."""
     try:
         return _order(
             row,
@@ -199,34 +199,34 @@ def order_of(
             hash,
         )
     except _ALTERED as altered:
-        raise Unreadable(order_sn_of(row), altered) from altered
+        raise UnreadableRow(order_sn_of(row), altered) from altered
 
 
 def order_or_why(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
-) -> Order | Unreadable:
+) -> Order | UnreadableRow:
     """The aggregate, or why there is none, so that it keeps no other from being read."""
     try:
         return order_of(row, items, payments, refunds, hash)
-    except Unreadable as why:
+    except UnreadableRow as why:
         return why
 
 
-def all_of(orders: Sequence[Order | Unreadable]) -> list[Order]:
-    """The orders. Raises Unreadable if one of them can't be read."""
+def all_of(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
+    """The orders. Raises UnreadableRow if one of them can't be read."""
     for order in orders:
-        if isinstance(order, Unreadable):
+        if isinstance(order, UnreadableRow):
             raise order
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_why(row: Row) -> Standing | Unreadable:
+def standing_or_why(row: Row) -> Standing | UnreadableRow:
     """From STANDING_COLUMNS."""
     order_sn, status, expire_ms = row
     try:
         return Standing(OrderStatus(status), int(expire_ms))
     except (ValueError, TypeError) as altered:
-        return Unreadable(order_sn, altered)
+        return UnreadableRow(order_sn, altered)
 
 
 def item_rows(order: Order) -> list[Row]:
@@ -236,27 +236,27 @@ def item_rows(order: Order) -> list[Row]:
 
 
 def payment_of(row: Row) -> Payment:
-    """The attempt of PAYMENT_COLUMNS. Raises Unreadable."""
+    """The attempt of PAYMENT_COLUMNS. Raises UnreadableRow."""
     try:
         return _payment(row)
     except ValueError as altered:
-        raise Unreadable(row[0], altered) from altered
+        raise UnreadableRow(row[0], altered) from altered
 
 
-def payment_or_why(row: Row) -> Payment | Unreadable:
+def payment_or_why(row: Row) -> Payment | UnreadableRow:
     """The attempt, or why there is none."""
     try:
         return payment_of(row)
-    except Unreadable as why:
+    except UnreadableRow as why:
         return why
 
 
 def refund_of(row: Row) -> Refund:
-    """The refund of REFUND_COLUMNS. Raises Unreadable."""
+    """The refund of REFUND_COLUMNS. Raises UnreadableRow."""
     try:
         return _refund(row)
     except ValueError as altered:
-        raise Unreadable(row[0], altered) from altered
+        raise UnreadableRow(row[0], altered) from altered
 
 
 def event_of(row: Row) -> Event:

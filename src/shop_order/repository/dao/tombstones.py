@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shop_order.domain import tombstone
-from shop_order.domain.errors import RateLimited, Unreadable
+from shop_order.domain.errors import RateLimited, UnreadableRow
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.loading import standings
@@ -21,12 +21,12 @@ TOMBSTONES_OVER = (
 
 async def unless_stored(
     session: Session, order_sns: Sequence[str], now_ms: int
-) -> dict[str, Standing | Unreadable | None]:
+) -> dict[str, Standing | UnreadableRow | None]:
     """Take these numbers for tombstones; where those stand that were stored meanwhile. Raises RateLimited."""
     taken = await plant(session, order_sns, now_ms)
     found = await standings(session, taken)
     # A number and its order are stored in one commit: if only the number is left, the order was removed.
-    removed = {sn: Unreadable(sn, "its order was removed") for sn in taken if sn not in found}
+    removed = {sn: UnreadableRow(sn, "its order was removed") for sn in taken if sn not in found}
     return {sn: found.get(sn) or removed.get(sn) for sn in order_sns}
 
 
