@@ -1,4 +1,4 @@
-"""The REST front: one FastAPI application."""
+"""The REST application."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from shop_order.service.order import OrderService
 from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.statistics import Statistics
+from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
@@ -36,7 +37,6 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.middleware.client_address import networks
 from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery, RequestLog
 from shop_order.web.middleware.traced import Traced
 
@@ -50,9 +50,9 @@ _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Plain values of the settings; networks are addresses or CIDR texts.
+    """Settings of the REST application; networks are addresses or CIDR blocks.
 
-    Callables are read at every call, since the settings may be reloaded.
+    Callables are called for every request, because settings can be reloaded.
     """
 
     deadline_s: Callable[[], float]
@@ -63,7 +63,7 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """What the routes use; `advance_clock` None where there is no test clock (production).
+    """Dependencies of the routes. `advance_clock` is None where there is no test clock (production).
 
     `places` are the links on the page at `/`; none in production.
     """
@@ -120,7 +120,7 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
 
 def describe(notice_routes: Sequence[NoticeRoute]) -> dict[str, Any]:
     """The OpenAPI document of all routes, including the test clock."""
-    # Handlers are registered and never called, so they need no services.
+    # Handlers are registered but never called, so they need no services.
     nothing = cast(Any, None)
     names = HttpParts.__dataclass_fields__
     given = {"advance_clock": cast(Any, describe), "notice_routes": notice_routes}

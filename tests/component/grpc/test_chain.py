@@ -13,8 +13,8 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.errors import DependencyDown, OutOfStock
 from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.web.auth.client_address import peer_address
 from shop_order.web.auth.limits import Rates
-from shop_order.web.middleware.client_address import peer_address
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -153,7 +153,7 @@ async def test_over_the_rate_a_user_is_told_when_to_come_back(world: World) -> N
 
 
 async def test_a_large_answer_counts_as_several_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop_order.web.auth.limits.CALL_BYTES", 10)
+    monkeypatch.setattr("shop_order.web.auth.limits.BYTES_PER_CALL", 10)
     world.rates = Rates(user_rate=1, user_burst=5)
     for method, answer, request in (
         ("/order.OrderService/ListOrders", pb.OrderListResponse, pb.ListOrdersRequest()),

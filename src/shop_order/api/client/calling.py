@@ -95,8 +95,8 @@ class Retry:
     """How often a call that may be repeated is tried, and how long the pauses are: full jitter, doubling."""
 
     attempts: int = 4
-    first_s: float = 0.05
-    most_s: float = 2.0
+    first_pause_s: float = 0.05
+    max_pause_s: float = 2.0
 
     def pause_s(self, error: OrderApiError, attempt: int, left_s: float) -> float | None:
         """How long to wait after the attempt (from 1), None to give up.
@@ -106,7 +106,7 @@ class Retry:
         overloaded = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is not None
         if attempt >= self.attempts or not (error.code is grpc.StatusCode.UNAVAILABLE or overloaded):
             return None
-        ceiling_s = min(self.first_s * 2 ** (attempt - 1), self.most_s)
+        ceiling_s = min(self.first_pause_s * 2 ** (attempt - 1), self.max_pause_s)
         pause_s = (error.retry_after_s or 0.0) + random.uniform(0, ceiling_s)  # noqa: S311 - no secret
         return pause_s if pause_s < left_s else None
 

@@ -63,7 +63,7 @@ def success(data: object, zh: str, en: str) -> Response:
 
 def refusal(error: OrderServiceError) -> Response:
     """The answer to a refused request."""
-    context().trouble = repr(error) if error.where else ""
+    context().failure = repr(error) if error.where else ""
     response = failure(http_status(error), error.code, error_text(error, context().language), error.details)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))

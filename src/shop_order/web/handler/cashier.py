@@ -17,6 +17,7 @@ from shop_order.domain.stage import Stage, may_pay, stage_of
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
+from shop_order.web.auth.client_address import is_phone
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, Seen
 from shop_order.web.dto.answers import CashierData
@@ -24,7 +25,6 @@ from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.payment import PAYING
 from shop_order.web.handler.route import operation
-from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}

@@ -13,10 +13,10 @@ from string import Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from shop_order.web.auth.client_address import Network, client_address, is_loopback
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language
-from shop_order.web.middleware.client_address import Network, client_address, is_loopback
 
 Words = tuple[str, str]
 # An address to open or to call, and what it is for.

@@ -12,9 +12,9 @@ from shop_order.domain.errors import BodyTooLarge, DeadlineExceeded, Forbidden, 
 from shop_order.domain.ports import NoticeRoute
 from shop_order.service.notice import MAX_BODY
 from shop_order.service.payment import PaymentService
-from shop_order.web.context import about, remaining_s
+from shop_order.web.auth.client_address import Network, client_address, contains, networks
+from shop_order.web.context import log_order_sn, remaining_s
 from shop_order.web.handler.route import Endpoint, operation
-from shop_order.web.middleware.client_address import Network, client_address, contains, networks
 from shop_order.web.middleware.edge import RequestLog
 
 TAG = "notices"
@@ -62,7 +62,9 @@ class NoticeHandler:
             self._check_address(request)
             async with asyncio.timeout(_timeout_s()):
                 body = await _raw(request)
-                about(await self._payments.provider_notice(route.payment_type, body, dict(request.headers)))
+                log_order_sn(
+                    await self._payments.provider_notice(route.payment_type, body, dict(request.headers))
+                )
         except OrderServiceError as error:
             return error
         except TimeoutError:

@@ -42,7 +42,7 @@ from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MOST_PAGE, OrderService, buyer
 from shop_order.service.placing import PlaceOrder
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.context import about
+from shop_order.web.context import log_order_sn
 from shop_order.web.dto.answers import (
     LogData,
     OrderData,
@@ -154,7 +154,7 @@ class OrderHandler:
         )
         outcome = await self._orders.place(actor, command)
         it.replayed = outcome.replayed
-        about(outcome.result.order_sn)
+        log_order_sn(outcome.result.order_sn)
         return self._answer(outcome.result, "订单创建成功", "the order was placed")
 
     @operation(

@@ -23,18 +23,18 @@ from shop_order.domain.errors import (
     OrderServiceError,
     UnsupportedMediaType,
 )
+from shop_order.web.auth.client_address import (
+    Network,
+    client_address,
+    is_loopback,
+    limit_key_of,
+)
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
-from shop_order.web.context import about, remaining_s, sent_key
+from shop_order.web.context import log_order_sn, remaining_s, validated_key
 from shop_order.web.handler.answer import context
-from shop_order.web.middleware.client_address import (
-    Network,
-    client_address,
-    counted_address,
-    is_loopback,
-)
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -116,7 +116,7 @@ class Guard:
             it.key = _key(request.headers)
             await self.limits.check(it.actor)
         elif request.url.path.startswith(CASHIER):
-            address = counted_address(request.scope, self.trusted_proxies)
+            address = limit_key_of(request.scope, self.trusted_proxies)
             await self.limits.check(None, address=address)
 
     def _address(self, request: Request) -> str:
@@ -126,7 +126,7 @@ class Guard:
 def _key(headers: Headers) -> str:
     """The Idempotency-Key; empty without one. Raises InvalidArgument if there are two."""
     sent = headers.getlist("Idempotency-Key")
-    return sent_key(_as_utf8(sent[0]) if sent else "", repeated=len(sent) > 1)
+    return validated_key(_as_utf8(sent[0]) if sent else "", repeated=len(sent) > 1)
 
 
 def _as_utf8(key: str) -> str:
@@ -175,11 +175,11 @@ def guarded(guard: Guard) -> type[APIRoute]:
             async def handle(request: Request) -> Response:
                 try:
                     async with asyncio.timeout(remaining_s()):
-                        about(request.path_params.get("order_sn"))
+                        log_order_sn(request.path_params.get("order_sn"))
                         guard.identify(request, row)
                         if not listed:
                             return await answer(request)
-                        async with guard.limits.turn(context().actor):
+                        async with guard.limits.list_slot(context().actor):
                             return await answer(request)
                 except TimeoutError:
                     raise DeadlineExceeded from None

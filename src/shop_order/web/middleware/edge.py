@@ -1,4 +1,4 @@
-"""What surrounds every REST request: ids, log line, headers, unexpected errors, HEAD, size of bodies."""
+"""ASGI middleware of every REST request: log, headers, unexpected errors, HEAD, body size."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _REFUSALS: Mapping[int, OrderServiceError] = {
 
 
 class RequestLog(Protocol):
-    """Where log lines go; structlog's loggers fit."""
+    """A logger, such as structlog's."""
 
     def info(self, msg: str, /, **fields: Any) -> object:
-        """A line for every request."""
+        """Log a request."""
 
     def exception(self, msg: str, /, **fields: Any) -> object:
-        """A line with the stack of the exception being handled."""
+        """Log an error with the stack of the current exception."""
 
 
 class Edge:
-    """Every answer passes through here, including that to an unexpected error."""
+    """The outermost layer: request id, language, security headers, log line, measurement."""
 
     def __init__(
         self, app: ASGIApp, *, log: RequestLog, observe: Observe, deadline_s: Callable[[], float]
@@ -48,7 +48,7 @@ class Edge:
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.monotonic()
@@ -63,7 +63,7 @@ class Edge:
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._account(scope, context, time.monotonic() - started)
+            self._record(scope, context, time.monotonic() - started)
 
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
@@ -75,7 +75,7 @@ class Edge:
         enter(context)
         return context
 
-    def _account(self, scope: Scope, context: RequestContext, seconds: float) -> None:
+    def _record(self, scope: Scope, context: RequestContext, seconds: float) -> None:
         route = route_of(scope)
         self._observe(route, str(context.status), seconds)
         self._log.info(
@@ -84,19 +84,19 @@ class Edge:
             status=context.status,
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
-            **({"error": context.trouble} if context.trouble else {}),
+            **({"error": context.failure} if context.failure else {}),
         )
 
 
 def single(headers: Headers, name: str) -> str:
-    """A header's value; empty if it was sent not at all or more than once, as in gRPC."""
+    """The value of a header; empty if it is missing or repeated, as in gRPC."""
     sent = headers.getlist(name)
     return sent[0] if len(sent) == 1 else ""
 
 
 def route_of(scope: Scope) -> str:
-    """Method and template of the route that answered, for metrics and logs."""
-    # The template, never the path: callers could create any number of metrics.
+    """The method and path template of the route, for metrics and logs."""
+    # Never the path itself: callers could create any number of metric series.
     path = getattr(scope.get("route"), "path", "") or "(no route)"
     return f"{scope['method']} {path}" if path != "(no route)" else path
 
@@ -111,14 +111,14 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
 
 
 class Recovery:
-    """A bug becomes 500, HEAD is GET without its body, and what could not be parsed is refused."""
+    """Answer unexpected errors with 500, HEAD as GET without its body, and invalid HTTP with an error."""
 
     def __init__(self, app: ASGIApp, *, log: RequestLog) -> None:
         self._app = app
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         if refused := scope.get(REFUSED):
@@ -139,31 +139,31 @@ class Recovery:
             scope["method"] = "HEAD"
             await send(message)
             await send({"type": "http.response.body", "body": b""})
-            raise _AnsweredError  # before the body is produced
+            raise _HeadersSent  # so that no body is produced
 
         context().head = True
         scope["method"] = "GET"
         try:
             await self._app(scope, receive, headers_only)
-        except _AnsweredError:
+        except _HeadersSent:
             pass
         finally:
             scope["method"] = "HEAD"
 
 
-class _AnsweredError(Exception):
-    """Ends the request: its headers are sent."""
+class _HeadersSent(Exception):
+    """Ends a HEAD request."""
 
 
 class BodyLimit:
-    """Ends a request with 413 as soon as its body is too large, whatever its headers say."""
+    """Refuse bodies that are too large with 413, whatever their headers announce."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         announced = 0
@@ -174,9 +174,9 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal seen
-            # Starlette's own exception: FastAPI turns any other that comes from reading a body into 400.
+            # HTTPException, because FastAPI turns any other exception from reading a body into 400.
             if announced > self._max_bytes:
-                raise HTTPException(413)  # before the caller is told to continue (Expect: 100-continue)
+                raise HTTPException(413)  # before 100 Continue is sent
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_bytes:
