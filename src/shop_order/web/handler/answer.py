@@ -1,4 +1,4 @@
-"""The envelope of every answer, and the errors that become one; nothing else of our inside gets out."""
+"""The envelope of every response, and the translation of errors into it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from shop_order.web.messages import Language, error_text, plain_error_text
 from shop_order.web.status import ROUTING_CODES, http_status
 
 JSON = "application/json; charset=utf-8"
-_MAX_FIELD = 128  # characters of a name the caller made up
-# Pydantic's types of errors -> our problem, and where its parameter stands in pydantic's context.
+_MAX_FIELD = 128  # characters of a field name that the caller chose
+# Pydantic's error type -> our problem, and its parameters by name in pydantic's context.
 _PROBLEMS: Mapping[str, tuple[Problem, Mapping[str, str]]] = {
     "missing": ("required", {}),
     "extra_forbidden": ("unknown_field", {}),
@@ -47,12 +47,12 @@ _NO_REQUEST = RequestContext(request_id="")
 
 
 def context() -> RequestContext:
-    """The request being answered."""
+    """The context of the current request."""
     return current() or _NO_REQUEST
 
 
 def success(data: object, zh: str, en: str) -> Response:
-    """200 with the data; a header marks a replay."""
+    """A 200 response; a header marks replays."""
     request = context()
     message = en if request.language is Language.EN else zh
     response = Response(orjson.dumps({"code": 200, "message": message, "data": data}), media_type=JSON)
@@ -62,7 +62,7 @@ def success(data: object, zh: str, en: str) -> Response:
 
 
 def refusal(error: OrderServiceError) -> Response:
-    """The answer to a refused request."""
+    """The response for an error."""
     context().failure = repr(error) if error.where else ""
     response = failure(http_status(error), error.code, error_text(error, context().language), error.details)
     if error.retry_after_s is not None:
@@ -73,7 +73,7 @@ def refusal(error: OrderServiceError) -> Response:
 
 
 def failure(status: int, error: str, message: str, details: Mapping[str, Any] | None = None) -> Response:
-    """An error's envelope; `error` is the reason for programs."""
+    """An error response; `error` is the reason code."""
     body = {
         "code": status,
         "message": message,
@@ -85,7 +85,7 @@ def failure(status: int, error: str, message: str, details: Mapping[str, Any] | 
 
 
 def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Response | None]) -> None:
-    """Let `app` answer all its errors in our envelope, or with the page that `page_of` has for them."""
+    """Make `app` answer errors with our envelope, or with the page that `page_of` returns."""
 
     async def refused(request: Request, error: Exception) -> Response:
         found = _refusal_of(error)
@@ -98,7 +98,7 @@ def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Respon
 
 
 def _refusal_of(error: Exception) -> OrderServiceError | None:
-    """What it means to a caller; None for a path or a method that does not exist."""
+    """The error to report; None if the path or method does not exist."""
     if isinstance(error, RequestValidationError):
         return invalid_argument(error.errors())
     if not isinstance(error, HTTPException):
@@ -119,7 +119,7 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """Every method that the path takes: Starlette names those of its first route only."""
+    """All methods of the path; Starlette reports only those of the first matching route."""
     found: set[str] = set()
     for route in request.app.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
@@ -128,7 +128,7 @@ def _methods(request: Request) -> set[str]:
 
 
 def invalid_argument(errors: Sequence[Any]) -> InvalidArgument:
-    """The first thing that is wrong with a request, by the full path of its field."""
+    """The first validation error, with the full path of its field."""
     first = errors[0]
     type, given = first["type"], first.get("ctx") or {}
     field = path_of(first["loc"][:1] if type == "json_invalid" else first["loc"])[:_MAX_FIELD]

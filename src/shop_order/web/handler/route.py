@@ -1,4 +1,4 @@
-"""The guard of every route: caller, role, rate and deadline are checked before the body is read."""
+"""Routes: declaration, and the checks of caller, role, rate and form before a handler runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "rest_operation"
-# Browsers, providers and probes append parameters of their own, and their bodies are not JSON.
+# Browsers, providers and probes append their own parameters, and their bodies are not JSON.
 _LENIENT = frozenset({"", "cashier", "notices", "operation"})
 MAX_PARAMETERS = 50
 _MAX_NAME = 128  # characters of a name the caller made up
@@ -49,7 +49,7 @@ _UTF_8 = ("utf-8", "utf8")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method and path with what the document says of it."""
+    """A route and its documentation."""
 
     method: str
     path: str
@@ -57,8 +57,8 @@ class Operation:
     tag: str
     summary: str
     description: str
-    data: Any = None  # the type of the answer's data; None: not JSON
-    errors: tuple[type[OrderServiceError], ...] = ()  # beside those every route can give
+    data: Any = None  # the type of the response data; None if it is not JSON
+    errors: tuple[type[OrderServiceError], ...] = ()  # in addition to those of every route
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,7 +74,7 @@ def operation(
     errors: tuple[type[OrderServiceError], ...] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
-    """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""
+    """Declare a handler method as a route; `errors` are in addition to those of every route."""
 
     def mark(endpoint: F) -> F:
         found = Operation(method, path, id, tag, summary, description, data, errors, extra or {})
@@ -85,36 +85,36 @@ def operation(
 
 
 def links(parameter: str, expression: str, *operations: str) -> Mapping[str, Any]:
-    """What an answer leads to: `expression` of it is these operations' `parameter`."""
+    """OpenAPI links: `expression` of the response is the `parameter` of these operations."""
     found = {id: {"operationId": id, "parameters": {parameter: expression}} for id in operations}
     return {"responses": {"200": {"links": found}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What every request must pass."""
+    """The checks of every request."""
 
     authenticator: Authenticator
     limits: RateLimits
     trusted_proxies: tuple[Network, ...]
 
     def identify(self, request: Request, row: Who | None) -> None:
-        """Settle who calls, and whether they may. Raises Unauthenticated, Forbidden, DependencyDown."""
-        it = context()
+        """Authenticate and authorize the caller. Raises Unauthenticated, Forbidden, DependencyDown."""
+        ctx = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
             local = is_loopback(self._address(request))
         if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
             sent = request.headers.getlist("authorization")
-            it.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
-        authorize(row, it.actor, loopback=local)
+            ctx.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
+        authorize(row, ctx.actor, loopback=local)
 
     async def admit(self, request: Request) -> None:
-        """Settle whether they may now. Raises InvalidArgument (the key), RateLimited."""
-        it = context()
-        if it.actor is not None:
-            it.key = _key(request.headers)
-            await self.limits.check(it.actor)
+        """Read the idempotency key and apply rate limits. Raises InvalidArgument, RateLimited."""
+        ctx = context()
+        if ctx.actor is not None:
+            ctx.key = _key(request.headers)
+            await self.limits.check(ctx.actor)
         elif request.url.path.startswith(CASHIER):
             address = limit_key_of(request.scope, self.trusted_proxies)
             await self.limits.check(None, address=address)
@@ -130,7 +130,7 @@ def _key(headers: Headers) -> str:
 
 
 def _as_utf8(key: str) -> str:
-    # Headers arrive as Latin-1: a key in UTF-8 must be the key that gRPC's field would carry.
+    # Headers arrive as Latin-1, but a UTF-8 key must equal the same key in a gRPC field.
     try:
         return key.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -138,15 +138,15 @@ def _as_utf8(key: str) -> str:
 
 
 class StrictRequest(Request):
-    """A request whose JSON has no NaN, no broken text and no second spelling."""
+    """A request that parses JSON strictly: no NaN, no invalid UTF-8."""
 
     async def json(self) -> Any:
-        """Raises JSONDecodeError."""
+        """The parsed body. Raises JSONDecodeError."""
         return orjson.loads(await self.body())
 
 
 def guarded(guard: Guard) -> type[APIRoute]:
-    """The class of our routes; each is wrapped once, when it is registered."""
+    """A route class whose handlers are wrapped in the guard's checks at registration."""
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Handler:
@@ -215,13 +215,13 @@ def operation_of(route: object) -> Operation | None:
     return found
 
 
-# ---- what a JSON route takes: known parameters and fields, each once, and a body that says it is JSON ----
+# ---- strict requests: known parameters and fields only, each once; JSON bodies only ----
 
 
 def check_query(query: bytes, known: frozenset[str]) -> None:
-    """Every parameter is known, and given once: one that is ignored would not do what it says.
+    """Check that every parameter is known and given once.
 
-    Raises InvalidArgument, which names it.
+    Raises InvalidArgument for the first that is not.
     """
     if query.count(b"&") >= MAX_PARAMETERS:
         raise InvalidArgument("query", "too_many_parameters", max=MAX_PARAMETERS)
@@ -235,9 +235,9 @@ def check_query(query: bytes, known: frozenset[str]) -> None:
 
 
 def check_no_fields(body: bytes) -> None:
-    """The body of a route that takes none is empty, or an object without fields.
+    """Check that the body is empty or an empty object, for routes without a body.
 
-    Raises InvalidArgument, which names the first field.
+    Raises InvalidArgument for the first field.
     """
     try:
         found = orjson.loads(body) if body else None
@@ -250,7 +250,7 @@ def check_no_fields(body: bytes) -> None:
 
 
 def check_media_type(scope: Scope) -> bool:
-    """A body, if there is one, says that it is JSON in UTF-8, and is not compressed; whether there is one.
+    """Whether there is a body; it must be uncompressed JSON in UTF-8.
 
     Raises UnsupportedMediaType.
     """
@@ -263,7 +263,7 @@ def check_media_type(scope: Scope) -> bool:
             has_body = has_body or value.strip(b"0") != b""
         elif name == b"transfer-encoding":
             has_body = True
-            if value.lower() != b"chunked":  # the parser only looks for chunks, whatever is in them
+            if value.lower() != b"chunked":  # the parser decodes chunks only
                 raise UnsupportedMediaType
         elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
             raise UnsupportedMediaType
@@ -275,7 +275,7 @@ def check_media_type(scope: Scope) -> bool:
 @lru_cache(maxsize=64)
 def _is_json(kind: bytes) -> bool:
     named, *parameters = kind.decode("latin-1").lower().split(";")
-    if named.strip() != "application/json":  # +json types mean documents of their own
+    if named.strip() != "application/json":  # +json types are other formats
         return False
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
