@@ -1,4 +1,4 @@
-"""The client of the order service: what other services import, and all they need (specification 9.4).
+"""The client of the order service, for other services (specification 9.4).
 
 async with new_order_client("127.0.0.1:50051", token=token) as orders:
     order = await orders.create_order(CreateOrderRequest([OrderItemRequest(101, 2)], address))
