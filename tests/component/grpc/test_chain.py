@@ -123,7 +123,7 @@ async def test_what_nobody_expected_is_internal_and_tells_nothing(world: World) 
     world.orders.fails = RuntimeError("SELECT secret FROM /etc")
     error, info = await refusal(world, CREATE, ORDER, pb.OrderInfo)
     assert (error.code(), info.reason) == (StatusCode.INTERNAL, "INTERNAL")
-    assert error.details() == "服务器内部错误，请重试，若仍然失败，请提供请求编号"
+    assert error.details() == "服务器内部错误，请重试；若仍然失败，请提供请求编号"
     assert "secret" not in repr(error.trailing_metadata())
     assert world.journal.lines[0] == ("unexpected error", {"method": CREATE})
 

@@ -26,7 +26,7 @@ if (card) {
     document.getElementById("asking").hidden = true;
     again.open = true;
   };
-  const refresh = async () => {
+  const poll = async () => {
     clearTimeout(timer);
     if (!document.hidden) {
       try {
@@ -40,8 +40,8 @@ if (card) {
       } catch { /* offline: retried */ }
       pause = Math.min(pause * 1.25, Math.max(first, 10000));
     }
-    if (performance.now() < until) timer = setTimeout(refresh, pause);
+    if (performance.now() < until) timer = setTimeout(poll, pause);
   };
-  timer = setTimeout(refresh, pause);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { pause = first; refresh(); } });
+  timer = setTimeout(poll, pause);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { pause = first; poll(); } });
 }
