@@ -7,7 +7,7 @@ import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shop_order.domain.errors import InvalidArgument, NotYourself, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
@@ -69,6 +69,16 @@ class RequestContext:
         if field and self.key and field != self.key:
             raise InvalidArgument("idempotency_key", "differs_from_metadata")
         return field or self.key
+
+
+class RequestLog(Protocol):
+    """A logger, such as structlog's."""
+
+    def info(self, msg: str, /, **fields: Any) -> object:
+        """Log a request or call."""
+
+    def exception(self, msg: str, /, **fields: Any) -> object:
+        """Log an error with the stack of the current exception."""
 
 
 def validated_key(key: str, *, repeated: bool) -> str:

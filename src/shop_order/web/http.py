@@ -24,6 +24,7 @@ from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
+from shop_order.web.context import RequestLog
 from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.dto.wire import Cursors
@@ -37,7 +38,7 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery, RequestLog
+from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
 from shop_order.web.middleware.traced import Traced
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
@@ -28,7 +28,7 @@ from shop_order.web.auth.client_address import Network, contains, is_loopback, n
 from shop_order.web.auth.limits import LISTS, NOTICES, Pools, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.context import RequestContext, log_order_sn, validated_key
+from shop_order.web.context import RequestContext, RequestLog, log_order_sn, validated_key
 from shop_order.web.grpc.call import DETAILS, Call, error_status, internal_status
 from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
@@ -46,16 +46,6 @@ KEYED = frozenset(
 Request = TypeVar("Request", bound=Message)
 
 
-class RequestLogger(Protocol):
-    """A logger, such as structlog's."""
-
-    def info(self, msg: str, /, **fields: Any) -> None:
-        """Log a call."""
-
-    def exception(self, msg: str, /, **fields: Any) -> None:
-        """Log an error with the stack of the current exception."""
-
-
 class Observe(Protocol):
     """Record the duration of a call by method and code."""
 
@@ -66,7 +56,7 @@ class Observe(Protocol):
 class Interceptors:
     """Builds the chains; `deadline_s` is called for every request, because settings can be reloaded."""
 
-    log: RequestLogger
+    log: RequestLog
     observe: Observe
     observe_stream: Observe
     deadline_s: Callable[[], float]
@@ -107,7 +97,7 @@ class Interceptors:
         )
 
 
-def request_log(log: RequestLogger, observe: Observe, event: str) -> Interceptor[Call]:
+def request_log(log: RequestLog, observe: Observe, event: str) -> Interceptor[Call]:
     """Log and measure every call when it ends."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -138,7 +128,7 @@ def request_log(log: RequestLogger, observe: Observe, event: str) -> Interceptor
     return wrap
 
 
-def recovery(log: RequestLogger) -> Interceptor[Call]:
+def recovery(log: RequestLog) -> Interceptor[Call]:
     """Turn every exception into a status; unexpected ones become INTERNAL without details."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:

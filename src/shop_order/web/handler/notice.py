@@ -13,9 +13,8 @@ from shop_order.domain.ports import NoticeRoute
 from shop_order.service.notice import MAX_BODY
 from shop_order.service.payment import PaymentService
 from shop_order.web.auth.client_address import Network, client_address, contains, networks
-from shop_order.web.context import log_order_sn, remaining_s
+from shop_order.web.context import RequestLog, log_order_sn, remaining_s
 from shop_order.web.handler.route import Endpoint, operation
-from shop_order.web.middleware.edge import RequestLog
 
 TAG = "notices"
 NOTICE_PATH = "/api/v1/payments/notify/"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -12,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
 from shop_order.pkg.http.protocol import REFUSED
-from shop_order.web.context import RequestContext, accepted_request_id, enter
+from shop_order.web.context import RequestContext, RequestLog, accepted_request_id, enter
 from shop_order.web.handler.answer import context, failure, refusal
 from shop_order.web.messages import accepted_language, plain_error_text
 from shop_order.web.status import INTERNAL_CODE
@@ -24,16 +23,6 @@ _REFUSALS: Mapping[int, OrderServiceError] = {
     400: InvalidArgument("request", "invalid_http"),
     431: HeadersTooLarge(),
 }
-
-
-class RequestLog(Protocol):
-    """A logger, such as structlog's."""
-
-    def info(self, msg: str, /, **fields: Any) -> object:
-        """Log a request."""
-
-    def exception(self, msg: str, /, **fields: Any) -> object:
-        """Log an error with the stack of the current exception."""
 
 
 class Edge:
