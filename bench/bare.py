@@ -25,16 +25,15 @@ from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.ids import OrderNumbers, Snowflakes
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.dialect import SQLITE
+from shop_order.repository.dao.engine.base import SQLITE, insertion
 from shop_order.repository.dao.engine.sqlite import connect
-from shop_order.repository.dao.mapping import insertion
 from shop_order.repository.dao.placing import (
-    INTO_CLAIM,
-    INTO_EVENT,
-    INTO_ITEM,
-    INTO_KEY,
-    INTO_ORDER,
-    INTO_OUTBOX,
+    INSERT_CLAIM,
+    INSERT_EVENT,
+    INSERT_ITEM,
+    INSERT_KEY,
+    INSERT_ORDER,
+    INSERT_OUTBOX,
 )
 
 CHUNK = 1_024
@@ -49,7 +48,7 @@ def stored_alone(path: Path, *, a_commit: int, seconds: float) -> tuple[float, f
     The database exists and is migrated.
     """
     took_s, used_s, stored = 0.0, 0.0, 0
-    chunks = made(SQLITE.unless_there)
+    chunks = made(SQLITE.skip_existing)
     with closing(connect(path, writes=True)) as connection:
         while took_s < seconds:
             chunk = next(chunks)
@@ -74,12 +73,12 @@ def commit(connection: sqlite3.Connection, orders: Sequence[Sequence[Step]]) -> 
     execute("COMMIT")
 
 
-def made(unless_there: str) -> Iterator[list[list[Step]]]:
-    """Chunks of orders, each as its statements with their values; claims and keys end in `unless_there`."""
+def made(skip_existing: str) -> Iterator[list[list[Step]]]:
+    """Chunks of orders, each as its statements with their values; claims and keys end in `skip_existing`."""
     ids = Snowflakes(lambda: time.time_ns() // 1_000_000, worker=1)
     orders = new_orders(ids.next_id)
     while True:
-        yield [steps(next(orders), ids.next_id(), unless_there) for _ in range(CHUNK)]
+        yield [steps(next(orders), ids.next_id(), skip_existing) for _ in range(CHUNK)]
 
 
 def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
@@ -103,22 +102,22 @@ def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
         )
 
 
-def steps(order: Order, event_id: int, unless_there: str) -> list[Step]:
+def steps(order: Order, event_id: int, skip_existing: str) -> list[Step]:
     """The statements that store a new order, as the service has them."""
     sn, now_ms = order.order_sn, order.created_ms
     event = seal(order.happened[0], id=event_id, order_sn=sn, prev_hash=order.last_hash)
-    order_row = rows.order_row(order)
+    order_row = rows.ORDER.row(order)
     scope, key = f"{order.user}:place", f"bench-{event_id}"
     key_row = (scope, key, secrets.token_bytes(32), sn, "", now_ms)
-    item_row, event_row = rows.item_rows(order), rows.event_row(event)
+    item_row, event_row = rows.item_rows(order), rows.EVENT.row_of(event)
     outbox_row = rows.outbox_row(event, Origin(secrets.token_hex(16)))
     return [
-        (INTO_CLAIM + " (?, ?, ?)" + unless_there, (sn, order.id, now_ms)),
-        (one_row(INTO_KEY, key_row) + unless_there, key_row),
-        (one_row(INTO_ORDER, order_row), order_row),
-        *((one_row(INTO_ITEM, row), row) for row in item_row),
-        (one_row(INTO_EVENT, event_row), event_row),
-        (one_row(INTO_OUTBOX, outbox_row), outbox_row),
+        (INSERT_CLAIM + " (?, ?, ?)" + skip_existing, (sn, order.id, now_ms)),
+        (one_row(INSERT_KEY, key_row) + skip_existing, key_row),
+        (one_row(INSERT_ORDER, order_row), order_row),
+        *((one_row(INSERT_ITEM, row), row) for row in item_row),
+        (one_row(INSERT_EVENT, event_row), event_row),
+        (one_row(INSERT_OUTBOX, outbox_row), outbox_row),
     ]
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import asyncmy
 
 from bench.bare import CHUNK, Step, made
-from shop_order.repository.dao.engine.dialect import MYSQL
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.base import MYSQL
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.dao.engine.mysql_session import SQL_MODE
 
 CONNECTIONS = 16
@@ -47,14 +47,14 @@ async def stored_alone(url: str, *, a_commit: int, seconds: float) -> tuple[floa
 
 def chunks(seconds: float) -> Iterator[list[Step]]:
     """More orders than can be stored in the time; they are made before it begins."""
-    source = made(MYSQL.unless_there)
+    source = made(MYSQL.skip_existing)
     most = 10_000 * seconds + WARM_UP
     return iter([order for _ in range(int(most // CHUNK) + 1) for order in next(source)])
 
 
 async def connected(url: str) -> Any:
     """A connection as the service has it."""
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     connection = await asyncmy.connect(
         host=at.host, port=at.port, user=at.user, password=at.password, db=at.database, charset="utf8mb4"
     )
@@ -69,7 +69,7 @@ async def store(connection: Any, orders: Sequence[Sequence[Step]]) -> None:
     async with connection.cursor() as cursor:
         for steps in zip(*orders, strict=True):
             into = steps[0][0].replace("?", "%s")
-            values = into[into.index("(", into.index(" VALUES")) :].removesuffix(MYSQL.unless_there)
+            values = into[into.index("(", into.index(" VALUES")) :].removesuffix(MYSQL.skip_existing)
             statement = into.replace(values, ", ".join([values] * len(steps)))
             await cursor.execute(statement, tuple(chain.from_iterable(values for _, values in steps)))
     await connection.commit()

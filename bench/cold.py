@@ -22,8 +22,8 @@ from shop_order.pkg.ids import Snowflakes
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.changing import Change, change_many
 from shop_order.repository.dao.engine.base import Session
-from shop_order.repository.dao.engine.sqlite import FileSession, connect, finish
-from shop_order.repository.dao.placing import placing, store_many
+from shop_order.repository.dao.engine.sqlite import SqliteSession, connect, run_to_completion
+from shop_order.repository.dao.placing import prepare, store_many
 
 BATCH = 16
 Batch = Callable[[Session], Awaitable[object]]
@@ -56,10 +56,10 @@ def measured(path: Path, batch: Batch, kind: str) -> tuple[float, float, float]:
         if kind == "cold":
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             forget(path)
-        session = FileSession(connection, writes=True)
+        session = SqliteSession(connection, writes=True)
         before, began = reads(), time.perf_counter()
-        finish(session.begin())
-        finish(batch(session))  # type: ignore[arg-type] # every job of the store is a coroutine
+        run_to_completion(session.begin())
+        run_to_completion(batch(session))  # type: ignore[arg-type] # every job of the store is a coroutine
         done, read = time.perf_counter(), reads() - before
         connection.execute("COMMIT")
         return (done - began) * 1000, read, (time.perf_counter() - done) * 1000
@@ -85,7 +85,7 @@ def adding() -> Iterator[Batch]:
     while True:
         some = [next(orders) for _ in range(BATCH)]
         keys = [Key(f"{order.user}:place", order.order_sn, b"k" * 32, order.created_ms) for order in some]
-        news = [placing(o, ids.next_id, None, key, 0, always) for o, key in zip(some, keys, strict=True)]
+        news = [prepare(o, ids.next_id, None, key, 0, always) for o, key in zip(some, keys, strict=True)]
         yield lambda session, news=news: store_many(session, news)  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import uvloop
 
 from bench import bare, machine
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.schema import migrate
 
 SQLITE = "sqlite"
@@ -68,7 +68,7 @@ class SqliteFile:
         """It goes with its folder."""
 
 
-class ServerDatabase:
+class MysqlDatabase:
     """A database of our own beside the one that `server` names, whose user may make it."""
 
     def __init__(self, server: str) -> None:
@@ -89,7 +89,7 @@ class ServerDatabase:
     def bare(self, a_commit: int, seconds: float) -> tuple[float, float]:
         from bench import bare_mysql  # needs the driver, an extra
 
-        beside = ServerDatabase(self._server)
+        beside = MysqlDatabase(self._server)
         try:
             return uvloop.run(bare_mysql.stored_alone(beside._url, a_commit=a_commit, seconds=seconds))
         finally:
@@ -106,7 +106,7 @@ class ServerDatabase:
     def _execute(url: str, sql: str) -> Sequence[tuple[Any, ...]]:
         import pymysql
 
-        at = Address.of(url)
+        at = MysqlAddress.of(url)
         connection = pymysql.connect(
             host=at.host,
             port=at.port,
@@ -122,4 +122,4 @@ class ServerDatabase:
 
 def database(url: str, folder: Path) -> Database:
     """The one that `--db` names; an empty one."""
-    return SqliteFile(folder) if url == SQLITE else ServerDatabase(url)
+    return SqliteFile(folder) if url == SQLITE else MysqlDatabase(url)

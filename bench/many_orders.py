@@ -20,9 +20,9 @@ from pathlib import Path
 from bench.seeding import HEAVY, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_session import ServerSession
-from shop_order.repository.dao.engine.sqlite import FileSession, connect
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.sqlite import SqliteSession, connect
 from shop_order.repository.dao.lists import list_orders
 
 PAGE = 20
@@ -135,7 +135,7 @@ async def lister(url: str) -> AsyncIterator[Lister]:
         with closing(connect(Path(url.removeprefix("sqlite:///")), writes=False)) as file:
             yield in_file(file)
         return
-    session = await ServerSession.open(Address.of(url), writes=False)
+    session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     try:
         yield on_server(session)
     finally:
@@ -144,7 +144,7 @@ async def lister(url: str) -> AsyncIterator[Lister]:
 
 def in_file(file: sqlite3.Connection) -> Lister:
     """SQLite does not tell what it read."""
-    session = FileSession(file, writes=False)
+    session = SqliteSession(file, writes=False)
 
     async def page(ask: Ask) -> OrderPage:
         return await list_orders(session, ask.where, ask.offset, PAGE, ask.after, COUNT_CAP)
@@ -155,7 +155,7 @@ def in_file(file: sqlite3.Connection) -> Lister:
     return Lister(page, read)
 
 
-def on_server(session: ServerSession) -> Lister:
+def on_server(session: MysqlSession) -> Lister:
     """The server counts by session what it read from tables and indexes."""
 
     async def page(ask: Ask) -> OrderPage:

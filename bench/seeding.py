@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.schema import migrate
 
 BLOCK = 100_000
@@ -93,7 +93,7 @@ class Server:
     def __init__(self, url: str) -> None:
         import pymysql
 
-        at = Address.of(url)
+        at = MysqlAddress.of(url)
         self._connection = pymysql.connect(
             host=at.host,
             port=at.port,

@@ -52,7 +52,7 @@ async def test_the_bill_is_out_at_ten_of_the_next_day_and_its_address_lives_for_
     with pytest.raises(BillNotOut):
         await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day)
     shop.day_is_over()
-    address = await shop.core.channels[PaymentType.ALIPAY].bills.address(shop.day)
+    address = await shop.core.channels[PaymentType.ALIPAY].bills.url(shop.day)
     assert (await shop.provider.get(address)).status_code == 200
     shop.ahead_ms += 30_000
     assert (await shop.provider.get(address)).status_code == 404

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.schema import MYSQL_GUARDS, head, migrate
 from tests.contract.engine import Engine
 
@@ -42,7 +42,7 @@ def plain(value: object) -> object:
 
 def connected(url: str) -> Any:
     """A connection that reads what SQLite reads."""
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     return pymysql.connect(
         host=at.host,
         port=at.port,
@@ -83,7 +83,7 @@ def own_database(server: str) -> str:
 
 def make(server: str, url: str) -> None:
     """Make the database of `url` anew, with all tables."""
-    name = Address.of(url).database
+    name = MysqlAddress.of(url).database
     with connected(server) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {name}")
         cursor.execute(f"CREATE DATABASE {name}")
@@ -92,7 +92,7 @@ def make(server: str, url: str) -> None:
 
 def drop(server: str) -> None:
     """Remove it."""
-    name = Address.of(own_database(server)).database
+    name = MysqlAddress.of(own_database(server)).database
     with connected(server) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {name}")
 
@@ -103,7 +103,7 @@ def empty(url: str) -> None:
         cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = database()")
         names = {name for (name,) in cursor.fetchall()}
         if "alembic_version" not in names or "elsewhere" in names:
-            return make(url.replace(Address.of(url).database, "shop"), url)
+            return make(url.replace(MysqlAddress.of(url).database, "shop"), url)
         cursor.execute(
             "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
         )

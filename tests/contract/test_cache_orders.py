@@ -18,9 +18,9 @@ from shop_order.domain.valueobject.item import Goods
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.cache.goods import CachedGoods
 from shop_order.repository.cache.orders import (
+    InvalidatingPublisher,
     OrderTimes,
     OrderViews,
-    OutdatingInboxes,
     cached_orders,
     decoded,
     encoded,
@@ -237,13 +237,13 @@ async def test_the_event_ends_what_a_dead_process_did_not_tell(store: Store, her
     assert (await here.views.get(order.order_sn)).version == 1
     delivered: list[Sequence[Event]] = []
 
-    class Inboxes:
+    class EventPublisher:
         async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
             delivered.append(events)
             return [event.id for event in events]
 
     history = await store.orders.history(order.order_sn)
-    told = await OutdatingInboxes(Inboxes(), here.views).deliver(history)
+    told = await InvalidatingPublisher(EventPublisher(), here.views).deliver(history)
     assert (list(told), len(delivered)) == ([event.id for event in history], 1)
     assert (await here.views.get(order.order_sn)).version == 2
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.stack import mariadb
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.dao.store import Store
 from tests.contract.archived import archive_all, clean, completed
 from tests.contract.engine import Engine, added
@@ -29,9 +29,9 @@ MARIADB = [url for url in available("mysql") if url in mariadb.URLS]
 async def copy(server: Engine) -> AsyncIterator[str]:
     """Another database, empty; its URL."""
     url = f"{server.url}_copy"
-    server.sql(f"CREATE DATABASE {Address.of(url).database}")
+    server.sql(f"CREATE DATABASE {MysqlAddress.of(url).database}")
     yield url
-    server.sql(f"DROP DATABASE {Address.of(url).database}")
+    server.sql(f"DROP DATABASE {MysqlAddress.of(url).database}")
 
 
 @pytest.mark.parametrize("server", MARIADB, indirect=True)
@@ -48,7 +48,8 @@ async def test_a_dump_made_while_orders_come_in_is_a_whole_database(
         await buying
     assert os.stat(tmp_path / "order-backup.sql").st_mode & 0o777 == 0o600
     await pasted(page, "mysql", copy, tmp_path)
-    assert described(server, Address.of(copy).database) == described(server, Address.of(server.url).database)
+    copied, source = (MysqlAddress.of(url).database for url in (copy, server.url))
+    assert described(server, copied) == described(server, source)
     store = open_store(copy, next_id=server.next_id)
     await store.open()
     assert await clean(store)
@@ -67,7 +68,7 @@ async def pasted(page: str, program: str, url: str, folder: Path) -> None:
     line = rf"^ *((?:\(umask 077; )?{program} -h .*)$"
     found = re.search(line, (ROOT / page).read_text("utf-8"), re.MULTILINE)
     assert found
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     command = found[1].replace("HOST", f"{at.host} -P {at.port}").replace("USER", at.user)
     command = command.replace(" -p ", f" -p{at.password} ").replace("shop_order", at.database)
     process = await asyncio.create_subprocess_shell(command, cwd=folder, stderr=asyncio.subprocess.PIPE)

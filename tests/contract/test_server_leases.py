@@ -9,8 +9,8 @@ import pytest
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import ServerSession
-from shop_order.repository.dao.leases import SharedLeases, require
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.leases import SharedJobLeases, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
@@ -23,16 +23,16 @@ async def write(store: Store, fence: Fence) -> None:
     """One row, under a lease."""
 
     async def job(session: Session) -> None:
-        await require(session, fence)
+        await require_fence(session, fence)
         await session.run("INSERT INTO shop_time (id, offset_ms) VALUES (?, 1)", (fence.number,))
 
     await store._db.writer.submit(job)
 
 
-async def taken_over(server: Engine, name: str = JOB) -> SharedLeases:
+async def taken_over(server: Engine, name: str = JOB) -> SharedJobLeases:
     """Another process has it now, though ours never noticed that its time was over."""
     server.sql("UPDATE job_lease SET until_ms = 1 WHERE name = ?", name)
-    other: SharedLeases = (await server.open()).leases  # type: ignore[assignment]
+    other: SharedJobLeases = (await server.open()).leases  # type: ignore[assignment]
     assert await other.hold(name)
     return other
 
@@ -80,7 +80,7 @@ async def test_nobody_is_given_the_lease_between_the_look_and_the_commit(server:
     looked, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(session: Session) -> None:
-        await require(session, held)
+        await require_fence(session, held)
         looked.set()
         await go_on.wait()
 
@@ -130,9 +130,9 @@ async def test_a_root_whose_commit_has_no_answer_is_stored_once(
     sealing = await Sealing(server).open()
     await sealing.story()
     sealing.is_after(FIRST_DAY)
-    fence, commit, cut = await sealing.fence(), ServerSession.commit, [when]
+    fence, commit, cut = await sealing.fence(), MysqlSession.commit, [when]
 
-    async def cut_off(self: ServerSession) -> None:
+    async def cut_off(self: MysqlSession) -> None:
         if not cut:
             return await commit(self)
         self.committing = True
@@ -141,7 +141,7 @@ async def test_a_root_whose_commit_has_no_answer_is_stored_once(
         self.drop()
         raise LostConnection("cut")
 
-    monkeypatch.setattr(ServerSession, "commit", cut_off)
+    monkeypatch.setattr(MysqlSession, "commit", cut_off)
     await sealing.sealer().step(fence)
     assert cut == []
     assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 1)]

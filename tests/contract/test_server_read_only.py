@@ -35,7 +35,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 async def store(server: Server) -> AsyncIterator[Store]:
     store = open_store(server.url, next_id=IDS.__next__)
     await store.open()
-    await store.leases.worker()
+    await store.leases.worker_id()
     yield store
     do(server, WRITABLE)
     await store.close()
@@ -58,11 +58,11 @@ async def test_it_is_known_without_a_buyer_and_over_by_itself(server: Server, st
     with pytest.raises(DependencyDown) as refused:
         await store.check_writes()
     assert refused.value.where == f"127.0.0.1:{server.port}/shop"
-    assert store.trouble == "1290 OPTION_PREVENTS_STATEMENT"
+    assert store.write_error == "1290 OPTION_PREVENTS_STATEMENT"
     assert (await store.orders.get(before.order_sn)).id == before.id
     do(server, WRITABLE)
     await until_it_writes(store)
-    assert store.trouble == ""
+    assert store.write_error == ""
     await added(store)
 
 
@@ -74,7 +74,7 @@ async def test_every_order_of_a_batch_is_refused_as_unavailable_and_none_is_stor
     many = [order((1, 1)) for _ in range(40)]
     answers = await asyncio.gather(*(add(store, new) for new in many), return_exceptions=True)
     assert {type(answer) for answer in answers} == {DependencyDown}
-    assert store.trouble == "1290 OPTION_PREVENTS_STATEMENT"
+    assert store.write_error == "1290 OPTION_PREVENTS_STATEMENT"
     do(server, WRITABLE)
     await until_it_writes(store)
     assert await store.orders.due(NOW_MS * 2, 1000) == before
@@ -97,7 +97,7 @@ async def test_a_failover_behind_the_same_address_costs_no_order(
     monkeypatch.setattr(asyncmy, "connect", connect)
     await added(store)
     assert len(opened) == 1
-    assert store.trouble == ""
+    assert store.write_error == ""
 
 
 async def test_while_it_lasts_it_is_not_flooded_with_connections(
@@ -123,20 +123,20 @@ async def test_one_that_lets_writes_wait_without_end_is_not_well(
 ) -> None:
     """As with a full disk, or a replica that does not confirm: it refuses nothing then."""
     await added(store)
-    monkeypatch.setattr(stores, "SILENT_S", 0.3)
+    monkeypatch.setattr(stores, "HANGING_S", 0.3)
     module = mariadb if server.make == "mariadb" else mysql
     socket = module.socket(server.port)
     with pymysql.connect(unix_socket=socket, user="root") as keeper, keeper.cursor() as cursor:
         cursor.execute("FLUSH TABLES WITH READ LOCK")
         writing = asyncio.create_task(added(store))
         await asyncio.sleep(0.1)
-        assert store.trouble == ""
+        assert store.write_error == ""
         await asyncio.sleep(0.4)
-        assert store.trouble == "SILENT"
+        assert store.write_error == "SILENT"
         assert await store.last_id()  # it can still be read
         cursor.execute("UNLOCK TABLES")
         await writing
-    assert store.trouble == ""
+    assert store.write_error == ""
 
 
 async def until_it_writes(store: Store) -> None:
@@ -146,4 +146,4 @@ async def until_it_writes(store: Store) -> None:
             return await store.check_writes()
         except DependencyDown:
             await asyncio.sleep(0.05)
-    raise AssertionError(store.trouble)
+    raise AssertionError(store.write_error)

@@ -13,7 +13,7 @@ from shop_order.domain.ports import KeyTaken, NumberTaken, Standing
 from shop_order.domain.status import OrderStatus
 from shop_order.repository.dao import placing
 from shop_order.repository.dao.engine.base import Session
-from shop_order.repository.dao.placing import Placing
+from shop_order.repository.dao.placing import NewOrder
 from shop_order.repository.dao.store import Store
 from shop_order.service.audit import AuditService
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
@@ -171,13 +171,13 @@ async def test_one_that_hinders_its_batch_is_looked_for(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    store_rows = placing.store_rows
+    insert_rows = placing.insert_rows
 
-    async def counted(session: Session, news: Sequence[Placing]) -> None:
-        sizes.append(len(news))
-        await store_rows(session, news)
+    async def counted(session: Session, orders: Sequence[NewOrder]) -> None:
+        sizes.append(len(orders))
+        await insert_rows(session, orders)
 
-    monkeypatch.setattr(placing, "store_rows", counted)
+    monkeypatch.setattr(placing, "insert_rows", counted)
     got = await asyncio.gather(
         *(add(file_engine.store, order(user=n), cart_version=9 if n == 20 else None) for n in range(33)),
         return_exceptions=True,

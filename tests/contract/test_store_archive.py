@@ -11,7 +11,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.ports import NumberTaken, OrderFilter, Standing
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
-from shop_order.repository.dao.archive import moves
+from shop_order.repository.dao.archive import move_statements
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
@@ -117,7 +117,7 @@ async def test_every_column_goes_there_and_comes_back(engine: Engine) -> None:
 
 
 def test_the_history_tables_have_the_columns_of_today(engine: Engine) -> None:
-    statements = [sql for sql, _ in moves(LIVE, HISTORY, 1) if sql.startswith("INSERT")]
+    statements = [sql for sql, _ in move_statements(LIVE, HISTORY, 1) if sql.startswith("INSERT")]
     for (live, history), statement in zip(PAIRS, statements, strict=True):
         columns = stored_columns(engine, live)
         assert stored_columns(engine, history) == columns

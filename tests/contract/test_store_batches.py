@@ -22,8 +22,8 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import KeyTaken, TradeNoTaken
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql_session
-from shop_order.repository.dao.engine.dialect import MYSQL
-from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.engine.base import MYSQL
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from shop_order.service.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
@@ -39,13 +39,13 @@ def cancel(o: Order) -> None:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement from now on."""
     statements: list[str] = []
-    execute = ServerSession._execute
+    execute = MysqlSession._execute
 
-    async def record(self: ServerSession, sql: str, values: Sequence[Any]) -> Any:
+    async def record(self: MysqlSession, sql: str, values: Sequence[Any]) -> Any:
         statements.append(sql)
         return await execute(self, sql, values)
 
-    monkeypatch.setattr(ServerSession, "_execute", record)
+    monkeypatch.setattr(MysqlSession, "_execute", record)
     return statements
 
 

@@ -248,10 +248,10 @@ async def test_a_list_may_have_the_first_items_of_each_order_and_says_how_many_t
 ) -> None:
     long = await added(store, *((goods, 1) for goods in range(1, 10)), now_ms=NOW_MS + 1)
     short = await added(store, (1, 1), (2, 2), now_ms=NOW_MS)
-    page = await store.orders.list(OrderFilter(user=7), offset=0, limit=10, after=None, most_items=5)
+    page = await store.orders.list(OrderFilter(user=7), offset=0, limit=10, after=None, max_items=5)
     assert [order.items for order in page.orders] == [long.items[:5], short.items]
     assert page.items_total == {long.id: 9, short.id: 2}
-    nothing = await store.orders.list(OrderFilter(user=8), offset=0, limit=10, after=None, most_items=5)
+    nothing = await store.orders.list(OrderFilter(user=8), offset=0, limit=10, after=None, max_items=5)
     assert (nothing.orders, nothing.items_total) == ([], {})
 
 

@@ -17,8 +17,8 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.engine.sqlite import FileSession, finish
-from shop_order.repository.dao.store import SchemaBehind, Store, StoreTaken, check_schema
+from shop_order.repository.dao.engine.sqlite import SqliteSession, run_to_completion
+from shop_order.repository.dao.store import SchemaMismatch, Store, StoreInUse, check_schema
 from shop_order.repository.schema import GUARDS, create, migrate
 from shop_order.service.audit import AuditService, Broken
 from shop_order.service.doctor import Doctor
@@ -158,7 +158,7 @@ async def test_of_a_number_without_order_and_events_nothing_is_broken(store: Sto
 async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(file_engine: FileEngine) -> None:
     engine = file_engine
     second = open_store(engine.url, next_id=engine.next_id)
-    with pytest.raises(StoreTaken):
+    with pytest.raises(StoreInUse):
         await second.open()
     await second.close()
     tool = open_store(engine.url, next_id=engine.next_id)
@@ -181,14 +181,14 @@ async def test_a_second_process_is_refused_and_a_tool_that_only_looks_is_not(fil
 async def test_a_schema_that_is_not_ours_ends_the_start(engine: Engine, spoil: str) -> None:
     await engine.opened.pop().close()
     engine.sql(spoil)
-    with pytest.raises(SchemaBehind):
+    with pytest.raises(SchemaMismatch):
         await engine.open()
 
 
 async def test_without_the_third_guard_a_file_is_not_served(file_engine: FileEngine) -> None:
     await file_engine.opened.pop().close()
     file_engine.sql("DROP TRIGGER order_event_no_second")
-    with pytest.raises(SchemaBehind):
+    with pytest.raises(SchemaMismatch):
         await file_engine.open()
 
 
@@ -218,7 +218,7 @@ def test_a_kill_while_the_tables_are_made_leaves_none_and_the_next_start_makes_t
     assert subprocess.run([sys.executable, "-c", dying], check=False).returncode == 9
     migrate(url)
     with closing(sqlite3.connect(tmp_path / "order.db")) as connection:
-        finish(check_schema(FileSession(connection, writes=False)))
+        run_to_completion(check_schema(SqliteSession(connection, writes=False)))
 
 
 def test_two_that_make_the_tables_at_once_agree(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_two_that_make_a_new_file_at_once_agree(tmp_path: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [one.wait(30) for one in both] == [0, 0]
     with closing(sqlite3.connect(path)) as connection:
-        finish(check_schema(FileSession(connection, writes=False)))
+        run_to_completion(check_schema(SqliteSession(connection, writes=False)))
 
 
 def everything_in(path: Path) -> list[tuple[str, ...]]:

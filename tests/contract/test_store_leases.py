@@ -7,7 +7,7 @@ import time
 import pytest
 
 from shop_order.domain.lease import Fence, LeaseLost
-from shop_order.repository.dao.leases import ONLY, require
+from shop_order.repository.dao.leases import ONLY_FENCE, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import FileEngine
 
@@ -26,8 +26,8 @@ async def test_of_one_process_only_its_own_number_is_taken(file_engine: FileEngi
     assert await leases.hold("relay")
 
     async def required(fence: Fence) -> None:
-        await file_engine.store._db.writer.submit(lambda session: require(session, fence))
+        await file_engine.store._db.writer.submit(lambda session: require_fence(session, fence))
 
     await required(leases.fence("relay"))
     with pytest.raises(LeaseLost):
-        await required(Fence("relay", ONLY + 1))
+        await required(Fence("relay", ONLY_FENCE + 1))

@@ -84,7 +84,7 @@ async def test_of_two_migrations_at_once_one_waits(server: Engine, monkeypatch: 
     assert failures == []
     await server.open()
     await added(server.store)
-    monkeypatch.setattr(schema, "ALONE_S", 1)
+    monkeypatch.setattr(schema, "LOCK_S", 1)
     with connected(server.url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(concat('shop-order migrate ', left(database(), 40)), 1)")
         with pytest.raises(OSError, match="another migration"):

@@ -25,9 +25,9 @@ from shop_order.domain.history_root import BEFORE_ALL
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.archive import moves
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.archive import move_statements
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store
@@ -84,7 +84,7 @@ SEED = (
 
 def seeding_history() -> Iterator[str]:
     """The history tables as full as those of today, with other orders."""
-    for sql, _ in moves(LIVE, HISTORY, 1):
+    for sql, _ in move_statements(LIVE, HISTORY, 1):
         into, _, rest = sql.partition(" SELECT ")
         columns = rest.partition(" FROM ")[0]
         others = re.sub(r'(?<![a-z_])("order"|id)(?![a-z_])', rf"\1 + {FIRST}", columns)
@@ -131,7 +131,7 @@ async def test_every_statement_of_the_whole_run_goes_by_an_index(seeded: Engine,
 
 async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     """A page reads little, though most orders have this status and most of them are newer."""
-    session = await ServerSession.open(Address.of(url), writes=False)
+    session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     before = await rows_read(session)
     deep = Cursor(1_767_300_000_000, FIRST + 75_600)
     page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep, 100)
@@ -141,7 +141,7 @@ async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     assert read < FEW
 
 
-async def rows_read(session: ServerSession) -> int:
+async def rows_read(session: MysqlSession) -> int:
     """From tables and indexes, as the server counts it for this connection."""
     return sum(int(n) for _, n in await session.all("SHOW SESSION STATUS LIKE 'Handler_read%'"))
 
@@ -199,7 +199,7 @@ async def use_everything(store: Store) -> None:
     await store.last_id()
     await store.ping()
     await store.leases.hold("relay")
-    await store.leases.worker()
+    await store.leases.worker_id()
 
 
 async def use_reconciliations(store: Store) -> None:

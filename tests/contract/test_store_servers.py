@@ -20,10 +20,10 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql as database
 from shop_order.repository.dao.engine import mysql_session as sessions
 from shop_order.repository.dao.engine.mysql import OPEN_S
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import ServerSession
-from shop_order.repository.dao.store import SchemaBehind, Store
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.store import SchemaMismatch, Store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.audit import AuditService
@@ -103,7 +103,7 @@ async def test_migrations_go_down_and_up_with_data(server: Engine) -> None:
 async def test_a_database_without_tables_is_not_served(server: Engine) -> None:
     await server.opened.pop().close()
     migrate(server.url, "base")
-    with pytest.raises(SchemaBehind):
+    with pytest.raises(SchemaMismatch):
         await server.open()
     server.sql("DROP TABLE IF EXISTS alembic_version")
     empty(server.url)
@@ -112,7 +112,7 @@ async def test_a_database_without_tables_is_not_served(server: Engine) -> None:
 async def test_a_database_that_lost_a_table_is_not_served(server: Engine) -> None:
     await server.opened.pop().close()
     server.sql("DROP TABLE payment_history")
-    with pytest.raises(SchemaBehind, match="payment_history"):
+    with pytest.raises(SchemaMismatch, match="payment_history"):
         await server.open()
     server.sql("DROP TABLE alembic_version")
     empty(server.url)
@@ -211,7 +211,7 @@ async def test_a_job_is_done_by_one_process_until_it_ends(server: Engine) -> Non
         assert not await other.leases.hold("relay")
         assert await other.leases.hold("timeout")
         assert not await ours.hold("timeout")
-        assert await ours.worker() != await other.leases.worker()
+        assert await ours.worker_id() != await other.leases.worker_id()
         assert await ours.hold("relay")
     third = await server.reopen()
     assert await third.leases.hold("relay")
@@ -222,15 +222,15 @@ async def test_a_job_is_done_by_one_process_until_it_ends(server: Engine) -> Non
 async def test_a_lease_that_ran_out_is_lost(server: Engine) -> None:
     ours = server.store.leases
     assert await ours.hold("relay")
-    assert await ours.worker() == 0
-    assert 0 < ours.worker_ends_s - time.monotonic() <= 60
+    assert await ours.worker_id() == 0
+    assert 0 < ours.worker_id_expires_s - time.monotonic() <= 60
     server.sql("UPDATE job_lease SET until_ms = 1")
     async with process(server) as other:
         assert await other.leases.hold("relay")
-        assert await other.leases.worker() == 0
+        assert await other.leases.worker_id() == 0
         ours._until.clear()  # type: ignore[attr-defined]
         assert not await ours.hold("relay")
-        assert await ours.worker() == 1
+        assert await ours.worker_id() == 1
 
 
 # ---- trouble ----
@@ -258,9 +258,9 @@ async def test_a_connection_that_the_server_closed_for_its_silence_costs_no_call
 async def test_a_process_that_is_frozen_in_a_transaction_does_not_keep_its_rows(
     server: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "SILENT_S", 2)
+    monkeypatch.setattr(sessions, "IDLE_S", 2)
     new = await added(server.store)
-    frozen = await ServerSession.open(Address.of(server.url), writes=True)
+    frozen = await MysqlSession.open(MysqlAddress.of(server.url), writes=True)
     await frozen.all("SELECT id FROM order_info WHERE order_sn = ? FOR UPDATE", (new.order_sn,))
     async with asyncio.timeout(10):
         await opened(server.store, new)
@@ -295,9 +295,9 @@ async def test_connections_that_are_killed_under_load_cost_no_order(server: Engi
 def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The connection dies around the next COMMIT: before it reaches the server, or after."""
     cut: list[str] = []
-    commit = ServerSession.commit
+    commit = MysqlSession.commit
 
-    async def cut_off(self: ServerSession) -> None:
+    async def cut_off(self: MysqlSession) -> None:
         if not cut:
             return await commit(self)
         self.committing = True
@@ -306,7 +306,7 @@ def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         self.drop()
         raise LostConnection("cut")
 
-    monkeypatch.setattr(sessions.ServerSession, "commit", cut_off)
+    monkeypatch.setattr(sessions.MysqlSession, "commit", cut_off)
     yield cut
     assert not cut
 
@@ -344,7 +344,7 @@ async def test_a_row_that_is_locked_for_long_is_waited_for(server: Engine) -> No
 
 
 async def test_a_server_that_is_not_there_is_down_at_once(server: Engine) -> None:
-    at = Address.of(server.url)
+    at = MysqlAddress.of(server.url)
     for url in (f"mysql://app:app@{at.host}:1/shop", f"mysql://app:wrong@{at.host}:{at.port}/shop"):
         store = open_store(url, next_id=server.next_id)
         with pytest.raises(DependencyDown):
@@ -383,7 +383,7 @@ async def test_a_server_that_hangs_is_given_up_and_comes_back(
 
 async def test_the_script_makes_what_the_migrations_make(server: Engine) -> None:
     other = server.url + "_script"
-    name = Address.of(other).database
+    name = MysqlAddress.of(other).database
     statements = [part for part in SCRIPT.read_text().split(";\n") if part.strip()]
     server.sql(f"CREATE DATABASE {name}")
     try:
@@ -391,7 +391,7 @@ async def test_the_script_makes_what_the_migrations_make(server: Engine) -> None
             for statement in statements:
                 cursor.execute(statement)
             connection.commit()
-        assert described(server, name) == described(server, Address.of(server.url).database)
+        assert described(server, name) == described(server, MysqlAddress.of(server.url).database)
         store = open_store(other, next_id=server.next_id)
         await store.open()
         await added(store)

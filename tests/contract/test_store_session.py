@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from tests.contract.engine import Engine
 
 
@@ -13,7 +13,7 @@ from tests.contract.engine import Engine
 async def test_a_connection_sets_what_the_statements_rest_on(
     server: Engine, writes: bool, isolation: str
 ) -> None:
-    session = await ServerSession.open(Address.of(server.url), writes=writes)
+    session = await MysqlSession.open(MysqlAddress.of(server.url), writes=writes)
     shown = {str(name): str(value) for name, value in await session.all("SHOW SESSION VARIABLES")}
     await session.close()
     assert shown.get("transaction_isolation", shown.get("tx_isolation")) == isolation  # MariaDB's older name

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from deploy.stack.tidb import CHECKS
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 from shop_order.repository.schema import migrate
 from tests.contract.engine import Engine, added
 
@@ -31,7 +31,7 @@ async def test_a_check_refuses_what_it_says(tidb: Engine) -> None:
 
 
 async def test_a_server_that_forgets_checks_is_not_migrated(tidb: Engine) -> None:
-    at = Address.of(tidb.url)
+    at = MysqlAddress.of(tidb.url)
     with pymysql.connect(host=at.host, port=at.port, user="root") as root, root.cursor() as cursor:
         cursor.execute(CHECKS.replace("ON", "OFF"))
         try:

@@ -19,7 +19,7 @@ from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order
 
 
 async def test_a_well_one_takes_what_is_written_for_its_own_sake(engine: Engine) -> None:
-    await engine.store.leases.worker()
+    await engine.store.leases.worker_id()
     before = engine.sql("SELECT name, until_ms FROM job_lease")
     for _ in range(3):
         await asyncio.sleep(0.002)  # what is written is the time
@@ -27,7 +27,7 @@ async def test_a_well_one_takes_what_is_written_for_its_own_sake(engine: Engine)
     after = engine.sql("SELECT name, until_ms FROM job_lease")
     assert after != before
     assert len(after) == 1
-    assert engine.store.trouble == ""
+    assert engine.store.write_error == ""
 
 
 async def limit(engine: FileEngine, pages: int) -> None:
@@ -51,15 +51,15 @@ async def test_a_full_disk_is_known_from_an_order_and_believed_until_there_is_ro
     with pytest.raises(DependencyDown):
         for _ in range(200):
             await add(engine.store, order(*((n, 1) for n in range(1, 10))))
-    assert engine.store.trouble == "SQLITE_FULL"
+    assert engine.store.write_error == "SQLITE_FULL"
     for _ in range(3):  # what changes in place still finds room: no order would
         with pytest.raises(DependencyDown):
             await engine.store.check_writes()
-        assert engine.store.trouble == "SQLITE_FULL"
+        assert engine.store.write_error == "SQLITE_FULL"
     assert (await engine.store.orders.due(NOW_MS, 10)) == []  # it is still read
     await limit(engine, 1_000_000)
     await engine.store.check_writes()
-    assert engine.store.trouble == ""
+    assert engine.store.write_error == ""
     await added(engine.store)
 
 
@@ -82,17 +82,17 @@ async def test_a_file_that_became_read_only_is_opened_anew(
         for _ in range(2):
             with pytest.raises(DependencyDown):
                 await engine.store.check_writes()
-            assert engine.store.trouble == "SQLITE_READONLY"
+            assert engine.store.write_error == "SQLITE_READONLY"
         assert await engine.store.last_id()
     await engine.store.check_writes()
-    assert engine.store.trouble == ""
+    assert engine.store.write_error == ""
     await added(engine.store)
 
 
 async def test_a_disk_that_does_not_answer_is_trouble_until_it_does(
     file_engine: FileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "SILENT_S", 0.1)
+    monkeypatch.setattr(stores, "HANGING_S", 0.1)
     answered = Event()
 
     async def hang(session: Session) -> None:
@@ -100,12 +100,12 @@ async def test_a_disk_that_does_not_answer_is_trouble_until_it_does(
 
     writing = asyncio.create_task(file_engine.store._db.writer.submit(hang))
     await asyncio.sleep(0.02)
-    assert file_engine.store.trouble == ""
+    assert file_engine.store.write_error == ""
     await asyncio.sleep(0.2)
-    assert file_engine.store.trouble == "SILENT"
+    assert file_engine.store.write_error == "SILENT"
     answered.set()
     await writing
-    assert file_engine.store.trouble == ""
+    assert file_engine.store.write_error == ""
 
 
 async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
@@ -113,7 +113,7 @@ async def test_what_an_engine_refuses_is_logged_by_name_and_seldom(
 ) -> None:
     said: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        trouble, "failed", RateLimitedLog(lambda msg, **about: said.append({"msg": msg, **about}))
+        trouble, "log_failure", RateLimitedLog(lambda msg, **about: said.append({"msg": msg, **about}))
     )
     await added(file_engine.store)
     file_engine.sql("ALTER TABLE idempotency_key RENAME TO elsewhere")

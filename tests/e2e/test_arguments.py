@@ -86,7 +86,7 @@ def test_who_asks_for_it_by_name_goes_down_and_up_again(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize("target", ["9999", "", "-1", "head-1", "00", "0001:0002", "heads"])
 def test_a_revision_nobody_knows_is_one_line(tmp_path: Path, target: str) -> None:
-    assert "is none of base, 0001" in refused("migrate", f"--revision={target}")
+    assert "is not a known revision: base, 0001" in refused("migrate", f"--revision={target}")
     assert revision(tmp_path) == head()
 
 

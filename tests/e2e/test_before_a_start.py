@@ -115,7 +115,7 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
         ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", b"", "is empty"),
         ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", public(OURS), "holds a public key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", private(THEIRS), "holds a private key"),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", public(OURS), "is the public half of our own key"),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", public(OURS), "is our own public key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", b"MIIB nonsense", "holds no key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", "", "is not set, and Alipay can't be used without it"),
         ("PAY__ALIPAY__APP_ID", "", "is not set, and Alipay can't be used without it"),

@@ -15,7 +15,7 @@ from deploy.stack import nginx
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.rocketmq.connection import parse
 from shop_order.pkg.redis import parse as redis_address
-from shop_order.repository.dao.engine.mysql_address import Address
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
 ANSWER_S = 20.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.eE+]+)$", re.MULTILINE)
@@ -27,7 +27,7 @@ def count(url: str) -> int:
 
 
 def _sql(url: str) -> int:
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     with pymysql.connect(host=at.host, port=at.port, user=at.user, password=at.password) as connection:
         cursor = connection.cursor()
         cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")

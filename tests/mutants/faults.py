@@ -42,7 +42,7 @@ def fault(name: str, tests: str | tuple[str, ...], *changes: Change) -> Fault:
 
 FAULTS = (
     # ---- stock ----
-    fault("no tombstone", ADD, swap("dao:plant", "await insert(session, INTO_CLAIM, ...)", "0")),
+    fault("no tombstone", ADD, swap("dao:plant", "await insert(session, INSERT_CLAIM, ...)", "0")),
     fault(
         "tombstone ignored at commit",
         STORIES,
@@ -122,20 +122,20 @@ FAULTS = (
         "cart removal without version",
         ADD,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault(
         "cart removal without version, told by a story",
         STORIES,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_other_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault("cart add overwrites", VALUES, argument("Cart.add", "replace(nums=line.nums + nums)", "nums")),
     fault(
         "key not stored",
         ADD,
         skip("dao:store_one", "if new.key: ..."),
-        swap("dao:_stored", "sorted((... for new in news if new.key), key=tuple)", "[]"),
+        swap("dao:_store_batch", "sorted((... for new in orders if new.key), key=tuple)", "[]"),
     ),
     fault("key hash not compared", KEYS, never("same_command", "record.command_hash != wanted.command_hash")),
     fault(
@@ -162,7 +162,7 @@ FAULTS = (
     fault(
         "event not chained to the previous one",
         STORIES,
-        argument("dao:_sealed", "seal(prev_hash=order.last_hash)", "bytes(32)"),
+        argument("dao:_seal_events", "seal(prev_hash=order.last_hash)", "bytes(32)"),
     ),
     fault(
         "replace passes the guards",
@@ -215,7 +215,7 @@ FAULTS = (
         USE_CASES,
         swap("visible", "order.user == actor.user_id", "order.user != 0"),
     ),
-    fault("a bad order's rows stay in the batch", ADD, skip("engine:one", "await session.undo('one')")),
+    fault("a bad order's rows stay in the batch", ADD, skip("engine:run_one", "await session.undo('one')")),
     fault("a caller that leaves stops the batch", BATCHING, never("Batcher._run_one", "future.done()")),
     fault("a queue without end", BATCHING, never("Batcher.submit", "len(self._waiting) >= self._queue")),
     fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._ahead: ...")),
@@ -223,7 +223,7 @@ FAULTS = (
     fault(
         "what changed meanwhile is archived",
         ARCHIVE,
-        swap("dao:at_version", "version == versions[order_sn]", "version"),
+        swap("dao:lock_at_version", "version == versions[order_sn]", "version"),
     ),
     fault(
         "orders are archived whose money is on its way",

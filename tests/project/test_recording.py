@@ -13,7 +13,7 @@ from tests.recording import recorder
 from tests.recording.recorder import FOLDER, child_path, recorded, shape
 
 SESSION = "shop_order.repository.dao.engine.mysql_session"
-ASK = f"import {SESSION} as s; print(s.ServerSession._execute.__qualname__)"
+ASK = f"import {SESSION} as s; print(s.MysqlSession._execute.__qualname__)"
 # As if it stood in the service's code.
 SEND = "def send(record, sql, values): record(sql, values)"
 

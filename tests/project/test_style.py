@@ -20,7 +20,7 @@ SHORT_FILE_LINES, MAX_SHORT_FILES = 50, 59
 RIDDLES = {
     r"\bMOST_[A-Z]": 161,  # MAX_
     r"\bbeliev": 12,  # apply, accept
-    r"\bInboxes\b": 12,  # EventPublisher
+    r"\bInboxes\b": 0,  # EventPublisher
     r"\b(?:Beside|Fed|Outrun)\b": 12,  # EarlierBills, FeedEntry, VersionConflict
     r"\bStanding\b": 16,  # OrderStanding
     r"\bfor who\b": 3,  # unless

@@ -68,7 +68,7 @@ def recorded(folder: str) -> dict[str, list[tuple[str, list[Any]]]]:
 
 def watch(module: Any) -> None:
     """Record what is sent by this module, which is one of WATCHED."""
-    session = getattr(module, "ServerSession", None)
+    session = getattr(module, "MysqlSession", None)
     owner, name = (session, "_execute") if session else (module._Server, "execute")
     execute = getattr(owner, name)
 

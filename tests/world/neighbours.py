@@ -12,8 +12,8 @@ from shop_order.domain.ports import Lease
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import Goods, Line
-from shop_order.gateway.inboxes import cloud_event
-from shop_order.gateway.inventory import lease_of, refusal
+from shop_order.gateway.events import cloud_event
+from shop_order.gateway.neighbours import lease_of, refusal
 from shop_order.service.reservation import ReservationService
 from shop_sandbox import events, leases
 from shop_sandbox.database import Database
@@ -92,7 +92,7 @@ class InProcessStock:
 
 
 class InProcessInboxes:
-    """See `domain.ports.Inboxes`; remembers in which order an order's versions were accepted."""
+    """See `domain.ports.EventPublisher`; remembers in which order an order's versions were accepted."""
 
     def __init__(self, inbox: EventInbox) -> None:
         self._inbox = inbox

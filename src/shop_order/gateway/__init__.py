@@ -1,1 +1,1 @@
-"""The services we call: goods, inventory, users, event inboxes, and the payment providers."""
+"""Clients of other services and of payment providers."""

@@ -1,4 +1,4 @@
-"""Events as messages: what the outbox relay publishes, whatever carries it."""
+"""Events as messages: what the outbox relay publishes, over any transport."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event
-from shop_order.gateway.inboxes import cloud_event
 from shop_order.pkg.message import BrokerAway, Message, Publisher
 from shop_order.pkg.message.base import ORDER_EVENTS, ORDER_TIMEOUTS
 from shop_order.pkg.tracing import is_recorded
@@ -18,14 +18,16 @@ from shop_order.pkg.tracing import is_recorded
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Span, Tracing
 
-FARTHEST_MS = 3 * 86_400_000 - 60_000  # RocketMQ holds messages back for three days at most
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+MAX_DELAY_MS = 3 * 86_400_000 - 60_000  # RocketMQ delays messages for three days at most
 
 
-class PublishedEvents:
-    """See `domain.ports.Inboxes`.
+class MessageEventPublisher:
+    """See `domain.ports.EventPublisher`.
 
-    A new order also sends itself a message for the time it runs out; the scan stays behind it. `ahead_ms`
-    is how far the shop's clock is ahead of real time.
+    A new order also gets a delayed message for its expiry, besides the scan for expired orders. `ahead_ms` is
+    how far the shop's clock is ahead of real time.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class PublishedEvents:
                 span.end()
 
     def _sending(self, tracing: Tracing, event: Event) -> Span:
-        about = {
+        attributes = {
             "messaging.system": "rocketmq" if self._publisher.brokered else "inbox",
             "messaging.operation.type": "send",
             "messaging.destination.name": ORDER_EVENTS,
@@ -71,35 +73,55 @@ class PublishedEvents:
             "shop.event": event.type,
             "shop.waited_ms": max(self._now_ms() + self._ahead_ms() - event.created_ms, 0),
         }
-        return tracing.producer(f"send {ORDER_EVENTS}", event.traceparent, about)
+        return tracing.producer(f"send {ORDER_EVENTS}", event.traceparent, attributes)
 
     async def _publish(self, events: Sequence[Event]) -> Sequence[int]:
         messages = {event.id: self._messages(event) for event in events}
         try:
-            stored = await self._publisher.publish([m for of_one in messages.values() for m in of_one])
-        except BrokerAway as away:
-            raise DependencyDown("message_broker", str(away)) from away
-        return [id for id, of_one in messages.items() if all(m.id in stored for m in of_one)]
+            stored = await self._publisher.publish([m for of_event in messages.values() for m in of_event])
+        except BrokerAway as down:
+            raise DependencyDown("message_broker", str(down)) from down
+        return [id for id, of_event in messages.items() if all(m.id in stored for m in of_event)]
 
     def _messages(self, event: Event) -> list[Message]:
         id, sn, body = str(event.id), event.order_sn, cloud_event(event)
         if not self._publisher.brokered:
             return [Message(id, ORDER_EVENTS, sn, event.type, body)]
-        properties = {"version": str(event.version), "traceparent": event.traceparent or of_order(event)}
+        properties = {
+            "version": str(event.version),
+            "traceparent": event.traceparent or order_traceparent(event),
+        }
         if event.request_id:
             properties["x-request-id"] = event.request_id
         messages = [Message(id, ORDER_EVENTS, sn, event.type, body, properties)]
         if event.type == ORDER_CREATED:
             due_ms = int(json.loads(event.payload)["expire_at_ms"]) - self._ahead_ms()
-            if due_ms < self._now_ms() + FARTHEST_MS:
-                late = Message(
+            if due_ms < self._now_ms() + MAX_DELAY_MS:
+                timeout = Message(
                     f"{id}/late", ORDER_TIMEOUTS, sn, "order.timeout", sn.encode(), properties, max(due_ms, 1)
                 )
-                messages.append(late)
+                messages.append(timeout)
         return messages
 
 
-def of_order(event: Event) -> str:
-    """W3C trace context where the request was not traced: one trace an order, one span an event."""
+def order_traceparent(event: Event) -> str:
+    """Return a W3C trace context for an untraced request: one trace per order, one span per event."""
     trace = hashlib.sha256(event.order_sn.encode()).hexdigest()[:32]
     return f"00-{trace}-{event.hash.hex()[:16]}-01"
+
+
+def cloud_event(event: Event) -> bytes:
+    """Return the event as CloudEvents 1.0 JSON; `data` is the payload that was hashed.
+
+    The extension attributes `traceparent` and `requestid` identify the request.
+    """
+    at = (_EPOCH + event.created_ms * _MS).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = (
+        f'{{"specversion":"1.0","id":"{event.id}","source":"/order-service","type":"{event.type}",'
+        f'"subject":"{event.order_sn}","time":"{at}","datacontenttype":"application/json",'
+    )
+    if event.traceparent:
+        head += f'"traceparent":"{event.traceparent}",'
+    if event.request_id:
+        head += f'"requestid":{json.dumps(event.request_id)},'  # chosen by the caller: it may contain quotes
+    return head.encode() + b'"data":' + event.payload + b"}"

@@ -1,1 +1,1 @@
-"""Where state is kept: engines are picked by the scheme of their URL."""
+"""Storage: the scheme of a URL selects the engine."""

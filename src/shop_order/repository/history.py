@@ -1,4 +1,4 @@
-"""A connection to the table of accepted configurations, for commands and for starts."""
+"""A short connection to the table of accepted configurations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 
 class Records(Protocol):
-    """What takes a statement with `?` and gives a cursor."""
+    """A connection that runs statements with `?` for values."""
 
     def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Any:
-        """The cursor over its rows."""
+        """Run a statement; return the cursor over its rows."""
 
 
 class HistoryUnreadable(OSError):
@@ -22,7 +22,7 @@ class HistoryUnreadable(OSError):
 
 @contextmanager
 def open_history(url: str, *, writes: bool) -> Iterator[Records]:
-    """The table in the order database of `DB__URL`; committed at the end. Raises HistoryUnreadable."""
+    """Connect to the order database of `DB__URL`; commit at the end. Raises HistoryUnreadable."""
     if url.startswith("mysql://"):
         with _on_server(url) as records:
             yield records
@@ -59,9 +59,9 @@ class _Server:
 def _on_server(url: str) -> Iterator[Records]:
     import pymysql
 
-    from shop_order.repository.dao.engine.mysql_address import Address
+    from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-    at = Address.of(url)
+    at = MysqlAddress.of(url)
     try:
         with pymysql.connect(
             host=at.host,

@@ -1,4 +1,4 @@
-"""The schema's revision, and how a database gets there."""
+"""The schema's revision, and migrations to it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ GUARDS = frozenset(
     for table in ("order_event", "history_root")
     for what in ("update", "delete", "second")
 )
-# A second INSERT of a key meets the primary key; what makes of it a REPLACE or an UPDATE meets a trigger.
+# The primary key refuses a second INSERT; the triggers refuse a REPLACE or an UPDATE of a row.
 SQLITE_SCRIPT = files("shop_order.script") / "sqlite" / "schema.sql"
 MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second"))
-ALONE_S = 60  # how long one migration waits for another
+LOCK_S = 60  # how long a migration waits for another one
 
 
 @cache
 def head() -> str:
-    """The revision this version needs: the newest migration, by the names of their files."""
+    """Return the revision this version needs, which is the newest migration's."""
     names = (file.name for file in files("shop_order.script.migrations.versions").iterdir())
     return max(name[:4] for name in names if name[:4].isdigit())
 
 
 class DataWouldBeLost(Exception):
-    """The way to this revision leads down, and drops tables or columns with all they hold."""
+    """The migration is a downgrade, which drops tables or columns with their data."""
 
 
 def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> None:
-    """Bring the database behind a `DB__URL` up to `revision`, or down unless `keep_data`.
+    """Upgrade the database of a `DB__URL` to `revision`, or downgrade it unless `keep_data`.
 
-    Raises OSError if it can't be used, ValueError for a revision nobody knows, DataWouldBeLost.
-    Imports Alembic, which a running server does not need: the server only compares `head`.
+    Raises OSError if it can't be used, ValueError for an unknown revision, DataWouldBeLost.
+    Imports Alembic, which a running server does not need: it only compares `head`.
     """
     import sqlalchemy as sa
     from alembic import command
@@ -54,9 +54,9 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
     config.set_main_option("script_location", "shop_order:script/migrations")
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
-        # The driver begins no transaction for CREATE TABLE: a kill would leave half of the tables for good.
+        # The driver begins no transaction for CREATE TABLE: a kill would leave half of the tables.
         sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-        # A system without a temporary folder must not matter.
+        # Works on a system without a temporary folder.
         sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA temp_store=MEMORY"))
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
@@ -78,21 +78,21 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
 
 
 def _leads_down(script: ScriptDirectory, now: str, revision: str) -> bool:
-    """Raises ValueError for a revision that is not ours, OSError for a database of a newer version."""
+    """Return whether this is a downgrade. Raises ValueError, OSError for a newer database."""
     known = ["", *reversed([one.revision for one in script.walk_revisions()])]
     wanted = {"head": known[-1], "base": ""}.get(revision, revision)
     if wanted not in known or not revision:
-        raise ValueError(f"{revision} is none of base, {', '.join(known[1:])}, head")
+        raise ValueError(f"{revision} is not a known revision: base, {', '.join(known[1:])}, head")
     if now not in known:
         raise OSError(f"the order database is at {now}, which this version does not know")
     return known.index(wanted) < known.index(now)
 
 
 def create(path: Path) -> bool:
-    """Make the tables of a new SQLite file at `head`, in one transaction; False if it has tables already.
+    """Create the tables of a new SQLite file in one transaction; return False if it has tables already.
 
-    By the script that `make schema` writes: a first start need not wait for Alembic, which takes two seconds.
-    Raises sqlite3.DatabaseError for what can't be used.
+    Runs the script that `make schema` writes, since importing Alembic takes two seconds.
+    Raises sqlite3.DatabaseError if the file can't be used.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -115,17 +115,17 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _prepare_server(connection: sa.Connection) -> None:
-    """Wait for another migration of this database to end. Raises OSError if it does not."""
+    """Lock out other migrations of this database. Raises OSError."""
     from shop_order.script.migrations.steps import is_tidb
 
-    alone = f"SELECT GET_LOCK(concat('shop-order migrate ', left(database(), 40)), {ALONE_S})"
-    if not connection.exec_driver_sql(alone).scalar():
-        raise OSError("another migration of this order database does not end")
+    lock = f"SELECT GET_LOCK(concat('shop-order migrate ', left(database(), 40)), {LOCK_S})"
+    if not connection.exec_driver_sql(lock).scalar():
+        raise OSError(f"another migration of this order database has not ended within {LOCK_S} s")
     if is_tidb(connection):
         checked = "SELECT @@GLOBAL.tidb_enable_check_constraint"
         if not connection.exec_driver_sql(checked).scalar():
             raise OSError(
-                "TiDB would forget the checks of the tables:"
+                "TiDB would ignore the CHECK constraints of the tables:"
                 " SET GLOBAL tidb_enable_check_constraint = ON first"
             )
 
@@ -134,11 +134,11 @@ def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
-        from shop_order.repository.dao.engine.mysql_address import Address
+        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-        at = Address.of(url)
-        # What Alembic sends is quoted by SQLAlchemy: the connection needs no mode of ours.
+        at = MysqlAddress.of(url)
+        # SQLAlchemy quotes what Alembic sends: the connection needs no SQL mode of ours.
         charset = {"charset": "utf8mb4"}
-        there = sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
-        return sa.create_engine(there, connect_args={"ssl": at.tls.context()} if at.tls else {})
+        target = sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
+        return sa.create_engine(target, connect_args={"ssl": at.tls.context()} if at.tls else {})
     return sa.create_engine(url)

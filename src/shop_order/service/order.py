@@ -220,9 +220,9 @@ class OrderService:
         page: int = 1,
         page_size: int = 20,
         after: Cursor | None = None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
-        """A page of orders, newest first, with all or the first `most_items` of each.
+        """A page of orders, newest first, with all or the first `max_items` of each.
 
         Users see their own, admins the `where.user` they name or all.
 
@@ -239,7 +239,7 @@ class OrderService:
         if not actor.is_admin:
             where = replace(where, user=buyer(actor))
         found = await self._orders.list(
-            where, offset=offset, limit=page_size, after=after, most_items=most_items
+            where, offset=offset, limit=page_size, after=after, max_items=max_items
         )
         for row in found.unreadable:
             self._on_unreadable(row)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from shop_order.domain.errors import OrderServiceError
-from shop_order.domain.ports import Clock, Inboxes, Outbox
+from shop_order.domain.ports import Clock, EventPublisher, Outbox
 
 
 class Relay:
@@ -20,7 +20,7 @@ class Relay:
         self,
         *,
         outbox: Outbox,
-        inboxes: Inboxes,
+        inboxes: EventPublisher,
         real_clock: Clock,
         batch: int = 128,
         idle_s: float = 1.0,

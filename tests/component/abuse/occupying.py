@@ -28,11 +28,16 @@ async def notifying(scene: Scene) -> Answer:
     return await scene.grpc(f"{ORDER}/NotifyPayment", _NOTICE)
 
 
-async def asking(scene: Scene) -> Answer:
-    """A health check, and what `/readyz` says."""
+async def is_serving(scene: Scene) -> bool:
+    """What a health check says."""
     assert scene.shop.channel is not None
     check = await health_pb2_grpc.HealthStub(scene.shop.channel).Check(health_pb2.HealthCheckRequest())
-    assert check.status == health_pb2.HealthCheckResponse.SERVING
+    return bool(check.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def asking(scene: Scene) -> Answer:
+    """A health check, and what `/readyz` says."""
+    assert await is_serving(scene)
     ready = await readiness(scene)
     assert "grpc" not in ready["missing"]
     return Answer(OK.grpc)
@@ -53,6 +58,9 @@ def under(
 
     def act(who: str, expect: Expect) -> Act:
         async def send(scene: Scene) -> Answer:
+            async with asyncio.timeout(_SERVED_S):  # an earlier row may have taken the database away
+                while not await is_serving(scene):  # noqa: ASYNC110 - a service in the same process
+                    await asyncio.sleep(0.1)
             port = scene.shop.ports["grpc"]
             async with crowd(port, path, connections=connections, calls=calls, body=body):
                 async with asyncio.timeout(_SERVED_S):

@@ -126,7 +126,7 @@ class StubOrders(OrderService):
         page: int = 1,
         page_size: int = 20,
         after: Cursor | None = None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
         return OrderPage([await self._answer("list", actor, where, page, page_size, after)], 1, self.next)
 

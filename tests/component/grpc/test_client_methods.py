@@ -46,7 +46,7 @@ class PagedOrders(StubOrders):
         page: int = 1,
         page_size: int = 20,
         after: Cursor | None = None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
         self.asked.append((page, page_size, after))
         first = after.id if after else 0

@@ -13,7 +13,7 @@ import pytest
 from shop_order.domain.bill import BillLine, BillUnusable
 from shop_order.gateway.payment.alipay import bill_file
 from shop_order.gateway.payment.alipay.bill_file import bill_of
-from shop_order.gateway.payment.alipay.bills import followed
+from shop_order.gateway.payment.alipay.bills import checked_url
 
 DAY = date(2026, 11, 21)
 SELLER = "2088000000000001"
@@ -67,21 +67,21 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "negative trade": (swapped("39.98\t,39.98", "-39.98\t,-39.98"), "交易 -39.98"),
     "positive refund": (swapped("-19.99\t,-19.99", "19.99\t,19.99"), "退款 19.99"),
     "nothing": (swapped("39.98\t,39.98", "0.00\t,0.00"), "交易 0.00"),
-    "exponent": (swapped("39.98\t,39.98", "4e1\t,4e1"), "no amount"),
-    "three decimals": (swapped("39.98\t,39.98", "39.981\t,39.98"), "no amount"),
+    "exponent": (swapped("39.98\t,39.98", "4e1\t,4e1"), "not an amount"),
+    "three decimals": (swapped("39.98\t,39.98", "39.981\t,39.98"), "not an amount"),
     "another type": (swapped("退款\t", "转账\t"), "转账"),
     "no time": (swapped("2026-11-21 09:31:02", "yesterday"), "yesterday"),
     "no day": (swapped("2026-11-21 09:31:02", "2026-02-30 09:31:02"), "row"),
     "before this century": (swapped("2026-11-21 09:31:02", "1999-12-31 23:59:59"), "1999"),
     "after it": (swapped("2026-11-21 09:31:02", "2101-01-01 00:00:00"), "2101"),
     "more received than anybody takes": (swapped("39.98\t,39.98", "39.98\t,100000000.01"), "商家实收"),
-    "a sum that is none": (swapped("实收共100029.98元", "实收共1.0.0元"), "sums"),
-    "a sum beyond counting": (swapped("实收共100029.98元", f"实收共{'9' * 5000}元"), "sums"),
-    "a count beyond counting": (swapped("合计：2笔", f"合计：{'9' * 5000}笔"), "whole"),
+    "a sum that is none": (swapped("实收共100029.98元", "实收共1.0.0元"), "totals"),
+    "a sum beyond counting": (swapped("实收共100029.98元", f"实收共{'9' * 5000}元"), "totals"),
+    "a count beyond counting": (swapped("合计：2笔", f"合计：{'9' * 5000}笔"), "no totals"),
     "no number": (swapped("P261121101544193307726150851", ""), "商户订单号"),
     "long number": (swapped("P261121101544193307726150851", "P" * 65), "商户订单号"),
     "missing column": (swapped("完成时间", "某时间"), "完成时间"),
-    "column twice": (swapped("门店名称", "完成时间"), "twice"),
+    "column twice": (swapped("门店名称", "完成时间"), "duplicate"),
     "two headers": (
         lambda text: text.replace("\r\n20261121", "\r\n" + text.splitlines()[4] + "\r\n20261121", 1),
         "row",
@@ -89,9 +89,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "a value too many": (swapped("不要了\t", "不要了\t,\t"), "row"),
     "a row is gone": (lambda text: "\r\n".join(t for t in text.split("\r\n") if "405280042" not in t), "2笔"),
     "amount altered": (swapped("39.98\t,39.98", "39.97\t,39.97"), "交易合计"),
-    "cut off": (lambda text: text[: text.index("#---", 400)], "cut off"),
+    "cut off": (lambda text: text[: text.index("#---", 400)], "truncated"),
     "rows after the end": (lambda text: text + "1,2,3\r\n", "after its end"),
-    "no totals": (swapped("合计：", "："), "whole"),
+    "no totals": (swapped("合计：", "："), "no totals"),
     "another day": (swapped("起始日期：[2026年11月21日", "起始日期：[2026年11月20日"), "2026-11-21"),
     "another account": (swapped("2088000000000001", "2088000000000002"), SELLER),
     "a month": (swapped("终止日期：[2026年11月22日", "终止日期：[2026年12月22日"), "this day alone"),
@@ -99,7 +99,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "more than anybody takes": (swapped("39.98\t,39.98", "100000000.01\t,39.98"), "row"),
     "a row without end": (lambda text: text + "," * 20_000, "row of more than"),
     "a row of many lines": (lambda text: text + '"a\n",' * 5_000, "row of more than"),
-    "empty": (lambda text: "", "cut off"),
+    "empty": (lambda text: "", "truncated"),
     "a page that says no": (lambda text: "<html>login</html>", "column"),
     "a table of another kind": (lambda text: "a,b\r\n1,2\r\n", "no column"),
 }
@@ -115,20 +115,20 @@ def test_what_is_not_a_whole_bill_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (DETAILS.encode("utf-8"), "GBK|column|cut off"),
+        (DETAILS.encode("utf-8"), "GBK|column|truncated"),
         (DETAILS.encode("gbk")[:900] + b"\xff\xff" + DETAILS.encode("gbk")[900:], "GBK"),
         (DETAILS.replace("P261121101544193307726150851", "P26\u202e1").encode("gb18030"), "商户订单号"),
         (packed(SUMMARY), "no details"),
         (packed(DETAILS, DETAILS), "two files"),
         (packed(*[DETAILS] * 9), "more than 8 files"),
         (packed(DETAILS, SUMMARY)[:-30], "unpacked"),
-        (packed(DETAILS, how=zipfile.ZIP_LZMA), "no bill is"),
-        (packed(DETAILS, how=zipfile.ZIP_BZIP2), "no bill is"),
+        (packed(DETAILS, how=zipfile.ZIP_LZMA), "compression"),
+        (packed(DETAILS, how=zipfile.ZIP_BZIP2), "compression"),
         (packed(DETAILS, SUMMARY.replace("合计\t,\t,2\t", "合计\t,\t,3\t")), "summary"),
         (packed(DETAILS, SUMMARY.replace("100019.98", "100019.97")), "summary"),
         (packed(DETAILS, SUMMARY.replace("合计", "小计")), "summary"),
         (packed(), "no details"),
-        (b"", "cut off"),
+        (b"", "truncated"),
     ],
 )
 def test_a_file_that_is_none_is_refused(content: bytes, why: str) -> None:
@@ -200,6 +200,6 @@ def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_providers_own_hosts_are_followed(address: str, asked: str | None) -> None:
     if asked is None:
         with pytest.raises(BillUnusable):
-            followed(address, GATEWAY)
+            checked_url(address, GATEWAY)
     else:
-        assert followed(address, GATEWAY) == asked
+        assert checked_url(address, GATEWAY) == asked

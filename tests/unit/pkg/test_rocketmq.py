@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from shop_order.domain.event.order_events import GENESIS, Event, payload
-from shop_order.gateway.events import FARTHEST_MS, PublishedEvents
+from shop_order.gateway.events import MAX_DELAY_MS, MessageEventPublisher
 from shop_order.pkg.message import Message
 from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS, Group, Topic
 from shop_order.pkg.message.rocketmq.admin import commands, group_config, topic_fields
@@ -87,8 +87,8 @@ def event(id: int, type: str, **data: object) -> Event:
     return Event(id, SN, 1, type, payload({"version": 1, **data}), GENESIS, bytes(range(32)), NOW_MS)
 
 
-def events_over(broker: Recording, *, ahead_ms: int = 0) -> PublishedEvents:
-    return PublishedEvents(broker, now_ms=lambda: NOW_MS, ahead_ms=lambda: ahead_ms)
+def events_over(broker: Recording, *, ahead_ms: int = 0) -> MessageEventPublisher:
+    return MessageEventPublisher(broker, now_ms=lambda: NOW_MS, ahead_ms=lambda: ahead_ms)
 
 
 async def test_a_new_order_sends_its_event_and_a_message_for_its_end() -> None:
@@ -116,7 +116,7 @@ async def test_the_event_counts_as_sent_only_with_its_message_for_the_end() -> N
 
 async def test_an_end_too_far_off_is_left_to_the_scan() -> None:
     broker = Recording()
-    far = event(7, "order.created", expire_at_ms=NOW_MS + FARTHEST_MS)
+    far = event(7, "order.created", expire_at_ms=NOW_MS + MAX_DELAY_MS)
     assert await events_over(broker).deliver([far]) == [7]
     assert [message.topic for message in broker.messages] == [ORDER_EVENTS]
 

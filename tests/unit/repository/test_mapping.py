@@ -20,7 +20,7 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, Ref
 from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.mapping import Columns
+from shop_order.repository.dao.rows import Columns
 from shop_order.repository.schema import SQLITE_SCRIPT
 
 MANY = {"items", "payments", "refunds", "happened"}  # have tables of their own
@@ -112,17 +112,17 @@ def order() -> Order:
 
 
 def test_an_order_comes_back_from_its_rows_field_by_field(order: Order) -> None:
-    row, items = rows.order_row(order), [item[:7] for item in rows.item_rows(order)]
-    payments = [rows.payment_row(payment) for payment in order.payments.values()]
-    refunds = [rows.refund_row(refund) for refund in order.refunds.values()]
+    row, items = rows.ORDER.row(order), [item[:7] for item in rows.item_rows(order)]
+    payments = [rows.PAYMENT.row(payment) for payment in order.payments.values()]
+    refunds = [rows.REFUND.row(refund) for refund in order.refunds.values()]
     again = rows.order_of(row, items, payments, refunds, order.last_hash)
     assert again == order
-    assert rows.order_row(again) == row
+    assert rows.ORDER.row(again) == row
     assert rows.version_of(row) == order.version
 
 
 def test_a_value_of_another_version_is_named_by_its_order(order: Order) -> None:
-    row = [*rows.order_row(order)]
+    row = [*rows.ORDER.row(order)]
     row[rows.ORDER.names.index("status")] = 99
     with pytest.raises(UnreadableRow) as refused:
         rows.order_of(row, [], [], [], b"")

@@ -177,7 +177,7 @@ async def test_the_test_clock_moves_no_bill(world: World, desk: Desk, service: R
 async def test_money_that_nobody_told_us_of_is_asked_for_and_settled_the_usual_way(
     world: World, desk: Desk, service: ReconciliationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(reconciliation, "POLL_S", 0.01)
     payment = await attempt(world)
     world.provider.pay(payment.payment_sn)
     line = BillLine(payment.payment_sn, f"T{payment.payment_sn[1:]}", payment.amount_fen)

@@ -35,9 +35,9 @@ def backup(
 
     url = loaded().settings.db.url
     if not url.startswith("sqlite:"):
-        from shop_order.repository.dao.engine.mysql_address import Address
+        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-        at = Address.of(url)
+        at = MysqlAddress.of(url)
         host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))
         refuse(
             "DB__URL is mysql: its own client copies it: (umask 077; mysqldump"

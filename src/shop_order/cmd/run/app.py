@@ -77,7 +77,7 @@ class App:
     async def start(self) -> None:
         """Open the store, listen, start the jobs; if a part fails, stop what was started.
 
-        Raises StoreTaken, SchemaBehind, CannotListen, OSError.
+        Raises StoreInUse, SchemaMismatch, CannotListen, OSError.
         """
         try:
             await self._start()
@@ -142,7 +142,7 @@ class App:
             await self._ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
-        if self.core.store.trouble:  # it can be read but not written
+        if self.core.store.write_error:  # it can be read but not written
             return Readiness(False, (DATABASE,))
         return Readiness(not self._stopping, tuple(self._missing()))
 

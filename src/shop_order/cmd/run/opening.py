@@ -27,7 +27,7 @@ def refusal(error: Exception) -> str | None:
     """The line for an error that refuses a start; None for an unexpected one."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.store import SchemaBehind, StoreTaken
+    from shop_order.repository.dao.store import SchemaMismatch, StoreInUse
     from shop_order.web.messages import operator_text
 
     match error:
@@ -35,9 +35,9 @@ def refusal(error: Exception) -> str | None:
             damaged = isinstance(error.__cause__, sqlite3.Error)
             text = operator_text(error)
             return f"{text} ({error.__cause__})" if damaged else text
-        case SchemaBehind():
+        case SchemaMismatch():
             return f"{error}; run `shop-order migrate`"
-        case StoreTaken() | CannotListen() | ConfigError() | OSError():
+        case StoreInUse() | CannotListen() | ConfigError() | OSError():
             return str(error)
         case _:
             return None

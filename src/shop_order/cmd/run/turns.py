@@ -14,7 +14,7 @@ from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
-from shop_order.repository.dao.store import StoreTaken
+from shop_order.repository.dao.store import StoreInUse
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -99,7 +99,7 @@ async def wait_for_turn(core: Core, turns: Turns, job: str) -> bool:
 
 @contextmanager
 def only_one(settings: Settings, job: str) -> Iterator[None]:
-    """Lock this job on a database file; a shared server has leases for that. Raises StoreTaken."""
+    """Lock this job on a database file; a shared server has leases for that. Raises StoreInUse."""
     if not settings.db.url.startswith("sqlite:"):
         yield
         return
@@ -108,7 +108,7 @@ def only_one(settings: Settings, job: str) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as taken:
         os.close(lock)
-        raise StoreTaken(f"another {job} works on this database") from taken
+        raise StoreInUse(f"another {job} works on this database") from taken
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from shop_order.cmd.wiring.observing import seen, tracing
 from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.shared import Shared
 from shop_order.configs import Loaded, Settings
-from shop_order.gateway.events import PublishedEvents
+from shop_order.gateway.events import MessageEventPublisher
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
@@ -106,7 +106,7 @@ class Core:
         self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
         inboxes = self.neighbours.inboxes
         self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
-        published = PublishedEvents(
+        published = MessageEventPublisher(
             self.publisher,
             now_ms=real_ms,
             ahead_ms=lambda: self.clock() - real_ms(),
@@ -263,7 +263,7 @@ class Core:
         return await self.open()
 
     async def open(self, *, serve: bool = True) -> Self:
-        """Open the store. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """Open the store. Raises StoreInUse, SchemaMismatch, DependencyDown."""
         if self.tracing is not None:
             self.tracing.open()
             self._exit.push_async_callback(self.tracing.close)

@@ -35,8 +35,8 @@ class Ids:
     async def begin(self, store: Store, *, lease: bool) -> None:
         """Go on after the last id that was stored. Raises DependencyDown."""
         if lease:
-            self._worker = await store.leases.worker()
-            self._ends_s = store.leases.worker_ends_s
+            self._worker = await store.leases.worker_id()
+            self._ends_s = store.leases.worker_id_expires_s
         self._snowflakes = Snowflakes(self._clock, self._worker, after=await store.last_id())
 
     async def keep(self, store: Store) -> None:
@@ -44,17 +44,17 @@ class Ids:
 
         It begins with a write, so that a database that takes none is noticed without a buyer.
         """
-        self._tell(store.trouble)
+        self._tell(store.write_error)
         try:
             await store.check_writes()
         finally:
-            self._tell(store.trouble)
-        if (worker := await store.leases.worker()) != self._worker:
+            self._tell(store.write_error)
+        if (worker := await store.leases.worker_id()) != self._worker:
             log.warning("worker_changed", before=self._worker, now=worker)
             self._metrics.worker_changed()
             self._worker = worker
             self._snowflakes = Snowflakes(self._clock, worker, after=self._snowflakes.next_id())
-        self._ends_s = store.leases.worker_ends_s
+        self._ends_s = store.leases.worker_id_expires_s
 
     def _tell(self, trouble: str) -> None:
         """Log a change; the end of an outage too, for the log may have been on the disk that was full."""

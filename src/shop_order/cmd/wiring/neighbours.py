@@ -10,10 +10,7 @@ import grpc.aio
 
 from shop_order.configs import Settings
 from shop_order.domain.errors import OrderServiceError
-from shop_order.gateway.goods import GrpcGoods
-from shop_order.gateway.inboxes import GrpcInboxes
-from shop_order.gateway.inventory import GrpcStock
-from shop_order.gateway.users import GrpcAddresses
+from shop_order.gateway.neighbours import GrpcAddresses, GrpcGoods, GrpcInboxes, GrpcStock
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import Neighbour, open_channel
 from shop_order.pkg.log import get_logger
@@ -44,7 +41,7 @@ class Neighbours:
         self.goods = GrpcGoods(
             self._channel(named.goods),
             neighbour.at(named.goods),
-            most=limit.goods_batch,
+            max_batch=limit.goods_batch,
             queue=limit.goods_queue,
             observe=metrics.batch("goods"),
         )
@@ -52,7 +49,7 @@ class Neighbours:
             self._channel(named.inventory),
             neighbour.at(named.inventory),
             lease_s=now.order.lease_s,
-            most=limit.stock_batch,
+            max_batch=limit.stock_batch,
             queue=limit.stock_queue,
             observe=metrics.batch("reserve"),
         )

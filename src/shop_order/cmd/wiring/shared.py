@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, suppress
 
 from shop_order.configs import Settings
 from shop_order.configs.settings import key_bytes
-from shop_order.domain.ports import Clock, GoodsCatalogue, Inboxes, Orders
+from shop_order.domain.ports import Clock, EventPublisher, GoodsCatalogue, Orders
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.ratelimit import open_limiter
@@ -18,7 +18,7 @@ from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.goods import CachedGoods
-from shop_order.repository.cache.orders import OrderTimes, OrderViews, OutdatingInboxes, cached_orders
+from shop_order.repository.cache.orders import InvalidatingPublisher, OrderTimes, OrderViews, cached_orders
 from shop_order.repository.cache.revocations import Revocations
 
 log = get_logger("cache")
@@ -79,9 +79,9 @@ class Shared:
             count=self._metrics.cache("goods"),
         )
 
-    def inboxes(self, inboxes: Inboxes, views: OrderViews | None) -> Inboxes:
+    def inboxes(self, inboxes: EventPublisher, views: OrderViews | None) -> EventPublisher:
         """The inboxes; where instances share a cache, events on their way there invalidate cached orders."""
-        return OutdatingInboxes(inboxes, views) if views and self._is_redis else inboxes
+        return InvalidatingPublisher(inboxes, views) if views and self._is_redis else inboxes
 
     async def open(self) -> None:
         """Connect; a cache that is away is not an error."""

@@ -22,8 +22,8 @@ from shop_order.domain.ports.history import (
 )
 from shop_order.domain.ports.neighbours import (
     Addresses,
+    EventPublisher,
     GoodsCatalogue,
-    Inboxes,
     Lease,
     Leases,
     Stock,
@@ -61,8 +61,8 @@ __all__ = [
     "Clock",
     "Cursor",
     "Due",
+    "EventPublisher",
     "GoodsCatalogue",
-    "Inboxes",
     "Key",
     "KeyRecord",
     "KeyTaken",

@@ -66,7 +66,7 @@ class Addresses(Protocol):
         """
 
 
-class Inboxes(Protocol):
+class EventPublisher(Protocol):
     """The consumers of events; with a broker, the broker."""
 
     async def deliver(self, events: Sequence[Event]) -> Sequence[int]:

@@ -160,9 +160,9 @@ class Orders(Protocol):
         offset: int,
         limit: int,
         after: Cursor | None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
-        """A page with items, newest first; of each order the first `most_items`, None for all."""
+        """A page with items, newest first; of each order the first `max_items`, None for all."""
 
     async def history(self, order_sn: str) -> Sequence[Event]:
         """Its events in order of version."""

@@ -1,4 +1,4 @@
-"""The table of payment channels, in the order in which the cashier offers them.
+"""The table of payment channels, in the cashier's order.
 
 A channel is a package beside this file that implements `domain.ports.PaymentChannel`, and one row here
 (CONTRIBUTING, "A payment channel").
@@ -15,5 +15,5 @@ CHANNELS: dict[PaymentType, ChannelEntry] = {
 
 
 def notice_routes() -> tuple[NoticeRoute, ...]:
-    """The routes of all providers' notices, also of channels that are not configured."""
+    """Return the notice routes of all channels, configured or not."""
     return tuple(entry.notice for entry in CHANNELS.values() if entry.notice)

@@ -1,4 +1,4 @@
-"""A channel's row in the table of channels."""
+"""The row of a channel in the table of channels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from shop_order.domain.ports import Clock, NoticeRoute, PaymentChannel
 
 @dataclass(frozen=True, slots=True)
 class ChannelContext:
-    """What a channel is given besides its settings; times in seconds."""
+    """What a channel gets besides its settings; times in seconds."""
 
-    notify_url: str  # where its notices are received, unless its settings name another URL
+    notify_url: str  # where it receives notices, unless its settings name another URL
     timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
     real_clock: Clock
     log: Callable[..., None]
@@ -21,10 +21,10 @@ class ChannelContext:
 
 @dataclass(frozen=True, slots=True)
 class ChannelEntry:
-    """What is true of a channel whether it is configured or not.
+    """A channel, configured or not.
 
     `connect` and `problems` get its settings, PAY__<CODE>__… (None if it has none). `connect` returns None if
-    they are incomplete; `problems` says why a configured channel can't be used, one text for each reason.
+    they are incomplete; `problems` returns the reasons why a configured channel can't be used.
     """
 
     connect: Callable[[Any, ChannelContext], PaymentChannel | None]

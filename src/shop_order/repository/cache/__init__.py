@@ -1,4 +1,4 @@
-"""The room of caches: what instances share besides the database; the scheme of the URL picks the engine."""
+"""Caches, which instances may share; the scheme of the URL selects the engine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from shop_order.repository.cache.base import Cache
 
 
 def open_cache(url: str, *, max_entries: int, link: RedisLink | None = None) -> Cache:
-    """The cache behind `url`, not opened yet; `link` is the way to Redis, where the URL names it.
+    """Return the cache of `url`, not opened yet; `link` connects to Redis.
 
-    Raises ValueError for a scheme that is not built.
+    Raises ValueError for an unknown scheme.
     """
     scheme = url.partition(":")[0]
     if scheme == "memory":

@@ -1,4 +1,4 @@
-"""What any instance has claimed: idempotency keys in work, used submit tokens, turns at periodic work."""
+"""Claims that instances share: idempotency keys in progress, used submit tokens, turns at periodic jobs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX
 from shop_order.repository.cache.base import Cache, CacheDown
 
 LEASE_MS = 15_000  # longer than any request may take
-TOKEN_MS = 3_600_000  # a submit token lives no longer
+TOKEN_MS = 3_600_000  # the lifetime of a submit token
 
 
 class KeyFlights:
-    """See `service.idempotency.SharedFlights`; without a cache the store's unique key decides alone."""
+    """See `service.idempotency.SharedFlights`; while the cache is down, the store's unique key decides."""
 
     def __init__(self, cache: Cache, *, new_ticket: Callable[[], str], lease: bool) -> None:
-        """`lease` False where there is only one instance, which knows its own flights."""
+        """`lease` is False with a single instance, which knows its own flights."""
         self._cache = cache
         self._new_ticket = new_ticket
         self._lease = lease
 
     async def enter(self, scope: str, key: str) -> str | None:
-        """A ticket, empty if the cache is down; None while another instance works on the key.
+        """Return a ticket, empty if the cache is down; None while another instance works on the key.
 
-        Raises KeyReused: a submit token that another use case took.
+        Raises KeyReused for a submit token that another use case has used.
         """
         try:
             if key.startswith(SUBMIT_TOKEN_PREFIX):
@@ -42,7 +42,7 @@ class KeyFlights:
             return ""
 
     async def leave(self, scope: str, key: str, ticket: str) -> None:
-        """The work is done, or was abandoned."""
+        """Release the key; does nothing with an empty ticket."""
         if not ticket:
             return
         try:
@@ -57,14 +57,14 @@ class KeyFlights:
 
 
 class Turns:
-    """Turns at what is done once per interval, by any instance that shares the cache."""
+    """Turns at jobs that one of the instances does once per interval."""
 
     def __init__(self, cache: Cache, *, new_ticket: Callable[[], str]) -> None:
         self._cache = cache
         self._new_ticket = new_ticket
 
     async def take(self, what: str, for_ms: int) -> bool:
-        """Whether nobody else took this turn within `for_ms`; always true while the cache is down."""
+        """Take the turn for `for_ms`; False if another instance has it. True while the cache is down."""
         ticket = self._new_ticket()
         try:
             return await self._cache.claim(f"turn:{{{what}}}", ticket, for_ms) == ticket
@@ -73,7 +73,7 @@ class Turns:
 
 
 def _name(kind: str, scope: str, key: str) -> str:
-    # Keys come from callers: hashed, they have a bound, and can't name anything else.
+    # Keys come from callers: a hash bounds their length and contents.
     user = scope.partition(":")[0]
     digest = hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()
     return f"{kind}:{{user:{user}}}:{digest[:40]}"

@@ -1,4 +1,4 @@
-"""Goods for cart views; an order's prices always come from the goods service."""
+"""Goods for cart views; prices of orders always come from the goods service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ABSENT = b"-"
 
 
 class CachedGoods:
-    """See `domain.ports.GoodsCatalogue`; what is shown is at most `ttl_ms` old.
+    """See `domain.ports.GoodsCatalogue`; results are at most `ttl_ms` old.
 
-    The goods service has no versions: the time of the request stands for one.
+    The goods service has no versions: the time of the request is used instead.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CachedGoods:
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
         if not (ttl_ms := self._ttl_ms()):
             return await self._goods.get_many(goods_ids)
-        kept = dict(zip(goods_ids, await asyncio.gather(*map(self._look, goods_ids)), strict=True))
+        kept = dict(zip(goods_ids, await asyncio.gather(*map(self._read, goods_ids)), strict=True))
         found = {id: goods for id, goods in kept.items() if isinstance(goods, Goods)}
         if missing := [id for id, goods in kept.items() if goods is None]:
             asked_ms = self._now()
@@ -50,7 +50,7 @@ class CachedGoods:
             await asyncio.gather(*(self._keep(id, fresh.get(id), asked_ms, ttl_ms) for id in missing))
         return found
 
-    async def _look(self, goods_id: int) -> Goods | bytes | None:
+    async def _read(self, goods_id: int) -> Goods | bytes | None:
         try:
             entry = await self._cache.get(key_of(goods_id))
         except CacheDown:
@@ -72,17 +72,17 @@ class CachedGoods:
 
 
 def key_of(goods_id: int) -> str:
-    """The key of goods."""
+    """Return the cache key."""
     return f"goods:{{{goods_id}}}"
 
 
 def encoded(goods: Goods) -> bytes:
-    """Goods in JSON."""
+    """Encode goods as JSON."""
     return orjson.dumps([goods.id, goods.name, goods.image, goods.price_fen, goods.on_sale])
 
 
 def decoded(value: bytes) -> Goods | None:
-    """The goods, None if the bytes are not ours."""
+    """Decode goods, None if the bytes are malformed."""
     try:
         return Goods(*orjson.loads(value))
     except (ValueError, TypeError):

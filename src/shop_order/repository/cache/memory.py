@@ -1,4 +1,4 @@
-"""A cache in the memory of one process: bounded, least recently used first out."""
+"""A bounded LRU cache in the memory of one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders that are only shown come from the cache, which learns of every change before it is answered."""
+"""Cached orders for reading; a change updates the cache before the caller gets its answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.ports import Inboxes, Key, Orders
+from shop_order.domain.ports import EventPublisher, Key, Orders
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.dao import rows
 
@@ -23,17 +23,17 @@ ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class OrderTimes:
-    """How long entries last, in ms: an order at most, and the fact that there is none; 0 is off."""
+    """Maximum lifetimes of entries in ms, for orders and for missing orders; 0 disables them."""
 
     order_ms: int
     absent_ms: int
 
 
 class OrderViews:
-    """See `domain.ports.OrderLookup`: one database read for all who ask for the same order at the same time.
+    """See `domain.ports.OrderLookup`; concurrent reads of an order share one database read.
 
-    An order is stored under its version. A reader whose order changes meanwhile finds out when storing it,
-    and reads again.
+    An order is cached with its version: if it changes during a read, the cache refuses the old version, and
+    the order is read again.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OrderViews:
         self._flights: dict[str, asyncio.Task[Order]] = {}
 
     async def get(self, order_sn: str) -> Order:
-        """The whole order, not to be changed. Raises OrderNotFound."""
+        """Return the whole order, for reading only. Raises OrderNotFound."""
         key = key_of(order_sn)
         if self._times().order_ms:
             try:
@@ -70,10 +70,10 @@ class OrderViews:
                     self._count("hit")
                     return found
                 self._count("miss")
-        return await self._together(key, lambda: self._load(order_sn))
+        return await self._load_once(key, lambda: self._load(order_sn))
 
     async def get_by_id(self, id: int) -> Order:
-        """The same by the order's id. Raises OrderNotFound."""
+        """Return the order with this id. Raises OrderNotFound."""
         key = f"id:{{{id}}}"
         if self._times().order_ms:
             try:
@@ -81,32 +81,32 @@ class OrderViews:
                     return await self.get(entry.value.decode())
             except CacheDown:
                 self._count("down")
-        return await self._together(key, lambda: self._load_by_id(id, key))
+        return await self._load_once(key, lambda: self._load_by_id(id, key))
 
     async def changed(self, order: Order) -> None:
-        """This is the order now."""
+        """Cache the changed order."""
         key = key_of(order.order_sn)
-        self._flights.pop(key, None)  # it may have read the former version
+        self._flights.pop(key, None)  # it may have read the old version
         if not await self._keep(key, order):
             await self._outdate(key, order.version)
 
     async def outdated(self, order_sn: str, version: int) -> None:
-        """The order is at this version, or may be."""
+        """Outdate older versions of an order that is, or may be, at this version."""
         self._flights.pop(key_of(order_sn), None)
         await self._outdate(key_of(order_sn), version)
 
-    async def _together(self, key: str, load: Callable[[], Awaitable[Order]]) -> Order:
+    async def _load_once(self, key: str, load: Callable[[], Awaitable[Order]]) -> Order:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = asyncio.ensure_future(load())
-            flight.add_done_callback(lambda done: self._landed(key, done))
+            flight.add_done_callback(lambda done: self._finish_flight(key, done))
         return await asyncio.shield(flight)
 
-    def _landed(self, key: str, done: asyncio.Task[Order]) -> None:
+    def _finish_flight(self, key: str, done: asyncio.Task[Order]) -> None:
         if self._flights.get(key) is done:
             del self._flights[key]
         if not done.cancelled():
-            done.exception()  # its callers may have left
+            done.exception()  # marks it as retrieved if the callers have left
 
     async def _load(self, order_sn: str) -> Order:
         key = key_of(order_sn)
@@ -118,7 +118,7 @@ class OrderViews:
             raise
         if await self._keep(key, order) or not self._cache.up:
             return order
-        return await self._orders.get(order_sn)  # it changed while we read
+        return await self._orders.get(order_sn)  # it changed during the read
 
     async def _load_by_id(self, id: int, key: str) -> Order:
         order = await self._orders.get_by_id(id)
@@ -129,12 +129,12 @@ class OrderViews:
         return order
 
     async def _keep(self, key: str, order: Order) -> bool:
-        """False if it is not stored, because something newer is known or the cache is down."""
+        """Cache the order; False if a newer version is cached or the cache is down."""
         order_ms = self._times().order_ms
         return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
 
     async def _put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        # Never longer than `ttl_ms`, but not all of them at the same moment.
+        # At most `ttl_ms`, with jitter so that entries do not expire together.
         self._longest_ms = max(self._longest_ms, ttl_ms)
         try:
             return await self._cache.put(key, version, value, int(ttl_ms * (1 - 0.2 * self._jitter())) or 1)
@@ -146,9 +146,9 @@ class OrderViews:
 
 
 class CachedOrders:
-    """See `domain.ports.Orders`: the database's orders; what changes is told to the views.
+    """See `domain.ports.Orders`: the database's orders; every change updates the cached views.
 
-    New orders need not be told: nobody could ask for a number before it was drawn.
+    A new order needs no update: its number was unknown before.
     """
 
     def __init__(self, orders: Orders, views: OrderViews) -> None:
@@ -156,13 +156,13 @@ class CachedOrders:
         self._views = views
 
     def __getattr__(self, name: str) -> Any:
-        """Everything but `change` is the database's own."""
+        """Delegate everything but `change` to the database."""
         return getattr(self._orders, name)
 
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
-        # A task of its own: a caller who leaves at the commit must not leave the old order in the cache.
+        # A task of its own: a caller that is cancelled at the commit must not leave the old order cached.
         changing = asyncio.ensure_future(self._change(order_sn, decide, key, seller))
         changing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(changing)
@@ -172,16 +172,16 @@ class CachedOrders:
     ) -> tuple[Order, T]:
         decided_at = 0
 
-        def noting(order: Order) -> T:
+        def decide_and_note(order: Order) -> T:
             nonlocal decided_at
             result = decide(order)
             decided_at = order.version
             return result
 
         try:
-            order, result = await self._orders.change(order_sn, noting, key=key, seller=seller)
+            order, result = await self._orders.change(order_sn, decide_and_note, key=key, seller=seller)
         except DependencyDown:
-            if decided_at:  # it may be stored after all
+            if decided_at:  # it may have been stored
                 await self._views.outdated(order_sn, decided_at)
             raise
         await self._views.changed(order)
@@ -189,41 +189,41 @@ class CachedOrders:
 
 
 def cached_orders(orders: Orders, views: OrderViews) -> Orders:
-    """These orders, with every change told to the views."""
+    """Wrap orders so that every change updates the views."""
     return cast(Orders, CachedOrders(orders, views))
 
 
-class OutdatingInboxes:
-    """See `domain.ports.Inboxes`: publishing an event invalidates what the cache holds of earlier versions.
+class InvalidatingPublisher:
+    """See `domain.ports.EventPublisher`: an event invalidates older cached versions.
 
-    It covers an instance that stored a change and died before telling the cache.
+    Covers an instance that stored a change and died before it updated the cache.
     """
 
-    def __init__(self, inboxes: Inboxes, views: OrderViews) -> None:
-        self._inboxes = inboxes
+    def __init__(self, publisher: EventPublisher, views: OrderViews) -> None:
+        self._publisher = publisher
         self._views = views
 
     async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
         newest = {event.order_sn: event.version for event in sorted(events, key=lambda e: e.version)}
         await asyncio.gather(*(self._views.outdated(sn, version) for sn, version in newest.items()))
-        return await self._inboxes.deliver(events)
+        return await self._publisher.deliver(events)
 
 
 def key_of(order_sn: str) -> str:
-    """The key of an order; all that belongs to it shares its slot."""
+    """Return the cache key of an order."""
     return f"order:{{{order_sn}}}"
 
 
 def encoded(order: Order) -> bytes:
-    """The order as its rows, in JSON."""
+    """Encode the order's rows as JSON."""
     items = [row[:ITEM_WIDTH] for row in rows.item_rows(order)]
-    payments = [rows.payment_row(p) for p in order.payments.values()]
-    refunds = [rows.refund_row(r) for r in order.refunds.values()]
-    return orjson.dumps([rows.order_row(order), items, payments, refunds, order.last_hash.hex()])
+    payments = [rows.PAYMENT.row(p) for p in order.payments.values()]
+    refunds = [rows.REFUND.row(r) for r in order.refunds.values()]
+    return orjson.dumps([rows.ORDER.row(order), items, payments, refunds, order.last_hash.hex()])
 
 
 def decoded(value: bytes) -> Order | None:
-    """The order, None if the bytes are not ours."""
+    """Decode an order, None if the bytes are malformed."""
     try:
         parts: list[Any] = orjson.loads(value)
         row, items, payments, refunds, hash = parts

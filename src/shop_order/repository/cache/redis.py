@@ -12,9 +12,9 @@ from typing import Any
 from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
-# The 1 is the version of the format: two releases side by side never read each other's entries.
+# The 1 is the version of the format: releases with different formats share no entries.
 PREFIX = "order-service:1:"
-TOLD_AT_ONCE = 128
+MAX_SENT_AT_ONCE = 128
 
 # A value is `<version>|<bytes>`.
 PUT = Script("""
@@ -38,7 +38,7 @@ MARK = Script("""
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
--- The time: a counter that was lost and starts again might repeat a revision that somebody knows.
+-- The time: a counter that was lost and restarted might repeat a known revision.
 local clock = redis.call('TIME')
 return redis.call('SET', KEYS[2], clock[1] .. string.format('%06d', clock[2]))
 """)
@@ -59,7 +59,7 @@ class RedisCache:
         self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        link.before_up(self._tell_missed)
+        link.before_up(self._send_missed)
 
     @property
     def up(self) -> bool:
@@ -86,20 +86,20 @@ class RedisCache:
             await self.put(key, version, b"", ttl_ms)
         except CacheDown:
             known, _ = self._missed.pop(key, (0, 0.0))
-            # Entries from before expire after the same time.
+            # Cached entries expire within the same time.
             self._missed[key] = (max(version, known), self._now_s() + ttl_ms / 1000)
             if len(self._missed) > self._max_missed:
                 self._missed.popitem(last=False)
 
-    async def _tell_missed(self) -> bool:
-        """Whether there was something to send. Raises RedisDown."""
+    async def _send_missed(self) -> bool:
+        """Send some of the missed ones; return whether there were any. Raises RedisDown."""
         if not self._missed:
             return False
-        some = list(islice(self._missed.items(), TOLD_AT_ONCE))
-        await asyncio.gather(*(self._tell(key, *about) for key, about in some))
+        some = list(islice(self._missed.items(), MAX_SENT_AT_ONCE))
+        await asyncio.gather(*(self._send(key, *about) for key, about in some))
         return True
 
-    async def _tell(self, key: str, version: int, until_s: float) -> None:
+    async def _send(self, key: str, version: int, until_s: float) -> None:
         ttl_ms = int((until_s - self._now_s()) * 1000)
         if ttl_ms > 0:
             await self._link.script_now(PUT, (PREFIX + key,), version, b"", ttl_ms)

@@ -1,4 +1,4 @@
-"""Tokens that are revoked before they expire: one list for all instances."""
+"""Revoked tokens that have not expired: one list for all instances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ REFRESH_S = 1.0
 
 
 class Revocations:
-    """See `web.auth.tokens.Revoked`: a copy of the list in the process, so that no request asks the cache.
+    """See `web.auth.tokens.Revoked`: a local copy of the list, so that requests need no cache read.
 
-    A revocation takes effect everywhere within two seconds. While the cache is down the copy stays in
-    effect; what the cache has forgotten is sent to it again.
+    A revocation takes effect in all instances within two seconds. While the cache is down the copy stays in
+    effect; revocations that the cache has lost are sent again.
     """
 
     def __init__(self, cache: Cache, clock: Clock) -> None:
@@ -30,21 +30,21 @@ class Revocations:
         self.generation = 0
 
     def covers(self, token: str, subject: str, issued_s: float) -> bool:
-        """Whether the token was revoked, or all tokens of its subject up to that time."""
+        """Return whether the token, or every token of its subject issued until then, is revoked."""
         if not self._until_ms:
             return False
         return token_mark(token) in self._until_ms or issued_s <= self._before_s.get(subject, -1)
 
     async def revoke_token(self, token: str, until_ms: int) -> None:
-        """Refuse this token until it expires anyway. Raises CacheDown."""
+        """Revoke this token; `until_ms` is when it expires. Raises CacheDown."""
         await self._add(token_mark(token), until_ms)
 
     async def revoke_subject(self, subject: str, before_s: int, until_ms: int) -> None:
-        """Refuse all tokens of `subject` up to `before_s`, until they expire anyway. Raises CacheDown."""
+        """Revoke all tokens of `subject` issued until `before_s`. Raises CacheDown."""
         await self._add(f"subject:{before_s}:{subject}", until_ms)
 
     async def refresh(self) -> None:
-        """Fetch what other instances revoked. Raises CacheDown."""
+        """Fetch the revocations of other instances. Raises CacheDown."""
         now_ms = self._now()
         found = await self._cache.marks(LIST, self._revision, now_ms)
         if found is None:
@@ -56,15 +56,17 @@ class Revocations:
         self._take({**found.until_ms, **forgotten})
 
     async def keep_fresh(self) -> None:
-        """Background loop."""
+        """Refresh periodically, as a background loop."""
         while True:
             with suppress(CacheDown):
                 await self.refresh()
             await asyncio.sleep(REFRESH_S)
 
     async def _add(self, member: str, until_ms: int) -> None:
-        self._take({**self._until_ms, member: until_ms})  # here at once, elsewhere within two seconds
-        self._revision = -1  # if the cache is down or forgets it, the next refresh sends it again
+        self._take(
+            {**self._until_ms, member: until_ms}
+        )  # here at once, in other instances within two seconds
+        self._revision = -1  # the next refresh sends it again if the cache lost it
         await self._cache.mark(LIST, member, until_ms)
 
     def _take(self, until_ms: dict[str, int]) -> None:
@@ -81,5 +83,5 @@ class Revocations:
 
 
 def token_mark(token: str) -> str:
-    """A token's name on the list, from which the token can't be derived."""
+    """Return the token's hash for the list."""
     return f"token:{hashlib.sha256(token.encode()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""The order database, picked by the scheme of its URL."""
+"""The order database; the scheme of its URL selects the engine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from shop_order.repository.dao.store import Store, StoreOptions
 
 
 def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | None = None) -> Store:
-    """The store behind `url`, not opened yet. Raises ValueError for a scheme that is not built."""
+    """Return the store of `url`, not opened yet. Raises ValueError for an unknown scheme."""
     options = options or StoreOptions()
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
-        from shop_order.repository.dao.engine.sqlite import FileDatabase
+        from shop_order.repository.dao.engine.sqlite import SqliteDatabase
 
-        return Store(FileDatabase(Path(rest[1:]), options), next_id)
+        return Store(SqliteDatabase(Path(rest[1:]), options), next_id)
     if scheme == "mysql":
-        from shop_order.repository.dao.engine.mysql import ServerDatabase
-        from shop_order.repository.dao.engine.mysql_address import Address
+        from shop_order.repository.dao.engine.mysql import MysqlDatabase
+        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 
-        return Store(ServerDatabase(Address.of(url), options), next_id)
+        return Store(MysqlDatabase(MysqlAddress.of(url), options), next_id)
     raise ValueError(f"no order database for {scheme}:")

@@ -1,4 +1,4 @@
-"""The history tables: settled orders move there, and back when something happens to one after all."""
+"""The history tables: settled orders move there, and back when one changes after all."""
 
 from __future__ import annotations
 
@@ -6,46 +6,40 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.engine.base import Database, Row, Session, marks
 from shop_order.repository.dao.lists import page_of
 from shop_order.repository.dao.loading import orders_of
-from shop_order.repository.dao.mapping import marks
-from shop_order.repository.dao.rows import (
-    HISTORY,
-    ITEM_COLUMNS,
-    LIVE,
-    ORDER_COLUMNS,
-    PAYMENT_COLUMNS,
-    REFUND_COLUMNS,
-    Tables,
-)
+from shop_order.repository.dao.rows import HISTORY, ITEM_COLUMNS, LIVE, ORDER, PAYMENT, REFUND, Tables
 
-# Every column that is stored; the others are generated.
+# Every stored column; the others are generated.
 _STORED = Tables(
-    f"{ORDER_COLUMNS}, deleted_at",
+    f"{ORDER.select}, deleted_at",
     f"{ITEM_COLUMNS}, created_at, updated_at, deleted_at",
-    f"{PAYMENT_COLUMNS}, open_order_sn, ask_ms, ask_tries",
-    f"{REFUND_COLUMNS}, surplus_of, try_ms, tries",
+    f"{PAYMENT.select}, open_order_sn, ask_ms, ask_tries",
+    f"{REFUND.select}, surplus_of, try_ms, tries",
 )
 
 
-def still_asked(orders: int) -> str:
-    """Finds those of so many orders whose providers are to be asked again; in the history nobody would."""
+def select_pending_queries(orders: int) -> str:
+    """Return the query for those of `orders` orders with a pending provider query, which must stay live."""
     return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
 
 
-def moves(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
-    """The statements that move so many orders, each with whether it wants their ids (else their numbers)."""
+def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
+    """Yield the statements that move `orders` orders, each with whether it takes ids (else numbers)."""
     for source_table, target_table, columns, key in (
         (source.orders, target.orders, _STORED.orders, "id"),
         (source.items, target.items, _STORED.items, '"order"'),
         (source.payments, target.payments, _STORED.payments, "order_sn"),
         (source.refunds, target.refunds, _STORED.refunds, "order_sn"),
     ):
-        these = f"WHERE {key} IN ({marks(orders)})"
+        condition = f"WHERE {key} IN ({marks(orders)})"
         by_id = key != "order_sn"
-        yield f"INSERT INTO {target_table} ({columns}) SELECT {columns} FROM {source_table} {these}", by_id
-        yield f"DELETE FROM {source_table} {these}", by_id
+        yield (
+            f"INSERT INTO {target_table} ({columns}) SELECT {columns} FROM {source_table} {condition}",
+            by_id,
+        )
+        yield f"DELETE FROM {source_table} {condition}", by_id
 
 
 class Archive:
@@ -59,9 +53,9 @@ class Archive:
             condition, values = "created_at < ?", list[object]([rows.time_text(before_ms)])
             if after:
                 at = rows.time_text(after.created_ms)
-                beyond, more = session.dialect.beyond("created_at", ">", at, after.id)
-                condition, values = f"{condition} AND {beyond}", [*values, *more]
-            sql = f"SELECT {ORDER_COLUMNS} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
+                after_cursor, more = session.dialect.past_cursor("created_at", ">", at, after.id)
+                condition, values = f"{condition} AND {after_cursor}", [*values, *more]
+            sql = f"SELECT {ORDER.select} FROM order_info WHERE {condition} ORDER BY created_at, id LIMIT ?"
             found = await session.all(sql, (*values, limit))
             orders = await orders_of(session, found, hashes=False)
             return page_of(found, orders, len(found), more=len(found) == limit)
@@ -73,25 +67,26 @@ class Archive:
 
 
 async def move(session: Session, versions: Mapping[str, int]) -> int:
-    """Archive those that are at these versions, and that no provider is to be asked about; how many."""
-    # Locked: whoever changes one of them has written before, or finds it in the history tables.
-    same = await at_version(session, LIVE, versions)
-    asked = await session.all(still_asked(len(same)), [sn for _, sn in same]) if same else ()
-    still = {sn for (sn,) in asked}
-    done = [row for row in same if row[1] not in still]
-    await carry(session, LIVE, HISTORY, done)
-    return len(done)
+    """Archive the orders at these versions without pending provider queries; return how many."""
+    # Locked: a concurrent change has committed before, or finds the order in the history tables.
+    locked = await lock_at_version(session, LIVE, versions)
+    numbers = [sn for _, sn in locked]
+    pending_rows = await session.all(select_pending_queries(len(numbers)), numbers) if numbers else ()
+    pending = {sn for (sn,) in pending_rows}
+    movable = [row for row in locked if row[1] not in pending]
+    await move_rows(session, LIVE, HISTORY, movable)
+    return len(movable)
 
 
-async def bring_back(session: Session, order_sn: str, version: int) -> bool:
-    """Make an archived order an order of today, if it lies there at this version."""
-    same = await at_version(session, HISTORY, {order_sn: version})
-    await carry(session, HISTORY, LIVE, same)
-    return bool(same)
+async def restore_order(session: Session, order_sn: str, version: int) -> bool:
+    """Move an archived order back if it is at this version; return whether it was."""
+    locked = await lock_at_version(session, HISTORY, {order_sn: version})
+    await move_rows(session, HISTORY, LIVE, locked)
+    return bool(locked)
 
 
-async def at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
-    """Id and number of the orders that are at these versions; nobody else moves or changes them now."""
+async def lock_at_version(session: Session, tables: Tables, versions: Mapping[str, int]) -> list[Row]:
+    """Lock the orders that are at these versions; return their ids and numbers."""
     numbers = sorted(versions)
     sql = (
         f"SELECT id, order_sn, version FROM {tables.orders} WHERE order_sn IN ({marks(len(numbers))})"
@@ -101,8 +96,8 @@ async def at_version(session: Session, tables: Tables, versions: Mapping[str, in
     return [(id, order_sn) for id, order_sn, version in found if version == versions[order_sn]]
 
 
-async def carry(session: Session, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
-    """Move orders with all that belongs to them."""
+async def move_rows(session: Session, source: Tables, target: Tables, orders: Sequence[Row]) -> None:
+    """Move orders with their items, payments and refunds."""
     ids, numbers = [id for id, _ in orders], [order_sn for _, order_sn in orders]
-    for sql, by_id in moves(source, target, len(orders)) if orders else ():
+    for sql, by_id in move_statements(source, target, len(orders)) if orders else ():
         await session.run(sql, ids if by_id else numbers)

@@ -1,4 +1,4 @@
-"""Reading the whole history."""
+"""The whole history, as the audit reads it, and the signed daily roots over it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.history_root import GENESIS, ChainMoved, Leaf, Root, Sealed
+from shop_order.domain.lease import Fence
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Session
+from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.loading import load
 from shop_order.repository.dao.orders import HISTORY_OF_ORDER
 
-# Each part ends at the limit: the union of all numbers would be made before the outer one.
+# Each part has the limit: the outer one would apply only after the union of all numbers.
 _PART = "SELECT order_sn FROM (SELECT {} FROM {} WHERE order_sn > ? ORDER BY order_sn LIMIT ?) AS {}"
 ORDER_SNS = (
     f"{_PART.format('order_sn', 'order_info', 'live')} UNION"
     f" {_PART.format('order_sn', 'order_info_history', 'archived')} UNION"
-    f" {_PART.format('DISTINCT order_sn', 'order_event', 'told')} ORDER BY order_sn LIMIT ?"
+    f" {_PART.format('DISTINCT order_sn', 'order_event', 'recorded')} ORDER BY order_sn LIMIT ?"
 )
 
 
@@ -44,3 +47,62 @@ class Audit:
                 return None
 
         return await self._db.scanner.submit(job)
+
+
+_COLUMNS = "day, last_id, events, digest, prev_root, root, key_id, signature, created_ms"
+LAST = f"SELECT {_COLUMNS} FROM history_root ORDER BY day DESC LIMIT 1"
+PAGE = f"SELECT {_COLUMNS} FROM history_root WHERE day > ? ORDER BY day LIMIT ?"
+LEAVES = "SELECT id, order_sn, version, hash FROM order_event WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+ADD = f"INSERT INTO history_root ({_COLUMNS}, fence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+STORED = "SELECT day FROM history_root WHERE day = ? AND signature = ?"
+
+
+class Roots:
+    """See `domain.history_root.Roots`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def last(self) -> Root | None:
+        row = await self._db.scanner.submit(lambda session: session.first(LAST))
+        return root_of(row) if row else None
+
+    async def page(self, after_day: str, limit: int) -> Sequence[Root]:
+        rows = await self._db.scanner.submit(lambda session: session.all(PAGE, (after_day, limit)))
+        return [root_of(row) for row in rows]
+
+    async def leaves(self, after_id: int, upto_id: int, limit: int) -> Sequence[Leaf]:
+        values = (after_id, upto_id, limit)
+        rows = await self._db.scanner.submit(lambda session: session.all(LEAVES, values))
+        return [Leaf(*row) for row in rows]
+
+    async def add(self, root: Root, fence: Fence) -> None:
+        async def job(session: Session) -> None:
+            await require_fence(session, fence)
+            require_next(root, await session.first(LAST))
+            await session.run(ADD, row_of(root, fence))
+            session.set_commit_check(STORED, (root.sealed.day, root.signature))
+
+        await self._db.writer.submit(job)
+
+
+def root_of(row: Row) -> Root:
+    """Return the root of a row."""
+    day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
+    return Root(Sealed(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
+
+
+def row_of(root: Root, fence: Fence) -> Row:
+    """Return the row of a root."""
+    sealed = root.sealed
+    return (
+        sealed.day, sealed.last_id, sealed.events, sealed.digest, sealed.prev_root,
+        root.root, root.key_id, root.signature, root.created_ms, fence.number,
+    )  # fmt: skip
+
+
+def require_next(root: Root, last: Row | None) -> None:
+    """Check that the root follows the last one. Raises ChainMoved."""
+    day, end = (last[0], last[5]) if last else ("", GENESIS)
+    if root.sealed.prev_root != end or root.sealed.day <= day:
+        raise ChainMoved(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

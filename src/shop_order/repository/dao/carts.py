@@ -1,4 +1,4 @@
-"""Carts. On a server a change locks the cart's version, so those of several processes queue up."""
+"""Carts. On a server a change locks the cart's version, so that processes take turns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Session
-from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.engine.base import Database, Session, marks
 from shop_order.repository.dao.placing import lock_buyers
 from shop_order.repository.dao.rows import CART_LINE
 
@@ -40,7 +39,7 @@ class Carts:
 
 
 async def load_cart(session: Session, user: int) -> Cart:
-    """The cart with its version."""
+    """Load the cart and its version."""
     version = await session.first("SELECT version FROM cart_version WHERE user = ?", (user,))
     found = await session.all(f"SELECT {CART_LINE.select} FROM shopping_cart WHERE user = ?", (user,))
     lines = map(rows.cart_line_of, found)
@@ -48,7 +47,7 @@ async def load_cart(session: Session, user: int) -> Cart:
 
 
 async def save_cart(session: Session, cart: Cart, before: Mapping[int, CartLine]) -> None:
-    """Store what differs, and raise the version."""
+    """Store the changed lines, and increment the version."""
     if not await session.run("UPDATE cart_version SET version = version + 1 WHERE user = ?", (cart.user,)):
         await session.run("INSERT INTO cart_version (user, version) VALUES (?, 1)", (cart.user,))
     for goods in before.keys() - cart.lines.keys():

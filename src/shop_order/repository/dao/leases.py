@@ -1,7 +1,7 @@
-"""Jobs that one process at a time does, and worker ids: rows that end by themselves.
+"""Leases of jobs, each of which one process runs at a time, and of worker ids.
 
-The database's clock decides, so that the processes' own need not agree. A holder that was paused past its
-end may still be in the middle of a step: every step is a compare-and-set, or absorbed by its receiver, or
+They expire by the database's clock, so that the processes' clocks need not agree. A holder that was paused
+beyond its lease may still be inside a step: every step is a compare-and-set, absorbed by its receiver, or
 written under the lease's fence.
 """
 
@@ -20,75 +20,77 @@ from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.engine.base import Database, Session
 
 log = get_logger("leases")
-JOB_S = 10.0
-WORKER_S = 60.0
-ASK_AGAIN_S = 1.0  # after another process was found to hold it
-WORKERS = 1024  # what a snowflake has room for
+JOB_LEASE_S = 10.0
+WORKER_ID_LEASE_S = 60.0
+RETRY_S = 1.0  # delay after another process was found to hold a lease
+MAX_WORKER_IDS = 1024  # what a snowflake has room for
 _NOW = "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)"
 _ADD = (
     "INSERT INTO job_lease (name, holder, until_ms, fence) VALUES (?, '', 0, 0)"
     " ON DUPLICATE KEY UPDATE name = name"
 )
-# Set from left to right: the fence counts changes of the holder.
+# MySQL assigns from left to right: the fence counts changes of the holder.
 _TAKE = (
     f"UPDATE job_lease SET fence = fence + (holder <> ?), holder = ?, until_ms = {_NOW} + ?"
     f" WHERE name = ? AND (holder = ? OR until_ms < {_NOW})"
 )
 _FENCE = "SELECT fence FROM job_lease WHERE name = ?"
-_LEAVE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
+_RELEASE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
 _TAKEN = f"SELECT name FROM job_lease WHERE name LIKE ? AND until_ms >= {_NOW} AND holder <> ?"
 
 
-ONLY = 1  # the number of every fence where one process serves
-WRITES = "writes"  # there, a row beside the leases that nobody holds, written for its own sake
-ROOM = 128 * 1024  # bytes, written twice over
-SMALL = (
+ONLY_FENCE = 1  # the number of every fence where one process serves
+TEST_ROW = "writes"  # there, the row of test writes, which is no lease
+TEST_BYTES = 128 * 1024  # the size of a large test write, before hex() doubles it
+SMALL_WRITE = (
     "INSERT INTO job_lease (name, holder, until_ms, fence) VALUES (?, '', ?, 0)"
     " ON CONFLICT (name) DO UPDATE SET until_ms = excluded.until_ms, holder = ''"
 )
-LARGE = "UPDATE job_lease SET holder = hex(zeroblob(?)) WHERE name = ?"
+LARGE_WRITE = "UPDATE job_lease SET holder = hex(zeroblob(?)) WHERE name = ?"
 
 
-class Leases(Protocol):
-    """Which of the processes that share a database does what; a lease ends by itself."""
+class JobLeases(Protocol):
+    """Which of the processes that share a database runs which job; leases expire."""
 
     async def hold(self, name: str) -> bool:
-        """Whether this process may do this job now; a free one is taken. Raises DependencyDown."""
+        """Acquire or renew the lease; return whether this process holds it. Raises DependencyDown."""
 
     def fence(self, name: str) -> Fence:
-        """The proof of the last time this process was given this lease; a write under it is refused once
-        another process had it since (LeaseLost). Raises LookupError for a lease that `hold` never gave."""
+        """Return the fence of a lease this process acquired; else raises LookupError.
+
+        Once another process acquires the lease, writes under this fence raise LeaseLost.
+        """
 
     async def now_ms(self) -> int:
-        """By the clock that ends the leases; epoch milliseconds. Raises DependencyDown."""
+        """Return the time of the clock that ends leases, in epoch milliseconds. Raises DependencyDown."""
 
-    async def worker(self) -> int:
-        """The worker id of this process's snowflakes, another one if it was lost. Raises DependencyDown."""
+    async def worker_id(self) -> int:
+        """Return the worker id for snowflakes, a new one if it was lost. Raises DependencyDown."""
 
     @property
-    def worker_ends_s(self) -> float:
-        """When, by this process's monotonic clock, the worker id may be another's unless asked for again."""
+    def worker_id_expires_s(self) -> float:
+        """When the worker id expires unless renewed, by this process's monotonic clock."""
 
     async def renew(self) -> None:
-        """Write that this process is alive. Raises DependencyDown."""
+        """Renew the worker id at once, which is also a test write. Raises DependencyDown."""
 
-    async def leave_all(self) -> None:
-        """Let others have them at once."""
+    async def release_all(self) -> None:
+        """Release all leases."""
 
 
-class SharedLeases:
-    """See `Leases`: rows of the database that several processes share."""
+class SharedJobLeases:
+    """See `JobLeases`: rows of a database that several processes share."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
-        self._until: dict[str, float] = {}  # monotonic seconds up to which a name is ours
-        self._ask_at: dict[str, float] = {}
+        self._until: dict[str, float] = {}  # when each held lease expires, in monotonic seconds
+        self._retry_at: dict[str, float] = {}
         self._fences: dict[str, int] = {}
-        self._worker: int | None = None
+        self._worker_id: int | None = None
 
     async def hold(self, name: str) -> bool:
-        return await self._hold(name, JOB_S)
+        return await self._hold(name, JOB_LEASE_S)
 
     def fence(self, name: str) -> Fence:
         return Fence(name, self._fences[name])
@@ -97,66 +99,66 @@ class SharedLeases:
         (now_ms,) = await self._db.writer.submit(lambda session: session.first(f"SELECT {_NOW}")) or (0,)
         return int(now_ms)
 
-    async def worker(self) -> int:
-        if self._worker is not None and await self._hold(f"worker-{self._worker}", WORKER_S):
-            return self._worker
+    async def worker_id(self) -> int:
+        if self._worker_id is not None and await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S):
+            return self._worker_id
         rows = await self._db.writer.submit(lambda session: session.all(_TAKEN, ("worker-%", self._holder)))
         taken = {name for (name,) in rows}
-        for number in range(WORKERS):
+        for number in range(MAX_WORKER_IDS):
             name = f"worker-{number}"
-            if name not in taken and await self._hold(name, WORKER_S):
-                self._worker = number
+            if name not in taken and await self._hold(name, WORKER_ID_LEASE_S):
+                self._worker_id = number
                 return number
         raise DependencyDown("worker_id")
 
     async def renew(self) -> None:
-        if self._worker is not None:
-            await self._hold(f"worker-{self._worker}", WORKER_S, at_once=True)
+        if self._worker_id is not None:
+            await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S, at_once=True)
 
     @property
-    def worker_ends_s(self) -> float:
-        return self._until.get(f"worker-{self._worker}", 0.0)
+    def worker_id_expires_s(self) -> float:
+        return self._until.get(f"worker-{self._worker_id}", 0.0)
 
-    async def leave_all(self) -> None:
+    async def release_all(self) -> None:
         if not self._until:
             return
         try:
-            await self._db.writer.submit(lambda session: session.run(_LEAVE, (self._holder,)))
-        except OrderServiceError as away:
-            log.warning("leases_end_by_themselves", error=str(away))
+            await self._db.writer.submit(lambda session: session.run(_RELEASE, (self._holder,)))
+        except OrderServiceError as down:
+            log.warning("leases_end_by_themselves", error=str(down))
         self._until.clear()
 
     async def _hold(self, name: str, lasts_s: float, *, at_once: bool = False) -> bool:
         now = monotonic()
         if not at_once and self._until.get(name, 0.0) - now > lasts_s / 2:
             return True
-        if now < self._ask_at.get(name, 0.0):
+        if now < self._retry_at.get(name, 0.0):
             return False
         values = (self._holder, self._holder, int(lasts_s * 1000), name, self._holder)
 
         async def job(session: Session) -> int | None:
-            ours = await session.run(_TAKE, values) or (
+            is_ours = await session.run(_TAKE, values) or (
                 await session.run(_ADD, (name,)) and await session.run(_TAKE, values)
             )
-            return await number(session, name) if ours else None
+            return await fence_number(session, name) if is_ours else None
 
-        given = await self._db.writer.submit(job)
-        if given is not None:
-            self._fences[name] = given
+        fence_now = await self._db.writer.submit(job)
+        if fence_now is not None:
+            self._fences[name] = fence_now
             if name not in self._until:
                 log.info("lease_taken", lease=name, holder=self._holder)
             self._until[name] = now + lasts_s
             return True
         if self._until.pop(name, None) is not None:
             log.warning("lease_lost", lease=name, holder=self._holder)
-        self._ask_at[name] = now + ASK_AGAIN_S
+        self._retry_at[name] = now + RETRY_S
         return False
 
 
-class OneProcess:
-    """See `Leases`: the file's lock lets no other process serve it."""
+class SingleProcessLeases:
+    """See `JobLeases`: the file lock admits only one process, which holds every lease."""
 
-    worker_ends_s = float("inf")
+    worker_id_expires_s = float("inf")
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -165,36 +167,39 @@ class OneProcess:
         return True
 
     def fence(self, name: str) -> Fence:
-        return Fence(name, ONLY)
+        return Fence(name, ONLY_FENCE)
 
     async def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    async def worker(self) -> int:
+    async def worker_id(self) -> int:
         return 0
 
     async def renew(self) -> None:
-        """Write something, and more of it after a write was refused: an order must fit, not only what
-        changes in place."""
-        small = (WRITES, time.time_ns() // 1_000_000)
-        if self._db.writer.trouble:
-            await self._db.writer.submit(lambda session: session.run(SMALL, small))  # the row is there
-            await self._db.writer.submit(lambda session: session.run(LARGE, (ROOM, WRITES)))
-        await self._db.writer.submit(lambda session: session.run(SMALL, small))
+        """Make a test write; after a refused write also a large one, since an order must fit.
 
-    async def leave_all(self) -> None:
-        """Nobody waits for them."""
+        A small one may succeed on a full disk because it changes a page in place.
+        """
+        small = (TEST_ROW, time.time_ns() // 1_000_000)
+        if self._db.writer.write_error:
+            await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))  # creates the row
+            await self._db.writer.submit(lambda session: session.run(LARGE_WRITE, (TEST_BYTES, TEST_ROW)))
+        await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))
+
+    async def release_all(self) -> None:
+        """Nothing to do: no other process waits for them."""
 
 
-async def require(session: Session, fence: Fence) -> None:
-    """Nobody else is given the lease before this transaction ends. Raises LeaseLost if somebody was."""
-    words = session.dialect
-    held = ONLY if words.one_writer else await number(session, fence.lease, words.for_update)
-    if held != fence.number:
+async def require_fence(session: Session, fence: Fence) -> None:
+    """Keep the lease until this transaction ends. Raises LeaseLost if another process acquired it."""
+    dialect = session.dialect
+    single = dialect.single_writer
+    current = ONLY_FENCE if single else await fence_number(session, fence.lease, dialect.for_update)
+    if current != fence.number:
         raise LeaseLost(fence)
 
 
-async def number(session: Session, name: str, lock: str = "") -> int:
-    """How often the lease changed its holder."""
+async def fence_number(session: Session, name: str, lock: str = "") -> int:
+    """Return the fence number: how often the lease changed its holder."""
     row = await session.first(_FENCE + lock, (name,))
     return int(row[0]) if row else 0

@@ -11,7 +11,7 @@ from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session
 from shop_order.repository.dao.loading import orders_of
-from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER_COLUMNS, Tables
+from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER, Tables
 
 NEWEST_FIRST = "created_at DESC, id DESC"
 
@@ -23,15 +23,15 @@ async def list_orders(
     limit: int,
     after: Cursor | None,
     cap: int = COUNT_CAP,
-    most_items: int | None = None,
+    max_items: int | None = None,
 ) -> OrderPage:
-    """One page, newest first, with all or the first `most_items` of each; the total stops at `cap`.
+    """Return one page, newest first, with at most `max_items` items of each order; the total stops at `cap`.
 
-    What is archived is found by number.
+    Archived orders are found by number only.
     """
-    page = await _list(session, where, offset, limit, after, cap, LIVE, most_items)
+    page = await _list(session, where, offset, limit, after, cap, LIVE, max_items)
     if where.order_sn is not None and not page.total:
-        page = await _list(session, where, offset, limit, after, cap, HISTORY, most_items)
+        page = await _list(session, where, offset, limit, after, cap, HISTORY, max_items)
     return page
 
 
@@ -43,21 +43,21 @@ async def _list(
     after: Cursor | None,
     cap: int,
     tables: Tables,
-    most_items: int | None,
+    max_items: int | None,
 ) -> OrderPage:
     condition, values = conditions(where)
     counted, order = [*values], NEWEST_FIRST
-    if session.dialect.range_of_status and where.status is not None and where.user is None:
-        # A status that half of the orders have is a `ref` to MariaDB: on its way to a cursor it would read
-        # all that is newer. Of two, the second of which nobody has, it reads a range from the cursor on.
+    if session.dialect.status_needs_range and where.status is not None and where.user is None:
+        # For a frequent status MariaDB chooses `ref` access, which reads everything newer than the cursor.
+        # With a second status, which no order has, it reads a range from the cursor on.
         condition = condition.replace("status = ?", "status IN (?, -1)")
         order = f"status DESC, {NEWEST_FIRST}"
     count = f"SELECT count(*) FROM (SELECT 1 FROM {tables.orders} WHERE {condition} LIMIT ?) AS counted"
     if after:
         at = rows.time_text(after.created_ms)
-        beyond, more_values = session.dialect.beyond("created_at", "<", at, after.id)
-        condition, values = f"{condition} AND {beyond}", [*values, *more_values]
-    sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
+        after_cursor, more_values = session.dialect.past_cursor("created_at", "<", at, after.id)
+        condition, values = f"{condition} AND {after_cursor}", [*values, *more_values]
+    sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
     found = await session.all(sql, (*values, limit + 1, offset))
     more, shown = len(found) > limit, found[:limit]
     if after is None and not more and (found or not offset):
@@ -65,14 +65,12 @@ async def _list(
     else:
         (total,) = await session.first(count, (*counted, cap)) or (0,)
     totals: dict[int, int] = {}
-    orders = await orders_of(
-        session, shown, hashes=False, tables=tables, most_items=most_items, totals=totals
-    )
+    orders = await orders_of(session, shown, hashes=False, tables=tables, max_items=max_items, totals=totals)
     return page_of(shown, orders, total, more=more, items_total=totals)
 
 
 def conditions(where: OrderFilter) -> tuple[str, list[object]]:
-    """The WHERE of a filter, values always bound."""
+    """Return the WHERE condition of a filter, and its values."""
     parts: list[tuple[str, object]] = []
     if where.user is not None:
         parts.append(("user = ?", where.user))
@@ -95,7 +93,7 @@ def page_of(
     more: bool,
     items_total: Mapping[int, int] | None = None,
 ) -> OrderPage:
-    """The page of these rows; what can't be read is left out, and the cursor leads past it."""
+    """Return the page of these rows; unreadable orders are listed apart, and the cursor skips them."""
     return OrderPage(
         [order for order in orders if isinstance(order, Order)],
         total,
@@ -106,7 +104,7 @@ def page_of(
 
 
 def cursor_of(found: Sequence[Row]) -> Cursor | None:
-    """After the last of these rows of ORDER_COLUMNS whose time can be read."""
+    """Return the cursor after the last of these rows whose time can be read."""
     for row in reversed(found):
         with suppress(ValueError, TypeError):
             return Cursor(rows.time_ms(rows.created_of(row)), rows.id_of(row))

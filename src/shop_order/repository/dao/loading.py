@@ -1,4 +1,4 @@
-"""Whole orders, many at once: a handful of statements whatever their number."""
+"""Loading whole orders, many at once in a handful of statements."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound, UnreadableRow
 from shop_order.domain.ports import Standing
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Row, Session
-from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.engine.base import Row, Session, marks
 from shop_order.repository.dao.rows import (
     HISTORY,
     ITEM_COLUMNS,
     LIVE,
-    ORDER_COLUMNS,
+    ORDER,
     PAYMENT,
-    PAYMENT_COLUMNS,
     REFUND,
-    REFUND_COLUMNS,
     STANDING_COLUMNS,
     Tables,
     id_of,
@@ -28,26 +25,26 @@ from shop_order.repository.dao.rows import (
     version_of,
 )
 
-Wanted = tuple[str, object]  # a column and its value
+OrderKey = tuple[str, object]  # a column and its value
 Children = dict[object, list[Row]]  # rows by their order
 _order_of_item = itemgetter(0)
 _order_sn_of_payment = PAYMENT.of("order_sn")
 _order_sn_of_refund = REFUND.of("order_sn")
 
 
-async def load(session: Session, wanted: Wanted) -> Order:
-    """The whole aggregate, wherever it lies. Raises OrderNotFound, UnreadableRow."""
+async def load(session: Session, wanted: OrderKey) -> Order:
+    """Load a live or archived order. Raises OrderNotFound, UnreadableRow."""
     column, value = wanted
-    for tables in (LIVE, HISTORY, LIVE):  # between two looks it may have come back
-        found = await session.all(f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} = ?", (value,))
+    for tables in (LIVE, HISTORY, LIVE):  # it may be restored between two reads
+        found = await session.all(f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} = ?", (value,))
         if found:
-            (order,) = rows.all_of(await orders_of(session, found, hashes=True, tables=tables))
+            (order,) = rows.require_readable(await orders_of(session, found, hashes=True, tables=tables))
             return order
     raise OrderNotFound
 
 
-async def load_many(session: Session, wanted: Sequence[Wanted]) -> Sequence[Order | Exception]:
-    """The same for many. Two who want the same order get one each: they may go different ways with it."""
+async def load_many(session: Session, wanted: Sequence[OrderKey]) -> Sequence[Order | Exception]:
+    """Load many orders; each caller gets its own copy, since it may change it."""
     orders: list[Order | Exception | None] = [None] * len(wanted)
     for tables in (LIVE, HISTORY):
         found = await rows_of(session, tables, [one for at, one in enumerate(wanted) if orders[at] is None])
@@ -60,25 +57,25 @@ async def load_many(session: Session, wanted: Sequence[Wanted]) -> Sequence[Orde
     return [order or OrderNotFound() for order in orders]
 
 
-async def rows_of(session: Session, tables: Tables, wanted: Sequence[Wanted]) -> dict[Wanted, Row]:
-    """The rows of orders that lie in these tables."""
-    found: dict[Wanted, Row] = {}
+async def rows_of(session: Session, tables: Tables, wanted: Sequence[OrderKey]) -> dict[OrderKey, Row]:
+    """Return the rows of the orders in these tables."""
+    found: dict[OrderKey, Row] = {}
     for column, value_of in (("order_sn", order_sn_of), ("id", id_of)):
         if values := [value for name, value in wanted if name == column]:
-            sql = f"SELECT {ORDER_COLUMNS} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
+            sql = f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} IN ({marks(len(values))})"
             for row in await session.all(sql, values):
                 found[column, value_of(row)] = row
     return found
 
 
-async def standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | UnreadableRow]:
-    """Where these orders stand, wherever they lie; those that do not exist are left out."""
+async def find_standings(session: Session, order_sns: Sequence[str]) -> dict[str, Standing | UnreadableRow]:
+    """Return the standing of live and archived orders, without those that do not exist."""
     found: dict[str, Standing | UnreadableRow] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = await session.all(f"{sql} ({marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_or_why(row) for row in stored}
+            found |= {row[0]: rows.standing_or_error(row) for row in stored}
     return found
 
 
@@ -88,29 +85,29 @@ async def orders_of(
     *,
     hashes: bool,
     tables: Tables = LIVE,
-    most_items: int | None = None,
+    max_items: int | None = None,
     totals: dict[int, int] | None = None,
 ) -> list[Order | UnreadableRow]:
-    """The aggregates of ORDER_COLUMNS, or why one can't be read; without `hashes` they are for reading only.
+    """Return the order of each row of ORDER, or why it is unreadable; without `hashes` it can't be changed.
 
-    Items come last, and each order has some: who reads without a snapshot knows by them that an order was
-    moved meanwhile. With `most_items` only the first ones are read, and `totals` learns how many there are.
+    Items are read last: an order without any was moved while it was read without a snapshot. With `max_items`
+    only the first ones are read, and `totals` gets the number of items by order id.
     """
     if not found:
         return []
-    # The first event is the order itself: no attempt yet.
+    # An order at version 1 has no payments yet.
     later = [order_sn_of(row) for row in found if version_of(row) != 1]
     payments: Children = {}
     refunds: Children = {}
     if later:
-        select = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE order_sn"
+        select = f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE order_sn"
         payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
-        select = f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE order_sn"
+        select = f"SELECT {REFUND.select} FROM {tables.refunds} WHERE order_sn"
         refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
-    items = await _items(session, [id_of(row) for row in found], tables, most_items, totals)
+    items = await _items(session, [id_of(row) for row in found], tables, max_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
-        rows.order_or_why(
+        rows.order_or_error(
             row,
             items.get(id_of(row), ()),
             payments.get(sn := order_sn_of(row), ()),
@@ -125,23 +122,23 @@ async def _items(
     session: Session,
     orders: Sequence[int],
     tables: Tables,
-    most: int | None,
+    max_items: int | None,
     totals: dict[int, int] | None,
 ) -> Children:
-    if most is None or totals is None:
+    if max_items is None or totals is None:
         select = f'SELECT {ITEM_COLUMNS} FROM {tables.items} WHERE "order"'
         return await by_parent(session, select, orders, "id", _order_of_item)
     sql = (
-        f"SELECT {ITEM_COLUMNS}, of_all FROM (SELECT {ITEM_COLUMNS},"
-        ' ROW_NUMBER() OVER (PARTITION BY "order" ORDER BY id) AS at_place,'
-        ' COUNT(*) OVER (PARTITION BY "order") AS of_all'
-        f' FROM {tables.items} WHERE "order" IN ({marks(len(orders))})) AS placed'
-        f" WHERE at_place <= {most:d} ORDER BY id"
+        f"SELECT {ITEM_COLUMNS}, items_total FROM (SELECT {ITEM_COLUMNS},"
+        ' ROW_NUMBER() OVER (PARTITION BY "order" ORDER BY id) AS item_no,'
+        ' COUNT(*) OVER (PARTITION BY "order") AS items_total'
+        f' FROM {tables.items} WHERE "order" IN ({marks(len(orders))})) AS numbered'
+        f" WHERE item_no <= {max_items:d} ORDER BY id"
     )
     items: Children = {}
-    for *item, of_all in await session.all(sql, orders):
+    for *item, items_total in await session.all(sql, orders):
         items.setdefault(item[0], []).append(item)
-        totals[item[0]] = of_all
+        totals[item[0]] = items_total
     return items
 
 
@@ -155,7 +152,7 @@ async def _last_hashes(session: Session, found: Sequence[Row]) -> dict[str, byte
 async def by_parent(
     session: Session, select: str, parents: Sequence[object], order_by: str, parent_of: Callable[[Row], Any]
 ) -> Children:
-    """Child rows of many parents in one statement, grouped by the parent's column."""
+    """Return the child rows of many parents, grouped by parent."""
     grouped: Children = {}
     sql = f"{select} IN ({marks(len(parents))}) ORDER BY {order_by}"
     for row in await session.all(sql, parents):

@@ -1,4 +1,4 @@
-"""Orders: look-ups, and the jobs that store and change them."""
+"""Orders: look-ups, and the jobs that store and change them; counts of overdue work."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
 from shop_order.repository.dao.engine.base import BulkJob, Database, Session
 from shop_order.repository.dao.lists import list_orders
-from shop_order.repository.dao.loading import Wanted, load, load_many, standings
+from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
-    KEEP_KEYS_MS,
-    WantedKey,
+    KEY_TTL_MS,
+    KeyQuery,
     count_unpaid,
     find_keys,
-    placing,
+    prepare,
     store_many,
     store_one,
 )
-from shop_order.repository.dao.rows import EVENT_COLUMNS
-from shop_order.repository.dao.tombstones import purge, unless_stored
+from shop_order.repository.dao.rows import EVENT
+from shop_order.repository.dao.tombstones import plant_unless_stored, purge
 
 T = TypeVar("T")
 MAX_DECISIONS = 3
 MAX_PURGED = 500
-# An order whose refund is open waits for its end; what the refund's end stores makes it due again.
+# An order with an open refund waits for its end, which makes the order due again.
 DUE = f"due_ms <= ? AND refund_status <> {int(RefundStatus.OPEN)}"
-HISTORY_OF_ORDER = f"SELECT {EVENT_COLUMNS} FROM order_event WHERE order_sn = ? ORDER BY version"
-# Where DELETE has no LIMIT, a subquery has; where a subquery of the same table has none, DELETE has.
+HISTORY_OF_ORDER = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? ORDER BY version"
+# SQLite's DELETE takes no LIMIT; MySQL's subquery of the same table takes none.
 PURGE_KEYS = {
     "sqlite": (
         'DELETE FROM idempotency_key WHERE (scope, "key") IN'
@@ -66,7 +66,7 @@ class Orders:
         self._db = db
         self._next_id = next_id
         self._on_stored = on_stored
-        self.lookups: Batcher[WantedKey, KeyRecord | None] = Batcher(
+        self.lookups: Batcher[KeyQuery, KeyRecord | None] = Batcher(
             self._find_keys, most=db.options.batch, queue=db.options.queue, full=Overloaded
         )
 
@@ -79,7 +79,7 @@ class Orders:
         unpaid_limit: int,
         in_time: Callable[[], bool] = always,
     ) -> None:
-        new = placing(order, self._next_id, cart_version, key, unpaid_limit, in_time)
+        new = prepare(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
         order.last_hash = new.last_hash
         self._stored(order.happened)
@@ -108,7 +108,7 @@ class Orders:
     async def get_by_id(self, id: int) -> Order:
         return await self._get(("id", id))
 
-    async def _get(self, wanted: Wanted) -> Order:
+    async def _get(self, wanted: OrderKey) -> Order:
         order: Order = await self._db.reader.submit(BulkJob(wanted, load, load_many))
         return order
 
@@ -119,10 +119,10 @@ class Orders:
         offset: int,
         limit: int,
         after: Cursor | None,
-        most_items: int | None = None,
+        max_items: int | None = None,
     ) -> OrderPage:
         return await self._db.scanner.submit(
-            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, most_items)
+            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, max_items)
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:
@@ -136,8 +136,8 @@ class Orders:
         async def job(session: Session) -> Sequence[Due]:
             condition, values = DUE, list[object]([now_ms])
             if after:
-                beyond, more = session.dialect.beyond("due_ms", ">", after.due_ms, after.id)
-                condition, values = f"{condition} AND {beyond}", [*values, *more]
+                after_cursor, more = session.dialect.past_cursor("due_ms", ">", after.due_ms, after.id)
+                condition, values = f"{condition} AND {after_cursor}", [*values, *more]
             sql = f"SELECT order_sn, due_ms, id FROM order_info WHERE {condition} ORDER BY due_ms, id LIMIT ?"
             return [Due(*row) for row in await session.all(sql, (*values, limit))]
 
@@ -147,23 +147,23 @@ class Orders:
         self, order_sns: Sequence[str], now_ms: int
     ) -> Mapping[str, Standing | UnreadableRow | None]:
         wanted = sorted(set(order_sns))
-        found = await self._db.reader.submit(lambda session: standings(session, wanted))
+        found = await self._db.reader.submit(lambda session: find_standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]
         if not absent:
-            return found  # as nearly always: no writer waits for a check-back
-        planted = await self._db.writer.submit(lambda session: unless_stored(session, absent, now_ms))
+            return found  # the usual case needs no writer
+        planted = await self._db.writer.submit(lambda session: plant_unless_stored(session, absent, now_ms))
         return {**found, **planted}
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
-        return await self.lookups.submit((scope, key, now_ms - KEEP_KEYS_MS))
+        return await self.lookups.submit((scope, key, now_ms - KEY_TTL_MS))
 
-    async def _find_keys(self, wanted: Sequence[WantedKey]) -> Sequence[KeyRecord | None]:
+    async def _find_keys(self, wanted: Sequence[KeyQuery]) -> Sequence[KeyRecord | None]:
         return await self._db.reader.submit(lambda session: find_keys(session, wanted))
 
     async def purge_keys(self, now_ms: int) -> int:
-        over_ms = now_ms - KEEP_KEYS_MS
+        expired_ms = now_ms - KEY_TTL_MS
         return await self._db.writer.submit(
-            lambda session: session.run(PURGE_KEYS[session.dialect.name], (over_ms,))
+            lambda session: session.run(PURGE_KEYS[session.dialect.name], (expired_ms,))
         )
 
     async def purge_tombstones(self, now_ms: int) -> int:

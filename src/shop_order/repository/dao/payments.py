@@ -1,4 +1,4 @@
-"""Looking attempts and refunds up, and when to ask about them next."""
+"""Payments and refunds: look-ups, and when to query the provider next."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.archive import bring_back
+from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Database, Session
-from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT_COLUMNS, REFUND_COLUMNS
+from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
-# What was paid meanwhile needs no question.
+# A paid one needs no query.
 ASK_AGAIN = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
     " WHERE payment_sn = ? AND state NOT IN ('paid', 'part_refunded', 'refunded')"
@@ -32,7 +32,7 @@ class Payments:
     async def find(self, payment_sn: str) -> Payment | None:
         async def job(session: Session) -> Payment | None:
             for tables in (LIVE, HISTORY):
-                sql = f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn = ?"
+                sql = f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE payment_sn = ?"
                 if row := await session.first(sql, (payment_sn,)):
                     return rows.payment_of(row)
             return None
@@ -40,13 +40,13 @@ class Payments:
         return await self._db.reader.submit(job)
 
     async def to_ask(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
-        sql = f"SELECT {PAYMENT_COLUMNS}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
+        sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
-        return [(rows.payment_or_why(row), row[-1]) for row in found]
+        return [(rows.payment_or_error(row), row[-1]) for row in found]
 
     async def to_refund(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
-            f"SELECT {REFUND_COLUMNS}, tries FROM refund"
+            f"SELECT {REFUND.select}, tries FROM refund"
             " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
@@ -75,5 +75,5 @@ async def ask_again(session: Session, payment_sn: str, at_ms: int) -> None:
     """See `Payments.ask_again`."""
     if not await session.first("SELECT 1 FROM payment WHERE payment_sn = ?", (payment_sn,)):
         for order_sn, version in await session.all(ARCHIVED, (payment_sn,)):
-            await bring_back(session, order_sn, version)
+            await restore_order(session, order_sn, version)
     await session.run(ASK_AGAIN, (at_ms, payment_sn))

@@ -1,4 +1,4 @@
-"""What a reconciliation reads and keeps."""
+"""Reconciliation with the provider's bills: its reads and its stored results."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.engine.base import Database, Row, Session
-from shop_order.repository.dao.leases import require
-from shop_order.repository.dao.mapping import marks
+from shop_order.repository.dao.engine.base import Database, Row, Session, marks
+from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.payments import ask_again
 from shop_order.repository.dao.rows import (
     HISTORY,
     LIVE,
-    PAYMENT_COLUMNS,
+    PAYMENT,
     REFUND,
-    REFUND_COLUMNS,
     Tables,
     column_count,
     payment_of,
@@ -30,13 +28,13 @@ from shop_order.repository.dao.rows import (
 )
 
 T = TypeVar("T")
-BOTH = (LIVE, HISTORY)
-MAX_KEPT = 80  # differences listed in a row, which a TEXT has room for; it counts all
+TABLE_SETS = (LIVE, HISTORY)
+MAX_KEPT = 80  # differences listed in a row, so that they fit a TEXT; all are counted
 _COLUMNS = (
     "channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades, bill_paid_fen,"
     " bill_refunds, bill_refunded_fen, differences, settled, waiting, detail, digest, created_ms, fence"
 )
-KEEP = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
+REPLACE_RESULT = f"REPLACE INTO reconciliation ({_COLUMNS}) VALUES ({marks(column_count(_COLUMNS))})"
 DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 
 
@@ -66,7 +64,7 @@ class Reconciliations:
 
     async def _of_both(self, statement: Callable[[Tables], str], values: Row) -> list[Row]:
         async def job(session: Session) -> list[Row]:
-            return [row for tables in BOTH for row in await session.all(statement(tables), values)]
+            return [row for tables in TABLE_SETS for row in await session.all(statement(tables), values)]
 
         return await self._db.scanner.submit(job)
 
@@ -74,38 +72,38 @@ class Reconciliations:
         await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
-        values = named(channel, since)
+        values = result_key(channel, since)
         return days_of(await self._db.reader.submit(lambda session: session.all(DAYS, values)))
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:
-            await require(session, fence)
-            await session.run(KEEP, kept(result, fence))
+            await require_fence(session, fence)
+            await session.run(REPLACE_RESULT, result_row(result, fence))
 
         await self._db.writer.submit(job)
 
 
 def _payments(tables: Tables, count: int) -> str:
-    """So many attempts by number."""
-    return f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
+    """Payments by number."""
+    return f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE payment_sn IN ({marks(count)})"
 
 
 def _refunds(tables: Tables, count: int) -> str:
-    """So many refunds by number."""
-    return f"SELECT {REFUND_COLUMNS} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
+    """Refunds by number."""
+    return f"SELECT {REFUND.select} FROM {tables.refunds} WHERE refund_sn IN ({marks(count)})"
 
 
 def _paid(tables: Tables) -> str:
-    """A page of paid attempts; see `window`."""
+    """A page of paid payments; see `window`."""
     return (
-        f"SELECT {PAYMENT_COLUMNS} FROM {tables.payments}"
+        f"SELECT {PAYMENT.select} FROM {tables.payments}"
         " WHERE paid_ms >= ? AND paid_ms < ? AND (paid_ms > ? OR payment_sn > ?) AND payment_type = ?"
         " ORDER BY paid_ms, payment_sn LIMIT ?"
     )
 
 
 def _refunded(tables: Tables) -> str:
-    """A page of refunds that succeeded; see `window`. Refunds lie beside their payments."""
+    """A page of successful refunds; see `window`."""
     return (
         f"SELECT {REFUND.prefixed('r')} FROM {tables.refunds} r"
         f" JOIN {tables.payments} p ON p.payment_sn = r.payment_sn"
@@ -115,42 +113,42 @@ def _refunded(tables: Tables) -> str:
 
 
 def window(channel: PaymentType, after: After, before_ms: int, limit: int) -> Row:
-    """Values of a page."""
+    """The values of a page's query."""
     return (after.at_ms, before_ms, after.at_ms, after.number, int(channel), limit)
 
 
 def page(found: Sequence[T], key: Callable[[T], tuple[int, str]], limit: int) -> Sequence[T]:
-    """The first of both sets of tables, read in one snapshot: an order that moves is in one of them."""
+    """Merge the pages of live and archived rows, which were read in one snapshot."""
     return sorted(found, key=key)[:limit]
 
 
 def by_paid(payment: Payment) -> tuple[int, str]:
-    """Its place in the walk."""
+    """The sort key."""
     return (payment.paid_ms, payment.payment_sn)
 
 
 def by_finished(refund: Refund) -> tuple[int, str]:
-    """Its place in the walk."""
+    """The sort key."""
     return (refund.finished_ms, refund.refund_sn)
 
 
-def named(channel: PaymentType, day: date) -> Row:
-    """The key of a result."""
+def result_key(channel: PaymentType, day: date) -> Row:
+    """The key of a stored result."""
     return (channel.code, day.isoformat())
 
 
-def kept(result: Reconciliation, fence: Fence) -> Row:
-    """Values of KEEP."""
-    told = [asdict(one) for one in result.shown[:MAX_KEPT]]
+def result_row(result: Reconciliation, fence: Fence) -> Row:
+    """Values of REPLACE_RESULT."""
+    shown = [asdict(one) for one in result.shown[:MAX_KEPT]]
     return (
-        *named(result.channel, result.day), *astuple(result.ours), *astuple(result.theirs),
+        *result_key(result.channel, result.day), *astuple(result.ours), *astuple(result.theirs),
         result.differences, result.settled, result.waiting,
-        json.dumps(told, ensure_ascii=False, separators=(",", ":")),
+        json.dumps(shown, ensure_ascii=False, separators=(",", ":")),
         result.digest, result.created_ms, fence.number,
     )  # fmt: skip
 
 
 def days_of(rows: Iterable[Row]) -> Mapping[date, Kept]:
-    """From DAYS."""
+    """Return the results by day, from rows of DAYS."""
     found = (Kept(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
     return {one.day: one for one in found}

@@ -1,15 +1,16 @@
-"""Between rows and the domain: the columns of each table, and the entities they tell of.
+"""Between rows and the domain: the columns of each table, and the entities they hold.
 
 A new scalar field of an order is one `Column` here, besides the entity's own field and a migration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from typing import Any, TypeVar
 
 from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
@@ -23,22 +24,100 @@ from shop_order.domain.valueobject.address import Address
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.engine.base import Row
-from shop_order.repository.dao.mapping import Column, Columns
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the entity's field it holds, and how it is written and read.
+
+    A field may be nested (`address.phone`). `changes`: an UPDATE sets it. `derived`: computed from other
+    fields, and not read back.
+    """
+
+    name: str
+    field: str = ""  # the column's name if empty
+    write: Convert | None = None
+    read: Convert | None = None
+    changes: bool = False
+    derived: bool = False
+
+
+class Columns:
+    """The columns that hold an entity, in the order of their values."""
+
+    def __init__(self, *columns: Column) -> None:
+        self._columns = columns
+        self.names = [column.name for column in columns]
+        self.select = ", ".join(self.names)
+        self.fields = [column.field or column.name for column in columns]
+        self.row_of = attrgetter(*self.fields)
+        self._write = [(n, column.write) for n, column in enumerate(columns) if column.write]
+        changing = [n for n, column in enumerate(columns) if column.changes]
+        self.changing = ", ".join(f"{self.names[n]} = ?" for n in changing)
+        self._changing = itemgetter(*changing) if len(changing) > 1 else None
+
+    def row(self, entity: object) -> Row:
+        """Return the entity's values."""
+        values = list(self.row_of(entity))
+        for n, write in self._write:
+            values[n] = write(values[n])
+        return values
+
+    def changed(self, entity: object) -> Row:
+        """Return the values of `changing`."""
+        assert self._changing
+        changed: Row = self._changing(self.row(entity))
+        return changed
+
+    def reader(self, make: Callable[..., T], *more: str, **parts: Callable[..., Any]) -> Callable[..., T]:
+        """Return a function that makes the entity from a row and the arguments named `more`.
+
+        `parts` make the nested fields. The function is compiled, since rows are read on every call.
+        """
+        names: dict[str, Any] = {"make": make, **parts}
+        arguments = dict.fromkeys(parts, "")
+        for n, (column, field) in enumerate(zip(self._columns, self.fields, strict=True)):
+            value = f"row[{n}]"
+            if column.read:
+                names[f"read_{n}"] = column.read
+                value = f"read_{n}({value})"
+            part, dot, inner = field.partition(".")
+            if dot:
+                arguments[part] += f"{inner}={value}, "
+            elif not column.derived:
+                arguments[field] = value
+        arguments |= {part: f"{part}({arguments[part]})" for part in parts} | {name: name for name in more}
+        values = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        source = f"lambda {', '.join(['row', *more])}: make({values})"
+        read: Callable[..., T] = eval(source, names)  # noqa: S307 - made of names in this package
+        return read
+
+    def of(self, name: str) -> Callable[[Row], Any]:
+        """Return a function that gets one column of a row."""
+        return itemgetter(self.names.index(name))
+
+    def prefixed(self, alias: str) -> str:
+        """Return the columns, prefixed with the table's alias."""
+        return ", ".join(f"{alias}.{name}" for name in self.names)
+
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - columns hold UTC without an offset
 _MS = timedelta(milliseconds=1)
-_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # what reading a tampered row ends with
+_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # raised when a tampered row is read
 _PAY_TYPES = {t.code: t for t in PaymentType}
 
 
 @lru_cache(maxsize=1024)
 def time_text(ms: int) -> str | None:
-    """UTC with milliseconds, as DATETIME(3) takes it; NULL for 0."""
+    """Return the UTC text of a DATETIME(3); NULL for 0."""
     return (_EPOCH + ms * _MS).isoformat(" ", "milliseconds") if ms else None
 
 
 def time_ms(value: str | datetime | None) -> int:
-    """Epoch milliseconds of a DATETIME(3) in UTC; 0 for NULL."""
+    """Return epoch milliseconds of a DATETIME(3) in UTC; 0 for NULL."""
     if value is None:
         return 0
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -46,11 +125,11 @@ def time_ms(value: str | datetime | None) -> int:
 
 
 def stored_bytes(value: object) -> bytes:
-    """A BLOB. One that was replaced by a text or a number is still read, so that the audit can name it."""
+    """Return a BLOB. A text or number that replaced one is read too, so that the audit can report it."""
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 
-# Columns as in chapter 2, then ours. `order_mount` and `goods_price` are generated from the fen columns.
+# The columns of the specification's chapter 2, then ours; `order_mount` and `goods_price` are generated.
 ORDER = Columns(
     Column("id"),
     Column("user"),
@@ -139,18 +218,14 @@ CART_LINE = Columns(
     Column("created_at", "created_ms", time_text, time_ms),
     Column("updated_at", "updated_ms", time_text, time_ms, changes=True),
 )
-ORDER_COLUMNS = ORDER.select
 ITEM_COLUMNS = f'"order", {ITEM.select}'
-PAYMENT_COLUMNS = PAYMENT.select
-REFUND_COLUMNS = REFUND.select
-EVENT_COLUMNS = EVENT.select
 OUTBOX_COLUMNS = "event_id, order_sn, version, created_ms, request_id, traceparent"
 STANDING_COLUMNS = "order_sn, status, expire_ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where an order lies: in one set of tables or in the other, with all that belongs to it."""
+    """One of the two sets of tables that hold orders with their items, payments and refunds."""
 
     orders: str
     items: str
@@ -161,10 +236,6 @@ class Tables:
 LIVE = Tables("order_info", "order_goods", "payment", "refund")
 HISTORY = Tables("order_info_history", "order_goods_history", "payment_history", "refund_history")
 
-order_row = ORDER.row
-payment_row = PAYMENT.row
-refund_row = REFUND.row
-event_row = EVENT.row_of
 id_of = ORDER.of("id")
 order_sn_of = ORDER.of("order_sn")
 version_of = ORDER.of("version")
@@ -172,7 +243,7 @@ created_of = ORDER.of("created_at")
 
 
 def stored_address(**fields: str) -> Address:
-    """The address as it was accepted then: rules that came later don't make an old order unreadable."""
+    """Return an address without validation: newer rules don't make an old order unreadable."""
     address = object.__new__(Address)
     for field, value in fields.items():
         object.__setattr__(address, field, value)
@@ -189,7 +260,7 @@ cart_line_of = CART_LINE.reader(CartLine)
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """The aggregate of ORDER_COLUMNS and of what belongs to it. Raises UnreadableRow."""
+    """Return the order of a row with its child rows. Raises UnreadableRow."""
     try:
         return _order(
             row,
@@ -202,26 +273,26 @@ def order_of(
         raise UnreadableRow(order_sn_of(row), altered) from altered
 
 
-def order_or_why(
+def order_or_error(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order | UnreadableRow:
-    """The aggregate, or why there is none, so that it keeps no other from being read."""
+    """Return the order, or the error, so that the other orders can be read."""
     try:
         return order_of(row, items, payments, refunds, hash)
-    except UnreadableRow as why:
-        return why
+    except UnreadableRow as error:
+        return error
 
 
-def all_of(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
-    """The orders. Raises UnreadableRow if one of them can't be read."""
+def require_readable(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
+    """Return the orders. Raises UnreadableRow if one of them is an error."""
     for order in orders:
         if isinstance(order, UnreadableRow):
             raise order
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_why(row: Row) -> Standing | UnreadableRow:
-    """From STANDING_COLUMNS."""
+def standing_or_error(row: Row) -> Standing | UnreadableRow:
+    """Return the standing of a row of STANDING_COLUMNS, or the error."""
     order_sn, status, expire_ms = row
     try:
         return Standing(OrderStatus(status), int(expire_ms))
@@ -230,29 +301,29 @@ def standing_or_why(row: Row) -> Standing | UnreadableRow:
 
 
 def item_rows(order: Order) -> list[Row]:
-    """Values of ITEM_COLUMNS, then created_at and updated_at."""
+    """Return the values of ITEM_COLUMNS, created_at and updated_at."""
     created = time_text(order.created_ms)
     return [(order.id, *ITEM.row_of(item), created, created) for item in order.items]
 
 
 def payment_of(row: Row) -> Payment:
-    """The attempt of PAYMENT_COLUMNS. Raises UnreadableRow."""
+    """Return the payment of a row. Raises UnreadableRow."""
     try:
         return _payment(row)
     except ValueError as altered:
         raise UnreadableRow(row[0], altered) from altered
 
 
-def payment_or_why(row: Row) -> Payment | UnreadableRow:
-    """The attempt, or why there is none."""
+def payment_or_error(row: Row) -> Payment | UnreadableRow:
+    """Return the payment of a row, or the error."""
     try:
         return payment_of(row)
-    except UnreadableRow as why:
-        return why
+    except UnreadableRow as error:
+        return error
 
 
 def refund_of(row: Row) -> Refund:
-    """The refund of REFUND_COLUMNS. Raises UnreadableRow."""
+    """Return the refund of a row. Raises UnreadableRow."""
     try:
         return _refund(row)
     except ValueError as altered:
@@ -260,15 +331,15 @@ def refund_of(row: Row) -> Refund:
 
 
 def event_of(row: Row) -> Event:
-    """The event of EVENT_COLUMNS, maybe followed by the origin of its request."""
+    """Return the event of a row, which may end with the origin of its request."""
     return _event(row, *(row[len(EVENT.names) :] or ("", "")))
 
 
 def outbox_row(e: Event, origin: Origin) -> Row:
-    """Values of OUTBOX_COLUMNS."""
+    """Return the values of OUTBOX_COLUMNS."""
     return (e.id, e.order_sn, e.version, e.created_ms, *origin)
 
 
 def column_count(columns: str) -> int:
-    """How many columns a list names."""
+    """Count the columns of a list."""
     return columns.count(",") + 1

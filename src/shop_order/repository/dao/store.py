@@ -7,40 +7,38 @@ from dataclasses import astuple
 
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
-from shop_order.repository.dao.audit import Audit
+from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
-from shop_order.repository.dao.engine.base import Database, Session, StoreOptions, StoreTaken
-from shop_order.repository.dao.feed import Feed
-from shop_order.repository.dao.leases import Leases, OneProcess, SharedLeases
+from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
+from shop_order.repository.dao.leases import JobLeases, SharedJobLeases, SingleProcessLeases
 from shop_order.repository.dao.orders import Backlog, Orders
-from shop_order.repository.dao.outbox import Outbox
+from shop_order.repository.dao.outbox import Feed, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
-from shop_order.repository.dao.roots import Roots
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.schema import head
 
-__all__ = ["SchemaBehind", "ShopTime", "Store", "StoreOptions", "StoreTaken"]
+__all__ = ["SchemaMismatch", "ShopTime", "Store", "StoreInUse", "StoreOptions"]
 
 log = get_logger("store")
-SILENT_S = 8.0  # longer than one lock is waited for; a server may wait for room, or for another, without end
+HANGING_S = 8.0  # longer than one lock wait; a server may wait for disk space without an error
 LAST_ID = (
     "SELECT max(id) FROM (SELECT 0 AS id UNION ALL SELECT max(id) FROM order_info"
     " UNION ALL SELECT max(id) FROM shopping_cart UNION ALL SELECT max(id) FROM order_event) AS largest"
 )
 
 
-class SchemaBehind(Exception):
-    """The tables are not those this version needs, or a trigger that guards the history is missing."""
+class SchemaMismatch(Exception):
+    """The schema is not at this version's revision, or a table or trigger is missing."""
 
 
 class Store:
-    """Every write goes through one connection of this process, in batches."""
+    """The order database; this process writes in batches, on one connection."""
 
     def __init__(self, db: Database, next_id: Callable[[], int]) -> None:
         self._db = db
         self.orders = Orders(db, next_id, db.options.on_stored)
-        self.commits = db.writer.batches  # the batches of writes, and of look-ups of keys
+        self.commits = db.writer.batches  # batches of writes, then of key look-ups
         self.lookups = self.orders.lookups
         self.payments = Payments(db)
         self.carts = Carts(db)
@@ -52,58 +50,58 @@ class Store:
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
         self.time = ShopTime(db)
-        self.leases: Leases = SharedLeases(db) if db.is_shared else OneProcess(db)
+        self.leases: JobLeases = SharedJobLeases(db) if db.is_shared else SingleProcessLeases(db)
 
     async def open(self, *, serve: bool = True) -> None:
-        """Connect; to `serve` a file, alone. Raises StoreTaken, SchemaBehind, DependencyDown."""
+        """Connect; `serve` locks a database file. Raises StoreInUse, SchemaMismatch, DependencyDown."""
         if serve:
             self._db.lock()
         await self._db.reader.submit(check_schema)
 
     async def close(self) -> None:
-        """Finish what is queued, let the leases go, disconnect."""
-        await self.leases.leave_all()
+        """Finish the queue, release the leases, disconnect."""
+        await self.leases.release_all()
         await self._db.close()
 
     async def ping(self) -> None:
-        """Raises DependencyDown if the database can't be read."""
+        """Check that the database can be read. Raises DependencyDown."""
         await self._db.reader.submit(lambda session: session.first("SELECT 1"))
 
     async def check_writes(self) -> None:
-        """Write something for its own sake, so that `trouble` is known. Raises DependencyDown."""
+        """Make a test write, which updates `write_error`. Raises DependencyDown."""
         await self.leases.renew()
-        self._db.writer.trouble = ""
+        self._db.writer.write_error = ""
 
     @property
-    def trouble(self) -> str:
-        """Why the database takes no writes, by its engine's name for it; empty while it does.
+    def write_error(self) -> str:
+        """Why the database refuses writes, by the engine's name for the error; empty while it accepts them.
 
-        SILENT while a batch of writes has no answer for long: a database that waits refuses nothing.
+        SILENT while a batch of writes has been unanswered for long.
         """
-        silent = "SILENT" if self.commits.running_s > SILENT_S else ""
-        return self._db.writer.trouble or silent
+        hanging = "SILENT" if self.commits.running_s > HANGING_S else ""
+        return self._db.writer.write_error or hanging
 
     async def last_id(self) -> int:
-        """The largest id that was stored: ids go on above it even if the clock was set back."""
+        """Return the largest stored id; new ids are larger, even if the clock was set back."""
         (largest,) = await self._db.reader.submit(lambda session: session.first(LAST_ID)) or (0,)
         return int(largest)
 
 
 class ShopTime:
-    """How far the test clock was advanced; kept over a restart."""
+    """The offset of the test clock, which survives a restart."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def offset_ms(self) -> int:
-        """Milliseconds ahead of real time."""
+        """Return how far the clock is ahead of real time, in milliseconds."""
         return await self._db.reader.submit(self._offset)
 
     async def advance(self, by_ms: int) -> int:
-        """Move forward; returns the new offset."""
+        """Advance the clock; return the new offset."""
 
         async def job(session: Session) -> int:
-            await session.run(f"{session.dialect.insert_new} INTO shop_time (id, offset_ms) VALUES (1, 0)")
+            await session.run(f"{session.dialect.insert_ignore} INTO shop_time (id, offset_ms) VALUES (1, 0)")
             await session.run("UPDATE shop_time SET offset_ms = offset_ms + ? WHERE id = 1", (by_ms,))
             return await self._offset(session)
 
@@ -115,17 +113,17 @@ class ShopTime:
 
 
 async def check_schema(session: Session) -> None:
-    """Raises SchemaBehind unless the tables are today's and the guards of the history stand."""
+    """Check the revision, tables and history triggers. Raises SchemaMismatch."""
     names = {name for sql in session.dialect.names for (name,) in await session.all(sql)}
     if "alembic_version" not in names:
-        raise SchemaBehind("the order database has no tables yet")
+        raise SchemaMismatch("the order database has no tables yet")
     (version,) = await session.first("SELECT version_num FROM alembic_version") or ("",)
     if version != head():
-        raise SchemaBehind(f"the order database is at revision {version!r}, this version needs {head()!r}")
-    # A downgrade that was killed after its first DROP, then an upgrade: the revision does not show it.
+        raise SchemaMismatch(f"the order database is at revision {version!r}, this version needs {head()!r}")
+    # The revision does not show a downgrade that was killed after its first DROP.
     if missing := sorted({*astuple(LIVE), *astuple(HISTORY), "history_root"} - names):
-        raise SchemaBehind(f"tables of the order database are missing: {', '.join(missing)}")
+        raise SchemaMismatch(f"tables of the order database are missing: {', '.join(missing)}")
     if not session.dialect.guards:
         log.info("history_without_triggers", server="TiDB")
     if missing := sorted(session.dialect.guards - names):
-        raise SchemaBehind(f"triggers that guard the history are missing: {', '.join(missing)}")
+        raise SchemaMismatch(f"triggers that guard the history are missing: {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""The order log, picked by the scheme of its URL."""
+"""The order log; the scheme of its URL selects the engine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ NAME: Final = "order_log"
 
 
 class OrderLogStore(OrderLog, Protocol):
-    """A log that can be let go."""
+    """A log that can be closed."""
 
     async def close(self) -> None:
-        """Finish what runs, then disconnect."""
+        """Finish running calls, then disconnect."""
 
 
 def open_order_log(url: str) -> OrderLogStore:
-    """The log behind `url`; it connects when it is used.
+    """Return the log of `url`, which connects on use.
 
-    Raises ValueError for a scheme that is not built, OSError if its client is missing or refuses the URL.
+    Raises ValueError for an unknown scheme, OSError if the client is missing or refuses the URL.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":

@@ -1,8 +1,8 @@
-"""The order log in MongoDB: `shop_logs.order_logs` as specification 6.4 has it, and `order_stats` beside it.
+"""The order log in MongoDB: `shop_logs.order_logs` (specification 6.4), and `order_stats` beside it.
 
-An entry is an upsert by event id; the facts move from the version that was read to the next one. Where the
-server offers transactions, both go together; otherwise entries go first, so that facts never tell of an entry
-that is missing (decision oplog).
+Entries are upserted by event id; facts are updated from the version that was read. Both are written in one
+transaction if the server supports it, else entries first, so that no facts refer to a missing entry (decision
+oplog).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log_error = RateLimitedLog(get_logger("order_log").error)
 Document = dict[str, Any]
 T = TypeVar("T")
 DATABASE = "shop_logs"
-TIMEOUT_S = 5.0  # of one call, as the specification has it
+TIMEOUT_S = 5.0  # of one call, by the specification
 FIND_SERVER_MS = 2000
 DUPLICATE = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ class MongoOrderLog:
                 if updates:  # the driver refuses an empty list
                     await collection.bulk_write(updates, ordered=False, session=session)
             except BulkWriteError as failed:
-                # Two concurrent upserts of one document: the other one stored it.
+                # A concurrent upsert stored the same document.
                 if session is not None or not only_duplicates(failed):
                     raise
 
@@ -120,12 +120,12 @@ class MongoOrderLog:
 
     async def move_mark(self, since: Mark, at: str) -> None:
         async with self._server():
-            await self._moved(since, {"mark": at})
+            await self._move_mark(since, {"mark": at})
 
-    async def _moved(self, since: Mark, to: Document) -> bool:
-        """Whether the mark was where it was read."""
+    async def _move_mark(self, since: Mark, to: Document) -> bool:
+        """Update the mark if it is still `since`; return whether it was."""
         if since == Mark():
-            with suppress(DuplicateKeyError):  # another was first
+            with suppress(DuplicateKeyError):  # another instance was first
                 done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
@@ -142,8 +142,8 @@ class MongoOrderLog:
 
     async def recount(self, since: Mark) -> None:
         async with self._server():
-            is_ours = await self._moved(since, {"walk": new_walk(), "mark": ""})
-        if is_ours:
+            moved = await self._move_mark(since, {"walk": new_walk(), "mark": ""})
+        if moved:
             await self._empty(self._stats)
 
     async def clear(self) -> None:
@@ -152,10 +152,10 @@ class MongoOrderLog:
 
     async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
-            await self._begin_walk()  # before: a walk in progress must not go on
+            await self._begin_walk()  # before: stops a walk in progress
             for collection in collections:
                 await collection.drop()
-            await self._begin_walk()  # after: what was written meanwhile may be gone
+            await self._begin_walk()  # after: concurrent writes may be lost
             self._prepared = False  # the indexes are dropped with them
 
     async def _begin_walk(self) -> None:
@@ -166,14 +166,14 @@ class MongoOrderLog:
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[None]:
-        """A server with our indexes, whose support for transactions is known. Raises DependencyDown."""
+        """Prepare the server on first use, and translate its errors. Raises DependencyDown."""
         try:
             if not self._prepared:
                 await self._prepare()
             yield
         except PyMongoError as failed:
             self._prepared = False  # another server may answer next time
-            # By name and number only: a write's error quotes the data.
+            # Name and number only: the text of a write error quotes the data.
             code = f"{type(failed).__name__} {getattr(failed, 'code', None) or ''}".strip()
             log_error("database_failed", kind=code, database=NAME, code=code)
             raise DependencyDown(NAME, self._where) from failed
@@ -188,7 +188,7 @@ class MongoOrderLog:
 
 
 def connected(url: str) -> AsyncMongoClient[Document]:
-    """A client that connects when it is used. Raises OSError for a URL it can't read."""
+    """Return a client that connects on use. Raises OSError for a malformed URL."""
     try:
         return AsyncMongoClient(
             url,
@@ -204,13 +204,13 @@ def connected(url: str) -> AsyncMongoClient[Document]:
 
 
 def offers_transactions(greeting: Mapping[str, Any]) -> bool:
-    """A replica set or a sharded cluster with sessions; a lone server has none."""
+    """Return whether it is a replica set or a sharded cluster with sessions."""
     joined = "setName" in greeting or greeting.get("msg") == "isdbgrid"
     return joined and "logicalSessionTimeoutMinutes" in greeting
 
 
 def only_duplicates(failed: BulkWriteError) -> bool:
-    """Whether all errors are keys that existed already."""
+    """Return whether all errors are duplicate keys."""
     details = failed.details or {}
     errors = details.get("writeErrors") or []
     return (
@@ -221,7 +221,7 @@ def only_duplicates(failed: BulkWriteError) -> bool:
 
 
 def document_of(e: LogEntry) -> Document:
-    """Specification 6.4's document without its `_id`; `reason` and `details` only if there are any."""
+    """Return the document of specification 6.4 without `_id`, `reason` and `details` only if not empty."""
     document = {
         "order_sn": e.order_sn,
         "version": Int64(e.version),
@@ -241,13 +241,13 @@ def document_of(e: LogEntry) -> Document:
 
 
 def entry_of(d: Document) -> LogEntry:
-    """The entry of a document."""
+    """Return the entry of a document."""
     at_ms = (d["timestamp"] - _EPOCH) // _MS
-    return _made(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
+    return _dataclass_of(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
 
 
 def stats_update(one: Chapter) -> UpdateOne:
-    """From the version that was read to the next; a first version only where there is none."""
+    """Return the update from the version that was read, or the insert of a first version."""
     document = asdict(one.facts)
     order_sn = document.pop("order_sn")
     for name, value in document.items():
@@ -259,18 +259,18 @@ def stats_update(one: Chapter) -> UpdateOne:
 
 
 def facts_of(d: Document) -> Facts:
-    """The facts of a document of `order_stats`."""
-    return _made(Facts, {**d, "order_sn": d["_id"]})
+    """Return the facts of a document of `order_stats`."""
+    return _dataclass_of(Facts, {**d, "order_sn": d["_id"]})
 
 
-def _made(kind: type[T], d: Document) -> T:
-    """An instance of a dataclass; the driver's Int64 would be written otherwise than an int."""
+def _dataclass_of(kind: type[T], d: Document) -> T:
+    """Make a dataclass from a document, with int for the driver's Int64."""
     values = ((field.name, d[field.name]) for field in fields(kind))  # type: ignore[arg-type]
     return kind(**{name: int(value) if isinstance(value, Int64) else value for name, value in values})
 
 
 def figures_of(group: Document) -> Figures:
-    """One group of the aggregation."""
+    """Return the figures of one group of the aggregation."""
     by = group["_id"]
     sums = [int(group[name]) for name in ("orders", "amount_fen", "paid_fen", "refunded_fen")]
     return Figures(by["day"], by["channel"], int(by["status"]), *sums)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
-from shop_order.repository.dao.engine.dialect import SQLITE
-from shop_order.repository.dao.engine.sqlite import down, of_the_file
-from shop_order.repository.dao.mapping import insertions, marks
+from shop_order.repository.dao.engine.base import SQLITE, insertions, marks
+from shop_order.repository.dao.engine.sqlite import database_down, is_file_error
 from shop_order.repository.dao.rows import column_count
 from shop_order.repository.oplog import NAME
 
@@ -25,8 +24,8 @@ LOG_COLUMNS = (
 STATS_COLUMNS = (
     "order_sn, version, user_id, day, status, channel, payment_sn, pay_fen, paid_fen, refunded_fen"
 )
-INTO_LOG = f"INSERT INTO order_logs ({LOG_COLUMNS}) VALUES"
-INTO_STATS = f"INSERT INTO order_stats ({STATS_COLUMNS}) VALUES"
+INSERT_LOG = f"INSERT INTO order_logs ({LOG_COLUMNS}) VALUES"
+INSERT_STATS = f"INSERT INTO order_stats ({STATS_COLUMNS}) VALUES"
 UPDATE_STATS = (
     f"UPDATE order_stats SET ({STATS_COLUMNS}) = ({marks(column_count(STATS_COLUMNS))})"
     " WHERE order_sn = ? AND version = ?"
@@ -35,7 +34,7 @@ FIGURES = (
     "SELECT day, channel, status, count(*), sum(pay_fen), sum(paid_fen), sum(refunded_fen) FROM order_stats"
     " WHERE day BETWEEN ? AND ? GROUP BY day, channel, status ORDER BY day, channel, status"
 )
-MAX_NUMBERS = 500  # numbers in one statement: stays below the 999 variables an old SQLite allows
+MAX_NUMBERS = 500  # in one statement; old versions of SQLite allow 999 variables
 TABLES = (
     """CREATE TABLE IF NOT EXISTS order_logs (
         id INTEGER PRIMARY KEY, order_sn TEXT NOT NULL, version INTEGER NOT NULL, user_id INTEGER NOT NULL,
@@ -129,10 +128,10 @@ class SqliteOrderLog:
                     conn.execute("ROLLBACK")
                 raise
         except (sqlite3.DatabaseError, OSError) as failed:
-            if isinstance(failed, sqlite3.DatabaseError) and not of_the_file(failed):
+            if isinstance(failed, sqlite3.DatabaseError) and not is_file_error(failed):
                 raise
             self._disconnect()
-            raise down(failed, NAME, str(self._path)) from failed
+            raise database_down(failed, NAME, str(self._path)) from failed
         return result
 
     def _connection(self) -> sqlite3.Connection:
@@ -140,7 +139,7 @@ class SqliteOrderLog:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             conn = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             conn.execute("PRAGMA busy_timeout=5000")
-            conn.execute("PRAGMA temp_store=MEMORY")  # a system without a temporary folder must not matter
+            conn.execute("PRAGMA temp_store=MEMORY")  # works on a system without a temporary folder
             conn.execute("PRAGMA journal_mode=WAL")
             conn.execute("PRAGMA synchronous=FULL")
             for statement in TABLES:
@@ -155,7 +154,7 @@ class SqliteOrderLog:
 
 
 def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts]:
-    """The facts of those that are known."""
+    """Return the facts of known orders."""
     found = {}
     for at in range(0, len(order_sns), MAX_NUMBERS):
         some = order_sns[at : at + MAX_NUMBERS]
@@ -165,11 +164,11 @@ def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts
 
 
 def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
-    """Entries, then facts; the orders whose facts moved on here."""
-    insert(conn, INTO_LOG, [log_row(entry) for one in chapters for entry in one.entries])
+    """Insert entries, then facts; return the orders whose facts were updated."""
+    insert(conn, INSERT_LOG, [log_row(entry) for one in chapters for entry in one.entries])
     new = [one.facts for one in chapters if not one.since]
     stored = set()
-    if insert(conn, INTO_STATS, [stats_row(f) for f in new]) == len(new):
+    if insert(conn, INSERT_STATS, [stats_row(f) for f in new]) == len(new):
         stored = {f.order_sn for f in new}
     for one in chapters:
         if one.since:
@@ -180,25 +179,25 @@ def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
 
 
 def insert(conn: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> int:
-    """Insert rows unless they are there; how many came in."""
-    statements = insertions(into, rows, SQLITE.unless_there, SQLITE.max_rows)
+    """Insert new rows; return how many were inserted."""
+    statements = insertions(into, rows, SQLITE.skip_existing, SQLITE.max_rows)
     return sum(conn.execute(sql, values).rowcount for sql, values in statements)
 
 
-def begin_walk(conn: sqlite3.Connection, *emptied: str) -> None:
-    """A new walk, with nothing in these tables."""
-    for table in ("log_mark", *emptied):
+def begin_walk(conn: sqlite3.Connection, *tables: str) -> None:
+    """Begin a new walk, and empty these tables."""
+    for table in ("log_mark", *tables):
         conn.execute(f"DELETE FROM {table}")
     conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Mark(new_walk())),))
 
 
 def mark_text(mark: Mark) -> str:
-    """The mark in its one column."""
+    """Return the mark as its column's text."""
     return f"{mark.walk}/{mark.at}" if mark.walk else mark.at
 
 
 def log_row(e: LogEntry) -> tuple[object, ...]:
-    """Values of LOG_COLUMNS."""
+    """Return the values of LOG_COLUMNS."""
     details = json.dumps(e.details, ensure_ascii=False, separators=(",", ":"))
     return (
         e.id, e.order_sn, e.version, e.user_id, e.action, e.old_status, e.new_status, e.operator,
@@ -207,13 +206,13 @@ def log_row(e: LogEntry) -> tuple[object, ...]:
 
 
 def entry_of(row: Sequence[Any]) -> LogEntry:
-    """The entry of LOG_COLUMNS."""
+    """Return the entry of a row of LOG_COLUMNS."""
     values = [*row[:-1], json.loads(row[-1])]
     return LogEntry(*values)
 
 
 def stats_row(f: Facts) -> tuple[object, ...]:
-    """Values of STATS_COLUMNS."""
+    """Return the values of STATS_COLUMNS."""
     return (
         f.order_sn, f.version, f.user_id, f.day, f.status, f.channel, f.payment_sn, f.pay_fen, f.paid_fen,
         f.refunded_fen,

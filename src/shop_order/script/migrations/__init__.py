@@ -1,1 +1,1 @@
-"""The schema of the order database, one revision a file."""
+"""The schema of the order database, one revision per file."""

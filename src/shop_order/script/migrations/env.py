@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection comes from `repository.schema.migrate`."""
+"""Alembic's entry point; the connection comes from `repository.schema.migrate`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Steps that may be done again.
+"""Idempotent steps of migrations.
 
-MySQL, MariaDB and TiDB commit each statement that changes a schema by itself: a migration that was killed has
-done some of its steps, and does the rest when it is run again. SQLite does all or nothing.
+MySQL, MariaDB and TiDB commit each DDL statement by itself: a migration that was killed has done some of its
+steps, and does the rest when it is run again. SQLite runs a migration in one transaction.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-# TiDB keeps rows in the order of a clustered key, and our keys grow with time: every new row would go to
-# the last region. So keys are indexes there, and rows are spread over 16 ranges (decision tidb).
+# TiDB stores rows in the order of a clustered key, and our keys grow with time: every new row would go to the
+# last region. So keys are not clustered there, and rows are spread over 16 ranges (decision tidb).
 SCATTERED = {"mysql_shard_row_id_bits": "4", "mysql_pre_split_regions": "2"}
 
 
 def is_tidb(connection: sa.Connection) -> bool:
-    """Whether it is TiDB that speaks MySQL's protocol."""
+    """Return whether the server is TiDB."""
     if connection.dialect.name == "sqlite":
         return False
     return "TiDB" in str(connection.exec_driver_sql("SELECT version()").scalar())
 
 
 def make_table(name: str, *columns: sa.schema.SchemaItem, clustered: bool = False, **options: Any) -> None:
-    """Compared byte by byte and without padding: in MySQL's default, keys `a` and `A` were the same.
+    """Create a table with a binary collation without padding, so that keys `a` and `A` differ.
 
-    `clustered`: TiDB may keep the rows in the order of their key, which does not grow with time
-    (or by a row a day).
+    `clustered`: TiDB may store the rows in the order of their key, since it does not grow with time, or grows
+    by a row a day.
     """
     bind = op.get_bind()
     collation = "utf8mb4_nopad_bin" if getattr(bind.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
@@ -47,36 +47,36 @@ def make_table(name: str, *columns: sa.schema.SchemaItem, clustered: bool = Fals
 
 
 def drop_table(name: str) -> None:
-    """With its indexes and triggers."""
+    """Drop a table with its indexes and triggers."""
     op.drop_table(name, if_exists=True)
 
 
 def make_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
-    """Not unique."""
+    """Create a non-unique index."""
     if name not in _indexes(table):
         op.create_index(name, table, list(columns), **options)
 
 
 def drop_index(name: str, table: str) -> None:
-    """Of a table that stays."""
+    """Drop an index; its table stays."""
     if name in _indexes(table):
         op.drop_index(name, table)
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """To a table with rows."""
+    """Add a column to a table that may have rows."""
     if column.name not in _columns(table):
         op.add_column(table, column)
 
 
 def drop_column(table: str, column: str) -> None:
-    """With what it held."""
+    """Drop a column with its data."""
     if column in _columns(table):
         op.drop_column(table, column)
 
 
 def make_trigger(name: str, rest: str) -> None:
-    """`rest` begins behind the trigger's name. TiDB has none."""
+    """Create a trigger, except on TiDB; `rest` is the statement after the trigger's name."""
     if not is_tidb(op.get_bind()):
         op.execute(f"DROP TRIGGER IF EXISTS {name}")
         op.execute(f"CREATE TRIGGER {name} {rest}")

@@ -161,7 +161,7 @@ class ShopOrderHandlers:
         after = self._cursors.open(actor, where, request.cursor)
         # The response has no items, so as few as possible are read.
         found = await self._orders.list(
-            actor, where, page=page, page_size=page_size, after=after, most_items=1
+            actor, where, page=page, page_size=page_size, after=after, max_items=1
         )
         return pb.OrderListResponse(
             total=found.total,

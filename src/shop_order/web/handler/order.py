@@ -193,7 +193,7 @@ class OrderHandler:
         after = self._cursors.open(ctx.caller, where, cursor)
         page_size = min(page_size, MOST_PAGE)
         found = await self._orders.list(
-            ctx.caller, where, page=page, page_size=page_size, after=after, most_items=MAX_LISTED_ITEMS
+            ctx.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
         )
         data = OrderListData.of(
             found,

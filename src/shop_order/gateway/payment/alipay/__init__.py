@@ -15,7 +15,7 @@ __all__ = ["ENTRY", "Alipay", "AlipaySettings"]
 
 
 def connect(section: Any, context: ChannelContext) -> Alipay | None:
-    """The channel, if its settings are complete."""
+    """Return the channel if its settings are complete."""
     if section.missing:
         return None
     settings = AlipaySettings(
@@ -31,7 +31,7 @@ def connect(section: Any, context: ChannelContext) -> Alipay | None:
 
 
 def problems(section: Any) -> list[str]:
-    """What is wrong with the key files, one text for each."""
+    """Return what is wrong with the key files."""
     found, keys = [], []
     for name, load in (("app_private_key_file", private_key), ("public_key_file", public_key)):
         path = getattr(section, name)
@@ -41,8 +41,8 @@ def problems(section: Any) -> list[str]:
             found.append(f"PAY__ALIPAY__{name.upper()}: {path}: {wrong}")
     if len(keys) == 2 and keys[0] and keys[1] and _is_own_half(*keys):
         found.append(
-            f"PAY__ALIPAY__PUBLIC_KEY_FILE: {section.public_key_file}: is the public half of our own key;"
-            " Alipay's is shown beside it on its site"
+            f"PAY__ALIPAY__PUBLIC_KEY_FILE: {section.public_key_file}: is our own public key;"
+            " Alipay's public key is shown beside it on Alipay's site"
         )
     return found
 

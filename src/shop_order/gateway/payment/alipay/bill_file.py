@@ -1,7 +1,7 @@
-"""The file of Alipay's business bill (业务明细): a zip of GBK csv files, or its details alone.
+"""The file of Alipay's business bill (业务明细): a zip of GBK CSV files, or the details file alone.
 
-Lines that begin with `#` stand around a table with Chinese names; refunds are negative; values may end in
-tabs. Beside the details lies their summary (汇总), whose last row has the sums of all shops.
+Each file is a table with Chinese column names between lines that begin with `#`. Refunds are negative; values
+may end with tabs. The last row of the summary file (汇总) holds the totals of all shops.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MAX_UNPACKED = 256 * 1024 * 1024
 MAX_FILES = 8
 MAX_LINES = 500_000
 MAX_NOTES = 100
-MAX_ROW = 16_384  # characters of a row, however many lines it has
+MAX_ROW = 16_384  # characters of a row, which may span lines
 MAX_NUMBER = 64  # characters
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError)
-GBK = "gb18030"  # GBK, and the characters it has no room for
+GBK = "gb18030"  # a superset of GBK
 
 TRADE_NO, PAYMENT_SN, TYPE, FINISHED = "支付宝交易号", "商户订单号", "业务类型", "完成时间"
 AMOUNT, RECEIVED, REFUND_SN = "订单金额（元）", "商家实收（元）", "退款批次号/请求号"
@@ -37,7 +37,7 @@ TRADES, REFUNDS, ALL = "交易订单总笔数", "退款订单总笔数", "合计
 _DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_SN)
 _SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED)
 Line = tuple[str, str, int, bool, str]  # the fields of a BillLine
-_ENTRY = b"PK\x01\x02"  # begins each file of a zip's directory
+_ENTRY = b"PK\x01\x02"  # begins each entry of a zip's directory
 _IS_REFUND = {"交易": False, "退款": True}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _ACCOUNT = re.compile(r"#账号：\[(\d+)\]")
@@ -45,9 +45,12 @@ _SPAN = re.compile(r"#起始日期：\[([^]]*)\]\s*终止日期：\[([^]]*)\]")
 _TOTAL = re.compile(r"#(交易|退款)合计：(\d{1,9})笔，商家实收(?:退款)?共(-?[\d.]+)元", re.ASCII)
 
 
-class Lines(Sequence[BillLine]):
-    """Lines of a bill, each made when it is looked at: half a million objects would make the collection of
-    garbage a pause that buyers notice, and tuples of texts and numbers are none of its business."""
+class LazyLines(Sequence[BillLine]):
+    """Lines of a bill, made on access.
+
+    Half a million objects would make a garbage collection take long; tuples of texts and numbers are not
+    tracked by it.
+    """
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = lines
@@ -58,24 +61,24 @@ class Lines(Sequence[BillLine]):
     @overload
     def __getitem__(self, at: int) -> BillLine: ...
     @overload
-    def __getitem__(self, at: slice) -> Lines: ...
-    def __getitem__(self, at: int | slice) -> BillLine | Lines:
-        return Lines(self._lines[at]) if isinstance(at, slice) else BillLine(*self._lines[at])
+    def __getitem__(self, at: slice) -> LazyLines: ...
+    def __getitem__(self, at: int | slice) -> BillLine | LazyLines:
+        return LazyLines(self._lines[at]) if isinstance(at, slice) else BillLine(*self._lines[at])
 
 
 class Details:
-    """The rows of the details, as they come."""
+    """Collects the rows of the details file."""
 
-    named = _DETAILS
+    required = _DETAILS
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self.count = {False: 0, True: 0}  # by whether it is a refund
+        self.count = {False: 0, True: 0}  # keyed by is_refund
         self.received_fen = {False: 0, True: 0}
         self.amount_fen = 0
 
-    def take(self, row: Mapping[str, str]) -> None:
-        """Raises ValueError."""
+    def add(self, row: Mapping[str, str]) -> None:
+        """Add a row. Raises ValueError."""
         if row[TYPE] not in _IS_REFUND:
             raise ValueError(f"{TYPE} {row[TYPE]!r}")
         is_refund = _IS_REFUND[row[TYPE]]
@@ -86,7 +89,7 @@ class Details:
         if not 0 < abs(fen) <= MOST_FEN or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
         for name in (TRADE_NO, PAYMENT_SN, REFUND_SN):
-            number = row[name]  # it is shown on terminals
+            number = row[name]  # printed to terminals
             if len(number) > MAX_NUMBER or not number.isprintable() or (not number and name != REFUND_SN):
                 raise ValueError(f"{name} {number[:MAX_NUMBER]!r}")
         refund_sn = row[REFUND_SN] if is_refund else ""
@@ -100,34 +103,34 @@ class Details:
 
 
 class Summary:
-    """The rows of the summary, as they come; the one of all shops counts."""
+    """Collects the totals of all shops from the rows of the summary file."""
 
-    named = _SUMMARY
+    required = _SUMMARY
 
     def __init__(self) -> None:
-        self.found: tuple[int, int, int, int] | None = None
+        self.totals: tuple[int, int, int, int] | None = None
 
-    def take(self, row: Mapping[str, str]) -> None:
-        """Raises ValueError."""
+    def add(self, row: Mapping[str, str]) -> None:
+        """Add a row. Raises ValueError."""
         if ALL in row.values():
             counts = (int(row[TRADES]), int(row[REFUNDS]))
-            self.found = (*counts, signed_fen(row[AMOUNT]), signed_fen(row[RECEIVED]))
+            self.totals = (*counts, signed_fen(row[AMOUNT]), signed_fen(row[RECEIVED]))
 
 
 def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
-    """The whole bill of that day and account, from a zip or a csv file. Raises BillUnusable."""
+    """Read the complete bill of a day and account, from a zip or a CSV file. Raises BillUnusable."""
     if len(content) > MAX_PACKED:
         raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
     tables: dict[type, Details | Summary] = {}
     notes: list[str] = []
     try:
         for file in files(content):
-            table, said = read(file)
-            check_head(said, day, seller_id)
+            table, notes_of_file = read(file)
+            check_head(notes_of_file, day, seller_id)
             if type(table) in tables:
-                raise BillUnusable("the bill has two files of a kind")
+                raise BillUnusable("the bill has two files of the same kind")
             tables[type(table)] = table
-            notes += said
+            notes += notes_of_file
     except UnicodeDecodeError as other:
         raise BillUnusable("the bill is not GBK text") from other
     except BROKEN as broken:
@@ -138,34 +141,34 @@ def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
     try:
         check_totals(notes, details)
     except ValueError as wrong:
-        raise BillUnusable(f"the bill's own sums can't be read: {wrong}") from wrong
+        raise BillUnusable(f"the bill's totals can't be read: {wrong}") from wrong
     if isinstance(summary, Summary):
         check_summary(summary, details)
     elif not any(_TOTAL.match(note) for note in notes):
-        raise BillUnusable("the bill does not say how much there is in it: is it whole?")
-    return Bill(day, Lines(details.lines), sha256(content).hexdigest())
+        raise BillUnusable("the bill has no totals; it may be incomplete")
+    return Bill(day, LazyLines(details.lines), sha256(content).hexdigest())
 
 
 def files(content: bytes) -> Iterator[IO[bytes]]:
-    """Each file in it, unpacked while it is read. Raises BillUnusable."""
+    """Yield each file, unpacked as it is read. Raises BillUnusable."""
     if not content.startswith(b"PK"):
         yield io.BytesIO(content)
         return
-    if content.count(_ENTRY) > MAX_FILES:  # before a directory of a million is read
+    if content.count(_ENTRY) > MAX_FILES:  # checked before a huge directory is read
         raise BillUnusable(f"the zip has more than {MAX_FILES} files")
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         left = [MAX_UNPACKED]
-        for one in packed.infolist():
-            if one.is_dir():
+        for entry in packed.infolist():
+            if entry.is_dir():
                 continue
-            if one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BillUnusable("the zip is packed in a way that no bill is")
-            with packed.open(one) as opened:
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BillUnusable("the zip uses an unsupported compression")
+            with packed.open(entry) as opened:
                 yield io.BufferedReader(Bounded(opened, left))
 
 
 class Bounded(io.RawIOBase):
-    """Bytes of a packed file, while `left` lasts for all of them: what a zip says of sizes is no bound."""
+    """A packed file; `left` bounds the unpacked bytes of all files, since a zip's sizes can't be trusted."""
 
     def __init__(self, opened: IO[bytes], left: list[int]) -> None:
         self._opened = opened
@@ -184,7 +187,7 @@ class Bounded(io.RawIOBase):
 
 
 def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
-    """One table, and the lines around it. Raises BillUnusable, UnicodeDecodeError."""
+    """Read a file: its table, and the lines around it. Raises BillUnusable, UnicodeDecodeError."""
     table: Details | Summary | None = None
     names: Sequence[str] = ()
     notes: list[str] = []
@@ -205,18 +208,18 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
             elif table is None:
                 names, table = values, table_of(values)
             else:
-                table.take(dict(zip(names, values, strict=True)))
+                table.add(dict(zip(names, values, strict=True)))
     except (ValueError, csv.Error) as wrong:
         if isinstance(wrong, UnicodeDecodeError):
             raise
         raise BillUnusable(f"row {number} of the bill can't be read: {wrong}") from wrong
     if table is None or not ended:
-        raise BillUnusable("the bill is cut off, or is none of Alipay's")
+        raise BillUnusable("the bill is truncated, or not from Alipay")
     return table, notes
 
 
 def rows(text: TextIO) -> Iterator[Sequence[str]]:
-    """The rows of a csv file, each of a bounded length. Raises BillUnusable, csv.Error."""
+    """Yield the rows of a CSV file, each of a bounded length. Raises BillUnusable, csv.Error."""
     length = 0
 
     def lines() -> Iterator[str]:
@@ -233,17 +236,17 @@ def rows(text: TextIO) -> Iterator[Sequence[str]]:
 
 
 def table_of(names: Sequence[str]) -> Details | Summary:
-    """What begins with these names. Raises BillUnusable."""
+    """Return the table with these column names. Raises BillUnusable."""
     table = Details() if TRADE_NO in names else Summary()
-    if missing := [name for name in table.named if name not in names]:
+    if missing := [name for name in table.required if name not in names]:
         raise BillUnusable(f"the bill has no column {', '.join(missing)}")
     if len(set(names)) != len(names):
-        raise BillUnusable("the bill has a column twice")
+        raise BillUnusable("the bill has a duplicate column")
     return table
 
 
 def check_head(notes: Sequence[str], day: date, seller_id: str) -> None:
-    """Raises BillUnusable for another account, or another day."""
+    """Check account and day. Raises BillUnusable."""
     text = "\n".join(notes)
     account, span = _ACCOUNT.search(text), _SPAN.search(text)
     if account is None or not account[1].startswith(seller_id):
@@ -254,27 +257,27 @@ def check_head(notes: Sequence[str], day: date, seller_id: str) -> None:
 
 
 def check_totals(notes: Sequence[str], details: Details) -> None:
-    """The lines below the details count them. Raises BillUnusable."""
+    """Check the details against the totals below them. Raises BillUnusable."""
     for note in notes:
         if match := _TOTAL.match(note):
             is_refund = _IS_REFUND[match[1]]
-            said = (int(match[2]), signed_fen(match[3]))
-            ours = (details.count[is_refund], details.received_fen[is_refund])
-            if said != ours:
-                raise BillUnusable(f"the bill says {match[0].lstrip('#')}, its rows are {ours[0]}")
+            stated = (int(match[2]), signed_fen(match[3]))
+            counted = (details.count[is_refund], details.received_fen[is_refund])
+            if stated != counted:
+                raise BillUnusable(f"the bill says {match[0].lstrip('#')}, it has {counted[0]} rows")
 
 
 def check_summary(summary: Summary, details: Details) -> None:
-    """Raises BillUnusable."""
+    """Check the details against the summary. Raises BillUnusable."""
     received_fen = sum(details.received_fen.values())
-    if summary.found != (details.count[False], details.count[True], details.amount_fen, received_fen):
+    if summary.totals != (details.count[False], details.count[True], details.amount_fen, received_fen):
         raise BillUnusable("the bill's summary does not agree with its details")
 
 
 def signed_fen(yuan: str) -> int:
-    """Raises ValueError."""
+    """Return the fen of an amount in yuan. Raises ValueError."""
     try:
         fen = fen_of_yuan(yuan.removeprefix("-"))
     except BadAmount as bad:
-        raise ValueError(f"{yuan!r} is no amount") from bad
+        raise ValueError(f"{yuan!r} is not an amount") from bad
     return -fen if yuan.startswith("-") else fen

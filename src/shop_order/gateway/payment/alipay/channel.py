@@ -21,10 +21,10 @@ METHODS = {
 }
 MAX_SUBJECT = 256
 MAX_RETURN_URL = 256
-# Not allowed in a subject; the wide ones look the same.
+# Not allowed in a subject; replaced by full-width characters.
 SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
-# Refusals of a refund that may pass later; the others are for good.
+# Refund errors that may pass on a retry; the others are final.
 RETRYABLE = frozenset(
     {"ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR", "ACQ.TRADE_SETTLE_ERROR"}
 )
@@ -79,11 +79,11 @@ class Alipay:
             "time_expire": beijing(self._now() + lasts_ms),
         }
         if trade_type == "wap" and return_url:
-            content["quit_url"] = return_url  # a buyer who leaves without paying comes back as well
+            content["quit_url"] = return_url  # where a buyer goes who leaves without paying
         addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
         return Redirect(self._gateway.url(method, content, addresses))
 
-    # ---- an open attempt, and its refunds ----
+    # ---- an open payment, and its refunds ----
 
     async def query(self, payment_sn: str) -> Trade:
         answer = await self._gateway.call("alipay.trade.query", {"out_trade_no": payment_sn})
@@ -99,7 +99,7 @@ class Alipay:
             return Trade(TradeState.CLOSED)
         if answer.get("sub_code") == NOT_EXIST:
             return Trade(TradeState.ABSENT)
-        return await self.query(payment_sn)  # refused: most often because it was paid meanwhile
+        return await self.query(payment_sn)  # refused, usually because it has been paid
 
     async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
         content = {
@@ -119,7 +119,7 @@ class Alipay:
         content = {"out_trade_no": payment_sn, "out_request_no": refund_sn}
         answer = await self._gateway.call("alipay.trade.fastpay.refund.query", content)
         known = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
-        # Without a status Alipay means: not received, or failed.
+        # No status means that Alipay has not received the refund, or that it failed.
         succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
         return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN
 

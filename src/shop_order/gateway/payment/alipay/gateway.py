@@ -1,4 +1,4 @@
-"""The protocol of Alipay's gateway: signed calls and verified answers (open platform documents, RSA2)."""
+"""Calls to Alipay's gateway: signed requests and verified answers (open platform documents, RSA2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 
 from shop_order.domain.errors import ChannelUnavailable
 from shop_order.domain.ports import Clock
-from shop_order.gateway.payment import rsa2
-from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of
+from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, sign, signed_text
 from shop_order.pkg.key_files import private_key, public_key
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
 MAX_ANSWER = 256 * 1024  # bytes
 CHARSET = "utf-8"
-UNCOMPRESSED = {"accept-encoding": "identity"}  # decompressed content would have no bound
+UNCOMPRESSED = {"accept-encoding": "identity"}  # the size of decompressed content is unbounded
 
 
 @dataclass(frozen=True, slots=True)
 class AlipaySettings:
-    """Who we are at Alipay, and where; times in seconds."""
+    """Our account at Alipay, and its gateway; times in seconds."""
 
     gateway: str
     app_id: str
@@ -39,7 +38,7 @@ class AlipaySettings:
 
 
 class AlipayGateway:
-    """Our connections to the gateway, and the keys on both sides."""
+    """Connections to the gateway, with our private key and Alipay's public key."""
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
@@ -54,19 +53,19 @@ class AlipayGateway:
             await self._http.aclose()
 
     def available(self) -> bool:
-        """Whether both keys can be read."""
+        """Return whether both keys can be read."""
         try:
             self.load_keys()
         except ChannelUnavailable:
             return False
         return True
 
-    def url(self, method: str, content: Mapping[str, str], addresses: Mapping[str, str]) -> str:
-        """A signed URL of a page for the buyer."""
-        return f"{self.settings.gateway}?{urlencode(self._signed(method, content, addresses))}"
+    def url(self, method: str, content: Mapping[str, str], urls: Mapping[str, str]) -> str:
+        """Return the signed URL of a page for the buyer."""
+        return f"{self.settings.gateway}?{urlencode(self._signed(method, content, urls))}"
 
     def load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
-        """Our private key and Alipay's public one. Raises ChannelUnavailable."""
+        """Return our private key and Alipay's public key. Raises ChannelUnavailable."""
         if self._keys is None:
             try:
                 ours = private_key(self.settings.app_private_key)
@@ -75,9 +74,7 @@ class AlipayGateway:
                 raise ChannelUnavailable("alipay") from missing
         return self._keys
 
-    def _signed(
-        self, method: str, content: Mapping[str, str], addresses: Mapping[str, str]
-    ) -> dict[str, str]:
+    def _signed(self, method: str, content: Mapping[str, str], urls: Mapping[str, str]) -> dict[str, str]:
         fields = {
             "app_id": self.settings.app_id,
             "method": method,
@@ -87,42 +84,48 @@ class AlipayGateway:
             "timestamp": beijing(self._now()),
             "version": "1.0",
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
-            **{key: value for key, value in addresses.items() if value},
+            **{key: value for key, value in urls.items() if value},
         }
-        text = rsa2.signed_text({k: v.encode() for k, v in fields.items()}, without=frozenset({"sign"}))
-        return fields | {"sign": rsa2.sign(self.load_keys()[0], text)}
+        text = signed_text({k: v.encode() for k, v in fields.items()}, without=frozenset({"sign"}))
+        return fields | {"sign": sign(self.load_keys()[0], text)}
 
     async def call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
-        """The verified answer of a method about this very trade; empty if there is none to be trusted."""
+        """Call a method; return the verified answer about this trade, empty if there is none."""
         import httpx
 
-        about = content.get("out_trade_no")
+        payment_sn = content.get("out_trade_no")
         try:
-            async with asyncio.timeout(self.settings.timeout_s()):  # httpx's own starts again with each chunk
+            async with asyncio.timeout(self.settings.timeout_s()):  # httpx's restarts with each chunk
                 answer, charset = await self._post(self._signed(method, content, {}))
             node = node_of(answer, charset, method, self.load_keys()[1])
-            if node.get("code") == "10000" and node.get("out_trade_no") != about:
+            if node.get("code") == "10000" and node.get("out_trade_no") != payment_sn:
                 raise ValueError("the answer is about another trade")
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
-            at = self.settings.gateway
-            self._log("alipay_no_answer", gateway=at, method=method, out_trade_no=about, error=repr(failed))
+            gateway = self.settings.gateway
+            self._log(
+                "alipay_no_answer",
+                gateway=gateway,
+                method=method,
+                out_trade_no=payment_sn,
+                error=repr(failed),
+            )
             return {}
         return node
 
     async def _post(self, fields: dict[str, str]) -> tuple[bytes, str]:
-        """The gateway's answer as it came, and the charset it names. Raises httpx.HTTPError, ValueError."""
-        # The gateway reads the form in the charset of the URL's query, and in GBK if that names none.
-        address = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
-        found = bytearray()
-        async with self.http().stream("POST", address, data=fields, headers=UNCOMPRESSED) as answer:
+        """Return the raw answer, and the charset it names. Raises httpx.HTTPError, ValueError."""
+        # The charset of the form must be in the URL's query; the default is GBK.
+        url = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
+        body = bytearray()
+        async with self.http().stream("POST", url, data=fields, headers=UNCOMPRESSED) as answer:
             async for chunk in answer.aiter_raw():
-                found += chunk
-                if len(found) > MAX_ANSWER:
+                body += chunk
+                if len(body) > MAX_ANSWER:
                     raise ValueError(f"the answer is larger than {MAX_ANSWER} bytes")
-            return bytes(found), header_charset(answer.headers)
+            return bytes(body), header_charset(answer.headers)
 
     def http(self) -> httpx.AsyncClient:
-        """The connections to Alipay. They have no timeout of their own, and follow no redirect."""
+        """Return the HTTP client, which has no timeout and follows no redirects."""
         import httpx
 
         if self._http is None:

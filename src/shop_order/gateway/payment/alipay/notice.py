@@ -1,4 +1,4 @@
-"""Alipay's notices: verified as the bytes that were signed, then read, then answered (facts, chapter 1)."""
+"""Alipay's notices: verify the signed bytes, read the fields, reply (facts, chapter 1)."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.ports import Notice, NoticeReply, NoticeRoute, Trade, TradeState
 from shop_order.domain.status import PaymentType
-from shop_order.gateway.payment import rsa2
 from shop_order.gateway.payment.alipay.reading import (
     AMOUNTS,
     TIMES,
     codec_of,
     fen_of,
     header_charset,
+    is_signed_by,
+    signed_text,
     trade_of,
 )
 
 MAX_FIELDS = 100
 UNSIGNED = frozenset({"sign", "sign_type"})
-# The fields that are read: hidden in another field's value, one would be signed and yet not be read.
+# The fields that are read; one hidden in another field's value would be signed but not read.
 READ = frozenset(
     {
         *UNSIGNED, *AMOUNTS, *TIMES, "app_id", "charset", "notify_id", "out_trade_no", "seller_id",
         "trade_no", "trade_status",
     }
 )  # fmt: skip
-# A key is written as it is, a value with `%` and `+`: whatever could be read in two ways is malformed.
+# A key is literal, a value is URL-encoded; anything ambiguous is malformed.
 _KEY = re.compile(rb"\w{1,64}", re.ASCII)
 _VALUE = re.compile(rb"(?:[!-$'-~]|%[0-9A-Fa-f]{2})*")
 _HIDDEN = re.compile(rb"&(" + "|".join(sorted(READ)).encode() + rb")=")
-_NUMBER = re.compile(r"\w{1,64}", re.ASCII)  # of ours: Alipay's rule for them
+_NUMBER = re.compile(r"\w{1,64}", re.ASCII)  # our payment numbers, by Alipay's rule
 _ABOUT = re.compile(rb"(?:^|&)out_trade_no=(\w{1,64})", re.ASCII)
 _MAX_ID = 128  # characters
 
@@ -51,18 +52,18 @@ _MAX_ID = 128  # characters
 def notice_of(
     body: bytes, headers: Mapping[str, str], *, key: RSAPublicKey, app_id: str, seller_id: str
 ) -> Notice:
-    """The verified notice.
+    """Verify and read a notice.
 
     Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us, or out of bounds).
     """
     signed = form(body)
-    text = rsa2.signed_text(signed, without=UNSIGNED)
+    text = signed_text(signed, without=UNSIGNED)
     sign = signed.get("sign", b"").decode("ascii", "replace")
-    if signed.get("sign_type") != b"RSA2" or not rsa2.verifies(key, text, sign):
+    if signed.get("sign_type") != b"RSA2" or not is_signed_by(key, text, sign):
         raise SignatureInvalid("notice")
     if ambiguous := hidden_in(signed):
-        about = _ABOUT.search(text)  # anywhere in it: the number is only used to ask the provider
-        number = about[1].decode() if about else ""
+        found = _ABOUT.search(text)  # anywhere in it: it is only used to query the provider
+        number = found[1].decode() if found else ""
         return Notice(number, Trade(TradeState.UNKNOWN), ambiguous=ambiguous)
     fields = read(signed, headers)
     if not _NUMBER.fullmatch(payment_sn := fields.get("out_trade_no", "")):
@@ -77,9 +78,9 @@ def notice_of(
 
 
 def form(body: bytes) -> dict[str, bytes]:
-    """The fields of a notice, as the bytes that were signed.
+    """Return the fields of a notice as the signed bytes.
 
-    Raises InvalidArgument for what no provider sends: no form, or a key twice.
+    Raises InvalidArgument if the body is not a form, or has a duplicate key.
     """
     fields: dict[str, bytes] = {}
     for pair in body.split(b"&", MAX_FIELDS - 1):
@@ -94,9 +95,9 @@ def form(body: bytes) -> dict[str, bytes]:
 
 
 def hidden_in(signed: Mapping[str, bytes]) -> str:
-    """A field's name that stands between `&` and `=` in a value, empty if there is none.
+    """Return a field name that occurs between `&` and `=` inside a value, else empty.
 
-    The signed text can then be split into fields in two ways, and only the provider knows which is meant.
+    The signed text is then ambiguous: it can be split into fields in two ways.
     """
     for value in signed.values():
         if b"&" in value and (found := _HIDDEN.search(value)):
@@ -105,9 +106,9 @@ def hidden_in(signed: Mapping[str, bytes]) -> str:
 
 
 def read(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, str]:
-    """The fields that are not empty, in the charset that was signed, else the header's, else UTF-8.
+    """Decode the non-empty fields in the signed charset, else the header's, else UTF-8.
 
-    Empty ones were not signed. Raises InvalidArgument.
+    Empty fields are not signed. Raises InvalidArgument.
     """
     named = signed.get("charset", b"").decode("ascii", "replace")
     try:
@@ -118,14 +119,14 @@ def read(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, s
 
 
 def is_refund(fields: Mapping[str, str]) -> bool:
-    """Whether money went back; the field for it may be there and say zero."""
+    """Return whether money was refunded; `refund_fee` may be zero."""
     if fee := fields.get("refund_fee"):
         return fen_of("refund_fee", fee) > 0
     return bool(fields.get("gmt_refund"))
 
 
 def reply(error: Exception | None) -> NoticeReply:
-    """`success` if it was handled; 2xx also if sending it again would change nothing, 5xx if it would."""
+    """Reply `success` if it was handled, 2xx also if a retry would not help, 5xx if it would."""
     if error is None:
         return NoticeReply(200, "success")
     return NoticeReply(
@@ -133,7 +134,7 @@ def reply(error: Exception | None) -> NoticeReply:
     )
 
 
-# The first that fits.
+# The first match counts.
 _STATUSES: Mapping[type[Exception], int] = {
     AmountMismatch: 200,
     SignatureInvalid: 401,
@@ -161,29 +162,32 @@ def _answer(description: str, *bodies: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/plain": {"schema": schema}}}
 
 
-_OURS = "本方故障，请重试 / Ours is broken: send it again"
+_OURS = "本服务故障，请重发 / Internal error; send it again"
 NOTICE_ROUTE = NoticeRoute(
     PaymentType.ALIPAY,
     reply,
     summary="支付宝异步通知 / Alipay's notice",
     description="由支付宝调用。处理成功时响应体为 `success`，否则支付宝会重发。\n\n"
-    "Called by Alipay: RSA2-signed form; anything but the body `success` is sent again.",
+    "Called by Alipay with an RSA2-signed form; Alipay repeats it until the body is `success`.",
     document={
         "requestBody": {
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": _FORM_SCHEMA}},
         },
         "responses": {
-            "400": _answer("格式错误或字符集不符 / Malformed, a key twice, or another charset", "failure"),
-            "401": _answer("签名无效 / Forged", "failure"),
-            "403": _answer("地址不在名单内 / From an address that may not", "failure"),
-            "413": _answer("过大 / Too large", "failure"),
+            "400": _answer(
+                "格式错误、字段重复或字符集不支持 / Malformed, a duplicate field, or an unsupported charset",
+                "failure",
+            ),
+            "401": _answer("签名无效 / Invalid signature", "failure"),
+            "403": _answer("来源地址不在允许名单内 / Source address not on the allow-list", "failure"),
+            "413": _answer("请求体过大 / Body too large", "failure"),
             "500": _answer(_OURS, "failure"),
             "503": _answer(_OURS, "failure"),
             "504": _answer(_OURS, "failure"),
             "200": _answer(
-                "`success` 已处理；`failure` 金额、应用或单号不符，超出范围，或有歧义而改为查询 / "
-                "Done; or it does not agree with our payment, is out of bounds, or can be read in two ways",
+                "`success`：已处理；`failure`：金额、应用或单号不符、超出范围，或有歧义（改为主动查询） / "
+                "`success`: handled; `failure`: does not match our payment, out of bounds, or ambiguous",
                 "success",
                 "failure",
             ),

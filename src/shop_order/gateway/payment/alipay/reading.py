@@ -1,24 +1,27 @@
-"""Reading what Alipay writes: charsets, signed answers, and trades whose amounts and times are in bounds.
+"""What Alipay writes: charsets, RSA2 signatures, and trades with valid amounts and times.
 
-Bytes are verified as they came, and decoded afterwards.
+Bytes are verified before they are decoded.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
-from shop_order.gateway.payment import rsa2
 from shop_order.pkg.money import BadAmount, fen_of_yuan
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 GMT8 = timezone(timedelta(hours=8))
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
@@ -30,39 +33,65 @@ AMOUNTS = (
     "refund_amount",
 )  # fmt: skip
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d{1,3})?", re.ASCII)
-# GB18030 has every character of GBK and GB2312, and those they have no room for.
+# GB18030 is a superset of GBK and GB2312.
 _CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
 _IN_HEADER = re.compile(r';\s*charset\s*=\s*"?([^";\s]+)', re.IGNORECASE)
-# Its second and fourth bytes may look like a quote's neighbours: backslash, letters, braces and digits.
+# Its second and fourth bytes may equal ASCII characters: backslash, letters, braces and digits.
 _GB18030 = re.compile(rb"[\x81-\xfe](?:[\x40-\x7e\x80-\xfe]|[\x30-\x39][\x81-\xfe][\x30-\x39])")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
+def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> bytes:
+    """Return the text that RSA2 signs: `key=value` of the non-empty fields, sorted, joined by `&`.
+
+    The text of a request includes `sign_type`, that of a notice does not.
+    """
+    return b"&".join(
+        b"%b=%b" % (key.encode(), value)
+        for key, value in sorted(fields.items())
+        if value and key not in without
+    )
+
+
+def sign(key: RSAPrivateKey, text: bytes) -> str:
+    """Return the base64 signature."""
+    return base64.b64encode(key.sign(text, PKCS1v15(), hashes.SHA256())).decode()
+
+
+def is_signed_by(key: RSAPublicKey, text: bytes, signature: str) -> bool:
+    """Return whether this is the key's SHA-256 signature of these bytes."""
+    try:
+        key.verify(base64.b64decode(signature, validate=True), text, PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
 def codec_of(name: str) -> str:
-    """Python's codec for what a provider calls its charset. Raises ValueError for one it does not use."""
+    """Return Python's codec for a charset. Raises ValueError for an unsupported one."""
     if codec := _CODECS.get(name.lower()):
         return codec
     raise ValueError(f"{name[:20]!r} is not a supported charset")
 
 
 def header_charset(headers: Mapping[str, str]) -> str:
-    """What `content-type` names; empty if it names none."""
+    """Return the charset of `content-type`, empty if there is none."""
     found = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     named = _IN_HEADER.search(found)
     return named[1] if named else ""
 
 
 def outline(content: bytes, codec: str) -> str:
-    """The same in ASCII, byte for byte: where something begins and ends in it, it does in `content`."""
-    if codec == "utf-8":  # none of its longer characters has an ASCII byte in it
+    """Return the content with `x` for each byte of a non-ASCII character: positions stay the same."""
+    if codec == "utf-8":  # its multi-byte characters contain no ASCII bytes
         return _NOT_ASCII.sub(b"x", content).decode("ascii")
     plain = _GB18030.sub(lambda found: b"x" * len(found[0]), content)
     return _NOT_ASCII.sub(b"x", plain).decode("ascii")
 
 
 def node_of(content: bytes, charset: str, method: str, key: RSAPublicKey) -> dict[str, str]:
-    """The fields of the signed answer to `method` that are texts. Raises ValueError, RecursionError."""
-    codec = codec_of(charset or "utf-8")  # as we asked for it
+    """Return the text fields of the signed answer to `method`. Raises ValueError, RecursionError."""
+    codec = codec_of(charset or "utf-8")  # the charset of our request
     text = outline(content, codec)
     name = f'"{method.replace(".", "_")}_response":'
     start = text.index(name) + len(name)
@@ -72,7 +101,7 @@ def node_of(content: bytes, charset: str, method: str, key: RSAPublicKey) -> dic
     sign = whole.get("sign") if isinstance(whole, dict) else None
     if not isinstance(sign, str):
         raise ValueError("the answer is not signed")
-    if not rsa2.verifies(key, signed, sign):
+    if not is_signed_by(key, signed, sign):
         raise ValueError("the answer's signature is not Alipay's")
     node: Any = json.loads(signed.decode(codec))
     if not isinstance(node, dict):
@@ -81,7 +110,7 @@ def node_of(content: bytes, charset: str, method: str, key: RSAPublicKey) -> dic
 
 
 def check(fields: Mapping[str, str]) -> None:
-    """Every amount and time in it, also of those that decide nothing. Raises AmountMismatch."""
+    """Check every amount and time, including unused ones. Raises AmountMismatch."""
     for name in AMOUNTS:
         if fields.get(name):
             fen_of(name, fields[name])
@@ -90,7 +119,7 @@ def check(fields: Mapping[str, str]) -> None:
 
 
 def trade_of(fields: Mapping[str, str], *, paid_at: str) -> Trade:
-    """The trade, `paid_at` being the name of its time. Raises AmountMismatch."""
+    """Return the trade; `paid_at` names the field of its time. Raises AmountMismatch."""
     check(fields)
     status, trade_no = fields.get("trade_status", ""), fields.get("trade_no", "")
     if status == "TRADE_CLOSED":
@@ -108,7 +137,7 @@ def trade_of(fields: Mapping[str, str], *, paid_at: str) -> Trade:
 
 
 def fen_of(name: str, yuan: str) -> int:
-    """Exact fen of the provider's yuan. Raises AmountMismatch."""
+    """Return the fen of an amount in yuan. Raises AmountMismatch."""
     try:
         return provider_fen(name, fen_of_yuan(yuan))
     except BadAmount as malformed:
@@ -116,7 +145,7 @@ def fen_of(name: str, yuan: str) -> int:
 
 
 def time_of(name: str, text: str) -> int:
-    """Epoch ms of the provider's time, to the second; 0 if it tells none. Raises AmountMismatch."""
+    """Return epoch ms of a time, to the second; 0 if it is empty. Raises AmountMismatch."""
     if not text:
         return 0
     try:
@@ -129,5 +158,5 @@ def time_of(name: str, text: str) -> int:
 
 
 def beijing(ms: int) -> str:
-    """`yyyy-MM-dd HH:mm:ss` in GMT+8."""
+    """Return `yyyy-MM-dd HH:mm:ss` in GMT+8."""
     return datetime.fromtimestamp(ms // 1000, GMT8).strftime("%Y-%m-%d %H:%M:%S")

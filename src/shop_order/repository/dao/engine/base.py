@@ -1,70 +1,138 @@
-"""What an SQL engine offers: sessions, and workers that run jobs on them in batches."""
+"""What an SQL engine offers: its dialect, sessions, and executors that run jobs in batches."""
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
-from shop_order.repository.dao.engine.dialect import Dialect
+from shop_order.repository.schema import GUARDS, MYSQL_GUARDS
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What SQL engines write differently; every other statement is the same for all of them."""
+
+    name: str
+    single_writer: bool  # write transactions are serialised: no row needs a lock
+    max_rows: int  # of one INSERT
+    insert_ignore: str  # skips existing rows
+    skip_existing: str  # ends an INSERT: an existing row is neither changed nor counted
+    for_update: str
+    force_primary_key: str  # follows a table's name
+    status_needs_range: bool  # a condition on status alone must be written as a range
+    names: tuple[str, ...]  # queries for the names of tables and triggers
+    guards: frozenset[str]  # the triggers that must exist
+
+    def past_cursor(self, column: str, sign: str, value: object, id: int) -> tuple[str, list[object]]:
+        """Return the condition `(column, id) sign (value, id)` with its values; `sign` is < or >."""
+        if self.single_writer:
+            return f"({column}, id) {sign} (?, ?)", [value, id]
+        # Written out: MySQL's optimizer reads no range from a comparison of pairs.
+        return f"{column} {sign}= ? AND ({column} {sign} ? OR id {sign} ?)", [value, value, id]
+
+    def in_list(self, column: str, ids: Collection[int]) -> tuple[str, Sequence[object]]:
+        """Return the condition `column IN ids` with its values; on SQLite its text is always the same."""
+        if self.single_writer:
+            return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(sorted(ids))]
+        return f"{column} IN ({', '.join('?' * len(ids))})", sorted(ids)
+
+
+SQLITE = Dialect(
+    name="sqlite",
+    single_writer=True,
+    max_rows=32,
+    insert_ignore="INSERT OR IGNORE",
+    skip_existing=" ON CONFLICT DO NOTHING",
+    for_update="",
+    force_primary_key="",
+    status_needs_range=False,
+    names=("SELECT name FROM sqlite_master",),
+    guards=GUARDS,
+)
+MYSQL = Dialect(
+    name="mysql",
+    single_writer=False,
+    max_rows=512,
+    insert_ignore="INSERT IGNORE",
+    skip_existing=" ON DUPLICATE KEY UPDATE created_ms = created_ms",  # locks it; IGNORE hides errors
+    for_update=" FOR UPDATE",  # MariaDB has no FOR SHARE
+    force_primary_key=" FORCE INDEX (PRIMARY)",
+    status_needs_range=True,
+    names=(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = database()",
+        "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()",
+    ),
+    guards=MYSQL_GUARDS,
+)
+TIDB = replace(
+    MYSQL, guards=frozenset()
+)  # has no triggers; the hash chain protects the history (decision tidb)
+
 
 T = TypeVar("T")
 Row = Sequence[Any]
-FEW = 8  # so many are done one by one: to search further for the one at fault would cost as much
-ALONE: Any = object()  # the answer for an item that must be done by itself, after the others
+MAX_ONE_BY_ONE = 8  # a failed batch up to this size is run one by one: halving it would cost as much
+RUN_ALONE: Any = object()  # the result of an item that must run by itself, after the batch
 
 
 class Session(Protocol):
-    """One connection, and one transaction at a time on it. Statements have `?` for values.
+    """A connection with one transaction at a time; statements take values for `?`.
 
-    Statements raise Interrupted, DependencyDown, or the driver's own error for a fault of the statement.
+    Statements raise TransactionAborted, DependencyDown, or the driver's own error.
     """
 
     dialect: Dialect
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
-        """Every row."""
+        """Return every row."""
 
     async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        """The first row."""
+        """Return the first row."""
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """How many rows were changed. On a server, a row that already was as asked does not count."""
+        """Return the number of changed rows; a server does not count an update that changes nothing."""
 
-    def prove(self, sql: str, values: Row) -> None:
-        """How to find out later whether this transaction was committed: it was if `sql` finds a row."""
+    def set_commit_check(self, sql: str, values: Row) -> None:
+        """Set the query that tells after a lost connection whether this transaction was committed.
+
+        It was if `sql` finds a row.
+        """
 
     async def savepoint(self, name: str) -> None:
-        """Begin a part that can be undone; nothing on a connection that only reads."""
+        """Set a savepoint; does nothing on a read-only connection."""
 
     async def undo(self, name: str) -> None:
-        """Undo what was done since the savepoint."""
+        """Roll back to the savepoint."""
 
     async def release(self, name: str) -> None:
-        """Forget the savepoint."""
+        """Release the savepoint."""
 
     async def restart(self) -> None:
-        """Undo the whole transaction, and begin again."""
+        """Roll the whole transaction back and begin a new one."""
 
 
 Job = Callable[[Session], Awaitable[Any]]
-Many = Callable[[Session, Sequence[Any]], Awaitable[Sequence[Any] | None]]
+BatchFunction = Callable[[Session, Sequence[Any]], Awaitable[Sequence[Any] | None]]
 
 
-class Interrupted(Exception):
-    """The whole transaction is gone; what it did is undone and may be done again."""
+class TransactionAborted(Exception):
+    """The whole transaction was rolled back; it may be retried."""
 
 
-class StoreTaken(Exception):
+class StoreInUse(Exception):
     """Another process serves this database."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """Bounds of the store, and who is told: of the types of stored events, and of each commit's size."""
+    """Bounds of the store, and callbacks: the types of stored events, and the size of each commit."""
 
     batch: int = 64
     queue: int = 2048
@@ -74,40 +142,43 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class BulkJob(Generic[T]):
-    """A job that many of its kind can do by fewer statements.
+    """A job that can run together with others of its kind, in fewer statements.
 
-    `many` does the items of a batch and answers with each one's result or refusal, or ALONE; or with None:
-    then what it did is undone, and the item at fault is searched for.
+    `run_many` returns a result, an exception or RUN_ALONE for each item. If it returns None, its changes are
+    rolled back and the batch is halved to find the item at fault.
     """
 
     item: T
-    one: Callable[[Session, T], Awaitable[Any]]
-    many: Callable[[Session, Sequence[T]], Awaitable[Sequence[Any] | None]]
+    run_one: Callable[[Session, T], Awaitable[Any]]
+    run_many: Callable[[Session, Sequence[T]], Awaitable[Sequence[Any] | None]]
 
     async def __call__(self, session: Session) -> Any:
-        return await self.one(session, self.item)
+        return await self.run_one(session, self.item)
 
 
-class Worker(ABC):
-    """One connection that runs jobs in batches, each batch in one transaction."""
+class Executor(ABC):
+    """Runs jobs on one connection in batches, each batch in one transaction."""
 
-    def __init__(self, where: str, options: StoreOptions, *, writes: bool, most: int) -> None:
+    def __init__(self, where: str, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
         self._where = where
-        self.trouble = ""  # why it takes no writes; cleared by the store's `check_writes`
+        self.write_error = ""  # why the engine refuses writes; cleared by the store's `check_writes`
         self.batches: Batcher[Job, Any] = Batcher(
             self._run,
-            most=most,
+            most=max_batch,
             queue=options.queue,
             full=Overloaded,
             observe=options.on_batch if writes else None,
         )
 
     async def submit(self, job: Callable[[Session], Awaitable[T]]) -> T:
-        """Run the job; what it raises undoes this job only. It may run again: it decides, then stores."""
+        """Run the job; an exception rolls back this job only.
+
+        It may run more than once, so it must have no effects outside the session.
+        """
         try:
             return cast(T, await self.batches.submit(job))
-        except DependencyDown as refused:
-            refused.where = refused.where or self._where
+        except DependencyDown as down:
+            down.where = down.where or self._where
             raise
 
     async def close(self) -> None:
@@ -117,7 +188,7 @@ class Worker(ABC):
 
     @abstractmethod
     async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """One result or refusal a job."""
+        """Return one result or exception for each job."""
 
     @abstractmethod
     async def _disconnect(self) -> None:
@@ -125,62 +196,66 @@ class Worker(ABC):
 
 
 class Database:
-    """The writer, a reader for look-ups, and one for scans, so that a list delays no look-up."""
+    """A writer, a reader for look-ups, and a scanner for lists, so that a list delays no look-up."""
 
     is_shared = False  # by several processes
 
-    def __init__(self, writer: Worker, reader: Worker, scanner: Worker, options: StoreOptions) -> None:
+    def __init__(self, writer: Executor, reader: Executor, scanner: Executor, options: StoreOptions) -> None:
         self.writer = writer
         self.reader = reader
         self.scanner = scanner
         self.options = options
 
     def lock(self) -> None:
-        """Make this process the only one that serves it, if the engine allows one only. Raises StoreTaken."""
+        """Lock out other processes if the engine allows only one. Raises StoreInUse."""
 
     async def close(self) -> None:
         """Finish every queue, and disconnect."""
-        for worker in (self.scanner, self.reader, self.writer):
-            await worker.close()
+        for executor in (self.scanner, self.reader, self.writer):
+            await executor.close()
 
 
-async def all_of(session: Session, jobs: Sequence[Job]) -> list[Any]:
-    """The result of each job; those that can be done together are, unless that meets a conflict."""
+async def run_jobs(session: Session, jobs: Sequence[Job]) -> list[Any]:
+    """Return the result of each job; bulk jobs of a kind run together unless they conflict."""
     done: dict[int, Any] = {}
-    for many in dict.fromkeys(job.many for job in jobs if isinstance(job, BulkJob)):
-        at = [n for n, job in enumerate(jobs) if isinstance(job, BulkJob) and job.many is many]
+    for run_many in dict.fromkeys(job.run_many for job in jobs if isinstance(job, BulkJob)):
+        at = [n for n, job in enumerate(jobs) if isinstance(job, BulkJob) and job.run_many is run_many]
         items = [cast(BulkJob[Any], jobs[n]).item for n in at]
-        results = await in_bulk(session, many, items, first=not done)
-        done.update((n, result) for n, result in zip(at, results, strict=True) if result is not ALONE)
-    return [done[n] if n in done else await one(session, job) for n, job in enumerate(jobs)]
+        results = await run_batch(session, run_many, items, first=not done)
+        done.update((n, result) for n, result in zip(at, results, strict=True) if result is not RUN_ALONE)
+    return [done[n] if n in done else await run_one(session, job) for n, job in enumerate(jobs)]
 
 
-async def in_bulk(session: Session, many: Many, items: Sequence[Any], *, first: bool) -> Sequence[Any]:
-    """Each one's result; nothing was changed for one that is left ALONE.
+async def run_batch(
+    session: Session, run_many: BatchFunction, items: Sequence[Any], *, first: bool
+) -> Sequence[Any]:
+    """Return each item's result; nothing was changed for an item with RUN_ALONE.
 
-    The one that hinders the others is searched for by halves: it costs a few of them their place, not all.
+    A batch that fails is halved until the item at fault is among a few, which then run one by one.
     """
-    results = await _tried(session, many, items, first=first)
+    results = await _try_batch(session, run_many, items, first=first)
     if results is not None:
         return results
-    if len(items) <= FEW:
-        return [ALONE] * len(items)
+    if len(items) <= MAX_ONE_BY_ONE:
+        return [RUN_ALONE] * len(items)
     half = len(items) // 2
     return [
-        *await in_bulk(session, many, items[:half], first=first),
-        *await in_bulk(session, many, items[half:], first=False),
+        *await run_batch(session, run_many, items[:half], first=first),
+        *await run_batch(session, run_many, items[half:], first=False),
     ]
 
 
-async def _tried(session: Session, many: Many, items: Sequence[Any], *, first: bool) -> Sequence[Any] | None:
-    """What `many` answers; after a None nothing was changed. `first`: nothing else is in the transaction."""
+async def _try_batch(
+    session: Session, run_many: BatchFunction, items: Sequence[Any], *, first: bool
+) -> Sequence[Any] | None:
+    """Return the results, or None with nothing changed. `first`: the transaction is still empty."""
     if not first:
         await session.savepoint("many")
     try:
-        results = await many(session, items)
-    except Interrupted:
+        results = await run_many(session, items)
+    except TransactionAborted:
         raise
-    except Exception:  # noqa: BLE001 - each is tried alone in the end, and its caller is told
+    except Exception:  # noqa: BLE001 - each item runs alone in the end and raises its own error
         results = None
     if results is None:
         await (session.restart() if first else session.undo("many"))
@@ -189,15 +264,43 @@ async def _tried(session: Session, many: Many, items: Sequence[Any], *, first: b
     return results
 
 
-async def one(session: Session, job: Job) -> Any:
-    """Run a job so that its failure undoes nothing of its neighbours."""
+async def run_one(session: Session, job: Job) -> Any:
+    """Return the job's result, or its exception after rolling back this job only."""
     await session.savepoint("one")
     try:
         result = await job(session)
-    except Interrupted:
+    except TransactionAborted:
         raise
-    except Exception as refused:  # noqa: BLE001 - it is handed to the job's own caller
+    except Exception as failed:  # noqa: BLE001 - it is raised to the job's own caller
         await session.undo("one")
-        result = refused
+        result = failed
     await session.release("one")
     return result
+
+
+def marks(n: int) -> str:
+    """Return `n` placeholders."""
+    return ", ".join("?" * n)
+
+
+@lru_cache(maxsize=512)
+def insertion(into: str, columns: int, size: int, suffix: str = "") -> str:
+    """Return the statement that inserts `size` rows."""
+    return f"{into} {', '.join([f'({marks(columns)})'] * size)}{suffix}"
+
+
+def insertions(
+    into: str, rows: Sequence[Row], suffix: str, max_rows: int
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yield the statements that insert these rows, with their values."""
+    for at in range(0, len(rows), max_rows):
+        part = rows[at : at + max_rows]
+        yield insertion(into, len(part[0]), len(part), suffix), [*chain.from_iterable(part)]
+
+
+async def insert(session: Session, into: str, rows: Sequence[Row], suffix: str = "") -> int:
+    """Insert rows in as few statements as the engine allows; return how many were inserted."""
+    count = 0
+    for sql, values in insertions(into, rows, suffix, session.dialect.max_rows):
+        count += await session.run(sql, values)
+    return count

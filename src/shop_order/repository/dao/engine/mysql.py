@@ -1,4 +1,4 @@
-"""A database on MySQL, MariaDB or TiDB: a writer and two readers, whose connections are made anew."""
+"""A database on MySQL, MariaDB or TiDB: a writer and two readers that reconnect."""
 
 from __future__ import annotations
 
@@ -9,43 +9,55 @@ from typing import Any
 
 from shop_order.domain.errors import DependencyDown, TooMuchContention
 from shop_order.pkg.log import RateLimitedLog, get_logger
-from shop_order.repository.dao.engine.base import Database, Interrupted, Job, StoreOptions, Worker, all_of
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_errors import LostConnection, ReadOnly, no_room, why
-from shop_order.repository.dao.engine.mysql_session import ServerSession
+from shop_order.repository.dao.engine.base import (
+    Database,
+    Executor,
+    Job,
+    StoreOptions,
+    TransactionAborted,
+    run_jobs,
+)
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_errors import (
+    LostConnection,
+    ReadOnly,
+    cause_name,
+    is_write_refusal,
+)
+from shop_order.repository.dao.engine.mysql_session import MysqlSession
 
 log = get_logger("store")
-away = RateLimitedLog(log.error)
-lost_again = RateLimitedLog(log.warning)
-TRIES = 4
+log_unreachable = RateLimitedLog(log.error)
+log_lost_connection = RateLimitedLog(log.warning)
+MAX_TRIES = 4
 OPEN_S = 4.0
 READ_S = 5.0
-BATCH_S = 15.0  # longer than one lock wait: a batch that takes longer has lost its server
-OUTCOME_S = 10.0  # how long the outcome of a commit without an answer is asked for
+BATCH_S = 15.0  # longer than one lock wait: a slower batch has lost its server
+OUTCOME_S = 10.0  # how long the outcome of an unanswered commit is queried
 PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
 
 
-class Link:
-    """A connection that is made when it is needed, and made anew after it broke."""
+class ReconnectingSession:
+    """A connection that is opened on use, and again after it was lost."""
 
-    def __init__(self, address: Address, *, writes: bool) -> None:
+    def __init__(self, address: MysqlAddress, *, writes: bool) -> None:
         self._address = address
         self._writes = writes
-        self._session: ServerSession | None = None
+        self._session: MysqlSession | None = None
         self._pause_s = 0.0
         self._not_before = 0.0
 
-    async def session(self) -> ServerSession:
-        """Raises DependencyDown; a server that did not answer is left alone for a moment."""
+    async def session(self) -> MysqlSession:
+        """Return the open session. Raises DependencyDown, at once during a back-off."""
         if self._session is None:
             if monotonic() < self._not_before:
                 raise DependencyDown("order_database", str(self._address))
             try:
-                async with asyncio.timeout(OPEN_S):  # a server that hangs takes connections and says nothing
-                    self._session = await ServerSession.open(self._address, writes=self._writes)
-            except (Interrupted, DependencyDown, TimeoutError) as failed:
-                self.leave_alone()
-                away(
+                async with asyncio.timeout(OPEN_S):  # a hanging server accepts connections without answering
+                    self._session = await MysqlSession.open(self._address, writes=self._writes)
+            except (TransactionAborted, DependencyDown, TimeoutError) as failed:
+                self.back_off()
+                log_unreachable(
                     "database_away",
                     kind=type(failed).__name__,
                     database=str(self._address),
@@ -54,18 +66,18 @@ class Link:
                 raise DependencyDown("order_database", str(self._address)) from failed
         return self._session
 
-    def leave_alone(self) -> None:
-        """Connect again after a moment only, longer each time until `is_well`."""
+    def back_off(self) -> None:
+        """Delay the next connection, longer each time until `reset_backoff`."""
         first, longest = PAUSE_S
         self._pause_s = min(max(first, self._pause_s * 2), longest)
         self._not_before = monotonic() + self._pause_s
 
-    def is_well(self) -> None:
-        """The server did what it was asked."""
+    def reset_backoff(self) -> None:
+        """Reset the delay after a success."""
         self._pause_s = 0.0
 
     def drop(self) -> None:
-        """The connection is of no use any more."""
+        """Drop the broken connection."""
         if self._session is not None:
             self._session.drop()
             self._session = None
@@ -77,95 +89,95 @@ class Link:
             self._session = None
 
 
-class ServerWorker(Worker):
-    """See `engine.base.Worker`. A transaction that was interrupted is done again, a few times."""
+class MysqlExecutor(Executor):
+    """See `engine.base.Executor`. An aborted transaction is retried a few times."""
 
-    def __init__(self, address: Address, options: StoreOptions, *, writes: bool, most: int) -> None:
-        super().__init__(str(address), options, writes=writes, most=most)
-        self._link = Link(address, writes=writes)
+    def __init__(self, address: MysqlAddress, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+        super().__init__(str(address), options, writes=writes, max_batch=max_batch)
+        self._connection = ReconnectingSession(address, writes=writes)
         self._writes = writes
 
     async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        return await (self._written(jobs) if self._writes else self._read(jobs))
+        return await (self._write_recording(jobs) if self._writes else self._read(jobs))
 
     async def _disconnect(self) -> None:
-        await self._link.close()
+        await self._connection.close()
 
-    async def _written(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """What `_write` answers; why the server took no writes is kept."""
+    async def _write_recording(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """Call `_write`, and record why the server refused writes."""
         try:
             results = await self._write(jobs)
         except DependencyDown as refused:
-            self.trouble = why(refused)
+            self.write_error = cause_name(refused)
             raise
-        for result in filter(no_room, results):
-            self.trouble = why(result)
+        for result in filter(is_write_refusal, results):
+            self.write_error = cause_name(result)
         return results
 
     async def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
         refused = False
-        for _ in range(TRIES):
-            session = await self._link.session()
+        for _ in range(MAX_TRIES):
+            session = await self._connection.session()
             results: Sequence[Any] = ()
             try:
                 async with asyncio.timeout(BATCH_S):
-                    results = await all_of(session, jobs)
+                    results = await run_jobs(session, jobs)
                     await session.commit()
-                self._link.is_well()
+                self._connection.reset_backoff()
                 return results
             except (LostConnection, TimeoutError) as lost:
-                lost_again(
+                log_lost_connection(
                     "connection_lost",
                     kind=type(lost).__name__,
                     committing=session.committing,
                     error=repr(lost),
                 )
-                self._link.drop()
-                if session.committing and await self._stood(session):
+                self._connection.drop()
+                if session.committing and await self._was_committed(session):
                     return results
                 if isinstance(lost, ReadOnly):
-                    if refused:  # also by the server that a new connection reached
-                        self._link.leave_alone()
+                    if refused:  # by the server behind a new connection too
+                        self._connection.back_off()
                         raise DependencyDown("order_database") from lost
                     refused = True
-            except Interrupted as interrupted:
+            except TransactionAborted as interrupted:
                 log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
                 await self._undo(session)
             except BaseException:
-                self._link.drop()  # in the middle of a statement, or of a transaction that is none of ours
+                self._connection.drop()  # its state is unknown
                 raise
         if len(jobs) == 1:
             raise TooMuchContention
-        return [await self._alone(job) for job in jobs]
+        return [await self._run_alone(job) for job in jobs]
 
-    async def _alone(self, job: Job) -> Any:
+    async def _run_alone(self, job: Job) -> Any:
         try:
             return (await self._write([job]))[0]
-        except Exception as failed:  # noqa: BLE001 - it is handed to the job's own caller
+        except Exception as failed:  # noqa: BLE001 - it is raised to the job's own caller
             return failed
 
-    async def _undo(self, session: ServerSession) -> None:
+    async def _undo(self, session: MysqlSession) -> None:
         try:
             await session.rollback()
-        except Interrupted:
-            self._link.drop()
+        except TransactionAborted:
+            self._connection.drop()
 
-    async def _stood(self, lost: ServerSession) -> bool:
-        """Whether a commit without an answer was made: one of its rows tells. Raises DependencyDown."""
-        if lost.proof is None:
+    async def _was_committed(self, lost: MysqlSession) -> bool:
+        """Return whether a commit whose answer was lost took effect. Raises DependencyDown."""
+        if lost.commit_check is None:
             raise DependencyDown("order_database")
-        sql, values = lost.proof
+        sql, values = lost.commit_check
         end = monotonic() + OUTCOME_S
         while monotonic() < end:
             try:
-                session = await self._link.session()
+                session = await self._connection.session()
                 async with asyncio.timeout(BATCH_S):
-                    # Locking waits for the lost transaction's own end, should the server still be at it.
+                    # FOR UPDATE waits for the lost transaction if it is still running.
                     found = await session.first(f"{sql} FOR UPDATE", values)
                     await session.rollback()
                 return found is not None
-            except (Interrupted, TimeoutError):
-                self._link.drop()
+            except (TransactionAborted, TimeoutError):
+                self._connection.drop()
                 await asyncio.sleep(PAUSE_S[0])
             except DependencyDown:
                 await asyncio.sleep(PAUSE_S[0])
@@ -173,32 +185,34 @@ class ServerWorker(Worker):
 
     async def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
         for _ in range(2):
-            session = await self._link.session()
+            session = await self._connection.session()
             try:
                 async with asyncio.timeout(READ_S):
-                    # One snapshot, from the first statement to the rollback: an order and its attempts agree.
-                    results = await all_of(session, jobs)
+                    # One snapshot for the whole batch: an order and its payments are consistent.
+                    results = await run_jobs(session, jobs)
                     await session.rollback()
-                self._link.is_well()
+                self._connection.reset_backoff()
                 return results
-            except (Interrupted, TimeoutError) as lost:
-                lost_again("connection_lost", kind=type(lost).__name__, committing=False, error=repr(lost))
-                self._link.drop()
+            except (TransactionAborted, TimeoutError) as lost:
+                log_lost_connection(
+                    "connection_lost", kind=type(lost).__name__, committing=False, error=repr(lost)
+                )
+                self._connection.drop()
             except BaseException:
-                self._link.drop()
+                self._connection.drop()
                 raise
         raise DependencyDown("order_database")
 
 
-class ServerDatabase(Database):
+class MysqlDatabase(Database):
     """The server's database; several processes may share it (decision mysql)."""
 
     is_shared = True
 
-    def __init__(self, address: Address, options: StoreOptions) -> None:
+    def __init__(self, address: MysqlAddress, options: StoreOptions) -> None:
         super().__init__(
-            ServerWorker(address, options, writes=True, most=options.batch),
-            ServerWorker(address, options, writes=False, most=options.batch),
-            ServerWorker(address, options, writes=False, most=4),
+            MysqlExecutor(address, options, writes=True, max_batch=options.batch),
+            MysqlExecutor(address, options, writes=False, max_batch=options.batch),
+            MysqlExecutor(address, options, writes=False, max_batch=4),
             options,
         )

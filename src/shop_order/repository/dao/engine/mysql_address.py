@@ -1,4 +1,4 @@
-"""Where a MySQL server is, from its URL."""
+"""The address of a MySQL database, parsed from its URL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shop_order.pkg.tls import EngineTls
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """`mysql://user:pw@host:port/db[?ssl-ca=…]`, its parts decoded."""
+class MysqlAddress:
+    """`mysql://user:pw@host:port/db[?ssl-ca=…]`, decoded."""
 
     host: str
     port: int
@@ -22,8 +22,8 @@ class Address:
     tls: EngineTls | None = None
 
     @classmethod
-    def of(cls, url: str) -> Address:
-        """Raises ValueError if a part is missing or unknown; the text names no password."""
+    def of(cls, url: str) -> MysqlAddress:
+        """Parse a URL. Raises ValueError, whose text holds no password."""
         try:
             parts = urlsplit(url)
             port = parts.port or 3306
@@ -33,7 +33,7 @@ class Address:
         if not (parts.hostname and parts.username and database) or "/" in database:
             raise ValueError("needs user, host and database: mysql://user:password@host:port/db")
         if parts.fragment:
-            raise ValueError("takes nothing behind a #")
+            raise ValueError("must have no #fragment")
         return cls(
             parts.hostname,
             port,

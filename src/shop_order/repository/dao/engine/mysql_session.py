@@ -9,27 +9,26 @@ from typing import Any
 import asyncmy
 from asyncmy import errors
 
-from shop_order.repository.dao.engine.base import Row
-from shop_order.repository.dao.engine.dialect import MYSQL, TIDB
-from shop_order.repository.dao.engine.mysql_address import Address
-from shop_order.repository.dao.engine.mysql_errors import told
+from shop_order.repository.dao.engine.base import MYSQL, TIDB, Row
+from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_errors import translate
 
 CONNECT_S = 3
 LOCK_WAIT_S = 5
-SILENT_S = 60  # then the server ends a writer: one that is frozen in a transaction must not keep its rows
+IDLE_S = 60  # wait_timeout of a writer: one that is frozen in a transaction must not keep its locks
 # Double quotes name columns, as in SQLite. Without NO_BACKSLASH_ESCAPES: the client escapes by backslash.
 SQL_MODE = (
     "ANSI_QUOTES,ONLY_FULL_GROUP_BY,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
-_SETTING = (
+_SETTINGS = (
     f"SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_S}"
 )
 _WRITES = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _READS = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # TiDB has no READ ONLY
 
 
-class ServerSession:
+class MysqlSession:
     """See `engine.base.Session`."""
 
     def __init__(self, connection: asyncmy.Connection, *, writes: bool) -> None:
@@ -38,11 +37,11 @@ class ServerSession:
         # TiDB speaks MySQL's protocol.
         self.dialect = TIDB if "TiDB" in str(connection.get_server_info()) else MYSQL
         self.committing = False
-        self._proof: tuple[str, Row] | None = None
-        self._proof_at: dict[str, tuple[str, Row] | None] = {}  # at each savepoint
+        self._commit_check: tuple[str, Row] | None = None
+        self._checks_at: dict[str, tuple[str, Row] | None] = {}  # at each savepoint
 
     @classmethod
-    async def open(cls, address: Address, *, writes: bool) -> ServerSession:
+    async def open(cls, address: MysqlAddress, *, writes: bool) -> MysqlSession:
         """Raises LostConnection, DependencyDown."""
         try:
             connection = await asyncmy.connect(
@@ -57,10 +56,10 @@ class ServerSession:
                 connect_timeout=CONNECT_S,
             )
         except (errors.Error, OSError, EOFError) as failed:
-            raise told(failed) from failed
+            raise translate(failed) from failed
         session = cls(connection, writes=writes)
         try:
-            await session.run(f"{_SETTING}, wait_timeout = {SILENT_S}" if writes else _SETTING)
+            await session.run(f"{_SETTINGS}, wait_timeout = {IDLE_S}" if writes else _SETTINGS)
             reads = _READS if session.dialect is TIDB else f"{_READS}, READ ONLY"
             await session.run(_WRITES if writes else reads)
             await session.rollback()
@@ -82,55 +81,55 @@ class ServerSession:
     async def _execute(self, sql: str, values: Sequence[Any]) -> tuple[int, Sequence[Row]]:
         cursor: Any = self._connection.cursor()
         try:
-            await cursor.execute(bound(sql), tuple(values) if values else None)
+            await cursor.execute(with_placeholders(sql), tuple(values) if values else None)
         except (errors.Error, OSError, EOFError) as failed:
-            raise told(failed) from failed
+            raise translate(failed) from failed
         return cursor.rowcount, await cursor.fetchall() if cursor.description else ()
 
-    def prove(self, sql: str, values: Row) -> None:
-        self._proof = (sql, values)
+    def set_commit_check(self, sql: str, values: Row) -> None:
+        self._commit_check = (sql, values)
 
     @property
-    def proof(self) -> tuple[str, Row] | None:
-        """The latest one of this transaction."""
-        return self._proof
+    def commit_check(self) -> tuple[str, Row] | None:
+        """The latest commit check of this transaction."""
+        return self._commit_check
 
     async def savepoint(self, name: str) -> None:
         if self._writes:
-            self._proof_at[name] = self._proof
+            self._checks_at[name] = self._commit_check
             await self.run(f"SAVEPOINT {name}")
 
     async def undo(self, name: str) -> None:
         if self._writes:
             await self.run(f"ROLLBACK TO SAVEPOINT {name}")
-            self._proof = self._proof_at[name]
+            self._commit_check = self._checks_at[name]
 
     async def release(self, name: str) -> None:
-        """The next savepoint of this name replaces it."""
+        """Nothing to do: the next savepoint of this name replaces it."""
 
     async def restart(self) -> None:
         if self._writes:
             await self.rollback()
 
     async def commit(self) -> None:
-        """Raises LostConnection with `committing` set if nobody knows."""
+        """Commit. Raises LostConnection with `committing` set if the outcome is unknown."""
         self.committing = True
         await self.run("COMMIT")
         self.committing = False
-        self._proof = None
+        self._commit_check = None
 
     async def rollback(self) -> None:
-        """Undo everything since the last commit. Raises LostConnection."""
+        """Roll the transaction back. Raises LostConnection."""
         await self.run("ROLLBACK")
         self.committing = False
-        self._proof = None
+        self._commit_check = None
 
     def drop(self) -> None:
-        """Close at once; the server undoes what was not committed."""
+        """Close at once; the server rolls back."""
         self._connection.close()
 
     async def close(self) -> None:
-        """Say good-bye."""
+        """Disconnect."""
         try:
             await self._connection.ensure_closed()
         except (errors.Error, OSError, EOFError):
@@ -138,6 +137,6 @@ class ServerSession:
 
 
 @lru_cache(maxsize=1024)
-def bound(sql: str) -> str:
-    """The statement with the driver's placeholders; ours never stand inside a text."""
+def with_placeholders(sql: str) -> str:
+    """Return the statement with the driver's placeholders; no literal of ours contains a `?`."""
     return sql.replace("?", "%s")

@@ -1,4 +1,4 @@
-"""One SQLite file: a thread each for the writer and two readers; only these threads wait for the disk."""
+"""One SQLite file: a thread each for the writer and two readers; only these threads do disk I/O."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.problems import Dependency
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.repository.dao.engine.base import (
+    SQLITE,
     Database,
-    Interrupted,
+    Executor,
     Job,
     Row,
+    StoreInUse,
     StoreOptions,
-    StoreTaken,
-    Worker,
-    all_of,
+    TransactionAborted,
+    run_jobs,
 )
-from shop_order.repository.dao.engine.dialect import SQLITE
 
 T = TypeVar("T")
-failed = RateLimitedLog(get_logger("store").error)
-# Full, read-only, I/O, can't open, no rights, damaged, no database, locked by another, locks don't work.
-_OF_WRITES = frozenset({13, 8, 10, 14, 3, 11, 26, 5, 15})
+log_failure = RateLimitedLog(get_logger("store").error)
+# Full, read-only, I/O, can't open, no permission, corrupt, not a database, busy, lock protocol.
+_WRITE_ERRORS = frozenset({13, 8, 10, 14, 3, 11, 26, 5, 15})
 _FULL, _BUSY = 13, 5
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """A connection with our pragmas: durable commits, and triggers that REPLACE can't pass."""
+    """Open a connection with durable commits, and triggers that REPLACE can't bypass."""
     conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     try:
         conn.execute("PRAGMA busy_timeout=5000")
-        conn.execute("PRAGMA temp_store=MEMORY")  # a system without a temporary folder must not matter
+        conn.execute("PRAGMA temp_store=MEMORY")  # works on a system without a temporary folder
         conn.execute("PRAGMA journal_mode=WAL")
         conn.execute("PRAGMA synchronous=FULL")
         conn.execute("PRAGMA recursive_triggers=ON")
         conn.execute("PRAGMA foreign_keys=ON")
         if writes:
-            # New orders touch a page in each of twenty B-trees: kept in memory, carried over less often.
+            # New orders touch a page in each of twenty B-trees: keep them in memory, checkpoint less often.
             conn.execute("PRAGMA cache_size=-16000")
             conn.execute("PRAGMA wal_autocheckpoint=4000")
         else:
@@ -56,8 +56,8 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     return conn
 
 
-class FileSession:
-    """See `engine.base.Session`. Its methods never wait: `finish` runs a job of them."""
+class SqliteSession:
+    """See `engine.base.Session`. Its methods never suspend: see `run_to_completion`."""
 
     dialect = SQLITE
 
@@ -69,14 +69,14 @@ class FileSession:
         try:
             return self._conn.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
-            self._refuse(error)
+            self._translate(error)
             raise
 
     async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         try:
             found: Row | None = self._conn.execute(sql, values).fetchone()
         except sqlite3.DatabaseError as error:
-            self._refuse(error)
+            self._translate(error)
             raise
         return found
 
@@ -84,17 +84,17 @@ class FileSession:
         try:
             return self._conn.execute(sql, values).rowcount
         except sqlite3.DatabaseError as error:
-            self._refuse(error)
+            self._translate(error)
             raise
 
-    def _refuse(self, error: sqlite3.DatabaseError) -> None:
-        if not self._conn.in_transaction:  # SQLite gave the whole transaction up, or it never began
-            raise Interrupted from error
-        if of_the_file(error):
-            raise down(error) from error
+    def _translate(self, error: sqlite3.DatabaseError) -> None:
+        if not self._conn.in_transaction:  # SQLite rolled the whole transaction back, or it never began
+            raise TransactionAborted from error
+        if is_file_error(error):
+            raise database_down(error) from error
 
-    def prove(self, sql: str, values: Row) -> None:
-        """The answer to a COMMIT is never lost here."""
+    def set_commit_check(self, sql: str, values: Row) -> None:
+        """Nothing to do: the answer to a COMMIT is never lost."""
 
     async def savepoint(self, name: str) -> None:
         if self._writes:
@@ -114,14 +114,14 @@ class FileSession:
             await self.begin()
 
     async def begin(self) -> None:
-        """A reader has one snapshot from here on: an order and its items are of the same moment."""
+        """Begin a transaction; a reader has one snapshot from here on."""
         await self.run("BEGIN IMMEDIATE" if self._writes else "BEGIN")
 
     async def transaction(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """The results of jobs that are committed together. Raises Interrupted, DependencyDown."""
+        """Run jobs and commit them together. Raises TransactionAborted, DependencyDown."""
         try:
             await self.begin()
-            results = await all_of(self, jobs)
+            results = await run_jobs(self, jobs)
             await self.run("COMMIT")
         except BaseException:
             if self._conn.in_transaction:
@@ -130,29 +130,29 @@ class FileSession:
         return results
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the connection."""
         self._conn.close()
 
 
-def finish(job: Coroutine[Any, Any, T]) -> T:
-    """Run to its end what waits for nothing but a FileSession."""
+def run_to_completion(job: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that awaits nothing but a SqliteSession."""
     try:
         job.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
     job.close()
-    raise RuntimeError("a job on a file may wait for its session only")
+    raise RuntimeError("a job on a file may await only its session")
 
 
-class FileWorker(Worker):
+class SqliteExecutor(Executor):
     """A thread with one connection."""
 
-    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, most: int) -> None:
-        super().__init__(str(path), options, writes=writes, most=most)
+    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+        super().__init__(str(path), options, writes=writes, max_batch=max_batch)
         self._path = path
         self._writes = writes
-        self._session: FileSession | None = None
+        self._session: SqliteSession | None = None
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader"
         )
@@ -167,28 +167,28 @@ class FileWorker(Worker):
     def _batch(self, jobs: Sequence[Job]) -> Sequence[Any]:
         try:
             if self._session is None:
-                self._session = FileSession(connect(self._path, writes=self._writes), writes=self._writes)
-            results = finish(self._session.transaction(jobs))
+                self._session = SqliteSession(connect(self._path, writes=self._writes), writes=self._writes)
+            results = run_to_completion(self._session.transaction(jobs))
         except DependencyDown as refused:
-            self._refused(refused.__cause__)
+            self._record_refusal(refused.__cause__)
             raise
-        except (Interrupted, sqlite3.DatabaseError) as gone:
-            error = gone.__cause__ if isinstance(gone, Interrupted) else gone
+        except (TransactionAborted, sqlite3.DatabaseError) as gone:
+            error = gone.__cause__ if isinstance(gone, TransactionAborted) else gone
             assert isinstance(error, sqlite3.DatabaseError)
-            if not of_the_file(error):
+            if not is_file_error(error):
                 raise error from None
-            self._refused(error)
-            raise down(error) from error
+            self._record_refusal(error)
+            raise database_down(error) from error
         for result in results:
             if isinstance(result, DependencyDown):
-                self._refused(result.__cause__)
+                self._record_refusal(result.__cause__)
         return results
 
-    def _refused(self, why: BaseException | None) -> None:
-        """The file took no write; a connection that may be to blame is not used again."""
-        if self._writes and refuses_writes(why):
-            self.trouble = name_of(why)
-        if spoils_connection(why):
+    def _record_refusal(self, why: BaseException | None) -> None:
+        """Record a refused write, and drop the connection if a new one may do better."""
+        if self._writes and blocks_writes(why):
+            self.write_error = error_name(why)
+        if needs_new_connection(why):
             with suppress(sqlite3.Error):
                 self._close()
 
@@ -198,15 +198,15 @@ class FileWorker(Worker):
             session.close()
 
 
-class FileDatabase(Database):
-    """The file; every write goes through one thread (decision sqlite-one-writer)."""
+class SqliteDatabase(Database):
+    """The file, written by one thread (decision sqlite-one-writer)."""
 
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
         super().__init__(
-            FileWorker(path, options, writes=True, most=options.batch),
-            FileWorker(path, options, writes=False, most=options.batch),
-            FileWorker(path, options, writes=False, most=4),
+            SqliteExecutor(path, options, writes=True, max_batch=options.batch),
+            SqliteExecutor(path, options, writes=False, max_batch=options.batch),
+            SqliteExecutor(path, options, writes=False, max_batch=4),
             options,
         )
         self._lock: int | None = None
@@ -219,7 +219,7 @@ class FileDatabase(Database):
         except BlockingIOError as taken:
             os.close(self._lock)
             self._lock = None
-            raise StoreTaken(f"another process serves {self.path}") from taken
+            raise StoreInUse(f"another process serves {self.path}") from taken
 
     async def close(self) -> None:
         await super().close()
@@ -228,35 +228,35 @@ class FileDatabase(Database):
             self._lock = None
 
 
-def of_the_file(error: BaseException) -> bool:
-    """The file can't be used (full, unreadable, damaged): no statement of ours is to blame."""
+def is_file_error(error: BaseException) -> bool:
+    """Return whether the file is at fault (full, unreadable, corrupt), not the statement."""
     return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 
-def code_of(error: BaseException | None) -> int:
-    """The primary result code; 1, a plain error, where there is none."""
+def error_code(error: BaseException | None) -> int:
+    """Return the primary result code, 1 (SQLITE_ERROR) if there is none."""
     return int(getattr(error, "sqlite_errorcode", 1)) & 0xFF
 
 
-def name_of(error: BaseException | None) -> str:
-    """As SQLite's manual has it, such as SQLITE_IOERR_WRITE."""
+def error_name(error: BaseException | None) -> str:
+    """Return the name in SQLite's manual, such as SQLITE_IOERR_WRITE."""
     return str(getattr(error, "sqlite_errorname", type(error).__name__))
 
 
-def refuses_writes(error: BaseException | None) -> bool:
-    """Whether other writes will hardly fare better."""
-    return isinstance(error, sqlite3.Error) and code_of(error) in _OF_WRITES
+def blocks_writes(error: BaseException | None) -> bool:
+    """Return whether other writes will probably fail too."""
+    return isinstance(error, sqlite3.Error) and error_code(error) in _WRITE_ERRORS
 
 
-def spoils_connection(error: BaseException | None) -> bool:
-    """Whether another connection may do better: a full disk or a lock is not this one's fault."""
-    return refuses_writes(error) and code_of(error) not in (_FULL, _BUSY)
+def needs_new_connection(error: BaseException | None) -> bool:
+    """Return whether a new connection may work: it does not help with a full disk or a lock."""
+    return blocks_writes(error) and error_code(error) not in (_FULL, _BUSY)
 
 
-def down(error: Exception, what: Dependency = "order_database", where: str = "") -> DependencyDown:
-    """What the caller is told of it; the operator is told more. SQLite's own texts hold no values."""
-    code = name_of(error)
-    failed("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))
-    told = DependencyDown(what, where)
-    told.__cause__ = error
-    return told
+def database_down(error: Exception, what: Dependency = "order_database", where: str = "") -> DependencyDown:
+    """Log the error, and return what the caller gets. SQLite's own texts hold no values."""
+    code = error_name(error)
+    log_failure("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))
+    result = DependencyDown(what, where)
+    result.__cause__ = error
+    return result

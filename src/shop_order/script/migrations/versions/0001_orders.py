@@ -1,6 +1,6 @@
-"""The tables of chapter 2 and ours.
+"""The tables of the specification's chapter 2, and ours.
 
-Column names of chapter 2 stand as given; what is widened, and why: docs/decisions/tables.md.
+Columns have the names of chapter 2; docs/decisions/tables.md explains the changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HASH = sa.LargeBinary(32)
 
 
 def upgrade() -> None:
-    """Make everything."""
+    """Create all tables and triggers."""
     _cart()
     _orders()
     _history()
@@ -131,11 +131,11 @@ def _history() -> None:
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
         sa.Column("not_before_ms", sa.BigInteger, nullable=False, server_default="0"),
-        # SQLite then remembers the largest event id, also when its row is gone: ids go on above it.
+        # SQLite remembers the largest event id even after its row is deleted: new ids are larger.
         sqlite_autoincrement=True,
     )
     make_index("idx_outbox_order", "outbox", ["order_sn", "version"])
-    # Of the few rows that are held back, so that a long outbox is not read through at every round.
+    # Only the few delayed rows, so that a round does not scan a long outbox.
     held = sa.text("not_before_ms > 0")
     make_index("idx_outbox_held", "outbox", ["not_before_ms"], sqlite_where=held)
     make_table(
@@ -163,7 +163,7 @@ def _money() -> None:
         sa.Column("trade_no", sa.String(100), nullable=False),
         sa.Column("paid_ms", sa.BigInteger, nullable=False),
         sa.Column("refunded_fen", sa.BigInteger, nullable=False),
-        # The order's number while the attempt is open: the key that allows one open attempt an order.
+        # The order's number while the payment is open: its key allows one open payment per order.
         sa.Column("open_order_sn", sa.String(_SN)),
         sa.Column("ask_ms", sa.BigInteger),
         sa.Column("ask_tries", sa.Integer, nullable=False, server_default="0"),
@@ -183,7 +183,7 @@ def _money() -> None:
         sa.Column("surplus", sa.SmallInteger, nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("finished_ms", sa.BigInteger, nullable=False),
-        # The payment's number if it is surplus: the key that allows one such refund a payment.
+        # The payment's number if it is surplus: its key allows one such refund per payment.
         sa.Column("surplus_of", sa.String(_SN)),
         sa.Column("try_ms", sa.BigInteger),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
@@ -244,7 +244,7 @@ _MYSQL_GUARDS = {
 
 
 def downgrade() -> None:
-    """Drop everything."""
+    """Drop all tables."""
     for table in (
         "config_history", "shop_time", "idempotency_key", "refund", "payment", "order_sn_claim", "outbox",
         "order_event", "order_goods", "order_info", "cart_version", "shopping_cart",

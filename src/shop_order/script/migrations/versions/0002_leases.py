@@ -1,4 +1,4 @@
-"""Leases for the processes that share a database, and how MySQL finds the largest event id."""
+"""Leases for processes that share a database, and MySQL's index of event ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ down_revision: str | None = "0001"
 
 
 def upgrade() -> None:
-    """Make the table; SQLite, whose file lock leaves one process, has it empty."""
+    """Create the table, which SQLite does not need, since its file lock admits one process."""
     make_table(
         "job_lease",
         sa.Column("name", sa.String(50), primary_key=True),
@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the table and the index."""
     if op.get_bind().dialect.name != "sqlite":
         drop_index("idx_event_id", "order_event")
     drop_table("job_lease")

@@ -1,4 +1,4 @@
-"""The feed of the order log: published events wait in it until the log has them for good."""
+"""The feed of the order log: published events stay in it until the log has stored them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
-    """Orders that are there already need no row: a log that is new walks over all of them."""
+    """Create the table; existing orders need no row, since a new log walks over all of them."""
     make_table(
         "log_feed",
         sa.Column(
@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The log is made anew from the history by `shop-order stats rebuild`."""
+    """Drop the table; `shop-order stats rebuild` rebuilds the log from the history."""
     drop_table("log_feed")

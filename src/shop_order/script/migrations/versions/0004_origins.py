@@ -1,4 +1,4 @@
-"""An event that waits to be published remembers whose request made it: for logs and traces of its readers."""
+"""The outbox stores the request of each event, for the consumers' logs and traces."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ down_revision: str | None = "0003"
 
 
 def upgrade() -> None:
-    """Those that wait already came from nobody we know."""
+    """Add the columns, empty for existing events."""
     add_column("outbox", sa.Column("request_id", sa.String(128), nullable=False, server_default=""))
     add_column("outbox", sa.Column("traceparent", sa.String(55), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
-    """Nothing but logs and traces needs them."""
+    """Drop the columns, which only logs and traces need."""
     drop_column("outbox", "traceparent")
     drop_column("outbox", "request_id")

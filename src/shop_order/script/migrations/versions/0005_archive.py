@@ -1,4 +1,4 @@
-"""The history tables: settled orders of long ago, in the columns they had."""
+"""The history tables, for old settled orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEYS = {"order_info": "id", "order_goods": "id", "payment": "payment_sn", "refu
 
 
 def upgrade() -> None:
-    """Make them, empty."""
+    """Create the tables."""
     _orders()
     _money()
 
@@ -117,10 +117,10 @@ def _money() -> None:
 
 
 def downgrade() -> None:
-    """Bring what lies in them back, then drop them."""
+    """Move archived orders back, then drop the tables."""
     bind = op.get_bind()
     there = [table for table in _KEYS if sa.inspect(bind).has_table(f"{table}_history")]
-    for table in there:  # a row that was brought back before the server was killed stays
+    for table in there:  # skips rows that were moved back before a kill
         key, history = _KEYS[table], f"{table}_history"
         stored = [c["name"] for c in sa.inspect(bind).get_columns(history) if "computed" not in c]
         columns = ", ".join(bind.dialect.identifier_preparer.quote(name) for name in stored)

@@ -1,4 +1,4 @@
-"""Operators look for orders by status alone: without an index a page of a rare one read every order."""
+"""An index for lists by status alone, which scanned every order for a rare status."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ down_revision: str | None = "0005"
 
 
 def upgrade() -> None:
-    """In the order of lists, so that their cursors go on in it."""
+    """Create the index in the order of lists, so that cursors can use it."""
     make_index("idx_order_status", "order_info", ["status", "created_at", "id"])
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the index."""
     drop_index("idx_order_status", "order_info")

@@ -1,4 +1,4 @@
-"""The signed daily roots over all chains, and how SQLite finds a day's events."""
+"""The signed daily roots over all hash chains, and SQLite's index of event ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HASH = sa.LargeBinary(32)
 
 
 def upgrade() -> None:
-    """Make the table, empty: the first root is made over all history there is."""
+    """Create the table; the first root will cover all existing history."""
     make_table(
         "history_root",
         sa.Column("day", sa.String(10), primary_key=True),
@@ -33,7 +33,7 @@ def upgrade() -> None:
     sqlite = op.get_bind().dialect.name == "sqlite"
     for name, rest in (_SQLITE_GUARDS if sqlite else _MYSQL_GUARDS).items():
         make_trigger(name, rest)
-    if sqlite:  # the servers have it already; ids grow, so a new one goes to the index's last page
+    if sqlite:  # servers have it already; ids grow, so inserts go to the index's last page
         make_index("idx_event_id", "order_event", ["id"])
 
 
@@ -57,7 +57,7 @@ _MYSQL_GUARDS = {
 
 
 def downgrade() -> None:
-    """Drop it: roots can be made again, but only of what is there then."""
+    """Drop the table; new roots can cover only the history that is left."""
     if op.get_bind().dialect.name == "sqlite":
         drop_index("idx_event_id", "order_event")
     drop_table("history_root")

@@ -1,4 +1,4 @@
-"""What came of each day's bill; and the money of a day is found by its time."""
+"""The results of reconciliations, and indexes of payments and refunds by time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Create the table and the indexes."""
     for name, (table, columns) in _INDEXES.items():
         make_index(name, table, columns)
     make_table(
@@ -42,7 +42,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the table and the indexes."""
     drop_table("reconciliation")
     for name, (table, _) in _INDEXES.items():
         drop_index(name, table)

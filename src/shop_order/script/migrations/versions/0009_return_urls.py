@@ -1,4 +1,4 @@
-"""Where a buyer goes on from the cashier: an order remembers the shop's two pages."""
+"""The return and cancel URLs of an order, for links of the cashier."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _COLUMNS = ("return_url", "cancel_url")
 
 
 def upgrade() -> None:
-    """Orders that are there have none."""
+    """Add the columns, empty for existing orders."""
     for table in _TABLES:
         for column in _COLUMNS:
             add_column(table, sa.Column(column, sa.String(512), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
-    """Only the links of the cashier need them."""
+    """Drop the columns."""
     for table in _TABLES:
         for column in reversed(_COLUMNS):
             drop_column(table, column)

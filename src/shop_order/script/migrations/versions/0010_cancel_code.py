@@ -1,4 +1,4 @@
-"""Why an order was cancelled stands beside it; and a late payment's way back is its order's refund."""
+"""Orders store the reason code of their cancellation, and show refunds of late payments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _REFUNDS = {"order_info": "refund", "order_info_history": "refund_history"}
 
 
 def upgrade() -> None:
-    """Orders from before are told it by their own history and refunds."""
+    """Add the column, and fill it from the history; set refund states of late payments."""
     for orders, refunds in _REFUNDS.items():
         add_column(orders, sa.Column("cancel_code", sa.String(20), nullable=False, server_default=""))
         _fill(orders, refunds)
 
 
 def downgrade() -> None:
-    """The history still has it. What callers saw of late money's refunds before was nothing."""
+    """Drop the column, which the history still holds; hide refunds of late payments."""
     for orders, refunds in _REFUNDS.items():
         drop_column(orders, "cancel_code")
         late = f"SELECT order_sn FROM {refunds} WHERE surplus = 1 AND reason = 'LATE_PAYMENT'"
@@ -35,7 +35,7 @@ def downgrade() -> None:
 
 
 def _fill(orders: str, refunds: str) -> None:
-    """A page at a time, in order of id; a server keeps each page at once: done again, it changes nothing."""
+    """Fill page by page in order of id; a server commits each page. Idempotent."""
     bind = op.get_bind()
     find = sa.text(
         f"SELECT id, order_sn FROM {orders} WHERE status = {CANCELLED} AND id > :after"
@@ -55,7 +55,7 @@ def _fill(orders: str, refunds: str) -> None:
 
 
 def _codes(bind: sa.Connection, order_sns: Sequence[str]) -> dict[str, str]:
-    """The codes of these orders' cancellations; a payload that somebody altered tells none."""
+    """Return the cancellation codes of these orders, without malformed payloads."""
     found = _of(bind, "SELECT order_sn, payload FROM order_event WHERE type = 'order.cancelled'", order_sns)
     codes = {}
     for order_sn, payload in found:
@@ -69,7 +69,7 @@ def _codes(bind: sa.Connection, order_sns: Sequence[str]) -> dict[str, str]:
 
 
 def _late(bind: sa.Connection, refunds: str, order_sns: Sequence[str]) -> dict[str, int]:
-    """1 (open) or 2 (whole), for those of these orders whose money came too late."""
+    """Return 1 (open) or 2 (complete) for the orders with a refund of a late payment."""
     late = f"SELECT order_sn, state FROM {refunds} WHERE surplus = 1 AND reason = 'LATE_PAYMENT'"
     back: dict[str, int] = {}
     for order_sn, state in _of(bind, late, order_sns):

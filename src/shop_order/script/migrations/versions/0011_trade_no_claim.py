@@ -1,7 +1,7 @@
-"""Each of a provider's numbers is one payment's: the key over all of them, of live and archived orders.
+"""The key that allows each of a provider's trade numbers for one payment only, live or archived.
 
-Those that are there already are claimed in the order their money came. Of payments with the same number the
-first one has it; the others stay as they are, and are told of.
+Existing numbers are claimed in the order of payment. Of payments with the same number the first one gets it;
+the others are left unchanged and reported.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ log = logging.getLogger("shop_order.migrate")
 
 
 def upgrade() -> None:
-    """Make it, and fill it."""
+    """Create the table, and fill it."""
     make_table(
         "trade_no_claim",
         sa.Column("trade_no", sa.String(100), primary_key=True),
         sa.Column("payment_type", sa.Integer, primary_key=True, autoincrement=False),
-        # The account at the provider; empty for what was paid before numbers were claimed.
+        # The account at the provider; empty for payments from before numbers were claimed.
         sa.Column("seller", sa.String(64), primary_key=True),
         sa.Column("payment_sn", sa.String(30), nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
-    for table in ("payment_history", "payment"):  # what is archived was settled before
+    for table in ("payment_history", "payment"):  # archived payments came first
         _claim(table)
 
 
@@ -56,7 +56,7 @@ def _claim(table: str) -> None:
         bind.execute(claim, [dict(row) for row in page])
         _tell(page)
         if not is_file:
-            bind.exec_driver_sql("COMMIT")  # TiDB has no room for all of them in one transaction
+            bind.exec_driver_sql("COMMIT")  # TiDB limits the size of a transaction
         at = {"ms": page[-1]["paid_ms"], "sn": page[-1]["payment_sn"]}
 
 
@@ -75,5 +75,5 @@ def _tell(page: Sequence[sa.RowMapping]) -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the table."""
     drop_table("trade_no_claim")

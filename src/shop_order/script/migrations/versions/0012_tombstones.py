@@ -1,4 +1,4 @@
-"""Tombstones by their age: those that no order can come to any more are found without reading every claim."""
+"""A table of tombstones by age, so that expired ones are found without scanning every claim."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ revision = "0012"
 down_revision: str | None = "0011"
 
 _AT_ONCE = 1000
-_TOMBSTONE = 0  # the order id that no order has
+_TOMBSTONE = 0  # an order id that no order has
 
 
 def upgrade() -> None:
-    """Make the list, of those that stand already too."""
+    """Create the table, and fill it with existing tombstones."""
     make_table(
         "order_sn_tombstone",
         sa.Column("order_sn", sa.String(30), primary_key=True),
@@ -27,12 +27,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it; the tombstones stay, for good."""
+    """Drop the table; existing tombstones then never expire."""
     drop_table("order_sn_tombstone")
 
 
 def _list_those_that_stand() -> None:
-    # Read and then written: INSERT … SELECT would lock every claim in MySQL, while orders are placed.
+    # Read, then written: INSERT … SELECT would lock every claim in MySQL.
     bind = op.get_bind()
     there = {order_sn for (order_sn,) in bind.execute(sa.text("SELECT order_sn FROM order_sn_tombstone"))}
     stand = sa.text(f"SELECT order_sn, created_ms FROM order_sn_claim WHERE order_id = {_TOMBSTONE}")

@@ -1,0 +1,240 @@
+"""The services we call: goods, inventory, users and event inboxes. Concurrent calls are batched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import grpc
+import grpc.aio
+
+from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxStub, GoodsStub, InventoryStub, UsersStub
+from shop_order.domain.errors import (
+    AddressNotFound,
+    DeadlineExceeded,
+    DependencyDown,
+    OrderServiceError,
+    OutOfStock,
+    Overloaded,
+    PlacingGivenUp,
+    inside,
+)
+from shop_order.domain.ports import Lease, NumberTaken
+from shop_order.domain.problems import Dependency
+from shop_order.domain.valueobject.address import Address
+from shop_order.domain.valueobject.item import MOST_FEN, Goods, Line
+from shop_order.pkg.batching import Batcher
+from shop_order.pkg.grpc.client import Neighbour
+from shop_order.pkg.tracing import Origin, origin
+
+if TYPE_CHECKING:
+    from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxAsyncStub
+
+INVENTORY: Final = "inventory_service"
+NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
+MAX_IDS_PER_CALL = 500
+GoodsQuery = tuple[Sequence[int], Origin]
+Reservation = tuple[str, Sequence[Line], Origin]
+
+
+def failure(name: Dependency, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
+    """Return what our own caller gets for a failed call to `address`."""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"{name} at {address}" if address else name)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Overloaded()
+    return DependencyDown(name, address)
+
+
+class GrpcGoods:
+    """See `domain.ports.GoodsCatalogue`."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        neighbour: Neighbour,
+        *,
+        max_batch: int,
+        queue: int,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self._stub = GoodsStub(channel)
+        self._neighbour = neighbour
+        self.batches: Batcher[GoodsQuery, Mapping[int, Goods]] = Batcher(
+            self._fetch, most=max_batch, queue=queue, full=Overloaded, observe=observe
+        )
+
+    async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
+        return await self.batches.submit((goods_ids, origin()))
+
+    async def _fetch(self, wanted: Sequence[GoodsQuery]) -> Sequence[Mapping[int, Goods]]:
+        ids = sorted({id for goods_ids, _ in wanted for id in goods_ids})
+        origins = [caller for _, caller in wanted]
+        found: dict[int, Goods] = {}
+        for at in range(0, len(ids), MAX_IDS_PER_CALL):
+            request = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
+            try:
+                answer = await self._neighbour.call(self._stub.BatchGetGoods, request, origins=origins)
+            except grpc.aio.AioRpcError as error:
+                raise failure("goods_service", error, self._neighbour.address) from error
+            found |= {g.id: goods_of(g) for g in answer.goods}
+        return [found] * len(wanted)
+
+
+def goods_of(info: pb.GoodsInfo) -> Goods:
+    """Return goods as we store them; goods with an invalid price are not on sale."""
+    valid_price = 0 <= info.price_fen <= MOST_FEN
+    image = info.image if len(info.image) <= IMAGE_CHARS else ""
+    return Goods(
+        info.id,
+        info.name[:NAME_CHARS],
+        image,
+        info.price_fen if valid_price else 0,
+        info.on_sale and valid_price,
+    )
+
+
+class GrpcStock:
+    """See `domain.ports.Stock` and `domain.ports.Leases`."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        neighbour: Neighbour,
+        *,
+        lease_s: int,
+        max_batch: int,
+        queue: int,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self._stub = InventoryStub(channel)
+        self._neighbour = neighbour
+        self._lease_s = lease_s
+        self.reservations: Batcher[Reservation, None] = Batcher(
+            self._reserve, most=max_batch, queue=queue, full=Overloaded, observe=observe
+        )
+        self._releasing: Batcher[tuple[str, Origin], None] = Batcher(
+            self._release, most=max_batch, queue=queue, full=Overloaded
+        )
+
+    async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:
+        await self.reservations.submit((order_sn, lines, origin()))
+
+    async def release(self, order_sn: str) -> None:
+        await self._releasing.submit((order_sn, origin()))
+
+    async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
+        answer = await self._stock(goods_ids)
+        return {stock.goods_id: stock.available for stock in answer.stocks}
+
+    async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        answer = await self._stock(goods_ids)
+        return {stock.goods_id: (stock.reserved, stock.sold) for stock in answer.stocks}
+
+    async def _stock(self, goods_ids: Sequence[int]) -> pb.StockList:
+        try:
+            return await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
+        except grpc.aio.AioRpcError as error:
+            raise failure(INVENTORY, error, self._neighbour.address) from error
+
+    async def leases(self, after: str, limit: int) -> Sequence[Lease]:
+        try:
+            answer = await self._neighbour.call(
+                self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure(INVENTORY, error, self._neighbour.address) from error
+        return [lease_of(lease) for lease in answer.leases]
+
+    async def _reserve(self, wanted: Sequence[Reservation]) -> Sequence[Exception | None]:
+        requests = [
+            pb.ReserveRequest(
+                order_sn=order_sn,
+                lines=[pb.Line(goods_id=line.goods, nums=line.nums) for line in lines],
+                lease_s=self._lease_s,
+            )
+            for order_sn, lines, _ in wanted
+        ]
+        origins = [caller for _, _, caller in wanted]
+        try:
+            answer = await self._neighbour.call(
+                self._stub.Reserve, pb.ReserveRequests(requests=requests), origins=origins
+            )
+        except grpc.aio.AioRpcError as error:
+            raise failure(INVENTORY, error, self._neighbour.address) from error
+        if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
+            raise DependencyDown(INVENTORY, self._neighbour.address)  # the answer is to another request
+        return [None if result.ok else refusal(result) for result in answer.results]
+
+    async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
+        released = pb.OrderSns(order_sns=[order_sn for order_sn, _ in wanted])
+        origins = [caller for _, caller in wanted]
+        try:
+            await self._neighbour.call(self._stub.Release, released, origins=origins)
+        except grpc.aio.AioRpcError as error:
+            raise failure(INVENTORY, error, self._neighbour.address) from error
+        return [None] * len(wanted)
+
+
+def refusal(result: pb.Result) -> Exception:
+    """Return the error of a refused lease."""
+    if result.reason == "OUT_OF_STOCK":
+        return OutOfStock(result.goods_ids)
+    if result.reason == "TOMBSTONE":
+        return PlacingGivenUp()
+    if result.reason in ("MISMATCH", "CONFIRMED"):
+        return NumberTaken()
+    return DependencyDown(INVENTORY)
+
+
+def lease_of(lease: pb.Lease) -> Lease:
+    """Return the lease of an answer."""
+    lines, returned = (
+        tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
+    )
+    return Lease(lease.order_sn, lease.state, lines, returned)
+
+
+class GrpcAddresses:
+    """See `domain.ports.Addresses`."""
+
+    def __init__(self, channel: grpc.aio.Channel, neighbour: Neighbour) -> None:
+        self._stub = UsersStub(channel)
+        self._neighbour = neighbour
+
+    async def get(self, user: int, address_id: int) -> Address:
+        request = pb.AddressRequest(user_id=user, address_id=address_id)
+        try:
+            a = await self._neighbour.call(self._stub.GetAddress, request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise AddressNotFound from error
+            raise failure("user_service", error, self._neighbour.address) from error
+        # Not cleaned: the buyer must correct the entry, and the error names the field of the request.
+        with inside("address_id"):
+            return Address(a.name, a.phone, a.detail, a.province, a.city, a.district)
+
+
+class GrpcInboxes:
+    """The event inboxes of our neighbours."""
+
+    def __init__(self, inboxes: Sequence[tuple[grpc.aio.Channel, Neighbour]]) -> None:
+        self._inboxes = [(EventInboxStub(channel), neighbour) for channel, neighbour in inboxes]
+
+    async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
+        """Deliver events to every inbox; return the ids that all accepted.
+
+        Raises DependencyDown, DeadlineExceeded, Overloaded.
+        """
+        batch = pb.EventBatch(cloud_events=cloud_events)
+        answers = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
+        return set.intersection(*(set(answer.accepted_ids) for answer in answers))
+
+
+async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:
+    try:
+        return await neighbour.call(stub.Deliver, batch, origins=())
+    except grpc.aio.AioRpcError as error:
+        raise failure("event_inbox", error, neighbour.address) from error
