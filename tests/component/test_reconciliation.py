@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_order.domain.bill import BillNotOut, BillUnusable, Mismatch, first_ms
+from shop_order.domain.bill import Mismatch, first_ms
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import CATCH_UP_DAYS
+from shop_order.service.upkeep.reconcile import CATCH_UP_DAYS
 from tests.billed import HOUR_MS, BilledShop
 
 pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")

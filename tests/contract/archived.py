@@ -9,9 +9,9 @@ from shop_order.domain.ports import OnUnreadable
 from shop_order.domain.status import RefundState
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store
-from shop_order.service.archive import ArchiveService
-from shop_order.service.audit import AuditService
-from shop_order.service.doctor import Doctor
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.audit import AuditService
+from shop_order.service.upkeep.doctor import Doctor
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, added, opened, paid
 
 LATER_MS = NOW_MS + 100 * DAY_MS
@@ -39,7 +39,7 @@ async def archive_all(store: Store, now_ms: int = LATER_MS, days: int = 30) -> i
     while True:
         walked = await service.run_once(days)
         archived += walked.archived
-        if walked.last:
+        if walked.is_last:
             return archived
 
 

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shop_order.domain.history_root import Witness, WitnessAway, end_of
-from shop_order.domain.lease import Fence
+from shop_order.domain.history_root import day_end_ms
+from shop_order.domain.ports import Fence, Witness, WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.pkg.ids import last_id_before
 from shop_order.repository.dao.store import Store
-from shop_order.service.daily_root import JOB, MARGIN_MS, DailyRoot
-from shop_order.service.root_audit import BrokenDay, RootAudit
+from shop_order.service.upkeep.audit import BrokenDay, RootAudit
+from shop_order.service.upkeep.daily_root import JOB, MARGIN_MS, DailyRoot
 from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid
 
 HOUR_MS = 3_600_000
@@ -28,7 +28,7 @@ class Found:
     last_day: str
     broken_day: str
     what: str
-    unasked: str
+    not_compared: str
     broken_days: list[str]
 
 
@@ -41,11 +41,11 @@ class Beside:
     away: bool = False
     asked: int = 0
 
-    async def told(self, day: str) -> bytes | None:
+    async def get(self, day: str) -> bytes | None:
         self._require()
         return self.documents.get(day)
 
-    async def tell(self, day: str, document: bytes) -> bool:
+    async def put(self, day: str, document: bytes) -> bool:
         self._require()
         if self.locked:
             self.documents[day] = document
@@ -58,7 +58,7 @@ class Beside:
     def _require(self) -> None:
         self.asked += 1
         if self.away:
-            raise WitnessAway("nobody answers")
+            raise WitnessUnavailable("nobody answers")
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Sealing:
 
     engine: Engine
     pem: bytes = PEM
-    now_ms: int = end_of(FIRST_DAY) - 12 * HOUR_MS
+    now_ms: int = day_end_ms(FIRST_DAY) - 12 * HOUR_MS
     ahead_ms: int = 0  # by how much the clock of who seals is wrong
     database_ahead_ms: int = 0
 
@@ -93,7 +93,7 @@ class Sealing:
 
     def is_after(self, day: str, by_ms: int = 2 * HOUR_MS) -> None:
         """It is so long after a day's end now."""
-        self.now_ms = end_of(day) + by_ms
+        self.now_ms = day_end_ms(day) + by_ms
 
     async def story(self) -> str:
         """An order with four events of today."""
@@ -138,7 +138,7 @@ class Sealing:
         ).verify()
         first = found.broken[0] if found.broken else BrokenDay("", "")
         days = [one.day for one in found.broken]
-        return Found(found.days, found.last_day, first.day, first.what, found.unasked, days)
+        return Found(found.days, found.last_day, first.day, first.what, found.not_compared, days)
 
     async def two_days(self, witness: Witness | None = None) -> tuple[str, str]:
         """An order of each of two days, both sealed; their numbers."""

@@ -13,13 +13,14 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
-from shop_order.domain.order_log import WHOLE, Chapter, Facts, Mark, OrderLog, day_of, entry_of
+from shop_order.domain.order_log import COMPLETE, Backfill, LogUpdate, OrderSummary, day_of, entry_of
+from shop_order.domain.ports import OrderLog
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
-from shop_order.service import orderlog
-from shop_order.service.orderlog import OrderLogService
-from shop_order.service.statistics import Report, Statistics, Sums
+from shop_order.service.upkeep import orderlog
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.statistics import OrderTotals, Statistics, StatisticsReport
 from tests.contract.archived import cancelled, completed, give_back, late_money
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, add, added, opened, order, paid, sn
 from tests.contract.oplog import Log, empty_log
@@ -98,8 +99,8 @@ async def test_orders_from_before_there_was_a_log_are_walked_over(store: Store, 
         (await added(store)).order_sn for _ in range(3)
     ]  # never published: the feed knows none of them
     feeding = service(store, log.store)
-    assert [await feeding.walk_once() for _ in range(3)] == [3, 0, 0]
-    assert (await log.store.mark()).at == WHOLE
+    assert [await feeding.backfill_once() for _ in range(3)] == [3, 0, 0]
+    assert (await log.store.backfill()).position == COMPLETE
     assert [await told(log, number) for number in numbers] == [STORY[:1]] * 3
 
 
@@ -125,7 +126,7 @@ async def test_two_processes_that_feed_at_once_log_everything_once(store: Store,
         clock.now_s += 1.0
     assert [await told(log, number) for number in numbers] == [STORY] * 10
     assert await store.feed.lag() == (0, 0)
-    assert (await figures(store, log)) == Sums(10, 20_020, 20_020)
+    assert (await figures(store, log)) == OrderTotals(10, 20_020, 20_020)
 
 
 async def test_a_log_that_lost_everything_is_made_anew_by_itself(store: Store, log: Log) -> None:
@@ -136,7 +137,7 @@ async def test_a_log_that_lost_everything_is_made_anew_by_itself(store: Store, l
     await log.store.clear()
     await settle(feeding, clock)
     assert [await told(log, number) for number in numbers] == [STORY] * 3
-    assert (await log.store.mark()).at == WHOLE
+    assert (await log.store.backfill()).position == COMPLETE
 
 
 async def test_a_rebuilt_log_says_the_same(store: Store, log: Log) -> None:
@@ -157,7 +158,7 @@ async def test_a_walk_that_was_paused_while_the_log_was_thrown_away_leaves_nothi
     numbers = [(await added(store)).order_sn for _ in range(2)]
     paused, order_sns = service(store, log.store), store.audit.order_sns
     for _ in range(walked):
-        await paused.walk_once()
+        await paused.backfill_once()
 
     async def while_it_was_paused(after: str, limit: int) -> Sequence[str]:
         found = await order_sns(after, limit)
@@ -166,8 +167,8 @@ async def test_a_walk_that_was_paused_while_the_log_was_thrown_away_leaves_nothi
 
     with monkeypatch.context() as pause:
         pause.setattr(store.audit, "order_sns", while_it_was_paused)
-        await paused.walk_once()
-    while await service(store, log.store).walk_once():
+        await paused.backfill_once()
+    while await service(store, log.store).backfill_once():
         pass
     assert [await told(log, number) for number in numbers] == [STORY[:1]] * 2
 
@@ -196,13 +197,13 @@ async def test_what_is_told_while_the_log_is_thrown_away_is_told_again(
     async with empty_log(url) as log:
         feeding = service(store, log.store)
         inside: Any = log.store
-        setattr(inside, dropped, Dropped(getattr(inside, dropped), lambda: feeding.of(number)))
+        setattr(inside, dropped, Dropped(getattr(inside, dropped), lambda: feeding.entries(number)))
         await feeding.rebuild()
         assert await told(log, number) == STORY
         assert (await figures(store, log)).paid_fen == 2002
 
 
-async def figures(store: Store, log: Log) -> Sums:
+async def figures(store: Store, log: Log) -> OrderTotals:
     """The sums of all orders."""
     found = await report(store, log)
     assert summed([*found.by_day.values()]) == summed([*found.by_channel.values()]) == found.total
@@ -210,15 +211,15 @@ async def figures(store: Store, log: Log) -> Sums:
     return found.total
 
 
-async def report(store: Store, log: Log) -> Report:
+async def report(store: Store, log: Log) -> StatisticsReport:
     """Of the last days."""
     statistics = Statistics(log=log.store, outbox=store.outbox, feed=store.feed, clock=lambda: NOW_MS)
     return await statistics.report()
 
 
-def summed(groups: Sequence[Sums]) -> Sums:
+def summed(groups: Sequence[OrderTotals]) -> OrderTotals:
     columns = zip(*((s.orders, s.amount_fen, s.paid_fen, s.refunded_fen) for s in groups), strict=True)
-    return Sums(*map(sum, columns))
+    return OrderTotals(*map(sum, columns))
 
 
 async def test_the_figures_are_those_of_the_orders(store: Store, log: Log) -> None:
@@ -261,38 +262,40 @@ async def twice_paid(store: Store) -> Order:
     return await paid(store, new, first)
 
 
-@pytest.mark.parametrize("at", [WHOLE, "0"])
+@pytest.mark.parametrize("at", [COMPLETE, "0"])
 async def test_facts_that_an_earlier_version_drew_are_drawn_again_and_no_entry_is_lost(
     store: Store, log: Log, at: str
 ) -> None:
     late = await give_back(store, await late_money(store, await cancelled(store)))
-    unsurplus = Facts(late.order_sn, late.version, 7, day_of(NOW_MS), 5, "alipay", "", late.pay_fen, 0, 0)
+    unsurplus = OrderSummary(
+        late.order_sn, late.version, 7, day_of(NOW_MS), 5, "alipay", "", late.pay_fen, 0, 0
+    )
     entries = [entry_of(event) for event in await store.orders.history(late.order_sn)]
-    await log.store.append([Chapter(0, entries, unsurplus)])
-    await log.store.move_mark(Mark(), at)  # as that version marked it
+    await log.store.append([LogUpdate(0, entries, unsurplus)])
+    await log.store.advance_backfill(Backfill(), at)  # as that version marked it
     await publish(store)
-    assert not (await report(store, log)).whole
+    assert not (await report(store, log)).is_complete
     before = await log.store.entries(late.order_sn, 100)
     feeding = service(store, log.store)
-    while await feeding.walk_once():
+    while await feeding.backfill_once():
         pass
-    assert (await log.store.mark()).is_whole
+    assert (await log.store.backfill()).is_complete
     assert await log.store.entries(late.order_sn, 100) == before
     counted = await figures(store, log)
     assert (counted.paid_fen, counted.refunded_fen, counted.net_fen) == (late.pay_fen, late.pay_fen, 0)
-    begun = await log.store.mark()
-    assert await feeding.walk_once() == 0
-    assert await log.store.mark() == begun, "once"
+    begun = await log.store.backfill()
+    assert await feeding.backfill_once() == 0
+    assert await log.store.backfill() == begun, "once"
 
 
 async def test_an_order_is_looked_up_with_what_the_log_was_not_told_yet(store: Store, log: Log) -> None:
     order = await added(store)
     feeding = service(store, log.store)
-    assert [e.action for e in await feeding.of(order.order_sn)] == ["create"]
+    assert [e.action for e in await feeding.entries(order.order_sn)] == ["create"]
     await opened(store, order)
-    assert [e.action for e in await feeding.of(order.order_sn)] == ["create", "payment.opened"]
+    assert [e.action for e in await feeding.entries(order.order_sn)] == ["create", "payment.opened"]
     with pytest.raises(OrderNotFound):
-        await feeding.of(sn())
+        await feeding.entries(sn())
 
 
 async def test_entries_whose_time_is_over_go_and_do_not_come_back(store: Store, log: Log) -> None:
@@ -302,32 +305,32 @@ async def test_entries_whose_time_is_over_go_and_do_not_come_back(store: Store, 
     young = (await added(store, now_ms=NOW_MS - 30 * DAY_MS)).order_sn
     await publish(store)
     await settle(feeding, clock)
-    assert await feeding.forget() == 0  # 0 days keep for ever
+    assert await feeding.purge() == 0  # 0 days keep for ever
     forgetting = service(store, log.store, clock, keep_days=30)
-    assert await forgetting.forget() == 1
+    assert await forgetting.purge() == 1
     for _ in range(2):
-        assert list(await forgetting.of(old)) == []
+        assert list(await forgetting.entries(old)) == []
         assert await told(log, young) == STORY[:1]
         assert sum(f.orders for f in await log.store.figures("2000-01-01", "2100-01-01")) == 2
         await forgetting.rebuild()  # the second time: a log that is made anew
-    assert await forgetting.forget() == 0
+    assert await forgetting.purge() == 0
 
 
 class ForgetfulLog(SqliteOrderLog):
     """Acknowledges before it journals: what it was told is lost until `journal` is set."""
 
-    settle_s = 2.0
+    durable_after_s = 2.0
     journal = False
 
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
+    async def append(self, updates: Sequence[LogUpdate]) -> Collection[str]:
         if self.journal:
-            await super().append(chapters)
+            await super().append(updates)
         return ()
 
 
 async def test_what_the_log_acknowledged_and_lost_is_told_again(store: Store, tmp_path: Path) -> None:
     forgetful = ForgetfulLog(tmp_path / "log.db")
-    await forgetful.move_mark(Mark(), WHOLE)
+    await forgetful.advance_backfill(Backfill(), COMPLETE)
     clock = Time()
     feeding = service(store, forgetful, clock)
     number = await buy(store)
@@ -362,11 +365,11 @@ async def test_a_log_that_is_away_holds_up_nobody_and_catches_up(store: Store, t
     assert await store.outbox.orders_waiting() == set()
     with pytest.raises(DependencyDown):
         await feeding.run_once()
-    assert feeding.away
-    assert [e.version for e in await feeding.of(number)] == [1, 2, 3]  # out of the order's own history
+    assert feeding.unavailable
+    assert [e.version for e in await feeding.entries(number)] == [1, 2, 3]  # out of the order's own history
     log.gone = False
     await settle(feeding, clock)
-    assert not feeding.away
+    assert not feeding.unavailable
     assert [e.version for e in await log.entries(number, 10)] == [1, 2, 3]
     assert await store.feed.lag() == (0, 0)
     await log.close()

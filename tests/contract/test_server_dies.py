@@ -17,7 +17,7 @@ from shop_order.domain.ports import KeyTaken
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.engine import add, key, order
 from tests.contract.own_server import Server, make_of, own_server
 from tests.plugins.engines import available

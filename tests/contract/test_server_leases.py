@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.engine.mysql_errors import LostConnection
 from shop_order.repository.dao.engine.mysql_session import MysqlSession

@@ -8,10 +8,10 @@ from datetime import date
 import pytest
 
 from shop_order.domain.bill import Bill, BillLine, day_at, first_ms
-from shop_order.domain.lease import LeaseLost
+from shop_order.domain.ports import LeaseLost
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.contract.engine import NOW_MS, Engine
 
 ALIPAY = PaymentType.ALIPAY
@@ -50,7 +50,7 @@ def reconciling(store: Store, desk: Desk) -> ReconciliationService:
         real_clock=lambda: first_ms(DAY) + 4 * 86_400_000,
         clock=lambda: NOW_MS,
         fence=lambda: store.leases.fence(LEASE),
-        tell=lambda *_, **__: None,
+        warn=lambda *_, **__: None,
         settle_s=0.0,
     )
 

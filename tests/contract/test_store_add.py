@@ -15,7 +15,7 @@ from shop_order.repository.dao import placing
 from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.placing import NewOrder
 from shop_order.repository.dao.store import Store
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
 
 

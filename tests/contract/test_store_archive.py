@@ -15,7 +15,7 @@ from shop_order.repository.dao.archive import move_statements
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
-from shop_order.service.archive import PAGE
+from shop_order.service.upkeep.archive import PAGE
 from tests.contract.archived import (
     LATER_MS,
     PAIRS,
@@ -269,7 +269,7 @@ async def test_a_walk_ends_and_the_next_one_finds_what_was_settled_meanwhile(eng
     waiting = [await added(store, user=n, now_ms=NOW_MS + n) for n in range(PAGE + 5)]
     await cancelled(store)
     service = archiving(store)
-    assert [(await service.run_once(30)).looked for _ in range(2)] == [PAGE, 6]
+    assert [(await service.run_once(30)).examined for _ in range(2)] == [PAGE, 6]
     for late in waiting[:3]:
         await store.orders.change(late.order_sn, lambda o: o.cancel("", BUYER, NOW_MS, code="BUYER"))
     assert await archive_all(store) == 3
@@ -279,6 +279,6 @@ async def test_nothing_moves_while_it_is_switched_off(engine: Engine) -> None:
     await cancelled(engine.store)
     off, on = archiving(engine.store, days=0), archiving(engine.store, days=30)
     await off.step()
-    assert (off.is_on, engine.count("order_info")) == (False, 1)
+    assert (off.is_enabled, engine.count("order_info")) == (False, 1)
     await on.step()
-    assert (on.is_on, on.is_resting, engine.count("order_info")) == (True, True, 0)
+    assert (on.is_enabled, on.is_idle, engine.count("order_info")) == (True, True, 0)

@@ -53,8 +53,8 @@ async def test_two_that_archive_while_money_comes_late_double_and_lose_nothing(e
 RUN = """
 import asyncio, itertools, sys
 from shop_order.repository.dao import open_store
-from shop_order.service.archive import ArchiveService
-import shop_order.service.archive as module
+from shop_order.service.upkeep.archive import ArchiveService
+import shop_order.service.upkeep.archive as module
 
 module.PAGE = 2
 
@@ -64,7 +64,7 @@ async def run(url, now_ms):
     service = ArchiveService(
         archive=store.archive, on_unreadable=print, clock=lambda: now_ms, after_days=lambda: 30
     )
-    while not (await service.run_once(30)).last:
+    while not (await service.run_once(30)).is_last:
         print("moved", flush=True)
         sys.stdin.readline()
     await store.close()

@@ -24,7 +24,7 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql_session
 from shop_order.repository.dao.engine.base import MYSQL
 from shop_order.repository.dao.engine.mysql_session import MysqlSession
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
 from tests.contract.test_store_trade_numbers import paid, unpaid, waiting

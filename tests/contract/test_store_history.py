@@ -20,8 +20,8 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine.sqlite import SqliteSession, run_to_completion
 from shop_order.repository.dao.store import SchemaMismatch, Store, StoreInUse, check_schema
 from shop_order.repository.schema import GUARDS, create, migrate
-from shop_order.service.audit import AuditService, Broken
-from shop_order.service.doctor import Doctor
+from shop_order.service.upkeep.audit import AuditService, BrokenChain
+from shop_order.service.upkeep.doctor import Doctor
 from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn
 
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
@@ -111,7 +111,7 @@ async def test_of_many_chains_only_the_broken_ones_are_named(engine: Engine) -> 
         engine.sql(f"DROP TRIGGER {guard}")
     engine.sql("UPDATE order_event SET type = 'x' WHERE order_sn = ? AND version > 1", numbers[3])
     walked, broken = await AuditService(engine.store.audit).verify()
-    assert (walked, broken) == (5, [Broken(numbers[3], 2, "was altered")])
+    assert (walked, broken) == (5, [BrokenChain(numbers[3], 2, "was altered")])
     assert await engine.store.audit.order_sns(numbers[1], 2) == numbers[2:4]
 
 

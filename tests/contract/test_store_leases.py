@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.repository.dao.leases import ONLY_FENCE, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import FileEngine

@@ -17,11 +17,11 @@ from typing import Any
 import pymysql
 import pytest
 
-from shop_order.domain.bill import After, Reconciliation, Totals, day_at
+from shop_order.domain.bill import BillCursor, Reconciliation, Totals, day_at
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.history_root import BEFORE_ALL
+from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao import open_store
@@ -193,7 +193,7 @@ async def use_everything(store: Store) -> None:
     await store.audit.order("S7")
     await store.roots.last()
     await store.roots.page("2026-11-18", 100)
-    for after_id in (BEFORE_ALL, FIRST - 1000):
+    for after_id in (BEFORE_FIRST_ID, FIRST - 1000):
         await store.roots.leaves(after_id, 10**9, 500)
     await store.time.advance(1)
     await store.last_id()
@@ -207,7 +207,7 @@ async def use_reconciliations(store: Store) -> None:
     ours, now_ms = store.reconciliations, NOW_MS
     await ours.payments([f"P{n}" for n in range(500)])
     await ours.refunds([f"R{n}" for n in range(500)])
-    for after in (After(now_ms - DAY_MS), After(now_ms, "P7")):
+    for after in (BillCursor(now_ms - DAY_MS), BillCursor(now_ms, "P7")):
         await ours.paid(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
         await ours.refunded(PaymentType.ALIPAY, after, now_ms + DAY_MS, 500)
     await ours.ask_again("P100", now_ms)

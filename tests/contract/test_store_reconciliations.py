@@ -7,9 +7,9 @@ from datetime import date
 
 import pytest
 
-from shop_order.domain.bill import After, Difference, Kept, Mismatch, Reconciliation, Totals
+from shop_order.domain.bill import BillCursor, DayResult, Difference, Mismatch, Reconciliation, Totals
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.repository.dao.store import Store
 from tests.contract.archived import LATER_MS, archive_all, cancelled, completed, give_back, late_money
@@ -38,10 +38,10 @@ async def fence(store: Store) -> Fence:
 async def numbers(store: Store, begin_ms: int, before_ms: int, limit: int = 2) -> list[str]:
     """Of all paid attempts of a span, page by page."""
     found: list[str] = []
-    after = After(begin_ms)
+    after = BillCursor(begin_ms)
     while page := await store.reconciliations.paid(ALIPAY, after, before_ms, limit):
         found += [one.payment_sn for one in page]
-        after = After(page[-1].paid_ms, page[-1].payment_sn)
+        after = BillCursor(page[-1].paid_ms, page[-1].payment_sn)
     return found
 
 
@@ -54,7 +54,7 @@ async def test_paid_attempts_of_a_span_come_in_order_of_time(store: Store) -> No
         at[ms] = payment.payment_sn
     await opened(store, await added(store))
     assert await numbers(store, NOW_MS + 1, NOW_MS + 5) == [at[1], at[2], at[3], at[4]]
-    wechat = await store.reconciliations.paid(PaymentType.WECHAT, After(0), NOW_MS + 99, 10)
+    wechat = await store.reconciliations.paid(PaymentType.WECHAT, BillCursor(0), NOW_MS + 99, 10)
     assert list(wechat) == []
 
 
@@ -76,11 +76,11 @@ async def test_archived_money_counts_as_well(store: Store) -> None:
     (refund,) = surplus.refunds.values()
     before = await numbers(store, NOW_MS, LATER_MS + 1)
     assert len(before) == 3
-    backs = list(await store.reconciliations.refunded(ALIPAY, After(LATER_MS), LATER_MS + 1, 10))
+    backs = list(await store.reconciliations.refunded(ALIPAY, BillCursor(LATER_MS), LATER_MS + 1, 10))
     assert [one.refund_sn for one in backs] == [refund.refund_sn]
     await archive_all(store, now_ms=LATER_MS * 2)
     assert await numbers(store, NOW_MS, LATER_MS + 1) == before
-    assert list(await store.reconciliations.refunded(ALIPAY, After(LATER_MS), LATER_MS + 1, 10)) == backs
+    assert list(await store.reconciliations.refunded(ALIPAY, BillCursor(LATER_MS), LATER_MS + 1, 10)) == backs
     known = await store.reconciliations.payments([live.payment_sn, old.payment_sn, "P-unknown"])
     assert known[old.payment_sn].trade_no == f"T{old.payment_sn}"
     assert set(known) == {live.payment_sn, old.payment_sn}
@@ -91,10 +91,12 @@ async def test_archived_money_counts_as_well(store: Store) -> None:
 
 async def test_a_refund_that_failed_or_is_of_another_channel_is_none(store: Store) -> None:
     await give_back(store, await late_money(store, await cancelled(store)), ends=RefundState.FAILED)
-    assert list(await store.reconciliations.refunded(ALIPAY, After(0), LATER_MS + 1, 10)) == []
+    assert list(await store.reconciliations.refunded(ALIPAY, BillCursor(0), LATER_MS + 1, 10)) == []
     await give_back(store, await late_money(store, await cancelled(store)))
-    assert len(await store.reconciliations.refunded(ALIPAY, After(0), LATER_MS + 1, 10)) == 1
-    assert list(await store.reconciliations.refunded(PaymentType.WECHAT, After(0), LATER_MS + 1, 10)) == []
+    assert len(await store.reconciliations.refunded(ALIPAY, BillCursor(0), LATER_MS + 1, 10)) == 1
+    assert (
+        list(await store.reconciliations.refunded(PaymentType.WECHAT, BillCursor(0), LATER_MS + 1, 10)) == []
+    )
 
 
 @pytest.mark.parametrize("archived", [False, True])
@@ -127,7 +129,7 @@ async def test_a_result_is_kept_in_place_of_an_earlier_one(engine: Engine) -> No
     assert await reconciliations.days(ALIPAY, DAY) == {}
     await reconciliations.keep(result(differences=200), await fence(store))
     await reconciliations.keep(result(date(2026, 11, 20), differences=7), await fence(store))
-    assert await reconciliations.days(ALIPAY, DAY) == {DAY: Kept(DAY, 200, NOW_MS)}
+    assert await reconciliations.days(ALIPAY, DAY) == {DAY: DayResult(DAY, 200, NOW_MS)}
     assert await reconciliations.days(PaymentType.WECHAT, DAY) == {}
     both = await reconciliations.days(ALIPAY, date(2026, 11, 20))
     assert {day: one.differences for day, one in both.items()} == {DAY: 200, date(2026, 11, 20): 7}

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from shop_order.domain.event.order_events import link
-from shop_order.domain.history_root import BEFORE_ALL, ChainMoved, Leaf, Root, Sealed
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.history_root import BEFORE_FIRST_ID, Leaf, Root, SealedDay
+from shop_order.domain.ports import Fence, LeaseLost, RootConflict
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
-from shop_order.service import daily_root
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep import daily_root
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archiving
 from tests.contract.engine import BUYER, Engine
 from tests.contract.sealing import (
@@ -134,12 +134,12 @@ async def test_a_root_is_stored_only_behind_the_last_one(sealing: Sealing) -> No
     for late in (
         replace(last, signature=b"s" * 64),
         Root(replace(last.sealed, day="2026-11-25"), last.root, "k", b"s", 0),
-        Root(Sealed("2026-11-01", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0),
+        Root(SealedDay("2026-11-01", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0),
     ):
-        with pytest.raises(ChainMoved):
+        with pytest.raises(RootConflict):
             await roots.add(late, fence)
     with pytest.raises(LeaseLost):
-        follows = Root(Sealed("2026-11-25", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0)
+        follows = Root(SealedDay("2026-11-25", 1, 0, b"d" * 32, last.root), b"r" * 32, "k", b"s", 0)
         await roots.add(follows, Fence(fence.lease, fence.number + 1))
     assert await roots.page("", 9) == before
 
@@ -162,7 +162,7 @@ async def test_what_was_read_under_an_earlier_lease_is_read_anew(
     monkeypatch.setattr(sealing.store.roots, "leaves", reading)
     for number in (1, 1, 3):  # another had it in between
         await sealer.step(replace(fence, number=number))
-    assert read[0] == read[2] == BEFORE_ALL < read[1]
+    assert read[0] == read[2] == BEFORE_FIRST_ID < read[1]
 
 
 async def test_a_window_begins_behind_one_id_and_ends_with_another(sealing: Sealing) -> None:
@@ -350,7 +350,7 @@ async def test_who_has_the_database_but_not_the_key_can_make_no_root(sealing: Se
 
 
 async def test_how_long_ago_the_last_sealed_day_ended(sealing: Sealing) -> None:
-    assert 24 <= await sealing.sealer().behind_ms() / HOUR_MS < 48
+    assert 24 <= await sealing.sealer().lag_ms() / HOUR_MS < 48
     sealing.is_after(FIRST_DAY)
     await sealing.seal()
-    assert await sealing.sealer().behind_ms() == 2 * HOUR_MS
+    assert await sealing.sealer().lag_ms() == 2 * HOUR_MS

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from shop_order.domain.history_root import Sealed
-from shop_order.domain.lease import LeaseLost
+from shop_order.domain.history_root import SealedDay
+from shop_order.domain.ports import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.log.masking import mask
-from shop_order.service import daily_root
+from shop_order.service.upkeep import daily_root
 from tests.contract.engine import Engine
 from tests.contract.sealing import (
     FIRST_DAY,
@@ -36,7 +36,7 @@ async def test_each_root_is_told_outside_with_all_that_its_signature_needs(seali
     await three_days(sealing, beside)
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
     told = json.loads(beside.documents[SECOND_DAY])
-    sealed = Sealed(
+    sealed = SealedDay(
         told["day"],
         told["last_id"],
         told["events"],
@@ -72,7 +72,7 @@ async def test_rows_that_were_removed_with_their_roots_are_seen_from_outside(sea
         sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
     assert (await sealing.verified()).what == "", "the database alone can't tell"
     found = await sealing.verified(beside)
-    assert (found.broken_day, "the registry was told" in found.what) == (THIRD_DAY, True)
+    assert (found.broken_day, "the registry has" in found.what) == (THIRD_DAY, True)
     await sealing.seal(beside)
     assert (await days_of(sealing))[-1][0] == SECOND_DAY, "the key signs no second root of a day"
     assert set(sealing.alerts) == {"root_contradicted"}
@@ -91,14 +91,14 @@ async def test_a_history_that_begins_anew_is_seen_from_outside(sealing: Sealing)
         sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[2])
     sealing.is_after("2026-11-21")  # of which nobody was told anything yet
     found = await sealing.verified(beside)
-    assert (found.broken_day, "the registry was told" in found.what) == (FIRST_DAY, True)
+    assert (found.broken_day, "the registry has" in found.what) == (FIRST_DAY, True)
     await sealing.seal(beside)
     assert await days_of(sealing) == [], "no first root of a history that had some"
     assert set(sealing.alerts) == {"root_contradicted"}
     await sealing.seal()  # as while the witness is away
     assert await days_of(sealing) == [("2026-11-21", 8)]
     found = await sealing.verified(beside)
-    assert (found.days, found.broken_day, "the registry was told" in found.what) == (0, FIRST_DAY, True)
+    assert (found.days, found.broken_day, "the registry has" in found.what) == (0, FIRST_DAY, True)
 
 
 async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
@@ -106,7 +106,7 @@ async def test_a_witness_that_was_away_is_told_later(sealing: Sealing) -> None:
     await three_days(sealing, beside)
     assert (len(await days_of(sealing)), beside.documents) == (3, {})
     found = await sealing.verified(beside)
-    assert (found.what, found.unasked) == ("", "nobody answers")
+    assert (found.what, found.not_compared) == ("", "nobody answers")
     beside.away = False
     await sealing.seal(beside)
     assert list(beside.documents) == [FIRST_DAY, SECOND_DAY, THIRD_DAY]
@@ -146,13 +146,13 @@ async def test_a_root_that_was_made_anew_while_the_witness_was_away_is_told_of_w
 async def test_days_that_a_witness_was_not_told_of_are_counted_once_they_are_late(sealing: Sealing) -> None:
     beside = Beside()
     await three_days(sealing, beside)
-    assert (await sealing.verified(beside)).unasked == ""
+    assert (await sealing.verified(beside)).not_compared == ""
     del beside.documents[FIRST_DAY], beside.documents[THIRD_DAY]
     found = await sealing.verified(beside)
-    assert (found.what, found.unasked) == ("", "of 1 days it was told nothing"), "not of the last"
+    assert (found.what, found.not_compared) == ("", "it has no roots of 1 days"), "not of the last"
     sealing.is_after(THIRD_DAY, 24 * HOUR_MS)
-    assert (await sealing.verified(beside)).unasked == "of 2 days it was told nothing"
-    assert (await sealing.verified()).unasked == "", "there is none"
+    assert (await sealing.verified(beside)).not_compared == "it has no roots of 2 days"
+    assert (await sealing.verified()).not_compared == "", "there is none"
 
 
 async def test_who_lost_the_witness_s_lock_tells_it_nothing(sealing: Sealing) -> None:

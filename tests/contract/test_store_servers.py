@@ -26,7 +26,7 @@ from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from shop_order.repository.dao.store import SchemaMismatch, Store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
-from shop_order.service.audit import AuditService
+from shop_order.service.upkeep.audit import AuditService
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
 from tests.contract.servers import connected, described, empty
 

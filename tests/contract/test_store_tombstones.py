@@ -59,7 +59,7 @@ async def test_they_go_in_bounded_steps_oldest_first(engine: Engine) -> None:
 async def test_so_many_a_minute_and_not_one_of_a_call_that_is_too_much(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tombstone, "MOST_A_MINUTE", 10)
+    monkeypatch.setattr(tombstone, "MAX_PER_MINUTE", 10)
     stands = await added(engine.store)
     await plant(engine.store, *(sn() for _ in range(8)))
     with pytest.raises(RateLimited):

@@ -55,7 +55,7 @@ async def test_one_unreadable_order_stops_no_archiving(engine: Engine, table: st
     engine.sql(f"UPDATE {table} SET {column} = 'shells' WHERE order_sn = ?", bad.order_sn)
     told: list[str] = []
     walked = await archiving(store, LATER_MS, on_unreadable=lambda row: told.append(row.number)).run_once(30)
-    assert (walked.looked, walked.archived, walked.last, told) == (2, 1, True, [bad.order_sn])
+    assert (walked.examined, walked.archived, walked.is_last, told) == (2, 1, True, [bad.order_sn])
     assert engine.sql("SELECT order_sn FROM order_info_history") == [(good.order_sn,)]
 
 

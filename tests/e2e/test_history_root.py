@@ -47,13 +47,13 @@ async def verify(shop: Shop, *words: str) -> Ran:
 async def test_an_order_whose_end_was_cut_off_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    behind_ms = [TWO_DAYS_MS]
-    monkeypatch.setattr(core, "real_ms", lambda: time.time_ns() // 1_000_000 - behind_ms[0])
+    lag_ms = [TWO_DAYS_MS]
+    monkeypatch.setattr(core, "real_ms", lambda: time.time_ns() // 1_000_000 - lag_ms[0])
     async with Shop(tmp_path) as shop:
         order_sn = (await shop.place())["order_sn"]
         await shop.http.post(f"/api/v1/orders/{order_sn}/cancel", headers=shop.bearer())
         await shop.stop_service()
-        behind_ms[0] = 0
+        lag_ms[0] = 0
         await shop.start_service()
 
         async def sealed() -> list[Root]:

@@ -15,9 +15,9 @@ from shop_order.cmd.cli import archive, reconcile
 from shop_order.cmd.run.turns import Turns, only_one, while_ours
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 from tests.billed import BilledShop
 from tests.e2e.started import Ran, run
 from tests.plugins.engines import available

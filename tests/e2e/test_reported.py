@@ -112,7 +112,7 @@ async def test_two_commands_count_different_sums(shop: Shop, monkeypatch: pytest
 
     async def counted() -> bool:
         report = await shop.core.statistics.report()
-        return bool(report.whole and not report.waiting)
+        return bool(report.is_complete and not report.waiting)
 
     await shop.until(counted)
     for name, value in shop.environ.items():

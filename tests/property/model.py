@@ -154,7 +154,7 @@ class Model:
         states = set(order.refunds.values()) if order.status == CANCELLED else set()
         return 0 if not states else 2 if states == {"succeeded"} else 1
 
-    def money_of(self, order: ModelOrder) -> tuple[int, int]:
+    def money_totals(self, order: ModelOrder) -> tuple[int, int]:
         """What arrived, and what went back."""
         attempts = self.attempts(order)
         came = sum(p.fen for p in attempts if p.state in ("paid", "refunded"))

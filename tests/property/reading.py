@@ -14,9 +14,9 @@ from shop_order.domain.status import OrderStatus
 from shop_order.pkg.signing import Signer
 from shop_order.repository.cache.memory import MemoryCache
 from shop_order.repository.cache.orders import OrderTimes, OrderViews
-from shop_order.service.archive import ArchiveService
-from shop_order.service.doctor import Doctor, Finding
-from shop_order.service.statistics import Report, Sums
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.doctor import Doctor, Finding
+from shop_order.service.upkeep.statistics import OrderTotals, StatisticsReport
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.wire import Cursors
@@ -48,13 +48,13 @@ class Reading(Stage):
         store = self.world.store
         service = ArchiveService(
             archive=store.archive,
-            on_unreadable=self.world.unreadable.tell,
+            on_unreadable=self.world.unreadable.report,
             clock=lambda: self.now_ms() + AGES_MS,
             after_days=lambda: 30,
         )
 
         async def walk() -> None:
-            while not (await service.run_once(30)).last:
+            while not (await service.run_once(30)).is_last:
                 pass
 
         self.run(walk())
@@ -189,18 +189,18 @@ class Reading(Stage):
         came = sum(e["details"]["pay_fen"] for e in entries if e["action"] == "pay")
         came += sum(e["details"]["amount_fen"] for e in entries if e["action"] == "refund.requested")
         back = sum(e["details"]["amount_fen"] for e in entries if e["action"] == "refund.succeeded")
-        assert (came, back) == self.model.money_of(order)
+        assert (came, back) == self.model.money_totals(order)
         detail = await rest.data("GET", f"/orders/{order.sn}", as_=token(order.user))
         same = ("action", "reason", "old_status", "new_status", "at")
         assert [[e[n] for n in same] for e in detail["logs"]] == [[e[n] for n in same] for e in entries]
 
     async def _figures_agree(self, rest: Rest | None = None) -> None:
         orders = list(self.model.orders.values())
-        money = [self.model.money_of(order) for order in orders]
+        money = [self.model.money_totals(order) for order in orders]
         paid_fen, refunded_fen = sum(came for came, _ in money), sum(back for _, back in money)
         first = day_of(START_MS)
         report = await self.world.statistics.report(first)
-        assert report.whole
+        assert report.is_complete
         for sums in totals(report):
             assert (sums.orders, sums.amount_fen) == (len(orders), sum(o.fen for o in orders))
             assert (sums.paid_fen, sums.refunded_fen) == (paid_fen, refunded_fen)
@@ -244,12 +244,12 @@ def attempt(payment: Told) -> tuple[int, int, int]:
     return payment["status"], payment["amount_fen"], payment["refunded_fen"]
 
 
-def totals(report: Report) -> Iterator[Sums]:
+def totals(report: StatisticsReport) -> Iterator[OrderTotals]:
     """The sums, and those of each way to group them."""
     yield report.total
     for groups in (report.by_day, report.by_channel, report.by_status):
-        found: list[Sums] = list(groups.values())
-        yield Sums(
+        found: list[OrderTotals] = list(groups.values())
+        yield OrderTotals(
             sum(one.orders for one in found),
             sum(one.amount_fen for one in found),
             sum(one.paid_fen for one in found),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from shop_order.domain.bill import Bill, BillLine, BillNotOut, Mismatch, day_at
+from shop_order.domain.bill import Bill, BillLine, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import Trade, TradeState
+from shop_order.domain.ports import BillNotOut, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.shop import ADDRESS, World
 
 ALIPAY = PaymentType.ALIPAY
@@ -88,5 +88,5 @@ async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:
 
 async def age_h(service: ReconciliationService) -> float:
     """Of the last reconciled day."""
-    ((_, age_s, _),) = await service.behind()
+    ((_, age_s, _),) = await service.lag()
     return age_s / 3600

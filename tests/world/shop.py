@@ -16,7 +16,6 @@ from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.attempts import Attempts
-from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
@@ -24,16 +23,17 @@ from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
 from shop_order.service.placing import OrderRules
-from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
 from shop_order.service.settlement import Settlement
-from shop_order.service.statistics import Statistics
-from shop_order.service.timeout import TimeoutService
-from shop_order.service.unreadable import Unreadables
+from shop_order.service.upkeep.audit import AuditService
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.upkeep.timeout import TimeoutService
+from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -115,7 +115,7 @@ class World:
         await self.store.open()
         self.clock = ShopClock(self.store.time, self.real_now, may_move=True)
         await self.clock.load()
-        self.unreadable = Unreadables(self.alert, self.real_now)
+        self.unreadable = UnreadableRowAlerts(self.alert, self.real_now)
         self.channels = Channels({PaymentType.ALIPAY: self.provider})
         self.attempts = Attempts(
             orders=self.store.orders,
@@ -141,7 +141,7 @@ class World:
             channels=self.channels,
             attempts=self.attempts,
             clock=self.clock,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             alert=self.alert,
         )
         self.checkout = Checkout(
@@ -157,12 +157,12 @@ class World:
             orders=self.store.orders,
             service=self.orders,
             settlement=self.settlement,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=self.clock,
         )
         self.reservation = ReservationService(
             orders=self.store.orders,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=self.clock,
             real_clock=self.real_now,
             owners=["inventory"],
@@ -198,7 +198,7 @@ class World:
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
             rules=lambda: self.rules,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             on_lost=self.lost.append,
             return_urls=self.return_urls,
             channels=self.channels,

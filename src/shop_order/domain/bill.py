@@ -1,63 +1,49 @@
-"""A provider's bill of one day, and how it differs from our payments (decision reconciliation)."""
+"""A provider's bill of one day, and its differences from our payments (decision reconciliation)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.lease import Fence
 from shop_order.domain.status import PaymentType, RefundState
 
 DAY_MS = 86_400_000
-EDGE_MS = 600_000  # two clocks: money this close to midnight may be in the bill of the day before or after
-MAX_SHOWN = 1000  # differences listed one by one; all are counted
-MAX_EARLIER = 7  # earlier bills in which money is looked for
+EDGE_MS = 600_000  # clocks differ: money this close to midnight may be in the bill of the day before or after
+MAX_SHOWN = 1000  # differences that are listed; all are counted
+MAX_EARLIER = 7  # earlier bills that are searched for a payment
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
 
 
 def first_ms(day: date) -> int:
-    """When a bill's day begins: midnight in China, in epoch ms."""
+    """The start of a bill's day: midnight in China, in epoch ms."""
     return (day - _EPOCH).days * DAY_MS - _CHINA_MS
 
 
 def day_at(ms: int) -> date:
-    """The bill's day of a moment."""
+    """The bill's day at this time."""
     return _EPOCH + timedelta(days=(ms + _CHINA_MS) // DAY_MS)
 
 
-def is_before(moved_ms: int, day: date) -> bool:
-    """Whether money that we knew of at that time belongs to an earlier bill."""
-    return moved_ms < first_ms(day) - EDGE_MS
+def is_before(known_ms: int, day: date) -> bool:
+    """Whether money that was known here at that time belongs to an earlier bill."""
+    return known_ms < first_ms(day) - EDGE_MS
 
 
-def days_near(from_ms: int, to_ms: int, but: date) -> Sequence[date]:
-    """The days, except `but`, whose bills may have money of that time; the latest first."""
+def days_near(from_ms: int, to_ms: int, excluding: date) -> Sequence[date]:
+    """The days whose bills may list money of that time, latest first."""
     first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
     days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
-    return [day for day in days if day != but][:MAX_EARLIER]
-
-
-class BillNotOut(Exception):
-    """The provider has no bill of that day: it is not out yet, or nothing was paid on that day."""
-
-    def __init__(self, day: date) -> None:
-        super().__init__(f"the provider has no bill of {day}")
-        self.day = day
-
-
-class BillUnusable(Exception):
-    """Not a complete bill of that day and of our account; the text says what is wrong."""
+    return [day for day in days if day != excluding][:MAX_EARLIER]
 
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """Money that moved; a refund's `amount_fen` is positive too, and its number may be the provider's own."""
+    """A payment or refund, both with a positive amount; `refund_sn` may be the provider's own number."""
 
     payment_sn: str
     trade_no: str
@@ -67,13 +53,13 @@ class BillLine:
 
     @property
     def number(self) -> str:
-        """Our number of the payment or refund."""
+        """The number of the refund or payment."""
         return self.refund_sn or self.payment_sn
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Everything the provider counts for that day; `digest` is of the file it was read from."""
+    """All payments and refunds of that day; `digest` is that of the file."""
 
     day: date
     lines: Sequence[BillLine]
@@ -82,15 +68,15 @@ class Bill:
 
 @dataclass(slots=True)
 class BillNumbers:
-    """The numbers in a bill; `strangers` are refunds whose number is not ours, with their payment's."""
+    """The numbers in a bill; `foreign_refunds` are (payment, refund) numbers of refunds unknown here."""
 
     payments: set[str] = field(default_factory=set)
     refunds: set[str] = field(default_factory=set)
-    strangers: set[tuple[str, str]] = field(default_factory=set)
+    foreign_refunds: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, bill: Bill) -> BillNumbers:
-        """The numbers of all its lines."""
+        """Collect the numbers of all lines."""
         found = cls()
         for line in bill.lines:
             if line.is_refund:
@@ -100,23 +86,8 @@ class BillNumbers:
         return found
 
 
-class BillSource(Protocol):
-    """A provider's daily bills."""
-
-    max_bytes: int  # of a bill's file
-
-    def available(self) -> bool:
-        """Whether the provider can be asked."""
-
-    async def bill(self, day: date) -> Bill:
-        """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""
-
-    async def read(self, day: date, content: bytes) -> Bill:
-        """The bill of a file that was fetched from the provider's site. Raises BillUnusable."""
-
-
 class Mismatch(StrEnum):
-    """What differs."""
+    """The kind of a difference."""
 
     UNKNOWN_PAYMENT = "unknown_payment"
     NOT_PAID_HERE = "not_paid_here"
@@ -133,13 +104,13 @@ class Mismatch(StrEnum):
 
     @property
     def is_refund(self) -> bool:
-        """About money that went back."""
+        """Whether it is about a refund."""
         return "refund" in self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One number of which the two sides do not tell the same; `here` and `there` say what, beside the fen."""
+    """A payment or refund that differs; `here` and `there` are what differs besides the amounts."""
 
     kind: Mismatch
     number: str
@@ -152,7 +123,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Totals:
-    """Money that came and money that went back, on one side."""
+    """Payments and refunds of one side."""
 
     trades: int = 0
     paid_fen: int = 0
@@ -160,14 +131,14 @@ class Totals:
     refunded_fen: int = 0
 
     def add(self, amount_fen: int, *, is_refund: bool) -> None:
-        """One more."""
+        """Count a payment or refund."""
         if is_refund:
             self.refunds, self.refunded_fen = self.refunds + 1, self.refunded_fen + amount_fen
         else:
             self.trades, self.paid_fen = self.trades + 1, self.paid_fen + amount_fen
 
-    def less(self, other: Totals) -> Totals:
-        """How much more this is than the other side."""
+    def minus(self, other: Totals) -> Totals:
+        """The difference between the two sides."""
         return Totals(
             self.trades - other.trades,
             self.paid_fen - other.paid_fen,
@@ -178,9 +149,9 @@ class Totals:
 
 @dataclass(slots=True)
 class Comparison:
-    """The two sides, line by line: whatever is not equal is a difference.
+    """Compare both sides line by line.
 
-    For payments as for refunds, ours minus theirs is the sum of the differences.
+    For payments and for refunds, ours minus theirs is the sum of the differences.
     """
 
     channel: PaymentType
@@ -190,63 +161,63 @@ class Comparison:
     count: int = 0
 
     def compare_payment(self, line: BillLine, payment: Payment | None) -> None:
-        """The bill has a payment; ours of that number, if there is one."""
+        """Compare a payment in the bill with ours of the same number."""
         self.theirs.add(line.amount_fen, is_refund=False)
         if payment is None or payment.payment_type is not self.channel:
-            self._theirs_alone(Mismatch.UNKNOWN_PAYMENT, line)
+            self._only_theirs(Mismatch.UNKNOWN_PAYMENT, line)
         elif not payment.is_paid:
-            self._theirs_alone(Mismatch.NOT_PAID_HERE, line, payment.order_sn, payment.state)
+            self._only_theirs(Mismatch.NOT_PAID_HERE, line, payment.order_sn, payment.state)
         else:
             self.ours.add(payment.amount_fen, is_refund=False)
             if payment.amount_fen != line.amount_fen:
-                self._both(Mismatch.AMOUNT, line, payment.order_sn, payment.amount_fen, payment.trade_no)
+                self._unequal(Mismatch.AMOUNT, line, payment.order_sn, payment.amount_fen, payment.trade_no)
             elif payment.trade_no != line.trade_no:
-                self._both(Mismatch.TRADE_NO, line, payment.order_sn, payment.amount_fen, payment.trade_no)
+                self._unequal(Mismatch.TRADE_NO, line, payment.order_sn, payment.amount_fen, payment.trade_no)
 
     def compare_refund(self, line: BillLine, refund: Refund | None) -> None:
-        """The bill has a refund; ours of that number, if there is one."""
+        """Compare a refund in the bill with ours of the same number."""
         self.theirs.add(line.amount_fen, is_refund=True)
         if refund is None:
-            self._theirs_alone(Mismatch.UNKNOWN_REFUND, line)
+            self._only_theirs(Mismatch.UNKNOWN_REFUND, line)
         elif refund.state is not RefundState.SUCCEEDED:
-            self._theirs_alone(Mismatch.NOT_REFUNDED_HERE, line, refund.order_sn, refund.state)
+            self._only_theirs(Mismatch.NOT_REFUNDED_HERE, line, refund.order_sn, refund.state)
         else:
             self.ours.add(refund.amount_fen, is_refund=True)
             here, there = refund.payment_sn, line.payment_sn
             if refund.amount_fen != line.amount_fen:
-                self._both(Mismatch.REFUND_AMOUNT, line, refund.order_sn, refund.amount_fen, here, there)
+                self._unequal(Mismatch.REFUND_AMOUNT, line, refund.order_sn, refund.amount_fen, here, there)
             elif here != there:
-                self._both(Mismatch.REFUND_OF_ANOTHER, line, refund.order_sn, refund.amount_fen, here, there)
+                self._unequal(
+                    Mismatch.REFUND_OF_ANOTHER, line, refund.order_sn, refund.amount_fen, here, there
+                )
 
     def add_repeated(self, line: BillLine) -> None:
-        """The bill has a number that it had before."""
+        """Add a line whose number is already in this or an earlier bill."""
         self.theirs.add(line.amount_fen, is_refund=line.is_refund)
-        self._theirs_alone(Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line)
+        self._only_theirs(Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line)
 
     def add_missing_payment(self, payment: Payment) -> None:
-        """We have a payment that is in no bill."""
+        """Add a payment of ours that is in no bill."""
         self.ours.add(payment.amount_fen, is_refund=False)
         number, fen = payment.payment_sn, payment.amount_fen
-        self._differs(Difference(Mismatch.NOT_IN_BILL, number, payment.order_sn, fen, 0, payment.trade_no))
+        self._add(Difference(Mismatch.NOT_IN_BILL, number, payment.order_sn, fen, 0, payment.trade_no))
 
     def add_missing_refund(self, refund: Refund) -> None:
-        """We have a refund that is in no bill."""
+        """Add a refund of ours that is in no bill."""
         self.ours.add(refund.amount_fen, is_refund=True)
         number, fen = refund.refund_sn, refund.amount_fen
-        self._differs(
-            Difference(Mismatch.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn)
-        )
+        self._add(Difference(Mismatch.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn))
 
-    def _theirs_alone(self, kind: Mismatch, line: BillLine, order_sn: str = "", here: str = "") -> None:
-        self._differs(Difference(kind, line.number, order_sn, 0, line.amount_fen, here, line.trade_no))
+    def _only_theirs(self, kind: Mismatch, line: BillLine, order_sn: str = "", here: str = "") -> None:
+        self._add(Difference(kind, line.number, order_sn, 0, line.amount_fen, here, line.trade_no))
 
-    def _both(
+    def _unequal(
         self, kind: Mismatch, line: BillLine, order_sn: str, fen: int, here: str, there: str = ""
     ) -> None:
         there = there or line.trade_no
-        self._differs(Difference(kind, line.number, order_sn, fen, line.amount_fen, here, there))
+        self._add(Difference(kind, line.number, order_sn, fen, line.amount_fen, here, there))
 
-    def _differs(self, difference: Difference) -> None:
+    def _add(self, difference: Difference) -> None:
         self.count += 1
         if len(self.shown) < MAX_SHOWN:
             self.shown.append(difference)
@@ -254,8 +225,8 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What came of one day: `settled` payments were unpaid here and are settled now, `waiting` ones of the
-    day's last minutes are looked for in the next bill. `differences` counts all, `shown` has the first."""
+    """The result of one day. `settled` payments were unpaid here and are settled now; `waiting` ones, of the
+    day's last minutes, are compared with the next bill. `differences` counts all, `shown` lists the first."""
 
     channel: PaymentType
     day: date
@@ -270,53 +241,26 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """How a day's last comparison ended, and when."""
+class DayResult:
+    """The stored result of a day's last comparison."""
 
     day: date
     differences: int
     created_ms: int
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it was made after the day was over."""
+    def is_final(self) -> bool:
+        """Whether it was made after the end of the day."""
         return self.created_ms >= first_ms(self.day) + DAY_MS
 
     def is_stale(self, now_ms: int) -> bool:
-        """Whether it should be made again: what differed then may agree by now."""
+        """Whether to compare again: what differed then may agree by now."""
         return bool(self.differences) and now_ms >= self.created_ms + DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """Where a walk over one day's money goes on."""
+class BillCursor:
+    """The position in a list of payments or refunds by time and number."""
 
     at_ms: int
     number: str = ""
-
-
-class Reconciliations(Protocol):
-    """What a reconciliation reads, of live and archived orders alike, and where its result is kept."""
-
-    async def payments(self, payment_sns: Sequence[str]) -> Mapping[str, Payment]:
-        """Those attempts that we know."""
-
-    async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
-        """Those refunds that we know."""
-
-    async def paid(self, channel: PaymentType, after: After, before_ms: int, limit: int) -> Sequence[Payment]:
-        """Paid attempts in order of time and number."""
-
-    async def refunded(
-        self, channel: PaymentType, after: After, before_ms: int, limit: int
-    ) -> Sequence[Refund]:
-        """Refunds that succeeded, in order of time and number."""
-
-    async def ask_again(self, payment_sn: str, at_ms: int) -> None:
-        """An unpaid attempt's provider is to be asked at that time, also when its order was archived."""
-
-    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
-        """What is kept of each day that was reconciled."""
-
-    async def keep(self, result: Reconciliation, fence: Fence) -> None:
-        """Store a day's result in place of an earlier one. Raises LeaseLost."""

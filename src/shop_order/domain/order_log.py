@@ -1,21 +1,21 @@
-"""The order log (specification 6.4) and the figures drawn from it; `repository/oplog` stores both."""
+"""The order log (specification 6.4) and the statistics derived from it; `repository/oplog` stores both."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
-WHOLE = "whole"  # the mark of a log that was told of every order there is
-RULES = "2"  # how facts are drawn from events; facts that were drawn by others are thrown away
+COMPLETE = "whole"  # the position of a backfill that has covered every order
+SUMMARY_RULES = "2"  # how events become summaries; those made by other rules are recomputed
 DAY_MS = 86_400_000
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
@@ -31,12 +31,12 @@ _COLUMNS = ("version", "user_id", "old_status", "new_status", "operator", "opera
 
 
 def action_of(event_type: str) -> str:
-    """The order log's word for an event; what is not about the order keeps its type."""
+    """The log's name of an event; events that do not change the order's status keep their type."""
     return _ACTIONS.get(event_type, event_type)
 
 
 def day_of(ms: int) -> str:
-    """The day in China, such as 2026-11-23."""
+    """The date in China at this time, such as 2026-11-23."""
     return _day((ms + _CHINA_MS) // DAY_MS)
 
 
@@ -47,7 +47,7 @@ def _day(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One document of `order_logs`: what was done to an order; `id` is the event's."""
+    """One document of `order_logs`: an action on an order; `id` is the event's."""
 
     id: int
     order_sn: str
@@ -64,11 +64,11 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the figures need of one order, as of `version`; amounts in fen, `day` is when it was placed.
+class OrderSummary:
+    """What the statistics need of one order, as of `version`; amounts in fen, `day` is when it was placed.
 
-    `channel` is the last chosen one, empty if none was. `paid_fen` is all money that arrived, also too late
-    or twice, `refunded_fen` what went back of all that: the same as an order's payments say.
+    `channel` is the last one chosen, or empty. `paid_fen` is all money received, including late and duplicate
+    payments; `refunded_fen` is what was refunded of it. Both equal the sums over the order's payments.
     """
 
     order_sn: str
@@ -84,17 +84,17 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """How one order went on: the entries after version `since`, and the facts after the last of them."""
+class LogUpdate:
+    """The entries of one order after version `since`, and its summary after the last of them."""
 
     since: int
     entries: Sequence[LogEntry]
-    facts: Facts
+    summary: OrderSummary
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Orders of one day, channel and status, in fen."""
+    """Totals of the orders of one day, channel and status, in fen."""
 
     day: str
     channel: str
@@ -106,8 +106,8 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
-    """An event that the log may not have yet."""
+class FeedEntry:
+    """An event that the log may not have yet, as listed in the feed."""
 
     event_id: int
     order_sn: str
@@ -115,86 +115,35 @@ class Fed:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a walk over all orders came: `at` is a number, WHOLE, or empty at its beginning.
+class Backfill:
+    """The progress of a backfill, which feeds the log every order: `position` is the last order's number,
+    COMPLETE, or empty at the start.
 
-    `walk` is another after each `clear` and `recount`, so that who was in the middle of an earlier walk moves
-    nothing; it tells by which rules facts are drawn.
+    Each `clear` and `reset_summaries` starts a new `run`, so that a process in the middle of an earlier run
+    can't advance it. The run's name begins with the version of the rules for summaries.
     """
 
-    walk: str = ""
-    at: str = ""
+    run: str = ""
+    position: str = ""
 
     @property
-    def is_of_today(self) -> bool:
-        """The facts are drawn by the rules of this version."""
-        return self.walk.startswith(f"{RULES}-")
+    def is_current(self) -> bool:
+        """Whether summaries follow the rules of this version."""
+        return self.run.startswith(f"{SUMMARY_RULES}-")
 
     @property
-    def is_whole(self) -> bool:
-        """Every order there is was told, by the rules of this version."""
-        return self.is_of_today and self.at == WHOLE
+    def is_complete(self) -> bool:
+        """Whether the log has every order, by the rules of this version."""
+        return self.is_current and self.position == COMPLETE
 
 
-class Feed(Protocol):
-    """The events on their way to the log, kept in the order database."""
-
-    async def take(self, after: int, limit: int) -> Sequence[Fed]:
-        """The next events above this id."""
-
-    async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
-        """At most so many events of these orders above their versions, in order of number and version."""
-
-    async def done(self, event_ids: Collection[int]) -> None:
-        """The log has them for good: forget them."""
-
-    async def lag(self) -> tuple[int, int]:
-        """How many events wait, and since when the oldest (epoch ms, 0 if none)."""
-
-
-class OrderLog(Protocol):
-    """The log and the facts of every order; each method raises DependencyDown while it is away."""
-
-    settle_s: float  # so long what was stored may still be lost with the server
-
-    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
-        """The facts of those that are known."""
-
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
-        """Store entries, once by event id, then the facts, if they still are at `since`.
-
-        The numbers of orders that are surely stored; the others must be asked for again.
-        """
-
-    async def entries(self, order_sn: str, limit: int) -> Sequence[LogEntry]:
-        """The entries of one order in order of version."""
-
-    async def figures(self, first_day: str, last_day: str) -> Sequence[Figures]:
-        """Orders placed from the first to the last day, grouped by day, channel and status."""
-
-    async def mark(self) -> Mark:
-        """How far the walk over all orders came; `Mark()` of a new (or lost) log."""
-
-    async def move_mark(self, since: Mark, at: str) -> None:
-        """The walk came so far, if the mark still is where it was read; else nothing happens."""
-
-    async def forget(self, before_ms: int, limit: int) -> int:
-        """Delete entries, not facts, that are older; at most so many; how many."""
-
-    async def recount(self, since: Mark) -> None:
-        """Delete the facts, not the entries, and begin a new walk, if the mark still is where it was read."""
-
-    async def clear(self) -> None:
-        """Delete everything, and begin a new walk."""
-
-
-def new_walk() -> str:
-    """The name of a walk over all orders."""
-    return f"{RULES}-{secrets.token_hex(8)}"
+def new_backfill_id() -> str:
+    """A new name of a run."""
+    return f"{SUMMARY_RULES}-{secrets.token_hex(8)}"
 
 
 def entry_of(event: Event) -> LogEntry:
-    """The entry that tells of an event. Raises ValueError, KeyError for a payload somebody altered."""
+    """The log entry of an event. Raises ValueError, KeyError for an altered payload."""
     data = json.loads(event.payload.decode())
     return LogEntry(
         id=event.id,
@@ -212,63 +161,63 @@ def entry_of(event: Event) -> LogEntry:
     )
 
 
-def moved_on(facts: Facts, event_type: str, entry: LogEntry) -> Facts:
-    """The facts after one more entry. Raises ValueError, KeyError for details somebody altered."""
-    told = entry.details
+def apply_event(summary: OrderSummary, event_type: str, entry: LogEntry) -> OrderSummary:
+    """The summary after one more entry. Raises ValueError, KeyError for altered details."""
+    details = entry.details
     changed: dict[str, Any] = {}
     match event_type:
         case events.ORDER_CREATED:
-            changed = {"day": day_of(entry.at_ms), "pay_fen": _whole(told["pay_fen"])}
-            if chosen := told.get("payment_type"):
+            changed = {"day": day_of(entry.at_ms), "pay_fen": _integer(details["pay_fen"])}
+            if chosen := details.get("payment_type"):
                 changed["channel"] = channel_of(chosen)
-        case events.PAYMENT_OPENED if not facts.payment_sn:
-            changed = {"channel": channel_of(told["payment_type"])}
+        case events.PAYMENT_OPENED if not summary.payment_sn:
+            changed = {"channel": channel_of(details["payment_type"])}
         case events.ORDER_PAID:
             changed = {
-                "channel": channel_of(told["payment_type"]),
-                "payment_sn": str(told["payment_sn"]),
-                "paid_fen": facts.paid_fen + _whole(told["pay_fen"]),
+                "channel": channel_of(details["payment_type"]),
+                "payment_sn": str(details["payment_sn"]),
+                "paid_fen": summary.paid_fen + _integer(details["pay_fen"]),
             }
-        case events.REFUND_REQUESTED if entry.reason in events.SURPLUS:  # so it is told that it came
-            changed = {"paid_fen": facts.paid_fen + _whole(told["amount_fen"])}
+        case events.REFUND_REQUESTED if entry.reason in events.SURPLUS:  # the only event of such money
+            changed = {"paid_fen": summary.paid_fen + _integer(details["amount_fen"])}
         case events.REFUND_SUCCEEDED:
-            changed = {"refunded_fen": facts.refunded_fen + _whole(told["amount_fen"])}
-    return replace(facts, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
+            changed = {"refunded_fen": summary.refunded_fen + _integer(details["amount_fen"])}
+    return replace(summary, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
 
 
 def channel_of(payment_type: object) -> str:
-    """The word of column `pay_type`. Raises ValueError."""
-    return PaymentType(_whole(payment_type)).code
+    """The code in column `pay_type`. Raises ValueError."""
+    return PaymentType(_integer(payment_type)).code
 
 
-def _whole(value: object) -> int:
+def _integer(value: object) -> int:
     if not isinstance(value, int):
-        raise ValueError("not a whole number")
+        raise ValueError("not an integer")
     return value
 
 
-def chapters_of(
-    told: Sequence[Event], known: Mapping[str, Facts]
-) -> tuple[list[Chapter], list[tuple[Event, Exception]]]:
-    """Each order's events as a chapter, and the events that can't be read: their orders end before them."""
+def log_updates(
+    chain: Sequence[Event], known: Mapping[str, OrderSummary]
+) -> tuple[list[LogUpdate], list[tuple[Event, Exception]]]:
+    """Group events by order; also return unreadable events, before which the update of their order ends."""
     entries: dict[str, list[LogEntry]] = {}
-    facts: dict[str, Facts] = {}
+    summaries: dict[str, OrderSummary] = {}
     unreadable: dict[str, tuple[Event, Exception]] = {}
-    for event in told:
+    for event in chain:
         sn = event.order_sn
         if sn in unreadable:
             continue
-        now = facts.get(sn) or known.get(sn) or Facts(sn)
+        now = summaries.get(sn) or known.get(sn) or OrderSummary(sn)
         try:
             entry = entry_of(event)
-            facts[sn] = moved_on(now, event.type, entry)
+            summaries[sn] = apply_event(now, event.type, entry)
         except (ValueError, KeyError, TypeError, AttributeError) as altered:
             unreadable[sn] = (event, altered)
             continue
         entries.setdefault(sn, []).append(entry)
-    found = [Chapter(_since(known, sn), own, facts[sn]) for sn, own in entries.items()]
+    found = [LogUpdate(_since(known, sn), own, summaries[sn]) for sn, own in entries.items()]
     return found, list(unreadable.values())
 
 
-def _since(known: Mapping[str, Facts], order_sn: str) -> int:
+def _since(known: Mapping[str, OrderSummary], order_sn: str) -> int:
     return known[order_sn].version if order_sn in known else 0

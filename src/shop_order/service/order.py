@@ -41,7 +41,7 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.tombstone import MOST_PLACING_MS
+from shop_order.domain.tombstone import MAX_PLACING_MS
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.item import merged
 from shop_order.domain.valueobject.text import plain_text
@@ -165,7 +165,7 @@ class OrderService:
                 cart_version=basket.cart_version,
                 key=key,
                 unpaid_limit=rules.unpaid_limit,
-                in_time=lambda: self._real_now() - began_ms < MOST_PLACING_MS,
+                in_time=lambda: self._real_now() - began_ms < MAX_PLACING_MS,
             )
         except KeyTaken as taken:
             self._give_back(order.order_sn)

@@ -1,4 +1,4 @@
-"""The check-back: what became of the orders whose leases ran out (architecture, chapter 7)."""
+"""The check-back: the state of orders whose stock leases expired (architecture, chapter 7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shop_order.domain.errors import Forbidden, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import Clock, OnUnreadable, Orders, Standing
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.tombstone import MOST_NUMBERS
+from shop_order.domain.tombstone import MAX_NUMBERS
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.ids import is_order_sn
 
@@ -17,7 +17,7 @@ MARGIN_MS = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a lease's owner shall do: EXTEND to `until_ms` (real time), CONFIRM, RELEASE or ABANDONED."""
+    """What to do with a lease: EXTEND to `until_ms` (real time), CONFIRM, RELEASE or ABANDONED."""
 
     order_sn: str
     answer: str
@@ -25,7 +25,7 @@ class Verdict:
 
 
 class ReservationService:
-    """Answers the owners of leases."""
+    """Answers the services that own stock leases."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ReservationService:
         real_clock: Clock,
         owners: Collection[str],
     ) -> None:
-        """`owners` are the names of the services that hold stock for us; nobody else may give orders up."""
+        """`owners` are the names of the services that may call, since a check can abandon an order."""
         self._orders = orders
         self._on_unreadable = on_unreadable
         self._now = clock
@@ -44,17 +44,17 @@ class ReservationService:
         self._owners = frozenset(owners)
 
     async def check(self, actor: Actor, order_sns: Sequence[str]) -> list[Verdict]:
-        """One verdict a number of ours, in order; of others nothing is said.
+        """One verdict per valid order number, in order; other numbers are left out.
 
-        A number nobody stored gets a tombstone: it never will be.
-        Raises Forbidden (no owner of leases), InvalidArgument (too many numbers), RateLimited (too many
-        tombstones; then none was planted, and the leases stay as they are).
+        A number without an order gets a tombstone, so that no such order can be stored later.
+        Raises Forbidden (not an owner of leases), InvalidArgument (too many numbers), RateLimited (too many
+        tombstones: none was added, and the leases stay as they are).
         """
         if actor.role is not Role.SERVICE or actor.service not in self._owners:
             raise Forbidden
-        if len(order_sns) > MOST_NUMBERS:
-            raise InvalidArgument("order_sns", "too_many", max=MOST_NUMBERS)
-        # One foreign lease must not keep the owner from an answer about all the others it asks of.
+        if len(order_sns) > MAX_NUMBERS:
+            raise InvalidArgument("order_sns", "too_many", max=MAX_NUMBERS)
+        # An unknown number must not keep the owner from the other answers.
         order_sns = [sn for sn in order_sns if is_order_sn(sn)]
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
@@ -62,7 +62,7 @@ class ReservationService:
     def _verdict(self, order_sn: str, order: Standing | UnreadableRow | None) -> Verdict:
         if order is None:
             return Verdict(order_sn, "ABANDONED")
-        if isinstance(order, UnreadableRow):  # nobody knows: the lease stays, and is asked about again
+        if isinstance(order, UnreadableRow):  # keep the lease; it will be checked again
             self._on_unreadable(order)
             return Verdict(order_sn, "EXTEND", self._real_now() + MARGIN_MS)
         if order.status is OrderStatus.CANCELLED:

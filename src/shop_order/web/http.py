@@ -16,9 +16,9 @@ from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
-from shop_order.service.statistics import Statistics
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.statistics import Statistics
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator

@@ -16,7 +16,7 @@ from shop_order.cmd.run.presence import HEALTH, SERVICE, TAGS, Presence
 from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
-from shop_order.domain.history_root import WitnessAway
+from shop_order.domain.ports import WitnessUnavailable
 from shop_order.pkg.grpc.balancer import Balanced
 from shop_order.pkg.grpc.client import open_channel
 from shop_order.pkg.registry import Instance, RegistryAway, consul
@@ -251,8 +251,8 @@ async def test_roots_are_no_settings(engine: Consul) -> None:
 async def test_a_consul_that_is_away_is_told_later() -> None:
     away = Consul("consul://127.0.0.1:9")
     witness = RegistryWitness(away, "shop")
-    for asked in (witness.told("2026-11-18"), witness.all()):
-        with pytest.raises(WitnessAway):
+    for asked in (witness.get("2026-11-18"), witness.all()):
+        with pytest.raises(WitnessUnavailable):
             await asked
     await away.aclose()
 

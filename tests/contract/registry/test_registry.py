@@ -68,15 +68,15 @@ async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> 
     first = await registry.lock(lock, 10)
     assert first is not None
     early = RegistryWitness(registry, database, first)
-    assert await early.told("2026-11-18") is None
-    assert await early.tell("2026-11-18", b"of the first")
+    assert await early.get("2026-11-18") is None
+    assert await early.put("2026-11-18", b"of the first")
     await first.give_back()
     second = await registry.lock(lock, 10)
     assert second is not None
-    assert not await early.tell("2026-11-19", b"too late")
-    assert not await RegistryWitness(registry, database).tell("2026-11-19", b"by nobody")
+    assert not await early.put("2026-11-19", b"too late")
+    assert not await RegistryWitness(registry, database).put("2026-11-19", b"by nobody")
     later = RegistryWitness(registry, database, second)
-    assert await later.tell("2026-11-19", b"of the second")
+    assert await later.put("2026-11-19", b"of the second")
     assert await later.all() == {"2026-11-18": b"of the first", "2026-11-19": b"of the second"}
     assert await RegistryWitness(registry, database[:-1]).all() == {}, "of another database"
     await second.give_back()

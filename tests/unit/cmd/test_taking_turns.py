@@ -9,7 +9,7 @@ from typing import cast
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.core import Core
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import Registry, RegistryAway
 from shop_order.pkg.registry.none import NoRegistry, OwnLease
@@ -23,7 +23,7 @@ class Instance:
     def __init__(self, name: str, registry: Registry) -> None:
         self.name = name
         self.published = 0
-        self.relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), was_full=bool)
+        self.relay = SimpleNamespace(run_once=self._publish, wait=lambda: asyncio.sleep(0), has_more=bool)
         store = SimpleNamespace(leases=SimpleNamespace(hold=self._hold))
         self.metrics = Metrics()
         core = SimpleNamespace(

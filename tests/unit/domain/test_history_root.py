@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from shop_order.domain.history_root import Digest, Leaf
+from shop_order.domain.history_root import DayDigest, Leaf
 
 LEAVES = [Leaf(id, f"S{id}", 1, bytes([id]) * 32) for id in (1, 2, 2, 3, 4)]
 LEAVES[2] = replace(LEAVES[2], order_sn="S9")  # two with one id, which an index may tell in any order
@@ -14,9 +14,9 @@ LEAVES[2] = replace(LEAVES[2], order_sn="S9")  # two with one id, which an index
 
 def digest_of(*pages: list[Leaf]) -> tuple[bytes, int]:
     """Of these pages, of which the last one is not full."""
-    digest = Digest(0)
+    digest = DayDigest(0)
     for number, page in enumerate(pages, start=1):
-        digest.take(page, full=number < len(pages))
+        digest.add(page, full=number < len(pages))
     return digest.value(), digest.events
 
 

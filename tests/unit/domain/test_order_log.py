@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import GENESIS, Event, Happened, seal
-from shop_order.domain.order_log import Facts, chapters_of, day_of, entry_of
+from shop_order.domain.order_log import OrderSummary, day_of, entry_of, log_updates
 
 SN = "261121080000000000000000001"
 PLAIN = {"user_id": 7, "old_status": 1, "new_status": 1, "operator": "user", "operator_id": 7, "reason": ""}
@@ -23,11 +23,11 @@ def event(version: int, type: str, order_sn: str = SN, **data: object) -> Event:
     )
 
 
-def folded(*told: Event, known: Facts | None = None) -> Facts:
+def folded(*told: Event, known: OrderSummary | None = None) -> OrderSummary:
     """The facts after these events."""
-    (chapter,), unreadable = chapters_of(told, {known.order_sn: known} if known else {})
+    (chapter,), unreadable = log_updates(told, {known.order_sn: known} if known else {})
     assert not unreadable
-    return chapter.facts
+    return chapter.summary
 
 
 CREATED = event(1, events.ORDER_CREATED, old_status=0, pay_fen=1999)
@@ -44,9 +44,9 @@ def test_an_entry_has_the_specifications_fields_and_the_rest_as_details() -> Non
 
 
 def test_facts_follow_the_story() -> None:
-    assert folded(CREATED) == Facts(SN, 1, 7, "2026-11-21", 1, "", "", 1999)
+    assert folded(CREATED) == OrderSummary(SN, 1, 7, "2026-11-21", 1, "", "", 1999)
     assert folded(CREATED, OPENED).channel == "wechat"
-    assert folded(CREATED, OPENED, PAID, BACK) == Facts(
+    assert folded(CREATED, OPENED, PAID, BACK) == OrderSummary(
         SN, 4, 7, "2026-11-21", 2, "alipay", "P2", 1999, 1999, 999
     )
     assert folded(PAID, BACK, known=folded(CREATED, OPENED)) == folded(CREATED, OPENED, PAID, BACK)
@@ -82,7 +82,7 @@ def test_an_attempt_after_the_money_changes_no_channel() -> None:
 
 
 def test_a_chapter_begins_after_what_was_known() -> None:
-    (chapter,), _ = chapters_of([PAID], {SN: Facts(SN, 2)})
+    (chapter,), _ = log_updates([PAID], {SN: OrderSummary(SN, 2)})
     assert (chapter.since, [e.version for e in chapter.entries]) == (2, [3])
 
 
@@ -100,8 +100,8 @@ def test_an_altered_event_ends_its_own_orders_chapter_only(payload: bytes) -> No
     altered = Event(2, SN, 2, events.ORDER_PAID, payload, GENESIS, GENESIS, MIDNIGHT_MS)
     after = event(3, events.ORDER_SHIPPED, new_status=3)
     other = event(1, events.ORDER_CREATED, "9" * 27, pay_fen=5)
-    chapters, unreadable = chapters_of([CREATED, altered, after, other], {})
-    assert {c.facts.order_sn: [e.version for e in c.entries] for c in chapters} == {SN: [1], "9" * 27: [1]}
+    updates, unreadable = log_updates([CREATED, altered, after, other], {})
+    assert {c.summary.order_sn: [e.version for e in c.entries] for c in updates} == {SN: [1], "9" * 27: [1]}
     assert [found.version for found, _ in unreadable] == [2]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.domain.bill import BillLine, BillUnusable
+from shop_order.domain.bill import BillLine
+from shop_order.domain.ports import BillUnusable
 from shop_order.gateway.payment.alipay import bill_file
 from shop_order.gateway.payment.alipay.bill_file import bill_of
 from shop_order.gateway.payment.alipay.bills import checked_url

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import ALIPAY, DAY, Desk
 from tests.world.shop import World
 
@@ -33,6 +33,6 @@ def service(world: World, desk: Desk) -> ReconciliationService:
         real_clock=world.real_now,
         clock=world.clock,
         fence=lambda: world.store.leases.fence("reconcile"),
-        tell=world.alert,
+        warn=world.alert,
         settle_s=0.0,
     )

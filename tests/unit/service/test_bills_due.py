@@ -8,11 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from shop_order.domain.bill import DAY_MS, Bill, BillLine, BillNotOut, BillUnusable, Mismatch, first_ms
+from shop_order.domain.bill import DAY_MS, Bill, BillLine, Mismatch, first_ms
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import BillNotOut, BillUnusable, Fence, LeaseLost
 from shop_order.domain.status import PaymentType
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (
     ALIPAY,
     DAY,
@@ -62,7 +62,7 @@ async def test_a_day_is_due_at_half_past_ten_of_the_next_and_missed_ones_are_mad
     assert await age_h(service) == pytest.approx(10.5)
     desk.there = False
     world.real_ms += DAY_MS
-    assert (await service.due(), await service.behind()) == ([], [])
+    assert (await service.due(), await service.lag()) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ async def test_what_differs_is_told_and_counted_until_it_agrees(
         await service.step()
     ((name, about),) = world.alerts
     assert (name, about["numbers"]) == ("bill_differs", ["P-of-nobody"])
-    assert (await service.behind())[0][2] == 1, "also when later days agree"
+    assert (await service.lag())[0][2] == 1, "also when later days agree"
     desk.bills[TODAY - timedelta(days=7)] = []
     await service.reconcile(ALIPAY, TODAY - timedelta(days=7))
-    assert (await service.behind())[0][2] == 0
+    assert (await service.lag())[0][2] == 0
 
 
 async def test_what_differs_is_compared_again_a_day_later(
@@ -142,7 +142,7 @@ async def test_what_differs_is_compared_again_a_day_later(
     line = await paid_at(world, first_ms(DAY) + DAY_MS // 2)
     while await service.due():
         await service.step()
-    assert (await service.behind())[0][2] == 1
+    assert (await service.lag())[0][2] == 1
     world.real_ms += DAY_MS - 1
     assert await service.due() == [(ALIPAY, TODAY)]
     await service.step()
@@ -152,7 +152,7 @@ async def test_what_differs_is_compared_again_a_day_later(
     desk.asked.clear()
     while await service.due():
         await service.step()
-    assert (desk.asked, (await service.behind())[0][2]) == ([DAY], 0)
+    assert (desk.asked, (await service.lag())[0][2]) == ([DAY], 0)
 
 
 async def test_a_bill_compared_before_its_day_was_over_is_compared_again(

@@ -9,14 +9,14 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Mark
+from shop_order.domain.order_log import Backfill
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service import doctor as doctor_module
-from shop_order.service.doctor import Doctor, Report
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
+from shop_order.service.upkeep import doctor as doctor_module
+from shop_order.service.upkeep.doctor import Doctor, DoctorReport
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -39,7 +39,7 @@ async def paid(world: World, *, late: bool) -> Order:
     return order
 
 
-async def examined(world: World) -> Report:
+async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
     return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)
@@ -126,11 +126,11 @@ async def test_a_log_that_is_away_is_asked_once_and_hides_no_other_finding(
     await placed(world)
     asked = []
 
-    async def away() -> Mark:
+    async def away() -> Backfill:
         asked.append(1)
         raise DependencyDown("order_log")
 
-    monkeypatch.setattr(world.log_store, "mark", away)
+    monkeypatch.setattr(world.log_store, "backfill", away)
     connection = sqlite3.connect(world.path)
     connection.executescript(f"UPDATE order_info SET due_ms = NULL WHERE id = {order.id}")
     connection.close()

@@ -14,9 +14,9 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
-from shop_order.service.doctor import RECHECK_S, SETTLE_S, Doctor, Finding, Report
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
+from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor, DoctorReport, Finding
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -49,7 +49,7 @@ class Looking:
 
     async def at_pause(self) -> None: ...
 
-    async def examine(self) -> Report:
+    async def examine(self) -> DoctorReport:
         async def sleep(seconds: float) -> None:
             self.pauses_s.append(seconds)
             await self.at_pause()

@@ -15,11 +15,11 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
-from shop_order.service.archive import ArchiveService
-from shop_order.service.daily_root import JOB, DailyRoot
-from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.daily_root import JOB, DailyRoot
+from shop_order.service.upkeep.orderlog import OrderLogService
 from tests.world.shop import ADDRESS, START_MS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -32,7 +32,7 @@ def archive(world: World) -> Awaitable[object]:
     """The walk of a new process."""
     return ArchiveService(
         archive=world.store.archive,
-        on_unreadable=world.unreadable.tell,
+        on_unreadable=world.unreadable.report,
         clock=world.clock,
         after_days=lambda: 1,
     ).run_once(1)
@@ -84,8 +84,8 @@ READS = [
     ("refund", "provider.refund"),
     ("relay", "store.outbox.take"),
     ("relay", "inboxes.deliver"),
-    ("order_log", "log_store.mark"),
-    ("order_log", "log_store.facts"),
+    ("order_log", "log_store.backfill"),
+    ("order_log", "log_store.summaries"),
     ("order_log", "store.feed.take"),
     ("order_log", "store.feed.events"),
     ("archive", "store.archive.oldest"),

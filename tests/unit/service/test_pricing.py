@@ -14,9 +14,9 @@ from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.service.doctor import Doctor, Report, untold
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import OrderRules, PlaceOrder
+from shop_order.service.upkeep.doctor import Doctor, DoctorReport, history_faults
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -24,7 +24,7 @@ ONE = PlaceOrder(ADDRESS, (Line(1, 1),))
 DEAR = OrderRules(pricing=Pricing(800))
 
 
-async def examined(world: World) -> Report:
+async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
     return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)
@@ -100,6 +100,6 @@ async def test_an_event_of_the_time_before_freight_is_still_read(world: World) -
     del told["freight_fen"]
     old = Happened(1, ORDER_CREATED, payload(told), order.created_ms)
     event = seal(old, id=1, order_sn=order.order_sn, prev_hash=bytes(32))
-    assert untold(order, [event]) == []
+    assert history_faults(order, [event]) == []
     order.freight_fen = 800
-    assert untold(order, [event]) != []
+    assert history_faults(order, [event]) != []

@@ -13,8 +13,8 @@ import pytest
 from shop_order.domain.bill import DAY_MS, BillLine, Mismatch, first_ms
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus
-from shop_order.service import reconciliation
-from shop_order.service.reconciliation import ReconciliationService
+from shop_order.service.upkeep import reconcile as reconciliation
+from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (
     ALIPAY,
     DAY,

@@ -59,7 +59,7 @@ async def test_owners_ask_about_a_thousand_at_once_and_give_up_so_many_a_minute(
     numbers = [world.next_sn() for _ in range(1001)]
     with pytest.raises(InvalidArgument):
         await world.reservation.check(INVENTORY, numbers)
-    monkeypatch.setattr("shop_order.domain.tombstone.MOST_A_MINUTE", 10)
+    monkeypatch.setattr("shop_order.domain.tombstone.MAX_PER_MINUTE", 10)
     stands = await placed(world)
     given_up = await world.reservation.check(INVENTORY, numbers[:10])
     assert [one.answer for one in given_up] == ["ABANDONED"] * 10
@@ -92,7 +92,7 @@ async def test_an_order_that_took_so_long_that_its_tombstone_may_be_gone_is_give
 
 async def test_an_order_may_take_its_time_up_to_the_bound(world: World) -> None:
     async def slow() -> None:
-        world.real_ms += tombstone.MOST_PLACING_MS - 1
+        world.real_ms += tombstone.MAX_PLACING_MS - 1
 
     world.stock.after_reserve = slow
     await placed(world)

@@ -17,8 +17,8 @@ from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
 from shop_order.service.payment import PayOrder
 from shop_order.service.placing import PlaceOrder
-from shop_order.service.timeout import BATCH
-from shop_order.service.unreadable import AGAIN_MS
+from shop_order.service.upkeep.timeout import BATCH
+from shop_order.service.upkeep.unreadable import REPEAT_MS
 from tests.world.shop import ADDRESS, World
 
 
@@ -68,14 +68,14 @@ async def test_more_unreadable_orders_than_a_batch_hold_up_nobody_and_are_told_o
     await world.clock.advance(1800)
     for _ in range(2):
         assert await world.timeout.run_once() == 0
-        assert world.timeout.goes_on(0)
+        assert world.timeout.has_more(0)
         left = int(await status(world, good) is OrderStatus.PENDING)
         assert await world.timeout.run_once() == left
-        assert not world.timeout.goes_on(0), "the next walk waits"
+        assert not world.timeout.has_more(0), "the next walk waits"
     assert await status(world, good) is OrderStatus.CANCELLED
     told = [about["number"] for name, about in world.alerts if name == "row_unreadable"]
     assert sorted(map(str, told)) == sorted(order.order_sn for order in bad), "each once, in two walks"
-    world.real_ms += AGAIN_MS
+    world.real_ms += REPEAT_MS
     await world.timeout.run_once()
     assert len(world.alerts) == len(bad) + BATCH
 

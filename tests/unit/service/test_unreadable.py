@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import UnreadableRow
-from shop_order.service import unreadable
-from shop_order.service.unreadable import AGAIN_MS, Unreadables
+from shop_order.service.upkeep import unreadable
+from shop_order.service.upkeep.unreadable import REPEAT_MS, UnreadableRowAlerts
 
 
 class Told:
@@ -15,7 +15,7 @@ class Told:
     def __init__(self) -> None:
         self.numbers: list[str] = []
         self.now_ms = 1_000_000
-        self.unreadables = Unreadables(self._alert, lambda: self.now_ms)
+        self.unreadables = UnreadableRowAlerts(self._alert, lambda: self.now_ms)
 
     def _alert(self, name: str, **about: object) -> None:
         assert name == "row_unreadable"
@@ -25,25 +25,25 @@ class Told:
         """What is told when these are met."""
         self.numbers = []
         for number in numbers:
-            self.unreadables.tell(UnreadableRow(number, "broken"))
+            self.unreadables.report(UnreadableRow(number, "broken"))
         return self.numbers
 
 
 def test_a_row_is_told_of_again_after_half_an_hour() -> None:
     told = Told()
     assert told.met(1, 1, 2) == ["1", "2"]
-    told.now_ms += AGAIN_MS - 1
+    told.now_ms += REPEAT_MS - 1
     assert told.met(1, 2, 3) == ["3"]
     told.now_ms += 1
     assert told.met(1, 2, 3) == ["1", "2"]
 
 
 def test_however_many_rows_there_are_half_an_hour_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unreadable, "MOST", 10)
+    monkeypatch.setattr(unreadable, "MAX_ROWS", 10)
     told = Told()
     assert told.met(*range(25)) == [str(n) for n in range(10)]
     for _ in range(5):
-        told.now_ms += AGAIN_MS // 10
+        told.now_ms += REPEAT_MS // 10
         assert told.met(*range(25)) == []
-    told.now_ms += AGAIN_MS // 2
+    told.now_ms += REPEAT_MS // 2
     assert len(told.met(*range(25))) == 10

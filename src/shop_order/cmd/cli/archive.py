@@ -56,8 +56,8 @@ async def walk_over(core: Core, turns: Turns, days: int) -> int:
             typer.echo(f"another process archives now; {archived} orders were archived before", err=True)
             return 1
         walked = await core.archive.run_once(days)
-        looked, archived = looked + walked.looked, archived + walked.archived
-        if walked.last:
+        looked, archived = looked + walked.examined, archived + walked.archived
+        if walked.is_last:
             break
         if archived - told >= TELL_EVERY:
             told = archived

@@ -13,15 +13,17 @@ from shop_order.cmd.cli.running import FOUND, inspect, refuse
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
-    from shop_order.service.root_audit import BrokenDay
+    from shop_order.service.upkeep.audit import BrokenDay
 
 audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 
 
 @audit_app.command("verify")
 def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
-    """Walk the hash chains, and the daily roots over them; exit code 1 and the first broken link of each
-    chain that is broken, and each day that is not as it was sealed."""
+    """Verify the hash chains and the daily roots over them.
+
+    Exit code 1: a chain or day is broken; the first broken version of each chain and each day is printed.
+    """
 
     async def walk(core: Core) -> int:
         from shop_order.domain.errors import OrderNotFound
@@ -62,7 +64,9 @@ def doctor(
             f" {len(report.findings) + len(days)} findings"
         )
         if report.orders and not report.compared:
-            typer.echo("the figures were not compared: the order log is away, or being filled", err=True)
+            typer.echo(
+                "the figures were not compared: the order log is unavailable or being rebuilt", err=True
+            )
         if metrics is not None:
             areas = Counter([*(finding.area for finding in report.findings), *("history" for _ in days)])
             write_examined(metrics, report.orders, areas)
@@ -74,8 +78,8 @@ def doctor(
 async def broken_days(core: Core) -> Sequence[BrokenDay]:
     """Print the days that differ from their seal."""
     found = await core.root_audit.verify()
-    if found.unasked:
-        typer.echo(f"not compared with the roots that the registry was told: {found.unasked}", err=True)
+    if found.not_compared:
+        typer.echo(f"not compared with the roots in the registry: {found.not_compared}", err=True)
     for one in found.broken:
         typer.echo(f"history: day {one.day} {one.what}")
     typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))

@@ -82,14 +82,14 @@ def reconcile(
     """
     from shop_order.cmd.run.turns import only_one
     from shop_order.cmd.run.usable import unusable_channels
-    from shop_order.service.reconciliation import JOB as RECONCILE
+    from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
     which, when = channel_of(channel), day_of(day)
 
     async def compare(core: Core) -> int:
-        from shop_order.domain.bill import BillNotOut, BillUnusable
         from shop_order.domain.errors import UnreadableRow
+        from shop_order.domain.ports import BillNotOut, BillUnusable
 
         source = core.channels[which].bills if which in core.channels else None
         if source is None:
@@ -115,8 +115,8 @@ def reconcile(
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
     """The result; None if another process reconciles now."""
     from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
-    from shop_order.domain.lease import LeaseLost
-    from shop_order.service.reconciliation import JOB as RECONCILE
+    from shop_order.domain.ports import LeaseLost
+    from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
     turns, leases = Turns(core.registry), core.store.leases
 
@@ -180,7 +180,7 @@ def told(result: Reconciliation) -> list[str]:
         lines.append(f"{result.waiting} of the day's last minutes: compared with the next bill")
     if not result.differences:
         return [*lines, "they agree"]
-    lines.insert(4, row("here more", result.ours.less(result.theirs)))
+    lines.insert(4, row("here more", result.ours.minus(result.theirs)))
     lines.append(counted(result.differences, "difference"))
     for one in result.shown:
         lines += words(one)

@@ -10,7 +10,7 @@ from shop_order.cmd.cli.running import inspect
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
-    from shop_order.service.statistics import Sums
+    from shop_order.service.upkeep.statistics import OrderTotals
 
 stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
 
@@ -38,8 +38,8 @@ def show(
         for status, sums in found.by_status.items():
             typer.echo(line(status_word(status), sums))
         typer.echo(line("total", found.total))
-        if found.waiting or not found.whole:
-            state = "fed" if found.whole else "being filled, by the running service or `stats rebuild`"
+        if found.waiting or not found.is_complete:
+            state = "fed" if found.is_complete else "being filled, by the running service or `stats rebuild`"
             typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
         return 0
 
@@ -57,7 +57,7 @@ def rebuild() -> None:
     inspect(again)
 
 
-def line(name: str, sums: Sums | None) -> str:
+def line(name: str, sums: OrderTotals | None) -> str:
     """One row of the table; the head if there are no sums."""
     from shop_order.pkg.money import yuan_of_fen
 

@@ -153,7 +153,7 @@ class App:
             missing.append("registry")
         if self._reloading.trouble:
             missing.append("config")
-        if self.core.order_log.away:
+        if self.core.order_log.unavailable:
             missing.append("order_log")
         if not self.core.shared.cache.up:
             missing.append("cache")

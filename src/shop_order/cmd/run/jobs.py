@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from shop_order.cmd.run.turns import Turns, while_ours
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
-from shop_order.domain.lease import LeaseLost
+from shop_order.domain.ports import LeaseLost
 from shop_order.pkg.log import get_logger
-from shop_order.service.daily_root import JOB as DAILY_ROOT
-from shop_order.service.reconciliation import JOB as RECONCILE
+from shop_order.service.upkeep.daily_root import JOB as DAILY_ROOT
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
@@ -54,13 +54,13 @@ class Jobs:
 
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
-        self._once("timeout", core.timeouts.run_once, scan_again, core.timeouts.goes_on)
+        self._once("timeout", core.timeouts.run_once, scan_again, core.timeouts.has_more)
         self._once("ask", core.settlement.ask_due, scan_again)
         self._once("refund", core.settlement.refund_due, scan_again)
         self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("tombstones", self._tombstones, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
-        self._once("order_log_retention", core.order_log.forget, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._once("order_log_retention", core.order_log.purge, lambda: asyncio.sleep(PURGE_EVERY_S))
         self._loop("archive", self._archive, core.archive.wait, never)
         self._once(DAILY_ROOT, self._seal, core.daily_root.wait, never)
         self.every("root_lag", self._root_lag, ROOT_LAG_EVERY_S)
@@ -76,7 +76,7 @@ class Jobs:
     def start_relay(self) -> None:
         """Start publishing the outbox."""
         relay = self._core.relay
-        self._once("relay", relay.run_once, relay.wait, relay.was_full)
+        self._once("relay", relay.run_once, relay.wait, relay.has_more)
 
     def start_lag(self) -> None:
         """Start counting what waits to be published."""
@@ -140,9 +140,9 @@ class Jobs:
 
     async def _archive(self) -> int:
         archive, archived = self._core.archive, 0
-        if archive.is_on and await self._mine("archive"):
+        if archive.is_enabled and await self._mine("archive"):
             archived = await archive.step()
-            if archive.is_resting:
+            if archive.is_idle:
                 await self._turns.leave("archive")  # for `shop-order archive`
         return archived
 
@@ -152,7 +152,7 @@ class Jobs:
         return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), beside)
 
     async def _root_lag(self) -> int:
-        self._core.metrics.roots_behind(await self._core.daily_root.behind_ms() / 1000)
+        self._core.metrics.roots_behind(await self._core.daily_root.lag_ms() / 1000)
         return 0
 
     async def _reconcile(self) -> int:
@@ -172,7 +172,7 @@ class Jobs:
             await self._turns.leave(RECONCILE)  # for `shop-order reconcile`
 
     async def _reconciled(self) -> int:
-        for channel, age_s, differences in await self._core.reconciliation.behind():
+        for channel, age_s, differences in await self._core.reconciliation.lag():
             self._core.metrics.reconciled(channel.code, age_s, differences)
         return 0
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
 from shop_order.repository.dao.store import StoreInUse
 

@@ -25,30 +25,29 @@ from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.archive import ArchiveService
 from shop_order.service.attempts import Attempts
-from shop_order.service.audit import AuditService
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
 from shop_order.service.clock import ShopClock
-from shop_order.service.daily_root import DailyRoot
-from shop_order.service.doctor import Doctor
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
 from shop_order.service.payment import PaymentService
-from shop_order.service.reconciliation import JOB as RECONCILE
-from shop_order.service.reconciliation import ReconciliationService
-from shop_order.service.relay import Relay
 from shop_order.service.reservation import ReservationService
 from shop_order.service.return_urls import ReturnUrls
-from shop_order.service.root_audit import RootAudit
 from shop_order.service.settlement import Settlement
-from shop_order.service.statistics import Statistics
-from shop_order.service.timeout import TimeoutService
-from shop_order.service.unreadable import Unreadables
+from shop_order.service.upkeep.archive import ArchiveService
+from shop_order.service.upkeep.audit import AuditService, RootAudit
+from shop_order.service.upkeep.daily_root import DailyRoot
+from shop_order.service.upkeep.doctor import Doctor
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.reconcile import JOB as RECONCILE
+from shop_order.service.upkeep.reconcile import ReconciliationService
+from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.upkeep.timeout import TimeoutService
+from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 
 log = get_logger("core")
 
@@ -123,7 +122,7 @@ class Core:
         stock = seen(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
-        self.unreadable = Unreadables(self.alert, real_ms)
+        self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
         # Our own cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
@@ -137,7 +136,7 @@ class Core:
             next_sn=numbers.order_sn,
             next_id=self.ids.next,
             rules=lambda: order_rules(self.settings),
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             on_lost=self.neighbours.release_soon,
             return_urls=self.return_urls,
             channels=self.offered,
@@ -156,7 +155,7 @@ class Core:
         self._paying(numbers)
         self.reservations = ReservationService(
             orders=orders,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             real_clock=real_ms,
             owners=settings.auth.lease_owners,
@@ -165,7 +164,7 @@ class Core:
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
         )
         self._behind(settings)
@@ -198,7 +197,7 @@ class Core:
             payments=store.payments,
             channels=channels,
             attempts=attempts,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             alert=self.alert,
         )
@@ -236,7 +235,7 @@ class Core:
         self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
         self.archive = ArchiveService(
             archive=store.archive,
-            on_unreadable=self.unreadable.tell,
+            on_unreadable=self.unreadable.report,
             clock=clock,
             after_days=lambda: self.settings.order.archive_after_days,
         )
@@ -246,7 +245,7 @@ class Core:
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
-            tell=get_logger("reconcile").warning,
+            warn=get_logger("reconcile").warning,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

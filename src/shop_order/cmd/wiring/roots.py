@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shop_order.configs import ConfigError, Settings
-from shop_order.domain.history_root import WitnessAway
+from shop_order.domain.ports import WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Lease, Registry, RegistryAway
 
@@ -18,7 +18,7 @@ ROOTS = "order-service-roots/"  # not among the settings, which every start and 
 
 
 class RegistryWitness:
-    """See `domain.history_root.Witness`; `database` keeps the roots of two databases apart."""
+    """See `domain.ports.Witness`; `database` keeps the roots of two databases apart."""
 
     def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
         """Without a `lease` it only reads."""
@@ -26,23 +26,23 @@ class RegistryWitness:
         self._below = f"{ROOTS}{database}/"
         self._lease = lease
 
-    async def told(self, day: str) -> bytes | None:
+    async def get(self, day: str) -> bytes | None:
         try:
             return await self._registry.get(self._below + day)
         except RegistryAway as away:
-            raise WitnessAway(str(away)) from away
+            raise WitnessUnavailable(str(away)) from away
 
-    async def tell(self, day: str, document: bytes) -> bool:
+    async def put(self, day: str, document: bytes) -> bool:
         try:
             return self._lease is not None and await self._lease.put(self._below + day, document)
         except RegistryAway as away:
-            raise WitnessAway(str(away)) from away
+            raise WitnessUnavailable(str(away)) from away
 
     async def all(self) -> Mapping[str, bytes]:
         try:
             found = await self._registry.values_below(self._below)
         except RegistryAway as away:
-            raise WitnessAway(str(away)) from away
+            raise WitnessUnavailable(str(away)) from away
         return {key.removeprefix(self._below): value for key, value in found.items()}
 
 

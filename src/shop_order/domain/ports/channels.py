@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from shop_order.domain.bill import BillSource
 from shop_order.domain.entity.payment import PaymentAction
+from shop_order.domain.ports.upkeep import BillSource
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.provider import provider_fen, provider_ms, trade_number
 

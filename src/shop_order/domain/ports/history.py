@@ -31,11 +31,11 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
-    """What should have gone on by itself: how many, and since when the oldest (epoch ms, 0 if none).
+class OverdueWork:
+    """Overdue items: their number, and since when the oldest is overdue (epoch ms, 0 if none).
 
-    An `order` whose time is over, a `payment` whose time is over and whose end nobody knows, a `refund` that
-    was approved and is not known to have arrived.
+    `what` is `order` (past its due time), `payment` (past its time, with an unknown result) or `refund`
+    (approved, not known to have succeeded).
     """
 
     what: str
@@ -46,8 +46,8 @@ class Behind:
 class Backlog(Protocol):
     """What operators watch."""
 
-    async def behind(self, now_ms: int) -> Sequence[Behind]:
-        """One of each kind, also where nothing is behind."""
+    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
+        """One result per kind, also if nothing is overdue."""
 
 
 class Audit(Protocol):

@@ -177,7 +177,8 @@ class Orders(Protocol):
         self, order_sns: Sequence[str], now_ms: int
     ) -> Mapping[str, Standing | UnreadableRow | None]:
         """Where each order stands, or why that can't be read, or None after planting a tombstone: that number
-        can't be stored then. Raises RateLimited, with no tombstone more, beyond `tombstone.MOST_A_MINUTE`."""
+        can't be stored then. Raises RateLimited, with no tombstone more, beyond
+        `tombstone.MAX_PER_MINUTE`."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """What the key led to, if it is still kept."""

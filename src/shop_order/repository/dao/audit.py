@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import Event
-from shop_order.domain.history_root import GENESIS, ChainMoved, Leaf, Root, Sealed
-from shop_order.domain.lease import Fence
+from shop_order.domain.event.order_events import GENESIS, Event
+from shop_order.domain.history_root import Leaf, Root, SealedDay
+from shop_order.domain.ports import Fence, RootConflict
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Database, Row, Session
 from shop_order.repository.dao.leases import require_fence
@@ -89,7 +89,7 @@ class Roots:
 def root_of(row: Row) -> Root:
     """Return the root of a row."""
     day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
-    return Root(Sealed(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
+    return Root(SealedDay(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
 
 
 def row_of(root: Root, fence: Fence) -> Row:
@@ -102,7 +102,7 @@ def row_of(root: Root, fence: Fence) -> Row:
 
 
 def require_next(root: Root, last: Row | None) -> None:
-    """Check that the root follows the last one. Raises ChainMoved."""
+    """Check that the root follows the last one. Raises RootConflict."""
     day, end = (last[0], last[5]) if last else ("", GENESIS)
     if root.sealed.prev_root != end or root.sealed.day <= day:
-        raise ChainMoved(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")
+        raise RootConflict(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Protocol
 
 from shop_order.domain.errors import DependencyDown, OrderServiceError
-from shop_order.domain.lease import Fence, LeaseLost
+from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.engine.base import Database, Session
 

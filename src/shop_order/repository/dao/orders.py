@@ -10,13 +10,13 @@ from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRo
 from shop_order.domain.event.order_events import Event, Happened
 from shop_order.domain.ports import (
     COUNT_CAP,
-    Behind,
     Cursor,
     Due,
     Key,
     KeyRecord,
     OrderFilter,
     OrderPage,
+    OverdueWork,
     Standing,
     always,
 )
@@ -188,9 +188,9 @@ class Backlog:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def behind(self, now_ms: int) -> Sequence[Behind]:
-        async def job(session: Session) -> list[Behind]:
+    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
+        async def job(session: Session) -> list[OverdueWork]:
             found = [(what, await session.first(sql, (now_ms,)) or (0, None)) for what, sql in BACKLOG]
-            return [Behind(what, int(count), int(since_ms or 0)) for what, (count, since_ms) in found]
+            return [OverdueWork(what, int(count), int(since_ms or 0)) for what, (count, since_ms) in found]
 
         return await self._db.scanner.submit(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.order_log import Fed
+from shop_order.domain.order_log import FeedEntry
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Database, Session, marks
 from shop_order.repository.dao.rows import EVENT
@@ -83,15 +83,15 @@ async def hand_over(session: Session, event_ids: Collection[int]) -> None:
 
 
 class Feed:
-    """See `domain.order_log.Feed`."""
+    """See `domain.ports.Feed`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def take(self, after: int, limit: int) -> Sequence[Fed]:
+    async def take(self, after: int, limit: int) -> Sequence[FeedEntry]:
         sql = "SELECT event_id, order_sn, version FROM log_feed WHERE event_id > ? ORDER BY event_id LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (after, limit)))
-        return [Fed(*row) for row in found]
+        return [FeedEntry(*row) for row in found]
 
     async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
         return await self._db.scanner.submit(lambda session: events(session, since, limit))

@@ -8,10 +8,10 @@ from dataclasses import asdict, astuple
 from datetime import date
 from typing import TypeVar
 
-from shop_order.domain.bill import After, Kept, Reconciliation
+from shop_order.domain.bill import BillCursor, DayResult, Reconciliation
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.lease import Fence
+from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.engine.base import Database, Row, Session, marks
 from shop_order.repository.dao.leases import require_fence
@@ -39,7 +39,7 @@ DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = 
 
 
 class Reconciliations:
-    """See `domain.bill.Reconciliations`."""
+    """See `domain.ports.Reconciliations`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -52,12 +52,14 @@ class Reconciliations:
         found = await self._of_both(lambda tables: _refunds(tables, len(refund_sns)), refund_sns)
         return {refund.refund_sn: refund for refund in map(refund_of, found)}
 
-    async def paid(self, channel: PaymentType, after: After, before_ms: int, limit: int) -> Sequence[Payment]:
+    async def paid(
+        self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
+    ) -> Sequence[Payment]:
         found = await self._of_both(_paid, window(channel, after, before_ms, limit))
         return page([payment_of(row) for row in found], by_paid, limit)
 
     async def refunded(
-        self, channel: PaymentType, after: After, before_ms: int, limit: int
+        self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
     ) -> Sequence[Refund]:
         found = await self._of_both(_refunded, window(channel, after, before_ms, limit))
         return page([refund_of(row) for row in found], by_finished, limit)
@@ -71,7 +73,7 @@ class Reconciliations:
     async def ask_again(self, payment_sn: str, at_ms: int) -> None:
         await self._db.writer.submit(lambda session: ask_again(session, payment_sn, at_ms))
 
-    async def days(self, channel: PaymentType, since: date) -> Mapping[date, Kept]:
+    async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         values = result_key(channel, since)
         return days_of(await self._db.reader.submit(lambda session: session.all(DAYS, values)))
 
@@ -112,7 +114,7 @@ def _refunded(tables: Tables) -> str:
     )
 
 
-def window(channel: PaymentType, after: After, before_ms: int, limit: int) -> Row:
+def window(channel: PaymentType, after: BillCursor, before_ms: int, limit: int) -> Row:
     """The values of a page's query."""
     return (after.at_ms, before_ms, after.at_ms, after.number, int(channel), limit)
 
@@ -148,7 +150,7 @@ def result_row(result: Reconciliation, fence: Fence) -> Row:
     )  # fmt: skip
 
 
-def days_of(rows: Iterable[Row]) -> Mapping[date, Kept]:
+def days_of(rows: Iterable[Row]) -> Mapping[date, DayResult]:
     """Return the results by day, from rows of DAYS."""
-    found = (Kept(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
+    found = (DayResult(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
     return {one.day: one for one in found}

@@ -18,7 +18,7 @@ from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.schema import head
 
-__all__ = ["SchemaMismatch", "ShopTime", "Store", "StoreInUse", "StoreOptions"]
+__all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions"]
 
 log = get_logger("store")
 HANGING_S = 8.0  # longer than one lock wait; a server may wait for disk space without an error
@@ -49,7 +49,7 @@ class Store:
         self.archive = Archive(db)
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
-        self.time = ShopTime(db)
+        self.time = OffsetStore(db)
         self.leases: JobLeases = SharedJobLeases(db) if db.is_shared else SingleProcessLeases(db)
 
     async def open(self, *, serve: bool = True) -> None:
@@ -87,7 +87,7 @@ class Store:
         return int(largest)
 
 
-class ShopTime:
+class OffsetStore:
     """The offset of the test clock, which survives a restart."""
 
     def __init__(self, db: Database) -> None:

@@ -39,7 +39,7 @@ async def plant(session: Session, order_sns: Sequence[str], now_ms: int) -> list
     claimed = {str(sn): order_id for sn, order_id in await session.all(sql, order_sns)}
     if new := [sn for sn in order_sns if sn not in claimed]:
         (planted,) = await session.first(PLANTED_SINCE, (now_ms - tombstone.MINUTE_MS,)) or (0,)
-        if planted + len(new) > tombstone.MOST_A_MINUTE:
+        if planted + len(new) > tombstone.MAX_PER_MINUTE:
             raise RateLimited(tombstone.MINUTE_MS / 1000)
         # Another process may claim first: its claim stays, and is read below.
         await insert(session, INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in new], skip_existing)

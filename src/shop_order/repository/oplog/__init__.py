@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Protocol
 
-from shop_order.domain.order_log import OrderLog
+from shop_order.domain.ports import OrderLog
 
 NAME: Final = "order_log"
 

@@ -18,7 +18,7 @@ from pymongo import ASCENDING, AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
+from shop_order.domain.order_log import Backfill, Figures, LogEntry, LogUpdate, OrderSummary, new_backfill_id
 from shop_order.pkg.log import RateLimitedLog, get_logger
 from shop_order.pkg.url import mask_url
 from shop_order.repository.oplog import NAME
@@ -42,10 +42,10 @@ _WALK = {"_id": "walk"}
 
 
 class MongoOrderLog:
-    """See `domain.order_log.OrderLog`; the database is the URL's, or `shop_logs`."""
+    """See `domain.ports.OrderLog`; the database is the URL's, or `shop_logs`."""
 
     # An acknowledged write can still be lost with its server.
-    settle_s = 2.0
+    durable_after_s = 2.0
 
     def __init__(self, url: str) -> None:
         self._client = connected(url)
@@ -59,33 +59,33 @@ class MongoOrderLog:
         self._prepared = False
         self._transactions = False
 
-    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
+    async def summaries(self, order_sns: Collection[str]) -> Mapping[str, OrderSummary]:
         async with self._server():
             found = self._stats.find({"_id": {"$in": list(order_sns)}})
-            return {document["_id"]: facts_of(document) async for document in found}
+            return {document["_id"]: summary_of(document) async for document in found}
 
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
-        if not chapters:
+    async def append(self, updates: Sequence[LogUpdate]) -> Collection[str]:
+        if not updates:
             return ()
         async with self._server():
             if self._transactions:
                 async with self._client.start_session() as session:
-                    await session.with_transaction(lambda own: self._write(chapters, own))
+                    await session.with_transaction(lambda own: self._write(updates, own))
             else:
-                await self._write(chapters, None)
+                await self._write(updates, None)
         return ()  # nothing is certain until it is read again
 
-    async def _write(self, chapters: Sequence[Chapter], session: AsyncClientSession | None) -> None:
+    async def _write(self, updates: Sequence[LogUpdate], session: AsyncClientSession | None) -> None:
         entries = [
             UpdateOne({"_id": Int64(entry.id)}, {"$setOnInsert": document_of(entry)}, upsert=True)
-            for one in chapters
+            for one in updates
             for entry in one.entries
         ]
-        stats = [stats_update(one) for one in chapters]
-        for collection, updates in ((self._logs, entries), (self._stats, stats)):
+        stats = [stats_update(one) for one in updates]
+        for collection, operations in ((self._logs, entries), (self._stats, stats)):
             try:
-                if updates:  # the driver refuses an empty list
-                    await collection.bulk_write(updates, ordered=False, session=session)
+                if operations:  # the driver refuses an empty list
+                    await collection.bulk_write(operations, ordered=False, session=session)
             except BulkWriteError as failed:
                 # A concurrent upsert stored the same document.
                 if session is not None or not only_duplicates(failed):
@@ -113,26 +113,26 @@ class MongoOrderLog:
         async with self._server():
             return [figures_of(group) async for group in await self._stats.aggregate(pipeline)]
 
-    async def mark(self) -> Mark:
+    async def backfill(self) -> Backfill:
         async with self._server():
             found = await self._meta.find_one(_WALK)
-            return Mark(found.get("walk", ""), found["mark"]) if found else Mark()
+            return Backfill(found.get("walk", ""), found["mark"]) if found else Backfill()
 
-    async def move_mark(self, since: Mark, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, position: str) -> None:
         async with self._server():
-            await self._move_mark(since, {"mark": at})
+            await self._move_mark(since, {"mark": position})
 
-    async def _move_mark(self, since: Mark, to: Document) -> bool:
+    async def _move_mark(self, since: Backfill, to: Document) -> bool:
         """Update the mark if it is still `since`; return whether it was."""
-        if since == Mark():
+        if since == Backfill():
             with suppress(DuplicateKeyError):  # another instance was first
                 done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
-        read = {**_WALK, "walk": since.walk or None, "mark": since.at}  # None: there is no such field
+        read = {**_WALK, "walk": since.run or None, "mark": since.position}  # None: there is no such field
         return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
-    async def forget(self, before_ms: int, limit: int) -> int:
+    async def purge(self, before_ms: int, limit: int) -> int:
         async with self._server():
             over = self._logs.find({"timestamp": {"$lt": _EPOCH + before_ms * _MS}}, {"_id": 1})
             ids = [document["_id"] async for document in over.sort("timestamp", ASCENDING).limit(limit)]
@@ -140,9 +140,9 @@ class MongoOrderLog:
                 return 0
             return (await self._logs.delete_many({"_id": {"$in": ids}})).deleted_count
 
-    async def recount(self, since: Mark) -> None:
+    async def reset_summaries(self, since: Backfill) -> None:
         async with self._server():
-            moved = await self._move_mark(since, {"walk": new_walk(), "mark": ""})
+            moved = await self._move_mark(since, {"walk": new_backfill_id(), "mark": ""})
         if moved:
             await self._empty(self._stats)
 
@@ -159,7 +159,7 @@ class MongoOrderLog:
             self._prepared = False  # the indexes are dropped with them
 
     async def _begin_walk(self) -> None:
-        await self._meta.replace_one(_WALK, {"walk": new_walk(), "mark": ""}, upsert=True)
+        await self._meta.replace_one(_WALK, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()
@@ -246,9 +246,9 @@ def entry_of(d: Document) -> LogEntry:
     return _dataclass_of(LogEntry, {"reason": "", "details": {}, **d, "id": d["_id"], "at_ms": at_ms})
 
 
-def stats_update(one: Chapter) -> UpdateOne:
+def stats_update(one: LogUpdate) -> UpdateOne:
     """Return the update from the version that was read, or the insert of a first version."""
-    document = asdict(one.facts)
+    document = asdict(one.summary)
     order_sn = document.pop("order_sn")
     for name, value in document.items():
         if isinstance(value, int) and name != "status":
@@ -258,9 +258,9 @@ def stats_update(one: Chapter) -> UpdateOne:
     return UpdateOne({"_id": order_sn}, {"$setOnInsert": document}, upsert=True)
 
 
-def facts_of(d: Document) -> Facts:
+def summary_of(d: Document) -> OrderSummary:
     """Return the facts of a document of `order_stats`."""
-    return _dataclass_of(Facts, {**d, "order_sn": d["_id"]})
+    return _dataclass_of(OrderSummary, {**d, "order_sn": d["_id"]})
 
 
 def _dataclass_of(kind: type[T], d: Document) -> T:

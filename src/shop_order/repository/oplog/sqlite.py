@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shop_order.domain.order_log import Chapter, Facts, Figures, LogEntry, Mark, new_walk
+from shop_order.domain.order_log import Backfill, Figures, LogEntry, LogUpdate, OrderSummary, new_backfill_id
 from shop_order.repository.dao.engine.base import SQLITE, insertions, marks
 from shop_order.repository.dao.engine.sqlite import database_down, is_file_error
 from shop_order.repository.dao.rows import column_count
@@ -53,20 +53,20 @@ TABLES = (
 
 
 class SqliteOrderLog:
-    """See `domain.order_log.OrderLog`: one thread, one connection, every call a transaction."""
+    """See `domain.ports.OrderLog`: one thread, one connection, every call a transaction."""
 
-    settle_s = 0.0  # a commit is on the disk
+    durable_after_s = 0.0  # a commit is on the disk
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._conn: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="order-log")
 
-    async def facts(self, order_sns: Collection[str]) -> Mapping[str, Facts]:
-        return await self._run(lambda conn: facts(conn, list(order_sns)))
+    async def summaries(self, order_sns: Collection[str]) -> Mapping[str, OrderSummary]:
+        return await self._run(lambda conn: summaries(conn, list(order_sns)))
 
-    async def append(self, chapters: Sequence[Chapter]) -> Collection[str]:
-        return await self._run(lambda conn: append(conn, chapters))
+    async def append(self, updates: Sequence[LogUpdate]) -> Collection[str]:
+        return await self._run(lambda conn: append(conn, updates))
 
     async def entries(self, order_sn: str, limit: int) -> Sequence[LogEntry]:
         sql = f"SELECT {LOG_COLUMNS} FROM order_logs WHERE order_sn = ? ORDER BY version LIMIT ?"
@@ -77,28 +77,28 @@ class SqliteOrderLog:
             lambda conn: [Figures(*row) for row in conn.execute(FIGURES, (first_day, last_day))]
         )
 
-    async def mark(self) -> Mark:
+    async def backfill(self) -> Backfill:
         row = await self._run(lambda conn: conn.execute("SELECT mark FROM log_mark").fetchone())
-        walk, _, at = (row[0] if row else "").rpartition("/")
-        return Mark(walk, at)
+        run, _, position = (row[0] if row else "").rpartition("/")
+        return Backfill(run, position)
 
-    async def move_mark(self, since: Mark, at: str) -> None:
+    async def advance_backfill(self, since: Backfill, position: str) -> None:
         first = "INSERT INTO log_mark VALUES (1, ?) ON CONFLICT DO NOTHING"
         move = "UPDATE log_mark SET mark = ? WHERE mark = ?"
-        new = mark_text(Mark(since.walk, at))
-        if since == Mark():
+        new = mark_text(Backfill(since.run, position))
+        if since == Backfill():
             await self._run(lambda conn: conn.execute(first, (new,)))
         else:
             await self._run(lambda conn: conn.execute(move, (new, mark_text(since))))
 
-    async def forget(self, before_ms: int, limit: int) -> int:
+    async def purge(self, before_ms: int, limit: int) -> int:
         sql = (
             "DELETE FROM order_logs WHERE id IN"
             " (SELECT id FROM order_logs WHERE timestamp_ms < ? ORDER BY timestamp_ms LIMIT ?)"
         )
         return await self._run(lambda conn: conn.execute(sql, (before_ms, limit)).rowcount)
 
-    async def recount(self, since: Mark) -> None:
+    async def reset_summaries(self, since: Backfill) -> None:
         def job(conn: sqlite3.Connection) -> None:
             row = conn.execute("SELECT mark FROM log_mark").fetchone()
             if (row[0] if row else "") == mark_text(since):
@@ -153,28 +153,28 @@ class SqliteOrderLog:
             conn.close()
 
 
-def facts(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, Facts]:
+def summaries(conn: sqlite3.Connection, order_sns: Sequence[str]) -> dict[str, OrderSummary]:
     """Return the facts of known orders."""
     found = {}
     for at in range(0, len(order_sns), MAX_NUMBERS):
         some = order_sns[at : at + MAX_NUMBERS]
         sql = f"SELECT {STATS_COLUMNS} FROM order_stats WHERE order_sn IN ({marks(len(some))})"
-        found.update({row[0]: Facts(*row) for row in conn.execute(sql, some)})
+        found.update({row[0]: OrderSummary(*row) for row in conn.execute(sql, some)})
     return found
 
 
-def append(conn: sqlite3.Connection, chapters: Sequence[Chapter]) -> set[str]:
+def append(conn: sqlite3.Connection, updates: Sequence[LogUpdate]) -> set[str]:
     """Insert entries, then facts; return the orders whose facts were updated."""
-    insert(conn, INSERT_LOG, [log_row(entry) for one in chapters for entry in one.entries])
-    new = [one.facts for one in chapters if not one.since]
+    insert(conn, INSERT_LOG, [log_row(entry) for one in updates for entry in one.entries])
+    new = [one.summary for one in updates if not one.since]
     stored = set()
     if insert(conn, INSERT_STATS, [stats_row(f) for f in new]) == len(new):
         stored = {f.order_sn for f in new}
-    for one in chapters:
+    for one in updates:
         if one.since:
-            values = (*stats_row(one.facts), one.facts.order_sn, one.since)
+            values = (*stats_row(one.summary), one.summary.order_sn, one.since)
             if conn.execute(UPDATE_STATS, values).rowcount:
-                stored.add(one.facts.order_sn)
+                stored.add(one.summary.order_sn)
     return stored
 
 
@@ -188,12 +188,12 @@ def begin_walk(conn: sqlite3.Connection, *tables: str) -> None:
     """Begin a new walk, and empty these tables."""
     for table in ("log_mark", *tables):
         conn.execute(f"DELETE FROM {table}")
-    conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Mark(new_walk())),))
+    conn.execute("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Backfill(new_backfill_id())),))
 
 
-def mark_text(mark: Mark) -> str:
+def mark_text(progress: Backfill) -> str:
     """Return the mark as its column's text."""
-    return f"{mark.walk}/{mark.at}" if mark.walk else mark.at
+    return f"{progress.run}/{progress.position}" if progress.run else progress.position
 
 
 def log_row(e: LogEntry) -> tuple[object, ...]:
@@ -211,7 +211,7 @@ def entry_of(row: Sequence[Any]) -> LogEntry:
     return LogEntry(*values)
 
 
-def stats_row(f: Facts) -> tuple[object, ...]:
+def stats_row(f: OrderSummary) -> tuple[object, ...]:
     """Return the values of STATS_COLUMNS."""
     return (
         f.order_sn, f.version, f.user_id, f.day, f.status, f.channel, f.payment_sn, f.pay_fen, f.paid_fen,

@@ -78,7 +78,7 @@ class StatisticsData(Answer):
         ]
     )
     waiting_events: int = attribute("尚未计入的事件数 / Events not yet included", 0, source="waiting")
-    complete: bool = attribute("重建期间为 false / False while being rebuilt", True, source="whole")
+    complete: bool = attribute("重建期间为 false / False while being rebuilt", True, source="is_complete")
 
 
 class ClockData(Answer):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from shop_order.domain.valueobject.item import MOST_LINES, MOST_NUMS
-from shop_order.service.clock import MOST_ADVANCE_S
+from shop_order.service.clock import MAX_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MOST_NUMS, description="件数 / Quantity", examples=[2])]
@@ -172,4 +172,4 @@ class ShipBody(Body):
 class ClockBody(Body):
     """How far to move the test clock, forward only."""
 
-    advance_s: int = Field(ge=1, le=MOST_ADVANCE_S, description="快进秒数 / Seconds", examples=[1800])
+    advance_s: int = Field(ge=1, le=MAX_ADVANCE_S, description="快进秒数 / Seconds", examples=[1800])

@@ -17,8 +17,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
-from shop_order.service.orderlog import OrderLogService
-from shop_order.service.statistics import Statistics
+from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.statistics import Statistics
 from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.fields import Day, OrderSn
@@ -70,7 +70,7 @@ class AdminHandler:
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
-        entries = await self._order_log.of(order_sn)
+        entries = await self._order_log.entries(order_sn)
         return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "ok")
 
     @operation(

@@ -17,7 +17,8 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import IO, Any, TextIO, overload
 
-from shop_order.domain.bill import Bill, BillLine, BillUnusable
+from shop_order.domain.bill import Bill, BillLine
+from shop_order.domain.ports import BillUnusable
 from shop_order.domain.valueobject.provider import MOST_FEN
 from shop_order.pkg.money import BadAmount, fen_of_yuan
 

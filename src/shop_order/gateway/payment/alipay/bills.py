@@ -6,8 +6,9 @@ import asyncio
 from datetime import date
 from urllib.parse import urlsplit, urlunsplit
 
-from shop_order.domain.bill import Bill, BillNotOut, BillUnusable
+from shop_order.domain.bill import Bill
 from shop_order.domain.errors import DependencyDown
+from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.gateway.payment.alipay.bill_file import MAX_PACKED, bill_of
 from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGateway
 
@@ -18,7 +19,7 @@ HOSTS = (".alipay.com", ".alipaydev.com", ".alipayobjects.com")
 
 
 class AlipayBills:
-    """See `domain.bill.BillSource`."""
+    """See `domain.ports.BillSource`."""
 
     max_bytes = MAX_PACKED
 

@@ -1,4 +1,4 @@
-"""The doctor: money, stock, history and figures agree, or it says where they do not."""
+"""The doctor: check that money, stock, history and statistics agree, and report where they do not."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CANCELLED, PAYMENT_OPENED, REFUND_REQUESTED, Event
-from shop_order.domain.order_log import Facts, OrderLog, action_of, chapters_of
-from shop_order.domain.ports import Audit, Lease, Leases, Outbox
+from shop_order.domain.order_log import OrderSummary, action_of, log_updates
+from shop_order.domain.ports import Audit, Lease, Leases, OrderLog, Outbox
 from shop_order.domain.status import OrderStatus, RefundState
-from shop_order.service.audit import UNREADABLE, check_chain
+from shop_order.service.upkeep.audit import UNREADABLE_ERRORS, check_chain
 
 PAGE = 500
 RECHECK_S = 2.0
-SETTLE_S = (3.0, 5.0, 10.0, 10.0)  # how long it is waited for those who read our events from a broker
+SETTLE_S = (3.0, 5.0, 10.0, 10.0)  # pauses, while consumers of a broker catch up
 _PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
-_MOVES_BY_ITSELF = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
+_HAS_DUE_TIME = frozenset({OrderStatus.PENDING, OrderStatus.SHIPPED})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not agree; without `order_sn`, `what` says of whom."""
+    """Something that does not agree, of an order or of what `what` names."""
 
     area: str
     order_sn: str
@@ -33,12 +33,12 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
-    """What an examination saw.
+class DoctorReport:
+    """The result of an examination.
 
-    `paid_fen` is all money that arrived, also too late or twice; `refunded_fen` what went back of it.
-    `compared` orders are counted in the order log as they are now.
-    `in_flight` is on its way and will agree by itself.
+    `paid_fen` is all money received, including late and duplicate payments; `refunded_fen` is what was
+    refunded of it. `compared` orders have an up-to-date summary in the order log; `in_flight` counts
+    unfinished changes.
     """
 
     orders: int = 0
@@ -52,24 +52,24 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Everything agrees."""
+        """Whether everything agrees."""
         return not self.findings
 
     @property
-    def may_settle(self) -> bool:
-        """The stock of an order may only be behind."""
+    def has_stock_findings(self) -> bool:
+        """Whether the stock of an order differs: its events may still be under way."""
         return any(finding.area == "stock" and finding.order_sn for finding in self.findings)
 
 
 @dataclass(slots=True)
-class Held:
-    """How many of each goods the leases hold; what was sold and came back is held no more."""
+class StockCount:
+    """The stock that leases hold, by goods; returned goods are no longer held."""
 
     reserved: Counter[int] = field(default_factory=Counter)
     sold: Counter[int] = field(default_factory=Counter)
 
     def add(self, lease: Lease) -> None:
-        """One more lease; what was released holds nothing."""
+        """Add a lease; a released one holds nothing."""
         for counted, state in ((self.reserved, "reserved"), (self.sold, "confirmed")):
             for goods, nums in lease.lines:
                 counted[goods] += nums if lease.state == state else 0
@@ -78,7 +78,7 @@ class Held:
 
 
 class Doctor:
-    """Walks all orders and all leases side by side."""
+    """Merges all orders with all leases, both in order of number."""
 
     def __init__(
         self, *, audit: Audit, outbox: Outbox, leases: Leases | None, log: OrderLog | None = None
@@ -88,43 +88,44 @@ class Doctor:
         self._leases = leases
         self._log = log
 
-    async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Report:
-        """Findings that stay: orders move while the doctor looks, so what it finds is looked at twice.
+    async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> DoctorReport:
+        """Report the findings that persist: orders change meanwhile, so a second scan has to confirm each.
 
-        An order's stock follows its events. Published, they may still lie with a broker: a fault of stock is
-        looked at again and again for half a minute.
-        Raises DependencyDown if the inventory service does not answer.
+        An order's stock follows its events, which a broker may still hold: findings of stock are checked
+        again for half a minute. Raises DependencyDown if the inventory service does not answer.
         """
-        report = await self._look()
+        report = await self._scan()
         for pause_s in (RECHECK_S, *SETTLE_S):
-            if report.clean or (pause_s != RECHECK_S and not report.may_settle):
+            if report.clean or (pause_s != RECHECK_S and not report.has_stock_findings):
                 break
             await sleep(pause_s)
-            again = await self._look(report.miscounted)
-            again.findings &= report.findings
-            report = again
+            confirmed = await self._scan(report.miscounted)
+            confirmed.findings &= report.findings
+            report = confirmed
         return report
 
-    async def _look(self, miscounted: Collection[int] = ()) -> Report:
-        report, held = Report(), Held()
+    async def _scan(self, miscounted: Collection[int] = ()) -> DoctorReport:
+        report, held = DoctorReport(), StockCount()
         before = await self._counters(miscounted)
         waiting = await self._outbox.orders_waiting()
         leases = self._all_leases(held)
         lease = await anext(leases, None)
         async for order_sn, counted in self._all_orders():
             while lease is not None and lease.order_sn < order_sn:
-                self._stray(report, lease)
+                self._add_lease_without_order(report, lease)
                 lease = await anext(leases, None)
             own = lease if lease is not None and lease.order_sn == order_sn else None
             order = await self._examine_order(report, order_sn, own, order_sn in waiting)
             if order is not None and counted is not None and counted.version == order.version:
                 report.compared += 1
-                report.findings |= {Finding("figures", order_sn, what) for what in miscounts(order, counted)}
+                report.findings |= {
+                    Finding("figures", order_sn, what) for what in statistics_faults(order, counted)
+                }
             if own is not None:
                 report.leases += 1
                 lease = await anext(leases, None)
         while lease is not None:
-            self._stray(report, lease)
+            self._add_lease_without_order(report, lease)
             lease = await anext(leases, None)
         self._compare(report, held, before, await self._counters(held.reserved))
         return report
@@ -139,12 +140,12 @@ class Doctor:
 
     def _compare(
         self,
-        report: Report,
-        held: Held,
+        report: DoctorReport,
+        held: StockCount,
         before: Mapping[int, tuple[int, int]],
         after: Mapping[int, tuple[int, int]],
     ) -> None:
-        """The inventory counts what its leases hold; of goods that were sold meanwhile nobody knows."""
+        """Compare the inventory's counters with its leases, unless the counters changed meanwhile."""
         for goods in held.reserved:
             counted = after.get(goods, (0, 0))
             faults = count_faults(counted, (held.reserved[goods], held.sold[goods]))
@@ -157,12 +158,12 @@ class Doctor:
                 report.findings |= {Finding("stock", "", f"goods {goods}: {fault}") for fault in faults}
 
     async def _examine_order(
-        self, report: Report, order_sn: str, lease: Lease | None, waiting: bool
+        self, report: DoctorReport, order_sn: str, lease: Lease | None, waiting: bool
     ) -> Order | None:
         report.orders += 1
         try:
             order = await self._audit.order(order_sn)
-        except UNREADABLE as altered:
+        except UNREADABLE_ERRORS as altered:
             report.findings.add(Finding("history", order_sn, f"can't be read: {altered!r}"))
             return None
         chain = list(await self._audit.chain(order_sn))
@@ -172,9 +173,9 @@ class Doctor:
         if order is None:
             return None
         if not broken:
-            report.findings |= {Finding("history", order_sn, what) for what in untold(order, chain)}
+            report.findings |= {Finding("history", order_sn, what) for what in history_faults(order, chain)}
         report.findings |= {Finding("money", order_sn, what) for what in money_faults(order)}
-        paid_fen, refunded_fen = money_of(order)
+        paid_fen, refunded_fen = money_totals(order)
         report.paid_fen += paid_fen
         report.refunded_fen += refunded_fen
         report.in_flight += sum(r.is_open for r in order.refunds.values())
@@ -187,32 +188,32 @@ class Doctor:
                 report.findings.add(Finding("stock", order_sn, fault))
         return order
 
-    def _stray(self, report: Report, lease: Lease) -> None:
-        """A lease without an order: on its way, or to be given back by the check-back."""
+    def _add_lease_without_order(self, report: DoctorReport, lease: Lease) -> None:
+        """Count a lease without an order: one is being placed, or the check-back will release it."""
         report.leases += 1
         if lease.state == "reserved":
             report.in_flight += 1
         elif lease.state == "confirmed":
-            report.findings.add(Finding("stock", lease.order_sn, "stock was sold to no order"))
+            report.findings.add(Finding("stock", lease.order_sn, "stock was sold without an order"))
 
-    async def _all_orders(self) -> AsyncIterator[tuple[str, Facts | None]]:
-        """Every number, with what the order log counts of it.
+    async def _all_orders(self) -> AsyncIterator[tuple[str, OrderSummary | None]]:
+        """All numbers with their summary in the order log.
 
-        That is nothing where the log is being filled, and nothing any more once it did not answer.
+        None while the log is being backfilled, and from its first failure on.
         """
         after, log = "", self._log
         while page := await self._audit.order_sns(after, PAGE):
-            counted: Mapping[str, Facts] = {}
+            counted: Mapping[str, OrderSummary] = {}
             try:
-                if log is not None and (await log.mark()).is_whole:
-                    counted = await log.facts(page)
+                if log is not None and (await log.backfill()).is_complete:
+                    counted = await log.summaries(page)
             except DependencyDown:
                 log = None
             for order_sn in page:
                 yield order_sn, counted.get(order_sn)
             after = page[-1]
 
-    async def _all_leases(self, held: Held) -> AsyncIterator[Lease]:
+    async def _all_leases(self, held: StockCount) -> AsyncIterator[Lease]:
         after = ""
         while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
             for lease in page:
@@ -222,7 +223,7 @@ class Doctor:
 
 
 def count_faults(counted: tuple[int, int], held: tuple[int, int]) -> list[str]:
-    """Where the counters of reserved and sold goods are not the sums of the leases."""
+    """Where the counters of reserved and sold goods differ from the sums over the leases."""
     return [
         f"the inventory counts {abs(count - sum)} {'more' if count > sum else 'fewer'} {word}"
         " than its leases hold"
@@ -231,69 +232,69 @@ def count_faults(counted: tuple[int, int], held: tuple[int, int]) -> list[str]:
     ]
 
 
-def untold(order: Order, chain: Sequence[Event]) -> list[str]:
-    """Where the rows of an order are not what its events tell."""
-    told = [(event.type, json.loads(event.payload)) for event in chain]
-    placed = told[0][1]
+def history_faults(order: Order, chain: Sequence[Event]) -> list[str]:
+    """Where the rows of an order differ from its events."""
+    events = [(event.type, json.loads(event.payload)) for event in chain]
+    placed = events[0][1]
     faults = []
     lines = [(line["goods_id"], line["nums"], line["price_fen"]) for line in placed["lines"]]
     if sorted(lines) != sorted((i.goods, i.nums, i.price_fen) for i in order.items):
         faults.append("has other items than were ordered")
-    freight_fen = placed.get("freight_fen", 0)  # events of the time before there was any don't tell
+    freight_fen = placed.get("freight_fen", 0)  # the first events had none
     ordered = (placed["total_fen"], freight_fen, placed["pay_fen"], placed["expire_at_ms"])
     if ordered != (order.total_fen, order.freight_fen, order.pay_fen, order.expire_ms):
-        faults.append("has other amounts, or another time to pay, than were ordered")
-    opened = {data["payment_sn"]: data["amount_fen"] for type, data in told if type == PAYMENT_OPENED}
+        faults.append("has other amounts, or another payment deadline, than were ordered")
+    opened = {data["payment_sn"]: data["amount_fen"] for type, data in events if type == PAYMENT_OPENED}
     if opened != {sn: payment.amount_fen for sn, payment in order.payments.items()}:
-        faults.append("has other payments than its history tells of")
-    refunds = {data["refund_sn"]: data["amount_fen"] for type, data in told if type == REFUND_REQUESTED}
+        faults.append("has other payments than its history")
+    refunds = {data["refund_sn"]: data["amount_fen"] for type, data in events if type == REFUND_REQUESTED}
     if refunds != {sn: refund.amount_fen for sn, refund in order.refunds.items()}:
-        faults.append("has other refunds than its history tells of")
-    faults += told_otherwise(order, chain)
-    if (order.due_ms is not None) != (order.status in _MOVES_BY_ITSELF):
-        faults.append(f"is {order.status.name} and would {'move' if order.due_ms else 'not move'} by itself")
+        faults.append("has other refunds than its history")
+    faults += summary_faults(order, chain)
+    if (order.due_ms is not None) != (order.status in _HAS_DUE_TIME):
+        faults.append(f"is {order.status.name} {'with' if order.due_ms else 'without'} a due time")
     return faults
 
 
-def told_otherwise(order: Order, chain: Sequence[Event]) -> list[str]:
-    """Where money or cancellation are not what the events tell; the figures are drawn from those."""
-    chapters, unreadable = chapters_of(chain, {})
-    if unreadable or not chapters:
-        return ["has a history that can't be counted"]
-    drawn, faults = chapters[0], []
-    if (drawn.facts.paid_fen, drawn.facts.refunded_fen) != money_of(order):
-        faults.append("has other money than its history tells of")
-    code = next((entry.reason for entry in drawn.entries if entry.action == action_of(ORDER_CANCELLED)), "")
+def summary_faults(order: Order, chain: Sequence[Event]) -> list[str]:
+    """Where money or cancellation differ from the events, on which the statistics are based."""
+    updates, unreadable = log_updates(chain, {})
+    if unreadable or not updates:
+        return ["has a history that can't be summarized"]
+    update, faults = updates[0], []
+    if (update.summary.paid_fen, update.summary.refunded_fen) != money_totals(order):
+        faults.append("has other money than its history")
+    code = next((entry.reason for entry in update.entries if entry.action == action_of(ORDER_CANCELLED)), "")
     if order.cancel_code not in ("", code):  # an earlier version stored none
-        faults.append("was cancelled by somebody else than its history tells")
+        faults.append("was cancelled for another reason than in its history")
     return faults
 
 
-def money_of(order: Order) -> tuple[int, int]:
-    """What arrived for an order, and what of that went back, in fen."""
+def money_totals(order: Order) -> tuple[int, int]:
+    """The amounts paid and refunded of an order, in fen."""
     payments = order.payments.values()
     return sum(p.amount_fen for p in payments if p.is_paid), sum(p.refunded_fen for p in payments)
 
 
-def miscounts(order: Order, counted: Facts) -> list[str]:
-    """Where the figures are not what the order says."""
-    paid_fen, refunded_fen = money_of(order)
-    said = {
+def statistics_faults(order: Order, counted: OrderSummary) -> list[str]:
+    """Where the order log's summary differs from the order."""
+    paid_fen, refunded_fen = money_totals(order)
+    expected = {
         "status": int(order.status),
         "to pay": order.pay_fen,
         "paid": paid_fen,
-        "given back": refunded_fen,
+        "refunded": refunded_fen,
     }
     found = (counted.status, counted.pay_fen, counted.paid_fen, counted.refunded_fen)
     return [
         f"the order log counts {count} as {what}, the order says {value}: run `shop-order stats rebuild`"
-        for (what, value), count in zip(said.items(), found, strict=True)
+        for (what, value), count in zip(expected.items(), found, strict=True)
         if value != count
     ]
 
 
 def money_faults(order: Order) -> list[str]:
-    """What of an order's amounts does not agree."""
+    """Where an order's amounts do not agree."""
     faults = []
     total_fen = sum(item.total_fen for item in order.items)
     if order.total_fen != total_fen:
@@ -311,17 +312,19 @@ def money_faults(order: Order) -> list[str]:
         refunds = [r for r in order.refunds.values() if r.payment_sn == payment.payment_sn]
         back_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
         if back_fen != payment.refunded_fen or back_fen > payment.amount_fen:
-            faults.append(f"{payment.payment_sn}: refunds of {back_fen} fen, {payment.refunded_fen} noted")
+            faults.append(
+                f"{payment.payment_sn}: refunds of {back_fen} fen, the payment says {payment.refunded_fen}"
+            )
         surplus = payment.is_paid and payment.payment_sn != order.payment_sn
         if surplus and sum(r.amount_fen for r in refunds if r.surplus) != payment.amount_fen:
-            faults.append(f"{payment.payment_sn}: surplus money is not on its way back")
+            faults.append(f"{payment.payment_sn}: surplus money is not being refunded")
         if any(r.state is RefundState.FAILED for r in refunds):
             faults.append(f"{payment.payment_sn}: the provider refused a refund")
     return faults
 
 
 def stock_fault(order: Order, lease: Lease | None) -> str:
-    """Why the lease is not what the order needs; empty if it is."""
+    """How the lease differs from what the order needs; empty if it does not."""
     if order.status is OrderStatus.CANCELLED:
         return "is cancelled but holds stock" if lease is not None and lease.state != "released" else ""
     wanted = "reserved" if order.status is OrderStatus.PENDING else "confirmed"

@@ -1,4 +1,4 @@
-"""The outbox relay: every event goes out at least once, each order's in order of version."""
+"""The outbox relay: publish every event at least once, those of an order in order of version."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from shop_order.domain.ports import Clock, EventPublisher, Outbox
 
 
 class Relay:
-    """Publishes what waits; `hint` wakes it, otherwise it looks every `idle_s`.
+    """Publishes waiting events: after a `hint`, and every `idle_s`.
 
-    After a hint it lets events gather for `gather_s`: a batch costs the same whether it is small or large.
+    A hint takes effect after `gather_s`, since a large batch costs no more than a small one.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Relay:
         self._awake = asyncio.Event()
 
     def hint(self) -> None:
-        """Something was committed."""
+        """Wake the relay after a commit."""
         self._awake.set()
 
     async def run_once(self) -> int:
-        """Publish one batch; how many events were acknowledged.
+        """Publish one batch. Return how many events were acknowledged.
 
-        An event that is not acknowledged is taken again, and holds back the later ones of its order.
+        An event that is not acknowledged is retried, and holds back the later ones of its order.
         Raises DependencyDown, DeadlineExceeded.
         """
         events = await self._outbox.take(self._batch, self._now())
@@ -57,21 +57,21 @@ class Relay:
             await self._outbox.refused(refused, self._now())
         return len(acknowledged)
 
-    def was_full(self, done: int) -> bool:
-        """Whether more may wait after a batch of so many: else nothing does that a hint will not tell of."""
+    def has_more(self, done: int) -> bool:
+        """Whether more events may be waiting after a batch of `done`."""
         return done >= self._batch
 
     async def drain(self, deadline_s: float) -> None:
-        """At stop: publish what waits, as long as that works and time is left."""
+        """At a stop, publish waiting events until one fails or the time is up."""
         try:
             async with asyncio.timeout(deadline_s):
                 while await self.run_once():
                     pass
         except (OrderServiceError, TimeoutError):
-            return  # it is in the outbox: the next start publishes it
+            return  # the rest stays in the outbox
 
     async def wait(self) -> None:
-        """Sleep until a hint, at most `idle_s`."""
+        """Sleep until a hint, for at most `idle_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._idle_s):
                 await self._awake.wait()

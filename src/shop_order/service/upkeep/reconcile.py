@@ -1,7 +1,7 @@
-"""Reconciliation: each day's bill of a provider against our payments (decision reconciliation).
+"""Reconcile each day's bill of a provider with our payments (decision reconciliation).
 
-The provider's clock decides what a day is, so the test clock has no effect. The only change made: an attempt
-that is unpaid here but paid in the bill is queried again, and then settled as always.
+Days are those of the provider's clock, so the test clock has no effect. Nothing is changed, except that an
+attempt which is unpaid here but paid in the bill is queried again, and then settled as usual.
 """
 
 from __future__ import annotations
@@ -14,16 +14,12 @@ from datetime import date, timedelta
 from shop_order.domain.bill import (
     DAY_MS,
     EDGE_MS,
-    After,
     Bill,
+    BillCursor,
     BillLine,
-    BillNotOut,
     BillNumbers,
-    BillSource,
-    BillUnusable,
     Comparison,
     Reconciliation,
-    Reconciliations,
     day_at,
     days_near,
     first_ms,
@@ -32,25 +28,24 @@ from shop_order.domain.bill import (
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
-from shop_order.domain.lease import Fence
-from shop_order.domain.ports import Clock
+from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
 from shop_order.domain.status import PaymentType, RefundState
 
-JOB = "reconcile"  # and its lease
+JOB = "reconcile"  # also the name of its lease
 PAGE = 500
-OUT_MS = 37_800_000  # a bill is out at 10:30 of the next day, in China
-EMPTY_MS = 2 * DAY_MS  # after a day began: if there is no bill by then, there were no payments
+OUT_MS = 37_800_000  # a bill is published by 10:30 of the next day, in China
+EMPTY_MS = 2 * DAY_MS  # after the start of a day: no bill by then means no payments
 CATCH_UP_DAYS = 7
 MAX_QUERIED = 500
-SETTLE_S = 15.0  # the answers are waited for
+SETTLE_S = 15.0  # the wait for answers to the queries
 POLL_S = 0.5
-NOT_OUT_S, AWAY_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
-DUE_EVERY_S = 60.0  # checks whether something is due
+NOT_OUT_S, UNAVAILABLE_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
+DUE_EVERY_S = 60.0  # between checks for days that are due
 WATCHED_DAYS = 30
 
 
 class ReconciliationService:
-    """Reconciles one day at a time; a later result of the same day replaces the earlier one."""
+    """Reconciles one day at a time; a later result of a day replaces the earlier one."""
 
     def __init__(
         self,
@@ -60,45 +55,45 @@ class ReconciliationService:
         real_clock: Clock,
         clock: Clock,
         fence: Callable[[], Fence],
-        tell: Callable[..., None],
+        warn: Callable[..., None],
         settle_s: float = SETTLE_S,
     ) -> None:
-        """`fence` is that of the lease under which this runs; `clock` is the shop's, only for queries."""
+        """`fence` is that of this job's lease; `clock`, the shop's, only schedules queries."""
         self._store = store
         self._sources = sources
         self._now = real_clock
         self._clock = clock
         self._fence = fence
-        self._tell = tell
+        self._warn = warn
         self._settle_s = settle_s
         self._not_before: dict[tuple[PaymentType, date], float] = {}
 
     # ---- the job ----
 
     async def step(self) -> int:
-        """Reconcile the oldest day that is due, of each channel; how many. Raises LeaseLost."""
+        """Reconcile the oldest due day of each channel. Return how many. Raises LeaseLost."""
         done = 0
         for channel, day in await self.due():
-            wait_s = AWAY_S  # also after an unexpected failure: the provider is not called in a loop
+            wait_s = UNAVAILABLE_S  # also after an unexpected failure
             try:
                 result = await self.reconcile(channel, day)
                 self._log(result)
                 done, wait_s = done + 1, 0.0
             except BillNotOut:
                 wait_s = NOT_OUT_S
-            except (ChannelUnavailable, DependencyDown) as away:
-                self._tell("bill_away", channel=channel.code, day=str(day), error=str(away))
-            except (BillUnusable, UnreadableRow) as wrong:
+            except (ChannelUnavailable, DependencyDown) as error:
+                self._warn("bill_away", channel=channel.code, day=str(day), error=str(error))
+            except (BillUnusable, UnreadableRow) as error:
                 wait_s = UNUSABLE_S
-                self._tell("bill_unusable", channel=channel.code, day=str(day), error=str(wrong))
+                self._warn("bill_unusable", channel=channel.code, day=str(day), error=str(error))
             finally:
                 self._not_before[channel, day] = time.monotonic() + wait_s
         return done
 
     async def due(self) -> Sequence[tuple[PaymentType, date]]:
-        """The oldest day of each channel whose bill should be out, and that should be tried now.
+        """The oldest day of each channel whose bill should be out and has not been compared.
 
-        A day that differed is compared again a day later: it may agree by then.
+        A day with differences is compared again a day later: it may agree by then.
         """
         now_ms, found = self._now(), []
         today = day_at(now_ms)
@@ -109,7 +104,7 @@ class ReconciliationService:
             if not source.available():
                 continue
             kept = await self._store.days(channel, days[0])
-            done = {day for day, one in kept.items() if one.is_whole and not one.is_stale(now_ms)}
+            done = {day for day, one in kept.items() if one.is_final and not one.is_stale(now_ms)}
             for day in out:
                 if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
                     found.append((channel, day))
@@ -120,16 +115,16 @@ class ReconciliationService:
         """Sleep until `step` should be called again."""
         await asyncio.sleep(DUE_EVERY_S)
 
-    async def behind(self) -> Sequence[tuple[PaymentType, float, int]]:
-        """For each channel: seconds since the end of the last day before the first missing one of a week, and
-        the number of differences of a month."""
+    async def lag(self) -> Sequence[tuple[PaymentType, float, int]]:
+        """For each channel: seconds since the start of the oldest unreconciled day of a week, and the number
+        of differences of a month."""
         now_ms, found = self._now(), []
         today = day_at(now_ms)
         for channel, source in self._sources.items():
             if source.available():
                 kept = await self._store.days(channel, today - timedelta(days=WATCHED_DAYS))
                 day = today - timedelta(days=CATCH_UP_DAYS)
-                while day < today and day in kept and kept[day].is_whole:
+                while day < today and day in kept and kept[day].is_final:
                     day += timedelta(days=1)
                 differences = sum(one.differences for one in kept.values())
                 found.append((channel, (now_ms - first_ms(day)) / 1000, differences))
@@ -137,7 +132,7 @@ class ReconciliationService:
 
     def _log(self, result: Reconciliation) -> None:
         if result.differences or result.settled:
-            self._tell(
+            self._warn(
                 "bill_differs" if result.differences else "bill_settled",
                 channel=result.channel.code,
                 day=str(result.day),
@@ -152,7 +147,7 @@ class ReconciliationService:
         """Compare a day's bill, from the provider or from a downloaded file, and store the result.
 
         Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
-        DependencyDown, LeaseLost, UnreadableRow (a row of ours was altered).
+        DependencyDown, LeaseLost, UnreadableRow (an altered row).
         """
         fence = self._fence()
         if day > day_at(self._now()):
@@ -182,7 +177,7 @@ class ReconciliationService:
         return result
 
     async def _bill(self, source: BillSource, day: date) -> Bill:
-        """The day's bill, empty if none will come any more. Raises what `BillSource.bill` does."""
+        """The day's bill, empty once none can be expected. Raises as `BillSource.bill` does."""
         try:
             return await source.bill(day)
         except BillNotOut:
@@ -197,12 +192,12 @@ class ReconciliationService:
             except (BillNotOut, BillUnusable, ChannelUnavailable, DependencyDown):
                 if file is None:
                     raise
-                return Bill(day, ())  # with a file there may be no provider: report it, do not hide it
+                return Bill(day, ())  # with a file, the provider may not be configured at all
 
         return bill
 
     async def _compare(self, comparison: Comparison, bill: Bill, theirs: BillNumbers) -> list[BillLine]:
-        """Compare all lines but those returned: attempts unpaid here that may be paid once queried."""
+        """Compare all lines, except those returned: attempts unpaid here, which a query may settle."""
         unpaid: list[BillLine] = []
         for lines in pages(bill.lines):
             if trades := [line for line in lines if not line.is_refund]:
@@ -220,8 +215,8 @@ class ReconciliationService:
             payment = known.get(line.payment_sn)
             if payment and payment.payment_type is not comparison.channel:
                 payment = None
-            was = payment is not None and payment.is_paid and is_before(payment.paid_ms, day)
-            if was or line.payment_sn in theirs.payments:
+            in_earlier_bill = payment is not None and payment.is_paid and is_before(payment.paid_ms, day)
+            if in_earlier_bill or line.payment_sn in theirs.payments:
                 comparison.add_repeated(line)
             elif payment and not payment.is_paid:
                 unpaid.append(line)
@@ -237,30 +232,32 @@ class ReconciliationService:
         for line in lines:
             refund, number = known.get(line.refund_sn), (line.payment_sn, line.refund_sn)
             done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
-            was = done_ms is not None and is_before(done_ms, day)
-            if was or (line.refund_sn in theirs.refunds if refund else number in theirs.strangers):
+            in_earlier_bill = done_ms is not None and is_before(done_ms, day)
+            if in_earlier_bill or (
+                line.refund_sn in theirs.refunds if refund else number in theirs.foreign_refunds
+            ):
                 comparison.add_repeated(line)
             else:
                 comparison.compare_refund(line, refund)
             if refund:
                 theirs.refunds.add(line.refund_sn)
             else:
-                theirs.strangers.add(number)
+                theirs.foreign_refunds.add(number)
 
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
-        """Have them queried, wait a moment, and compare them as they are then; how many were settled."""
+        """Request a query of each, wait a moment, then compare. Return how many were settled."""
         for line in unpaid[:MAX_QUERIED]:
             await self._store.ask_again(line.payment_sn, self._clock())
         settled, until_s = 0, time.monotonic() + self._settle_s
         for lines in pages(unpaid):
-            now = await self._paid_by(lines, until_s)
+            now = await self._paid_until(lines, until_s)
             for line in lines:
                 before = comparison.count
                 comparison.compare_payment(line, now[line.payment_sn])
                 settled += comparison.count == before
         return settled
 
-    async def _paid_by(self, lines: Sequence[BillLine], until_s: float) -> Mapping[str, Payment]:
+    async def _paid_until(self, lines: Sequence[BillLine], until_s: float) -> Mapping[str, Payment]:
         while True:
             found = await self._store.payments([line.payment_sn for line in lines])
             if all(one.is_paid for one in found.values()) or time.monotonic() >= until_s:
@@ -270,13 +267,13 @@ class ReconciliationService:
     async def _compare_ours(
         self, comparison: Comparison, day: date, theirs: BillNumbers, earlier: EarlierBills
     ) -> int:
-        """Compare our payments and refunds that are not in the bill; how many may be in the next bill.
+        """Compare our payments and refunds that are not in the bill. Return how many may be in the next one.
 
-        The last minutes of a day are compared with the next day, when the bills of both days are out.
+        Money of the last minutes of a day is compared together with the next day, when both bills are out.
         """
         channel, waiting = comparison.channel, 0
-        begin, end = After(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
-        after: After | None = begin
+        begin, end = BillCursor(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
+        after: BillCursor | None = begin
         while after is not None:
             paid = await self._store.paid(channel, after, end, PAGE)
             for payment in paid:
@@ -286,7 +283,7 @@ class ReconciliationService:
                     waiting += 1
                 elif not await earlier.has_payment(payment, day):
                     comparison.add_missing_payment(payment)
-            after = After(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
+            after = BillCursor(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
         after = begin
         while after is not None:
             refunded = await self._store.refunded(channel, after, end, PAGE)
@@ -297,27 +294,31 @@ class ReconciliationService:
                     waiting += 1
                 elif not await earlier.has_refund(refund, day):
                     comparison.add_missing_refund(refund)
-            after = After(refunded[-1].finished_ms, refunded[-1].refund_sn) if len(refunded) == PAGE else None
+            after = (
+                BillCursor(refunded[-1].finished_ms, refunded[-1].refund_sn)
+                if len(refunded) == PAGE
+                else None
+            )
         return waiting
 
 
 class EarlierBills:
-    """The bills of earlier days, each fetched at most once, and only if it is needed."""
+    """The bills of earlier days, each fetched on demand and once."""
 
     def __init__(self, bill: Callable[[date], Awaitable[Bill]]) -> None:
         self._bill = bill
         self._numbers: dict[date, BillNumbers] = {}
 
-    async def has_payment(self, payment: Payment, but: date) -> bool:
-        """Whether an earlier bill has it; our clock may differ from the provider's."""
-        for day in days_near(payment.paid_ms, payment.paid_ms, but):
+    async def has_payment(self, payment: Payment, excluding: date) -> bool:
+        """Whether another bill lists it; our clock may differ from the provider's."""
+        for day in days_near(payment.paid_ms, payment.paid_ms, excluding):
             if payment.payment_sn in (await self._of(day)).payments:
                 return True
         return False
 
-    async def has_refund(self, refund: Refund, but: date) -> bool:
-        """Whether an earlier bill has it; the money went back before we knew it."""
-        for day in days_near(refund.created_ms, refund.finished_ms, but):
+    async def has_refund(self, refund: Refund, excluding: date) -> bool:
+        """Whether another bill lists it; the refund may have succeeded before we knew."""
+        for day in days_near(refund.created_ms, refund.finished_ms, excluding):
             if refund.refund_sn in (await self._of(day)).refunds:
                 return True
         return False
@@ -325,11 +326,11 @@ class EarlierBills:
     async def _of(self, day: date) -> BillNumbers:
         if day not in self._numbers:
             bill = await self._bill(day)
-            self._numbers[day] = await asyncio.to_thread(BillNumbers.of, bill)  # a large one takes long
+            self._numbers[day] = await asyncio.to_thread(BillNumbers.of, bill)  # a large bill takes long
         return self._numbers[day]
 
 
 def pages(lines: Sequence[BillLine]) -> Iterator[Sequence[BillLine]]:
-    """At most `PAGE` at a time, so that orders are served in between."""
+    """Split into pages, so that orders are served in between."""
     for begin in range(0, len(lines), PAGE):
         yield lines[begin : begin + PAGE]

@@ -1,4 +1,4 @@
-"""What moves by itself: unpaid orders are cancelled, shipped ones are confirmed."""
+"""Overdue orders: cancel the unpaid ones and complete the shipped ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from shop_order.domain.ports import Clock, Due, OnUnreadable, Orders
 from shop_order.service.order import OrderService
 from shop_order.service.settlement import Settlement
 
-BATCH = 32  # also how many providers are asked at once: one that hangs must not hold up the others
+BATCH = 32  # also the number of concurrent queries: a provider that hangs must not block the others
 
 
 class TimeoutService:
-    """The scan for orders whose time is over; running it often or twice changes nothing more.
+    """Scans overdue orders, longest overdue first, over and over. Idempotent.
 
-    It walks from the longest overdue to the last, and begins anew: orders that can't be decided, however
-    many, are passed over for the rest of the walk and hold up nobody.
+    Orders that can't be processed are skipped until the next scan, so that they block no others.
     """
 
     def __init__(
@@ -36,28 +35,28 @@ class TimeoutService:
         self._now = clock
 
     async def run_once(self) -> int:
-        """Decide one batch of overdue orders side by side; how many could be decided.
+        """Process a batch of overdue orders concurrently. Return how many were processed.
 
-        Raises what the first of the others met, after all had their turn.
+        Raises the first unexpected error after the whole batch.
         """
         due = await self._orders.due(self._now(), BATCH, self._after)
         self._after = due[-1] if len(due) == BATCH else None
-        ends = await asyncio.gather(*(self.decide(one.order_sn) for one in due), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, UnreadableRow):
-                self._on_unreadable(end)
-            elif isinstance(end, BaseException):
-                raise end
-        return sum(end is True for end in ends)
+        results = await asyncio.gather(*(self.decide(one.order_sn) for one in due), return_exceptions=True)
+        for result in results:
+            if isinstance(result, UnreadableRow):
+                self._on_unreadable(result)
+            elif isinstance(result, BaseException):
+                raise result
+        return sum(result is True for result in results)
 
-    def goes_on(self, done: int) -> bool:
-        """Whether the next batch follows at once, after one of which so many were decided."""
+    def has_more(self, done: int) -> bool:
+        """Whether the next batch should follow at once, after one of which `done` orders were processed."""
         return bool(done) or self._after is not None
 
     async def decide(self, order_sn: str) -> bool:
-        """Whether this order could be decided; nothing happens before its time.
+        """Cancel or complete an order if it is overdue. Return False if that has to wait for a refund.
 
-        Providers are asked first: a buyer whose notice was lost gets the goods.
+        Open attempts are queried first, so that a buyer whose notice was lost gets the goods.
         Raises OrderNotFound, UnreadableRow, DependencyDown.
         """
         order = await self._orders.get(order_sn)
@@ -66,5 +65,5 @@ class TimeoutService:
         try:
             await self._service.time_is_over(order_sn)
         except RefundOpen:
-            return False  # the refund's end decides
+            return False
         return True

@@ -1,0 +1,1 @@
+"""Background jobs and the checks operators run."""
