@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shop_order.domain.errors import DependencyDown, OrderNotFound, OrderServiceError, Unreadable
+from shop_order.domain.errors import DependencyDown, OrderNotFound, OrderServiceError, UnreadableRow
 from tests.contract.engine import NOW_MS, Engine, FileEngine, add, added, order, sn
 
 
@@ -35,7 +35,7 @@ async def test_a_row_that_can_not_be_read_hides_no_other(engine: Engine) -> None
     asked = [*(one.order_sn for one in many), sn()]
     got = await asyncio.gather(*map(engine.store.orders.get, asked), return_exceptions=True)
     assert [one.id for one in got if isinstance(one, type(many[0]))] == [many[n].id for n in (0, 1, 3)]
-    assert [type(got[n]) for n in (2, 4)] == [Unreadable, OrderNotFound]
+    assert [type(got[n]) for n in (2, 4)] == [UnreadableRow, OrderNotFound]
 
 
 @pytest.mark.parametrize("first_byte", [0, 4096])

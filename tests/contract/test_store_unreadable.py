@@ -6,7 +6,7 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import OrderServiceError, Unreadable
+from shop_order.domain.errors import OrderServiceError, UnreadableRow
 from shop_order.domain.ports import OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
 from shop_order.domain.valueobject.actor import SYSTEM
@@ -25,11 +25,11 @@ async def test_an_unreadable_order_is_left_out_of_pages_and_named(engine: Engine
     page = await store.orders.list(OrderFilter(user=7), offset=0, limit=10, after=None)
     assert [o.order_sn for o in page.orders] == [new.order_sn, old.order_sn]
     assert ([row.number for row in page.unreadable], page.total) == ([bad.order_sn], 3)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRow):
         await store.orders.get(bad.order_sn)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRow):
         await store.orders.change(bad.order_sn, lambda o: None)
-    assert not issubclass(Unreadable, OrderServiceError), "no caller did anything wrong"
+    assert not issubclass(UnreadableRow, OrderServiceError), "no caller did anything wrong"
 
 
 async def test_the_cursor_leads_past_unreadable_orders(engine: Engine) -> None:
@@ -64,13 +64,13 @@ async def test_an_unreadable_attempt_is_named_between_the_others_and_may_be_put_
     payments = [await opened(store, await added(store), NOW_MS + n) for n in range(3)]
     engine.sql("UPDATE payment SET state = 'shells' WHERE payment_sn = ?", payments[1].payment_sn)
     found = await store.payments.due_queries(NOW_MS + 10**6, 10)
-    rows = [one.number if isinstance(one, Unreadable) else one.payment_sn for one, _ in found]
+    rows = [one.number if isinstance(one, UnreadableRow) else one.payment_sn for one, _ in found]
     assert sorted(rows) == sorted(p.payment_sn for p in payments)
-    assert [tries for one, tries in found if isinstance(one, Unreadable)] == [0]
+    assert [tries for one, tries in found if isinstance(one, UnreadableRow)] == [0]
     await store.payments.postpone_query(payments[1].payment_sn, NOW_MS + 10**7)
     assert len(await store.payments.due_queries(NOW_MS + 10**6, 10)) == 2
     ((row, tries),) = [one for one in await store.payments.due_queries(NOW_MS + 10**7, 10) if one[1]]
-    assert isinstance(row, Unreadable)
+    assert isinstance(row, UnreadableRow)
     assert tries == 1
 
 
@@ -119,7 +119,7 @@ async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: En
     engine.sql("DELETE FROM order_info WHERE order_sn = ?", bad.order_sn)
     found = await store.orders.statuses_or_tombstones([bad.order_sn, good.order_sn, "S404"], NOW_MS)
     why = found[bad.order_sn]
-    assert isinstance(why, Unreadable)
+    assert isinstance(why, UnreadableRow)
     assert why.number == bad.order_sn
     assert found[good.order_sn] == OrderStanding(OrderStatus.PENDING, good.expire_ms)
     assert found["S404"] is None
@@ -127,5 +127,5 @@ async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: En
 
 def test_where_an_order_of_a_newer_version_stands_is_not_known() -> None:
     why = rows.standing_or_error(("S1", 6, NOW_MS))
-    assert isinstance(why, Unreadable)
+    assert isinstance(why, UnreadableRow)
     assert why.number == "S1"

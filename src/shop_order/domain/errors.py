@@ -1,7 +1,6 @@
-"""Every refusal a caller can be given: one class for each reason, with parameters instead of a text.
+"""The errors that callers can receive: one class per reason, with parameters instead of texts.
 
-`web/messages.py` says them in the caller's language, `web/status.py` maps their kinds to both protocols
-(contract, chapter 10).
+`web/messages.py` has their messages, `web/status.py` their status in both protocols (contract, chapter 10).
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from shop_order.domain.problems import Dependency, Problem, why_not
+from shop_order.domain.problems import Dependency, Problem, transition_problem
 
 
 class Kind(StrEnum):
-    """The families of errors; each has one gRPC code and one usual HTTP status."""
+    """Kinds of errors; each has a gRPC code and a default HTTP status."""
 
     INVALID = "INVALID"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -30,12 +29,12 @@ class Kind(StrEnum):
 
 
 class OrderServiceError(Exception):
-    """A refusal the caller can act on.
+    """An error that the caller can act on.
 
-    `code` is the leaf's name in UPPER_SNAKE, `problem` the case of it where it has several, `details` what it
-    is about: numbers as numbers, lists joined by commas. `retry_after_s` is set where a retry makes sense.
-    `http_status` None means the kind's usual one. `where` is what was called, for our own log and commands:
-    no caller is told an address of ours.
+    `code` is the class name in UPPER_SNAKE; `problem` tells cases of one code apart. `details` are its
+    parameters: numbers as numbers, lists joined by commas. `retry_after_s` is set if a retry makes sense.
+    `http_status` None means the default of its kind. `where` is the service or address that was called; it
+    appears in logs and commands, never in responses.
     """
 
     kind: ClassVar[Kind]
@@ -55,19 +54,19 @@ class OrderServiceError(Exception):
         self.details: Mapping[str, str | int] = parameters | ({"problem": problem} if problem else {})
 
     def __str__(self) -> str:
-        """For operators: code, details and `where`."""
-        about = [f"{name}={value}" for name, value in self.details.items()]
-        return " ".join([self.code, *about, *([f"({self.where})"] if self.where else [])])
+        """Code, details and `where`, for operators."""
+        details = [f"{name}={value}" for name, value in self.details.items()]
+        return " ".join([self.code, *details, *([f"({self.where})"] if self.where else [])])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self).partition(' ')[2]})"
 
 
-# ---- the request can never succeed as it is, or nobody may make it ----
+# ---- invalid or forbidden requests ----
 
 
 class InvalidArgument(OrderServiceError, kind=Kind.INVALID):
-    """A field is malformed; `field` is its full path, such as `items[2].nums`."""
+    """A field is invalid; `field` is its full path, such as `items[2].nums`."""
 
     problem: Problem
 
@@ -76,13 +75,13 @@ class InvalidArgument(OrderServiceError, kind=Kind.INVALID):
         self.field = field
 
     def under(self, parent: str) -> InvalidArgument:
-        """The same problem inside of `parent`: `phone` becomes `address.phone`."""
+        """The same error with a longer path: `phone` becomes `address.phone`."""
         parameters = {k: v for k, v in self.details.items() if k not in ("field", "problem")}
         return InvalidArgument(f"{parent}.{self.field}", self.problem, **parameters)
 
 
 class inside:
-    """`with inside("address"):` gives the fields of what is refused there their full path."""
+    """`with inside("address"):` prefixes the fields of InvalidArgument errors with `address.`."""
 
     def __init__(self, parent: str) -> None:
         self._parent = parent
@@ -95,55 +94,55 @@ class inside:
 
 
 class EmptyOrder(OrderServiceError, kind=Kind.INVALID):
-    """There is nothing to buy."""
+    """The order has no items."""
 
 
 class KeyReused(OrderServiceError, kind=Kind.INVALID, http_status=422):
-    """The idempotency key was used for another command."""
+    """The idempotency key was used with another request."""
 
 
 class PageTooDeep(OrderServiceError, kind=Kind.INVALID):
-    """Pages end at `limit` rows."""
+    """The page is beyond `limit` rows."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
 
 
 class AmountInexact(OrderServiceError, kind=Kind.INVALID):
-    """A float amount that does not name a whole number of fen."""
+    """A float amount is not a whole number of fen."""
 
 
 class UnsupportedMediaType(OrderServiceError, kind=Kind.INVALID, http_status=415):
-    """The body is of a type that is not accepted here."""
+    """The content type of the body is not supported."""
 
 
 class Unauthenticated(OrderServiceError, kind=Kind.UNAUTHENTICATED):
-    """No identity, or one that can't be trusted."""
+    """There is no token, or it is not valid."""
 
 
 class SignatureInvalid(OrderServiceError, kind=Kind.UNAUTHENTICATED):
-    """The signature of a notice or of a cashier link does not verify, or has expired."""
+    """The signature of a notice or cashier link is invalid or has expired."""
 
     def __init__(self, of: Literal["notice", "cashier_link"]) -> None:
         super().__init__(of)
 
 
 class Forbidden(OrderServiceError, kind=Kind.FORBIDDEN):
-    """The caller's role may not do this; `problem` says who may, where that is not the table of roles."""
+    """The caller's role is not permitted; `problem` names the rule if it is not the table of roles."""
 
     def __init__(self, problem: Literal["", "buyer_only", "user_only"] = "") -> None:
         super().__init__(problem)
 
 
 class NotYourself(OrderServiceError, kind=Kind.FORBIDDEN):
-    """`user_id` names somebody other than the caller."""
+    """`user_id` is not the caller."""
 
 
-# ---- it does not exist ----
+# ---- not found ----
 
 
 class OrderNotFound(OrderServiceError, kind=Kind.NOT_FOUND):
-    """No such order, or it is somebody else's."""
+    """The order does not exist, or belongs to another user."""
 
 
 class PaymentNotFound(OrderServiceError, kind=Kind.NOT_FOUND):
@@ -155,35 +154,35 @@ class CartLineNotFound(OrderServiceError, kind=Kind.NOT_FOUND):
 
 
 class AddressNotFound(OrderServiceError, kind=Kind.NOT_FOUND):
-    """The address id is not one of the user's."""
+    """The user has no address with this id."""
 
 
-# ---- a right request at the wrong moment ----
+# ---- not possible in the current state ----
 
 
 class IllegalTransition(OrderServiceError, kind=Kind.PRECONDITION):
-    """The state machine does not allow this move; `problem` says it in the buyer's words."""
+    """The order's status does not allow this transition; `problem` says why."""
 
     def __init__(self, now: str, to: str) -> None:
-        super().__init__(why_not(now, to), state=now, wanted=to)
+        super().__init__(transition_problem(now, to), state=now, wanted=to)
 
 
 class GoodsUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
-    """Some goods do not exist, or are off sale; `goods_ids` names them."""
+    """Some goods do not exist or are off sale; `goods_ids` lists them."""
 
     def __init__(self, goods_ids: Iterable[int]) -> None:
         super().__init__(goods_ids=_joined(goods_ids))
 
 
 class OutOfStock(OrderServiceError, kind=Kind.PRECONDITION):
-    """Some goods are short; `goods_ids` names them."""
+    """Some goods are out of stock; `goods_ids` lists them."""
 
     def __init__(self, goods_ids: Iterable[int]) -> None:
         super().__init__(goods_ids=_joined(goods_ids))
 
 
 class PriceChanged(OrderServiceError, kind=Kind.PRECONDITION):
-    """The total is not the expected one; `details` has both, the freight in it, and today's prices."""
+    """The total is not the expected one; `details` has both, the freight, and current prices."""
 
     def __init__(
         self, expected_fen: int, actual_fen: int, lines: Mapping[int, int], *, freight_fen: int
@@ -208,7 +207,7 @@ class CouponUnknown(OrderServiceError, kind=Kind.PRECONDITION):
 
 
 class ChannelUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
-    """The payment channel, its trade type or its bill is not available, or there were too many attempts."""
+    """The channel, its trade type or its bill is unavailable, or the order has too many attempts."""
 
     def __init__(
         self, channel: str, problem: Literal["", "bill", "too_many_attempts", "trade_type"] = ""
@@ -217,7 +216,7 @@ class ChannelUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
 
 
 class AmountNotPayable(OrderServiceError, kind=Kind.PRECONDITION):
-    """The channel takes no such amount in one payment; `details` has its bounds."""
+    """The amount is outside the channel's limits, which are in `details`."""
 
     def __init__(self, channel: str, *, smallest_fen: int, largest_fen: int) -> None:
         super().__init__(
@@ -230,54 +229,54 @@ class AmountNotPayable(OrderServiceError, kind=Kind.PRECONDITION):
 
 
 class TooManyUnpaid(OrderServiceError, kind=Kind.PRECONDITION):
-    """The user has as many unpaid orders as allowed."""
+    """The user has reached the limit of unpaid orders."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
 
 
 class UseRefund(OrderServiceError, kind=Kind.PRECONDITION):
-    """A paid order is not cancelled but refunded."""
+    """A paid order can't be cancelled; it has to be refunded."""
 
 
 class PayWindowClosed(OrderServiceError, kind=Kind.PRECONDITION):
-    """Too little time is left to pay."""
+    """Too little time is left to pay the order."""
 
 
 class RefundOpen(OrderServiceError, kind=Kind.PRECONDITION):
-    """A refund is open, so nothing ships or completes."""
+    """The order has an open refund, so it can't be shipped or completed."""
 
 
 class AmountMismatch(OrderServiceError, kind=Kind.PRECONDITION):
-    """A correctly signed notice whose `what` (amount, order, payment, …) is not ours."""
+    """A correctly signed notice does not match our payment in `what` (amount, order, payment, …)."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what=what)
 
 
-# ---- another change came first ----
+# ---- concurrent changes ----
 
 
 class StateChanged(OrderServiceError, kind=Kind.CONFLICT):
-    """The state the caller expected is no longer so."""
+    """The order is not in the status that the caller expected."""
 
     def __init__(self, now: str) -> None:
         super().__init__(state=now)
 
 
 class CartChanged(OrderServiceError, kind=Kind.CONFLICT):
-    """The cart changed while it was being checked out."""
+    """The cart changed during checkout."""
 
 
 class PlacingGivenUp(OrderServiceError, kind=Kind.CONFLICT):
-    """Placing the order took so long that its stock was released; nothing was stored."""
+    """Placing the order took too long, so its stock was released and nothing was stored."""
 
 
 class TooMuchContention(OrderServiceError, kind=Kind.CONFLICT):
-    """A write lost its compare-and-set three times."""
+    """A write failed three times because of concurrent changes."""
 
 
-# ---- too much, too large, too late, or something we need is away ----
+# ---- limits, deadlines and unavailable dependencies ----
 
 
 class RateLimited(OrderServiceError, kind=Kind.EXHAUSTED):
@@ -299,11 +298,11 @@ class BodyTooLarge(OrderServiceError, kind=Kind.EXHAUSTED, http_status=413):
 
 
 class HeadersTooLarge(OrderServiceError, kind=Kind.EXHAUSTED, http_status=431):
-    """The head of the request, or its trailers, is larger than allowed."""
+    """The headers or trailers of the request are larger than allowed."""
 
 
 class DependencyDown(OrderServiceError, kind=Kind.UNAVAILABLE):
-    """A service we need does not answer; nothing happened, or it will be undone by itself."""
+    """A dependency is unavailable; nothing happened, or it is undone automatically."""
 
     retry_after_s = 1.0
 
@@ -313,7 +312,7 @@ class DependencyDown(OrderServiceError, kind=Kind.UNAVAILABLE):
 
 
 class DeadlineExceeded(OrderServiceError, kind=Kind.DEADLINE):
-    """The time allowed ran out; the result is unknown to the caller: ask again with the same key."""
+    """The deadline passed and the outcome is unknown: retry with the same idempotency key."""
 
     def __init__(self, where: str = "") -> None:
         super().__init__()
@@ -321,13 +320,13 @@ class DeadlineExceeded(OrderServiceError, kind=Kind.DEADLINE):
 
 
 class Unimplemented(OrderServiceError, kind=Kind.UNIMPLEMENTED):
-    """The method is not built yet."""
+    """The method is not implemented yet."""
 
 
-class Unreadable(ValueError):
-    """A row that is not what we write: somebody altered it, or a newer version wrote it. No caller's fault.
+class UnreadableRow(ValueError):
+    """A row that this version did not write: it was altered, or written by a newer version.
 
-    `number` is its order's, attempt's or refund's.
+    `number` is that of its order, attempt or refund. Not caused by a caller.
     """
 
     def __init__(self, number: object, why: object) -> None:

@@ -1,6 +1,6 @@
-"""What can be the matter, by name: the cases of errors that have several.
+"""Published names: the problems of errors, and the dependencies that can be unavailable.
 
-The names are published: callers read them as `details.problem` and `details.dependency`.
+Callers read them as `details.problem` and `details.dependency`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-# What can be wrong with a field. Texts: web/texts_en.py and web/texts_zh.py, with the parameters of each.
+# Problems of a field. Their texts and parameters: web/texts_en.py and web/texts_zh.py.
 Problem = Literal[
     "cart_full",
     "contains_ampersand",
@@ -64,7 +64,7 @@ Problem = Literal[
     "year_out_of_range",
 ]
 
-# What can be away; the tables of texts have their names.
+# Dependencies that can be unavailable. Their display names are in the tables of texts.
 Dependency = Literal[
     "alipay",
     "event_inbox",
@@ -79,8 +79,8 @@ Dependency = Literal[
     "worker_id",
 ]
 
-# Why an order can't make a move; its state and the wanted one -> the problem.
-_MOVES: Mapping[str, Mapping[str, str]] = {
+# Wanted status -> current status -> problem.
+_TRANSITION_PROBLEMS: Mapping[str, Mapping[str, str]] = {
     "PENDING": dict.fromkeys(("PENDING", "PAID", "SHIPPED", "COMPLETED", "CANCELLED"), "set_by_payment"),
     "PAID": {
         "PENDING": "set_by_payment",
@@ -98,6 +98,6 @@ _MOVES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def why_not(now: str, to: str) -> str:
-    """The problem of a move that the tables of transitions refuse."""
-    return _MOVES.get(to, {}).get(now, "other_state")
+def transition_problem(now: str, to: str) -> str:
+    """The problem of a transition that the status tables do not allow."""
+    return _TRANSITION_PROBLEMS.get(to, {}).get(now, "other_state")

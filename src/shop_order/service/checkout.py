@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, Unreadable
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
 from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
@@ -190,7 +190,7 @@ class Checkout:
                     self._queries.pop(payment.payment_sn, None)  # the next refresh tries again
                     return TradeState.UNKNOWN  # the other instance stores the answer
                 return (await self._settlement.query(payment))[1]
-        except (OrderServiceError, Unreadable, TimeoutError):
+        except (OrderServiceError, UnreadableRow, TimeoutError):
             return TradeState.UNKNOWN  # the jobs will query it
         finally:
             self._running -= 1

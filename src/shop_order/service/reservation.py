@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.errors import Forbidden, InvalidArgument, Unreadable
+from shop_order.domain.errors import Forbidden, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import Clock, OnUnreadable, Orders, OrderStanding
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.tombstone import MAX_NUMBERS
@@ -59,10 +59,10 @@ class ReservationService:
         found = await self._orders.statuses_or_tombstones(order_sns, self._real_now())
         return [self._verdict(order_sn, found[order_sn]) for order_sn in order_sns]
 
-    def _verdict(self, order_sn: str, order: OrderStanding | Unreadable | None) -> Verdict:
+    def _verdict(self, order_sn: str, order: OrderStanding | UnreadableRow | None) -> Verdict:
         if order is None:
             return Verdict(order_sn, "ABANDONED")
-        if isinstance(order, Unreadable):  # keep the lease; it will be checked again
+        if isinstance(order, UnreadableRow):  # keep the lease; it will be checked again
             self._on_unreadable(order)
             return Verdict(order_sn, "EXTEND", self._real_now() + MARGIN_MS)
         if order.status is OrderStatus.CANCELLED:

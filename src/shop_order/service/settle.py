@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, Unreadable
+from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, UnreadableRow
 from shop_order.domain.ports import (
     Clock,
     OnUnreadable,
@@ -63,13 +63,13 @@ class Settlement:
         """Report a row that can't be read; it is retried with growing delays, like any other."""
         try:
             await task
-        except Unreadable as row:
+        except UnreadableRow as row:
             self._on_unreadable(row)
 
-    async def _query_one(self, payment: Payment | Unreadable, tries: int) -> None:
-        number = payment.number if isinstance(payment, Unreadable) else payment.payment_sn
+    async def _query_one(self, payment: Payment | UnreadableRow, tries: int) -> None:
+        number = payment.number if isinstance(payment, UnreadableRow) else payment.payment_sn
         await self._payments.postpone_query(number, self._now() + backoff(QUERY_BACKOFF_MS, tries))
-        if isinstance(payment, Unreadable):
+        if isinstance(payment, UnreadableRow):
             raise payment
         known = await self.settle(payment)
         if known and not payment.is_open:

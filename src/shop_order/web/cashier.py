@@ -1,4 +1,4 @@
-"""The cashier's links, signed by a short HMAC: an RSA signature would cost more than placing the order."""
+"""Links to the cashier, signed with an HMAC; an RSA signature would cost more than placing the order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PURPOSE = "cashier"
 
 
 class CashierLinks:
-    """Makes and checks `{public_url}/api/v1/cashier/{order_sn}?e=<expiry in s>&s=<signature>`."""
+    """Creates and verifies `{public_url}/api/v1/cashier/{order_sn}?e=<expiry in s>&s=<signature>`."""
 
     def __init__(self, signer: Signer, *, public_url: Callable[[], str]) -> None:
         self._signer = signer

@@ -1,4 +1,4 @@
-"""The cashier's page: server-made HTML that needs no script to work and nothing from outside."""
+"""The cashier's page: HTML that works without scripts and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.checkout import Stage
-from shop_order.web.cashier_words import MARKS, REFUSALS, Sayer
+from shop_order.web.cashier_words import MARKS, REFUSALS, Phrases
 from shop_order.web.messages import Language, error_text
 
-SHOWN_ITEMS = 3  # the others unfold
-NOT_PAID = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
+SHOWN_ITEMS = 3  # the others are collapsed
+UNPAID_STATES = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
 _EMBLEMS = {PaymentType.ALIPAY: "支", PaymentType.WECHAT: "微", PaymentType.BALANCE: "余"}
 _POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An order as it is shown.
+class CashierView:
+    """What the cashier shows of an order.
 
-    `said` is what its provider said just now, None if it was not queried. `channels` has the reason why each
-    can't be chosen, or None. URLs are empty if there are none.
+    `provider_state` is None if the provider was not queried. `channels` has the reason why each channel is
+    unavailable, or None. URLs are empty if there are none.
     """
 
     order: Order
     stage: Stage
-    said: TradeState | None
+    provider_state: TradeState | None
     may_pay: bool
     channels: Mapping[PaymentType, OrderServiceError | None]
     now_ms: int
@@ -47,22 +47,25 @@ class Seen:
 
     @property
     def qr_code(self) -> str:
-        """The text of the QR code with which the buyer pays; empty if there is none."""
+        """The text of the QR code to pay with; empty if there is none."""
         payment = self.order.money.open_payment()
         action = payment.action if payment else None
         return action.text if isinstance(action, QrCode) else ""
 
     @property
     def poll_s(self) -> int | None:
-        """After so many seconds something else may be shown; None: it stays."""
-        late = self.order.money.open_payment() or self.said in (TradeState.WAITING, TradeState.UNKNOWN)
+        """Seconds until the next refresh; None if the page is final."""
+        late = self.order.money.open_payment() or self.provider_state in (
+            TradeState.WAITING,
+            TradeState.UNKNOWN,
+        )
         if self.stage is Stage.CANCELLED and late:
-            return _POLL_S[Stage.OVER]  # late money may still come, and goes back
+            return _POLL_S[Stage.OVER]  # a late payment may still arrive, and is refunded
         return _POLL_S.get(self.stage)
 
     @property
-    def way_back(self) -> str:
-        """The shop's page to go to next; `cancel_url` unless the order is paid."""
+    def next_url(self) -> str:
+        """The shop's page to continue on; `cancel_url` unless the order is paid."""
         unpaid = self.order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
         return self.cancel_url if unpaid else self.return_url
 
@@ -78,33 +81,40 @@ class CashierPage:
 
     @property
     def policy(self) -> str:
-        """The Content-Security-Policy of the page: its own style and script, and it may ask us again."""
+        """The Content-Security-Policy: the page's own style and script, and requests to us."""
         style, script = (_hash(text) for text in (self._style, self._script))
         return (
             f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; "
             "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
 
-    def order(self, seen: Seen, language: Language) -> str:
-        """What a buyer sees of an order: the channels while it waits, where its payment stands otherwise."""
-        say = Sayer(language)
-        head, bought = _head(seen, say), _bought(seen.order, say)
-        if seen.stage is Stage.PENDING:
-            parts = [head, _countdown(seen, say), bought, _form(seen, say)]
-        elif seen.stage is Stage.CONFIRMING:
-            parts = [_mark(seen, say), head, _countdown(seen, say), _qr(seen, say), _again(seen, say), bought]
+    def order(self, view: CashierView, language: Language) -> str:
+        """The page of an order: the channels while it is pending, otherwise the state of its payment."""
+        say = Phrases(language)
+        head, items = _head(view, say), _items(view.order, say)
+        if view.stage is Stage.PENDING:
+            parts = [head, _countdown(view, say), items, _form(view, say)]
+        elif view.stage is Stage.CONFIRMING:
+            parts = [
+                _mark(view, say),
+                head,
+                _countdown(view, say),
+                _qr(view, say),
+                _retry_form(view, say),
+                items,
+            ]
         else:
-            parts = [_mark(seen, say), head, bought]
-        if seen.way_back:
-            kind = "button" if seen.stage not in (Stage.PENDING, Stage.CONFIRMING) else "back"
-            parts.append(f'<a class="{kind}" href="{escape(seen.way_back)}">{say("to_shop")}</a>')
-        return self._html("".join(parts), language, shop_name=seen.shop_name, seen=seen)
+            parts = [_mark(view, say), head, items]
+        if view.next_url:
+            kind = "button" if view.stage not in (Stage.PENDING, Stage.CONFIRMING) else "back"
+            parts.append(f'<a class="{kind}" href="{escape(view.next_url)}">{say("to_shop")}</a>')
+        return self._html("".join(parts), language, shop_name=view.shop_name, view=view)
 
     def refusal(
         self, error: OrderServiceError, language: Language, *, back: str = "", shop_name: str = ""
     ) -> str:
-        """A page that says why it did not work; `back` is where to try again."""
-        say = Sayer(language)
+        """The page for an error; `back` links to where to retry."""
+        say = Phrases(language)
         word = REFUSALS.get(error.code)
         text = say(word) if word else escape(error_text(error, language))
         link = f'<a class="button" href="{escape(back)}">{say("back")}</a>' if back else ""
@@ -114,14 +124,14 @@ class CashierPage:
         )
         return self._html(body, language, shop_name=shop_name)
 
-    def _html(self, body: str, language: Language, *, shop_name: str, seen: Seen | None = None) -> str:
-        word, name = Sayer(language)("title"), escape(shop_name)
+    def _html(self, body: str, language: Language, *, shop_name: str, view: CashierView | None = None) -> str:
+        word, name = Phrases(language)("title"), escape(shop_name)
         state = refresh = ""
-        if seen:
-            state = f' data-state="{seen.stage}"'
-            if seen.poll_s:
-                state += f' data-poll="{seen.poll_s}" data-may-pay="{str(seen.may_pay).lower()}"'
-                refresh = f'<noscript><meta http-equiv="refresh" content="{_refresh_s(seen)}"></noscript>'
+        if view:
+            state = f' data-state="{view.stage}"'
+            if view.poll_s:
+                state += f' data-poll="{view.poll_s}" data-may-pay="{str(view.may_pay).lower()}"'
+                refresh = f'<noscript><meta http-equiv="refresh" content="{_refresh_s(view)}"></noscript>'
         return self._page.substitute(
             lang=str(language),
             refresh=refresh,
@@ -134,51 +144,51 @@ class CashierPage:
         )
 
 
-def _refresh_s(seen: Seen) -> int:
-    """For browsers without scripts: rarely where it would reset the buyer's choice."""
-    answered = seen.said not in (None, TradeState.UNKNOWN)
-    return 20 if (seen.may_pay and answered) or seen.stage is Stage.PENDING else 5
+def _refresh_s(view: CashierView) -> int:
+    """The interval for browsers without scripts; longer where a refresh would reset the buyer's choice."""
+    answered = view.provider_state not in (None, TradeState.UNKNOWN)
+    return 20 if (view.may_pay and answered) or view.stage is Stage.PENDING else 5
 
 
-def _mark(seen: Seen, say: Sayer) -> str:
-    mood, mark = MARKS[seen.stage]
-    top = f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(seen.stage.value)}</h2>'
-    if seen.stage is not Stage.CONFIRMING:
-        return f'{top}<p class="text">{say(seen.stage.value + "_text")}</p>'
-    hidden = (" hidden", "") if _is_unpaid(seen) else ("", " hidden")
+def _mark(view: CashierView, say: Phrases) -> str:
+    mood, mark = MARKS[view.stage]
+    top = f'<div class="mark {mood}" aria-hidden="true">{mark}</div><h2>{say(view.stage.value)}</h2>'
+    if view.stage is not Stage.CONFIRMING:
+        return f'{top}<p class="text">{say(view.stage.value + "_text")}</p>'
+    hidden = (" hidden", "") if _is_unpaid(view) else ("", " hidden")
     return (
         f'{top}<div role="status"><p class="text" id="asking"{hidden[0]}>{say("confirming_text")}</p>'
         f'<p class="text" id="unpaid"{hidden[1]}>{say("unpaid_text")}</p></div>'
     )
 
 
-def _qr(seen: Seen, say: Sayer) -> str:
-    if not seen.qr_code:
+def _qr(view: CashierView, say: Phrases) -> str:
+    if not view.qr_code:
         return ""
-    return f'<p class="text">{say("scan")}</p><p class="sn" id="qr">{escape(seen.qr_code)}</p>'
+    return f'<p class="text">{say("scan")}</p><p class="sn" id="qr">{escape(view.qr_code)}</p>'
 
 
-def _again(seen: Seen, say: Sayer) -> str:
-    """The form for a buyer who has not paid after all; folded while the provider's answer is not known."""
-    if not seen.may_pay:
+def _retry_form(view: CashierView, say: Phrases) -> str:
+    """The form for buyers who have not paid after all; collapsed until the provider has answered."""
+    if not view.may_pay:
         return ""
-    opened = " open" if _is_unpaid(seen) else ""
-    return f'<details id="again"{opened}><summary>{say("again")}</summary>{_form(seen, say)}</details>'
+    opened = " open" if _is_unpaid(view) else ""
+    return f'<details id="again"{opened}><summary>{say("again")}</summary>{_form(view, say)}</details>'
 
 
-def _is_unpaid(seen: Seen) -> bool:
-    return seen.said in NOT_PAID and seen.may_pay
+def _is_unpaid(view: CashierView) -> bool:
+    return view.provider_state in UNPAID_STATES and view.may_pay
 
 
-def _head(seen: Seen, say: Sayer) -> str:
-    label = "amount" if seen.stage in (Stage.PENDING, Stage.CONFIRMING) else "total"
+def _head(view: CashierView, say: Phrases) -> str:
+    label = "amount" if view.stage in (Stage.PENDING, Stage.CONFIRMING) else "total"
     return (
         f'<p class="label">{say(label)}</p>'
-        f'<p class="amount"><small>¥</small>{yuan_of_fen(seen.order.pay_fen)}</p>'
+        f'<p class="amount"><small>¥</small>{yuan_of_fen(view.order.pay_fen)}</p>'
     )
 
 
-def _bought(order: Order, say: Sayer) -> str:
+def _items(order: Order, say: Phrases) -> str:
     first, others = order.items[:SHOWN_ITEMS], order.items[SHOWN_ITEMS:]
     items = f'<ul class="items" aria-label="{say("items")}">{_lines(first)}</ul>'
     if others:
@@ -187,11 +197,11 @@ def _bought(order: Order, say: Sayer) -> str:
             f'<details class="others"><summary>{summary}</summary><ul class="items">{_lines(others)}</ul>'
             "</details>"
         )
-    going_fen, gone_fen = order.money.refunds_fen()
+    refunding_fen, refunded_fen = order.money.refunds_fen()
     rows = [
         (word, f"¥{yuan_of_fen(fen)}")
         for word, fen in (
-            ("freight", order.freight_fen), ("going_back", going_fen), ("went_back", gone_fen)
+            ("freight", order.freight_fen), ("going_back", refunding_fen), ("went_back", refunded_fen)
         )
         if fen
     ]  # fmt: skip
@@ -207,8 +217,8 @@ def _lines(items: tuple[OrderItem, ...]) -> str:
     )
 
 
-def _countdown(seen: Seen, say: Sayer) -> str:
-    left_s = (seen.order.expire_ms - seen.now_ms) // 1000
+def _countdown(view: CashierView, say: Phrases) -> str:
+    left_s = (view.order.expire_ms - view.now_ms) // 1000
     if left_s <= 0:
         return ""
     minutes, seconds = divmod(left_s, 60)
@@ -217,16 +227,16 @@ def _countdown(seen: Seen, say: Sayer) -> str:
     return f'<p class="left">{say("left")} <b id="left" {units}>{shown}</b></p>'
 
 
-def _form(seen: Seen, say: Sayer) -> str:
-    if not seen.may_pay:
+def _form(view: CashierView, say: Phrases) -> str:
+    if not view.may_pay:
         return f'<p class="text">{say("too_late")}</p>'
-    first = next((kind for kind, why_not in seen.channels.items() if why_not is None), None)
+    first = next((kind for kind, reason in view.channels.items() if reason is None), None)
     rows = []
-    for kind, why_not in seen.channels.items():
-        state = "checked" if kind is first else "disabled" if why_not else ""
-        note = f'<span class="note">{_note(why_not, say)}</span>' if why_not else ""
+    for kind, reason in view.channels.items():
+        state = "checked" if kind is first else "disabled" if reason else ""
+        note = f'<span class="note">{_note(reason, say)}</span>' if reason else ""
         rows.append(
-            f'<label class="channel {kind.code}{" off" if why_not else ""}">'
+            f'<label class="channel {kind.code}{" off" if reason else ""}">'
             f'<span class="emblem" aria-hidden="true">{_EMBLEMS[kind]}</span>'
             f'<span class="name">{say(kind.code)}{note}</span>'
             f'<input type="radio" name="payment_type" value="{kind.code}" {state}></label>'
@@ -238,11 +248,11 @@ def _form(seen: Seen, say: Sayer) -> str:
     )
 
 
-def _note(why_not: OrderServiceError, say: Sayer) -> str:
-    """Why a channel can't be chosen, in a few words."""
-    if not isinstance(why_not, AmountNotPayable):
+def _note(reason: OrderServiceError, say: Phrases) -> str:
+    """A short reason why a channel is unavailable."""
+    if not isinstance(reason, AmountNotPayable):
         return say("soon")
-    bounds = (f"¥{why_not.details[end]}" for end in ("smallest_amount", "largest_amount"))
+    bounds = (f"¥{reason.details[end]}" for end in ("smallest_amount", "largest_amount"))
     return f"{say('bounds')} {'–'.join(bounds)}"
 
 

@@ -1,4 +1,4 @@
-"""What is known of the request being answered; the same for gRPC and REST."""
+"""The context of the current request, for gRPC and REST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shop_order.domain.errors import InvalidArgument, NotYourself, Unauthenticated
 from shop_order.domain.valueobject.actor import Actor
@@ -23,11 +23,11 @@ _ORDER_SN = re.compile(r"[0-9]{27}", re.ASCII)
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request; `deadline` is on the monotonic clock in seconds, `actor` None before authentication.
+    """One request. `deadline` is in seconds of the monotonic clock; `actor` is None until authenticated.
 
-    `key` is the idempotency key of metadata or header; `replayed` is set when its result is an earlier one.
-    `head`: only the headers are wanted (HEAD), so no provider is asked for data that would be discarded.
-    `status` is the HTTP status of the answer, 0 before.
+    `key` is the idempotency key from the metadata or header; `replayed` is set if an earlier result is
+    returned. `head` is set for HEAD: providers are not queried for data that would be discarded.
+    `status` is the HTTP status of the response, 0 until then.
     """
 
     request_id: str
@@ -38,7 +38,7 @@ class RequestContext:
     replayed: bool = False
     head: bool = False
     status: int = 0
-    trouble: str = ""  # for our log: what was not available, and where
+    failure: str = ""  # for the log: what was unavailable, and where
 
     @property
     def caller(self) -> Actor:
@@ -48,7 +48,7 @@ class RequestContext:
         return self.actor
 
     def owner(self, user_id: int | None) -> int:
-        """The user whose orders are meant, 0 for none: an admin may name anybody, others only themselves.
+        """The user to filter by, 0 for none: an admin may name any user, others only themselves.
 
         Raises Unauthenticated, InvalidArgument, NotYourself (contract, chapter 3).
         """
@@ -61,8 +61,8 @@ class RequestContext:
             raise NotYourself
         return 0
 
-    def agreed_key(self, field: str) -> str:
-        """The idempotency key of metadata or message; both must be equal if both are given.
+    def idempotency_key(self, field: str) -> str:
+        """The idempotency key from the metadata or the message; if both are given, they must be equal.
 
         Raises InvalidArgument.
         """
@@ -71,10 +71,20 @@ class RequestContext:
         return field or self.key
 
 
-def sent_key(key: str, *, repeated: bool) -> str:
-    """The key of header or metadata. Raises InvalidArgument unless it was sent once.
+class RequestLog(Protocol):
+    """A logger, such as structlog's."""
 
-    A comma is how proxies write two headers as one; in the message's field it has no such meaning.
+    def info(self, msg: str, /, **fields: Any) -> object:
+        """Log a request or call."""
+
+    def exception(self, msg: str, /, **fields: Any) -> object:
+        """Log an error with the stack of the current exception."""
+
+
+def validated_key(key: str, *, repeated: bool) -> str:
+    """The idempotency key of a header or metadata. Raises InvalidArgument unless it was sent once.
+
+    Commas are refused because proxies join repeated headers with them.
     """
     if repeated or "," in key:
         raise InvalidArgument("idempotency_key", "sent_twice")
@@ -85,22 +95,22 @@ _current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", d
 
 
 def enter(context: RequestContext) -> None:
-    """Make it the context of the running task, and its id a field of every log line.
+    """Make this the context of the current task, and add its id to all log lines.
 
-    Every request has its own task, so the context is never reset.
+    Every request runs in its own task, so the context is never reset.
     """
     _current.set(context)
     bind_fields(request_id=context.request_id)
 
 
-def about(order_sn: object) -> None:
-    """Add the order's number to the log lines of this request; a text that is no number is ignored."""
+def log_order_sn(order_sn: object) -> None:
+    """Add the order number to the log lines of this request; anything else is ignored."""
     if isinstance(order_sn, str) and _ORDER_SN.fullmatch(order_sn):
         bind_fields(order_sn=order_sn)
 
 
-def note(span: Span) -> None:
-    """Put the ids of the request and its order on its span; to be called when the request is over."""
+def annotate_span(span: Span) -> None:
+    """Add the request id and order number to the span; called at the end of the request."""
     fields = bound_fields()
     for name in ("request_id", "order_sn"):
         if value := fields.get(name):
@@ -108,12 +118,12 @@ def note(span: Span) -> None:
 
 
 def current() -> RequestContext | None:
-    """The request being answered; None in background work."""
+    """The current request; None in background work."""
     return _current.get()
 
 
 def request_id() -> str:
-    """The id that goes into logs and to the neighbours; empty in background work."""
+    """The current request's id, for logs and for calls to other services; empty in background work."""
     context = _current.get()
     return context.request_id if context else ""
 
@@ -127,7 +137,7 @@ def remaining_s() -> float | None:
 
 
 def accepted_request_id(given: str | None) -> str:
-    """The caller's id if it is 1 to 128 printable ASCII characters without blanks, else a new one."""
+    """The given id if it is 1 to 128 printable ASCII characters without spaces, otherwise a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
     return f"{random.getrandbits(96):024x}"  # an id for logs, not a secret

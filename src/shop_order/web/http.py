@@ -1,4 +1,4 @@
-"""The REST front: one FastAPI application."""
+"""The REST application."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
+from shop_order.web.context import RequestLog
 from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler import errors
+from shop_order.web.handler import answer
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
@@ -37,9 +39,7 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.middleware.client_address import networks
-from shop_order.web.middleware.edge import Edge, Observe, RequestLog
-from shop_order.web.middleware.recovery import BodyLimit, Recovery
+from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
 from shop_order.web.middleware.traced import Traced
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ _EXPOSED_HEADERS = ("X-Request-ID", "Idempotency-Replayed", "Retry-After")
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Plain values of the settings; networks are addresses or CIDR texts.
+    """Settings of the REST application; networks are addresses or CIDR blocks.
 
-    Callables are read at every call, since the settings may be reloaded.
+    Callables are called for every request, because settings can be reloaded.
     """
 
     deadline_s: Callable[[], float]
@@ -65,7 +65,7 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """What the routes use; `advance_clock` None where there is no test clock (production).
+    """Dependencies of the routes. `advance_clock` is None where there is no test clock (production).
 
     `places` are the links on the page at `/`; none in production.
     """
@@ -123,7 +123,7 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
 
 def describe(notice_routes: Sequence[NoticeRoute]) -> dict[str, Any]:
     """The OpenAPI document of all routes, including the test clock."""
-    # Handlers are registered and never called, so they need no services.
+    # Handlers are registered but never called, so they need no services.
     nothing = cast(Any, None)
     names = HttpParts.__dataclass_fields__
     given = {"advance_clock": cast(Any, describe), "notice_routes": notice_routes}
@@ -142,7 +142,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
-    errors.install(app, cashier.page_of)
+    answer.install(app, cashier.page_of)
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(

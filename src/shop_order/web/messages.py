@@ -1,4 +1,4 @@
-"""What callers read, in Chinese and English: errors, by code and parameters, and the words of states."""
+"""Messages for callers in Chinese and English: errors by code and parameters, and names of statuses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from functools import lru_cache
 from types import ModuleType
 
 from shop_order.domain.errors import InvalidArgument, OrderServiceError
-from shop_order.domain.order_log import action_of
 from shop_order.domain.problems import Problem
 from shop_order.domain.status import OrderStatus
 from shop_order.web import texts_en, texts_zh
 
 
 class Language(StrEnum):
-    """The languages we answer in; Chinese unless the caller prefers English."""
+    """Response languages; Chinese unless the caller prefers English."""
 
     ZH = "zh-CN"
     EN = "en"
@@ -25,21 +24,21 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The table of one language; what `{…}` stands for are the error's details."""
+    """The texts of one language; placeholders such as `{limit}` are filled from the error's details."""
 
-    errors: Mapping[str, tuple[str, str]]  # what is the case, what to do
+    errors: Mapping[str, tuple[str, str]]  # code or code.problem -> fact, advice
     problems: Mapping[Problem, str]
-    words: Mapping[str, Mapping[str, str]]  # name of a detail -> its values in words
+    words: Mapping[str, Mapping[str, str]]  # name of a detail -> display names of its values
     field: str
     join: str
     list: str
 
     def fact_and_advice(self, code: str, problem: str = "") -> tuple[str, str]:
-        """What is the case and what to do, as templates."""
+        """The templates for what is wrong and what to do about it."""
         return self.errors.get(f"{code}.{problem}") or self.errors[code]
 
     def shown(self, details: Mapping[str, str | int]) -> Mapping[str, str | int]:
-        """The details in words."""
+        """The details with display names in place of codes."""
         found = {name: self.words.get(name, {}).get(str(value), value) for name, value in details.items()}
         if "allowed" in found:
             found["allowed"] = self.list.join(str(found["allowed"]).split(","))
@@ -56,7 +55,7 @@ TEXTS: Mapping[Language, Texts] = {Language.ZH: _table(texts_zh), Language.EN: _
 
 
 def error_text(error: OrderServiceError, language: Language) -> str:
-    """The message of a refusal in the caller's language: what is the case, and what to do."""
+    """The message of an error in the caller's language: what is wrong, and what to do."""
     texts = TEXTS[language]
     details = texts.shown(error.details)
     if isinstance(error, InvalidArgument):
@@ -66,30 +65,25 @@ def error_text(error: OrderServiceError, language: Language) -> str:
 
 
 def plain_error_text(code: str, language: Language) -> str:
-    """The message of what is no refusal of ours: INTERNAL, NOT_FOUND, METHOD_NOT_ALLOWED."""
+    """The message of an error outside the domain: INTERNAL, NOT_FOUND, METHOD_NOT_ALLOWED."""
     texts = TEXTS[language]
     return texts.join.join(texts.errors[code])
 
 
 def operator_text(error: OrderServiceError) -> str:
-    """The English message with what was called, for the one who runs the service."""
+    """The English message for operators, with the service or address that was called."""
     text = error_text(error, Language.EN)
     return f"{text} ({error.where})" if error.where else text
 
 
 def status_text(status: OrderStatus, language: Language) -> str:
-    """The word for an order's state."""
+    """The display name of an order's status."""
     return TEXTS[language].words["state"][status.name]
-
-
-def action_text(event_type: str) -> str:
-    """The order log's word for an event (specification 6.4); what is not about the order keeps its type."""
-    return action_of(event_type)
 
 
 @lru_cache(maxsize=512)
 def accepted_language(accept: str) -> Language:
-    """The language an `Accept-Language` asks for; Chinese when it names neither."""
+    """The language that an `Accept-Language` header prefers; Chinese by default."""
     best, best_quality = Language.ZH, 0.0
     for part in accept[:256].split(","):
         tag, _, parameter = part.strip().partition(";")

@@ -1,4 +1,4 @@
-"""The one table of kinds of errors to statuses on the wire (contract, chapter 10)."""
+"""The gRPC code and HTTP status of each kind of error (contract, chapter 10)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from shop_order.domain.errors import Kind, OrderServiceError
 
 ERROR_DOMAIN = "order.shop"
 INTERNAL_CODE = "INTERNAL"
-ROUTING_CODES: Mapping[int, str] = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}  # of HTTP, before any route
+# HTTP errors that occur before a route is found
+ROUTING_CODES: Mapping[int, str] = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
 @dataclass(frozen=True, slots=True)
 class WireStatus:
-    """A status in both protocols."""
+    """The status of an error in both protocols."""
 
     grpc: StatusCode
     http: int
@@ -34,14 +35,14 @@ STATUS: Mapping[Kind, WireStatus] = {
     Kind.DEADLINE: WireStatus(StatusCode.DEADLINE_EXCEEDED, 504),
     Kind.UNIMPLEMENTED: WireStatus(StatusCode.UNIMPLEMENTED, 501),
 }
-INTERNAL = WireStatus(StatusCode.INTERNAL, 500)  # everything that is no OrderServiceError
+INTERNAL = WireStatus(StatusCode.INTERNAL, 500)  # any other exception
 
 
 def grpc_code(error: OrderServiceError | type[OrderServiceError]) -> StatusCode:
-    """The gRPC code of a refusal."""
+    """The gRPC code of an error."""
     return STATUS[error.kind].grpc
 
 
 def http_status(error: OrderServiceError | type[OrderServiceError]) -> int:
-    """The HTTP status of a refusal: the leaf's own, or its kind's."""
+    """The HTTP status of an error: its own if it has one, otherwise that of its kind."""
     return error.http_status or STATUS[error.kind].http

@@ -1,4 +1,4 @@
-"""The English texts of errors, by code and problem; a new error or problem needs one here and in texts_zh."""
+"""English texts of errors, by code and problem. texts_zh must have the same keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from shop_order.domain.problems import Problem
 
-JOIN = "; "  # between what is the case and what to do
+JOIN = "; "  # between fact and advice
 LIST = ", "
 FIELD = "{field} {problem}"
 
-# Code, or code and problem -> what is the case, what to do.
+# Code or code.problem -> fact, advice.
 ERRORS: Mapping[str, tuple[str, str]] = {
     "INVALID_ARGUMENT": ("a field of the request is not valid", "correct the field that details.field names"),
     "EMPTY_ORDER": ("there is nothing to order", "send items, or check lines of the cart"),
@@ -31,25 +31,25 @@ ERRORS: Mapping[str, tuple[str, str]] = {
         "this payment link is not valid or has expired",
         "open it again from the order",
     ),
-    "FORBIDDEN": ("this role is not allowed to do this", "use an account that is"),
+    "FORBIDDEN": ("this role is not allowed to do this", "use an account with the right role"),
     "FORBIDDEN.buyer_only": ("only the buyer can confirm receipt", "ask the buyer"),
     "FORBIDDEN.user_only": (
         "only a user, or a service acting for a user, can do this",
         "use a user's token or act_for",
     ),
-    "NOT_YOURSELF": ("user_id is not the caller", "leave it out, or send your own"),
+    "NOT_YOURSELF": ("user_id is not the caller", "omit it, or send your own"),
     "ORDER_NOT_FOUND": ("the order does not exist", "check its number"),
     "PAYMENT_NOT_FOUND": ("this order has no payment yet", "start one first"),
     "CART_LINE_NOT_FOUND": ("the cart has no such line", "refresh the cart"),
     "ADDRESS_NOT_FOUND": ("the address does not exist", "choose another address"),
     "ILLEGAL_TRANSITION": ("the order's status does not allow this", "refresh and check its status"),
     "ILLEGAL_TRANSITION.already_completed": ("this order is already completed", "nothing is left to ship"),
-    "ILLEGAL_TRANSITION.already_paid": ("this order is already paid", "there is nothing left to pay"),
+    "ILLEGAL_TRANSITION.already_paid": ("this order is already paid", "nothing is left to pay"),
     "ILLEGAL_TRANSITION.already_shipped": (
         "this order is already shipped with another parcel",
         "refresh and check the parcel number",
     ),
-    "ILLEGAL_TRANSITION.cancelled": ("this order is cancelled", "place a new one"),
+    "ILLEGAL_TRANSITION.cancelled": ("this order is cancelled", "place a new order"),
     "ILLEGAL_TRANSITION.not_paid": ("this order is not paid yet", "wait for the payment"),
     "ILLEGAL_TRANSITION.not_shipped": (
         "this order is not shipped yet",
@@ -58,7 +58,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "ILLEGAL_TRANSITION.other_state": ("{state} can't become {wanted}", "refresh and check the status"),
     "ILLEGAL_TRANSITION.set_by_payment": (
         "an order can't be set to {wanted} by hand",
-        "only its payment does that",
+        "only a payment can do that",
     ),
     "ILLEGAL_TRANSITION.too_late_to_cancel": (
         "this order is {state} and can't be cancelled",
@@ -79,7 +79,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "CHANNEL_UNAVAILABLE.bill": ("there is no bill of {channel} to compare with", "choose another channel"),
     "CHANNEL_UNAVAILABLE.too_many_attempts": (
         "this order has too many payment attempts",
-        "go on with the open one, or place a new order",
+        "continue with the open one, or place a new order",
     ),
     "CHANNEL_UNAVAILABLE.trade_type": (
         "{channel} is not available with this trade type",
@@ -91,17 +91,17 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     ),
     "TOO_MANY_UNPAID": ("you have {limit} unpaid orders, which is the limit", "pay or cancel one first"),
     "USE_REFUND": ("a paid order can't be cancelled", "request a refund instead"),
-    "PAY_WINDOW_CLOSED": ("too little time is left to pay this order", "place a new one"),
+    "PAY_WINDOW_CLOSED": ("too little time is left to pay this order", "place a new order"),
     "REFUND_OPEN": ("a refund of this order is in progress", "wait until it is settled"),
     "AMOUNT_MISMATCH": (
-        "the notice does not agree with our payment: {what}",
+        "the notice does not match our payment: {what}",
         "check the notice, and query the payment",
     ),
     "STATE_CHANGED": ("the order's status is now: {state}", "refresh and retry"),
     "CART_CHANGED": ("the cart changed during checkout", "refresh the cart and retry"),
     "PLACING_GIVEN_UP": ("placing the order took too long, so nothing was stored", "try again"),
     "TOO_MUCH_CONTENTION": ("too many changes at the same time", "try again"),
-    "RATE_LIMITED": ("too many requests", "slow down, and retry later"),
+    "RATE_LIMITED": ("too many requests", "retry later"),
     "OVERLOADED": ("the service is overloaded", "try again in a moment"),
     "BODY_TOO_LARGE": ("the message is too large", "send less at once"),
     "HEADERS_TOO_LARGE": ("the headers are too large", "send fewer or shorter ones"),
@@ -109,11 +109,11 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "DEADLINE_EXCEEDED": ("the request took too long", "retry with the same idempotency key"),
     "UNIMPLEMENTED": ("this is not available in this version", "wait for a later version"),
     "NOT_FOUND": ("there is no such path", "check the URL"),
-    "METHOD_NOT_ALLOWED": ("this path does not take this method", "use one that the header Allow lists"),
+    "METHOD_NOT_ALLOWED": ("this path does not support this method", "use a method from the Allow header"),
     "INTERNAL": ("internal error", "try again; if it persists, report the request id"),
 }
 
-# What is wrong with a field: goes on from its name.
+# Problems of a field; each continues the name of the field.
 PROBLEMS: Mapping[Problem, str] = {
     "cart_full": "can't be added: the cart already has {max} lines",
     "contains_ampersand": "must not contain &",
@@ -146,11 +146,11 @@ PROBLEMS: Mapping[Problem, str] = {
     "not_one_of": "must be one of: {allowed}",
     "not_supported": "is not supported yet; leave it empty",
     "one_of_two": "or {other} is required, but not both",
-    "other_line": "is not the line of goods_id",
+    "other_line": "does not match the line of goods_id",
     "out_of_range": "must be between {min} and {max}",
     "range_too_long": "must be less than {max} days before end",
     "required": "is required",
-    "sent_twice": "must be sent once, and without a comma",
+    "sent_twice": "must be sent only once, without commas",
     "surrounding_spaces": "must not start or end with spaces",
     "too_early": "must not be before {other}",
     "too_large": "must be at most {max}",
@@ -158,15 +158,15 @@ PROBLEMS: Mapping[Problem, str] = {
     "too_long": "must be at most {max} characters long",
     "too_many": "must have at most {max} entries",
     "too_many_bytes": "must be at most {max} bytes long",
-    "too_many_headers": "must be at most {max}, and {max_bytes} bytes in all",
-    "too_many_of_one_goods": "would be more than {max} of goods {goods_id}",
+    "too_many_headers": "must be at most {max}, with at most {max_bytes} bytes in total",
+    "too_many_of_one_goods": "exceed {max} of goods {goods_id}",
     "too_many_parameters": "must have at most {max} parameters",
     "too_small": "must be at least {min}",
-    "total_too_large": "cost more in total than one order can; order fewer",
-    "unknown_charset": "is unknown, or not the one the notice is written in",
+    "total_too_large": "exceed the maximum total of an order; order fewer",
+    "unknown_charset": "is unknown, or not the encoding of the notice",
     "unknown_field": "is not a known parameter or field",
     "unreadable": "can't be read",
-    "year_out_of_range": "must lie in the years 1970 to 9999",
+    "year_out_of_range": "must be in the years 1970 to 9999",
 }
 
 STATUSES: Mapping[str, str] = {
@@ -185,8 +185,8 @@ DEPENDENCIES: Mapping[str, str] = {
     "order_database": "the order database",
     "order_log": "the order log",
     "payment_provider": "the payment provider",
-    "token_keys": "the service of token keys",
+    "token_keys": "the token key service",
     "user_service": "the user service",
     "worker_id": "a free worker id",
 }
-CHANNELS: Mapping[str, str] = {"alipay": "Alipay", "wechat": "WeChat Pay", "balance": "payment by balance"}
+CHANNELS: Mapping[str, str] = {"alipay": "Alipay", "wechat": "WeChat Pay", "balance": "balance payment"}

@@ -1,4 +1,4 @@
-"""The Chinese texts of errors, by code and problem; the same keys as in texts_en."""
+"""Chinese texts of errors, by code and problem. texts_en must have the same keys."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from shop_order.domain.problems import Problem
 
-JOIN = "，"  # between what is the case and what to do
+JOIN = "，"  # between fact and advice
 LIST = "、"
 FIELD = "参数 {field} {problem}"
 
-# Code, or code and problem -> what is the case, what to do.
+# Code or code.problem -> fact, advice.
 ERRORS: Mapping[str, tuple[str, str]] = {
-    "INVALID_ARGUMENT": ("请求中有无效的参数", "请修改 details.field 所指的参数"),
+    "INVALID_ARGUMENT": ("请求中有无效的参数", "请修改 details.field 指明的参数"),
     "EMPTY_ORDER": ("没有可下单的商品", "请提供商品，或在购物车中勾选商品"),
     "KEY_REUSED": ("该幂等键已用于其他请求", "请换用新的键"),
     "PAGE_TOO_DEEP": ("分页最多到第 {limit} 条", "请改用 next_cursor"),
@@ -64,7 +64,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "STATE_CHANGED": ("订单状态已变为“{state}”", "请刷新后重试"),
     "CART_CHANGED": ("结算期间购物车有变化", "请刷新购物车后重试"),
     "PLACING_GIVEN_UP": ("下单用时过长，未生成订单", "请重试"),
-    "TOO_MUCH_CONTENTION": ("同时修改过多", "请重试"),
+    "TOO_MUCH_CONTENTION": ("并发修改过多", "请重试"),
     "RATE_LIMITED": ("请求过于频繁", "请稍后再试"),
     "OVERLOADED": ("系统繁忙", "请稍后再试"),
     "BODY_TOO_LARGE": ("请求内容过大", "请减少单次发送的内容"),
@@ -74,10 +74,10 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "UNIMPLEMENTED": ("当前版本不支持此操作", "请等待后续版本"),
     "NOT_FOUND": ("没有这个地址", "请检查 URL"),
     "METHOD_NOT_ALLOWED": ("该地址不支持此方法", "请使用响应头 Allow 中的方法"),
-    "INTERNAL": ("服务器内部错误", "请重试，若仍然失败，请提供请求编号"),
+    "INTERNAL": ("服务器内部错误", "请重试；若仍然失败，请提供请求编号"),
 }
 
-# What is wrong with a field: goes on from its name.
+# Problems of a field; each continues the name of the field.
 PROBLEMS: Mapping[Problem, str] = {
     "cart_full": "无法加入：购物车已有 {max} 种商品",
     "contains_ampersand": "不能含有 &",

@@ -28,13 +28,13 @@ from shop_order.service.order import OrderService, visible
 from shop_order.service.pay import Attempt, PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.service.reservation import ReservationService, Verdict
+from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.keys import DevKey
-from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import Front
-from shop_order.web.grpc.occupancy import Pools
-from shop_order.web.grpc.registry import Methods
+from shop_order.web.grpc.call import Methods
+from shop_order.web.grpc.chain import Interceptors
 from shop_order.web.grpc.server import (
     GrpcServices,
     GrpcSettings,
@@ -42,7 +42,6 @@ from shop_order.web.grpc.server import (
     build_server,
     published,
 )
-from shop_order.web.middleware.client_address import networks
 
 TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
 SECRET = "0" * 64
@@ -306,7 +305,7 @@ class World:
 
     def server(self) -> OrderGrpcServer:
         """Build it; nothing listens yet."""
-        front = Front(
+        front = Interceptors(
             log=self.journal,
             observe=self.journal.observe,
             observe_stream=self.journal.observe,

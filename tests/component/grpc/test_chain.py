@@ -13,8 +13,8 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.errors import DependencyDown, OutOfStock
 from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.web.auth.client_address import peer_address
 from shop_order.web.auth.limits import Rates
-from shop_order.web.grpc.call import peer_address
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -123,7 +123,7 @@ async def test_what_nobody_expected_is_internal_and_tells_nothing(world: World) 
     world.orders.fails = RuntimeError("SELECT secret FROM /etc")
     error, info = await refusal(world, CREATE, ORDER, pb.OrderInfo)
     assert (error.code(), info.reason) == (StatusCode.INTERNAL, "INTERNAL")
-    assert error.details() == "服务器内部错误，请重试，若仍然失败，请提供请求编号"
+    assert error.details() == "服务器内部错误，请重试；若仍然失败，请提供请求编号"
     assert "secret" not in repr(error.trailing_metadata())
     assert world.journal.lines[0] == ("unexpected error", {"method": CREATE})
 
@@ -153,7 +153,7 @@ async def test_over_the_rate_a_user_is_told_when_to_come_back(world: World) -> N
 
 
 async def test_a_large_answer_counts_as_several_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop_order.web.auth.limits.CALL_BYTES", 10)
+    monkeypatch.setattr("shop_order.web.auth.limits.BYTES_PER_CALL", 10)
     world.rates = Rates(user_rate=1, user_burst=5)
     for method, answer, request in (
         ("/order.OrderService/ListOrders", pb.OrderListResponse, pb.ListOrdersRequest()),

@@ -45,7 +45,7 @@ async def echo(call: Call) -> bytes:
 @pytest.fixture
 async def echoing(monkeypatch: pytest.MonkeyPatch, transport: str) -> World:
     """WatchOrderStatus as an echo."""
-    monkeypatch.setattr(order_service, "later_stream", echo)
+    monkeypatch.setattr(order_service, "unimplemented_stream", echo)
     return World()
 
 
@@ -57,7 +57,7 @@ async def test_a_watch_is_told_every_change_and_logged_and_counted_when_it_ends(
         seen = [(await stream.read()).status]
         assert world.pools.taken()["streams"] == 1
         for serving in (False, True):
-            server.say(serving=serving)
+            server.report(serving=serving)
             seen.append((await stream.read()).status)
         assert seen == [1, 2, 1]
         stream.cancel()
@@ -146,7 +146,7 @@ async def test_a_watcher_who_reads_nothing_keeps_nobody_waiting() -> None:
         silent, other = watch(channel), watch(channel)
         await until(lambda: world.pools.taken()["streams"] == 2)
         assert (await other.read()).status == 1
-        server.say(serving=False)
+        server.report(serving=False)
         assert (await other.read()).status == 2
         async with asyncio.timeout(3):
             await server.stop(1)

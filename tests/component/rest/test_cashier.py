@@ -223,7 +223,7 @@ async def test_a_provider_that_hangs_is_told_on_a_page(
     phone = {"user-agent": "iPhone"}
     page = await choose(rest, path(order), headers=HTML | phone)
     shows_the_way_back(page, 504, order)
-    assert "暂时没有得到答复" in page.text
+    assert "请求超时" in page.text
     refused(await choose(rest, path(order), headers=JSON | phone), 504, "DEADLINE_EXCEEDED")
 
 

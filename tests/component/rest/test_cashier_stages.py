@@ -66,7 +66,7 @@ async def test_late_money_is_seen_on_its_way_back_and_then_back(rest: Rest, worl
     await shown(rest, order, "refunded", "已退款", "39.98")
     refused(await choose(rest, path(order)), 409, "ILLEGAL_TRANSITION")
     page = await open_page(rest, path(order), **{"accept-language": "en"})
-    assert "Your money went back the way it came." in page.text
+    assert "Your payment was refunded to the original method." in page.text
 
 
 async def test_an_unpaid_order_whose_time_is_over_says_so_until_it_is_cancelled(

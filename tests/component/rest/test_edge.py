@@ -72,7 +72,7 @@ async def test_messages_follow_the_callers_language_and_reasons_do_not(rest: Res
         refused(answer, 404, "ORDER_NOT_FOUND")
         assert answer.json()["message"] == message
     english = await rest.call("POST", "/orders", PLACE, headers={"accept-language": "en"})
-    assert english.json()["message"] == "the order was placed"
+    assert english.json()["message"] == "order created"
     assert english.json()["data"]["status_text"] == "pending payment"
 
 

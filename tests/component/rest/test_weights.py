@@ -12,7 +12,7 @@ import pytest
 from shop_order.domain.ports import OrderPage
 from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.pkg.ratelimit import open_limiter
-from shop_order.web.auth.limits import CALL_BYTES, LISTS_AT_ONCE, RateLimits, Rates
+from shop_order.web.auth.limits import BYTES_PER_CALL, MAX_CONCURRENT_LISTS, RateLimits, Rates
 from tests.component.rest.front import Rest, admin, refused, token
 from tests.world.shop import GOODS, World
 
@@ -59,7 +59,7 @@ async def test_large_lists_are_limited_and_ordinary_calls_are_not(rest: Rest) ->
     await long_orders(rest, 40)
     rest.rates = Rates(user_rate=1, user_burst=20)
     sizes = [len((await rest.call("GET", "/orders?page_size=100")).content) for _ in range(2)]
-    assert sizes[0] > CALL_BYTES
+    assert sizes[0] > BYTES_PER_CALL
     statuses = [(await rest.call("GET", "/orders?page_size=100")).status_code for _ in range(18)]
     assert 429 in statuses[:12], "twenty of them were free"
     late = await rest.call("GET", "/cart")
@@ -83,8 +83,8 @@ async def test_of_one_caller_few_lists_are_made_at_once(rest: Rest, monkeypatch:
     monkeypatch.setattr(rest.world.orders, "list", slow)
     answers = await asyncio.gather(*(rest.call("GET", "/orders") for _ in range(10)))
     assert [answer.status_code for answer in answers] == [200] * 10
-    assert most == LISTS_AT_ONCE
-    assert not rest.parts.limits._turns
+    assert most == MAX_CONCURRENT_LISTS
+    assert not rest.parts.limits._list_slots
 
 
 class Charges:
@@ -105,13 +105,13 @@ async def test_an_answer_is_weighed_by_its_bytes() -> None:
     rates = Rates(user_rate=20, user_burst=100, global_rate=50, global_burst=70)
     limits = RateLimits(limiter, lambda: rates)
     buyer, nobody = Actor(Role.USER, 7), Actor(Role.SERVICE, 0)
-    await limits.charge(buyer, CALL_BYTES - 1)
+    await limits.charge(buyer, BYTES_PER_CALL - 1)
     assert limiter.charged == []
-    await limits.charge(buyer, CALL_BYTES * 3 + 1)
-    await limits.charge(nobody, CALL_BYTES)
+    await limits.charge(buyer, BYTES_PER_CALL * 3 + 1)
+    await limits.charge(nobody, BYTES_PER_CALL)
     assert limiter.charged == [("user:7", 20, 100, 3), ("global", 50, 70, 3), ("global", 50, 70, 1)]
     off = RateLimits(limiter, lambda: Rates(user_rate=0))
-    await off.charge(buyer, CALL_BYTES * 3)
+    await off.charge(buyer, BYTES_PER_CALL * 3)
     assert len(limiter.charged) == 3
 
 
@@ -120,7 +120,7 @@ async def test_a_debt_is_paid_by_waiting() -> None:
     limits = RateLimits(open_limiter("memory://", 10), lambda: rates)
     buyer = Actor(Role.USER, 7)
     await limits.check(buyer)
-    await limits.charge(buyer, CALL_BYTES * 100)
+    await limits.charge(buyer, BYTES_PER_CALL * 100)
     with pytest.raises(Exception, match="RATE_LIMITED"):
         await limits.check(buyer)
     await asyncio.sleep(0.15)

@@ -14,7 +14,7 @@ from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
 from shop_order.domain.valueobject.address import PostalAddress
@@ -124,6 +124,6 @@ def test_an_order_comes_back_from_its_rows_field_by_field(order: Order) -> None:
 def test_a_value_of_another_version_is_named_by_its_order(order: Order) -> None:
     row = [*rows.ORDER.row(order)]
     row[rows.ORDER.names.index("status")] = 99
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableRow) as refused:
         rows.order_of(row, [], [], [], b"")
     assert refused.value.number == order.order_sn

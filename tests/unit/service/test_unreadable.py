@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.service.upkeep import unreadable
 from shop_order.service.upkeep.unreadable import REPEAT_MS, UnreadableRowAlerts
 
@@ -25,7 +25,7 @@ class Told:
         """What is told when these are met."""
         self.numbers = []
         for number in numbers:
-            self.unreadables.report(Unreadable(number, "broken"))
+            self.unreadables.report(UnreadableRow(number, "broken"))
         return self.numbers
 
 

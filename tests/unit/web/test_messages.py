@@ -15,7 +15,7 @@ from shop_order.domain import errors
 from shop_order.domain.errors import IllegalTransition, InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.problems import Dependency, Problem
 from shop_order.domain.status import ORDER_TRANSITIONS, OrderStatus
-from shop_order.web.handler.errors import _PROBLEMS as PYDANTIC
+from shop_order.web.handler.answer import _PROBLEMS as PYDANTIC
 from shop_order.web.messages import (
     TEXTS,
     Language,
@@ -217,7 +217,7 @@ def test_a_field_is_told_by_its_full_path() -> None:
 
 # ---- states ----
 
-ALREADY_PAID = "this order is already paid; there is nothing left to pay"
+ALREADY_PAID = "this order is already paid; nothing is left to pay"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ ALREADY_PAID = "this order is already paid; there is nothing left to pay"
     [
         ("PAID", "PAID", ALREADY_PAID, "订单已支付，无需再次支付"),
         ("SHIPPED", "PAID", ALREADY_PAID, "订单已支付，无需再次支付"),
-        ("CANCELLED", "PAID", "this order is cancelled; place a new one", "订单已取消，请重新下单"),
+        ("CANCELLED", "PAID", "this order is cancelled; place a new order", "订单已取消，请重新下单"),
         (
             "PENDING",
             "SHIPPED",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.web.middleware.client_address import is_phone
+from shop_order.web.auth.client_address import is_phone
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 IPHONE = f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) {WEBKIT}"

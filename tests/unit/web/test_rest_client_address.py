@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.web.middleware.client_address import (
+from shop_order.web.auth.client_address import (
     client_address,
     contains,
-    counted_address,
     is_loopback,
+    limit_key_of,
     networks,
 )
 
@@ -84,7 +84,7 @@ def test_only_trusted_proxies_are_believed(peer: str, forwarded: list[str], addr
 def test_a_limit_always_counts_somebody_and_a_line_of_ipv6_as_one(
     peer: str, forwarded: list[str], one: str
 ) -> None:
-    assert counted_address(scope(peer, *forwarded), TRUSTED) == one
+    assert limit_key_of(scope(peer, *forwarded), TRUSTED) == one
 
 
 def scope(peer: str, *forwarded: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shop_order.web.dto.fields import Day, OrderSn, Status, TimeMs
 from shop_order.web.dto.requests import PlaceOrderBody
-from shop_order.web.handler.errors import invalid_argument
+from shop_order.web.handler.answer import invalid_argument
 from shop_order.web.messages import Language, error_text
 
 PLACE: dict[str, Any] = {
@@ -70,7 +70,7 @@ def test_the_field_and_the_problem_are_named_in_both_languages(
         (Status, 9, "must be one of: 1, 2, 3, 4, 5"),
         (Day, "23.11.2026", "must be YYYY-MM-DD"),
         (TimeMs, "2026-11-23", "must be a time with an offset, such as 2026-11-21T08:00:00+08:00"),
-        (TimeMs, "1931-11-21T08:00:00+08:00", "must lie in the years 1970 to 9999"),
+        (TimeMs, "1931-11-21T08:00:00+08:00", "must be in the years 1970 to 9999"),
     ],
 )
 def test_so_are_parameters(model: Any, value: object, text: str) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shop_order.web.dto.shape import Answer, computed, fen, given, id_text, shown, timestamp, yuan
+from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
 from shop_order.web.messages import Language
 
 
@@ -16,14 +16,14 @@ class ParcelData(Answer):
 
 class ThingData(Answer):
     id: str = id_text("7")
-    owner: str = shown(source="user.name")
-    size: int = shown(source=lambda it: len(it.parts))
+    owner: str = attribute(source="user.name")
+    size: int = attribute(source=lambda it: len(it.parts))
     word: str = computed(lambda it, language: f"{it.id} {language}")
     pay_amount: str = yuan("应付")
     pay_fen: int = fen("应付")
     paid_at: str | None = timestamp("支付时间 / Paid")
     note: str | None
-    link: str | None = given("链接 / The link")
+    link: str | None = argument("链接 / The link")
     parcel: ParcelData | None
     parts: list[ParcelData]
 

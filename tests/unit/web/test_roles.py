@@ -9,9 +9,9 @@ from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
 from shop_order.web.auth.roles import (
     BUYER,
     LOCAL,
-    LOOKING,
     NEIGHBOUR,
     OPERATOR,
+    READERS,
     ROLES,
     Who,
     authorize,
@@ -48,7 +48,7 @@ def test_every_published_method_has_a_row() -> None:
     ("row", "who"),
     [
         (BUYER, {"user", "acting"}),
-        (LOOKING, {"user", "acting", "admin"}),
+        (READERS, {"user", "acting", "admin"}),
         (OPERATOR, {"admin"}),
         (NEIGHBOUR, {"service", "acting"}),
         (Who.ANYONE, {"user", "admin", "service", "acting"}),
@@ -64,12 +64,12 @@ def test_nobody_passes_only_where_no_token_is_needed() -> None:
     assert passes(Who.ANYONE, None)
     assert passes(LOCAL, None, loopback=True)
     assert not passes(LOCAL, None)
-    assert not passes(LOOKING, None, loopback=True)
+    assert not passes(READERS, None, loopback=True)
     assert [needs_token(row) for row in (Who.ANYONE, LOCAL, BUYER, None)] == [False, False, True, True]
 
 
 def test_nobody_comes_in_as_the_system() -> None:
-    assert not any(passes(row, SYSTEM) for row in (BUYER, LOOKING, OPERATOR, NEIGHBOUR, None))
+    assert not any(passes(row, SYSTEM) for row in (BUYER, READERS, OPERATOR, NEIGHBOUR, None))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The client of the order service: what other services import, and all they need (specification 9.4).
+"""The client of the order service, for other services (specification 9.4).
 
 async with new_order_client("127.0.0.1:50051", token=token) as orders:
     order = await orders.create_order(CreateOrderRequest([OrderItemRequest(101, 2)], address))
@@ -6,7 +6,6 @@ async with new_order_client("127.0.0.1:50051", token=token) as orders:
 
 from shop_order.api.client.call_log import LoggingInterceptor, SyncLoggingInterceptor
 from shop_order.api.client.calling import Retry
-from shop_order.api.client.enums import OrderStatus, PaymentStatus, PaymentType, RefundStatus
 from shop_order.api.client.errors import (
     Aborted,
     AmountNotPayable,
@@ -38,7 +37,11 @@ from shop_order.api.client.requests import (
     CreateOrderRequest,
     ListOrdersRequest,
     OrderItemRequest,
+    OrderStatus,
+    PaymentStatus,
+    PaymentType,
     PayOrderRequest,
+    RefundStatus,
 )
 from shop_order.api.client.sync_order_client import SyncOrderClient, new_sync_order_client
 

@@ -1,4 +1,4 @@
-"""A log line for each attempt of a call (specification 9.4, LoggingInterceptor)."""
+"""A log line per call attempt (specification 9.4, LoggingInterceptor)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import grpc.aio
 
 LOGGER = "shop_order.client"
 
-_BROKEN = {
+_FAILURES = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.INTERNAL,
@@ -23,22 +23,22 @@ _BROKEN = {
 
 
 class LoggingInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Logs method, code, duration and request id to `shop_order.client`; never a token or what was sent.
+    """Logs method, code, duration and request id to `shop_order.client`; never tokens or messages.
 
-    INFO for what was answered, also for a refusal; WARNING where the service or the way to it is broken.
+    The level is INFO for responses and refusals, WARNING if the service or the connection failed.
     """
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
-        """Let the call end, and log how."""
+        """Log the outcome of the call."""
         started_s = time.perf_counter()
         call = await continuation(client_call_details, request)
         code = grpc.StatusCode.CANCELLED
         try:
             code = await call.code()
         except asyncio.CancelledError:
-            call.cancel()  # who waits for a code cancels only the waiting
+            call.cancel()  # cancelling `code()` does not cancel the call
             raise
         finally:
             _log(client_call_details, code, time.perf_counter() - started_s)
@@ -51,7 +51,7 @@ class SyncLoggingInterceptor(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
-        """Let the call end, and log how."""
+        """Log the outcome of the call."""
         started_s = time.perf_counter()
         call = continuation(client_call_details, request)
         _log(client_call_details, call.code(), time.perf_counter() - started_s)
@@ -59,7 +59,7 @@ class SyncLoggingInterceptor(grpc.UnaryUnaryClientInterceptor):
 
 
 def _log(details: Any, code: grpc.StatusCode, took_s: float) -> None:
-    level = logging.WARNING if code in _BROKEN else logging.INFO
+    level = logging.WARNING if code in _FAILURES else logging.INFO
     method = details.method.decode() if isinstance(details.method, bytes) else details.method
     logging.getLogger(LOGGER).log(
         level,

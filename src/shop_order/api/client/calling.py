@@ -1,4 +1,4 @@
-"""What both clients share: the methods, the options of a channel, and when to try again."""
+"""Shared by both clients: methods, channel options, metadata and the retry policy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from shop_order.api.proto import shop_order_pb2 as shop
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 Token = str | Callable[[], str]
-Trace = Callable[[], tuple[tuple[str, str], ...]]  # metadata of the trace a call belongs to
+Trace = Callable[[], tuple[tuple[str, str], ...]]  # trace metadata of a call
 
 ORDER_SERVICE = "order.OrderService"  # specification 9.1
 SHOP_ORDER = "shop.order.Order"  # specification 3
 CHANNEL_OPTIONS = (
-    # Without a policy gRPC repeats only what no server has seen, as when a proxy reloads.
-    # All else is decided here, by whether it may be repeated.
+    # Without a retry policy gRPC retries only calls that no server has seen, as when a proxy reloads.
+    # All other retries are up to `Retry`.
     ("grpc.enable_retries", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -37,7 +37,7 @@ CHANNEL_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Q, R]):
-    """A method; one that is `repeatable` may be called again at will, others only with an idempotency key."""
+    """A method. A `repeatable` one can always be retried, others only with an idempotency key."""
 
     name: str
     answer: type[R]
@@ -46,7 +46,7 @@ class Method(Generic[Q, R]):
 
     @property
     def path(self) -> str:
-        """The full name on the wire."""
+        """The full method name."""
         return f"/{self.service}/{self.name}"
 
 
@@ -69,7 +69,7 @@ CHECK_ORDER_STATUS: Method[pb.CheckOrderStatusRequest, pb.OrderStatusResponse] =
 SHIP_ORDER: Method[pb.ShipOrderRequest, pb.OrderInfo] = Method("ShipOrder", pb.OrderInfo)
 CONFIRM_RECEIPT: Method[pb.ConfirmReceiptRequest, pb.OrderInfo] = Method("ConfirmReceipt", pb.OrderInfo)
 
-# Adding adds up, so it is never repeated by itself; the others set what holds afterwards.
+# Adding is not idempotent, so it is never retried; the other cart methods are.
 ADD_SHOPPING_CART: Method[shop.CartItemRequest, shop.ShoppingCartInfo] = Method(
     "AddShoppingCart", shop.ShoppingCartInfo, service=SHOP_ORDER
 )
@@ -92,44 +92,44 @@ CHECK_OUT_CART: Method[shop.OrderRequest, shop.OrderInfoResponse] = Method(
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a call that may be repeated is tried, and how long the pauses are: full jitter, doubling."""
+    """The retry policy: number of attempts, and exponential backoff with full jitter."""
 
     attempts: int = 4
-    first_s: float = 0.05
-    most_s: float = 2.0
+    first_pause_s: float = 0.05
+    max_pause_s: float = 2.0
 
     def pause_s(self, error: OrderApiError, attempt: int, left_s: float) -> float | None:
-        """How long to wait after the attempt (from 1), None to give up.
+        """Seconds to wait after this attempt (from 1); None to stop.
 
-        The service's own wish is honoured; nothing is waited for that the deadline would not outlast.
+        At least the service's own `retry_after_s`; stops if the pause would exceed the deadline.
         """
         overloaded = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is not None
         if attempt >= self.attempts or not (error.code is grpc.StatusCode.UNAVAILABLE or overloaded):
             return None
-        ceiling_s = min(self.first_s * 2 ** (attempt - 1), self.most_s)
-        pause_s = (error.retry_after_s or 0.0) + random.uniform(0, ceiling_s)  # noqa: S311 - no secret
+        ceiling_s = min(self.first_pause_s * 2 ** (attempt - 1), self.max_pause_s)
+        pause_s = (error.retry_after_s or 0.0) + random.uniform(0, ceiling_s)  # noqa: S311 - not a secret
         return pause_s if pause_s < left_s else None
 
 
 def new_key() -> str:
-    """An idempotency key nobody else has."""
+    """A unique idempotency key."""
     return secrets.token_urlsafe(18)
 
 
 def new_request_id() -> str:
-    """An id under which all attempts of one call are logged."""
+    """A request id, shared by all attempts of a call."""
     return secrets.token_hex(12)
 
 
 def no_trace() -> tuple[tuple[str, str], ...]:
-    """Calls belong to no trace."""
+    """No trace metadata."""
     return ()
 
 
 def metadata(
     token: Token | None, request_id: str, key: str, language: str, trace: tuple[tuple[str, str], ...] = ()
 ) -> tuple[tuple[str, str], ...]:
-    """What every call carries."""
+    """The metadata of a call."""
     carried = [("x-request-id", request_id), *trace]
     if bearer := token() if callable(token) else token:
         carried.append(("authorization", f"Bearer {bearer}"))
@@ -141,7 +141,7 @@ def metadata(
 
 
 def credentials(cert_file: str, client_cert: tuple[str, str] | None) -> grpc.ChannelCredentials:
-    """TLS: `cert_file` has the servers' CA (empty: the system's), `client_cert` our certificate and key.
+    """TLS credentials: the server's CA (empty: the system's), and our certificate and key.
 
     Raises OSError.
     """

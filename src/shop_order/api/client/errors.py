@@ -1,4 +1,4 @@
-"""The errors of the order service as exceptions: one class for each gRPC code, and for reasons to act on."""
+"""Errors of the order service: one class per gRPC code, and for common reasons."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DETAILS = "grpc-status-details-bin"
 class OrderApiError(Exception):
     """A call that failed.
 
-    `reason` is the service's name for it (OUT_OF_STOCK, …; empty if the answer was not the service's own; see
-    docs/errors.md), `details` what it is about, as texts, `request_id` what to look for in the logs,
-    `retry_after_s` when to try again.
+    `reason` is the error's code (OUT_OF_STOCK, …; see docs/errors.md), empty if the service did not respond.
+    `details` are its parameters as strings. `request_id` identifies the call in logs. `retry_after_s` is set
+    if a retry makes sense.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class OrderApiError(Exception):
 
     @property
     def problem(self) -> str:
-        """The case of a reason that has several: too_long, already_paid, …; else empty."""
+        """The case of a reason that has several, such as too_long or already_paid; otherwise empty."""
         return self.details.get("problem", "")
 
     @property
     def goods_ids(self) -> tuple[int, ...]:
-        """The goods it is about, if any."""
+        """The ids of the affected goods, if any."""
         return tuple(int(text) for text in self.details.get("goods_ids", "").split(",") if text)
 
 
 class InvalidArgument(OrderApiError):
-    """The request can never succeed as it is; `problem` says what is wrong with `field`."""
+    """The request is invalid; `problem` says what is wrong with `field`."""
 
     @property
     def field(self) -> str:
@@ -59,39 +59,39 @@ class InvalidArgument(OrderApiError):
 
 
 class Unauthenticated(OrderApiError):
-    """No token, or one that the service does not accept."""
+    """There is no token, or it is not valid."""
 
 
 class PermissionDenied(OrderApiError):
-    """The token's role may not do this."""
+    """The role of the token is not permitted."""
 
 
 class NotFound(OrderApiError):
-    """It does not exist, or is somebody else's."""
+    """Does not exist, or belongs to another user."""
 
 
 class FailedPrecondition(OrderApiError):
-    """The state of order, goods or payment does not allow it."""
+    """Not possible in the current state of the order, goods or payment."""
 
 
 class Aborted(OrderApiError):
-    """Something changed meanwhile: refresh and retry."""
+    """Lost to a concurrent change: refresh and retry."""
 
 
 class ResourceExhausted(OrderApiError):
-    """Too many requests, or too large a one."""
+    """Too many requests, or the request is too large."""
 
 
 class Unavailable(OrderApiError):
-    """The service, or one it needs, is not available."""
+    """The service or one of its dependencies is unavailable."""
 
 
 class DeadlineExceeded(OrderApiError):
-    """Not answered in time; whether it happened is unknown: retry with the same idempotency key."""
+    """The deadline passed and the outcome is unknown: retry with the same idempotency key."""
 
 
 class Unimplemented(OrderApiError):
-    """Not available in this version of the service."""
+    """Not implemented in this version of the service."""
 
 
 class KeyReused(InvalidArgument):
@@ -99,11 +99,11 @@ class KeyReused(InvalidArgument):
 
 
 class OutOfStock(FailedPrecondition):
-    """Some goods are short; `goods_ids` names them."""
+    """Some goods are out of stock; `goods_ids` lists them."""
 
 
 class GoodsUnavailable(FailedPrecondition):
-    """Some goods do not exist or are off sale; `goods_ids` names them."""
+    """Some goods do not exist or are off sale; `goods_ids` lists them."""
 
 
 class PriceChanged(FailedPrecondition):
@@ -119,23 +119,23 @@ class ChannelUnavailable(FailedPrecondition):
 
 
 class AmountNotPayable(FailedPrecondition):
-    """The channel takes no such amount in one payment; `details` has the smallest and the largest."""
+    """The amount is outside the channel's limits, which are in `details`."""
 
 
 class TooManyUnpaid(FailedPrecondition):
-    """The user must pay or cancel first."""
+    """The user has reached the limit of unpaid orders."""
 
 
 class UseRefund(FailedPrecondition):
-    """A paid order is not cancelled but refunded."""
+    """A paid order can't be cancelled; it has to be refunded."""
 
 
 class PayWindowClosed(FailedPrecondition):
-    """Too little time is left to pay."""
+    """Too little time is left to pay the order."""
 
 
 class IllegalTransition(FailedPrecondition):
-    """The order's status does not allow it; `problem` says why: already_paid, not_shipped, …."""
+    """The order's status does not allow this; `problem` says why: already_paid, not_shipped, …."""
 
 
 _BY_CODE: Mapping[grpc.StatusCode, type[OrderApiError]] = {
@@ -166,7 +166,7 @@ _BY_REASON: Mapping[str, type[OrderApiError]] = {
 
 
 def error_of(code: grpc.StatusCode, message: str, trailing: Iterable[Any], request_id: str) -> OrderApiError:
-    """The exception for an answer that is not OK; `request_id` is the one that was sent."""
+    """The exception for a status that is not OK; `request_id` is the one that was sent."""
     info, retry_after_s = ErrorInfo(), None
     for name, value in trailing:
         if name == "x-request-id":

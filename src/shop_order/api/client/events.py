@@ -1,4 +1,4 @@
-"""Events for other services that read them from the broker."""
+"""Order events from the message broker, for other services."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from shop_order.pkg.message.base import ORDER_EVENTS
 
 
 def order_events(url: str, group: str, handler: Handler, *, types: tuple[str, ...] = ()) -> Consumer:
-    """A consumer of CloudEvents, each order's in order, at least once; all types without `types`.
+    """A consumer of CloudEvents: at least once, in order per order; all types unless `types` is given.
 
-    `url` is `rocketmq://proxy:8081[?namesrv=host:9876]`; with a name server the group is made where it is
-    missing. Raises ValueError for another engine.
+    `url` is `rocketmq://proxy:8081[?namesrv=host:9876]`; with a name server, a missing consumer group is
+    created. Raises ValueError for another engine.
     """
     consumer = open_consumer(url, handler, group=Group(group, in_order=True), topic=ORDER_EVENTS, tags=types)
     if consumer is None:

@@ -27,10 +27,10 @@ from shop_order.api.proto import shop_order_pb2 as shop
 
 
 class OrderClient:
-    """Calls the order service; every failure is an OrderApiError, with a class for what callers act on.
+    """Calls the order service. All errors are OrderApiError or one of its subclasses.
 
-    A call ends after `timeout_s` with all its attempts. Reads are repeated when the service is away; so are
-    create_order and pay_order, under the idempotency key that is made for them if none is given.
+    `timeout_s` covers all attempts of a call. Reads are retried while the service is unavailable; so are
+    create_order, check_out_cart and pay_order, with a generated idempotency key unless one is given.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class OrderClient:
         retry: Retry | None = None,
         trace: Trace = no_trace,
     ) -> None:
-        """`token` is sent as a bearer token; a function is asked at every call, as `trace` is.
+        """`token` is a bearer token or a function that returns one. Functions are called for every call.
 
-        With `trace=tracing.current_trace` calls continue the trace of OpenTelemetry's current span.
+        With `trace=tracing.current_trace`, calls continue the trace of OpenTelemetry's current span.
         """
         self._channel = channel
         self._timeout_s = timeout_s
@@ -56,7 +56,7 @@ class OrderClient:
         self._stubs: dict[str, Any] = {}
 
     def with_token(self, token: Token) -> OrderClient:
-        """The same connection for another caller, such as the user whose request is being answered."""
+        """A client with another token on the same connection."""
         return OrderClient(
             self._channel,
             timeout_s=self._timeout_s,
@@ -67,7 +67,7 @@ class OrderClient:
         )
 
     async def close(self) -> None:
-        """Close the connection, also for those made by `with_token`."""
+        """Close the connection, also for clients made by `with_token`."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -98,11 +98,11 @@ class OrderClient:
         return await self._call(calling.GET_ORDER_BY_ORDER_SN, request)
 
     async def list_orders(self, request: ListOrdersRequest | None = None) -> pb.OrderListResponse:
-        """A page of orders, newest first; go on with `next_cursor`."""
+        """A page of orders, newest first; continue with `next_cursor`."""
         return await self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
 
     async def each_order(self, request: ListOrdersRequest | None = None) -> AsyncIterator[pb.OrderInfo]:
-        """Every order from the request's page on, newest first, fetched page by page."""
+        """All orders from the request's page on, newest first, fetched page by page."""
         wanted: ListOrdersRequest | None = request or ListOrdersRequest()
         while wanted:
             page = await self.list_orders(wanted)
@@ -111,23 +111,23 @@ class OrderClient:
             wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
 
     async def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
-        """Give an unpaid order up. Raises NotFound, UseRefund, IllegalTransition."""
+        """Cancel an unpaid order. Raises NotFound, UseRefund, IllegalTransition."""
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
         await self._call(calling.CANCEL_ORDER, request)
 
     async def check_order_status(self, order_sn: str) -> pb.OrderStatusResponse:
-        """The state of an order, with its word. Raises NotFound."""
+        """The status of an order and its display name. Raises NotFound."""
         return await self._call(calling.CHECK_ORDER_STATUS, pb.CheckOrderStatusRequest(order_sn=order_sn))
 
     async def ship_order(self, order_sn: str, logistics_company: str, logistics_no: str) -> pb.OrderInfo:
-        """Send the parcel; for admins. Raises NotFound, IllegalTransition."""
+        """Ship an order; for admins. Raises NotFound, IllegalTransition."""
         request = pb.ShipOrderRequest(
             order_sn=order_sn, logistics_company=logistics_company, logistics_no=logistics_no
         )
         return await self._call(calling.SHIP_ORDER, request)
 
     async def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
-        """The buyer has received it. Raises NotFound, IllegalTransition."""
+        """Confirm that the buyer has received the order. Raises NotFound, IllegalTransition."""
         return await self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
 
     # ---- the cart ----
@@ -135,26 +135,26 @@ class OrderClient:
     async def add_shopping_cart(
         self, goods_id: int, nums: int = 1, user_id: int = 0
     ) -> shop.ShoppingCartInfo:
-        """Put goods into the cart; what is there already adds up. Raises NotFound, InvalidArgument."""
+        """Add goods to the cart, on top of the existing quantity. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
         return await self._call(calling.ADD_SHOPPING_CART, request)
 
     async def update_shopping_cart(self, goods_id: int, nums: int, user_id: int = 0) -> None:
-        """Set the number of a line. Raises NotFound, InvalidArgument."""
+        """Set the quantity of a line. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
         await self._call(calling.UPDATE_SHOPPING_CART, request)
 
     async def delete_shopping_cart(self, goods_id: int, user_id: int = 0) -> None:
-        """Take a line out; no such line is fine."""
+        """Remove a line. Idempotent."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id)
         await self._call(calling.DELETE_SHOPPING_CART, request)
 
     async def get_shopping_cart(self, user_id: int = 0) -> shop.CartItemListResponse:
-        """The cart with today's names and prices."""
+        """The cart with current names and prices."""
         return await self._call(calling.GET_SHOPPING_CART, shop.UserInfo(id=user_id))
 
     async def update_cart_item_check(self, checked: bool, goods_id: int = 0, user_id: int = 0) -> None:
-        """Choose a line for the next checkout, or not; without `goods_id` all lines. Raises NotFound."""
+        """Set the check mark of a line, or of all lines without `goods_id`. Raises NotFound."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, checked=checked)
         await self._call(calling.UPDATE_CART_ITEM_CHECK, request)
 
@@ -171,7 +171,7 @@ class OrderClient:
     # ---- payments ----
 
     async def pay_order(self, request: PayOrderRequest, *, idempotency_key: str = "") -> pb.PaymentInfo:
-        """Open a payment attempt, or use the open one again.
+        """Open a payment attempt, or reuse the open one.
 
         Raises NotFound, ChannelUnavailable, PayWindowClosed, IllegalTransition, KeyReused.
         """
@@ -181,8 +181,6 @@ class OrderClient:
         """The attempt that paid the order, otherwise the latest. Raises NotFound."""
         request = pb.GetPaymentInfoRequest(order_sn=order_sn, user_id=user_id)
         return await self._call(calling.GET_PAYMENT_INFO, request)
-
-    # ---- inside ----
 
     async def _call(self, method: Method[Q, R], request: Q, key: str = "") -> R:
         stub = self._stub(method)
@@ -230,10 +228,10 @@ def new_order_client(
     trace: Trace = no_trace,
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (LoggingInterceptor(),),
 ) -> OrderClient:
-    """A client of `target` (host:port); it connects at its first call, and again after a loss.
+    """A client of `target` (host:port); it connects on the first call and reconnects after a loss.
 
-    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Each
-    attempt passes `interceptors`; () turns the log off. Raises OSError.
+    `cert_file` is the server's CA, `client_cert` our certificate and key for mutual TLS. Each
+    attempt passes through `interceptors`; () turns the log off. Raises OSError.
     """
     options = calling.CHANNEL_OPTIONS
     if use_tls:

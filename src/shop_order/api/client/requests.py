@@ -1,10 +1,11 @@
-"""What callers hand in, as plain values (specification 9.4), and the messages made of them."""
+"""Requests as plain values (specification 9.4), and the numbers of the wire by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop
@@ -12,7 +13,7 @@ from shop_order.api.proto import shop_order_pb2 as shop
 
 @dataclass(frozen=True, slots=True)
 class OrderItemRequest:
-    """So many of one product."""
+    """A product and its quantity."""
 
     product_id: int
     quantity: int
@@ -20,7 +21,7 @@ class OrderItemRequest:
 
 @dataclass(frozen=True, slots=True)
 class AddressInfo:
-    """Where the order goes."""
+    """A delivery address."""
 
     name: str
     phone: str
@@ -32,9 +33,9 @@ class AddressInfo:
 
 @dataclass(frozen=True, slots=True)
 class CreateOrderRequest:
-    """An order of listed items; `user_id` 0 is the token's user, `expected_total_fen` 0 is not checked.
+    """An order of listed items. `user_id` 0 means the token's user; `expected_total_fen` 0 is not checked.
 
-    The cashier links to `return_url` once it is paid, to `cancel_url` otherwise.
+    The cashier links to `return_url` after payment, otherwise to `cancel_url`.
     """
 
     items: Sequence[OrderItemRequest]
@@ -49,7 +50,7 @@ class CreateOrderRequest:
     cancel_url: str = ""
 
     def message(self) -> pb.CreateOrderRequest:
-        """The message on the wire."""
+        """The protobuf message."""
         return pb.CreateOrderRequest(
             user_id=self.user_id,
             items=[pb.OrderItemRequest(product_id=i.product_id, quantity=i.quantity) for i in self.items],
@@ -73,10 +74,10 @@ class CreateOrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckOutCartRequest:
-    """An order of the cart's checked lines; `pay_type` is `alipay`, `wechat`, `balance`, or empty.
+    """An order of the checked lines of the cart. `pay_type` is `alipay`, `wechat` or `balance`.
 
-    Empty: the buyer chooses later. `expected_total_fen` None is not checked. The cashier links to
-    `return_url` once it is paid, to `cancel_url` otherwise.
+    With an empty `pay_type` the buyer chooses later. `expected_total_fen` None is not checked. The cashier
+    links to `return_url` after payment, otherwise to `cancel_url`.
     """
 
     address: AddressInfo
@@ -90,7 +91,7 @@ class CheckOutCartRequest:
     cancel_url: str = ""
 
     def message(self) -> shop.OrderRequest:
-        """The message on the wire."""
+        """The protobuf message."""
         return shop.OrderRequest(
             user_id=self.user_id,
             name=self.address.name,
@@ -111,7 +112,7 @@ class CheckOutCartRequest:
 
 @dataclass(frozen=True, slots=True)
 class ListOrdersRequest:
-    """Which orders, newest first; times must have an offset; with `cursor` the page is ignored."""
+    """A filter and page of orders. Times must have an offset; with `cursor`, `page` is ignored."""
 
     user_id: int = 0
     page: int = 1
@@ -122,7 +123,7 @@ class ListOrdersRequest:
     cursor: str = ""
 
     def message(self) -> pb.ListOrdersRequest:
-        """The message on the wire. Raises ValueError for a time without an offset."""
+        """The protobuf message. Raises ValueError for a time without an offset."""
         message = pb.ListOrdersRequest(
             user_id=self.user_id,
             page=self.page,
@@ -140,7 +141,7 @@ class ListOrdersRequest:
 
 @dataclass(frozen=True, slots=True)
 class PayOrderRequest:
-    """How to pay: `payment_type` 1 Alipay, 2 WeChat, 3 balance; `trade_type` empty is the channel's own."""
+    """How to pay: `payment_type` is a PaymentType; an empty `trade_type` means the channel's default."""
 
     order_sn: str
     payment_type: int
@@ -151,7 +152,7 @@ class PayOrderRequest:
     return_url: str = ""
 
     def message(self) -> pb.PayOrderRequest:
-        """The message on the wire."""
+        """The protobuf message."""
         return pb.PayOrderRequest(
             order_sn=self.order_sn,
             user_id=self.user_id,
@@ -161,3 +162,43 @@ class PayOrderRequest:
             client_ip=self.client_ip,
             return_url=self.return_url,
         )
+
+
+# ---- the numbers of the wire, by name ----
+
+
+class OrderStatus(IntEnum):
+    """`status` of an order; 0 in ListOrdersRequest means all."""
+
+    PENDING = 1
+    PAID = 2
+    SHIPPED = 3
+    COMPLETED = 4
+    CANCELLED = 5
+
+
+class RefundStatus(IntEnum):
+    """`refund_status` of an order: how much of it was refunded."""
+
+    NONE = 0
+    OPEN = 1
+    WHOLE = 2
+    PART = 3
+
+
+class PaymentType(IntEnum):
+    """`payment_type`, the channel; NOT_CHOSEN until the buyer has chosen."""
+
+    NOT_CHOSEN = 0
+    ALIPAY = 1
+    WECHAT = 2
+    BALANCE = 3
+
+
+class PaymentStatus(IntEnum):
+    """`status` of a payment attempt."""
+
+    OPEN = 1
+    PAID = 2
+    REFUNDED = 3
+    CLOSED = 4

@@ -25,10 +25,10 @@ from shop_order.api.proto import shop_order_pb2 as shop
 
 
 class SyncOrderClient:
-    """Calls the order service; every failure is an OrderApiError, with a class for what callers act on.
+    """Calls the order service. All errors are OrderApiError or one of its subclasses.
 
-    A call ends after `timeout_s` with all its attempts. Reads are repeated when the service is away; so are
-    create_order and pay_order, under the idempotency key that is made for them if none is given.
+    `timeout_s` covers all attempts of a call. Reads are retried while the service is unavailable; so are
+    create_order, check_out_cart and pay_order, with a generated idempotency key unless one is given.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class SyncOrderClient:
         retry: Retry | None = None,
         trace: Trace = no_trace,
     ) -> None:
-        """`token` is sent as a bearer token; a function is asked at every call, as `trace` is.
+        """`token` is a bearer token or a function that returns one. Functions are called for every call.
 
-        With `trace=tracing.current_trace` calls continue the trace of OpenTelemetry's current span.
+        With `trace=tracing.current_trace`, calls continue the trace of OpenTelemetry's current span.
         """
         self._channel = channel
         self._timeout_s = timeout_s
@@ -54,7 +54,7 @@ class SyncOrderClient:
         self._stubs: dict[str, Any] = {}
 
     def with_token(self, token: Token) -> SyncOrderClient:
-        """The same connection for another caller, such as the user whose request is being answered."""
+        """A client with another token on the same connection."""
         return SyncOrderClient(
             self._channel,
             timeout_s=self._timeout_s,
@@ -65,7 +65,7 @@ class SyncOrderClient:
         )
 
     def close(self) -> None:
-        """Close the connection, also for those made by `with_token`."""
+        """Close the connection, also for clients made by `with_token`."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -96,11 +96,11 @@ class SyncOrderClient:
         return self._call(calling.GET_ORDER_BY_ORDER_SN, request)
 
     def list_orders(self, request: ListOrdersRequest | None = None) -> pb.OrderListResponse:
-        """A page of orders, newest first; go on with `next_cursor`."""
+        """A page of orders, newest first; continue with `next_cursor`."""
         return self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
 
     def each_order(self, request: ListOrdersRequest | None = None) -> Iterator[pb.OrderInfo]:
-        """Every order from the request's page on, newest first, fetched page by page."""
+        """All orders from the request's page on, newest first, fetched page by page."""
         wanted: ListOrdersRequest | None = request or ListOrdersRequest()
         while wanted:
             page = self.list_orders(wanted)
@@ -108,48 +108,48 @@ class SyncOrderClient:
             wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
 
     def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
-        """Give an unpaid order up. Raises NotFound, UseRefund, IllegalTransition."""
+        """Cancel an unpaid order. Raises NotFound, UseRefund, IllegalTransition."""
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
         self._call(calling.CANCEL_ORDER, request)
 
     def check_order_status(self, order_sn: str) -> pb.OrderStatusResponse:
-        """The state of an order, with its word. Raises NotFound."""
+        """The status of an order and its display name. Raises NotFound."""
         return self._call(calling.CHECK_ORDER_STATUS, pb.CheckOrderStatusRequest(order_sn=order_sn))
 
     def ship_order(self, order_sn: str, logistics_company: str, logistics_no: str) -> pb.OrderInfo:
-        """Send the parcel; for admins. Raises NotFound, IllegalTransition."""
+        """Ship an order; for admins. Raises NotFound, IllegalTransition."""
         request = pb.ShipOrderRequest(
             order_sn=order_sn, logistics_company=logistics_company, logistics_no=logistics_no
         )
         return self._call(calling.SHIP_ORDER, request)
 
     def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
-        """The buyer has received it. Raises NotFound, IllegalTransition."""
+        """Confirm that the buyer has received the order. Raises NotFound, IllegalTransition."""
         return self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
 
     # ---- the cart ----
 
     def add_shopping_cart(self, goods_id: int, nums: int = 1, user_id: int = 0) -> shop.ShoppingCartInfo:
-        """Put goods into the cart; what is there already adds up. Raises NotFound, InvalidArgument."""
+        """Add goods to the cart, on top of the existing quantity. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
         return self._call(calling.ADD_SHOPPING_CART, request)
 
     def update_shopping_cart(self, goods_id: int, nums: int, user_id: int = 0) -> None:
-        """Set the number of a line. Raises NotFound, InvalidArgument."""
+        """Set the quantity of a line. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
         self._call(calling.UPDATE_SHOPPING_CART, request)
 
     def delete_shopping_cart(self, goods_id: int, user_id: int = 0) -> None:
-        """Take a line out; no such line is fine."""
+        """Remove a line. Idempotent."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id)
         self._call(calling.DELETE_SHOPPING_CART, request)
 
     def get_shopping_cart(self, user_id: int = 0) -> shop.CartItemListResponse:
-        """The cart with today's names and prices."""
+        """The cart with current names and prices."""
         return self._call(calling.GET_SHOPPING_CART, shop.UserInfo(id=user_id))
 
     def update_cart_item_check(self, checked: bool, goods_id: int = 0, user_id: int = 0) -> None:
-        """Choose a line for the next checkout, or not; without `goods_id` all lines. Raises NotFound."""
+        """Set the check mark of a line, or of all lines without `goods_id`. Raises NotFound."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, checked=checked)
         self._call(calling.UPDATE_CART_ITEM_CHECK, request)
 
@@ -166,7 +166,7 @@ class SyncOrderClient:
     # ---- payments ----
 
     def pay_order(self, request: PayOrderRequest, *, idempotency_key: str = "") -> pb.PaymentInfo:
-        """Open a payment attempt, or use the open one again.
+        """Open a payment attempt, or reuse the open one.
 
         Raises NotFound, ChannelUnavailable, PayWindowClosed, IllegalTransition, KeyReused.
         """
@@ -176,8 +176,6 @@ class SyncOrderClient:
         """The attempt that paid the order, otherwise the latest. Raises NotFound."""
         request = pb.GetPaymentInfoRequest(order_sn=order_sn, user_id=user_id)
         return self._call(calling.GET_PAYMENT_INFO, request)
-
-    # ---- inside ----
 
     def _call(self, method: Method[Q, R], request: Q, key: str = "") -> R:
         stub = self._stub(method)
@@ -225,10 +223,10 @@ def new_sync_order_client(
     trace: Trace = no_trace,
     interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (SyncLoggingInterceptor(),),
 ) -> SyncOrderClient:
-    """A client of `target` (host:port); it connects at its first call, and again after a loss.
+    """A client of `target` (host:port); it connects on the first call and reconnects after a loss.
 
-    `cert_file` is the servers' CA, `client_cert` our certificate and key for mutual TLS. Each
-    attempt passes `interceptors`; () turns the log off. Raises OSError.
+    `cert_file` is the server's CA, `client_cert` our certificate and key for mutual TLS. Each
+    attempt passes through `interceptors`; () turns the log off. Raises OSError.
     """
     options = calling.CHANNEL_OPTIONS
     if use_tls:

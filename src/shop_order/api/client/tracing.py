@@ -1,4 +1,4 @@
-"""Traces for other services that continue ours: those of calls (metadata) and of events (`traceparent`)."""
+"""Tracing for other services: continues our traces, of calls (metadata) and events (`traceparent`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def current_trace() -> tuple[tuple[str, str], ...]:
-    """W3C context of OpenTelemetry's current span, for `trace=` of the clients."""
+    """The W3C context of OpenTelemetry's current span, for the clients' `trace` parameter."""
     from opentelemetry.propagate import inject
 
     carried: dict[str, str] = {}

@@ -88,7 +88,7 @@ def reconcile(
     which, when = channel_of(channel), day_of(day)
 
     async def compare(core: Core) -> int:
-        from shop_order.domain.errors import Unreadable
+        from shop_order.domain.errors import UnreadableRow
         from shop_order.domain.ports import BillNotOut, BillUnusable
 
         source = core.channels[which].bills if which in core.channels else None
@@ -102,7 +102,7 @@ def reconcile(
                 result = await alone(core, which, when, content)
         except BillNotOut as none:
             refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
-        except (BillUnusable, Unreadable) as wrong:
+        except (BillUnusable, UnreadableRow) as wrong:
             refuse(str(wrong))
         if result is None:
             refuse("another process is reconciling now; try again in a minute")

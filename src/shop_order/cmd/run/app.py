@@ -112,7 +112,7 @@ class App:
         New calls are refused, running ones end, the outbox is drained, files are closed.
         """
         self._stopping = True
-        self._fronts.grpc.say(serving=False)
+        self._fronts.grpc.report(serving=False)
         await self._presence.end()
         await self._reloading.stop()
         if self.http_port:
@@ -171,7 +171,7 @@ class App:
         self.core.metrics.degraded(PARTS, found.missing)
         self.core.metrics.grpc_open(self._fronts.pools.taken())
         if not self._stopping:
-            self._fronts.grpc.say(serving=found.serving)
+            self._fronts.grpc.report(serving=found.serving)
         for code in (kind.code for kind in CHANNELS):
             why = ""
             if code in found.missing:

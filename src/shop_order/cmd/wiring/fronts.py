@@ -16,18 +16,17 @@ from shop_order.gateway.payment import notice_routes
 from shop_order.pkg.address import joined, reachable
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
+from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.keys import DevKey, Jwks, KeySource
-from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.refusals import REASONS, RefusedTokens
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import Front
-from shop_order.web.grpc.occupancy import Pools
+from shop_order.web.grpc.chain import Interceptors
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
-from shop_order.web.middleware.client_address import networks
 
 log = get_logger("app")
 
@@ -60,7 +59,7 @@ class Fronts:
 
     def _build_grpc(self, settings: Settings) -> OrderGrpcServer:
         core = self._core
-        front = Front(
+        front = Interceptors(
             log=get_logger("grpc"),
             observe=lambda method, code, seconds: core.metrics.request("grpc", method, code, seconds),
             observe_stream=core.metrics.stream_ended,

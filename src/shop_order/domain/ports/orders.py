@@ -10,12 +10,12 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus
 
 T = TypeVar("T")
-OnUnreadable = Callable[[Unreadable], None]  # called with a row that was skipped
+OnUnreadable = Callable[[UnreadableRow], None]  # called with a row that was skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class OrderPage:
     orders: Sequence[Order]
     total: int
     next: Cursor | None
-    unreadable: Sequence[Unreadable] = ()
+    unreadable: Sequence[UnreadableRow] = ()
     items_total: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -177,7 +177,7 @@ class Orders(Protocol):
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, OrderStanding | Unreadable | None]:
+    ) -> Mapping[str, OrderStanding | UnreadableRow | None]:
         """The standing of each order, or why it can't be read. If there is none, store a tombstone, so that
         the number can't be stored later, and return None for it.
 
@@ -209,7 +209,7 @@ class Payments(Protocol):
     async def find(self, payment_sn: str) -> Payment | None:
         """The attempt with this number, or None."""
 
-    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
         """Attempts to query now, with the number of queries so far: open ones, and those that were closed
         before their links expired."""
 

@@ -1,7 +1,7 @@
-"""The server's machinery: handlers over raw bytes, links wrapped once per method, ports that are ours alone.
+"""The gRPC server: handlers over raw bytes, interceptors, and an exclusive port.
 
-A link is a function that wraps a handler when the method is registered; a call then only awaits. Built-in
-interceptors would be asked at every call, and would see a decoding error only after grpc has answered it.
+An interceptor is a function that wraps a handler when its method is registered; a call then only awaits.
+grpcio's own interceptors run at every call, and see a decoding error only after grpc has answered it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOOK_EVERY_S = 1.0  # for connections of an address beyond its bound
 
 C = TypeVar("C")
 Handler = Callable[[C], Awaitable[bytes]]
-Link = Callable[[str, Handler[C]], Handler[C]]
+Interceptor = Callable[[str, Handler[C]], Handler[C]]
 
 
 class CannotListen(RuntimeError):
@@ -56,10 +56,10 @@ class AddressBound:
     counted: Callable[[str], str]
 
 
-def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handler[C]:
-    """The handler with its links around it, the first one outermost."""
-    for link in reversed(links):
-        handler = link(method, handler)
+def chained(method: str, handler: Handler[C], interceptors: Sequence[Interceptor[C]]) -> Handler[C]:
+    """The handler with its interceptors around it, the first one outermost."""
+    for wrap in reversed(interceptors):
+        handler = wrap(method, handler)
     return handler
 
 

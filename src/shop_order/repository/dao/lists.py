@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session
@@ -87,7 +87,7 @@ def conditions(where: OrderFilter) -> tuple[str, list[object]]:
 
 def page_of(
     found: Sequence[Row],
-    orders: Sequence[Order | Unreadable],
+    orders: Sequence[Order | UnreadableRow],
     total: int,
     *,
     more: bool,
@@ -98,7 +98,7 @@ def page_of(
         [order for order in orders if isinstance(order, Order)],
         total,
         cursor_of(found) if more else None,
-        [order for order in orders if isinstance(order, Unreadable)],
+        [order for order in orders if isinstance(order, UnreadableRow)],
         items_total or {},
     )
 

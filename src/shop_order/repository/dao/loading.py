@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound, Unreadable
+from shop_order.domain.errors import OrderNotFound, UnreadableRow
 from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session, marks
@@ -33,7 +33,7 @@ _order_sn_of_refund = REFUND.of("order_sn")
 
 
 async def load(session: Session, wanted: OrderKey) -> Order:
-    """Load a live or archived order. Raises OrderNotFound, Unreadable."""
+    """Load a live or archived order. Raises OrderNotFound, UnreadableRow."""
     column, value = wanted
     for tables in (LIVE, HISTORY, LIVE):  # it may be restored between two reads
         found = await session.all(f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} = ?", (value,))
@@ -68,9 +68,11 @@ async def rows_of(session: Session, tables: Tables, wanted: Sequence[OrderKey]) 
     return found
 
 
-async def find_standings(session: Session, order_sns: Sequence[str]) -> dict[str, OrderStanding | Unreadable]:
+async def find_standings(
+    session: Session, order_sns: Sequence[str]
+) -> dict[str, OrderStanding | UnreadableRow]:
     """Return the standing of live and archived orders, without those that do not exist."""
-    found: dict[str, OrderStanding | Unreadable] = {}
+    found: dict[str, OrderStanding | UnreadableRow] = {}
     for tables in (LIVE, HISTORY, LIVE):  # as in `load`
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
@@ -87,7 +89,7 @@ async def orders_of(
     tables: Tables = LIVE,
     max_items: int | None = None,
     totals: dict[int, int] | None = None,
-) -> list[Order | Unreadable]:
+) -> list[Order | UnreadableRow]:
     """Return the order of each row of ORDER, or why it is unreadable; without `hashes` it can't be changed.
 
     Items are read last: an order without any was moved while it was read without a snapshot. With `max_items`

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import Overloaded, TooMuchContention, Unreadable
+from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRow
 from shop_order.domain.event.order_events import Event, NewEvent
 from shop_order.domain.ports import (
     COUNT_CAP,
@@ -145,7 +145,7 @@ class Orders:
 
     async def statuses_or_tombstones(
         self, order_sns: Sequence[str], now_ms: int
-    ) -> Mapping[str, OrderStanding | Unreadable | None]:
+    ) -> Mapping[str, OrderStanding | UnreadableRow | None]:
         wanted = sorted(set(order_sns))
         found = await self._db.reader.submit(lambda session: find_standings(session, wanted))
         absent = [sn for sn in wanted if sn not in found]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Database, Session
@@ -39,7 +39,7 @@ class Payments:
 
         return await self._db.reader.submit(job)
 
-    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | Unreadable, int]]:
+    async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
         sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
         return [(rows.payment_or_error(row), row[-1]) for row in found]

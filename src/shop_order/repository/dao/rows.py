@@ -17,7 +17,7 @@ from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import OrderStanding
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
@@ -261,7 +261,7 @@ cart_line_of = CART_LINE.reader(CartLine)
 def order_of(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
 ) -> Order:
-    """Return the order of a row with its child rows. Raises Unreadable."""
+    """Return the order of a row with its child rows. Raises UnreadableRow."""
     try:
         return _order(
             row,
@@ -273,34 +273,34 @@ def order_of(
             hash,
         )
     except _ALTERED as altered:
-        raise Unreadable(order_sn_of(row), altered) from altered
+        raise UnreadableRow(order_sn_of(row), altered) from altered
 
 
 def order_or_error(
     row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
-) -> Order | Unreadable:
+) -> Order | UnreadableRow:
     """Return the order, or the error, so that the other orders can be read."""
     try:
         return order_of(row, items, payments, refunds, hash)
-    except Unreadable as error:
+    except UnreadableRow as error:
         return error
 
 
-def require_readable(orders: Sequence[Order | Unreadable]) -> list[Order]:
-    """Return the orders. Raises Unreadable if one of them is an error."""
+def require_readable(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
+    """Return the orders. Raises UnreadableRow if one of them is an error."""
     for order in orders:
-        if isinstance(order, Unreadable):
+        if isinstance(order, UnreadableRow):
             raise order
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_error(row: Row) -> OrderStanding | Unreadable:
+def standing_or_error(row: Row) -> OrderStanding | UnreadableRow:
     """Return the standing of a row of STANDING_COLUMNS, or the error."""
     order_sn, status, expire_ms = row
     try:
         return OrderStanding(OrderStatus(status), int(expire_ms))
     except (ValueError, TypeError) as altered:
-        return Unreadable(order_sn, altered)
+        return UnreadableRow(order_sn, altered)
 
 
 def item_rows(order: Order) -> list[Row]:
@@ -310,27 +310,27 @@ def item_rows(order: Order) -> list[Row]:
 
 
 def payment_of(row: Row) -> Payment:
-    """Return the payment of a row. Raises Unreadable."""
+    """Return the payment of a row. Raises UnreadableRow."""
     try:
         return _payment(row)
     except ValueError as altered:
-        raise Unreadable(row[0], altered) from altered
+        raise UnreadableRow(row[0], altered) from altered
 
 
-def payment_or_error(row: Row) -> Payment | Unreadable:
+def payment_or_error(row: Row) -> Payment | UnreadableRow:
     """Return the payment of a row, or the error."""
     try:
         return payment_of(row)
-    except Unreadable as error:
+    except UnreadableRow as error:
         return error
 
 
 def refund_of(row: Row) -> Refund:
-    """Return the refund of a row. Raises Unreadable."""
+    """Return the refund of a row. Raises UnreadableRow."""
     try:
         return _refund(row)
     except ValueError as altered:
-        raise Unreadable(row[0], altered) from altered
+        raise UnreadableRow(row[0], altered) from altered
 
 
 def event_of(row: Row) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shop_order.domain import tombstone
-from shop_order.domain.errors import RateLimited, Unreadable
+from shop_order.domain.errors import RateLimited, UnreadableRow
 from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao.engine.base import Session, insert, marks
 from shop_order.repository.dao.loading import find_standings
@@ -20,12 +20,12 @@ EXPIRED_TOMBSTONES = (
 
 async def plant_unless_stored(
     session: Session, order_sns: Sequence[str], now_ms: int
-) -> dict[str, OrderStanding | Unreadable | None]:
+) -> dict[str, OrderStanding | UnreadableRow | None]:
     """Plant tombstones, or return the standing of orders stored meanwhile. Raises RateLimited."""
     taken = await plant(session, order_sns, now_ms)
     found = await find_standings(session, taken)
     # A claim and its order are stored in one commit: a claim without an order means it was removed.
-    removed = {sn: Unreadable(sn, "its order was removed") for sn in taken if sn not in found}
+    removed = {sn: UnreadableRow(sn, "its order was removed") for sn in taken if sn not in found}
     return {sn: found.get(sn) or removed.get(sn) for sn in order_sns}
 
 

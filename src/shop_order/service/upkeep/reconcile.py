@@ -27,7 +27,7 @@ from shop_order.domain.bill import (
 )
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, Unreadable
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
 from shop_order.domain.status import PaymentType, RefundState
 
@@ -83,7 +83,7 @@ class ReconciliationService:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as error:
                 self._warn("bill_away", channel=channel.code, day=str(day), error=str(error))
-            except (BillUnusable, Unreadable) as error:
+            except (BillUnusable, UnreadableRow) as error:
                 wait_s = UNUSABLE_S
                 self._warn("bill_unusable", channel=channel.code, day=str(day), error=str(error))
             finally:
@@ -147,7 +147,7 @@ class ReconciliationService:
         """Compare a day's bill, from the provider or from a downloaded file, and store the result.
 
         Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
-        DependencyDown, LeaseLost, Unreadable (an altered row).
+        DependencyDown, LeaseLost, UnreadableRow (an altered row).
         """
         fence = self._fence()
         if day > day_at(self._now()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shop_order.domain.errors import RefundOpen, Unreadable
+from shop_order.domain.errors import RefundOpen, UnreadableRow
 from shop_order.domain.ports import Clock, Due, OnUnreadable, Orders
 from shop_order.service.order import OrderService
 from shop_order.service.settle import Settlement
@@ -43,7 +43,7 @@ class TimeoutService:
         self._after = due[-1] if len(due) == BATCH else None
         results = await asyncio.gather(*(self.decide(one.order_sn) for one in due), return_exceptions=True)
         for result in results:
-            if isinstance(result, Unreadable):
+            if isinstance(result, UnreadableRow):
                 self._on_unreadable(result)
             elif isinstance(result, BaseException):
                 raise result
@@ -57,7 +57,7 @@ class TimeoutService:
         """Cancel or complete an order if it is overdue. Return False if that has to wait for a refund.
 
         Open attempts are queried first, so that a buyer whose notice was lost gets the goods.
-        Raises OrderNotFound, Unreadable, DependencyDown.
+        Raises OrderNotFound, UnreadableRow, DependencyDown.
         """
         order = await self._orders.get(order_sn)
         for attempt in order.attempts_to_query():

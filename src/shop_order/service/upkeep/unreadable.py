@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shop_order.domain.errors import Unreadable
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.ports import Clock
 from shop_order.service.attempts import Alert
 
@@ -18,7 +18,7 @@ class UnreadableRowAlerts:
         self._now = real_clock
         self._reported_ms: dict[str, int] = {}
 
-    def report(self, row: Unreadable) -> None:
+    def report(self, row: UnreadableRow) -> None:
         """Report a row that was skipped."""
         now_ms = self._now()
         if now_ms - self._reported_ms.get(row.number, -REPEAT_MS) < REPEAT_MS:

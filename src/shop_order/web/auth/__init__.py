@@ -1,1 +1,1 @@
-"""Who may call what, and how often."""
+"""Authentication, authorization and limits."""

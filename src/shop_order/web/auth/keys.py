@@ -1,4 +1,4 @@
-"""The keys that verify tokens: one secret in development, the issuer's public keys otherwise."""
+"""Keys that verify tokens: a shared secret in development, otherwise the issuer's public keys."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ MAX_BYTES = 1 << 20
 MAX_KEYS = 100
 TIMEOUT_S = 5.0
 REFRESH_S = 300.0
-HINT_PAUSE_S = 10.0  # an unknown key id brings the next reading forward, but not more often than this
+MIN_REFRESH_S = 10.0  # an unknown key id triggers a refresh, but not more often than this
 
-# The key's own type decides the algorithm; a symmetric key has no place in a public set.
+# The type of the key decides the algorithm; symmetric keys do not belong in a public set.
 _ALGORITHMS = {("RSA", None): "RS256", ("OKP", "Ed25519"): "EdDSA"}
 _MIN_RSA_BITS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A key and the one algorithm it is for, so that a public key is never taken for a secret."""
+    """A key and its only algorithm, so that a public key is never used as a shared secret."""
 
     algorithm: str
     key: Any
 
 
 class KeySource(Protocol):
-    """Where verifying keys come from."""
+    """A source of verifying keys."""
 
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key of this algorithm and id. Raises TokenRefused, DependencyDown (none is loaded yet)."""
+        """The key with this algorithm and id. Raises TokenRefused, DependencyDown (none are loaded yet)."""
 
     @property
     def generation(self) -> int:
-        """Grows when keys are replaced: what was verified before is verified again."""
+        """Increases when keys are replaced, so that cached tokens are verified again."""
 
 
 class DevKey:
-    """The one HS256 key of development; the settings refuse it in production."""
+    """The HS256 key for development; settings do not allow it in production."""
 
     generation = 0
 
@@ -55,7 +55,7 @@ class DevKey:
         self._key = VerifyingKey("HS256", secret.encode())
 
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key, for HS256 without a key id only. Raises TokenRefused."""
+        """The key, if the token is HS256 and has no key id. Raises TokenRefused."""
         if algorithm != "HS256":
             raise TokenRefused("algorithm", algorithm)
         if kid is not None:
@@ -64,9 +64,9 @@ class DevKey:
 
 
 class Jwks:
-    """RS256 and EdDSA keys from one file or URL, read again in the background.
+    """RS256 and EdDSA keys from a file or URL, refreshed in the background.
 
-    Until the first reading succeeds nobody can be authenticated.
+    Nobody can be authenticated until the first refresh succeeds.
     """
 
     def __init__(self, location: str, read: Callable[[str], Awaitable[bytes]] | None = None) -> None:
@@ -78,9 +78,9 @@ class Jwks:
         self.generation = 0
 
     def find(self, algorithm: str, kid: str | None) -> VerifyingKey:
-        """The key of this algorithm and id; without an id, only if there is no choice.
+        """The key with this algorithm and id; without an id, the only key with this algorithm.
 
-        Raises TokenRefused, DependencyDown (no reading has succeeded yet).
+        Raises TokenRefused, DependencyDown (no refresh has succeeded yet).
         """
         if self._keys is None:
             raise DependencyDown("token_keys", self._location)
@@ -95,9 +95,9 @@ class Jwks:
         raise TokenRefused("unknown_key", f"no kid, {len(fitting)} keys" if kid is None else kid)
 
     async def refresh(self) -> None:
-        """Read the set; the earlier keys stay when that fails.
+        """Read the key set; keep the previous keys if that fails.
 
-        Raises OSError, httpx.HTTPError, ValueError: can't be reached, or is no key set.
+        Raises OSError, httpx.HTTPError (unreachable), ValueError (not a key set).
         """
         raw = await self._read(self._location)
         if raw == self._raw:
@@ -106,23 +106,23 @@ class Jwks:
         self.generation += 1
 
     async def keep_fresh(self, on_failure: Callable[[Exception], None]) -> None:
-        """Background loop: read again every 5 minutes, or soon after an unknown key id was seen."""
+        """Background loop: refresh every 5 minutes, and soon after an unknown key id."""
         while True:
             try:
                 await self.refresh()
             except (OSError, httpx.HTTPError, ValueError) as error:
                 on_failure(error)
-            await asyncio.sleep(HINT_PAUSE_S)
+            await asyncio.sleep(MIN_REFRESH_S)
             self._unknown_seen.clear()
             try:
-                async with asyncio.timeout(REFRESH_S if self._keys is not None else HINT_PAUSE_S):
+                async with asyncio.timeout(REFRESH_S if self._keys is not None else MIN_REFRESH_S):
                     await self._unknown_seen.wait()
             except TimeoutError:
                 continue
 
 
 def parse_key_set(raw: bytes) -> Mapping[tuple[str, str | None], VerifyingKey]:
-    """The usable keys of a JWK Set by algorithm and id. Raises ValueError if there is none."""
+    """The usable keys of a JWK Set, by algorithm and id. Raises ValueError if there are none."""
     document = json.loads(raw)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or len(entries) > MAX_KEYS:
@@ -143,14 +143,14 @@ def _usable(entry: Mapping[str, Any]) -> VerifyingKey | None:
     try:
         key = jwt.PyJWK(dict(entry), algorithm).key
     except jwt.PyJWTError as error:
-        raise ValueError("the JWK Set has a broken key") from error
+        raise ValueError("the JWK Set has an invalid key") from error
     if algorithm == "RS256" and key.key_size < _MIN_RSA_BITS:
         raise ValueError("the JWK Set has an RSA key of less than 2048 bits")
     return VerifyingKey(algorithm, key)
 
 
 async def read_location(location: str) -> bytes:
-    """The bytes of a path, a file: URL or an http(s): URL; redirects are not followed.
+    """The contents of a path, a file: URL or an http(s): URL; redirects are not followed.
 
     Raises OSError, httpx.HTTPError, ValueError (too large).
     """

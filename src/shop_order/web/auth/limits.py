@@ -1,24 +1,31 @@
-"""How often a user may call, and how much may be answered, over both protocols together."""
+"""Limits: calls per second, bytes per answer, and gRPC calls that are open at the same time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
 
-from shop_order.domain.errors import RateLimited
+from shop_order.domain.errors import Overloaded, RateLimited
 from shop_order.domain.valueobject.actor import Actor
+from shop_order.pkg.grpc.server import AddressBound
 from shop_order.pkg.ratelimit import RateLimiter
+from shop_order.web.auth.client_address import Network, contains, limit_key
 
-CALL_BYTES = 32 * 1024  # of an answer; a larger one counts as more calls
-LISTS_AT_ONCE = 2  # of one caller: a list is counted when it is complete, so many at once would be free
+BYTES_PER_CALL = 32 * 1024  # a larger answer counts as several calls
+MAX_CONCURRENT_LISTS = 2  # of one caller: a list is charged when complete, so many at once would be free
 LISTS = frozenset({"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"})
+NOTICES = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
+FULL_WINDOW_S = 10.0  # a pool counts as full for this long after a refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Calls a second and at once; a rate of 0 is no limit."""
+    """Calls per second, and the burst; a rate of 0 means no limit."""
 
     user_rate: int = 20
     user_burst: int = 100
@@ -27,24 +34,24 @@ class Rates:
 
 
 @dataclass(slots=True)
-class _Turns:
-    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_ONCE))
+class _ListSlots:
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_LISTS))
     waiting: int = 0
 
 
 class RateLimits:
-    """Limits calls by user and in total; large answers count as several calls."""
+    """Limits calls per user and in total; large answers count as several calls."""
 
     def __init__(self, limiter: RateLimiter, rates: Callable[[], Rates]) -> None:
-        """`rates` is asked at every call, since the settings may be reloaded."""
+        """`rates` is called for every request, because settings can be reloaded."""
         self._limiter = limiter
         self._rates = rates
-        self._turns: dict[str, _Turns] = {}
+        self._list_slots: dict[str, _ListSlots] = {}
 
     async def check(self, actor: Actor | None, *, address: str = "") -> None:
-        """Count one call of the user, or of the address if there is no user.
+        """Count one call against the user, or against the address if there is no user.
 
-        A service that acts for no user is under the global limit only. Raises RateLimited.
+        Only the global limit applies to a service that acts for no user. Raises RateLimited.
         """
         rates = self._rates()
         if rates.user_rate > 0 and (key := _key(actor, address)):
@@ -54,8 +61,8 @@ class RateLimits:
             await self._take("global", rates.global_rate, rates.global_burst)
 
     async def charge(self, actor: Actor | None, answered_bytes: int) -> None:
-        """Count an answer that is larger than a call's share as more calls."""
-        cost = answered_bytes // CALL_BYTES
+        """Count the additional calls that a large answer amounts to."""
+        cost = answered_bytes // BYTES_PER_CALL
         if not cost:
             return
         rates = self._rates()
@@ -65,10 +72,10 @@ class RateLimits:
             await self._limiter.charge("global", rates.global_rate, rates.global_burst, cost)
 
     @asynccontextmanager
-    async def turn(self, actor: Actor | None) -> AsyncIterator[None]:
-        """Wait until few enough lists of this caller are being made; to be taken before `check`."""
+    async def list_slot(self, actor: Actor | None) -> AsyncIterator[None]:
+        """Wait for one of the caller's MAX_CONCURRENT_LISTS slots. Acquire it before calling `check`."""
         key = _key(actor, "")
-        turns = self._turns.setdefault(key, _Turns())
+        turns = self._list_slots.setdefault(key, _ListSlots())
         turns.waiting += 1
         try:
             async with turns.free:
@@ -76,7 +83,7 @@ class RateLimits:
         finally:
             turns.waiting -= 1
             if not turns.waiting:
-                del self._turns[key]
+                del self._list_slots[key]
 
     async def _take(self, key: str, rate: int, burst: int) -> None:
         retry_after_s = await self._limiter.acquire(key, rate, burst)
@@ -88,3 +95,84 @@ def _key(actor: Actor | None, address: str) -> str:
     if actor is not None:
         return f"user:{actor.user_id}" if actor.user_id else ""
     return f"address:{address}" if address else ""
+
+
+class OpenCallBounds(Protocol):
+    """Maximum numbers of open calls; 0 for an address means no bound."""
+
+    @property
+    def grpc_calls(self) -> int: ...
+    @property
+    def grpc_address_calls(self) -> int: ...
+    @property
+    def grpc_streams(self) -> int: ...
+    @property
+    def grpc_address_streams(self) -> int: ...
+    @property
+    def grpc_address_connections(self) -> int: ...
+
+
+class Pool:
+    """A bounded number of slots for calls that are open at the same time."""
+
+    def __init__(self, size: Callable[[], int], address_size: Callable[[], int]) -> None:
+        """The sizes are called for every request, because settings can be reloaded."""
+        self._size = size
+        self._address_size = address_size
+        self._by_address: dict[str, int] = {}
+        self._refused_s = float("-inf")
+        self.taken = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether a call was refused recently for lack of slots; per-address refusals don't count."""
+        return time.monotonic() - self._refused_s < FULL_WINDOW_S
+
+    @contextmanager
+    def slot(self, address: str) -> Iterator[None]:
+        """Hold a slot for the duration of the block; an empty address is not bounded. Raises Overloaded."""
+        taken, limit = self._by_address.get(address, 0), self._address_size()
+        if address and limit and taken >= limit:
+            raise Overloaded
+        if self.taken >= self._size():
+            self._refused_s = time.monotonic()
+            raise Overloaded
+        self.taken += 1
+        self._by_address[address] = taken + 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+            left = self._by_address[address] - 1
+            if left:
+                self._by_address[address] = left
+            else:
+                del self._by_address[address]
+
+
+class Pools:
+    """Separate pools for calls, notices and streams, so that none can starve another."""
+
+    def __init__(
+        self, bounds: Callable[[], OpenCallBounds], trusted_proxies: tuple[Network, ...] = ()
+    ) -> None:
+        """Trusted proxies are not bounded: they bound their own callers."""
+        self.calls = Pool(lambda: bounds().grpc_calls, lambda: bounds().grpc_address_calls)
+        self.notices = Pool(lambda: bounds().grpc_calls, lambda: bounds().grpc_address_calls)
+        self.streams = Pool(lambda: bounds().grpc_streams, lambda: bounds().grpc_address_streams)
+
+        @lru_cache(maxsize=4096)
+        def address(peer: str) -> str:
+            return "" if not peer or contains(trusted_proxies, peer) else limit_key(peer, (), ())
+
+        self.address = address
+        self.connections = AddressBound(lambda: bounds().grpc_address_connections, address)
+
+    @property
+    def full(self) -> bool:
+        """Whether calls or notices were refused recently."""
+        return self.calls.full or self.notices.full
+
+    def taken(self) -> dict[str, int]:
+        """The number of slots in use, by pool."""
+        return {"calls": self.calls.taken, "notices": self.notices.taken, "streams": self.streams.taken}

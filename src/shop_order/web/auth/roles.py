@@ -1,6 +1,6 @@
-"""Who may call what (contract, chapter 5): one table for every gRPC method and every REST route.
+"""Authorization (contract, chapter 5): one table for all gRPC methods and REST routes.
 
-A method or route without a row is refused; a test walks all of them.
+A method or route without a row is refused; a test covers all of them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from shop_order.domain.valueobject.actor import Actor, Role
 
 
 class Who(Flag):
-    """Groups of callers; a row of the table combines them."""
+    """Groups of callers; a row of the table is a combination of them."""
 
-    ANYONE = auto()  # no token: the method has its own proof, or is public
+    ANYONE = auto()  # no token: the method is public or checks a signature
     USER = auto()
     ACTING_SERVICE = auto()  # a service with act_for
     SERVICE = auto()  # a service, whether it acts for a user or not
     ADMIN = auto()
-    LOOPBACK = auto()  # without a token, but only from this machine
+    LOOPBACK = auto()  # from this machine, without a token
 
 
 BUYER = Who.USER | Who.ACTING_SERVICE
-LOOKING = BUYER | Who.ADMIN
+READERS = BUYER | Who.ADMIN
 OPERATOR = Who.ADMIN
 NEIGHBOUR = Who.SERVICE
 LOCAL = Who.LOOPBACK | Who.ADMIN
@@ -36,20 +36,20 @@ _SHOP = "/shop.order.Order/"
 ROLES: Mapping[str, Who] = {
     # specification 9.1 and its additions
     _ORDER + "CreateOrder": BUYER,
-    _ORDER + "GetOrder": LOOKING,
-    _ORDER + "GetOrderByOrderSn": LOOKING,
-    _ORDER + "ListOrders": LOOKING,
-    _ORDER + "CancelOrder": LOOKING,
+    _ORDER + "GetOrder": READERS,
+    _ORDER + "GetOrderByOrderSn": READERS,
+    _ORDER + "ListOrders": READERS,
+    _ORDER + "CancelOrder": READERS,
     _ORDER + "PayOrder": BUYER,
-    _ORDER + "GetPaymentInfo": LOOKING,
+    _ORDER + "GetPaymentInfo": READERS,
     _ORDER + "NotifyPayment": Who.ANYONE,
-    _ORDER + "CheckOrderStatus": LOOKING,
-    _ORDER + "WatchOrderStatus": LOOKING,
+    _ORDER + "CheckOrderStatus": READERS,
+    _ORDER + "WatchOrderStatus": READERS,
     _ORDER + "ShipOrder": OPERATOR,
     _ORDER + "ConfirmReceipt": BUYER,
     _ORDER + "RequestRefund": BUYER,
     _ORDER + "DecideRefund": OPERATOR,
-    _ORDER + "GetRefund": LOOKING,
+    _ORDER + "GetRefund": READERS,
     # specification 3
     _SHOP + "AddShoppingCart": BUYER,
     _SHOP + "UpdateShoppingCart": BUYER,
@@ -57,9 +57,9 @@ ROLES: Mapping[str, Who] = {
     _SHOP + "GetShoppingCart": BUYER,
     _SHOP + "UpdateCartItemCheck": BUYER,
     _SHOP + "CreateOrder": BUYER,
-    _SHOP + "OrderList": LOOKING,
-    _SHOP + "OrderDetail": LOOKING,
-    _SHOP + "UpdateOrderStatus": LOOKING,
+    _SHOP + "OrderList": READERS,
+    _SHOP + "OrderDetail": READERS,
+    _SHOP + "UpdateOrderStatus": READERS,
     _SHOP + "PayOrder": BUYER,
     _SHOP + "OrderPayCallback": Who.ANYONE,
     # neighbours and operation
@@ -76,12 +76,12 @@ ROLES: Mapping[str, Who] = {
     "PUT /api/v1/cart/checked": BUYER,
     "POST /api/v1/orders/token": BUYER,
     "POST /api/v1/orders": BUYER,
-    "GET /api/v1/orders": LOOKING,
-    "GET /api/v1/orders/{order_sn}": LOOKING,
-    "GET /api/v1/orders/{order_sn}/status": LOOKING,
-    "GET /api/v1/orders/{order_sn}/payment": LOOKING,
+    "GET /api/v1/orders": READERS,
+    "GET /api/v1/orders/{order_sn}": READERS,
+    "GET /api/v1/orders/{order_sn}/status": READERS,
+    "GET /api/v1/orders/{order_sn}/payment": READERS,
     "POST /api/v1/orders/{order_sn}/pay": BUYER,
-    "POST /api/v1/orders/{order_sn}/cancel": LOOKING,
+    "POST /api/v1/orders/{order_sn}/cancel": READERS,
     "POST /api/v1/orders/{order_sn}/confirm": BUYER,
     "GET /api/v1/cashier/{order_sn}": Who.ANYONE,
     "POST /api/v1/cashier/{order_sn}": Who.ANYONE,
@@ -109,29 +109,29 @@ def role_of(route: str) -> Who | None:
 
 
 def needs_token(row: Who | None) -> bool:
-    """Whether the caller must be authenticated; a missing row is refused after that."""
+    """Whether the caller must be authenticated; a missing row is refused afterwards."""
     return row is None or not (Who.ANYONE | Who.LOOPBACK) & row
 
 
 def authorize(row: Who | None, actor: Actor | None, *, loopback: bool = False) -> None:
-    """Let the actor pass if the row names them.
+    """Check that the row permits the actor.
 
-    Raises Unauthenticated (a token is needed), Forbidden (this role may not, or there is no row).
+    Raises Unauthenticated (a token is needed), Forbidden (role not permitted, or no row).
     """
     if row is not None and (Who.ANYONE in row or (loopback and Who.LOOPBACK in row)):
         return
     if actor is None:
         raise Unauthenticated
-    if row is None or not _names(row, actor.role, actor.user_id > 0):
+    if row is None or not _permits(row, actor.role, actor.user_id > 0):
         raise Forbidden
 
 
-@lru_cache(maxsize=256)  # operations on flags are slow, and every call is authorized
-def _names(row: Who, role: Role, for_a_user: bool) -> bool:
+@lru_cache(maxsize=256)  # flag operations are slow, and every call is authorized
+def _permits(row: Who, role: Role, for_a_user: bool) -> bool:
     groups = {
         Role.USER: Who.USER,
         Role.ADMIN: Who.ADMIN,
         Role.SERVICE: Who.SERVICE | Who.ACTING_SERVICE if for_a_user else Who.SERVICE,
     }
-    # SYSTEM is no caller: it belongs to no group.
+    # SYSTEM is not a caller and belongs to no group.
     return bool(groups.get(role, Who(0)) & row)

@@ -1,7 +1,7 @@
-"""Who calls: tokens are accepted only with pinned algorithms, our issuer, our audience and a short lifetime.
+"""Authentication: tokens need a pinned algorithm, our issuer, our audience and a short lifetime.
 
-PyJWT checks the signature; what it leaves open (`typ`, `crit`, key headers, lifetime, a second spelling) is
-checked here. Callers learn only that their token was refused; `OnRefusal` is told why.
+PyJWT checks the signature. What it does not check is checked here: `typ`, `crit`, key headers, lifetime,
+canonical base64url. Callers learn only that their token was refused; `OnRefusal` learns why.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from shop_order.web.auth.refusals import OnRefusal, TokenRefused
 
 MAX_TOKEN = 4096  # characters; ours have about 300
 MAX_CACHED = 10_000
-CLOCK_SKEW_S = 10  # for `iat` and `nbf`, which another machine's clock made
+CLOCK_SKEW_S = 10  # for `iat` and `nbf`, which come from another machine's clock
 
 _USER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _TYPES = frozenset({"JWT", "AT+JWT"})
-# Headers by which a token would choose how it is verified.
+# Headers with which a token would influence its own verification.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"})
 _REQUIRED = ["iss", "aud", "exp", "sub"]
-# Base64url in its one spelling: no padding, and zeros in the unused bits of the last character.
-# Otherwise a revoked token would be accepted again under another spelling.
+# Canonical base64url only: no padding, unused bits of the last character are zero.
+# Otherwise a revoked token would be accepted again in another encoding.
 _PART = r"(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?"
 _TOKEN = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
 
@@ -47,19 +47,19 @@ _JWT_REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 
 class Revoked(Protocol):
-    """Tokens that are no longer accepted though they have not expired."""
+    """Revoked tokens: not accepted although they have not expired."""
 
     @property
     def generation(self) -> int:
-        """Grows when one is added: what was verified before is verified again."""
+        """Increases with every addition, so that cached tokens are verified again."""
 
     def covers(self, token: str, subject: str, issued_s: float) -> bool:
-        """Whether the token was revoked, or every token of its subject that was issued by then."""
+        """Whether this token, or all tokens of its subject issued up to `issued_s`, were revoked."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say; `max_lifetime_s` in seconds from issue to expiry."""
+    """What a token must contain; `max_lifetime_s` is counted from issue to expiry."""
 
     issuer: str = "shop"
     audience: str = "order-service"
@@ -89,12 +89,15 @@ class Authenticator:
         self._generation = self._generations()
 
     def actor(self, authorization: str | None, *, repeated: bool = False) -> Actor:
-        """The caller the header names; two headers name nobody. Raises Unauthenticated, DependencyDown."""
+        """The caller that the header identifies; a repeated header is refused.
+
+        Raises Unauthenticated, DependencyDown.
+        """
         try:
             return self._accepted(authorization, repeated)
         except TokenRefused as refused:
             if self._on_refusal is not None:
-                self._on_refusal(refused.why, refused.detail)
+                self._on_refusal(refused.reason, refused.detail)
         raise Unauthenticated
 
     def _accepted(self, authorization: str | None, repeated: bool) -> Actor:
@@ -135,7 +138,7 @@ class Authenticator:
         return self._keys.generation, self._revoked.generation if self._revoked else 0
 
     def _refuse_revoked(self, token: str, claims: Mapping[str, Any]) -> None:
-        # Without a time of issue it may have been issued at any time.
+        # A token without `iat` may have been issued at any time.
         issued_s = _seconds("iat", claims.get("iat", 0))
         if self._revoked and self._revoked.covers(token, str(claims["sub"]), issued_s):
             raise TokenRefused("revoked")
@@ -145,7 +148,7 @@ class Authenticator:
             header = jwt.get_unverified_header(token)
         except jwt.DecodeError:
             raise
-        except jwt.PyJWTError as error:  # JSON, but not a header
+        except jwt.PyJWTError as error:  # valid JSON, but not a JWT header
             raise TokenRefused("header") from error
         kid = header.get("kid")
         if str(header.get("typ", "JWT")).upper() not in _TYPES:
@@ -161,7 +164,7 @@ class Authenticator:
             algorithms=[found.algorithm],
             issuer=self._rules.issuer,
             audience=self._rules.audience,
-            # The times are checked below, on our own clock.
+            # Times are checked in `_expiry`, by our own clock.
             options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
 
@@ -180,7 +183,7 @@ class Authenticator:
 
 
 def actor_of(claims: Mapping[str, Any]) -> Actor:
-    """The actor of verified claims. Raises TokenRefused."""
+    """The actor that verified claims describe. Raises TokenRefused."""
     role, subject, act_for = claims.get("role"), claims["sub"], claims.get("act_for")
     if role in (Role.USER, Role.ADMIN):
         if act_for is not None:
@@ -203,9 +206,9 @@ def mint_token(
     lifetime_s: int | None = None,
     now_s: float | None = None,
 ) -> str:
-    """An HS256 token for development; it lives as long as the rules allow, unless `lifetime_s` is given.
+    """An HS256 token for development. Its lifetime defaults to the longest that the rules allow.
 
-    Raises ValueError for claims the service would not accept.
+    Raises ValueError for claims that the service would not accept.
     """
     rules = rules or TokenRules()
     issued_s = int(time.time() if now_s is None else now_s)
@@ -222,14 +225,14 @@ def mint_token(
     try:
         actor_of(claims)
     except TokenRefused as error:
-        raise ValueError(f"not a {role} this service knows: {subject}") from error
+        raise ValueError(f"not a valid subject for role {role}: {subject}") from error
     return jwt.encode(claims, secret.encode(), algorithm="HS256")
 
 
 def _refusal_of(error: jwt.PyJWTError) -> TokenRefused:
-    for kind, why in _JWT_REASONS:
+    for kind, reason in _JWT_REASONS:
         if isinstance(error, kind):
-            return TokenRefused(why, getattr(error, "claim", ""))
+            return TokenRefused(reason, getattr(error, "claim", ""))
     return TokenRefused("claims")
 
 

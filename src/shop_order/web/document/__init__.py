@@ -1,4 +1,4 @@
-"""The REST document: OpenAPI 3.1 as JSON, YAML and Markdown, and the pages that show it."""
+"""The REST document: OpenAPI 3.1 as JSON, YAML and Markdown, and the pages that render it."""
 
 from shop_order.web.document.build import build_document, route_options
 from shop_order.web.document.errors import errors_page

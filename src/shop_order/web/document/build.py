@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 from the registered routes: what FastAPI finds, with our errors, security and words."""
+"""OpenAPI 3.1 of the registered routes: FastAPI's document with our errors, security and descriptions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shop_order.web.status import http_status
 _TITLE = "Shop 订单服务 / Order service"
 _INTRO = """\
 购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌，放在请求头 \
-`Authorization: Bearer …` 中；`shop-order token --user 7` 会打印一个开发用的令牌。要在浏览器里试用，请打开 \
+`Authorization: Bearer …` 中；`shop-order token --user 7` 会打印一个开发用的令牌。要在浏览器中试用，请打开 \
 [/api/v1/docs](/api/v1/docs)，点击页首的 **Authorize**，粘贴令牌。
 
 - 成功：`{"code": 200, "message": "…", "data": …}`；失败：`{"code": 409, "message": "…", "error": \
@@ -31,30 +31,30 @@ _INTRO = """\
 - 未知的查询参数与字段返回 400 并指明名称；请求体须为 `application/json`（UTF-8）；支持 \
 GET 的地址也支持 HEAD。
 
-The cart, orders and payments. All but the cashier, providers' notices, health and these documents need a \
-token, in the header `Authorization: Bearer …`; `shop-order token --user 7` prints one for development. To \
-try things out in a browser, open [/api/v1/docs](/api/v1/docs), press **Authorize** at its top and paste the \
-token. `message` follows `Accept-Language` (zh-CN or en); programs look at `error`. Amounts come in yuan \
-(text) and fen (integer), ids are texts, times RFC 3339 with an offset. Send an `Idempotency-Key` when you \
-create or pay. Unknown parameters and fields are 400 and named; bodies are `application/json` in UTF-8; HEAD \
-works wherever GET does.
+Cart, orders and payments. Every route needs a token in the header `Authorization: Bearer …`, except the \
+cashier, payment notices, health and documentation; `shop-order token --user 7` prints one for development. \
+To try the API in a browser, open [/api/v1/docs](/api/v1/docs), click **Authorize** at the top and paste the \
+token. The language of `message` follows `Accept-Language` (zh-CN or en); programs should use `error`. \
+Amounts are in yuan (string) and fen (integer), ids are strings, times are RFC 3339 with an offset. Send an \
+`Idempotency-Key` when you create or pay an order. Unknown parameters and fields are refused with 400, by \
+name; bodies must be `application/json` in UTF-8; HEAD works wherever GET does.
 """
 _TAGS = {
-    "cart": "购物车 / The cart",
+    "cart": "购物车 / Cart",
     "orders": "订单 / Orders",
     "payments": "支付 / Payments",
-    "cashier": "收银台：凭链接签名访问 / The cashier, by the link's signature",
-    "notices": "支付机构的通知 / What providers send",
-    "admin": "运营 / Operators",
-    "operation": "运维 / Operation",
+    "cashier": "收银台：凭链接签名访问 / Cashier: access by signed link",
+    "notices": "支付机构的通知 / Payment notices",
+    "admin": "运营 / Administration",
+    "operation": "运维 / Operations",
 }
-_ALWAYS = (400, 401, 403, 429, 431, 500, 503, 504)
-_UNGUARDED = ("notices", "operation")
+_COMMON_STATUSES = (400, 401, 403, 429, 431, 500, 503, 504)
+_UNGUARDED_TAGS = ("notices", "operation")
 _BOUNDS = ("minimum", "maximum")
 
 
 def route_options(operation: Operation) -> dict[str, Any]:
-    """The options of FastAPI's `add_api_route` for an operation."""
+    """Options of FastAPI's `add_api_route` for an operation."""
     return {
         "summary": operation.summary,
         "description": operation.description,
@@ -65,7 +65,7 @@ def route_options(operation: Operation) -> dict[str, Any]:
 
 
 def build_document(app: FastAPI) -> dict[str, Any]:
-    """The document of the routes that are registered."""
+    """The OpenAPI document of the registered routes."""
     document = get_openapi(
         title=_TITLE,
         version=version(),
@@ -120,10 +120,10 @@ def _responses(
 
 def _statuses(operation: Operation, *, secured: bool) -> Iterable[int]:
     own = {http_status(error) for error in operation.errors}
-    if operation.tag in _UNGUARDED:
+    if operation.tag in _UNGUARDED_TAGS:
         return sorted(own)
-    usual = [status for status in _ALWAYS if secured or status not in (401, 403)]
-    is_json = operation.tag != "cashier"  # such a route refuses a body that it does not take
+    usual = [status for status in _COMMON_STATUSES if secured or status not in (401, 403)]
+    is_json = operation.tag != "cashier"  # JSON routes refuse unexpected bodies
     bodies = (413, 415) if is_json else (413,) if "requestBody" in operation.extra else ()
     return sorted({*usual, *own, *bodies})
 
@@ -135,13 +135,13 @@ def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     schemas |= {key: value for key, value in made.items() if key != model.__name__}
     schemas[name] = made[model.__name__] | {"title": name}
     answer: dict[str, Any] = {
-        "description": "成功 / Done",
+        "description": "成功 / Success",
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
-        "headers": {"X-Request-ID": _header("请求编号 / The request's id", {"type": "string"})},
+        "headers": {"X-Request-ID": _header("请求编号 / Request id", {"type": "string"})},
     }
     if KeyReused in operation.errors:
         answer["headers"]["Idempotency-Replayed"] = _header(
-            "重放之前的结果 / An earlier result", {"type": "string", "enum": ["true"]}
+            "重放之前的结果 / A replay of an earlier result", {"type": "string", "enum": ["true"]}
         )
     return answer
 
@@ -159,9 +159,9 @@ def _schema(model: Any) -> dict[str, Any]:
 
 
 def _tidy(document: dict[str, Any]) -> None:
-    """Repair what FastAPI and pydantic write, so that clients can be generated from it.
+    """Adapt the output of FastAPI and pydantic for client generators.
 
-    Bounds are integers, fields have no titles, and parameters are not nullable.
+    Bounds become integers, fields have no titles, and parameters are not nullable.
     """
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -170,12 +170,12 @@ def _tidy(document: dict[str, Any]) -> None:
                 parameter["schema"].pop("description", None)
                 parameter["schema"].pop("title", None)
                 if parameter["in"] == "path" and (examples := parameter["schema"].get("examples")):
-                    # Swagger UI fills in a parameter's own example only.
+                    # Swagger UI fills in only a parameter's own example.
                     parameter["example"] = examples[0]
     for schema in document["components"]["schemas"].values():
         for field in schema.get("properties", {}).values():
             field.pop("title", None)
-    _whole(document)
+    _make_bounds_integers(document)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +183,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return dict(kinds[0]) if len(kinds) == 1 else schema
 
 
-def _whole(node: Any) -> None:
+def _make_bounds_integers(node: Any) -> None:
     if isinstance(node, dict):
         for name in _BOUNDS:
             if isinstance(node.get(name), float) and node[name].is_integer():
                 node[name] = int(node[name])
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _whole(child)
+        _make_bounds_integers(child)

@@ -1,4 +1,4 @@
-"""The reasons of errors in the documents: of each route in OpenAPI, and all of them in docs/errors.md."""
+"""Error reasons in the documents: those of each route in OpenAPI, all of them in docs/errors.md."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from shop_order.domain.errors import (
 from shop_order.web.messages import TEXTS, Language, Texts
 from shop_order.web.status import INTERNAL, INTERNAL_CODE, ROUTING_CODES, grpc_code, http_status
 
-# Status -> name of the shared answer, what it means, the reasons that every route can give.
+# Status -> name of the shared response, description, reasons that any route can return.
 SHARED: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
-    400: ("Invalid", "请求有误 / The request can never succeed as it is", (InvalidArgument.code,)),
+    400: ("Invalid", "请求有误 / The request is invalid", (InvalidArgument.code,)),
     401: ("Unauthenticated", "缺少有效令牌或签名 / No valid token or signature", (Unauthenticated.code,)),
-    403: ("Forbidden", "没有权限 / Not allowed for this role", (Forbidden.code,)),
-    404: ("NotFound", "不存在，或属于他人 / Does not exist, or is somebody else's", ()),
-    409: ("Conflict", "当前状态不允许 / Not possible in this state", ()),
+    403: ("Forbidden", "没有权限 / The role is not permitted", (Forbidden.code,)),
+    404: ("NotFound", "不存在，或属于他人 / Does not exist, or belongs to another user", ()),
+    409: ("Conflict", "当前状态不允许 / Not possible in the current state", ()),
     413: ("TooLarge", "请求过大 / The body is too large", (BodyTooLarge.code,)),
     415: (
         "UnsupportedMediaType",
         "请求体必须是 UTF-8 编码的 application/json / The body must be application/json in UTF-8",
         (UnsupportedMediaType.code,),
     ),
-    422: ("KeyReused", "幂等键已用于其他请求 / The key was used with another request", ()),
+    422: ("KeyReused", "幂等键已用于其他请求 / The idempotency key was used with another request", ()),
     429: ("TooMany", "请求过于频繁 / Too many requests", (RateLimited.code, Overloaded.code)),
     431: ("HeadersTooLarge", "请求头过大 / The headers are too large", (HeadersTooLarge.code,)),
     500: ("Internal", "服务器内部错误 / Internal error", (INTERNAL_CODE,)),
-    503: ("Unavailable", "暂不可用，可重试 / Not available, try again", (DependencyDown.code,)),
+    503: ("Unavailable", "暂不可用，可重试 / Unavailable; retry", (DependencyDown.code,)),
     504: ("Deadline", "处理超时 / The request took too long", (DeadlineExceeded.code,)),
 }
 _EXAMPLES: Mapping[str, str | int] = {
@@ -62,19 +62,19 @@ _EXAMPLES: Mapping[str, str | int] = {
 
 
 def shared_responses() -> dict[str, Any]:
-    """What several routes answer, by name."""
+    """The shared responses, by name."""
     return {name: _response(status, usual) for status, (name, _, usual) in SHARED.items() if usual}
 
 
 def examples() -> dict[str, Any]:
-    """An answer for each reason that a route can have."""
+    """An example for each reason."""
     statuses = {leaf.code: http_status(leaf) for leaf in OrderServiceError.__subclasses__()}
     statuses[INTERNAL_CODE] = INTERNAL.http
     return {reason: {"value": _example(status, reason)} for reason, status in statuses.items()}
 
 
 def responses_of(statuses: Iterable[int], own: Iterable[type[OrderServiceError]]) -> dict[str, Any]:
-    """The failures of a route: at each status the reasons that every route can give, and its own."""
+    """The error responses of a route: for each status the common reasons and the route's own."""
     own = list(own)
     found = {}
     for status in statuses:
@@ -82,7 +82,7 @@ def responses_of(statuses: Iterable[int], own: Iterable[type[OrderServiceError]]
         added = tuple(error.code for error in own if http_status(error) == status and error.code not in usual)
         if not added:
             found[str(status)] = {"$ref": f"#/components/responses/{name}"}
-        elif status == 401:  # it takes a signature instead of a token
+        elif status == 401:  # authenticated by a signature instead of a token
             found[str(status)] = _response(status, added)
         else:
             found[str(status)] = _response(status, usual + added)
@@ -131,18 +131,18 @@ _PAGE: Mapping[Language, str] = {
     Language.EN: """\
 # Errors
 
-Made from the code by `make openapi`. [中文](errors.zh-CN.md)
+Generated from the code by `make openapi`. [中文](errors.zh-CN.md)
 
 An error has a *reason* for programs and a message for people, in the language of `Accept-Language` (zh-CN or
 en). REST answers `{"code": 409, "message": "…", "error": "OUT_OF_STOCK", "details": {"goods_ids": "101"}, \
 "request_id": "…"}`; gRPC answers a status with `google.rpc.ErrorInfo`: `reason`, domain `order.shop`, and the
-details as texts in `metadata`. Reasons and names of details stay; messages may change.
+details as strings in `metadata`. Reasons and the names of details are stable; messages may change.
 
-- What stands in `{braces}` is in `details`. Numbers are numbers, lists are joined by commas.
-- `details.problem` names the case where a reason has several; `details.field` is the full path of a field,
-  such as `address.phone` or `items[2].nums`, the same in both protocols.
-- Where a retry makes sense, `Retry-After` (REST) or `google.rpc.RetryInfo` (gRPC) says when.
-- The reasons of each route stand in [the REST document](api/openapi.md).
+- Values in `{braces}` come from `details`. Numbers are numbers, lists are joined by commas.
+- `details.problem` tells the cases of a reason apart; `details.field` is the full path of a field, such as
+  `address.phone` or `items[2].nums`, the same in both protocols.
+- If a retry makes sense, `Retry-After` (REST) or `google.rpc.RetryInfo` (gRPC) says when.
+- [The REST document](api/openapi.md) lists the reasons of each route.
 """,
     Language.ZH: """\
 # 错误
@@ -182,7 +182,7 @@ _HEADINGS: Mapping[Language, tuple[str, ...]] = {
 
 
 def errors_page(language: Language) -> str:
-    """Every reason with its kind, statuses, meaning and what to do, as Markdown."""
+    """All reasons with kind, statuses, meaning and advice, as Markdown."""
     texts, (reasons, reason_row, cases, case_row, problems, problem_row) = (
         TEXTS[language],
         _HEADINGS[language],
@@ -204,19 +204,19 @@ def _reasons(texts: Texts) -> Iterator[tuple[str, ...]]:
     rows += [(code, "–", "–", str(status)) for status, code in ROUTING_CODES.items()]
     rows.append((INTERNAL_CODE, "–", INTERNAL.grpc.name, str(INTERNAL.http)))
     for code, *statuses in rows:
-        yield (f"`{code}`", *statuses, *map(_shown, texts.fact_and_advice(code)))
+        yield (f"`{code}`", *statuses, *map(_with_code, texts.fact_and_advice(code)))
 
 
 def _cases(texts: Texts) -> Iterator[tuple[str, ...]]:
-    for name, told in texts.errors.items():
+    for name, fact_and_advice in texts.errors.items():
         code, _, problem = name.partition(".")
         if problem:
-            yield (f"`{code}`", f"`{problem}`", *map(_shown, told))
+            yield (f"`{code}`", f"`{problem}`", *map(_with_code, fact_and_advice))
 
 
 def _problems(texts: Texts) -> Iterator[tuple[str, ...]]:
     for problem, text in texts.problems.items():
-        yield f"`{problem}`", _shown(text), ", ".join(f"`{name}`" for name in _names_in(text))
+        yield f"`{problem}`", _with_code(text), ", ".join(f"`{name}`" for name in _names_in(text))
 
 
 def _table(title: str, head: str, rows: Iterable[tuple[str, ...]]) -> str:
@@ -224,8 +224,8 @@ def _table(title: str, head: str, rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join([f"## {title}\n", head, line, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
-def _shown(text: str) -> str:
-    """A text with what is put into it as code."""
+def _with_code(text: str) -> str:
+    """The text with its placeholders as code."""
     return text.replace("{", "`{").replace("}", "}`")
 
 

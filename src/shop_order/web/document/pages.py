@@ -1,4 +1,4 @@
-"""Swagger UI and ReDoc: our own frames around their scripts, so that no request leaves the machine."""
+"""Swagger UI and ReDoc, served from this machine: their scripts in our own pages."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ASSETS = "/api/v1/docs/assets"
 REDOC = "redoc.standalone.js"
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 _DAY_S = 86_400
-# ReDoc fetches its logo from a foreign server, which our policy refuses and browsers report.
+# ReDoc loads its logo from another server, which our policy blocks and browsers report.
 _LOGO = re.compile(rb'\w+\.createElement\("img",\{alt:"redocly logo"[^{}]*\}\)')
 
 
-class CachedAnswer:
-    """Bytes with their ETag, made in a thread at the first call; an answer is 304 if the caller has them."""
+class CachedResponse:
+    """Bytes with an ETag, created in a thread on first use; 304 if the caller has them already."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class CachedAnswer:
         self._make = make
         self._media_type = media_type
         self._headers = {"Cache-Control": f"public, max-age={max_age_s}", **(headers or {})}
-        self._made = Once(self._in_a_thread)
+        self._made = Once(self._in_thread)
 
     async def answer(self, request: Request) -> Response:
         """200 with the bytes, or 304."""
@@ -61,41 +61,41 @@ class CachedAnswer:
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type=self._media_type)
 
-    async def _in_a_thread(self) -> tuple[bytes, str]:
+    async def _in_thread(self) -> tuple[bytes, str]:
         body = await asyncio.to_thread(self._make)
         return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def matches(if_none_match: list[str], tag: str) -> bool:
-    """Whether If-None-Match names this ETag (RFC 9110, 13.1.2: weak ones count)."""
+    """Whether If-None-Match contains this ETag, by weak comparison (RFC 9110, 13.1.2)."""
     given = [each.strip() for value in if_none_match for each in value.split(",")]
     return "*" in given or any(each.removeprefix("W/") == tag for each in given)
 
 
 class DocumentPage:
-    """The page around one of them, from `{name}.html`, `.css` and `.js`."""
+    """The page of Swagger UI or ReDoc, from `{name}.html`, `.css` and `.js`."""
 
     def __init__(self, name: str) -> None:
-        room = files("shop_order.web") / "pages"
-        self._page = Template((room / f"{name}.html").read_text("utf-8"))
-        self._style = "".join((room / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
-        self._script = (room / f"{name}.js").read_text("utf-8")
+        folder = files("shop_order.web") / "pages"
+        self._page = Template((folder / f"{name}.html").read_text("utf-8"))
+        self._style = "".join((folder / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
+        self._script = (folder / f"{name}.js").read_text("utf-8")
         start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
-        # Both write inline styles and fetch the document from us; nothing may come from elsewhere.
+        # Both use inline styles and fetch the document from us; nothing else may be loaded.
         policy = (
             f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
             "base-uri 'none'; frame-ancestors 'none'"
         )
         headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
-        self._kept = {language: self._keep(language, headers) for language in Language}
+        self._responses = {language: self._response(language, headers) for language in Language}
 
-    def _keep(self, language: Language, headers: Mapping[str, str]) -> CachedAnswer:
-        return CachedAnswer(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
+    def _response(self, language: Language, headers: Mapping[str, str]) -> CachedResponse:
+        return CachedResponse(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
 
     async def answer(self, request: Request) -> Response:
         """The page in the caller's language."""
-        return await self._kept[context().language].answer(request)
+        return await self._responses[context().language].answer(request)
 
     def _html(self, language: Language) -> bytes:
         page = self._page.substitute(
@@ -105,36 +105,36 @@ class DocumentPage:
 
 
 class DocumentHandler:
-    """Routes of the documents; each is made once, at its first call."""
+    """Routes of the documents; each is built once, on first use."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
         document = _once(document)
-        self._json = _kept(lambda: as_json(document()), "application/json; charset=utf-8")
-        self._yaml = _kept(lambda: as_yaml(document()), "application/yaml; charset=utf-8")
-        self._markdown = _kept(lambda: as_markdown(document()), "text/markdown; charset=utf-8")
+        self._json = _cached(lambda: as_json(document()), "application/json; charset=utf-8")
+        self._yaml = _cached(lambda: as_yaml(document()), "application/yaml; charset=utf-8")
+        self._markdown = _cached(lambda: as_markdown(document()), "text/markdown; charset=utf-8")
         self._swagger, self._redoc = DocumentPage("swagger"), DocumentPage("redoc")
         self._assets = assets()
 
     @operation("GET", "/api/v1/docs", id="docs", tag="", summary="Swagger UI")
     async def swagger(self, request: Request) -> Response:
-        """The page for trying things out."""
+        """Swagger UI."""
         return await self._swagger.answer(request)
 
     @operation("GET", "/api/v1/redoc", id="redoc", tag="", summary="ReDoc")
     async def redoc(self, request: Request) -> Response:
-        """The page for reading."""
+        """ReDoc."""
         return await self._redoc.answer(request)
 
     @operation("GET", f"{ASSETS}/{{name}}", id="docsAsset", tag="", summary="Scripts and styles")
     async def asset(self, request: Request, name: str) -> Response:
-        """A script or style of both pages."""
+        """A script or style of these pages."""
         if name not in self._assets:
             raise HTTPException(404)
         return await self._assets[name].answer(request)
 
     @operation("GET", "/api/v1/openapi.json", id="openapiJson", tag="", summary="OpenAPI")
     async def json(self, request: Request) -> Response:
-        """The document for programs."""
+        """The document as JSON."""
         return await self._json.answer(request)
 
     @operation("GET", "/api/v1/openapi.yaml", id="openapiYaml", tag="", summary="OpenAPI")
@@ -144,12 +144,12 @@ class DocumentHandler:
 
     @operation("GET", "/api/v1/openapi.md", id="openapiMarkdown", tag="", summary="OpenAPI")
     async def markdown(self, request: Request) -> Response:
-        """The document for reading."""
+        """The document as Markdown."""
         return await self._markdown.answer(request)
 
 
 def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """The same, built once though several threads ask for it."""
+    """The same function, which builds the document only once even if several threads call it."""
     building = Lock()
     built = cache(document)
 
@@ -160,25 +160,25 @@ def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]
     return locked
 
 
-def _kept(text: Callable[[], str], kind: str) -> CachedAnswer:
-    return CachedAnswer(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)
+def _cached(text: Callable[[], str], kind: str) -> CachedResponse:
+    return CachedResponse(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)
 
 
-def assets() -> Mapping[str, CachedAnswer]:
-    """The files by name; no other file of the wheel can be reached."""
-    kept = {
-        file.name: CachedAnswer(file.read_bytes, _kind(file), max_age_s=_DAY_S)
+def assets() -> Mapping[str, CachedResponse]:
+    """The files by name; no other file of the package is served."""
+    found = {
+        file.name: CachedResponse(file.read_bytes, _kind(file), max_age_s=_DAY_S)
         for file in _FOLDER.iterdir()
         if file.is_file()
     }
-    return kept | {REDOC: CachedAnswer(redoc_script, "text/javascript", max_age_s=_DAY_S)}
+    return found | {REDOC: CachedResponse(redoc_script, "text/javascript", max_age_s=_DAY_S)}
 
 
 def redoc_script() -> bytes:
-    """ReDoc without its logo. Raises ValueError if the script does not name it exactly once."""
+    """ReDoc without its logo. Raises ValueError if the script does not contain it exactly once."""
     script, found = _LOGO.subn(b"null", (_FOLDER / REDOC).read_bytes())
     if found != 1:
-        raise ValueError(f"{REDOC} names its logo {found} times")
+        raise ValueError(f"{REDOC} contains its logo {found} times")
     return script
 
 

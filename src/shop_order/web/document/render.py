@@ -1,4 +1,4 @@
-"""The document as text: JSON for programs, YAML, and Markdown for reading."""
+"""The document as JSON, YAML and Markdown."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import yaml
 
 
 def as_json(document: dict[str, Any]) -> str:
-    """JSON for programs, readable in a diff."""
+    """JSON, indented for readable diffs."""
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 def as_yaml(document: dict[str, Any]) -> str:
-    """YAML without anchors, which would surprise tools."""
+    """YAML without anchors, which some tools don't support."""
     return yaml.dump(document, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=110)
 
 
 class _Plain(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Repeat a value instead of referring to it."""
+        """Repeat values instead of using anchors."""
         return True
 
 
 def as_markdown(document: dict[str, Any]) -> str:
-    """The document as Markdown: a section per tag, a heading per operation, a table per schema."""
+    """Markdown: a section per tag, a heading per operation, a table per schema."""
     return "\n".join(_document(document)).rstrip() + "\n"
 
 
@@ -111,7 +111,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _example(schema: dict[str, Any], document: dict[str, Any]) -> Any:
-    """The example a body brings, or one put together from its fields' examples."""
+    """The example of a body, or one built from the examples of its required fields."""
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], document)
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""The answers that operators get."""
+"""Responses for operators."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ from typing import Any
 from shop_order.domain.status import OrderStatus
 from shop_order.web.dto.answers import LogData
 from shop_order.web.dto.fields import EXAMPLE_SN
-from shop_order.web.dto.shape import Answer, computed, fen, given, id_text, shown, timestamp, yuan
+from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
 from shop_order.web.messages import status_text
 
 
 class AdminLogData(LogData):
-    """One entry of the order log, with what else is known of the event."""
+    """An entry of the order log, with the remaining data of the event."""
 
     id: str = id_text("7398511212347392", words="事件编号 / The event's id")
-    version: int = shown(example=1)
-    details: dict[str, Any] = shown("事件的其余内容 / The rest of the event")
+    version: int = attribute(example=1)
+    details: dict[str, Any] = attribute("事件的其余内容 / The remaining data of the event")
 
 
 class AdminLogsData(Answer):
-    """The log of one order, in order of version."""
+    """The log of an order, by version."""
 
-    order_sn: str = given(example=EXAMPLE_SN)
-    logs: list[AdminLogData] = shown(source=lambda log: log)
+    order_sn: str = argument(example=EXAMPLE_SN)
+    logs: list[AdminLogData] = attribute(source=lambda log: log)
 
 
 class SumsData(Answer):
-    """Orders with their amounts. `paid` is all money that arrived, also too late or twice; `refunded` is what
-    went back of it, `net` what stayed."""
+    """Orders and amounts. `paid` includes late and duplicate payments; `net` is `paid` minus `refunded`."""
 
-    orders: int = shown(example=1)
+    orders: int = attribute(example=1)
     amount: str = yuan("应付")
     amount_fen: int = fen("应付")
     paid_amount: str = yuan("到账（含取消后到账和重复付款）")
@@ -42,29 +41,29 @@ class SumsData(Answer):
 
 
 class DaySumsData(SumsData):
-    """The orders placed on one day."""
+    """Orders placed on a day."""
 
-    day: str = given("下单日（东八区）/ When they were placed", "2026-11-23")
+    day: str = argument("下单日（东八区）/ Order date (UTC+8)", "2026-11-23")
 
 
 class ChannelSumsData(SumsData):
-    """The orders of one channel, empty while none is chosen."""
+    """Orders of a channel; `payment_type` is empty if none was chosen."""
 
-    payment_type: str = given(example="alipay")
+    payment_type: str = argument(example="alipay")
 
 
 class StatusSumsData(SumsData):
-    """The orders in one status."""
+    """Orders in a status."""
 
-    status: int = given(example=2)
-    status_text: str = given(example="已支付")
+    status: int = argument(example=2)
+    status_text: str = argument(example="已支付")
 
 
 class StatisticsData(Answer):
-    """Figures of the orders placed from `start` to `end`, both included."""
+    """Statistics of the orders placed from `start` to `end`, inclusive."""
 
-    start: str = shown(example="2026-11-01", source="first_day")
-    end: str = shown(example="2026-11-23", source="last_day")
+    start: str = attribute(example="2026-11-01", source="first_day")
+    end: str = attribute(example="2026-11-23", source="last_day")
     total: SumsData
     by_day: list[DaySumsData] = computed(
         lambda it, _: [DaySumsData.of(of, day=day) for day, of in it.by_day.items()]
@@ -78,12 +77,12 @@ class StatisticsData(Answer):
             for status, of in it.by_status.items()
         ]
     )
-    waiting_events: int = shown("尚未计入的事件数 / Events not counted yet", 0, source="waiting")
-    complete: bool = shown("重建期间为 false / False while rebuilt", True, source="is_complete")
+    waiting_events: int = attribute("尚未计入的事件数 / Events not yet included", 0, source="waiting")
+    complete: bool = attribute("重建期间为 false / False while being rebuilt", True, source="is_complete")
 
 
 class ClockData(Answer):
-    """The service's time."""
+    """The time of the test clock."""
 
-    now: str = timestamp("服务时间 / The service's time", source=lambda now_ms: now_ms)
-    now_ms: int = shown(example=1795412700000, source=lambda now_ms: now_ms)
+    now: str = timestamp("服务时间 / The current time of the service", source=lambda now_ms: now_ms)
+    now_ms: int = attribute(example=1795412700000, source=lambda now_ms: now_ms)

@@ -1,4 +1,4 @@
-"""The kinds of fields and parameters that requests share: strict, bounded, and documented."""
+"""Types of request fields and parameters: strict, bounded, documented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shop_order.web.dto.wire import time_ms
 EXAMPLE_SN = "261123134500123456789012349"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
-# A plus sign in a query arrives as a blank when the caller forgot to write %2B.
+# An unescaped plus sign in a query arrives as a space.
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:[0-9]{2}$)")
 
 STATUSES = [int(status) for status in OrderStatus]
@@ -26,13 +26,13 @@ PAY_TYPES = {"alipay": PaymentType.ALIPAY, "wechat": PaymentType.WECHAT, "balanc
 
 
 class Body(BaseModel):
-    """A request body: types are strict, and an unknown field is refused: it would not do what it says."""
+    """A request body: types are strict, and unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 class FieldRefused(ValueError):
-    """What our own validators raise: `web.handler.errors` adds the path of the field."""
+    """Raised by our validators; `web.handler.answer` adds the path of the field."""
 
     def __init__(self, problem: Problem, **parameters: str | int) -> None:
         super().__init__(problem)
@@ -124,12 +124,13 @@ TimeMs = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-01T00:00:00+08:00"]}),
 ]
 Owner = Annotated[UserId | None, Query(description="仅管理员：订单所属用户 / Admin: the owner")]
-# For the document: the guard in front of all routes has read the header by then.
+# Only for the document: the guard of all routes reads the header itself.
 IdempotencyKey = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
-        description="幂等键，不超过 255 个字符，不含逗号；或提交令牌。同键同请求返回同一结果 / "
-        "At most 255 characters without a comma, or a submit token. Same key and request: the same result",
+        description="幂等键，不超过 255 个字符，不含逗号；或提交令牌。相同的键与请求返回相同的结果 / "
+        "At most 255 characters without commas, or a submit token. Retries with the same key and request "
+        "return the same result",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The bodies of requests."""
+"""Request bodies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS
 from shop_order.service.clock import MAX_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
-Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="件数 / How many", examples=[2])]
+Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="件数 / Quantity", examples=[2])]
 
 
 class Owned(Body):
-    """A body that may name its user."""
+    """A body with an optional user id."""
 
     user_id: UserId | None = Field(
-        None, description="可省略；填写时必须是调用者本人 / Optional; must be the caller"
+        None, description="可省略；填写时必须是本人 / Optional; must be the caller"
     )
 
 
@@ -27,13 +27,13 @@ class AddCartItem(Owned):
 
     goods_id: GoodsId
     nums: Nums = 1
-    checked: bool = Field(True, description="是否勾选 / Whether the next checkout buys it")
+    checked: bool = Field(True, description="是否勾选 / Whether it is checked for checkout")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"goods_id": "101", "nums": 1}]})
 
 
 class PatchCartItem(Body):
-    """The changes of a line; an absent field stays as it is."""
+    """Changes of a line; absent fields are unchanged."""
 
     nums: Nums | None = None
     checked: bool | None = None
@@ -42,7 +42,7 @@ class PatchCartItem(Body):
 
 
 class CheckCart(Body):
-    """The check mark of one line, or without `goods_id` of all."""
+    """The check mark of one line, or of all lines without `goods_id`."""
 
     checked: bool
     goods_id: GoodsId | None = None
@@ -53,11 +53,11 @@ class CheckCart(Body):
 
 
 class AddressBody(Body):
-    """Where the order goes."""
+    """A delivery address."""
 
     name: str = Field(max_length=50, description="收货人 / Receiver", examples=["张三"])
     phone: str = Field(max_length=16, description="手机号 / Mobile number", examples=["13800138000"])
-    detail: str = Field(max_length=255, description="详细地址 / Street and house", examples=["文三路 100 号"])
+    detail: str = Field(max_length=255, description="详细地址 / Street address", examples=["文三路 100 号"])
     province: str = Field("", max_length=50, examples=["浙江省"])
     city: str = Field("", max_length=50, examples=["杭州市"])
     district: str = Field("", max_length=50, examples=["西湖区"])
@@ -65,7 +65,7 @@ class AddressBody(Body):
 
 
 class OrderLine(Body):
-    """A quantity of one goods."""
+    """An item to order."""
 
     goods_id: GoodsId
     nums: Nums
@@ -97,13 +97,14 @@ class PlaceOrderBody(Owned):
     items: list[OrderLine] | None = Field(None, max_length=10 * MAX_LINES)
     address: AddressBody | None = None
     address_id: AddressId | None = Field(None, description="地址簿编号 / An entry of the address book")
-    note: str = Field("", max_length=255, description="备注 / A note to the shop")
+    note: str = Field("", max_length=255, description="备注 / Note to the shop")
     pay_type: PayType | None = None
     expected_total_fen: int | None = Field(
         None,
         ge=0,
         le=2**53,
-        description="预期应付金额（分，含运费）；不符则拒绝 / Refuse if pay_fen (freight is in it) differs",
+        description="预期应付金额（分，含运费）；不符则拒绝 / "
+        "Expected pay_fen, including freight; refused if it differs",
     )
     coupon_id: str = Field("", max_length=64)
     quote_token: str = Field("", max_length=512)
@@ -111,13 +112,13 @@ class PlaceOrderBody(Owned):
         "",
         max_length=512,
         description="付款后收银台链接到的页面，须在允许列表中 / "
-        "The page the cashier links to once it is paid (allow-list)",
+        "The page the cashier links to after payment; must be on the allow-list",
     )
     cancel_url: str = Field(
         "",
         max_length=512,
-        description="未付款或取消时收银台链接到的页面 / "
-        "The page it links to before, and if it comes to nothing",
+        description="未付款或已取消时收银台链接到的页面 / "
+        "The page the cashier links to if the order is unpaid or cancelled",
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [_BUY_LISTED, _CHECK_OUT]})
@@ -128,15 +129,17 @@ class PayBody(Owned):
 
     payment_type: PayType
     trade_type: str = Field(
-        "", max_length=32, description="支付方式，空为默认 / Empty: the channel's default"
+        "", max_length=32, description="支付场景，空为默认 / Empty means the channel's default"
     )
-    return_url: str = Field("", max_length=512, description="支付后返回的地址 / Where the buyer returns to")
+    return_url: str = Field(
+        "", max_length=512, description="支付后返回的地址 / Where the buyer returns after paying"
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"payment_type": "alipay"}]})
 
 
 class ConfirmBody(Owned):
-    """A confirmation; `expected_status` refuses it when the order has moved on."""
+    """A confirmation; refused if the order is not in `expected_status`."""
 
     expected_status: Status | None = None
 
@@ -146,7 +149,7 @@ class ConfirmBody(Owned):
 class CancelBody(ConfirmBody):
     """A cancellation."""
 
-    reason: str = Field("", max_length=255, description="取消原因 / Why")
+    reason: str = Field("", max_length=255, description="取消原因 / Reason")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "拍错了"}]})
 
@@ -158,7 +161,9 @@ class ShipBody(Body):
     """The parcel."""
 
     logistics_company: str = Field(max_length=50, description="快递公司 / Carrier", examples=["顺丰速运"])
-    logistics_no: str = Field(max_length=64, description="运单号 / Parcel number", examples=["SF1234567890"])
+    logistics_no: str = Field(
+        max_length=64, description="运单号 / Tracking number", examples=["SF1234567890"]
+    )
     expected_status: Status | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_PARCEL]})

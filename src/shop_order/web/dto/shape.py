@@ -1,7 +1,7 @@
-"""Shapes of answers: a field is declared once, and gives both its schema and its value.
+"""Response shapes: one declaration per field defines both its schema and its value.
 
-A field shows the attribute of its own name unless it says otherwise; an empty text is null where null is
-allowed. Answers are plain dicts: no model is built for them.
+By default a field shows the attribute of the same name. Empty text becomes null where null is allowed.
+Responses are plain dicts; no model instances are created (docs/decisions/rest-shapes.md).
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ Write = Callable[[Any, Language, Mapping[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a field's value comes from; `suffixes` turn its name into the attribute's."""
+    """The source of a field's value; `suffixes` map the field's name to the attribute's name."""
 
-    read: str | Read = ""  # an attribute, perhaps of an attribute (`line.id`), or a function of the object
+    read: str | Read = ""  # an attribute path such as `line.id`, or a function of the object
     convert: Read | None = None
     suffixes: tuple[str, str] = ("", "")
     compute: Compute | None = None
     given: bool = False
 
 
-def shown(words: str = "", example: Any = None, *, source: str | Read = "") -> Any:
-    """A field that shows an attribute as it is."""
+def attribute(words: str = "", example: Any = None, *, source: str | Read = "") -> Any:
+    """An attribute, unchanged."""
     return _field(_Source(source), words, example)
 
 
 def id_text(example: str | None = None, *, words: str = "", source: str = "") -> Any:
-    """An id as text, because JavaScript's numbers are exact up to 2**53 only."""
+    """An id as a string, because JavaScript numbers are exact only up to 2**53."""
     return _field(_Source(source, str), words, example)
 
 
 def yuan(words: str, example: str = "19.99", *, source: str | Read = "") -> Any:
-    """An amount as text; field `x_amount` shows `x_fen`."""
+    """An amount in yuan as a string; field `x_amount` shows attribute `x_fen`."""
     found = _Source(source, yuan_of_fen, ("_amount", "_fen"))
     pattern = r"^-?[0-9]+\.[0-9]{2}$"
     return _field(found, f"{words}，元 / yuan, two decimals", example, pattern=pattern)
 
 
 def fen(words: str, example: int = 1999, *, source: str | Read = "") -> Any:
-    """The same amount as a whole number of fen."""
+    """An amount in fen."""
     return _field(_Source(source), f"{words}，分 / fen", example)
 
 
 def timestamp(words: str, *, source: str | Read = "") -> Any:
-    """A time; field `x_at` shows `x_ms`."""
+    """A time; field `x_at` shows attribute `x_ms`."""
     found = _Source(source, rfc3339, ("_at", "_ms"))
     return _field(found, words, "2026-11-23T13:45:00.000+08:00", json_schema_extra={"format": "date-time"})
 
 
 def computed(compute: Compute, words: str = "", example: Any = None) -> Any:
-    """A field that is computed from the object and the caller's language."""
+    """A value computed from the object and the caller's language."""
     return _field(_Source(compute=compute), words, example)
 
 
-def given(words: str = "", example: Any = None) -> Any:
-    """A field that the object does not know: it is passed to `Answer.of`."""
+def argument(words: str = "", example: Any = None) -> Any:
+    """A value that is passed to `Answer.of` as a keyword argument."""
     return _field(_Source(given=True), words, example)
 
 
@@ -79,7 +79,7 @@ def _field(source: _Source, words: str, example: Any, **more: Any) -> FieldInfo:
 
 
 class Answer(BaseModel):
-    """A closed answer: a field that is not declared is never sent."""
+    """A response with exactly the declared fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,17 +87,17 @@ class Answer(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Compile the fields to one function, which is as fast as a dict that is written by hand."""
+        """Compile the fields to one function, which is as fast as a handwritten dict."""
         names: dict[str, Any] = {}
         fields = [f"{name!r}: {_expression(name, field, names)}" for name, field in cls.model_fields.items()]
-        # The text is made of the declarations in this package only.
+        # The code consists only of declarations in this package.
         cls._write = eval(f"lambda it, language, given: {{{', '.join(fields)}}}", names)  # noqa: S307
 
     @classmethod
     def of(cls, it: Any, language: Language = Language.ZH, /, **given: Any) -> dict[str, Any]:
-        """The answer that shows `it`; `given` are the fields it does not know, or others than its own.
+        """The response that shows `it`; `given` has the values of argument fields, and overrides others.
 
-        Raises KeyError if one is missing.
+        Raises KeyError if an argument field is missing.
         """
         data = cls._write(it, language, given)
         data.update(given)
@@ -105,7 +105,7 @@ class Answer(BaseModel):
 
 
 def _expression(name: str, field: FieldInfo, names: dict[str, Any]) -> str:
-    """The code of a field's value; functions that it calls are put into `names`."""
+    """The code of a field's value; functions that it calls are added to `names`."""
     source = next((each for each in field.metadata if isinstance(each, _Source)), _Source())
     if source.given:
         return f"given[{name!r}]"

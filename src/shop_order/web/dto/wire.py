@@ -1,4 +1,4 @@
-"""What both protocols write and read in the same way: times, cursors of lists, the order of payments."""
+"""Conversions that both protocols share: times, payments, cursors of lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shop_order.pkg.signing import BadSignature, Signer
 
 GMT8 = timezone(timedelta(hours=8))
 MAX_MS = 253_402_300_799_999  # the end of the year 9999
-_CURSOR = "cursor"  # what the signature is for
+_CURSOR = "cursor"  # purpose of the signature
 _MAX_CURSOR = 256  # characters
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})",
@@ -25,7 +25,7 @@ _RFC3339 = re.compile(
 
 
 def rfc3339(ms: int) -> str:
-    """The time with milliseconds and the offset of China; empty for 0, which is not yet."""
+    """RFC 3339 with milliseconds and China's offset; empty for 0, which means not yet."""
     if not ms:
         return ""
     minute, rest_ms = divmod(ms, 60_000)
@@ -38,7 +38,7 @@ def _minute(number: int) -> str:
 
 
 def time_ms(field: str, text: str) -> int | None:
-    """Epoch milliseconds of an RFC 3339 time with an offset, None for empty text. Raises InvalidArgument."""
+    """Epoch milliseconds of an RFC 3339 time with offset; None for empty text. Raises InvalidArgument."""
     if not text:
         return None
     if len(text) > 40 or not _RFC3339.fullmatch(text):
@@ -50,7 +50,7 @@ def time_ms(field: str, text: str) -> int | None:
 
 
 def bounded_ms(field: str, ms: int) -> int:
-    """The time if it lies in the years 1970 to 9999. Raises InvalidArgument."""
+    """The time, if it is in the years 1970 to 9999. Raises InvalidArgument."""
     if not 0 <= ms <= MAX_MS:
         raise InvalidArgument(field, "year_out_of_range")
     return ms
@@ -62,7 +62,7 @@ def attempts(order: Order) -> list[Payment]:
 
 
 def payment_url(payment: Payment) -> str:
-    """The link, or the text of the QR code, with which an open attempt is paid; empty if there is none."""
+    """The URL or QR code text for paying an open attempt; empty if there is none."""
     match payment.action if payment.is_open else None:
         case Redirect(text) | QrCode(text):
             return text
@@ -70,30 +70,32 @@ def payment_url(payment: Payment) -> str:
 
 
 def jsapi_params(payment: Payment) -> dict[str, str] | None:
-    """The parameters with which the provider's app is called to pay an open attempt, if there are any."""
+    """The parameters for paying an open attempt in the provider's app, if there are any."""
     action = payment.action if payment.is_open else None
     return dict(action.values) if isinstance(action, BridgeParameters) else None
 
 
 class Cursors:
-    """Turns a place in a list into an opaque text and back.
+    """Encodes positions in a list as opaque text.
 
-    It is signed, so that nobody can make one up, and bound to the caller and filter of its list.
+    Cursors are signed, and bound to the caller and filter of their list.
     """
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
 
-    def seal(self, actor: Actor, where: OrderFilter, place: Cursor | None) -> str:
-        """The text for the next page; empty at the end."""
-        if place is None:
+    def seal(self, actor: Actor, where: OrderFilter, position: Cursor | None) -> str:
+        """The cursor of the next page; empty at the end."""
+        if position is None:
             return ""
-        return self._signer.seal(_CURSOR, f"{place.created_ms}.{place.id}.{_digest(actor, where)}".encode())
+        return self._signer.seal(
+            _CURSOR, f"{position.created_ms}.{position.id}.{_digest(actor, where)}".encode()
+        )
 
     def open(self, actor: Actor, where: OrderFilter, text: str) -> Cursor | None:
-        """The place a text names, None for an empty one.
+        """The position of a cursor; None for empty text.
 
-        Raises InvalidArgument: it is not ours, or of another caller or filter.
+        Raises InvalidArgument if it is not ours, or belongs to another caller or filter.
         """
         if not text:
             return None

@@ -1,1 +1,1 @@
-"""The published gRPC services and what stands before them."""
+"""The published gRPC services and their interceptors."""

@@ -1,7 +1,7 @@
-"""What stands before every handler: request log, recovery, limits, deadline, authentication, idempotency.
+"""The interceptors of every method: request log, recovery, limits, deadline, authentication, idempotency.
 
-Each link wraps a method once, when it is registered; one that has nothing to do for a method leaves it alone.
-Streams pass the same links, but for those that make sense for one answer only; see `Front.stream_links`.
+An interceptor wraps a method once, when it is registered, and returns the handler unchanged if it does not
+apply. Streams have fewer of them; see `Interceptors.stream`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AbortError
 
@@ -26,18 +23,16 @@ from shop_order.domain.errors import (
     OrderServiceError,
     Unimplemented,
 )
-from shop_order.pkg.grpc.server import Handler, Link
-from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.pkg.grpc.server import Handler, Interceptor
+from shop_order.web.auth.client_address import Network, contains, is_loopback, networks, peer_address
+from shop_order.web.auth.limits import LISTS, NOTICES, Pools, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.context import RequestContext, about, sent_key
-from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.occupancy import NOTICES, Pools
+from shop_order.web.context import RequestContext, RequestLog, log_order_sn, validated_key
+from shop_order.web.grpc.call import DETAILS, Call, error_status, internal_status
 from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
-from shop_order.web.messages import Language, error_text, plain_error_text
-from shop_order.web.middleware.client_address import Network, contains, is_loopback, networks
-from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE, grpc_code
+from shop_order.web.status import INTERNAL, grpc_code
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -48,46 +43,35 @@ KEYED = frozenset(
     for method in ("CreateOrder", "PayOrder")
 ) | {"/order.OrderService/RequestRefund"}
 
-DETAILS = "grpc-status-details-bin"
 Request = TypeVar("Request", bound=Message)
 
 
-class RequestLogger(Protocol):
-    """Where requests and unexpected errors are logged; a structlog logger fits."""
-
-    def info(self, msg: str, /, **fields: Any) -> None:
-        """A line for every call."""
-
-    def exception(self, msg: str, /, **fields: Any) -> None:
-        """A line with the stack of the exception being handled."""
-
-
 class Observe(Protocol):
-    """Counts calls and their seconds by method and code."""
+    """Record the duration of a call by method and code."""
 
     def __call__(self, method: str, code: str, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """What the links need; `deadline_s` is asked at every call, since the setting may be reloaded."""
+class Interceptors:
+    """Builds the chains; `deadline_s` is called for every request, because settings can be reloaded."""
 
-    log: RequestLogger
+    log: RequestLog
     observe: Observe
     observe_stream: Observe
     deadline_s: Callable[[], float]
     pools: Pools
     authenticator: Authenticator
     limits: RateLimits
-    callback_allow: Callable[[], tuple[str, ...]] = tuple  # what may send notices; empty: all
+    callback_allow: Callable[[], tuple[str, ...]] = tuple  # networks that may send notices; empty: all
     tracing: Tracing | None = None
     trusted_proxies: tuple[Network, ...] = ()
 
-    def links(self) -> Sequence[Link[Call]]:
-        """The chain of calls with one answer, outermost first."""
+    def unary(self) -> Sequence[Interceptor[Call]]:
+        """The chain of unary methods, outermost first."""
         return (
             *self._outer("grpc request", self.observe),
-            self.pools.unary,
+            open_call_limit(self.pools),
             deadline(self.deadline_s),
             authentication(self.authenticator, self.trusted_proxies),
             allow_list(self.callback_allow, self.trusted_proxies),
@@ -95,17 +79,17 @@ class Front:
             idempotency,
         )
 
-    def stream_links(self, streams: OpenStreams) -> Sequence[Link[Call]]:
-        """The chain of streams: without a deadline, and ended at a stop."""
+    def stream(self, streams: OpenStreams) -> Sequence[Interceptor[Call]]:
+        """The chain of streams: without a deadline, and ended when the server stops."""
         return (
             *self._outer("grpc stream", self.observe_stream),
-            self.pools.stream,
+            open_call_limit(self.pools, streams=True),
             authentication(self.authenticator, self.trusted_proxies),
             rate_limit(self.limits),
-            streams.link,
+            streams.end_at_stop,
         )
 
-    def _outer(self, event: str, observe: Observe) -> Sequence[Link[Call]]:
+    def _outer(self, event: str, observe: Observe) -> Sequence[Interceptor[Call]]:
         return (
             *([traced(self.tracing)] if self.tracing else ()),
             request_log(self.log, observe, event),
@@ -113,10 +97,10 @@ class Front:
         )
 
 
-def request_log(log: RequestLogger, observe: Observe, event: str) -> Link[Call]:
-    """One line and one measurement a call, when it is over."""
+def request_log(log: RequestLog, observe: Observe, event: str) -> Interceptor[Call]:
+    """Log and measure every call when it ends."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def logged(call: Call) -> bytes:
             started_s = time.perf_counter()
             try:
@@ -136,31 +120,31 @@ def request_log(log: RequestLogger, observe: Observe, event: str) -> Link[Call]:
                     ms=round(seconds * 1000, 3),
                     user_id=actor.user_id if actor else 0,
                     peer=call.context.peer(),
-                    **({"error": call.request.trouble} if call.request.trouble else {}),
+                    **({"error": call.request.failure} if call.request.failure else {}),
                 )
 
         return logged
 
-    return link
+    return wrap
 
 
-def recovery(log: RequestLogger) -> Link[Call]:
-    """Every way a handler can end becomes a status; what nobody expected is INTERNAL and tells nothing."""
+def recovery(log: RequestLog) -> Interceptor[Call]:
+    """Turn every exception into a status; unexpected ones become INTERNAL without details."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def recovered(call: Call) -> bytes:
             try:
                 answer = await handler(call)
-            except OrderServiceError as refusal:
-                call.code = grpc_code(refusal)
-                call.request.trouble = repr(refusal) if refusal.where else ""
-                text, details = refused(refusal, call.code, call.request.language)
-            except AbortError:  # it was answered
+            except OrderServiceError as error:
+                call.code = grpc_code(error)
+                call.request.failure = repr(error) if error.where else ""
+                text, details = error_status(error, call.code, call.request.language)
+            except AbortError:  # the handler has already sent a status
                 raise
             except Exception:
                 log.exception("unexpected error", method=method)
                 call.code = INTERNAL.grpc
-                text, details = broken(call.request.language)
+                text, details = internal_status(call.request.language)
             else:
                 call.context.set_trailing_metadata(call.trailing())
                 return answer
@@ -168,13 +152,28 @@ def recovery(log: RequestLogger) -> Link[Call]:
 
         return recovered
 
-    return link
+    return wrap
 
 
-def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
-    """The caller's deadline or ours, whichever ends first."""
+def open_call_limit(pools: Pools, *, streams: bool = False) -> Interceptor[Call]:
+    """Bound the number of calls that are open at the same time. Raises Overloaded."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
+        pool = pools.streams if streams else pools.notices if method in NOTICES else pools.calls
+
+        async def in_slot(call: Call) -> bytes:
+            with pool.slot(pools.address(peer_address(call.context.peer()))):
+                return await handler(call)
+
+        return in_slot
+
+    return wrap
+
+
+def deadline(deadline_s: Callable[[], float]) -> Interceptor[Call]:
+    """Enforce the caller's deadline or ours, whichever is earlier. Raises DeadlineExceeded."""
+
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def bounded(call: Call) -> bytes:
             limit_s, left_s = deadline_s(), call.time_left_s()
             if left_s is not None and left_s < limit_s:
@@ -190,13 +189,13 @@ def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
 
         return bounded
 
-    return link
+    return wrap
 
 
-def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -> Link[Call]:
-    """Who calls, and whether the table of roles lets them."""
+def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -> Interceptor[Call]:
+    """Authenticate and authorize the caller. Raises Unauthenticated, Forbidden, DependencyDown."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         row = ROLES.get(method)
 
         async def authenticated(call: Call) -> bytes:
@@ -213,13 +212,13 @@ def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -
             return authenticated
         return local_or_authenticated if row is not None and Who.LOOPBACK in row else handler
 
-    return link
+    return wrap
 
 
-def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, ...]) -> Link[Call]:
-    """Where notices may come from, if that is set (contract, chapter 4); asked at every notice."""
+def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, ...]) -> Interceptor[Call]:
+    """Accept notices from the allowed networks only, if any are set (contract, chapter 4)."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         if method not in NOTICES:
             return handler
 
@@ -231,13 +230,13 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
 
         return listed
 
-    return link
+    return wrap
 
 
-def rate_limit(limits: RateLimits) -> Link[Call]:
-    """How often and how much; notices are exempt: a provider that is refused asks again all the more."""
+def rate_limit(limits: RateLimits) -> Interceptor[Call]:
+    """Limit the rate of calls; notices are exempt, because a refused provider would only send more."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         if not needs_token(ROLES.get(method)):
             return handler
 
@@ -247,37 +246,37 @@ def rate_limit(limits: RateLimits) -> Link[Call]:
             await limits.charge(call.request.actor, len(answer))
             return answer
 
-        async def in_turn(call: Call) -> bytes:
-            async with limits.turn(call.request.actor):
+        async def in_list_slot(call: Call) -> bytes:
+            async with limits.list_slot(call.request.actor):
                 return await limited(call)
 
-        return in_turn if method in LISTS else limited
+        return in_list_slot if method in LISTS else limited
 
-    return link
+    return wrap
 
 
 def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
-    """The key of the metadata, for methods that know keys; the use case keeps the promise."""
+    """Read the idempotency key from the metadata, for methods that take one."""
     if method not in KEYED:
         return handler
 
     async def keyed(call: Call) -> bytes:
         name = "idempotency-key"
-        call.request.key = sent_key(call.metadata.get(name, ""), repeated=name in call.repeated)
+        call.request.key = validated_key(call.metadata.get(name, ""), repeated=name in call.repeated)
         return await handler(call)
 
     return keyed
 
 
-async def later_stream(call: Call) -> bytes:
-    """A stream that is not built yet."""
+async def unimplemented_stream(call: Call) -> bytes:
+    """A stream that is not implemented yet. Raises Unimplemented."""
     raise Unimplemented
 
 
 def decoding(
     message: type[Request], handle: Callable[[Request, RequestContext], Awaitable[Message]]
 ) -> Handler[Call]:
-    """The innermost part: bytes to message, the handler, message to bytes."""
+    """The innermost handler: parse the request, call `handle`, serialize the response."""
     parse = message.FromString
 
     async def decoded(call: Call) -> bytes:
@@ -285,42 +284,9 @@ def decoding(
             request = parse(call.body)
         except DecodeError:
             raise InvalidArgument("request", "malformed") from None
-        about(getattr(request, "order_sn", ""))
+        log_order_sn(getattr(request, "order_sn", ""))
         answer = await handle(request, call.request)
-        about(getattr(answer, "order_sn", ""))
+        log_order_sn(getattr(answer, "order_sn", ""))
         return answer.SerializeToString()
 
     return decoded
-
-
-def refused(refusal: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
-    """Text and `google.rpc.Status` of a refusal."""
-    text = error_text(refusal, language)
-    details: list[Message] = [
-        ErrorInfo(
-            reason=refusal.code,
-            domain=ERROR_DOMAIN,
-            metadata={name: str(value) for name, value in refusal.details.items()},
-        )
-    ]
-    if refusal.retry_after_s is not None:
-        retry = RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(refusal.retry_after_s * 1e9))
-        details.append(retry)
-    return text, _status(code, text, details)
-
-
-def broken(language: Language) -> tuple[str, bytes]:
-    """Text and `google.rpc.Status` of an error that is ours."""
-    text = plain_error_text(INTERNAL_CODE, language)
-    return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
-
-
-def _status(code: StatusCode, text: str, details: Sequence[Message]) -> bytes:
-    status = Status(code=code.value[0], message=text)
-    for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    raw: bytes = status.SerializeToString()
-    return raw

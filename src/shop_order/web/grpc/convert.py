@@ -1,13 +1,13 @@
-"""From the domain to the messages of specification 9.1 (`pb`) and of chapter 3 (`shop_pb`).
+"""Conversion between the domain and the messages of specification 9.1 (`pb`) and chapter 3 (`shop_pb`).
 
-Floats are yuan, as the specification has them; the exact fen stand beside them. Times are timestamps in 9.1,
-and RFC 3339 with the offset of China in chapter 3.
+Float amounts are in yuan, as specified, next to exact amounts in fen. Times are protobuf timestamps in 9.1,
+and RFC 3339 with China's offset in chapter 3.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,23 +16,109 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import InvalidArgument, inside
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import entry_of
+from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.pkg.ids import is_order_sn
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.dto.wire import attempts, jsapi_params, payment_url, rfc3339
+from shop_order.web.dto.wire import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
 from shop_order.web.messages import Language, status_text
 
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+_STATUSES = {int(status): status for status in OrderStatus}
+_TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
+_CODES = {payment_type.code: payment_type for payment_type in PaymentType}
 _MAX_INT32 = 2**31 - 1
 
 
+# ---- requests: validate fields ----
+
+
+def address_of(message: pb.AddressInfo) -> PostalAddress:
+    """The address of a message. Raises InvalidArgument."""
+    with inside("address"):
+        return PostalAddress(
+            name=message.name,
+            phone=message.phone,
+            detail=message.detail,
+            province=message.province,
+            city=message.city,
+            district=message.district,
+        )
+
+
+def order_sn_of(text: str) -> str:
+    """The text, if it is a valid order number. Raises InvalidArgument."""
+    if not is_order_sn(text):
+        raise InvalidArgument("order_sn", "not_an_order_sn")
+    return text
+
+
+def status_of(number: int, field: str = "status") -> OrderStatus | None:
+    """The status with this number; None for 0, which means any. Raises InvalidArgument."""
+    if number == 0:
+        return None
+    if number not in _STATUSES:
+        raise InvalidArgument(field, "not_one_of", allowed=_allowed(_STATUSES))
+    return _STATUSES[number]
+
+
+def payment_type_of(number: int) -> PaymentType:
+    """The channel with this number; NOT_CHOSEN for 0. Raises InvalidArgument."""
+    if number not in _TYPES:
+        raise InvalidArgument("payment_type", "not_one_of", allowed=_allowed(_TYPES))
+    return _TYPES[number]
+
+
+def payment_type_of_code(code: str) -> PaymentType:
+    """The channel with this code, such as `alipay`; NOT_CHOSEN for empty text. Raises InvalidArgument."""
+    if code not in _CODES:
+        raise InvalidArgument("pay_type", "not_one_of", allowed=_allowed(_CODES))
+    return _CODES[code]
+
+
+def page_of(page: int, page_size: int) -> tuple[int, int]:
+    """The page and its size; 0 means the default, and sizes above 100 become 100. Raises InvalidArgument."""
+    if page < 0:
+        raise InvalidArgument("page", "too_small", min=0)
+    if page_size < 0:
+        raise InvalidArgument("page_size", "too_small", min=0)
+    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def expected_of(expected_fen: int) -> int:
+    """The total that the caller expects. Raises InvalidArgument if negative."""
+    if expected_fen < 0:
+        raise InvalidArgument("expected_total_fen", "too_small", min=0)
+    return expected_fen
+
+
+def timestamp_ms(field: str, at: Timestamp) -> int:
+    """Epoch milliseconds of a timestamp. Raises InvalidArgument."""
+    if not 0 <= at.nanos < 1_000_000_000:
+        raise InvalidArgument(field, "year_out_of_range")
+    return bounded_ms(field, at.seconds * 1000 + at.nanos // 1_000_000)
+
+
+def _allowed(values: Iterable[object]) -> str:
+    """The valid values except the one for "not chosen"."""
+    return ",".join(str(value) for value in values if value)
+
+
+# ---- responses ----
+
+
 def timestamp(ms: int) -> Timestamp:
-    """The time of epoch milliseconds."""
+    """The timestamp of epoch milliseconds."""
     seconds, rest_ms = divmod(ms, 1000)
     return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
-# ---- what both specifications say in the same way ----
+# ---- fields with the same name in both specifications ----
 
 
 def _order(order: Order, pay_url: str) -> dict[str, Any]:
@@ -53,7 +139,7 @@ def _order(order: Order, pay_url: str) -> dict[str, Any]:
 
 
 def _payment(payment: Payment) -> dict[str, Any]:
-    """The link is shown only while the attempt may still be paid."""
+    """The URL is set only while the attempt can be paid."""
     params = jsapi_params(payment)
     return {
         "payment_sn": payment.payment_sn,
@@ -72,7 +158,7 @@ def _payment(payment: Payment) -> dict[str, Any]:
 
 
 def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
-    """The order as it is now."""
+    """An order."""
     address = order.address
     info = pb.OrderInfo(
         **_order(order, pay_url),
@@ -121,7 +207,7 @@ def _item(item: OrderItem, order_id: int) -> pb.OrderItemInfo:
 
 
 def payment_info(payment: Payment) -> pb.PaymentInfo:
-    """The attempt as it is now."""
+    """A payment attempt."""
     info = pb.PaymentInfo(
         **_payment(payment),
         created_at=timestamp(payment.created_ms),
@@ -136,7 +222,7 @@ def payment_info(payment: Payment) -> pb.PaymentInfo:
 
 
 def order_status(order: Order, language: Language) -> pb.OrderStatusResponse:
-    """The order's state with its name in the caller's language."""
+    """An order's status with its display name."""
     return pb.OrderStatusResponse(
         order_sn=order.order_sn,
         status=order.status,
@@ -150,7 +236,7 @@ def order_status(order: Order, language: Language) -> pb.OrderStatusResponse:
 
 
 def shop_cart(view: CartView) -> shop_pb.CartItemListResponse:
-    """The whole cart."""
+    """A cart."""
     return shop_pb.CartItemListResponse(
         total=len(view.lines),
         data=[shop_cart_line(line, view.user) for line in view.lines],
@@ -160,7 +246,7 @@ def shop_cart(view: CartView) -> shop_pb.CartItemListResponse:
 
 
 def shop_cart_line(view: CartLineView, user: int) -> shop_pb.ShoppingCartInfo:
-    """A line of the cart beside its goods as they are now; without name and price if they were deleted."""
+    """A line of the cart with its current goods; without name and price if the goods were deleted."""
     line, goods = view.line, view.goods
     info = shop_pb.ShoppingCartInfo(
         id=line.id,
@@ -178,7 +264,7 @@ def shop_cart_line(view: CartLineView, user: int) -> shop_pb.ShoppingCartInfo:
 
 
 def shop_order(order: Order, pay_url: str) -> shop_pb.OrderInfoResponse:
-    """The order without its items; `total` is what is to be paid."""
+    """An order without its items; `total` is the amount due."""
     address = order.address
     return shop_pb.OrderInfoResponse(
         **_order(order, pay_url),
@@ -201,7 +287,7 @@ def shop_order(order: Order, pay_url: str) -> shop_pb.OrderInfoResponse:
 def shop_order_detail(
     order: Order, pay_url: str, history: Sequence[Event]
 ) -> shop_pb.OrderInfoDetailResponse:
-    """The order with items, parcel, history and payments."""
+    """An order with items, parcel, history and payments."""
     parcel = shop_pb.Logistics(company=order.logistics_company, no=order.logistics_no)
     return shop_pb.OrderInfoDetailResponse(
         order_info=shop_order(order, pay_url),
@@ -239,7 +325,7 @@ def _shop_log(event: Event) -> shop_pb.OrderLogEntry:
 
 
 def shop_payment(payment: Payment) -> shop_pb.OrderPayResponse:
-    """The attempt as it is now."""
+    """A payment attempt."""
     return shop_pb.OrderPayResponse(
         **_payment(payment),
         created_at=rfc3339(payment.created_ms),

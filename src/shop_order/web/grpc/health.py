@@ -10,17 +10,16 @@ from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.registry import Methods
+from shop_order.web.grpc.call import Call, Methods
 
 SERVICE = "grpc.health.v1.Health"
 
 
 class Health:
-    """Whether we serve, which is the same for every service of ours.
+    """The serving status, which all our services share.
 
-    grpcio's own servicer holds a lock while it writes to a watcher: one that does not read would keep the
-    others, and the stop, waiting.
+    Not grpcio's own servicer: it holds a lock while it writes to a watcher, so that a watcher that does not
+    read would block the others and the shutdown.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
@@ -30,36 +29,36 @@ class Health:
         self._changed = asyncio.Event()
 
     def methods(self) -> Methods:
-        """As they are registered."""
+        """The methods of the service."""
         return Methods(SERVICE, unary={"Check": self.check}, server_streams={"Watch": self.watch})
 
-    def say(self, *, serving: bool) -> None:
-        """SERVING or NOT_SERVING from now on."""
+    def report(self, *, serving: bool) -> None:
+        """Set the status to SERVING or NOT_SERVING."""
         self._serving = serving
         self._changed.set()
         self._changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Say NOT_SERVING for the last time, and end the watches."""
+        """Report NOT_SERVING and end all watches."""
         self._stopping = True
-        self.say(serving=False)
+        self.report(serving=False)
 
     async def check(self, call: Call) -> bytes:
-        """Answers even while we stop; NOT_FOUND for a service that is not ours."""
+        """The current status, also while stopping; NOT_FOUND for an unknown service."""
         status = self._status(call)
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
             call.code = StatusCode.NOT_FOUND
             await call.context.abort(call.code, "no such service", call.trailing())
-        return _answer(status)
+        return _response(status)
 
     async def watch(self, call: Call) -> bytes:
-        """Tells every change until the caller leaves, or we stop."""
-        told = None
+        """Send every change of the status until the caller cancels or the server stops."""
+        sent = None
         while True:
             changed = self._changed
-            if (status := self._status(call)) != told:
-                await call.send(_answer(status))
-                told = status
+            if (status := self._status(call)) != sent:
+                await call.send(_response(status))
+                sent = status
             if self._stopping:
                 return b""
             await changed.wait()
@@ -74,6 +73,6 @@ class Health:
         return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
 
 
-def _answer(status: HealthCheckResponse.ServingStatus) -> bytes:
+def _response(status: HealthCheckResponse.ServingStatus) -> bytes:
     message: bytes = HealthCheckResponse(status=status).SerializeToString()
     return message

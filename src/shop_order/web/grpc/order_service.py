@@ -1,4 +1,4 @@
-"""`order.OrderService` of specification 9.1: decode, one use case, encode."""
+"""`order.OrderService` (specification 9.1): decode, call one use case, encode."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import decoding, later_stream
-from shop_order.web.grpc.convert import order_info, order_status, payment_info
-from shop_order.web.grpc.decode import (
+from shop_order.web.grpc.call import Methods
+from shop_order.web.grpc.chain import decoding, unimplemented_stream
+from shop_order.web.grpc.convert import (
     address_of,
     expected_of,
+    order_info,
     order_sn_of,
+    order_status,
     page_of,
+    payment_info,
     payment_type_of,
     status_of,
     timestamp_ms,
 )
-from shop_order.web.grpc.registry import Methods
 
 SERVICE = "order.OrderService"
 
 
 class OrderHandlers:
-    """The methods of 9.1; `cashier_link` gives the pay link of an order, empty unless it is pending."""
+    """The methods of 9.1; `cashier_link` returns an order's payment link, empty unless it is pending."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class OrderHandlers:
                 "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
                 "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
-            bidi_streams={"WatchOrderStatus": later_stream},
+            bidi_streams={"WatchOrderStatus": unimplemented_stream},
         )
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -87,18 +89,18 @@ class OrderHandlers:
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) or None,
-            key=context.agreed_key(request.idempotency_key),
+            key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
         outcome = await self._placing.place(actor, command)
         context.replayed = outcome.replayed
-        return self._shown(outcome.result)
+        return self._order_info(outcome.result)
 
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
         owner = context.owner(request.user_id)
-        return self._shown(await self._orders.get_by_id(context.caller, request.id, owner=owner))
+        return self._order_info(await self._orders.get_by_id(context.caller, request.id, owner=owner))
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
@@ -106,7 +108,7 @@ class OrderHandlers:
         """The order with this number."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return self._shown(await self._orders.get(context.caller, order_sn, owner=owner))
+        return self._order_info(await self._orders.get(context.caller, order_sn, owner=owner))
 
     async def list_orders(
         self, request: pb.ListOrdersRequest, context: RequestContext
@@ -126,7 +128,7 @@ class OrderHandlers:
         found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
         return pb.OrderListResponse(
             total=found.total,
-            orders=[self._shown(order) for order in found.orders],
+            orders=[self._order_info(order) for order in found.orders],
             next_cursor=self._cursors.seal(actor, where, found.next),
             total_is_capped=found.total_is_capped,
         )
@@ -147,7 +149,7 @@ class OrderHandlers:
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
             return_url=request.return_url,
-            key=context.agreed_key(request.idempotency_key),
+            key=context.idempotency_key(request.idempotency_key),
         )
         outcome = await self._payments.pay(actor, command)
         context.replayed = outcome.replayed
@@ -162,7 +164,7 @@ class OrderHandlers:
         return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
-        """Our own payment gateway reports a payment; its signature is the credential."""
+        """Handle a payment reported by our payment gateway, authenticated by its signature."""
         notice = notify_payment(
             order_sn=request.order_sn,
             payment_sn=request.payment_sn,
@@ -178,7 +180,7 @@ class OrderHandlers:
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
-        """The state of an order and its name."""
+        """The status of an order and its display name."""
         order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
@@ -188,18 +190,18 @@ class OrderHandlers:
         if request.items:
             raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
-        return self._shown(await self._orders.ship(context.caller, order_sn, company, no))
+        return self._order_info(await self._orders.ship(context.caller, order_sn, company, no))
 
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """Confirm that the buyer has received the order."""
-        return self._shown(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
+        return self._order_info(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
 
-    def _shown(self, order: Order) -> pb.OrderInfo:
+    def _order_info(self, order: Order) -> pb.OrderInfo:
         return order_info(order, self._link(order))
 
 
 async def unimplemented(request: Message, context: RequestContext) -> Message:
-    """A published method that is not built yet. Raises Unimplemented."""
+    """A published method that is not implemented yet. Raises Unimplemented."""
     raise Unimplemented

@@ -1,4 +1,4 @@
-"""Both published services, the check-back, health and reflection on one port."""
+"""The gRPC server: both published services, the reservation check, health and reflection."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-# Reflection answers from the pool of descriptors, which these modules fill.
+# Importing these modules registers their descriptors, from which reflection answers.
 from shop_order.api.proto import order_pb2 as _order_pb2  # noqa: F401
 from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
-from shop_order.api.proto.shop import neighbours_pb2 as _neighbours_pb2  # noqa: F401
+from shop_order.api.proto.shop import neighbours_pb2 as neighbours
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
 from shop_order.pkg.address import joined
@@ -22,23 +22,23 @@ from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
+from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Call
-from shop_order.web.grpc.chain import Front, recovery
+from shop_order.web.grpc.call import Call, Methods
+from shop_order.web.grpc.chain import Interceptors, decoding, recovery
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderHandlers
-from shop_order.web.grpc.registry import Methods
-from shop_order.web.grpc.reservation import ReservationHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.grpc.streams import OpenStreams
 
+RESERVATION_CHECK = "shop.neighbours.ReservationCheck"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcServices:
-    """The use cases behind the port."""
+    """The use cases of the gRPC services."""
 
     carts: CartService
     placing: PlacingService
@@ -49,7 +49,7 @@ class GrpcServices:
 
 @dataclass(frozen=True, slots=True)
 class GrpcSettings:
-    """Where and how to listen; port 0 takes any free one."""
+    """Where and how to listen; port 0 means any free port."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -65,7 +65,7 @@ class GrpcSettings:
 
 
 class OrderGrpcServer:
-    """The running front: `start` and `stop`, and what health says."""
+    """The gRPC server with its health status and open streams."""
 
     def __init__(self, server: GrpcServer, health: Health, streams: OpenStreams) -> None:
         self._server = server
@@ -74,15 +74,15 @@ class OrderGrpcServer:
         self.transport = server.transport
 
     async def start(self) -> int:
-        """Listen and say SERVING; the port. Raises CannotListen, OSError (TLS files)."""
+        """Listen, and return the port. Raises CannotListen, OSError (TLS files)."""
         return await self._server.start()
 
-    def say(self, *, serving: bool) -> None:
-        """Say SERVING or NOT_SERVING, while calls are answered either way."""
-        self._health.say(serving=serving)
+    def report(self, *, serving: bool) -> None:
+        """Set the health status; calls are answered either way."""
+        self._health.report(serving=serving)
 
     async def stop(self, grace_s: float) -> None:
-        """Say NOT_SERVING, end the streams, refuse new calls, wait for those that run, at most `grace_s`."""
+        """Report NOT_SERVING, end streams, refuse new calls, and wait up to `grace_s` for running ones."""
         self._health.stop()
         await self._streams.end()
         await self._server.stop(grace_s)
@@ -90,33 +90,33 @@ class OrderGrpcServer:
 
 def build_server(
     services: GrpcServices,
-    front: Front,
+    interceptors: Interceptors,
     settings: GrpcSettings,
     *,
     cashier_link: Callable[[Order], str],
     cursors: Cursors,
 ) -> OrderGrpcServer:
-    """Register every method once, with its chain around it; nothing listens before `start`.
+    """Register all methods with their interceptors; nothing listens before `start`.
 
     Raises CannotListen if the transport is missing.
     """
     ours = published(services, cashier_link=cashier_link, cursors=cursors)
     names = [methods.service for methods in ours]
     health, streams = Health(["", "health", *names, HEALTH]), OpenStreams()
-    links, stream_links = front.links(), front.stream_links(streams)
-    handlers = {methods.service: methods.wrapped(links, stream_links) for methods in ours}
-    # A check is cheap, frequent, and must come through: no line of log, no place in a pool.
-    handlers[HEALTH] = health.methods().wrapped((recovery(front.log),), stream_links)
+    unary, stream = interceptors.unary(), interceptors.stream(streams)
+    handlers = {methods.service: methods.wrapped(unary, stream) for methods in ours}
+    # Checks are cheap, frequent, and must never starve: no request log, no slot in a pool.
+    handlers[HEALTH] = health.methods().wrapped((recovery(interceptors.log),), stream)
     if settings.reflection:
         methods = _reflection([*names, HEALTH, REFLECTION])
-        handlers[REFLECTION] = methods.wrapped(links, stream_links)
+        handlers[REFLECTION] = methods.wrapped(unary, stream)
     server = GrpcServer(
         settings.address,
         handlers,
         transport=settings.transport,
         tls=settings.tls,
         max_connections=settings.max_connections,
-        address_bound=front.pools.connections,
+        address_bound=interceptors.pools.connections,
     )
     return OrderGrpcServer(server, health, streams)
 
@@ -131,19 +131,45 @@ def published(
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 
+class ReservationHandlers:
+    """`shop.neighbours.ReservationCheck`: the state of orders whose stock leases expired."""
+
+    def __init__(self, reservations: ReservationService) -> None:
+        self._reservations = reservations
+
+    def methods(self) -> Methods:
+        """Every method of the service by its name."""
+        return Methods(
+            RESERVATION_CHECK,
+            unary={"CheckReservations": decoding(neighbours.OrderSns, self.check_reservations)},
+        )
+
+    async def check_reservations(
+        self, request: neighbours.OrderSns, context: RequestContext
+    ) -> neighbours.Verdicts:
+        """One verdict for each of our order numbers, in the given order; unknown numbers are omitted."""
+        verdicts = await self._reservations.check(context.caller, request.order_sns)
+        return neighbours.Verdicts(
+            verdicts=[
+                neighbours.Verdict(order_sn=v.order_sn, answer=v.answer, until_ms=v.until_ms)
+                for v in verdicts
+            ]
+        )
+
+
 def _reflection(names: Sequence[str]) -> Methods:
-    """Reflection for callers of this machine, and for admins (contract, chapter 5)."""
+    """Server reflection, for this machine and for admins (contract, chapter 5)."""
     servicer = reflection.aio.ReflectionServicer(names, descriptor_pool.Default())
 
     async def info(call: Call) -> bytes:
-        async for answer in servicer.ServerReflectionInfo(_questions(call), call.context):
+        async for answer in servicer.ServerReflectionInfo(_requests(call), call.context):
             await call.send(answer.SerializeToString())
         return b""
 
     return Methods(REFLECTION, bidi_streams={"ServerReflectionInfo": info})
 
 
-async def _questions(call: Call) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+async def _requests(call: Call) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
     assert call.messages is not None
     async for message in call.messages:
         try:

@@ -1,4 +1,4 @@
-"""`shop.order.Order` of specification 3: decode, one use case, encode."""
+"""`shop.order.Order` (specification 3): decode, call one use case, encode."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
-from shop_order.web.context import RequestContext, about
+from shop_order.web.context import RequestContext, log_order_sn
 from shop_order.web.dto.wire import Cursors, time_ms
 from shop_order.web.grpc import convert
+from shop_order.web.grpc.call import Methods
 from shop_order.web.grpc.chain import decoding
-from shop_order.web.grpc.decode import (
+from shop_order.web.grpc.convert import (
     expected_of,
     order_sn_of,
     page_of,
     payment_type_of,
-    payment_word,
+    payment_type_of_code,
     status_of,
 )
-from shop_order.web.grpc.registry import Methods
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
 
 
 class ShopOrderHandlers:
-    """The eleven methods of chapter 3, over the use cases that serve 9.1 and REST as well."""
+    """The eleven methods of chapter 3, on the same use cases as 9.1 and REST."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class ShopOrderHandlers:
         return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set the quantity or the check mark of a line; an absent field stays as it is."""
+        """Set the quantity or the check mark of a line; absent fields are unchanged."""
         await self._carts.update(
             _own(context, request.user_id),
             request.goods_id,
@@ -98,18 +98,18 @@ class ShopOrderHandlers:
         return Empty()
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Remove a line; a missing line is no error."""
+        """Remove a line. Idempotent."""
         await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
     async def get_shopping_cart(
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
-        """The cart with fresh goods and stock."""
+        """The cart with current goods and stock."""
         return convert.shop_cart(await self._carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
-        """Set the check mark of one line, or of all without goods_id and id."""
+        """Set the check mark of one line, or of all lines if neither goods_id nor id is given."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
             raise InvalidArgument("checked", "required")
@@ -135,17 +135,17 @@ class ShopOrderHandlers:
         command = PlaceOrder(
             address,
             note=request.note,
-            pay_type=payment_word(request.pay_type),
+            pay_type=payment_type_of_code(request.pay_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
             expected_fen=expected_of(request.expected_total_fen) if given else None,
-            key=context.agreed_key(request.idempotency_key),
+            key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
         outcome = await self._placing.place(actor, command)
         context.replayed = outcome.replayed
-        return self._shown(outcome.result)
+        return self._order_info(outcome.result)
 
     async def order_list(
         self, request: pb.OrderFilterRequest, context: RequestContext
@@ -161,13 +161,13 @@ class ShopOrderHandlers:
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self._cursors.open(actor, where, request.cursor)
-        # The answer has no items, so as few as possible are read.
+        # The response has no items, so as few as possible are read.
         found = await self._orders.list(
             actor, where, page=page, page_size=page_size, after=after, max_items=1
         )
         return pb.OrderListResponse(
             total=found.total,
-            data=[self._shown(order) for order in found.orders],
+            data=[self._order_info(order) for order in found.orders],
             next_cursor=self._cursors.seal(actor, where, found.next),
             total_is_capped=found.total_is_capped,
         )
@@ -175,13 +175,13 @@ class ShopOrderHandlers:
     async def order_detail(
         self, request: pb.OrderRequest, context: RequestContext
     ) -> pb.OrderInfoDetailResponse:
-        """The order with items, history and payments, by number or id; both must match if both are given."""
+        """The order with items, history and payments, by number or id; if both are given, both must match."""
         owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
         return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
-        """Cancel, ship or complete an order; only payments make it paid."""
+        """Cancel, ship or complete an order; only a payment can make it paid."""
         to = status_of(request.status)
         if to is None:
             raise InvalidArgument("status", "required")
@@ -209,23 +209,21 @@ class ShopOrderHandlers:
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
             return_url=request.return_url,
-            key=context.agreed_key(request.idempotency_key),
+            key=context.idempotency_key(request.idempotency_key),
         )
         outcome = await self._payments.pay(actor, command)
         context.replayed = outcome.replayed
         return convert.shop_payment(outcome.result.payment)
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
-        """A provider's notice, passed on byte for byte, or our own gateway's signed notice."""
+        """Handle a provider's notice, forwarded byte for byte, or a notice signed by our payment gateway."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
-            about(await self._payments.provider_notice(provider, request.raw_body, request.headers))
+            log_order_sn(await self._payments.provider_notice(provider, request.raw_body, request.headers))
             return Empty()
         notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
         await self._payments.gateway_notice(notice)
         return Empty()
-
-    # ---- inside ----
 
     async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
         if id < 0 or not (id or order_sn):
@@ -237,16 +235,16 @@ class ShopOrderHandlers:
             raise OrderNotFound
         return order
 
-    def _shown(self, order: Order) -> pb.OrderInfoResponse:
+    def _order_info(self, order: Order) -> pb.OrderInfoResponse:
         return convert.shop_order(order, self._link(order))
 
 
 def _own(context: RequestContext, user_id: int) -> Actor:
-    """The caller, if `user_id` does not name another user."""
+    """The caller. Raises NotYourself if `user_id` is another user."""
     context.owner(user_id)
     return context.caller
 
 
 def _set_fields(request: pb.OrderPayCallbackRequest) -> dict[str, str]:
-    """What the gateway signed: every set field as text (contract, chapter 4)."""
+    """The signed fields: every field that is set, as text (contract, chapter 4)."""
     return {field.name: str(value) for field, value in request.ListFields() if field.name not in _UNSIGNED}

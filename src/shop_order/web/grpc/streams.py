@@ -1,4 +1,4 @@
-"""Streams: the innermost link of their chain, which ends them when the server stops."""
+"""Open streams, and how they end when the server stops."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from shop_order.pkg.grpc.gate import STOPPING
 from shop_order.pkg.grpc.server import Handler
 from shop_order.web.grpc.call import Call
 
-LAST_WORD_S = 0.2  # for a stream to end by itself
+GRACE_S = 0.2  # for streams to end by themselves
 
 
 class OpenStreams:
-    """The streams that are open now.
+    """The streams that are currently open.
 
-    A stream's handler takes a call, writes with `call.send`, and returns b"". At a stop it may end by itself;
-    if it does not, its caller is told UNAVAILABLE and goes on at another instance.
+    A stream handler takes a call, writes with `call.send`, and returns b"". When the server stops, handlers
+    may return by themselves; otherwise callers receive UNAVAILABLE and reconnect to another instance.
     """
 
     def __init__(self) -> None:
@@ -27,8 +27,8 @@ class OpenStreams:
     def __len__(self) -> int:
         return len(self._open)
 
-    def link(self, method: str, handler: Handler[Call]) -> Handler[Call]:
-        """Runs the handler until it, the caller or the server ends the stream."""
+    def end_at_stop(self, method: str, handler: Handler[Call]) -> Handler[Call]:
+        """The interceptor that ends the stream when the server stops."""
 
         async def ending(call: Call) -> bytes:
             limit = asyncio.timeout(None)
@@ -49,10 +49,10 @@ class OpenStreams:
         return ending
 
     async def end(self) -> None:
-        """End every stream, and from now on each new one."""
+        """End all streams, and from now on every new one."""
         self._ended = True
         if self._open:
-            await asyncio.sleep(LAST_WORD_S)
+            await asyncio.sleep(GRACE_S)
         for limit in self._open:
             if not limit.expired():
                 limit.reschedule(0)

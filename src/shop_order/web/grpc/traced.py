@@ -1,4 +1,4 @@
-"""The outermost link where traces are on: a call is a span of its caller's trace."""
+"""The outermost interceptor if tracing is on: each call is a span in its caller's trace."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
-from shop_order.pkg.grpc.server import Handler, Link
+from shop_order.pkg.grpc.server import Handler, Interceptor
 from shop_order.pkg.log import bind_fields
-from shop_order.web.context import note
+from shop_order.web.context import annotate_span
 from shop_order.web.grpc.call import Call
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
-OURS = frozenset(
+SERVER_ERRORS = frozenset(
     {
         StatusCode.UNKNOWN,
         StatusCode.DEADLINE_EXCEEDED,
@@ -24,30 +24,30 @@ OURS = frozenset(
         StatusCode.DATA_LOSS,
     }
 )
-"""What counts as a failure of the server; the others are the caller's business."""
+"""Codes that mark the span as failed; all others are the caller's errors."""
 
 
-def traced(tracing: Tracing) -> Link[Call]:
-    """A span a call, its trace in every log line, and in its answer's outcome no more than the status."""
+def traced(tracing: Tracing) -> Interceptor[Call]:
+    """Record a span for every call, and add its trace id to all log lines."""
 
-    def link(method: str, handler: Handler[Call]) -> Handler[Call]:
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         name = method.removeprefix("/")
         service, _, short = name.rpartition("/")
-        about = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
 
         async def in_span(call: Call) -> bytes:
-            carried = call.metadata
-            parent, state = carried.get("traceparent", ""), carried.get("tracestate", "")
-            with tracing.server(name, parent, state, about) as span:
+            metadata = call.metadata
+            parent, state = metadata.get("traceparent", ""), metadata.get("tracestate", "")
+            with tracing.server(name, parent, state, attributes) as span:
                 bind_fields(trace_id=span.trace_id)
                 try:
                     return await handler(call)
                 finally:
                     span.set("rpc.grpc.status_code", call.code.value[0])
-                    if call.code in OURS:
+                    if call.code in SERVER_ERRORS:
                         span.failed(call.code.name)
-                    note(span)
+                    annotate_span(span)
 
         return in_span
 
-    return link
+    return wrap

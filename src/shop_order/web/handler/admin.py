@@ -1,4 +1,4 @@
-"""What operators do, and the order log and figures they look at (specification 6.4)."""
+"""Operations for admins: shipping, the order log and statistics (specification 6.4)."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ class AdminHandler:
         id="shipOrder",
         tag=TAG,
         summary="发货 / Ship",
-        description="同一运单重复提交不报错。\n\nThe same parcel again is no error.",
+        description="同一运单可重复提交。\n\nIdempotent for the same parcel.",
         data=OrderData,
         errors=(OrderNotFound, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def ship(self, order_sn: OrderSn, body: ShipBody) -> Response:
         """Ship the order."""
-        it = context()
+        ctx = context()
         expected = None if body.expected_status is None else OrderStatus(body.expected_status)
         order = await self._orders.ship(
-            it.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
+            ctx.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
         )
-        return success(OrderData.of(order, it.language, pay_url=None), "订单已发货", "the order was shipped")
+        return success(OrderData.of(order, ctx.language, pay_url=None), "订单已发货", "order shipped")
 
     @operation(
         "GET",
         "/api/v1/admin/orders/{order_sn}/logs",
         id="getOrderLogs",
         tag=TAG,
-        summary="订单操作日志 / The log of an order",
+        summary="订单操作日志 / Order log",
         description="日志库不可用时取自订单历史。\n\n"
-        "Taken from the order's own history while the log store is away.",
+        "Read from the order's history while the log store is unavailable.",
         data=AdminLogsData,
         errors=(OrderNotFound,),
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
         entries = await self._order_log.entries(order_sn)
-        return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "here it is")
+        return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "ok")
 
     @operation(
         "GET",
@@ -80,22 +80,21 @@ class AdminHandler:
         tag=TAG,
         summary="订单统计 / Order statistics",
         description="按下单日（东八区）、支付渠道和状态汇总；默认最近 30 天，最多 366 天。\n\n"
-        "Orders by the day they were placed (in China), channel and status; the last 30 days unless named, "
-        "366 at most.",
+        "Orders by order date (UTC+8), channel and status. The default is the last 30 days, the maximum 366.",
         data=StatisticsData,
     )
     async def order_statistics(
         self,
-        start: Annotated[Day | None, Query(description="起始日（含）/ The first day")] = None,
-        end: Annotated[Day | None, Query(description="结束日（含）/ The last day")] = None,
+        start: Annotated[Day | None, Query(description="起始日（含）/ First day")] = None,
+        end: Annotated[Day | None, Query(description="结束日（含）/ Last day")] = None,
     ) -> Response:
-        """Orders, amount and paid amount."""
+        """Order counts and amounts."""
         report = await self._statistics.report(start or "", end or "")
-        return success(StatisticsData.of(report, context().language), "查询成功", "here it is")
+        return success(StatisticsData.of(report, context().language), "查询成功", "ok")
 
 
 class ClockHandler:
-    """The test clock; production does not have it."""
+    """The test clock, which does not exist in production."""
 
     def __init__(self, advance: AdvanceClock) -> None:
         self._advance = advance
@@ -105,13 +104,13 @@ class ClockHandler:
         "/api/v1/admin/clock",
         id="advanceClock",
         tag=TAG,
-        summary="快进测试时钟 / Move the test clock",
+        summary="快进测试时钟 / Advance the test clock",
         description="仅 dev 与 test 环境，只能向前；影响超时与自动确认，不影响令牌、签名与幂等。\n\n"
-        "In dev and test only, forward only. It moves timeouts and automatic confirmation, "
-        "not tokens, signatures or idempotency.",
+        "Only in dev and test, only forward. Affects timeouts and automatic confirmation, but not tokens, "
+        "signatures or idempotency.",
         data=ClockData,
     )
     async def advance(self, body: ClockBody) -> Response:
-        """Move the clock forward."""
+        """Advance the clock."""
         now_ms = await self._advance(body.advance_s)
-        return success(ClockData.of(now_ms), "时钟已快进", "the clock was moved")
+        return success(ClockData.of(now_ms), "时钟已快进", "clock advanced")

@@ -1,4 +1,4 @@
-"""The cart (specification 4.1)."""
+"""Cart routes (specification 4.1)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class CartHandler:
         "/api/v1/cart",
         id="getCart",
         tag=TAG,
-        summary="查看购物车 / The cart",
+        summary="查看购物车 / Get the cart",
         description="名称、价格、上下架与库存均为实时数据；不可下单的商品仍会列出。\n\n"
-        "Title, price, on-sale mark and stock are fresh; lines that can't be ordered are shown as well.",
+        "Titles, prices, availability and stock are current; lines that can't be ordered are included.",
         data=CartData,
     )
     async def view(self) -> Response:
@@ -46,8 +46,9 @@ class CartHandler:
         "/api/v1/cart/items",
         id="addCartItem",
         tag=TAG,
-        summary="加入购物车 / Put goods into the cart",
-        description="已有该商品时数量相加。\n\nAdds to what is there. At most 100 lines, 999 of one goods.",
+        summary="加入购物车 / Add to the cart",
+        description="已有该商品时数量相加；最多 100 种商品，每种 999 件。\n\n"
+        "Adds to the existing quantity. At most 100 lines, and 999 of each product.",
         data=CartItemData,
         errors=(GoodsUnavailable, NotYourself, TooMuchContention),
         extra=links("goods_id", "$response.body#/data/goods_id", "updateCartItem", "removeCartItem"),
@@ -64,9 +65,9 @@ class CartHandler:
         "/api/v1/cart/items/{goods_id}",
         id="updateCartItem",
         tag=TAG,
-        summary="修改数量或勾选 / Change a line",
-        description="设置（而非累加）数量或勾选；未填写的字段不变。\n\nSets number or check mark; "
-        "an absent field stays.",
+        summary="修改数量或勾选 / Update a line",
+        description="设置（而非累加）数量或勾选；未填写的字段不变。\n\n"
+        "Sets the quantity or check mark; absent fields are unchanged.",
         data=CartData,
         errors=(CartLineNotFound, TooMuchContention),
     )
@@ -75,22 +76,22 @@ class CartHandler:
         if body.nums is None and body.checked is None:
             raise InvalidArgument("nums", "required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
-        return await self._answer("购物车已更新", "the cart was changed")
+        return await self._answer("购物车已更新", "cart updated")
 
     @operation(
         "DELETE",
         "/api/v1/cart/items/{goods_id}",
         id="removeCartItem",
         tag=TAG,
-        summary="移出购物车 / Take a line out",
-        description="不存在时也返回成功。\n\nTaking out what is not there is no error.",
+        summary="移出购物车 / Remove a line",
+        description="不存在时也返回成功。\n\nIdempotent.",
         data=CartData,
         errors=(TooMuchContention,),
     )
     async def remove(self, goods_id: GoodsId) -> Response:
         """Remove a line."""
         await self._carts.remove(context().caller, goods_id)
-        return await self._answer("已移出购物车", "taken out of the cart")
+        return await self._answer("已移出购物车", "removed from the cart")
 
     @operation(
         "PUT",
@@ -98,14 +99,14 @@ class CartHandler:
         id="checkCart",
         tag=TAG,
         summary="勾选一件或全部 / Check one line or all",
-        description="不填 goods_id 表示全部。\n\nWithout goods_id: all lines.",
+        description="不填 goods_id 表示全部。\n\nAll lines without goods_id.",
         data=CartData,
         errors=(CartLineNotFound, TooMuchContention),
     )
     async def check(self, body: CheckCart) -> Response:
         """Set check marks."""
         await self._carts.check(context().caller, body.checked, goods=body.goods_id or 0)
-        return await self._answer("勾选已更新", "the check marks were changed")
+        return await self._answer("勾选已更新", "check marks updated")
 
     async def _answer(self, zh: str, en: str) -> Response:
         return success(CartData.of(await self._carts.view(context().caller)), zh, en)

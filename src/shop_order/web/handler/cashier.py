@@ -1,4 +1,4 @@
-"""The cashier: whoever has the link may pay the order."""
+"""Cashier routes: whoever has the link may pay the order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
+from shop_order.web.auth.client_address import is_phone
 from shop_order.web.cashier import PATH, CashierLinks
-from shop_order.web.cashier_page import CashierPage, Seen
+from shop_order.web.cashier_page import CashierPage, CashierView
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
-from shop_order.web.handler.payment import PAYING
+from shop_order.web.handler.payment import PAY_ERRORS
 from shop_order.web.handler.route import operation
-from shop_order.web.middleware.client_address import is_phone
 
 TAG = "cashier"
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
@@ -78,22 +78,22 @@ class CashierHandler:
         "/api/v1/cashier/{order_sn}",
         id="showCashier",
         tag=TAG,
-        summary="收银台 / The cashier",
+        summary="收银台 / Show the cashier",
         description="订单应答中的 `pay_url`。浏览器得到页面，`Accept: application/json` 得到数据。"
-        "超过支付时间后仍显示付款的进展；有未完成的支付时会立即询问支付机构。\n\n"
-        "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows where "
-        "the payment stands, also after its time; while an attempt is open the provider is asked at once.",
+        "超过支付时间后仍显示支付进展；有未完成的支付时会立即查询支付机构。\n\n"
+        "The `pay_url` of an order: a page for browsers, data for `Accept: application/json`. It shows the "
+        "state of the payment, even after the deadline; the provider of an open attempt is queried at once.",
         data=CashierData,
         errors=(SignatureInvalid, OrderNotFound),
         extra={"responses": {"200": {"content": _PAGE}}},
     )
     async def show(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
-        """The channels, or how it went."""
+        """Show the channels, or the state of the payment."""
         self._links.check(order_sn, e, s)
-        seen = await self._seen(request, order_sn)
+        view = await self._view(request, order_sn)
         if _wants_json(request):
-            return success(CashierData.of(seen, context().language), "成功", "ok")
-        return self._html(self._page.order(seen, context().language))
+            return success(CashierData.of(view, context().language), "成功", "ok")
+        return self._html(self._page.order(view, context().language))
 
     @operation(
         "POST",
@@ -102,13 +102,13 @@ class CashierHandler:
         tag=TAG,
         summary="在收银台支付 / Pay at the cashier",
         description="打开或复用支付，并跳转到支付机构；扫码支付时返回收银台，由其显示二维码。\n\n"
-        "Opens or reuses the attempt and answers 303 to the provider, or to the cashier, which shows the QR "
-        "code if the buyer pays by one.",
-        errors=(SignatureInvalid, *PAYING),
+        "Opens or reuses a payment attempt, and redirects to the provider, or to the cashier if the buyer "
+        "pays with a QR code.",
+        errors=(SignatureInvalid, *PAY_ERRORS),
         extra=_FORM,
     )
     async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
-        """Go to the provider, or back to the cashier if there is no page to go to."""
+        """Redirect to the provider, or back to the cashier if the provider has no page."""
         self._links.check(order_sn, e, s)
         order = await self._checkout.get(order_sn)
         chosen = _chosen(await request.body())
@@ -117,22 +117,22 @@ class CashierHandler:
         action = payment.action
         return RedirectResponse(action.url if isinstance(action, Redirect) else _link(request), 303)
 
-    async def _seen(self, request: Request, order_sn: str) -> Seen:
+    async def _view(self, request: Request, order_sn: str) -> CashierView:
         if context().head:
-            order, said = await self._checkout.get(order_sn), None
+            order, provider_state = await self._checkout.get(order_sn), None
         else:
-            # A provider sends its buyer back with the attempt's number among what it appends.
+            # Providers append the attempt's number when they send the buyer back.
             back_from = request.query_params.get("out_trade_no", "")
-            order, said = await self._checkout.refresh(order_sn, back_from=back_from)
+            order, provider_state = await self._checkout.refresh(order_sn, back_from=back_from)
         now_ms = self._now()
         stage = stage_of(order, now_ms)
-        if stage is Stage.PENDING and said is TradeState.UNKNOWN:
-            stage = Stage.CONFIRMING  # the attempt the buyer came back from was closed, but may have money
+        if stage is Stage.PENDING and provider_state is TradeState.UNKNOWN:
+            stage = Stage.CONFIRMING  # the attempt was closed, but may have been paid
         return_url, cancel_url = self._checkout.pages(order)
-        return Seen(
+        return CashierView(
             order,
             stage,
-            said,
+            provider_state,
             order.may_pay(now_ms),
             self._channels.offers(order),
             now_ms,
@@ -142,7 +142,7 @@ class CashierHandler:
         )
 
     def page_of(self, request: Request, error: OrderServiceError) -> Response | None:
-        """What a browser is shown when the cashier does not work; None elsewhere, and for programs."""
+        """The cashier's error page for browsers; None for other routes and for programs."""
         if not (request.url.path.startswith(PATH) and "text/html" in request.headers.get("accept", "")):
             return None
         plain = refusal(error)
@@ -160,7 +160,7 @@ class CashierHandler:
 
 
 def _link(request: Request) -> str:
-    """This very address, also below a proxy's path, without what a provider appended."""
+    """A relative link to this page without what a provider appended; works under any proxy path."""
     return "?" + urlencode({name: request.query_params.get(name, "") for name in ("e", "s")})
 
 

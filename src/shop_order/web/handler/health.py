@@ -16,13 +16,16 @@ from shop_order.web.handler.answer import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"
-NOT_READY = "数据库不可用或不接受写入，或正在停止 / No database, or one that takes no writes, or stopping"
-DATABASE = "database"  # the one part we cannot serve without
+NOT_READY = (
+    "数据库不可用或不接受写入，或正在停止 / "
+    "The database is unavailable or read-only, or the service is stopping"
+)
+DATABASE = "database"  # the only part that is required
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether we accept requests, and what is missing even if we do."""
+    """Whether the service accepts requests, and which of its parts are unavailable."""
 
     serving: bool
     missing: tuple[str, ...] = ()
@@ -64,7 +67,7 @@ class HealthHandler:
         "/healthz",
         id="healthz",
         tag=TAG,
-        summary="存活 / Alive",
+        summary="存活 / Liveness",
         extra={"responses": _health("200", "ok")},
     )
     async def alive(self) -> Response:
@@ -76,13 +79,13 @@ class HealthHandler:
         "/readyz",
         id="readyz",
         tag=TAG,
-        summary="就绪 / Ready",
+        summary="就绪 / Readiness",
         description="`degraded` 仍为 200，并说明缺少什么。\n\n"
-        "*degraded* is still 200 and says what is missing.",
+        "`degraded` is 200, too; `missing` has the unavailable parts.",
         extra={"responses": _health("200", "ready, or degraded") | _health("503", NOT_READY)},
     )
     async def ready(self) -> Response:
-        """Whether we accept requests."""
+        """Whether the service accepts requests."""
         found = await self._readiness()
         body = orjson.dumps({"status": found.word, "missing": list(found.missing)})
         return Response(body, 200 if found.serving else 503, media_type=JSON)
@@ -94,7 +97,7 @@ class HealthHandler:
         tag=TAG,
         summary="指标 / Metrics",
         description="Prometheus 文本；仅本机或管理员。\n\n"
-        "Prometheus text; from this machine, or for an admin.",
+        "Prometheus text format; from this machine or as an admin only.",
         errors=(Unauthenticated, Forbidden),
         extra={
             "responses": {
@@ -107,6 +110,6 @@ class HealthHandler:
         },
     )
     async def metrics(self) -> Response:
-        """What was counted."""
-        text = await asyncio.to_thread(self._metrics)  # thousands of lines: requests go on meanwhile
+        """Metrics in the Prometheus text format."""
+        text = await asyncio.to_thread(self._metrics)  # thousands of lines: keep the loop free
         return Response(text, media_type=METRICS_TYPE)

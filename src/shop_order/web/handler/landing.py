@@ -1,4 +1,4 @@
-"""The page at `/`: the addresses that the caller may open."""
+"""The landing page at `/`, with the addresses that the caller may open."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from string import Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from shop_order.web.auth.client_address import Network, client_address, is_loopback
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language
-from shop_order.web.middleware.client_address import Network, client_address, is_loopback
 
 Words = tuple[str, str]
-# An address to open or to call, and what it is for.
+# An address and its description.
 Entry = tuple[str, Words]
 
 _TITLE: Words = ("订单服务", "Order service")
 _ABOUT: Words = (
-    "网上商城的购物车、订单与支付。这里列出各个入口。",
-    "Cart, orders and payments of an online shop. This page says what is where.",
+    "网上商城的购物车、订单与支付。以下是各个入口。",
+    "Cart, orders and payments of an online shop.",
 )
 _DOCUMENTS: Sequence[Entry] = (
-    ("/api/v1/docs", ("接口文档，可直接试用", "the REST interface, to try things on")),
-    ("/api/v1/redoc", ("接口文档，便于阅读", "the REST interface, to read")),
+    ("/api/v1/docs", ("接口文档，可直接试用", "REST API, interactive")),
+    ("/api/v1/redoc", ("接口文档，便于阅读", "REST API, for reading")),
     ("/api/v1/openapi.md", ("同样的内容，纯文本", "the same as plain text")),
     ("/api/v1/openapi.json", ("OpenAPI 3.1，供程序使用", "OpenAPI 3.1, for programs")),
     ("/api/v1/openapi.yaml", ("OpenAPI 3.1，YAML 格式", "OpenAPI 3.1 as YAML")),
 )
 _HEALTH: Sequence[Entry] = (
     ("/healthz", ("进程是否存活", "whether the process is alive")),
-    ("/readyz", ("能否接受请求，缺少什么", "whether it takes requests, and what is missing")),
+    ("/readyz", ("能否接受请求，缺少什么", "whether it accepts requests, and what is missing")),
 )
 _METRICS: Entry = (
     "/metrics",
-    ("Prometheus 指标，仅限本机", "what is counted, for Prometheus; from this machine only"),
+    ("Prometheus 指标，仅限本机", "Prometheus metrics; from this machine only"),
 )
-_REST: Entry = ("/api/v1", ("REST 接口的起点，需要令牌", "where the REST interface begins; it needs a token"))
+_REST: Entry = ("/api/v1", ("REST 接口的根路径，需要令牌", "base path of the REST API; requires a token"))
 _GRPC: Words = (
     "gRPC：order.OrderService 与 shop.order.Order",
     "gRPC: order.OrderService and shop.order.Order",
 )
 _SANDBOX: Words = (
     "沙箱（若已启动）：商品、支付宝模拟器",
-    "the sandbox, if it was started: goods, and the Alipay simulator",
+    "the sandbox, if running: goods and the Alipay simulator",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What developers find besides REST: `host:port` of gRPC, the sandbox's base URL; empty: not shown."""
+    """Addresses for developers: `host:port` of gRPC, base URL of the sandbox; hidden if empty."""
 
     grpc: str = ""
     sandbox: str = ""
@@ -71,9 +71,9 @@ class LandingHandler:
         self._places = places
         self._trusted = trusted_proxies
 
-    @operation("GET", "/", id="landing", tag="", summary="入口 / What is where")
+    @operation("GET", "/", id="landing", tag="", summary="入口 / Landing page")
     async def landing(self, request: Request) -> Response:
-        """The addresses that this caller may open."""
+        """The page for this caller."""
         local = is_loopback(client_address(request.scope, self._trusted))
         page = self._page.html(self._places(), context().language, local=local)
         return HTMLResponse(page, headers={"Content-Security-Policy": self._page.policy})
@@ -109,7 +109,7 @@ def _sections(places: Places, index: int, local: bool) -> Iterator[str]:
     yield _section(("接口", "Interfaces")[index], [_called(entry, index) for entry in called])
     yield _section(("文档", "Documents")[index], [_opened(entry, index) for entry in _DOCUMENTS])
     watching = [*_HEALTH, *([_METRICS] if local else [])]
-    yield _section(("运行状态", "How it is doing")[index], [_opened(entry, index) for entry in watching])
+    yield _section(("运行状态", "Health")[index], [_opened(entry, index) for entry in watching])
     if places.sandbox:
         yield _section(("开发", "Development")[index], [_opened((places.sandbox, _SANDBOX), index)])
 

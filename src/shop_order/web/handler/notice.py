@@ -1,4 +1,4 @@
-"""What payment providers send: one route for each channel of the table, answered as its provider expects."""
+"""Notices of payment providers: one route per channel, with the response its provider expects."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from shop_order.domain.errors import BodyTooLarge, DeadlineExceeded, Forbidden, 
 from shop_order.domain.ports import NoticeRoute
 from shop_order.service.notice import MAX_BODY
 from shop_order.service.pay import PaymentService
-from shop_order.web.context import about, remaining_s
+from shop_order.web.auth.client_address import Network, client_address, contains, networks
+from shop_order.web.context import RequestLog, log_order_sn, remaining_s
 from shop_order.web.handler.route import Endpoint, operation
-from shop_order.web.middleware.client_address import Network, client_address, contains, networks
-from shop_order.web.middleware.edge import RequestLog
 
 TAG = "notices"
 NOTICE_PATH = "/api/v1/payments/notify/"
 
 
 class NoticeHandler:
-    """Receives notices: no token and no limits, the signature is the credential."""
+    """Receives notices. They need no token and have no limits; the signature is the credential."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class NoticeHandler:
         self._trusted = trusted_proxies
 
     def endpoint(self, route: NoticeRoute) -> Endpoint:
-        """The marked endpoint of a channel's notices."""
+        """The route for a channel's notices."""
         code = route.payment_type.code
 
         @operation(
@@ -57,17 +56,19 @@ class NoticeHandler:
         return receive
 
     async def _handle(self, route: NoticeRoute, request: Request) -> Exception | None:
-        """None if the notice was handled, otherwise why not."""
+        """The error, or None if the notice was handled."""
         try:
             self._check_address(request)
             async with asyncio.timeout(_timeout_s()):
                 body = await _raw(request)
-                about(await self._payments.provider_notice(route.payment_type, body, dict(request.headers)))
+                log_order_sn(
+                    await self._payments.provider_notice(route.payment_type, body, dict(request.headers))
+                )
         except OrderServiceError as error:
             return error
         except TimeoutError:
             return DeadlineExceeded()
-        except Exception as error:  # noqa: BLE001 - the transport's edge: the provider reads no envelope
+        except Exception as error:  # noqa: BLE001 - transport boundary: providers expect their own format
             self._log.exception("notice failed", channel=route.payment_type.code)
             return error
         return None
@@ -79,13 +80,13 @@ class NoticeHandler:
 
 
 def _timeout_s() -> float | None:
-    # A little before the request's own deadline, whose answer is an envelope.
+    # Shorter than the request's deadline, whose response would be our envelope.
     left_s = remaining_s()
     return None if left_s is None else left_s * 0.9
 
 
 async def _raw(request: Request) -> bytes:
-    # Byte for byte as it was sent: the signature is over it.
+    # Byte for byte as sent, because it is signed.
     if int(request.headers.get("content-length", "0")) > MAX_BODY:
         raise BodyTooLarge
     body = bytearray()

@@ -1,4 +1,4 @@
-"""Placing orders and looking at them (specification 4.2)."""
+"""Order routes (specification 4.2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MAX_PAGE_SIZE, OrderService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.context import about
+from shop_order.web.context import log_order_sn
 from shop_order.web.dto.answers import (
     LogData,
     OrderData,
@@ -58,8 +58,8 @@ from shop_order.web.handler.answer import context, success
 from shop_order.web.handler.route import links, operation
 
 TAG = "orders"
-MAX_LISTED_ITEMS = 5  # of each order in a list; `items_total` has their number
-_LEADS_TO = (
+MAX_LISTED_ITEMS = 5  # items of each order in a list; `items_total` is their number
+_LINKED_OPERATIONS = (
     "getOrder",
     "getOrderStatus",
     "cancelOrder",
@@ -95,27 +95,27 @@ class OrderHandler:
         "/api/v1/orders/token",
         id="createSubmitToken",
         tag=TAG,
-        summary="获取提交令牌 / A submit token",
+        summary="获取提交令牌 / Create a submit token",
         description="作为 Idempotency-Key 发送，一张表单只生效一次，一小时内有效。\n\n"
-        "Send it as Idempotency-Key: the form then works once. Valid for one hour.",
+        "Send it as Idempotency-Key, so that a form takes effect once. Valid for one hour.",
         data=SubmitTokenData,
     )
     async def token(self) -> Response:
-        """A token for one submit."""
+        """Create a submit token."""
         now_s = self._real_now_s()
         token = self._tokens.mint(context().caller.buyer_id(), now_s)
         expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
-        return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "a token was made")
+        return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "token created")
 
     @operation(
         "POST",
         "/api/v1/orders",
         id="createOrder",
         tag=TAG,
-        summary="创建订单 / Place an order",
+        summary="创建订单 / Create an order",
         description='`{"from": "cart"}` 购买购物车中已勾选的商品；或用 `items` 直接购买。'
         "价格以下单时为准。\n\n"
-        "Buys the checked cart lines, or the listed items, at today's prices. Stock is reserved; "
+        "Buys the checked lines of the cart, or the listed items, at current prices. Stock is reserved; "
         "pay at `pay_url` before `expire_at`.",
         data=OrderData,
         errors=(
@@ -134,14 +134,14 @@ class OrderHandler:
             TooMuchContention,
             KeyReused,
         ),
-        extra=links("order_sn", "$response.body#/data/order_sn", *_LEADS_TO),
+        extra=links("order_sn", "$response.body#/data/order_sn", *_LINKED_OPERATIONS),
     )
     async def place(self, body: PlaceOrderBody, idempotency_key: IdempotencyKey = "") -> Response:
         """Place an order."""
-        it = context()
-        actor = it.caller
+        ctx = context()
+        actor = ctx.caller
         actor.buyer_id()
-        it.owner(body.user_id)
+        ctx.owner(body.user_id)
         command = PlaceOrder(
             address=_address(body),
             lines=_lines(body),
@@ -150,25 +150,26 @@ class OrderHandler:
             coupon_id=body.coupon_id,
             quote_token=body.quote_token,
             expected_fen=body.expected_total_fen,
-            key=it.key,
+            key=ctx.key,
             return_url=body.return_url,
             cancel_url=body.cancel_url,
         )
         outcome = await self._placing.place(actor, command)
-        it.replayed = outcome.replayed
-        about(outcome.result.order_sn)
-        return self._answer(outcome.result, "订单创建成功", "the order was placed")
+        ctx.replayed = outcome.replayed
+        log_order_sn(outcome.result.order_sn)
+        return self._answer(outcome.result, "订单创建成功", "order created")
 
     @operation(
         "GET",
         "/api/v1/orders",
         id="listOrders",
         tag=TAG,
-        summary="订单列表 / Orders",
-        description="按创建时间倒序；最多翻到 10000 条，之后用 cursor。时间区间含起点不含终点。"
+        summary="订单列表 / List orders",
+        description="按创建时间倒序；最多翻到第 10000 条，之后请用 cursor。时间区间含起点不含终点。"
         "每个订单只列前 5 项商品，`items_total` 为总项数；请求频率按应答大小计。\n\n"
-        "Newest first; pages end at 10,000 rows, then use `cursor`. start <= created < end. Each order has "
-        "its first 5 items, and `items_total` says how many there are; large answers count as several calls.",
+        "Newest first. Pages end at 10,000 rows; use `cursor` to continue. start_time <= created < end_time. "
+        "Each order has its first 5 items, and `items_total` is their number. Large responses count as "
+        "several calls.",
         data=OrderListData,
         errors=(PageTooDeep, NotYourself),
     )
@@ -179,27 +180,29 @@ class OrderHandler:
         start_time: TimeMs | None = None,
         end_time: TimeMs | None = None,
         user_id: Owner = None,
-        page: Annotated[int, Query(ge=1, description="从 1 开始 / From 1")] = 1,
-        page_size: Annotated[int, Query(ge=1, description="大于 100 按 100 / Above 100: 100")] = 20,
-        cursor: Annotated[str, Query(max_length=256, description="上一页的 next_cursor")] = "",
+        page: Annotated[int, Query(ge=1, description="从 1 开始 / Starts at 1")] = 1,
+        page_size: Annotated[int, Query(ge=1, description="超过 100 按 100 计 / At most 100")] = 20,
+        cursor: Annotated[
+            str, Query(max_length=256, description="上一页的 next_cursor / next_cursor of the previous page")
+        ] = "",
     ) -> Response:
         """A page of orders."""
-        it = context()
-        owner = it.owner(user_id)
+        ctx = context()
+        owner = ctx.owner(user_id)
         where = OrderFilter(
             owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
         )
-        after = self._cursors.open(it.caller, where, cursor)
+        after = self._cursors.open(ctx.caller, where, cursor)
         page_size = min(page_size, MAX_PAGE_SIZE)
         found = await self._orders.list(
-            it.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
+            ctx.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
         )
         data = OrderListData.of(
             found,
             items=[self._listed(order, found.items_total) for order in found.orders],
             page=page,
             page_size=page_size,
-            next_cursor=self._cursors.seal(it.caller, where, found.next) or None,
+            next_cursor=self._cursors.seal(ctx.caller, where, found.next) or None,
         )
         return success(data, "成功", "ok")
 
@@ -208,18 +211,18 @@ class OrderHandler:
         "/api/v1/orders/{order_sn}",
         id="getOrder",
         tag=TAG,
-        summary="订单详情 / An order",
+        summary="订单详情 / Get an order",
         description="含商品、历史与支付记录。\n\nWith items, history and payments.",
         data=OrderDetailData,
         errors=(OrderNotFound, NotYourself),
     )
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order with items, history and payments."""
-        it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
+        ctx = context()
+        order = await self._orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
         history = await self._orders.history(order)
         logs = [LogData.of(entry_of(event)) for event in history]
-        data = OrderDetailData.of(order, it.language, pay_url=self._links.of(order) or None, logs=logs)
+        data = OrderDetailData.of(order, ctx.language, pay_url=self._links.of(order) or None, logs=logs)
         return success(data, "成功", "ok")
 
     @operation(
@@ -227,37 +230,37 @@ class OrderHandler:
         "/api/v1/orders/{order_sn}/status",
         id="getOrderStatus",
         tag=TAG,
-        summary="订单状态 / Its status",
-        description="轮询用的少量字段。\n\nThe few fields a page polls.",
+        summary="订单状态 / Get an order's status",
+        description="供轮询使用的少量字段。\n\nA few fields, for polling.",
         data=OrderStatusData,
         errors=(OrderNotFound, NotYourself),
     )
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
-        it = context()
-        order = await self._orders.get(it.caller, order_sn, owner=it.owner(user_id))
-        return success(OrderStatusData.of(order, it.language), "成功", "ok")
+        ctx = context()
+        order = await self._orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        return success(OrderStatusData.of(order, ctx.language), "成功", "ok")
 
     @operation(
         "POST",
         "/api/v1/orders/{order_sn}/cancel",
         id="cancelOrder",
         tag=TAG,
-        summary="取消订单 / Cancel",
-        description="仅待支付订单；已支付请申请退款（`USE_REFUND`）。重复取消不报错。\n\n"
-        "Pending orders only; a paid one is `USE_REFUND`. Again is no error.",
+        summary="取消订单 / Cancel an order",
+        description="仅限待支付订单；已支付请申请退款（`USE_REFUND`）。可重复提交。\n\n"
+        "Pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
         data=OrderData,
         errors=(OrderNotFound, NotYourself, UseRefund, IllegalTransition, StateChanged, TooMuchContention),
     )
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""
         body = body or CancelBody()
-        it = context()
-        owner = it.owner(body.user_id)
+        ctx = context()
+        owner = ctx.owner(body.user_id)
         order = await self._orders.cancel(
-            it.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
+            ctx.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
-        return self._answer(order, "订单已取消", "the order was cancelled")
+        return self._answer(order, "订单已取消", "order cancelled")
 
     @operation(
         "POST",
@@ -265,17 +268,17 @@ class OrderHandler:
         id="confirmReceipt",
         tag=TAG,
         summary="确认收货 / Confirm receipt",
-        description="重复确认不报错。\n\nAgain is no error.",
+        description="可重复提交。\n\nIdempotent.",
         data=OrderData,
         errors=(OrderNotFound, NotYourself, IllegalTransition, RefundOpen, StateChanged, TooMuchContention),
     )
     async def confirm(self, order_sn: OrderSn, body: ConfirmBody | None = None) -> Response:
         """Confirm that the buyer has received the order."""
         body = body or ConfirmBody()
-        it = context()
-        it.owner(body.user_id)
-        order = await self._orders.confirm(it.caller, order_sn, expected=_expected(body.expected_status))
-        return self._answer(order, "已确认收货", "receipt was confirmed")
+        ctx = context()
+        ctx.owner(body.user_id)
+        order = await self._orders.confirm(ctx.caller, order_sn, expected=_expected(body.expected_status))
+        return self._answer(order, "已确认收货", "receipt confirmed")
 
     def _answer(self, order: Order, zh: str, en: str) -> Response:
         data = OrderData.of(order, context().language, pay_url=self._links.of(order) or None)

@@ -1,11 +1,13 @@
-"""The guard of every route: caller, role, rate and deadline are checked before the body is read."""
+"""Routes: declaration, and the checks of caller, role, rate and form before a handler runs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import FastAPI
@@ -13,33 +15,41 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
-from shop_order.domain.errors import DeadlineExceeded, OrderServiceError
+from shop_order.domain.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    OrderServiceError,
+    UnsupportedMediaType,
+)
+from shop_order.web.auth.client_address import (
+    Network,
+    client_address,
+    is_loopback,
+    limit_key_of,
+)
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
-from shop_order.web.context import about, remaining_s, sent_key
+from shop_order.web.context import log_order_sn, remaining_s, validated_key
 from shop_order.web.handler.answer import context
-from shop_order.web.handler.strict import check_media_type, check_no_fields, check_query
-from shop_order.web.middleware.client_address import (
-    Network,
-    client_address,
-    counted_address,
-    is_loopback,
-)
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "rest_operation"
-# Browsers, providers and probes append parameters of their own, and their bodies are not JSON.
+# Browsers, providers and probes append their own parameters, and their bodies are not JSON.
 _LENIENT = frozenset({"", "cashier", "notices", "operation"})
+MAX_PARAMETERS = 50
+_MAX_NAME = 128  # characters of a name the caller made up
+_UTF_8 = ("utf-8", "utf8")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method and path with what the document says of it."""
+    """A route and its documentation."""
 
     method: str
     path: str
@@ -47,8 +57,8 @@ class Operation:
     tag: str
     summary: str
     description: str
-    data: Any = None  # the type of the answer's data; None: not JSON
-    errors: tuple[type[OrderServiceError], ...] = ()  # beside those every route can give
+    data: Any = None  # the type of the response data; None if it is not JSON
+    errors: tuple[type[OrderServiceError], ...] = ()  # in addition to those of every route
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,7 +74,7 @@ def operation(
     errors: tuple[type[OrderServiceError], ...] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
-    """Mark a handler's method as the answer to a route; `errors` beside those every route can give."""
+    """Declare a handler method as a route; `errors` are in addition to those of every route."""
 
     def mark(endpoint: F) -> F:
         found = Operation(method, path, id, tag, summary, description, data, errors, extra or {})
@@ -75,38 +85,38 @@ def operation(
 
 
 def links(parameter: str, expression: str, *operations: str) -> Mapping[str, Any]:
-    """What an answer leads to: `expression` of it is these operations' `parameter`."""
+    """OpenAPI links: `expression` of the response is the `parameter` of these operations."""
     found = {id: {"operationId": id, "parameters": {parameter: expression}} for id in operations}
     return {"responses": {"200": {"links": found}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What every request must pass."""
+    """The checks of every request."""
 
     authenticator: Authenticator
     limits: RateLimits
     trusted_proxies: tuple[Network, ...]
 
     def identify(self, request: Request, row: Who | None) -> None:
-        """Settle who calls, and whether they may. Raises Unauthenticated, Forbidden, DependencyDown."""
-        it = context()
+        """Authenticate and authorize the caller. Raises Unauthenticated, Forbidden, DependencyDown."""
+        ctx = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
             local = is_loopback(self._address(request))
         if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
             sent = request.headers.getlist("authorization")
-            it.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
-        authorize(row, it.actor, loopback=local)
+            ctx.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
+        authorize(row, ctx.actor, loopback=local)
 
     async def admit(self, request: Request) -> None:
-        """Settle whether they may now. Raises InvalidArgument (the key), RateLimited."""
-        it = context()
-        if it.actor is not None:
-            it.key = _key(request.headers)
-            await self.limits.check(it.actor)
+        """Read the idempotency key and apply rate limits. Raises InvalidArgument, RateLimited."""
+        ctx = context()
+        if ctx.actor is not None:
+            ctx.key = _key(request.headers)
+            await self.limits.check(ctx.actor)
         elif request.url.path.startswith(CASHIER):
-            address = counted_address(request.scope, self.trusted_proxies)
+            address = limit_key_of(request.scope, self.trusted_proxies)
             await self.limits.check(None, address=address)
 
     def _address(self, request: Request) -> str:
@@ -116,11 +126,11 @@ class Guard:
 def _key(headers: Headers) -> str:
     """The Idempotency-Key; empty without one. Raises InvalidArgument if there are two."""
     sent = headers.getlist("Idempotency-Key")
-    return sent_key(_as_utf8(sent[0]) if sent else "", repeated=len(sent) > 1)
+    return validated_key(_as_utf8(sent[0]) if sent else "", repeated=len(sent) > 1)
 
 
 def _as_utf8(key: str) -> str:
-    # Headers arrive as Latin-1: a key in UTF-8 must be the key that gRPC's field would carry.
+    # Headers arrive as Latin-1, but a UTF-8 key must equal the same key in a gRPC field.
     try:
         return key.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -128,15 +138,15 @@ def _as_utf8(key: str) -> str:
 
 
 class StrictRequest(Request):
-    """A request whose JSON has no NaN, no broken text and no second spelling."""
+    """A request that parses JSON strictly: no NaN, no invalid UTF-8."""
 
     async def json(self) -> Any:
-        """Raises JSONDecodeError."""
+        """The parsed body. Raises JSONDecodeError."""
         return orjson.loads(await self.body())
 
 
 def guarded(guard: Guard) -> type[APIRoute]:
-    """The class of our routes; each is wrapped once, when it is registered."""
+    """A route class whose handlers are wrapped in the guard's checks at registration."""
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Handler:
@@ -165,11 +175,11 @@ def guarded(guard: Guard) -> type[APIRoute]:
             async def handle(request: Request) -> Response:
                 try:
                     async with asyncio.timeout(remaining_s()):
-                        about(request.path_params.get("order_sn"))
+                        log_order_sn(request.path_params.get("order_sn"))
                         guard.identify(request, row)
                         if not listed:
                             return await answer(request)
-                        async with guard.limits.turn(context().actor):
+                        async with guard.limits.list_slot(context().actor):
                             return await answer(request)
                 except TimeoutError:
                     raise DeadlineExceeded from None
@@ -203,3 +213,72 @@ def operation_of(route: object) -> Operation | None:
     """The operation of a registered route; None if the route is not one of ours."""
     found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
     return found
+
+
+# ---- strict requests: known parameters and fields only, each once; JSON bodies only ----
+
+
+def check_query(query: bytes, known: frozenset[str]) -> None:
+    """Check that every parameter is known and given once.
+
+    Raises InvalidArgument for the first that is not.
+    """
+    if query.count(b"&") >= MAX_PARAMETERS:
+        raise InvalidArgument("query", "too_many_parameters", max=MAX_PARAMETERS)
+    seen: set[str] = set()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise InvalidArgument(name[:_MAX_NAME] or "query", "unknown_field")
+        if name in seen:
+            raise InvalidArgument(name, "duplicate")
+        seen.add(name)
+
+
+def check_no_fields(body: bytes) -> None:
+    """Check that the body is empty or an empty object, for routes without a body.
+
+    Raises InvalidArgument for the first field.
+    """
+    try:
+        found = orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        raise InvalidArgument("body", "invalid_json") from None
+    if isinstance(found, dict) and found:
+        raise InvalidArgument(next(iter(found))[:_MAX_NAME] or "body", "unknown_field")
+    if found:
+        raise InvalidArgument("body", "must_be_empty")
+
+
+def check_media_type(scope: Scope) -> bool:
+    """Whether there is a body; it must be uncompressed JSON in UTF-8.
+
+    Raises UnsupportedMediaType.
+    """
+    kinds = []
+    has_body = False
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kinds.append(value)
+        elif name == b"content-length":
+            has_body = has_body or value.strip(b"0") != b""
+        elif name == b"transfer-encoding":
+            has_body = True
+            if value.lower() != b"chunked":  # the parser decodes chunks only
+                raise UnsupportedMediaType
+        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+            raise UnsupportedMediaType
+    if has_body and not (len(kinds) == 1 and _is_json(kinds[0])):
+        raise UnsupportedMediaType
+    return has_body
+
+
+@lru_cache(maxsize=64)
+def _is_json(kind: bytes) -> bool:
+    named, *parameters = kind.decode("latin-1").lower().split(";")
+    if named.strip() != "application/json":  # +json types are other formats
+        return False
+    for parameter in parameters:
+        name, _, value = parameter.strip().partition("=")
+        if name == "charset" and value.strip('"') not in _UTF_8:
+            return False
+    return True

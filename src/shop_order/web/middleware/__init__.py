@@ -1,1 +1,1 @@
-"""What surrounds every REST request, as plain ASGI."""
+"""ASGI middleware of the REST application."""

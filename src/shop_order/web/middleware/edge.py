@@ -1,34 +1,32 @@
-"""The outermost layer of REST: request id, language, security headers, log line, measurement."""
+"""ASGI middleware of every REST request: log, headers, unexpected errors, HEAD, body size."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shop_order.web.context import RequestContext, accepted_request_id, enter
-from shop_order.web.messages import accepted_language
+from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
+from shop_order.pkg.http.protocol import REFUSED
+from shop_order.web.context import RequestContext, RequestLog, accepted_request_id, enter
+from shop_order.web.handler.answer import context, failure, refusal
+from shop_order.web.messages import accepted_language, plain_error_text
+from shop_order.web.status import INTERNAL_CODE
 
 Observe = Callable[[str, str, float], None]  # method and route, status, seconds
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _MAX_ID = 128
-
-
-class RequestLog(Protocol):
-    """Where log lines go; structlog's loggers fit."""
-
-    def info(self, msg: str, /, **fields: Any) -> object:
-        """A line for every request."""
-
-    def exception(self, msg: str, /, **fields: Any) -> object:
-        """A line with the stack of the exception being handled."""
+_REFUSALS: Mapping[int, OrderServiceError] = {
+    400: InvalidArgument("request", "invalid_http"),
+    431: HeadersTooLarge(),
+}
 
 
 class Edge:
-    """Every answer passes through here, including that to an unexpected error."""
+    """The outermost layer: request id, language, security headers, log line, measurement."""
 
     def __init__(
         self, app: ASGIApp, *, log: RequestLog, observe: Observe, deadline_s: Callable[[], float]
@@ -39,7 +37,7 @@ class Edge:
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.monotonic()
@@ -54,7 +52,7 @@ class Edge:
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._account(scope, context, time.monotonic() - started)
+            self._record(scope, context, time.monotonic() - started)
 
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
@@ -66,7 +64,7 @@ class Edge:
         enter(context)
         return context
 
-    def _account(self, scope: Scope, context: RequestContext, seconds: float) -> None:
+    def _record(self, scope: Scope, context: RequestContext, seconds: float) -> None:
         route = route_of(scope)
         self._observe(route, str(context.status), seconds)
         self._log.info(
@@ -75,19 +73,19 @@ class Edge:
             status=context.status,
             ms=round(seconds * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
-            **({"error": context.trouble} if context.trouble else {}),
+            **({"error": context.failure} if context.failure else {}),
         )
 
 
 def single(headers: Headers, name: str) -> str:
-    """A header's value; empty if it was sent not at all or more than once, as in gRPC."""
+    """The value of a header; empty if it is missing or repeated, as in gRPC."""
     sent = headers.getlist(name)
     return sent[0] if len(sent) == 1 else ""
 
 
 def route_of(scope: Scope) -> str:
-    """Method and template of the route that answered, for metrics and logs."""
-    # The template, never the path: callers could create any number of metrics.
+    """The method and path template of the route, for metrics and logs."""
+    # Never the path itself: callers could create any number of metric series.
     path = getattr(scope.get("route"), "path", "") or "(no route)"
     return f"{scope['method']} {path}" if path != "(no route)" else path
 
@@ -99,3 +97,79 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["Referrer-Policy"] = "no-referrer"
     headers.setdefault("Content-Security-Policy", API_POLICY)
     headers.setdefault("Cache-Control", "no-store")
+
+
+class Recovery:
+    """Answer unexpected errors with 500, HEAD as GET without its body, and invalid HTTP with an error."""
+
+    def __init__(self, app: ASGIApp, *, log: RequestLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if refused := scope.get(REFUSED):
+            return await refusal(_REFUSALS[refused])(scope, receive, send)
+        try:
+            if scope["method"] == "HEAD":
+                await self._headers_only(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except Exception:  # noqa: BLE001 - the transport's edge
+            self._log.exception("request failed", route=route_of(scope))
+            if not context().status:
+                text = plain_error_text(INTERNAL_CODE, context().language)
+                await failure(500, INTERNAL_CODE, text)(scope, receive, send)
+
+    async def _headers_only(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def headers_only(message: Message) -> None:
+            scope["method"] = "HEAD"
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            raise _HeadersSent  # so that no body is produced
+
+        context().head = True
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, headers_only)
+        except _HeadersSent:
+            pass
+        finally:
+            scope["method"] = "HEAD"
+
+
+class _HeadersSent(Exception):
+    """Ends a HEAD request."""
+
+
+class BodyLimit:
+    """Refuse bodies that are too large with 413, whatever their headers announce."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        announced = 0
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                announced = int(value)
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            # HTTPException, because FastAPI turns any other exception from reading a body into 400.
+            if announced > self._max_bytes:
+                raise HTTPException(413)  # before 100 Continue is sent
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_bytes:
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, counted, send)

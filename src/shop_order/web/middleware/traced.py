@@ -1,4 +1,4 @@
-"""The outermost layer of REST where traces are on: a request is a span of its caller's trace."""
+"""The outermost middleware if tracing is on: each request is a span in its caller's trace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.pkg.log import bind_fields
-from shop_order.web.context import note
+from shop_order.web.context import annotate_span
 from shop_order.web.middleware.edge import single
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few se
 
 
 class Traced:
-    """A span a request, named after its route, with its trace in every log line."""
+    """Record a span for every request, named after its route, and add its trace id to all log lines."""
 
     def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:
         self._app = app
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http" or scope["path"] in UNTRACED:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
@@ -38,8 +38,8 @@ class Traced:
                 status = message["status"]
             await send(message)
 
-        about = {"http.request.method": scope["method"], "url.scheme": scope.get("scheme", "http")}
-        with self._tracing.server(scope["method"], parent, state, about) as span:
+        attributes = {"http.request.method": scope["method"], "url.scheme": scope.get("scheme", "http")}
+        with self._tracing.server(scope["method"], parent, state, attributes) as span:
             bind_fields(trace_id=span.trace_id)
             try:
                 await self._app(scope, receive, answer)
@@ -50,4 +50,4 @@ class Traced:
                 span.set("http.response.status_code", status)
                 if status >= 500 or not status:
                     span.failed(str(status or "no answer"))
-                note(span)
+                annotate_span(span)

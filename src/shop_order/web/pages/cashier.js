@@ -9,15 +9,15 @@ if (left) {
     if (!seconds) { clearInterval(tick); location.reload(); }
   }, 1000);
 }
-// A page that was kept while the buyer was at the provider's shows how it went; a refusal is no page to send again.
-const stands = document.querySelector(".card[data-state]");
-addEventListener("pageshow", (event) => { if (event.persisted && stands) location.reload(); });
+// Reload a page restored from the back/forward cache, but never an error page, which would be submitted again.
+const page = document.querySelector(".card[data-state]");
+addEventListener("pageshow", (event) => { if (event.persisted && page) location.reload(); });
 if (card) {
   const until = performance.now() + 3600000;
   const first = Number(card.dataset.poll) * 1000;
   let pause = first;
   let timer = 0;
-  // The provider has no payment: who has not paid may go on.
+  // The provider has no payment: offer to continue.
   const unpaid = (data) => {
     const again = document.getElementById("again");
     const none = ["absent", "waiting", "closed"].includes(data.provider_says);
@@ -26,7 +26,7 @@ if (card) {
     document.getElementById("asking").hidden = true;
     again.open = true;
   };
-  const look = async () => {
+  const poll = async () => {
     clearTimeout(timer);
     if (!document.hidden) {
       try {
@@ -37,11 +37,11 @@ if (card) {
           if (changed) { location.reload(); return; }
           unpaid(data);
         }
-      } catch { /* no network now: asked again */ }
+      } catch { /* offline: retried */ }
       pause = Math.min(pause * 1.25, Math.max(first, 10000));
     }
-    if (performance.now() < until) timer = setTimeout(look, pause);
+    if (performance.now() < until) timer = setTimeout(poll, pause);
   };
-  timer = setTimeout(look, pause);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { pause = first; look(); } });
+  timer = setTimeout(poll, pause);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { pause = first; poll(); } });
 }

@@ -2,7 +2,7 @@ const style = getComputedStyle(document.documentElement);
 const colour = (name) => style.getPropertyValue(`--${name}`).trim();
 const quiet = { color: colour("ink"), backgroundColor: colour("chosen"), tabTextColor: colour("on-code") };
 const room = document.getElementById("redoc");
-// Its menus have no names for those who can't see them.
+// ReDoc's menus have no accessible names.
 new MutationObserver(() => {
   for (const menu of room.querySelectorAll("select:not([aria-label])")) menu.setAttribute("aria-label", "Content type");
 }).observe(room, { childList: true, subtree: true });
@@ -36,5 +36,5 @@ Redoc.init("openapi.json", {
     codeBlock: { backgroundColor: colour("code") },
   },
 }, room);
-// It reads the colours once; who changes between light and dark gets it anew.
+// ReDoc reads the colours only once, so reload when the colour scheme changes.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());

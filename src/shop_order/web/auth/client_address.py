@@ -1,4 +1,4 @@
-"""Who is at the other end: the address, which trusted proxies may tell, and whether it is a phone."""
+"""The caller's address, as reported by trusted proxies, and whether the caller is a phone."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
+from urllib.parse import unquote
 
 Network = IPv4Network | IPv6Network
 MAX_HOPS = 16
-_SUBSCRIBER_PREFIX = 64  # of IPv6: a subscriber has all addresses of it
-# `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each with a zone (`fe80::1%eth0`) or without.
+_SUBSCRIBER_PREFIX = 64  # IPv6: a subscriber has a whole /64
+# `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]`, `[::1]:5`, each with or without a zone (`fe80::1%eth0`).
 _HOP = re.compile(
     r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?"
     r"|(?P<bare>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?",
     re.ASCII,
 )
 _MAX_HOP = 100
-_MAX_AGENT = 1024  # characters of a User-Agent; the device stands at its beginning
+_MAX_AGENT = 1024  # characters of a User-Agent; the device is near the beginning
 _PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IGNORECASE)
 _LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
@@ -34,7 +35,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 
 def contains(nets: Iterable[Network], address: str) -> bool:
-    """Whether one of the networks contains the address; False for a text that is no address."""
+    """Whether one of the networks contains the address; False for text that is not an address."""
     found = _parsed(address)
     return found is not None and any(found in net for net in nets)
 
@@ -46,21 +47,21 @@ def is_loopback(address: str) -> bool:
 
 
 def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
-    """The caller's address in an ASGI scope; empty when it can't be known."""
-    return behind_proxies(_peer(scope), _forwarded(scope), trusted)
+    """The caller's address in an ASGI scope; empty if unknown."""
+    return resolve_address(_peer(scope), _forwarded(scope), trusted)
 
 
-def counted_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
-    """The address that limits count in an ASGI scope: the caller's, or the peer's if that is unknown."""
-    return counted(_peer(scope), _forwarded(scope), trusted)
+def limit_key_of(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
+    """The key for rate limits in an ASGI scope: the caller's address, or the peer's if that is unknown."""
+    return limit_key(_peer(scope), _forwarded(scope), trusted)
 
 
-def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
-    """The caller's address by the peer and every X-Forwarded-For; empty when it can't be known.
+def resolve_address(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
+    """The caller's address, from the peer and all X-Forwarded-For values; empty if unknown.
 
-    The header counts only from a trusted proxy and is read from right to left, since its left part is the
-    caller's own text. A forwarded request from an untrusted peer has no known address, so that an unknown
-    proxy on this machine does not turn every caller into loopback. Limits use `counted`.
+    The header is used only if it comes from a trusted proxy. It is read from right to left, because callers
+    can write its left part. The address of a forwarded request from an untrusted peer is unknown; otherwise
+    an unlisted proxy on this machine would make every caller look like loopback.
     """
     hops = [hop for value in forwarded for hop in map(str.strip, value.split(",")) if hop]
     if not hops:
@@ -75,14 +76,22 @@ def behind_proxies(peer: str, forwarded: Iterable[str], trusted: tuple[Network, 
     return str(found) if found else ""
 
 
-def counted(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
-    """The address that limits count, IPv6 by its /64. Never empty: nobody escapes a limit."""
-    found = _parsed(behind_proxies(peer, forwarded, trusted)) or _parsed(peer)
+def limit_key(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...]) -> str:
+    """The key for rate limits: the address, or the /64 of an IPv6 address. Never empty."""
+    found = _parsed(resolve_address(peer, forwarded, trusted)) or _parsed(peer)
     if found is None:
         return peer or "unknown"
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _SUBSCRIBER_PREFIX), strict=False))
     return str(found)
+
+
+def peer_address(peer: str) -> str:
+    """The address in a gRPC peer such as `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`; otherwise empty."""
+    family, _, rest = unquote(peer).partition(":")
+    if family not in ("ipv4", "ipv6"):
+        return ""
+    return rest.rpartition(":")[0].strip("[]")
 
 
 def _peer(scope: Mapping[str, Any]) -> str:
@@ -109,15 +118,15 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _unmapped(net: Network) -> Network:
-    # Mapped addresses are compared as IPv4, and so are mapped networks.
+    # IPv4-mapped addresses and networks are compared as IPv4.
     if isinstance(net, IPv6Network) and net.prefixlen >= 96 and (mapped := net.network_address.ipv4_mapped):
         return IPv4Network((mapped, net.prefixlen - 96))
     return net
 
 
 def is_phone(headers: Mapping[str, str]) -> bool:
-    """Whether a browser is a phone's, by its hint or its name; a tablet is none."""
+    """Whether the client hint or User-Agent is that of a phone; tablets don't count."""
     if headers.get("sec-ch-ua-mobile") == "?1":
-        return True  # ?0 says less: browsers send it beside a name that was set by hand, too
+        return True  # ?0 proves nothing: it is sent with an overridden User-Agent, too
     agent = headers.get("user-agent", "")[:_MAX_AGENT]
     return bool(_PHONE.search(agent)) and not _LARGE.search(agent)
