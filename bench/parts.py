@@ -20,7 +20,7 @@ from bench import empty, machine
 from bench.load import BODIES, body, tokens
 from bench.shop import SEEDED_GOODS
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.opening import open_log
+from shop_order.cmd.run.bootstrap import open_log
 from shop_order.cmd.run.serve import ensure_schema, settle_memory
 from shop_order.configs import load
 from shop_order.domain.valueobject.item import Goods, Line

@@ -277,7 +277,7 @@ def answers(url: str) -> bool:
 
 def greeting(town: Town, count: int) -> str:
     """Where everything is, tokens, and first calls that work when pasted."""
-    from shop_order.cmd.cli.printing import mint
+    from shop_order.cmd.cli.token import mint
     from shop_order.configs import load
 
     settings = load({**os.environ, **town.environ}).settings

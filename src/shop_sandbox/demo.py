@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from shop_order.cmd.cli import running as product
+from shop_order.cmd.cli import command as product
 from shop_sandbox import welcome
 from shop_sandbox.address import joined, reachable
 from shop_sandbox.settings import SandboxSettings
@@ -43,10 +43,10 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     signals = Signals()
     # The servers take a second to import, which a refused setting need not wait for.
     from shop_order.cmd.run.app import App
-    from shop_order.cmd.run.opening import open_log
-    from shop_order.cmd.run.private import close_to_others
+    from shop_order.cmd.run.bootstrap import open_log
+    from shop_order.cmd.run.file_permissions import close_to_others
     from shop_order.cmd.run.serve import ensure_schema
-    from shop_order.configs.wiring import left
+    from shop_order.configs.dev_wiring import left
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
@@ -72,7 +72,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
     """Addresses, tokens and first calls."""
-    from shop_order.cmd.cli.printing import mint
+    from shop_order.cmd.cli.token import mint
 
     host, there = reachable(settings.server.host), reachable(chosen.host)
     return welcome.text(

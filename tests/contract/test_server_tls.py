@@ -13,7 +13,7 @@ import pytest
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.redis import open_link
-from shop_order.pkg.redis.link import RedisDown, RedisLink
+from shop_order.pkg.redis.connection import RedisDown, RedisLink
 from shop_order.repository.dao import open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate

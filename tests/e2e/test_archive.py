@@ -12,7 +12,7 @@ import pytest
 from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.cli import archive
-from shop_order.cmd.run.turns import Turns, only_one
+from shop_order.cmd.run.job_locks import Turns, only_one
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shop_order.cmd.cli import archive, reconcile
-from shop_order.cmd.run.turns import Turns, only_one, while_ours
+from shop_order.cmd.run.job_locks import Turns, only_one, while_ours
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.lease import Fence, LeaseLost

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from shop_order.cmd.run import first
+from shop_order.cmd.run import startup
 
 
 def main() -> None:
     """The command line."""
-    first.begin()  # before the other imports: a stop is heeded from here on
+    startup.begin()  # before the other imports: a stop is heeded from here on
     # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from shop_order.cmd.cli.root import app
 
-    first.imported()
+    startup.imported()
     app()
 
 

@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from shop_order.configs import engines, tree
-from shop_order.configs.central import Central
 from shop_order.configs.dev_keys import dev_keys
+from shop_order.configs.dev_wiring import read as wired
+from shop_order.configs.last_good import Central
 from shop_order.configs.settings import ENVIRONMENTS, ConfigError, Settings
 from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import RELOADABLE, Path
-from shop_order.configs.wiring import read as wired
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")

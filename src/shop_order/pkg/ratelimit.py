@@ -12,7 +12,7 @@ from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, 
 from throttled.rate_limiter import BaseRateLimiter
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
+from shop_order.pkg.redis.connection import RedisDown, RedisLink, Script
 
 MAX_DEBT_S = 60  # beyond the time in which the burst comes back
 _MAX_QUOTAS = 256

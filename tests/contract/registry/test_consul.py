@@ -12,8 +12,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.run.presence import HEALTH, SERVICE, TAGS, Presence
-from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
+from shop_order.cmd.run.job_locks import ASK_AGAIN_S, Turns
+from shop_order.cmd.run.registration import HEALTH, SERVICE, TAGS, Presence
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
 from shop_order.domain.history_root import WitnessAway

@@ -9,8 +9,8 @@ from typing import Any, Self
 import pytest
 
 from shop_order.pkg.redis import RedisAddress, parse
-from shop_order.pkg.redis import link as link_module
-from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
+from shop_order.pkg.redis import connection as link_module
+from shop_order.pkg.redis.connection import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
 from shop_order.pkg.tls import EngineTls
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import inspect, loaded, refuse
+from shop_order.cmd.cli.command import inspect, loaded, refuse
 
 if TYPE_CHECKING:
-    from shop_order.cmd.run.turns import Turns
+    from shop_order.cmd.run.job_locks import Turns
     from shop_order.cmd.wiring.core import Core
 
 JOB = "archive"
@@ -28,7 +28,7 @@ def archive(
 
     It may be stopped or killed at any time: the next run continues.
     """
-    from shop_order.cmd.run.turns import Turns, only_one
+    from shop_order.cmd.run.job_locks import Turns, only_one
 
     settings = loaded(beside=True).settings
     days = older_than or settings.order.archive_after_days
@@ -48,7 +48,7 @@ def archive(
 
 async def walk_over(core: Core, turns: Turns, days: int) -> int:
     """Archive page after page unless another process does; the exit code."""
-    from shop_order.cmd.run.turns import wait_for_turn
+    from shop_order.cmd.run.job_locks import wait_for_turn
 
     looked = archived = told = 0
     while True:

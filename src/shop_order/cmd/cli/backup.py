@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import typer
 
-from shop_order.cmd.cli.running import loaded, refuse
-from shop_order.cmd.run.first import BY_SIGNAL
+from shop_order.cmd.cli.command import loaded, refuse
+from shop_order.cmd.run.startup import BY_SIGNAL
 
 BUSY_S = 30.0
 

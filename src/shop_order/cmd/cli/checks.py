@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import FOUND, inspect, refuse
+from shop_order.cmd.cli.command import FOUND, inspect, refuse
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core

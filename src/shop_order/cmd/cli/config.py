@@ -48,7 +48,7 @@ def check_command() -> None:
 
     Exit code 0: nothing. 1: something, each thing is told. 2: the settings can't be read at all.
     """
-    from shop_order.cmd.run.usable import unusable_channels, unusable_files
+    from shop_order.cmd.run.preflight import unusable_channels, unusable_files
 
     with _one_line_errors():
         loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)

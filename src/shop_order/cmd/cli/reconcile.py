@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import FOUND, inspect, loaded, refuse
+from shop_order.cmd.cli.command import FOUND, inspect, loaded, refuse
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -80,8 +80,8 @@ def reconcile(
 
     Exit code 0: they agree. 1: they differ, and each difference is printed. 2: it could not be done.
     """
-    from shop_order.cmd.run.turns import only_one
-    from shop_order.cmd.run.usable import unusable_channels
+    from shop_order.cmd.run.job_locks import only_one
+    from shop_order.cmd.run.preflight import unusable_channels
     from shop_order.service.reconciliation import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
@@ -114,7 +114,7 @@ def reconcile(
 
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
     """The result; None if another process reconciles now."""
-    from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
+    from shop_order.cmd.run.job_locks import Turns, wait_for_turn, while_ours
     from shop_order.domain.lease import LeaseLost
     from shop_order.service.reconciliation import JOB as RECONCILE
 

@@ -10,11 +10,11 @@ import typer
 from shop_order.cmd.cli.archive import archive
 from shop_order.cmd.cli.backup import backup
 from shop_order.cmd.cli.checks import audit_app, doctor
+from shop_order.cmd.cli.command import loaded, refuse, run, usable
 from shop_order.cmd.cli.config import config_app
-from shop_order.cmd.cli.printing import openapi, token
 from shop_order.cmd.cli.reconcile import reconcile
-from shop_order.cmd.cli.running import loaded, refuse, run, usable
 from shop_order.cmd.cli.stats import stats_app
+from shop_order.cmd.cli.token import openapi, token
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's order service.")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import inspect
+from shop_order.cmd.cli.command import inspect
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core

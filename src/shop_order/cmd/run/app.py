@@ -6,23 +6,23 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from shop_order.cmd.run.bootstrap import remember
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.opening import remember
-from shop_order.cmd.run.presence import Presence
+from shop_order.cmd.run.preflight import why_unavailable
+from shop_order.cmd.run.registration import Presence
 from shop_order.cmd.run.reloading import Reloading
-from shop_order.cmd.run.usable import why_unavailable
 from shop_order.cmd.wiring.channels import channels_missing
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
-from shop_order.cmd.wiring.fronts import Fronts
-from shop_order.cmd.wiring.observing import processing
+from shop_order.cmd.wiring.servers import Fronts
+from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
-from shop_order.pkg.sharing import Shared
+from shop_order.pkg.single_flight import Shared
 from shop_order.pkg.version import version
 from shop_order.web.handler.health import DATABASE, Readiness
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.turns import Turns, while_ours
+from shop_order.cmd.run.job_locks import Turns, while_ours
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.lease import LeaseLost

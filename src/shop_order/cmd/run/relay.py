@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from shop_order.cmd.run.bootstrap import open_log
+from shop_order.cmd.run.file_permissions import close_to_others
+from shop_order.cmd.run.job_locks import only_one
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.opening import open_log
-from shop_order.cmd.run.private import close_to_others
 from shop_order.cmd.run.reloading import Reloading
 from shop_order.cmd.run.signals import Signals
-from shop_order.cmd.run.turns import only_one
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.configs import Loaded, Settings

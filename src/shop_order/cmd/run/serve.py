@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.opening import open_log
-from shop_order.cmd.run.private import close_to_others
+from shop_order.cmd.run.bootstrap import open_log
+from shop_order.cmd.run.file_permissions import close_to_others
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shop_order.cmd.run.first import HANG_UPS, STOPS, heed, rest
+from shop_order.cmd.run.startup import HANG_UPS, STOPS, heed, rest
 
 
 class Signals:

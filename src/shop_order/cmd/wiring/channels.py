@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shop_order.cmd.wiring.observing import seen
+from shop_order.cmd.wiring.tracing import seen
 from shop_order.configs import Settings
 from shop_order.domain.ports import Clock, PaymentChannel
 from shop_order.domain.status import PaymentType

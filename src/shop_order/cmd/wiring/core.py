@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
+from shop_order.cmd.wiring.cache import Shared
 from shop_order.cmd.wiring.channels import connect_channels
 from shop_order.cmd.wiring.from_settings import order_rules, pricing
 from shop_order.cmd.wiring.ids import Ids
 from shop_order.cmd.wiring.neighbours import Neighbours
-from shop_order.cmd.wiring.observing import seen, tracing
 from shop_order.cmd.wiring.roots import root_keys, witness
-from shop_order.cmd.wiring.shared import Shared
+from shop_order.cmd.wiring.tracing import seen, tracing
 from shop_order.configs import Loaded, Settings
 from shop_order.gateway.events import PublishedEvents
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource

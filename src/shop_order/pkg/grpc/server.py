@@ -18,8 +18,8 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
-from shop_order.pkg.grpc.gate import Gate, MethodHandler
-from shop_order.pkg.listening import end_excess, hang_up, stop_listening
+from shop_order.pkg.grpc.admission import Gate, MethodHandler
+from shop_order.pkg.sockets import end_excess, hang_up, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shop_order.pkg.http.protocol import REFUSED, BoundedProtocol, Bounds
-from shop_order.pkg.listening import listen
+from shop_order.pkg.sockets import listen
 
 DEFAULT = Bounds()
 _ENOUGH_FILES = 16_384

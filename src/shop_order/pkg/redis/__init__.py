@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
 from shop_order.pkg.address import parted
-from shop_order.pkg.redis.link import RedisLink
+from shop_order.pkg.redis.connection import RedisLink
 from shop_order.pkg.tls import EngineTls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shop_order.pkg.redis import RedisAddress
-from shop_order.pkg.redis.link import Command, NoScript, Unanswered
+from shop_order.pkg.redis.connection import Command, NoScript, Unanswered
 from shop_order.pkg.tls import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
@@ -22,7 +22,7 @@ ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # written to find out whether w
 
 
 class RedisClient:
-    """See `link.Client`."""
+    """See `connection.Client`."""
 
     def __init__(self, redis: Redis | RedisCluster) -> None:
         self._redis = redis

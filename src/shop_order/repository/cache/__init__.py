@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.link import RedisLink
+from shop_order.pkg.redis.connection import RedisLink
 from shop_order.repository.cache.base import Cache
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any
 
-from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
+from shop_order.pkg.redis.connection import RedisDown, RedisLink, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
 # The 1 is the version of the format: two releases side by side never read each other's entries.

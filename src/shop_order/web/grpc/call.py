@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from grpc import StatusCode
 
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.grpc.gate import Context
+from shop_order.pkg.grpc.admission import Context
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
 from shop_order.web.messages import accepted_language

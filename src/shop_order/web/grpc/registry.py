@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from shop_order.pkg.grpc.gate import Context, MethodHandler
+from shop_order.pkg.grpc.admission import Context, MethodHandler
 from shop_order.pkg.grpc.server import Handler, Link, chained
 from shop_order.web.grpc.call import Call
 

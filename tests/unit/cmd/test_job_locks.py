@@ -6,8 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+from shop_order.cmd.run.job_locks import ASK_AGAIN_S, Turns
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.core import Core
 from shop_order.domain.lease import Fence, LeaseLost
 from shop_order.pkg.metrics import Metrics

@@ -37,7 +37,7 @@ def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
 
 def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run, and exit with its code; an error that refuses the start becomes one line and exit code 2."""
-    from shop_order.cmd.run.opening import refusal, run_loop
+    from shop_order.cmd.run.bootstrap import refusal, run_loop
 
     try:
         raise SystemExit(run_loop(start()))
@@ -60,7 +60,7 @@ def usable(found: Loaded) -> Loaded:
 
     Outside production a payment channel is then unavailable, and the log says why.
     """
-    from shop_order.cmd.run.usable import unusable_channels, unusable_files
+    from shop_order.cmd.run.preflight import unusable_channels, unusable_files
 
     wrong = unusable_files(found.settings)
     if found.settings.app.env == "production":

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from shop_order.pkg.listening import hang_up, listen
+from shop_order.pkg.sockets import hang_up, listen
 
 HOST = "127.0.0.1"
 

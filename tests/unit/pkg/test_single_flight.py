@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shop_order.pkg.sharing import Shared
+from shop_order.pkg.single_flight import Shared
 
 
 class Finder:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import loaded, refuse
+from shop_order.cmd.cli.command import loaded, refuse
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
 
