@@ -11,6 +11,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.pkg.grpc import admission
 from shop_order.pkg.grpc import server as server_module
 from tests.component.grpc.raw import Raw, crowd
 from tests.component.grpc.stubs import SN, Bounds, World
