@@ -234,7 +234,7 @@ class Town:
 
     def _publish_document(self) -> None:
         """The first time only: what an operator changed since stays."""
-        from shop_order.configs.sources.base import SourceAway
+        from shop_order.configs.sources.base import SourceUnavailable
         from shop_order.configs.sources.nacos import NacosSource
 
         source = NacosSource(engine("nacos").URLS[0])
@@ -242,7 +242,7 @@ class Town:
         def there() -> bool:
             try:
                 return bool(source.documents("dev"))
-            except SourceAway:
+            except SourceUnavailable:
                 return False
 
         if not there():

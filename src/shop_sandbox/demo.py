@@ -31,7 +31,7 @@ STOPPING = "\n正在停止：先处理完已接受的请求 … / stopping: what
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM; the exit code. What refuses the start is one line and exit code 2."""
     point_to_sandbox(os.environ, chosen)
-    found = product.usable(product.loaded())
+    found = product.require_usable(product.loaded())
     if found.settings.app.env == "production":
         product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     product.run(lambda: _serve_until_stopped(chosen, found))

@@ -12,7 +12,7 @@ import pytest
 from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.cli import archive
-from shop_order.cmd.run.job_locks import Turns, only_one
+from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role
@@ -146,7 +146,7 @@ async def test_without_days_it_does_nothing_and_says_so(shop: Shop) -> None:
 
 
 async def test_on_a_file_one_archives_at_a_time(shop: Shop) -> None:
-    with only_one(shop.loaded.settings, "archive"):
+    with exclusive_job(shop.loaded.settings, "archive"):
         ran = await archived(shop, "--older-than", "30")
     assert (ran.code, ran.err) == (2, "shop-order: another archive works on this database\n")
 
@@ -159,7 +159,7 @@ async def test_a_lock_in_consul_lets_one_archive_at_a_time(
     async with Shop(tmp_path) as shop:
         core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
         await core.open(serve=False)
-        holder, ours = Turns(core.registry), Turns(core.registry)
+        holder, ours = JobLocks(core.registry), JobLocks(core.registry)
         try:
             assert await holder.ours("archive")
             assert await archive.walk_over(core, ours, 30) == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shop_order.cmd.cli import archive, reconcile
-from shop_order.cmd.run.job_locks import Turns, only_one, while_ours
+from shop_order.cmd.run.job_locks import JobLocks, exclusive_job, while_locked
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.lease import Fence, LeaseLost
@@ -122,7 +122,7 @@ async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(s
 
 
 async def test_on_a_file_one_command_at_a_time(shop: BilledShop) -> None:
-    with only_one(shop.loaded.settings, RECONCILE):
+    with exclusive_job(shop.loaded.settings, RECONCILE):
         ran = await reconciled(shop)
     assert (ran.code, ran.err) == (2, "shop-order: another reconcile works on this database\n")
 
@@ -135,7 +135,7 @@ async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
     shop.day_is_over()
     core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
     await core.open(serve=False)
-    holder = Turns(core.registry)
+    holder = JobLocks(core.registry)
     try:
         monkeypatch.setattr(archive, "WAIT_S", 0.0)
         assert await holder.ours(RECONCILE)
@@ -163,10 +163,10 @@ async def test_work_that_takes_long_renews_its_lease_and_ends_when_that_is_anoth
             ended.set()
 
     with pytest.raises(LeaseLost):
-        await while_ours(ours, Fence(RECONCILE, 1), work(), every_s=0.01)
+        await while_locked(ours, Fence(RECONCILE, 1), work(), every_s=0.01)
     assert (asked, ended.is_set()) == ([True, True, False], True)
 
     async def short() -> int:
         return 7
 
-    assert await while_ours(ours, Fence(RECONCILE, 1), short()) == 7
+    assert await while_locked(ours, Fence(RECONCILE, 1), short()) == 7

@@ -234,6 +234,6 @@ FAULTS = (
     fault(
         "callers of a server that stops are told CANCELLED",
         STOPPING,
-        skip("GrpcServer.stop", "hang_up(...)"),
+        skip("GrpcServer.stop", "close_connections(...)"),
     ),
 )

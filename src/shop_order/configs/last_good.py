@@ -7,12 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.settings import ConfigAway, ConfigError
-from shop_order.configs.sources import Document, SharedSource, Source, SourceAway
+from shop_order.configs.settings import ConfigError, ConfigUnavailable
+from shop_order.configs.sources import Document, SharedSource, Source, SourceUnavailable
 
 
 @dataclass(slots=True)
-class Central:
+class SourceReader:
     """One reading of the shared sources.
 
     `strict` takes nothing but what they say now, or of one that is away what it said last. `given` stands in
@@ -32,7 +32,7 @@ class Central:
         if not isinstance(source, SharedSource):
             try:
                 return source.documents(env)
-            except SourceAway as away:
+            except SourceUnavailable as away:
                 raise ConfigError(str(away)) from away
         if source.kind in self.given:
             return [(source.identity, self.given[source.kind])]
@@ -40,7 +40,7 @@ class Central:
             return self._copy(source, self.only_copies)
         try:
             documents = source.documents(env)
-        except SourceAway as away:
+        except SourceUnavailable as away:
             return self._copy(source, str(away))
         if not documents and self._says_something(source):
             # All keys are gone at once: nobody removes a configuration so.
@@ -75,7 +75,7 @@ class Central:
             documents = yaml.safe_load(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if self.strict:
-                raise ConfigAway(why) from None
+                raise ConfigUnavailable(why) from None
             # Without its document a production service would run on defaults, and on another database.
             if self.env == "production" and source.kind == "nacos":
                 raise ConfigError(f"{why}, and there is no last good copy {file}") from None

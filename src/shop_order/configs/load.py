@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from shop_order.configs import engines, tree
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.dev_wiring import read as wired
-from shop_order.configs.last_good import Central
+from shop_order.configs.last_good import SourceReader
 from shop_order.configs.settings import ENVIRONMENTS, ConfigError, Settings
 from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import RELOADABLE, Path
@@ -109,13 +109,13 @@ def load(
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
-    central = Central(data_dir, env, strict=strict, given=given or {})
+    central = SourceReader(data_dir, env, strict=strict, given=given or {})
     try:
         loaded = _load(variables, central, use_override, override, beside, complete)
     except ConfigError as bad:
         if strict or not central.has_copies():
             raise
-        central = Central(data_dir, env, only_copies=str(bad))
+        central = SourceReader(data_dir, env, only_copies=str(bad))
         loaded = _load(variables, central, use_override, override, beside, complete)
     central.keep()
     return replace(loaded, notes=tuple(central.notes))
@@ -128,7 +128,7 @@ def config_url(environ: Mapping[str, str]) -> str:
 
 def _load(
     variables: Mapping[Path, str],
-    central: Central,
+    central: SourceReader,
     use_override: bool,
     override: str | None,
     beside: bool,
@@ -204,7 +204,7 @@ def _packaged() -> _Layers:
     return layers
 
 
-def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
+def _documents(variables: Mapping[Path, str], central: SourceReader) -> _Layers:
     packaged = _packaged()
     source = open_source(str(variables.get(_URL, packaged.values[_URL])))
     env = _known_env(variables.get(_ENV, packaged.values[_ENV]))
@@ -226,7 +226,7 @@ def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
     return packaged
 
 
-def _shared(registry_url: str, central: Central, env: str) -> list[tuple[str, dict[Path, Any]]]:
+def _shared(registry_url: str, central: SourceReader, env: str) -> list[tuple[str, dict[Path, Any]]]:
     source = open_registry_source(registry_url)
     return [] if source is None else _parsed(central.read(source, env))
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from shop_order.configs.types import (
     MAX_TOTAL_FEN,
     PROVINCES,
-    Address,
-    Addresses,
     Count,
+    Endpoint,
+    Endpoints,
     Freight,
     Host,
     Keys,
@@ -31,7 +31,7 @@ from shop_order.configs.types import (
     WebUrls,
     whole_fen,
 )
-from shop_order.pkg.address import joined, reachable
+from shop_order.pkg.address import join_host_port, reachable
 
 ENVIRONMENTS = ("dev", "test", "production")
 
@@ -40,8 +40,8 @@ class ConfigError(Exception):
     """A configuration that can't be used; the message is one line for the operator (exit code 2)."""
 
 
-class ConfigAway(ConfigError):
-    """A shared source can't be asked now, so nothing is known about what it says."""
+class ConfigUnavailable(ConfigError):
+    """A shared source can't be reached now, so nothing is known about what it says."""
 
 
 class Section(BaseModel):
@@ -88,7 +88,7 @@ class Server(Section):
     def base_url(self) -> str:
         """Where buyers reach us: `public_url`, or host and HTTP port; without a slash at the end."""
         host = reachable(self.advertise_host or self.host)  # nobody can follow a link to every address
-        return self.public_url or f"http://{joined(host, self.http_port)}"
+        return self.public_url or f"http://{join_host_port(host, self.http_port)}"
 
 
 class Engine(Section):
@@ -120,12 +120,12 @@ class Message(Engine):
 
 
 class Neighbours(Section):
-    """Addresses of the other services, `host:port` or a name in the registry."""
+    """Endpoints of the other services, `host:port` or a name in the registry."""
 
-    goods: Address
-    inventory: Address
-    users: Address
-    inboxes: Addresses
+    goods: Endpoint
+    inventory: Endpoint
+    users: Endpoint
+    inboxes: Endpoints
     token_file: OptText
     timeout_s: Seconds
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from shop_order.pkg.address import joined, parted
+from shop_order.pkg.address import join_host_port, split_host_port
 
 MIN_KEY_CHARS = 32
 _NAMES = """
@@ -54,7 +54,7 @@ def _address(value: str) -> str:
         if not _NAME.fullmatch(value):
             raise ValueError("must be host:port, or a name in the registry")
         return value
-    return joined(*parted(value))
+    return join_host_port(*split_host_port(value))
 
 
 def _host(value: str) -> str:
@@ -207,8 +207,8 @@ ShopName = Annotated[
 Key = Annotated[SecretStr, AfterValidator(_strong)]
 OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
-Address = Annotated[str, AfterValidator(_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(split_list)]
+Endpoint = Annotated[str, AfterValidator(_address)]
+Endpoints = Annotated[tuple[Endpoint, ...], BeforeValidator(split_list)]
 Host = Annotated[str, AfterValidator(_host)]
 OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]

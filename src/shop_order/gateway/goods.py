@@ -28,14 +28,14 @@ class GrpcGoods:
         channel: grpc.aio.Channel,
         neighbour: Neighbour,
         *,
-        most: int,
+        max_batch: int,
         queue: int,
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self._stub = GoodsStub(channel)
         self._neighbour = neighbour
         self.batches: Batcher[Wanted, Mapping[int, Goods]] = Batcher(
-            self._fetch, most=most, queue=queue, full=Overloaded, observe=observe
+            self._fetch, max_batch=max_batch, queue=queue, full=Overloaded, observe=observe
         )
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:

@@ -30,7 +30,7 @@ class GrpcStock:
         neighbour: Neighbour,
         *,
         lease_s: int,
-        most: int,
+        max_batch: int,
         queue: int,
         observe: Callable[[int], None] | None = None,
     ) -> None:
@@ -38,10 +38,10 @@ class GrpcStock:
         self._neighbour = neighbour
         self._lease_s = lease_s
         self.reservations: Batcher[Wanted, None] = Batcher(
-            self._reserve, most=most, queue=queue, full=Overloaded, observe=observe
+            self._reserve, max_batch=max_batch, queue=queue, full=Overloaded, observe=observe
         )
         self._releasing: Batcher[tuple[str, Origin], None] = Batcher(
-            self._release, most=most, queue=queue, full=Overloaded
+            self._release, max_batch=max_batch, queue=queue, full=Overloaded
         )
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:

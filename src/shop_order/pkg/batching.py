@@ -25,13 +25,13 @@ class Batcher(Generic[In, Out]):
         self,
         run: Callable[[Sequence[In]], Awaitable[Sequence[Out | BaseException]]],
         *,
-        most: int,
+        max_batch: int,
         queue: int,
         full: Callable[[], Exception],
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self._run = run
-        self._most = most
+        self._max_batch = max_batch
         self._queue = queue
         self._full = full
         self._observe = observe
@@ -71,7 +71,7 @@ class Batcher(Generic[In, Out]):
             while self._waiting:
                 if self._ahead:
                     await self._give_way()
-                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
                 await self._run_one(batch)
         finally:
             self._pump = None

@@ -27,40 +27,40 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff",
 _ENCRYPTED = "is encrypted: write it without a password, for the service can't be asked for one"
 
 
-class KeyFileUnusable(ValueError):
+class BadKeyFile(ValueError):
     """The text says what is wrong with the file, and contains nothing of it."""
 
 
 def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that is neither missing nor empty. Raises KeyFileUnusable."""
+    """The bytes of a file that is neither missing nor empty. Raises BadKeyFile."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise KeyFileUnusable("is no file")
+            raise BadKeyFile("is no file")
         with path.open("rb") as opened:
             content = opened.read(max_bytes + 1)
     except FileNotFoundError:
-        raise KeyFileUnusable("there is no such file") from None
+        raise BadKeyFile("there is no such file") from None
     except (OSError, ValueError) as failed:
-        if isinstance(failed, KeyFileUnusable):
+        if isinstance(failed, BadKeyFile):
             raise
         why = getattr(failed, "strerror", None) or "the name can't be used"
-        raise KeyFileUnusable(f"can't be read: {why}") from None
+        raise BadKeyFile(f"can't be read: {why}") from None
     if not content.strip():
-        raise KeyFileUnusable("is empty")
+        raise BadKeyFile("is empty")
     if len(content) > max_bytes:
-        raise KeyFileUnusable("is too large")
+        raise BadKeyFile("is too large")
     return content
 
 
 def private_key(path: Path) -> RSAPrivateKey:
-    """The private key in a file. Raises KeyFileUnusable."""
+    """The private key in a file. Raises BadKeyFile."""
     wrong = "holds a public key, where the private one is needed"
     key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
     return key
 
 
 def public_key(path: Path) -> RSAPublicKey:
-    """The public key in a file. Raises KeyFileUnusable."""
+    """The public key in a file. Raises BadKeyFile."""
     wrong = "holds a private key, where the other side's public one is needed"
     key: RSAPublicKey = _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
     return key
@@ -72,12 +72,12 @@ def _rsa_key(path: Path, kind: Any, wanted: str, loaders: tuple[Loader, Loader],
     key = _loaded(loaders[0], der)
     if key is None:
         if (wanted == "PUBLIC" and "PRIVATE" in label) or _loaded(loaders[1], der) is not None:
-            raise KeyFileUnusable(wrong)
-        raise KeyFileUnusable(_content(der, label))
+            raise BadKeyFile(wrong)
+        raise BadKeyFile(_content(der, label))
     if not isinstance(key, kind):
-        raise KeyFileUnusable("holds no RSA key")
+        raise BadKeyFile("holds no RSA key")
     if key.key_size < MIN_BITS:
-        raise KeyFileUnusable(f"holds a key of {key.key_size} bits, which is too short: at least {MIN_BITS}")
+        raise BadKeyFile(f"holds a key of {key.key_size} bits, which is too short: at least {MIN_BITS}")
     return key
 
 
@@ -89,18 +89,18 @@ def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
     except UnicodeDecodeError:
         if content[:1] == b"\x30":
             return content, ""
-        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+        raise BadKeyFile("is no key: neither PEM nor base64") from None
     blocks = [(found[1], found[2]) for found in _BLOCK.finditer(text)]
     label, body = next((one for one in blocks if wanted in one[0]), blocks[0] if blocks else ("", text))
     if "ENCRYPTED" in label or "ENCRYPTED" in body:
-        raise KeyFileUnusable(_ENCRYPTED)
+        raise BadKeyFile(_ENCRYPTED)
     if not blocks and "-----" in text:
-        raise KeyFileUnusable("is not whole: its BEGIN and END lines do not match")
+        raise BadKeyFile("is not whole: its BEGIN and END lines do not match")
     bare = "".join(body.split()).strip("\"'\x00").rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True), label
     except (binascii.Error, ValueError):
-        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+        raise BadKeyFile("is no key: neither PEM nor base64") from None
 
 
 def _private(der: bytes) -> object:
@@ -111,7 +111,7 @@ def _loaded(load: Loader, der: bytes) -> object | None:
     try:
         return load(der)
     except TypeError:
-        raise KeyFileUnusable(_ENCRYPTED) from None
+        raise BadKeyFile(_ENCRYPTED) from None
     except UnsupportedAlgorithm:
         return der  # a key of an unknown kind
     except ValueError:

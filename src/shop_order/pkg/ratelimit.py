@@ -12,7 +12,7 @@ from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, 
 from throttled.rate_limiter import BaseRateLimiter
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.connection import RedisDown, RedisLink, Script
+from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable, Script
 
 MAX_DEBT_S = 60  # beyond the time in which the burst comes back
 _MAX_QUOTAS = 256
@@ -99,7 +99,7 @@ class MemoryRateLimiter:
 class RedisRateLimiter:
     """See `RateLimiter`; without Redis each instance counts alone."""
 
-    def __init__(self, link: RedisLink, local: RateLimiter) -> None:
+    def __init__(self, link: RedisConnection, local: RateLimiter) -> None:
         self._link = link
         self._local = local
 
@@ -109,7 +109,7 @@ class RedisRateLimiter:
             return 0.0
         try:
             wait_us = await self._link.script(ACQUIRE, (f"{PREFIX}{{{key}}}",), rate, burst)
-        except RedisDown:
+        except RedisUnavailable:
             return await self._local.acquire(key, rate, burst)
         return max(int(wait_us) / 1_000_000, 0.001) if wait_us else 0.0
 
@@ -119,11 +119,11 @@ class RedisRateLimiter:
             return
         try:
             await self._link.script(CHARGE, (f"{PREFIX}{{{key}}}",), rate, burst, cost, MAX_DEBT_S)
-        except RedisDown:
+        except RedisUnavailable:
             await self._local.charge(key, rate, burst, cost)
 
 
-def open_limiter(url: str, max_keys: int, link: RedisLink | None = None) -> RateLimiter:
+def open_limiter(url: str, max_keys: int, link: RedisConnection | None = None) -> RateLimiter:
     """The limiter of an engine URL; `link` is the way to Redis, where the URL names it.
 
     Raises ValueError for a scheme that is not built.

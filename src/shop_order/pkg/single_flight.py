@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
-    """What was found stands for `for_s` seconds, and who asks meanwhile waits for the one that looks.
+class SingleFlight(Generic[T]):
+    """What was found stands for `ttl_s` seconds, and who asks meanwhile waits for the one that looks.
 
     What was raised is raised for all that wait, and is not kept. The work goes on when its callers leave.
     """
@@ -19,17 +19,17 @@ class Shared(Generic[T]):
     def __init__(
         self,
         find: Callable[[], Awaitable[T]],
-        for_s: float = float("inf"),
+        ttl_s: float = float("inf"),
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find = find
-        self._for_s = for_s
+        self._for_s = ttl_s
         self._now_s = now_s
         self._found: asyncio.Future[T] | None = None
         self._until_s = 0.0
 
     async def __call__(self) -> T:
-        """What was found, at most `for_s` ago."""
+        """What was found, at most `ttl_s` ago."""
         found = self._found
         if found is None or (found.done() and self._is_over(found)):
             found = self._found = asyncio.ensure_future(self._look())
@@ -44,7 +44,7 @@ class Shared(Generic[T]):
         return found
 
 
-class Once(Shared[T]):
+class Once(SingleFlight[T]):
     """What was found stands for good."""
 
     def __init__(self, find: Callable[[], Awaitable[T]]) -> None:

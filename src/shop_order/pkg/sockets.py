@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from stat import S_ISSOCK
 
-from shop_order.pkg.address import joined
+from shop_order.pkg.address import join_host_port
 
 _BACKLOG = 1024
 
@@ -25,7 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as refused:
         listener.close()
-        raise OSError(refused.errno, f"can't listen on {joined(host, port)}: {refused.strerror}") from refused
+        raise OSError(
+            refused.errno, f"can't listen on {join_host_port(host, port)}: {refused.strerror}"
+        ) from refused
     return listener
 
 
@@ -34,12 +36,12 @@ def stop_listening(port: int) -> None:
     _shut(port, listening=True)
 
 
-def hang_up(port: int) -> None:
+def close_connections(port: int) -> None:
     """End this process's connections on the port; what was written to them arrives, nothing more is read."""
     _shut(port, listening=False)
 
 
-def end_excess(port: int, most: int, counted: Callable[[str], str]) -> int:
+def close_excess_connections(port: int, most: int, counted: Callable[[str], str]) -> int:
     """End connections on the port, the newest first, of an address that has more than `most`; how many.
 
     `counted` says as whom an address counts; as nobody if it returns an empty text.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from shop_order.pkg.address import parted
+from shop_order.pkg.address import split_host_port
 
 MASK = "***"
 _START = re.compile(r"(?<![^\s'\"`(<\[=,])[A-Za-z][A-Za-z0-9+.-]*://")
@@ -99,7 +99,7 @@ def _hosts(hosts: str) -> bool:
     try:
         for host in hosts.split(","):
             if host:
-                parted(host, default_port=1)
+                split_host_port(host, default_port=1)
     except ValueError:
         return False
     return True

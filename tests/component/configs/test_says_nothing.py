@@ -204,5 +204,5 @@ def test_a_shared_source_that_is_away_keeps_no_other_from_being_taken_up(own: Pa
     assert reloaded.applied == ("LOG__LEVEL",)
     assert (reloaded.loaded.settings.limit.user_rate, len(reloaded.loaded.notes)) == (5, 1)
     copy.unlink()
-    with pytest.raises(ConfigError, match="can't be asked"):
+    with pytest.raises(ConfigError, match="can't be reached"):
         reload(running, environ)

@@ -12,7 +12,7 @@ from shop_sandbox import seed
 
 
 async def test_many_large_orders_at_once_all_learn_their_goods(channel: grpc.aio.Channel) -> None:
-    goods = GrpcGoods(channel, Neighbour(lambda: "", lambda: 3.0), most=64, queue=64)
+    goods = GrpcGoods(channel, Neighbour(lambda: "", lambda: 3.0), max_batch=64, queue=64)
     orders = [[101, *range(n * 1000, n * 1000 + 99)] for n in range(1, 21)]
     found = await asyncio.gather(*(goods.get_many(ids) for ids in orders))
     assert all(one[101].on_sale for one in found)

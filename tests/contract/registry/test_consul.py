@@ -12,14 +12,14 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.run.job_locks import ASK_AGAIN_S, Turns
-from shop_order.cmd.run.registration import HEALTH, SERVICE, TAGS, Presence
+from shop_order.cmd.run.job_locks import ASK_AGAIN_S, JobLocks
+from shop_order.cmd.run.registration import HEALTH, SERVICE, TAGS, Registration
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
 from shop_order.domain.history_root import WitnessAway
-from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.grpc.client import open_channel
-from shop_order.pkg.registry import Instance, RegistryAway, consul
+from shop_order.pkg.registry import Instance, RegistryUnavailable, consul
 from shop_order.pkg.registry.consul import Consul
 from tests.plugins.engines import available
 from tests.shop import Shop
@@ -85,7 +85,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     name = f"goods-{uuid.uuid4().hex[:8]}"
     servers = {await answering(server): server for server in (grpc.aio.server(), grpc.aio.server())}
     first, second = servers
-    channel = Balanced(name, open_channel, grace_s=2)
+    channel = BalancedChannel(name, open_channel, grace_s=2)
     who = channel.unary_unary("/t.Test/Who")
     answers: list[str] = []
 
@@ -164,7 +164,7 @@ async def test_a_holder_that_was_paused_can_do_no_harm(
     assert await engine.get(key) is None
     assert await other.put(key, b"in time")
     assert other.fence > paused.fence
-    await other.give_back()
+    await other.release()
 
 
 async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(engine: Consul) -> None:
@@ -175,12 +175,12 @@ async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(eng
     assert lease.held()
     now_s[0] += 0.2
     assert not lease.held()
-    await lease.give_back()
+    await lease.release()
 
 
 async def test_two_instances_take_turns_and_the_next_follows_at_once(engine: Consul) -> None:
     job = uuid.uuid4().hex
-    one, other = Turns(engine), Turns(engine)
+    one, other = JobLocks(engine), JobLocks(engine)
     assert await one.ours(job)
     assert await one.ours(job)
     assert not await other.ours(job)
@@ -194,7 +194,7 @@ async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
 ) -> None:
     now_s, job = [100.0], uuid.uuid4().hex
     cut_off = Consul(URL, lambda: now_s[0])
-    turns = Turns(cut_off, lambda: now_s[0])
+    turns = JobLocks(cut_off, lambda: now_s[0])
     assert await turns.ours(job)
     with monkeypatch.context() as cut:
         cut.setattr(cut_off, "ask", refused)
@@ -202,19 +202,19 @@ async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
         assert await turns.ours(job), "it stops no job"
     now_s[0] += ASK_AGAIN_S
     assert await turns.ours(job), "its own session of before is nobody else's"
-    assert not await Turns(engine).ours(job)
+    assert not await JobLocks(engine).ours(job)
     await turns.end()
     await cut_off.aclose()
 
 
 async def refused(*_: Any, **__: Any) -> Any:
-    raise RegistryAway("nobody answers")
+    raise RegistryUnavailable("nobody answers")
 
 
 async def test_what_another_process_left_under_our_address_is_replaced(engine: Consul) -> None:
     earlier = Instance(SERVICE, "127.0.0.1", 59_998, ("canary",), HEALTH)
     await engine.register(earlier)
-    presence = Presence(engine)
+    presence = Registration(engine)
     presence.begin("127.0.0.1", 59_998, tls=False)
     try:
         for _ in range(100):
@@ -229,9 +229,9 @@ async def test_what_another_process_left_under_our_address_is_replaced(engine: C
 
 async def test_a_consul_that_is_away_stops_no_job() -> None:
     nobody = Consul("consul://127.0.0.1:9")
-    with pytest.raises(RegistryAway):
+    with pytest.raises(RegistryUnavailable):
         await nobody.lock("job", 10)
-    assert await Turns(nobody).ours("job")
+    assert await JobLocks(nobody).ours("job")
     await nobody.aclose()
 
 
@@ -240,7 +240,7 @@ async def test_roots_are_no_settings(engine: Consul) -> None:
     lease = await engine.lock(uuid.uuid4().hex, 10)
     assert lease is not None
     assert await lease.put(key, b"{}")
-    await lease.give_back()
+    await lease.release()
     try:
         documents = await asyncio.to_thread(ConsulSource(URL).documents, "test")
         assert "2026-11-18" not in str(documents)

@@ -15,7 +15,7 @@ class Stage:
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
         self.gate = asyncio.Event()
-        self.batches: Batcher[int, int] = Batcher(self.run, most=64, queue=64, full=OverflowError)
+        self.batches: Batcher[int, int] = Batcher(self.run, max_batch=64, queue=64, full=OverflowError)
 
     async def run(self, items: Sequence[int]) -> Sequence[int]:
         self.seen.append(list(items))

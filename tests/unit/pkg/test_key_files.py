@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key
+from shop_order.pkg.key_files import BadKeyFile, private_key, public_key
 from tests.world.certificates import make_certificate
 
 OURS = rsa.generate_private_key(65537, 2048)
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_without_the_key(
     for read, says in ((private_key, as_private), (public_key, as_public)):
         if not says:
             continue
-        with pytest.raises(KeyFileUnusable, match=says) as refused:
+        with pytest.raises(BadKeyFile, match=says) as refused:
             read(file)
         assert len(str(refused.value)) < 120
         assert "\n" not in str(refused.value)
@@ -129,20 +129,20 @@ def test_what_is_wrong_is_said_without_the_key(
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileUnusable, match="there is no such file"):
+    with pytest.raises(BadKeyFile, match="there is no such file"):
         private_key(tmp_path / "none")
-    with pytest.raises(KeyFileUnusable, match="is no file"):
+    with pytest.raises(BadKeyFile, match="is no file"):
         public_key(tmp_path)
-    with pytest.raises(KeyFileUnusable, match="can't be read"):
+    with pytest.raises(BadKeyFile, match="can't be read"):
         private_key(Path("a\x00b"))
-    with pytest.raises(KeyFileUnusable, match="can't be read: Not a directory"):
+    with pytest.raises(BadKeyFile, match="can't be read: Not a directory"):
         private_key(Path("/dev/null/x"))
-    with pytest.raises(KeyFileUnusable, match="is no file"):
+    with pytest.raises(BadKeyFile, match="is no file"):
         private_key(Path("/dev/zero"))
 
 
 def test_a_certificate_is_no_key(tmp_path: Path) -> None:
     certificate, _ = make_certificate(tmp_path, "alipayCertPublicKey_RSA2")
     for read in (private_key, public_key):
-        with pytest.raises(KeyFileUnusable, match="holds a certificate"):
+        with pytest.raises(BadKeyFile, match="holds a certificate"):
             read(certificate)

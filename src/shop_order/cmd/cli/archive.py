@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import inspect, loaded, refuse
+from shop_order.cmd.cli.command import loaded, refuse, with_core
 
 if TYPE_CHECKING:
-    from shop_order.cmd.run.job_locks import Turns
+    from shop_order.cmd.run.job_locks import JobLocks
     from shop_order.cmd.wiring.core import Core
 
 JOB = "archive"
@@ -28,7 +28,7 @@ def archive(
 
     It may be stopped or killed at any time: the next run continues.
     """
-    from shop_order.cmd.run.job_locks import Turns, only_one
+    from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 
     settings = loaded(beside=True).settings
     days = older_than or settings.order.archive_after_days
@@ -36,23 +36,23 @@ def archive(
         refuse("nothing is archived by itself: say --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")
 
     async def walk(core: Core) -> int:
-        turns = Turns(core.registry)
+        turns = JobLocks(core.registry)
         try:
-            with only_one(settings, JOB):
+            with exclusive_job(settings, JOB):
                 return await walk_over(core, turns, days)
         finally:
             await turns.end()
 
-    inspect(walk)
+    with_core(walk)
 
 
-async def walk_over(core: Core, turns: Turns, days: int) -> int:
+async def walk_over(core: Core, turns: JobLocks, days: int) -> int:
     """Archive page after page unless another process does; the exit code."""
-    from shop_order.cmd.run.job_locks import wait_for_turn
+    from shop_order.cmd.run.job_locks import wait_for_lock
 
     looked = archived = told = 0
     while True:
-        if not await wait_for_turn(core, turns, JOB):
+        if not await wait_for_lock(core, turns, JOB):
             typer.echo(f"another process archives now; {archived} orders were archived before", err=True)
             return 1
         walked = await core.archive.run_once(days)

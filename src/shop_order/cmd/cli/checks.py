@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, inspect, refuse
+from shop_order.cmd.cli.command import FOUND, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -36,7 +36,7 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
         days = [] if order is not None else await broken_days(core)
         return FOUND if broken or days else 0
 
-    inspect(walk)
+    with_core(walk)
 
 
 def doctor(
@@ -68,7 +68,7 @@ def doctor(
             write_examined(metrics, report.orders, areas)
         return 0 if report.clean and not days else FOUND
 
-    inspect(examine)
+    with_core(examine)
 
 
 async def broken_days(core: Core) -> Sequence[BrokenDay]:

@@ -17,7 +17,7 @@ REFUSED = 2  # the start was refused: one line says why
 FOUND = 1  # a check found something
 
 
-def inspect(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
+def with_core(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
     """Open the database beside a running service, and look at it."""
 
     async def look_and_close() -> int:
@@ -55,16 +55,16 @@ def loaded(*, beside: bool = False) -> Loaded:
         refuse(str(bad))
 
 
-def usable(found: Loaded) -> Loaded:
+def require_usable(found: Loaded) -> Loaded:
     """The same settings, or one line and exit code 2 if files that they name can't be used.
 
     Outside production a payment channel is then unavailable, and the log says why.
     """
-    from shop_order.cmd.run.preflight import unusable_channels, unusable_files
+    from shop_order.cmd.run.preflight import channel_problems, file_problems
 
-    wrong = unusable_files(found.settings)
+    wrong = file_problems(found.settings)
     if found.settings.app.env == "production":
-        wrong += [text for texts in unusable_channels(found.settings).values() for text in texts]
+        wrong += [text for texts in channel_problems(found.settings).values() for text in texts]
     if wrong:
         refuse("; ".join(wrong))
     return found

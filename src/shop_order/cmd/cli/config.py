@@ -19,7 +19,7 @@ from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
 from shop_order.configs.load import config_url
 from shop_order.configs.production import missing_in_production, wrong_in_production
-from shop_order.configs.sources import SourceAway, open_source
+from shop_order.configs.sources import SourceUnavailable, open_source
 from shop_order.configs.tree import ENV_PREFIX
 from shop_order.pkg.url import mask_urls
 
@@ -48,16 +48,16 @@ def check_command() -> None:
 
     Exit code 0: nothing. 1: something, each thing is told. 2: the settings can't be read at all.
     """
-    from shop_order.cmd.run.preflight import unusable_channels, unusable_files
+    from shop_order.cmd.run.preflight import channel_problems, file_problems
 
     with _one_line_errors():
         loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
         settings = loaded.settings
         wrong = [f"{key}: is not set" for key in missing_in_production(settings)]
-        wrong += [*wrong_in_production(settings), *unusable_files(settings)]
+        wrong += [*wrong_in_production(settings), *file_problems(settings)]
     for text in wrong:
         typer.echo(f"settings: {mask_urls(text)}")
-    channels = unusable_channels(settings)
+    channels = channel_problems(settings)
     for channel, texts in channels.items():
         section = settings.pay.channels.get(channel)
         off = section is not None and section.is_off
@@ -189,7 +189,7 @@ def _history() -> Iterator[Records]:
 def _one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (ConfigError, SourceAway, UnknownEntry) as error:
+    except (ConfigError, SourceUnavailable, UnknownEntry) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, inspect, loaded, refuse
+from shop_order.cmd.cli.command import FOUND, loaded, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -80,8 +80,8 @@ def reconcile(
 
     Exit code 0: they agree. 1: they differ, and each difference is printed. 2: it could not be done.
     """
-    from shop_order.cmd.run.job_locks import only_one
-    from shop_order.cmd.run.preflight import unusable_channels
+    from shop_order.cmd.run.job_locks import exclusive_job
+    from shop_order.cmd.run.preflight import channel_problems
     from shop_order.service.reconciliation import JOB as RECONCILE
 
     settings = loaded(beside=True).settings
@@ -95,10 +95,10 @@ def reconcile(
         if source is None:
             refuse(f"--channel {channel}: it is not configured, or gives no bills")
         content = content_of(file, source.max_bytes) if file else None
-        if wrong := unusable_channels(settings).get(which.code):
+        if wrong := channel_problems(settings).get(which.code):
             refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
-            with only_one(settings, RECONCILE):
+            with exclusive_job(settings, RECONCILE):
                 result = await alone(core, which, when, content)
         except BillNotOut as none:
             refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
@@ -109,25 +109,25 @@ def reconcile(
         typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(told(result)))
         return FOUND if result.differences else 0
 
-    inspect(compare)
+    with_core(compare)
 
 
 async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
     """The result; None if another process reconciles now."""
-    from shop_order.cmd.run.job_locks import Turns, wait_for_turn, while_ours
+    from shop_order.cmd.run.job_locks import JobLocks, wait_for_lock, while_locked
     from shop_order.domain.lease import LeaseLost
     from shop_order.service.reconciliation import JOB as RECONCILE
 
-    turns, leases = Turns(core.registry), core.store.leases
+    turns, leases = JobLocks(core.registry), core.store.leases
 
     async def still() -> bool:
         return await leases.hold(RECONCILE) and await turns.ours(RECONCILE)
 
     try:
-        if not await wait_for_turn(core, turns, RECONCILE):
+        if not await wait_for_lock(core, turns, RECONCILE):
             return None
         work = core.reconciliation.reconcile(channel, day, file)
-        return await while_ours(still, leases.fence(RECONCILE), work)
+        return await while_locked(still, leases.fence(RECONCILE), work)
     except LeaseLost:
         return None
     finally:

@@ -10,7 +10,7 @@ import typer
 from shop_order.cmd.cli.archive import archive
 from shop_order.cmd.cli.backup import backup
 from shop_order.cmd.cli.checks import audit_app, doctor
-from shop_order.cmd.cli.command import loaded, refuse, run, usable
+from shop_order.cmd.cli.command import loaded, refuse, require_usable, run
 from shop_order.cmd.cli.config import config_app
 from shop_order.cmd.cli.reconcile import reconcile
 from shop_order.cmd.cli.stats import stats_app
@@ -40,7 +40,7 @@ def common(
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
-    found = usable(loaded())  # before the imports, which a refused setting need not wait for
+    found = require_usable(loaded())  # before the imports, which a refused setting need not wait for
     from shop_order.cmd.run.serve import serve_until_stopped
 
     run(lambda: serve_until_stopped(found))
@@ -49,7 +49,7 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
-    found = usable(loaded())
+    found = require_usable(loaded())
     if found.settings.message.url.startswith("embedded:"):
         refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
     from shop_order.cmd.run.relay import relay_until_stopped
@@ -89,7 +89,7 @@ def migrate(
 
 
 def _migrate_topics(url: str) -> None:
-    from shop_order.pkg.message import BrokerAway
+    from shop_order.pkg.message import BrokerUnavailable
     from shop_order.pkg.message.base import GROUPS, TOPICS
     from shop_order.pkg.message.rocketmq.admin import Admin, Refused, commands
     from shop_order.pkg.message.rocketmq.connection import parse
@@ -101,7 +101,7 @@ def _migrate_topics(url: str) -> None:
         return
     try:
         asyncio.run(Admin(address.namesrv).make(address, TOPICS, GROUPS))
-    except (BrokerAway, Refused) as failed:
+    except (BrokerUnavailable, Refused) as failed:
         refuse(f"MESSAGE__URL: {failed}")
     typer.echo("the broker has the topics and groups", err=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import inspect
+from shop_order.cmd.cli.command import with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -43,7 +43,7 @@ def show(
             typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
         return 0
 
-    inspect(report)
+    with_core(report)
 
 
 @stats_app.command("rebuild")
@@ -54,7 +54,7 @@ def rebuild() -> None:
         typer.echo(f"{await core.order_log.rebuild()} orders were told again")
         return 0
 
-    inspect(again)
+    with_core(again)
 
 
 def line(name: str, sums: Sums | None) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from shop_order.cmd.run.bootstrap import remember
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
-from shop_order.cmd.run.registration import Presence
+from shop_order.cmd.run.registration import Registration
 from shop_order.cmd.run.reloading import Reloading
 from shop_order.cmd.wiring.channels import channels_missing
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
-from shop_order.cmd.wiring.servers import Fronts
+from shop_order.cmd.wiring.servers import Servers
 from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
@@ -22,7 +22,7 @@ from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
-from shop_order.pkg.single_flight import Shared
+from shop_order.pkg.single_flight import SingleFlight
 from shop_order.pkg.version import version
 from shop_order.web.handler.health import DATABASE, Readiness
 
@@ -53,16 +53,16 @@ class App:
 
     def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
         self.core = core = Core(loaded, token=dev_token(loaded.settings))
-        self._fronts = Fronts(core, self._readiness)
+        self._fronts = Servers(core, self._readiness)
         self._jobs = Jobs(core)
-        self._presence = Presence(core.registry)
+        self._presence = Registration(core.registry)
         self._reloading = Reloading(core, environ, remember)
         self._told: dict[str, str] = {}  # why each channel is unavailable
         self._stopping = False
         self._timeouts = open_consumer(
             loaded.settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
-        self._ping = Shared(core.store.ping, PING_S)
+        self._ping = SingleFlight(core.store.ping, PING_S)
 
     @property
     def grpc_port(self) -> int:
@@ -96,7 +96,7 @@ class App:
         if self._timeouts is not None:
             await self._timeouts.open()
         self._reloading.start()
-        self._presence.begin_as(self.core.settings, self.grpc_port)
+        self._presence.start_from(self.core.settings, self.grpc_port)
         log.info(
             "started",
             version=version(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.lease import Fence, LeaseLost
-from shop_order.pkg.registry import Lease, Registry, RegistryAway
+from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
 from shop_order.repository.dao.store import StoreTaken
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ASK_AGAIN_S = 10.0  # after a registry did not answer: a job must not wait for i
 WAIT_S = 15.0  # longer than a lease lasts: its holder may have died
 
 
-async def while_ours(
+async def while_locked(
     ours: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
 ) -> T:
     """Do long work, and renew our turn meanwhile. Raises LeaseLost once another process has it."""
@@ -41,7 +41,7 @@ async def while_ours(
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Turns:
+class JobLocks:
     """The registry's locks for jobs that only one instance runs.
 
     They only save work: the lease in the database decides, and every step of these jobs is a
@@ -53,7 +53,7 @@ class Turns:
         self._registry = registry
         self._monotonic_s = monotonic_s
         self._ask_at_s = float("-inf")
-        self._leases: dict[str, Lease] = {}
+        self._leases: dict[str, RegistryLock] = {}
 
     async def ours(self, job: str) -> bool:
         """Whether this instance may run the job now."""
@@ -62,32 +62,32 @@ class Turns:
             return True
         try:
             if lease is not None:
-                await lease.give_back()  # or our expired lock would keep us out until it ends
+                await lease.release()  # or our expired lock would keep us out until it ends
                 del self._leases[job]
             lease = await self._registry.lock(job, TURN_S)
-        except RegistryAway:
+        except RegistryUnavailable:
             self._ask_at_s = self._monotonic_s() + ASK_AGAIN_S
             return True
         if lease is not None:
             self._leases[job] = lease
         return lease is not None
 
-    def lease(self, job: str) -> Lease | None:
+    def lease(self, job: str) -> RegistryLock | None:
         """Our lock of the job; None while the registry is away."""
         return self._leases.get(job)
 
     async def leave(self, job: str) -> None:
         """Release the lock of this job."""
         if lease := self._leases.pop(job, None):
-            with suppress(RegistryAway):  # then it expires
-                await lease.give_back()
+            with suppress(RegistryUnavailable):  # then it expires
+                await lease.release()
 
     async def end(self) -> None:
         """Release all locks, so that others continue at once."""
         await asyncio.gather(*map(self.leave, tuple(self._leases)))
 
 
-async def wait_for_turn(core: Core, turns: Turns, job: str) -> bool:
+async def wait_for_lock(core: Core, turns: JobLocks, job: str) -> bool:
     """Whether the turn is ours within `WAIT_S`: a process that has it may have died."""
     until = time.monotonic() + WAIT_S
     while not (await core.store.leases.hold(job) and await turns.ours(job)):
@@ -98,7 +98,7 @@ async def wait_for_turn(core: Core, turns: Turns, job: str) -> bool:
 
 
 @contextmanager
-def only_one(settings: Settings, job: str) -> Iterator[None]:
+def exclusive_job(settings: Settings, job: str) -> Iterator[None]:
     """Lock this job on a database file; a shared server has leases for that. Raises StoreTaken."""
     if not settings.db.url.startswith("sqlite:"):
         yield

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.job_locks import Turns, while_ours
+from shop_order.cmd.run.job_locks import JobLocks, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.lease import LeaseLost
@@ -39,7 +39,7 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._turns = Turns(core.registry)
+        self._turns = JobLocks(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -164,7 +164,7 @@ class Jobs:
         if not await self._core.reconciliation.due() or not await ours():
             return 0
         try:
-            return await while_ours(ours, leases.fence(RECONCILE), self._core.reconciliation.step())
+            return await while_locked(ours, leases.fence(RECONCILE), self._core.reconciliation.step())
         except LeaseLost as lost:
             log.info("job_left_to_another", job=RECONCILE, why=str(lost))
             return 0

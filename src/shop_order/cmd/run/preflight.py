@@ -13,7 +13,7 @@ from typing import TypeVar
 from shop_order.configs import Settings
 from shop_order.configs.settings import channel_key
 from shop_order.gateway.payment import CHANNELS
-from shop_order.pkg.key_files import KeyFileUnusable, read
+from shop_order.pkg.key_files import BadKeyFile, read
 from shop_order.pkg.url import file_of
 
 T = TypeVar("T")
@@ -21,12 +21,12 @@ Texts = Generator[str, None, T]
 MAX_BYTES = 1 << 20
 
 
-def unusable_files(settings: Settings) -> list[str]:
+def file_problems(settings: Settings) -> list[str]:
     """Problems with the files of every part except the payment channels."""
     return [*_of_server(settings), *_of_auth(settings), *_of_history(settings), *_of_neighbours(settings)]
 
 
-def unusable_channels(settings: Settings) -> dict[str, list[str]]:
+def channel_problems(settings: Settings) -> dict[str, list[str]]:
     """What is wrong with each payment channel, by its code; nothing with one that is off."""
     found = {}
     for payment_type, entry in CHANNELS.items():
@@ -43,7 +43,7 @@ def why_unavailable(settings: Settings, code: str) -> str:
     section = settings.pay.channels.get(code)
     if section and section.is_off:
         return f"it is off: {channel_key(code, section.required[0])} and the settings beside it are not set"
-    return "; ".join(unusable_channels(settings)[code])
+    return "; ".join(channel_problems(settings)[code])
 
 
 def _of_server(settings: Settings) -> Texts[None]:
@@ -108,6 +108,6 @@ def _read(path: Path) -> bytes:
 def _used(key: str, path: str, use: Callable[[Path], T]) -> Texts[T | None]:
     try:
         return use(Path(path))
-    except KeyFileUnusable as wrong:
+    except BadKeyFile as wrong:
         yield f"{key}: {path}: {wrong}"
     return None

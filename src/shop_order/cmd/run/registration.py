@@ -6,7 +6,7 @@ import asyncio
 
 from shop_order.configs import Settings
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.registry import Instance, Registry, RegistryAway
+from shop_order.pkg.registry import Instance, Registry, RegistryUnavailable
 
 log = get_logger("registry")
 CHECK_EVERY_S = 3.0
@@ -15,7 +15,7 @@ TAGS = ("order", "payment", "grpc")
 HEALTH = "health"
 
 
-class Presence:
+class Registration:
     """Keeps one instance registered, also after the registry lost its data."""
 
     def __init__(self, registry: Registry) -> None:
@@ -24,7 +24,7 @@ class Presence:
         self._task: asyncio.Task[None] | None = None
         self.away = False
 
-    def begin_as(self, settings: Settings, port: int) -> None:
+    def start_from(self, settings: Settings, port: int) -> None:
         """Register under the address of the settings, if they name a registry."""
         server = settings.server
         if not settings.registry.url.startswith("none:"):
@@ -44,7 +44,7 @@ class Presence:
         self._task = None
         try:
             await self._registry.deregister(self._instance)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             log.warning("not_deregistered", id=self._instance.id, error=str(away))
 
     async def _keep(self, instance: Instance) -> None:
@@ -56,7 +56,7 @@ class Presence:
                     told = True
                     log.info("registered", id=instance.id)
                 self._now(away=False)
-            except RegistryAway as away:
+            except RegistryUnavailable as away:
                 self._now(away=True, why=str(away))
             except Exception as failed:  # noqa: BLE001 - a background loop
                 self._now(away=True, why=repr(failed))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shop_order.cmd.run.bootstrap import open_log
 from shop_order.cmd.run.file_permissions import close_to_others
-from shop_order.cmd.run.job_locks import only_one
+from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.reloading import Reloading
 from shop_order.cmd.run.signals import Signals
@@ -19,7 +19,7 @@ from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.http.server import HttpServer, metrics_app
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message import BrokerAway
+from shop_order.pkg.message import BrokerUnavailable
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.rocketmq.connection import parse
 
@@ -35,7 +35,7 @@ async def relay_until_stopped(loaded: Loaded) -> int:
     logging = open_log(settings)
     try:
         close_to_others(settings)
-        with only_one(settings, "relay"):
+        with exclusive_job(settings, "relay"):
             await _relay(Core(loaded, token=dev_token(settings)), signals)
     finally:
         logging.close()
@@ -100,5 +100,5 @@ async def dead_letters(url: str) -> Mapping[str, int]:
     address = parse(url)
     try:
         return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
-    except BrokerAway:
+    except BrokerUnavailable:
         return {}  # the relay itself logs it

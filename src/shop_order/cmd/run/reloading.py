@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shop_order.configs import ConfigError, Loaded, Settings, reload
-from shop_order.configs.settings import ConfigAway
+from shop_order.configs.settings import ConfigUnavailable
 from shop_order.configs.sources import SharedSource, shared_sources
 from shop_order.pkg.log import get_logger, set_level
 from shop_order.pkg.metrics import Metrics
@@ -97,7 +97,7 @@ class Reloading:
             self._hinted.clear()
             try:
                 await self.reload()
-            except ConfigAway as away:
+            except ConfigUnavailable as away:
                 self._failed("away", str(away))
             except ConfigError as bad:
                 self._failed("refused", str(bad))

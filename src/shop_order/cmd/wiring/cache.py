@@ -13,7 +13,7 @@ from shop_order.domain.ports import Clock, GoodsCatalogue, Inboxes, Orders
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.ratelimit import open_limiter
-from shop_order.pkg.redis import open_link
+from shop_order.pkg.redis import open_redis
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.flights import KeyFlights, Turns
@@ -25,7 +25,7 @@ log = get_logger("cache")
 REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
 
 
-class Shared:
+class SharedCache:
     """The cache and what is built on it; without it everything works, slower or for each instance alone."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
@@ -38,7 +38,7 @@ class Shared:
         self._real_clock = real_clock
         self._exit = AsyncExitStack()
         cache, limit = settings().cache, settings().limit
-        link = open_link(
+        link = open_redis(
             cache.url,
             timeout_s=lambda: self._settings().cache.timeout_s,
             on_change=self._changed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shop_order.cmd.wiring.tracing import seen
+from shop_order.cmd.wiring.tracing import traced
 from shop_order.configs import Settings
 from shop_order.domain.ports import Clock, PaymentChannel
 from shop_order.domain.status import PaymentType
@@ -32,7 +32,7 @@ def connect_channels(
             log=get_logger(code).warning,
         )
         if channel := entry.connect(now.pay.channels.get(code), context):
-            found[payment_type] = seen(tracing, code, channel)
+            found[payment_type] = traced(tracing, code, channel)
     return found
 
 

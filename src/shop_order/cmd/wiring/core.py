@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from shop_order.cmd.wiring.cache import Shared
+from shop_order.cmd.wiring.cache import SharedCache
 from shop_order.cmd.wiring.channels import connect_channels
 from shop_order.cmd.wiring.from_settings import order_rules, pricing
-from shop_order.cmd.wiring.ids import Ids
+from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.neighbours import Neighbours
 from shop_order.cmd.wiring.roots import root_keys, witness
-from shop_order.cmd.wiring.tracing import seen, tracing
+from shop_order.cmd.wiring.tracing import traced, tracing
 from shop_order.configs import Loaded, Settings
 from shop_order.gateway.events import PublishedEvents
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
@@ -68,7 +68,7 @@ class Core:
         self.tracing = tracing(settings, self.metrics)
         self._exit = AsyncExitStack()
         self.registry = open_registry(settings.registry.url)
-        self.ids = Ids(self.metrics, real_ms)
+        self.ids = IdAllocator(self.metrics, real_ms)
         self.store = open_store(
             settings.db.url,
             next_id=self.ids.next,
@@ -81,7 +81,7 @@ class Core:
         )
         self.log_store = open_order_log(settings.oplog.url)
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
-        self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
+        self.shared = SharedCache(lambda: self.settings, self.metrics, real_ms)
         self._gateways(settings, token)
         self._use_cases(settings)
 
@@ -103,7 +103,7 @@ class Core:
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
         store.lookups.behind(goods, stock, store.commits)
         goods.behind(stock, store.commits)
-        self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
+        self.stored, self.views = self.shared.orders(traced(self.tracing, "orders", store.orders))
         inboxes = self.neighbours.inboxes
         self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
         published = PublishedEvents(
@@ -118,9 +118,9 @@ class Core:
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
-        carts = seen(self.tracing, "carts", store.carts)
-        goods = seen(self.tracing, "goods", self.goods)
-        stock = seen(self.tracing, "stock", self.stock)
+        carts = traced(self.tracing, "carts", store.carts)
+        goods = traced(self.tracing, "goods", self.goods)
+        stock = traced(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.pkg.address import joined
+from shop_order.pkg.address import join_host_port
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.service.placing import OrderRules
@@ -77,4 +77,4 @@ def places(settings: Settings, grpc_port: int) -> Places:
     host = server.advertise_host or server.host
     host = EVERY_ADDRESS.get(host, host)
     sandbox = f"{gateway.scheme}://{gateway.netloc.rpartition('@')[2]}/" if gateway.path == SIMULATED else ""
-    return Places(grpc=joined(host, grpc_port), sandbox=sandbox)
+    return Places(grpc=join_host_port(host, grpc_port), sandbox=sandbox)

@@ -14,7 +14,7 @@ from shop_order.repository.dao.store import Store
 log, store_log = get_logger("core"), get_logger("store")
 
 
-class Ids:
+class IdAllocator:
     """`next` makes an id; `keep`, called every few seconds, renews the lease."""
 
     def __init__(self, metrics: Metrics, real_clock: Clock) -> None:

@@ -14,7 +14,7 @@ from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
 from shop_order.gateway.inventory import GrpcStock
 from shop_order.gateway.users import GrpcAddresses
-from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.grpc.client import Neighbour, open_channel
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
@@ -44,7 +44,7 @@ class Neighbours:
         self.goods = GrpcGoods(
             self._channel(named.goods),
             neighbour.at(named.goods),
-            most=limit.goods_batch,
+            max_batch=limit.goods_batch,
             queue=limit.goods_queue,
             observe=metrics.batch("goods"),
         )
@@ -52,7 +52,7 @@ class Neighbours:
             self._channel(named.inventory),
             neighbour.at(named.inventory),
             lease_s=now.order.lease_s,
-            most=limit.stock_batch,
+            max_batch=limit.stock_batch,
             queue=limit.stock_queue,
             observe=metrics.batch("reserve"),
         )
@@ -70,7 +70,7 @@ class Neighbours:
     def open(self) -> None:
         """Follow what the registry says of those that are called by name."""
         for name, channel in self._channels.items():
-            if isinstance(channel, Balanced):
+            if isinstance(channel, BalancedChannel):
                 self._followers.append(asyncio.create_task(self._follow(name, channel)))
 
     async def close(self) -> None:
@@ -110,11 +110,11 @@ class Neighbours:
             named = ":" not in address
             grace_s = self._settings().neighbours.timeout_s
             self._channels[address] = (
-                Balanced(address, open_channel, grace_s=grace_s) if named else open_channel(address)
+                BalancedChannel(address, open_channel, grace_s=grace_s) if named else open_channel(address)
             )
         return self._channels[address]
 
-    async def _follow(self, name: str, channel: Balanced) -> None:
+    async def _follow(self, name: str, channel: BalancedChannel) -> None:
         async for addresses in self._registry.watch(name):
             log.info("instances", name=name, addresses=addresses)
             channel.use(addresses)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from shop_order.configs import ConfigError, Settings
 from shop_order.domain.history_root import WitnessAway
 from shop_order.pkg.ed25519 import Ed25519Keys
-from shop_order.pkg.registry import Lease, Registry, RegistryAway
+from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
 
 ROOTS = "order-service-roots/"  # not among the settings, which every start and every change reads as a whole
 
@@ -20,7 +20,7 @@ ROOTS = "order-service-roots/"  # not among the settings, which every start and 
 class RegistryWitness:
     """See `domain.history_root.Witness`; `database` keeps the roots of two databases apart."""
 
-    def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
+    def __init__(self, registry: Registry, database: str, lease: RegistryLock | None = None) -> None:
         """Without a `lease` it only reads."""
         self._registry = registry
         self._below = f"{ROOTS}{database}/"
@@ -29,24 +29,26 @@ class RegistryWitness:
     async def told(self, day: str) -> bytes | None:
         try:
             return await self._registry.get(self._below + day)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessAway(str(away)) from away
 
     async def tell(self, day: str, document: bytes) -> bool:
         try:
             return self._lease is not None and await self._lease.put(self._below + day, document)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessAway(str(away)) from away
 
     async def all(self) -> Mapping[str, bytes]:
         try:
             found = await self._registry.values_below(self._below)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessAway(str(away)) from away
         return {key.removeprefix(self._below): value for key, value in found.items()}
 
 
-def witness(settings: Settings, registry: Registry, lease: Lease | None = None) -> RegistryWitness | None:
+def witness(
+    settings: Settings, registry: Registry, lease: RegistryLock | None = None
+) -> RegistryWitness | None:
     """The registry, if one is configured."""
     if settings.registry.url.startswith("none:"):
         return None

@@ -13,7 +13,7 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import grpc_tls, places, token_rules
 from shop_order.configs import Settings
 from shop_order.gateway.payment import notice_routes
-from shop_order.pkg.address import joined, reachable
+from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
 from shop_order.web.auth.keys import DevKey, Jwks, KeySource
@@ -32,7 +32,7 @@ from shop_order.web.middleware.client_address import networks
 log = get_logger("app")
 
 
-class Fronts:
+class Servers:
     """`start` takes both ports, `stop` finishes what was accepted."""
 
     def __init__(self, core: Core, readiness: Callable[[], Awaitable[Readiness]]) -> None:
@@ -143,7 +143,7 @@ class Fronts:
         server = self._core.settings.server
         if server.public_url or server.http_port:
             return server.base_url
-        return f"http://{joined(reachable(server.host), self.http_port)}"
+        return f"http://{join_host_port(reachable(server.host), self.http_port)}"
 
     def _rates(self) -> Rates:
         limit = self._core.settings.limit

@@ -27,9 +27,9 @@ def tracing(settings: Settings, metrics: Metrics) -> Tracing | None:
     return open_tracing(config, metrics.spans)
 
 
-def seen(tracing: Tracing | None, name: str, port: T) -> T:
+def traced(tracing: Tracing | None, name: str, port: T) -> T:
     """The port; with tracing, every call of it becomes a span below its caller's."""
-    return port if tracing is None else cast(T, _Seen(tracing, name, port))
+    return port if tracing is None else cast(T, _TracedPort(tracing, name, port))
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
         yield
 
 
-class _Seen:
+class _TracedPort:
     def __init__(self, tracing: Tracing, name: str, port: Any) -> None:
         self._tracing = tracing
         self._name = name

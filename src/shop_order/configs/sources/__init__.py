@@ -1,7 +1,7 @@
 """The room of configuration sources: the scheme of CONFIG__URL picks one, REGISTRY__URL may add another."""
 
 from shop_order.configs.engines import check_scheme
-from shop_order.configs.sources.base import Document, SharedSource, Source, SourceAway
+from shop_order.configs.sources.base import Document, SharedSource, Source, SourceUnavailable
 
 
 def open_source(url: str) -> Source:
@@ -38,7 +38,7 @@ __all__ = [
     "Document",
     "SharedSource",
     "Source",
-    "SourceAway",
+    "SourceUnavailable",
     "open_registry_source",
     "open_source",
     "shared_sources",

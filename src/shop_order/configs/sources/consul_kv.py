@@ -12,8 +12,8 @@ import yaml
 
 from shop_order.configs import tree
 from shop_order.configs.settings import ConfigError
-from shop_order.configs.sources.base import Document, SourceAway
-from shop_order.pkg.address import joined
+from shop_order.configs.sources.base import Document, SourceUnavailable
+from shop_order.pkg.address import join_host_port
 
 PREFIX = "order-service/"
 NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
@@ -34,7 +34,7 @@ class ConsulSource:
     def __init__(self, url: str) -> None:
         split = urlsplit(url)
         try:
-            self._address = joined(split.hostname or "", split.port or PORT)
+            self._address = join_host_port(split.hostname or "", split.port or PORT)
         except ValueError:  # its text repeats a piece of the URL, which may be one of the token
             self._address = ""
         if not (self._address and split.hostname) or split.path.strip("/") or split.query or split.fragment:
@@ -47,14 +47,17 @@ class ConsulSource:
         return f"kv/{PREFIX}"
 
     def documents(self, env: str) -> list[Document]:
-        """All keys as one document, if there are any. Raises ConfigError for what is no text, SourceAway."""
+        """Return all keys as one document, if any.
+
+        Raises ConfigError if a value is not text, SourceUnavailable.
+        """
         try:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
                 answer = http.get(self._where(), params={"recurse": "true"})
                 rows = _rows(answer)
         except (httpx.HTTPError, ValueError) as error:
-            raise SourceAway(
-                f"Consul at {self._address} can't be asked: {str(error) or repr(error)}"
+            raise SourceUnavailable(
+                f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
             ) from error
         settings = _settings(rows)
         if not settings and not any(str(row["Key"]) == PREFIX for row in rows):

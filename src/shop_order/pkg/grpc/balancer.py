@@ -18,7 +18,7 @@ _ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
-class Balanced(grpc.aio.Channel):
+class BalancedChannel(grpc.aio.Channel):
     """A channel for unary calls to the addresses that `use` sets.
 
     Calls must be repeatable, as all calls to neighbours are: one that an instance could not answer is sent to
@@ -102,7 +102,7 @@ class Balanced(grpc.aio.Channel):
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         raise NotImplementedError("ask get_state")
 
-    async def __aenter__(self) -> Balanced:
+    async def __aenter__(self) -> BalancedChannel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,7 +117,7 @@ class Balanced(grpc.aio.Channel):
 class _Method:
     """Behaves like a grpc.aio.UnaryUnaryMultiCallable whose calls are awaited."""
 
-    def __init__(self, balanced: Balanced, method: str, serializer: Any, deserializer: Any) -> None:
+    def __init__(self, balanced: BalancedChannel, method: str, serializer: Any, deserializer: Any) -> None:
         self._balanced = balanced
         self._method = method
         self._codec = {"request_serializer": serializer, "response_deserializer": deserializer}

@@ -30,7 +30,7 @@ TokenSource = Callable[[], str]  # the current bearer token; an empty text sends
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class ClientTls:
     """PEM bytes: the servers' CA (None is the system's), and our own pair for mutual TLS."""
 
     ca: bytes | None = None
@@ -71,7 +71,7 @@ class FileToken:
 
 
 def open_channel(
-    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+    target: str, tls: ClientTls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
     """An asynchronous channel, which connects and reconnects by itself. The caller closes it."""
     options = _options(tls, max_message_bytes)
@@ -154,7 +154,7 @@ def named(method: object) -> tuple[str, dict[str, str]]:
     return name, {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
 
 
-def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
+def _options(tls: ClientTls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
@@ -171,7 +171,7 @@ def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any
     return options
 
 
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+def _credentials(tls: ClientTls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.cert
     )

@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 
 from shop_order.pkg.grpc.admission import Gate, MethodHandler
-from shop_order.pkg.sockets import end_excess, hang_up, stop_listening
+from shop_order.pkg.sockets import close_connections, close_excess_connections, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
@@ -32,7 +32,7 @@ LOOK_EVERY_S = 1.0  # for connections of an address beyond its bound
 
 C = TypeVar("C")
 Handler = Callable[[C], Awaitable[bytes]]
-Link = Callable[[str, Handler[C]], Handler[C]]
+Middleware = Callable[[str, Handler[C]], Handler[C]]
 
 
 class CannotListen(RuntimeError):
@@ -56,7 +56,7 @@ class AddressBound:
     counted: Callable[[str], str]
 
 
-def chained(method: str, handler: Handler[C], links: Sequence[Link[C]]) -> Handler[C]:
+def with_middleware(method: str, handler: Handler[C], links: Sequence[Middleware[C]]) -> Handler[C]:
     """The handler with its links around it, the first one outermost."""
     for link in reversed(links):
         handler = link(method, handler)
@@ -135,7 +135,7 @@ class GrpcServer:
             if self.transport == "grpcio":
                 # From its stop on grpcio cancels calls whose callers have not read yet that it stops, and
                 # CANCELLED is not tried again. To a caller whose connection ends it is UNAVAILABLE.
-                hang_up(self._port)
+                close_connections(self._port)
             await self._server.stop(max(ends - monotonic(), 0.0))
 
     async def wait_closed(self) -> None:
@@ -148,7 +148,7 @@ class GrpcServer:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if most := bound.connections():
-                await asyncio.to_thread(end_excess, self._port, most, bound.counted)
+                await asyncio.to_thread(close_excess_connections, self._port, most, bound.counted)
 
     def _grpcio(self) -> grpc.aio.Server:
         pending = MAX_STREAMS * self._max_connections

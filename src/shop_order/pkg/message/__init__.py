@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shop_order.pkg.message.base import (
-    BrokerAway,
+    BrokerUnavailable,
     Consumer,
     Delivery,
     Group,
@@ -51,7 +51,7 @@ def open_consumer(
 
 
 __all__ = [
-    "BrokerAway",
+    "BrokerUnavailable",
     "Consumer",
     "Delivery",
     "Group",

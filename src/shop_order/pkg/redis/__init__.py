@@ -8,8 +8,8 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
-from shop_order.pkg.address import parted
-from shop_order.pkg.redis.connection import RedisLink
+from shop_order.pkg.address import split_host_port
+from shop_order.pkg.redis.connection import RedisConnection
 from shop_order.pkg.tls import EngineTls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
@@ -45,7 +45,7 @@ def parse(url: str) -> RedisAddress:
         raise ValueError("takes no #fragment, and a ?query over TLS only (rediss:)")
     credentials, _, places = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
-    hosts = tuple(parted(place, _PORTS[kind]) for place in places.split(","))
+    hosts = tuple(split_host_port(place, _PORTS[kind]) for place in places.split(","))
     if kind == "single" and len(hosts) != 1:
         raise ValueError("names one host; several are redis+sentinel: or redis+cluster:")
     path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
@@ -65,19 +65,19 @@ def parse(url: str) -> RedisAddress:
     )
 
 
-def open_link(
+def open_redis(
     url: str,
     *,
     timeout_s: Callable[[], float],
     queue: int = 4096,
     on_change: Callable[[bool, str], None] = lambda up, why: None,
     observe: Callable[[int], None] | None = None,
-) -> RedisLink | None:
+) -> RedisConnection | None:
     """The link of a Redis URL, not opened yet; None for another engine's. Raises ValueError, ImportError."""
     if url.partition(":")[0] not in SCHEMES:
         return None
     from shop_order.pkg.redis.client import connect
 
-    return RedisLink(
+    return RedisConnection(
         partial(connect, parse(url)), timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe
     )

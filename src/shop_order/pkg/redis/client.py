@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shop_order.pkg.redis import RedisAddress
-from shop_order.pkg.redis.connection import Command, NoScript, Unanswered
+from shop_order.pkg.redis.connection import Command, CommandFailed, NoScript
 from shop_order.pkg.tls import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
@@ -38,7 +38,7 @@ class RedisClient:
         try:
             answers = await pipeline.execute(raise_on_error=False)
         except FAILURES as failed:
-            raise Unanswered(repr(failed)) from failed
+            raise CommandFailed(repr(failed)) from failed
         return [answer_of(answer) for answer in answers]
 
     async def ping(self) -> None:
@@ -50,7 +50,7 @@ class RedisClient:
             else:
                 await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
         except FAILURES as failed:
-            raise Unanswered(repr(failed)) from failed
+            raise CommandFailed(repr(failed)) from failed
 
     async def close(self) -> None:
         with suppress(*FAILURES):
@@ -61,7 +61,7 @@ def answer_of(answer: Any) -> Any:
     """A command's answer, with the driver's errors replaced by ours."""
     if isinstance(answer, NoScriptError):
         return NoScript()
-    return Unanswered(repr(answer)) if isinstance(answer, Exception) else answer
+    return CommandFailed(repr(answer)) if isinstance(answer, Exception) else answer
 
 
 def connect(address: RedisAddress, timeout_s: float) -> RedisClient:

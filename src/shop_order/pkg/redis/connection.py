@@ -20,7 +20,7 @@ STEADY_S = 5.0  # a server that was up for less is probed less often: it answers
 Command = tuple[Any, ...]
 
 
-class Unanswered(Exception):
+class CommandFailed(Exception):
     """No answer, or a useless one: memory is full, a read-only replica, missing rights."""
 
 
@@ -32,16 +32,16 @@ class Client(Protocol):
     """What a link needs of a server, or of many."""
 
     async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
-        """One answer, Unanswered or NoScript a command, in order. Raises Unanswered."""
+        """One answer, CommandFailed or NoScript a command, in order. Raises CommandFailed."""
 
     async def ping(self) -> None:
-        """Every server that we write to answers. Raises Unanswered."""
+        """Every server that we write to answers. Raises CommandFailed."""
 
     async def close(self) -> None:
         """Disconnect."""
 
 
-class RedisDown(Exception):
+class RedisUnavailable(Exception):
     """Redis did not answer in time, or the circuit is open; the command may have taken effect."""
 
 
@@ -53,11 +53,11 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class RedisLink:
+class RedisConnection:
     """Commands that arrive while a pipeline is in flight leave together with the next one.
 
     The first failure opens the circuit: from then on every call fails at once, and one probe in the
-    background finds out when Redis is back. `before_up` registers what must be written before it closes.
+    background finds out when Redis is back. `on_recovery` registers what must be written before it closes.
     `timeout_s` is read again for every pipeline; `connect` makes a client whose sockets wait that long.
     """
 
@@ -66,7 +66,7 @@ class RedisLink:
         connect: Callable[[float], Client],
         *,
         timeout_s: Callable[[], float] = lambda: 0.1,
-        most: int = 128,
+        max_batch: int = 128,
         queue: int = 4096,
         on_change: Callable[[bool, str], None] = lambda up, why: None,
         observe: Callable[[int], None] | None = None,
@@ -78,18 +78,22 @@ class RedisLink:
         self._client = connect(self._waits_s)
         self._outgoing: set[asyncio.Task[None]] = set()  # clients with another timeout
         self._on_change = on_change
-        self._before_up: list[Callable[[], Awaitable[bool]]] = []
+        self._on_recovery: list[Callable[[], Awaitable[bool]]] = []
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
         self._pause_s = PROBE_FIRST_S
         self._up_since_s = float("-inf")
         self._batches: Batcher[Command, Any] = Batcher(
-            self._run, most=most, queue=queue, full=lambda: RedisDown("too many wait"), observe=observe
+            self._run,
+            max_batch=max_batch,
+            queue=queue,
+            full=lambda: RedisUnavailable("the queue is full"),
+            observe=observe,
         )
 
-    def before_up(self, do: Callable[[], Awaitable[bool]]) -> None:
-        """Call this before the circuit closes, until it returns False; RedisDown keeps the circuit open."""
-        self._before_up.append(do)
+    def on_recovery(self, do: Callable[[], Awaitable[bool]]) -> None:
+        """Before the circuit closes, call `do` until it returns False; RedisUnavailable keeps it open."""
+        self._on_recovery.append(do)
 
     async def open(self) -> None:
         """Try once; without an answer, begin with an open circuit and keep trying."""
@@ -107,19 +111,19 @@ class RedisLink:
         await asyncio.gather(self._client.close(), *self._outgoing)
 
     async def command(self, *command: Any) -> Any:
-        """The command's answer. Raises RedisDown."""
+        """The command's answer. Raises RedisUnavailable."""
         if not self.up:
-            raise RedisDown("down")
+            raise RedisUnavailable("down")
         return await self._submit(command)
 
     async def script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """The script's answer. Raises RedisDown."""
+        """The script's answer. Raises RedisUnavailable."""
         if not self.up:
-            raise RedisDown("down")
+            raise RedisUnavailable("down")
         return await self.script_now(script, keys, *arguments)
 
     async def script_now(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """The same even while the circuit is open, for `before_up`. Raises RedisDown."""
+        """The same even while the circuit is open, for `on_recovery`. Raises RedisUnavailable."""
         try:
             return await self._submit(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         except NoScript:
@@ -128,12 +132,12 @@ class RedisLink:
     async def _submit(self, command: Command) -> Any:
         try:
             return await self._batches.submit(command)
-        except RedisDown:
-            self._lost("too many wait")
+        except RedisUnavailable:
+            self._lost("the queue is full")
             raise
-        except Unanswered as failed:
+        except CommandFailed as failed:
             self._lost(f"{command[0]}: {failed}")
-            raise RedisDown(str(failed)) from failed
+            raise RedisUnavailable(str(failed)) from failed
 
     async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
         try:
@@ -141,7 +145,7 @@ class RedisLink:
             async with asyncio.timeout(self._waits_s):
                 return await client.run(commands)
         except TimeoutError:
-            raise Unanswered(f"nothing within {self._waits_s} s") from None
+            raise CommandFailed(f"nothing within {self._waits_s} s") from None
 
     def _current(self) -> Client:
         """The client; a new one after the timeout changed, since sockets keep theirs."""
@@ -175,9 +179,9 @@ class RedisLink:
             async with asyncio.timeout(self._waits_s):
                 await client.ping()
             # More may be missed while one of these waits; one without anything to do does not wait.
-            while any([await do() for do in self._before_up]):
+            while any([await do() for do in self._on_recovery]):
                 continue
-        except (Unanswered, TimeoutError, RedisDown):
+        except (CommandFailed, TimeoutError, RedisUnavailable):
             return False
         self.up, self._up_since_s = True, time.monotonic()
         self._on_change(True, "")

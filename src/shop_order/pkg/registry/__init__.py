@@ -1,6 +1,6 @@
 """Service registries; the scheme of REGISTRY__URL picks the engine."""
 
-from shop_order.pkg.registry.base import Instance, Lease, Registry, RegistryAway
+from shop_order.pkg.registry.base import Instance, Registry, RegistryLock, RegistryUnavailable
 
 
 def open_registry(url: str) -> Registry:
@@ -17,4 +17,4 @@ def open_registry(url: str) -> Registry:
     raise ValueError(f"no registry for {scheme}:")
 
 
-__all__ = ["Instance", "Lease", "Registry", "RegistryAway", "open_registry"]
+__all__ = ["Instance", "Registry", "RegistryLock", "RegistryUnavailable", "open_registry"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class RegistryAway(Exception):
+class RegistryUnavailable(Exception):
     """The registry can't be reached, or refused; the text says why."""
 
 
@@ -28,7 +28,7 @@ class Instance:
         return f"{self.name}-{self.host}-{self.port}"
 
 
-class Lease(Protocol):
+class RegistryLock(Protocol):
     """A lock held for a limited time."""
 
     @property
@@ -43,17 +43,17 @@ class Lease(Protocol):
     async def put(self, key: str, value: bytes) -> bool:
         """Store a value only while the lock is ours, as the registry decides; whether it did.
 
-        Raises RegistryAway.
+        Raises RegistryUnavailable.
         """
         ...
 
-    async def give_back(self) -> None:
-        """Release it; idempotent. Raises RegistryAway."""
+    async def release(self) -> None:
+        """Release it; idempotent. Raises RegistryUnavailable."""
         ...
 
 
 class Registry(Protocol):
-    """Every method but `watch` raises RegistryAway."""
+    """Every method but `watch` raises RegistryUnavailable."""
 
     async def register(self, instance: Instance) -> None:
         """Register the instance; idempotent."""
@@ -74,12 +74,12 @@ class Registry(Protocol):
         """
         ...
 
-    async def lock(self, name: str, ttl_s: float) -> Lease | None:
+    async def lock(self, name: str, ttl_s: float) -> RegistryLock | None:
         """The lock, or None while another has it."""
         ...
 
     async def get(self, key: str) -> bytes | None:
-        """A value that `Lease.put` stored."""
+        """A value that `RegistryLock.put` stored."""
         ...
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:

@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from shop_order.pkg.address import joined
-from shop_order.pkg.registry.base import Instance, RegistryAway
+from shop_order.pkg.address import join_host_port
+from shop_order.pkg.registry.base import Instance, RegistryUnavailable
 
 PORT = 8500
 INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
@@ -37,7 +37,7 @@ class Consul:
         split = urlsplit(url)
         token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
         self._monotonic_s = monotonic_s
-        self._where = joined(split.hostname or "", split.port or PORT)
+        self._where = join_host_port(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
             base_url=f"http://{self._where}/v1",
             headers=token,
@@ -47,7 +47,7 @@ class Consul:
 
     async def register(self, instance: Instance) -> None:
         check = {
-            "GRPC": f"{joined(instance.host, instance.port)}/{instance.health}",
+            "GRPC": f"{join_host_port(instance.host, instance.port)}/{instance.health}",
             "GRPCUseTLS": instance.tls,
             # The agent is local and connects by address: the certificate is for the names that callers use.
             "TLSSkipVerify": instance.tls,
@@ -79,7 +79,7 @@ class Consul:
             try:
                 answer = await self.ask("GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S)
                 seen, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
-            except (RegistryAway, KeyError, TypeError, ValueError):
+            except (RegistryUnavailable, KeyError, TypeError, ValueError):
                 index = 0  # start over: the next answer may come from a restarted Consul
                 forgetful = known is not None
                 await asyncio.sleep(retry_s)
@@ -93,8 +93,8 @@ class Consul:
                 known = found
                 yield found
 
-    async def lock(self, name: str, ttl_s: float) -> ConsulLease | None:
-        lease = ConsulLease(self, f"{LOCKS}{name}", max(ttl_s, MIN_TTL_S), self._monotonic_s)
+    async def lock(self, name: str, ttl_s: float) -> ConsulLock | None:
+        lease = ConsulLock(self, f"{LOCKS}{name}", max(ttl_s, MIN_TTL_S), self._monotonic_s)
         return lease if await lease.take() else None
 
     async def get(self, key: str) -> bytes | None:
@@ -122,24 +122,24 @@ class Consul:
         absent: bool = False,
         conflict: bool = False,
     ) -> httpx.Response:
-        """One call; with `absent`, `conflict` a 404, 409 is an answer, too. Raises RegistryAway."""
+        """One call; with `absent`, `conflict` a 404, 409 is an answer, too. Raises RegistryUnavailable."""
         limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
         except httpx.HTTPError as error:
-            raise RegistryAway(
-                f"Consul at {self._where} can't be asked: {str(error) or repr(error)}"
+            raise RegistryUnavailable(
+                f"Consul at {self._where} can't be reached: {str(error) or repr(error)}"
             ) from error
         expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
         if answer.status_code not in expected:
-            raise RegistryAway(
+            raise RegistryUnavailable(
                 f"Consul at {self._where} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
             )
         return answer
 
 
-class ConsulLease:
-    """A key held by a session, which a task renews. See `base.Lease`."""
+class ConsulLock:
+    """A key held by a session, which a task renews. See `base.RegistryLock`."""
 
     def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
         self._consul = consul
@@ -152,7 +152,7 @@ class ConsulLease:
         self.fence = 0
 
     async def take(self) -> bool:
-        """Whether it is ours now. Raises RegistryAway."""
+        """Whether it is ours now. Raises RegistryUnavailable."""
         row = await self._consul.ask("GET", f"/kv/{quote(self._key)}", absent=True)
         if row.status_code == 200 and row.json()[0].get("Session"):
             return False  # without creating a session
@@ -176,7 +176,7 @@ class ConsulLease:
                 self.fence = int(row["LockIndex"])
         finally:
             if not given:
-                with suppress(RegistryAway):
+                with suppress(RegistryUnavailable):
                     await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
         if given:
             self._until_s = asked_s + self._ttl_s
@@ -192,7 +192,7 @@ class ConsulLease:
         answer = await self._consul.ask("PUT", "/txn", json=[{"KV": check}, {"KV": put}], conflict=True)
         return answer.status_code == 200
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         self._until_s = float("-inf")
         if self._renewing is not None:
             self._renewing.cancel()
@@ -209,7 +209,7 @@ class ConsulLease:
                 return  # it may be another's already: a late renewal must not extend it
             try:
                 answer = await self._consul.ask("PUT", f"/session/renew/{self._session}", absent=True)
-            except RegistryAway:
+            except RegistryUnavailable:
                 continue
             if answer.status_code == 404:
                 self._until_s = float("-inf")
@@ -221,5 +221,5 @@ def _addresses(rows: Any) -> tuple[str, ...]:
     found = set()
     for row in rows:
         host = str(row["Service"]["Address"] or row["Node"]["Address"])
-        found.add(joined(host, row["Service"]["Port"]))
+        found.add(join_host_port(host, row["Service"]["Port"]))
     return tuple(sorted(found))

@@ -13,7 +13,7 @@ class NoRegistry:
 
     def __init__(self) -> None:
         self._fences = itertools.count(1)
-        self._locks: dict[str, OwnLease] = {}
+        self._locks: dict[str, LocalLock] = {}
         self.values: dict[str, bytes] = {}
         self._registered: set[str] = set()
 
@@ -30,11 +30,11 @@ class NoRegistry:
         raise ValueError(f"{name} is a name, and there is no registry to ask")
         yield ()  # which makes this an iterator, as in the other engines
 
-    async def lock(self, name: str, ttl_s: float) -> OwnLease | None:
+    async def lock(self, name: str, ttl_s: float) -> LocalLock | None:
         holder = self._locks.get(name)
         if holder is not None and holder.held():
             return None
-        self._locks[name] = lease = OwnLease(self, next(self._fences))
+        self._locks[name] = lease = LocalLock(self, next(self._fences))
         return lease
 
     async def get(self, key: str) -> bytes | None:
@@ -47,7 +47,7 @@ class NoRegistry:
         self._locks.clear()
 
 
-class OwnLease:
+class LocalLock:
     """Ends only when it is released."""
 
     def __init__(self, registry: NoRegistry, fence: int) -> None:
@@ -63,5 +63,5 @@ class OwnLease:
             self._registry.values[key] = value
         return self._held
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         self._held = False

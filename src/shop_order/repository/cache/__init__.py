@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.connection import RedisLink
+from shop_order.pkg.redis.connection import RedisConnection
 from shop_order.repository.cache.base import Cache
 
 
-def open_cache(url: str, *, max_entries: int, link: RedisLink | None = None) -> Cache:
+def open_cache(url: str, *, max_entries: int, link: RedisConnection | None = None) -> Cache:
     """The cache behind `url`, not opened yet; `link` is the way to Redis, where the URL names it.
 
     Raises ValueError for a scheme that is not built.

@@ -26,7 +26,7 @@ from shop_order.domain.errors import (
     OrderServiceError,
     Unimplemented,
 )
-from shop_order.pkg.grpc.server import Handler, Link
+from shop_order.pkg.grpc.server import Handler, Middleware
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
@@ -83,7 +83,7 @@ class Front:
     tracing: Tracing | None = None
     trusted_proxies: tuple[Network, ...] = ()
 
-    def links(self) -> Sequence[Link[Call]]:
+    def links(self) -> Sequence[Middleware[Call]]:
         """The chain of calls with one answer, outermost first."""
         return (
             *self._outer("grpc request", self.observe),
@@ -95,7 +95,7 @@ class Front:
             idempotency,
         )
 
-    def stream_links(self, streams: OpenStreams) -> Sequence[Link[Call]]:
+    def stream_links(self, streams: OpenStreams) -> Sequence[Middleware[Call]]:
         """The chain of streams: without a deadline, and ended at a stop."""
         return (
             *self._outer("grpc stream", self.observe_stream),
@@ -105,7 +105,7 @@ class Front:
             streams.link,
         )
 
-    def _outer(self, event: str, observe: Observe) -> Sequence[Link[Call]]:
+    def _outer(self, event: str, observe: Observe) -> Sequence[Middleware[Call]]:
         return (
             *([traced(self.tracing)] if self.tracing else ()),
             request_log(self.log, observe, event),
@@ -113,7 +113,7 @@ class Front:
         )
 
 
-def request_log(log: RequestLogger, observe: Observe, event: str) -> Link[Call]:
+def request_log(log: RequestLogger, observe: Observe, event: str) -> Middleware[Call]:
     """One line and one measurement a call, when it is over."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -144,7 +144,7 @@ def request_log(log: RequestLogger, observe: Observe, event: str) -> Link[Call]:
     return link
 
 
-def recovery(log: RequestLogger) -> Link[Call]:
+def recovery(log: RequestLogger) -> Middleware[Call]:
     """Every way a handler can end becomes a status; what nobody expected is INTERNAL and tells nothing."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -171,7 +171,7 @@ def recovery(log: RequestLogger) -> Link[Call]:
     return link
 
 
-def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
+def deadline(deadline_s: Callable[[], float]) -> Middleware[Call]:
     """The caller's deadline or ours, whichever ends first."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -193,7 +193,7 @@ def deadline(deadline_s: Callable[[], float]) -> Link[Call]:
     return link
 
 
-def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -> Link[Call]:
+def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -> Middleware[Call]:
     """Who calls, and whether the table of roles lets them."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -216,7 +216,7 @@ def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -
     return link
 
 
-def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, ...]) -> Link[Call]:
+def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, ...]) -> Middleware[Call]:
     """Where notices may come from, if that is set (contract, chapter 4); asked at every notice."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -234,7 +234,7 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
     return link
 
 
-def rate_limit(limits: RateLimits) -> Link[Call]:
+def rate_limit(limits: RateLimits) -> Middleware[Call]:
     """How often and how much; notices are exempt: a provider that is refused asks again all the more."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from shop_order.pkg.grpc.admission import Context, MethodHandler
-from shop_order.pkg.grpc.server import Handler, Link, chained
+from shop_order.pkg.grpc.server import Handler, Middleware, with_middleware
 from shop_order.web.grpc.call import Call
 
 
@@ -26,16 +26,16 @@ class Methods:
         return [f"/{self.service}/{name}" for name in (*self.unary, *self.server_streams, *self.bidi_streams)]
 
     def wrapped(
-        self, links: Sequence[Link[Call]], stream_links: Sequence[Link[Call]]
+        self, links: Sequence[Middleware[Call]], stream_links: Sequence[Middleware[Call]]
     ) -> dict[str, MethodHandler]:
         """The methods as grpc registers them: each wrapped once."""
         methods: dict[str, MethodHandler] = {}
         for name, handler in self.unary.items():
-            methods[name] = _unary(chained(f"/{self.service}/{name}", handler, links))
+            methods[name] = _unary(with_middleware(f"/{self.service}/{name}", handler, links))
         for name, handler in self.server_streams.items():
-            methods[name] = _server_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+            methods[name] = _server_stream(with_middleware(f"/{self.service}/{name}", handler, stream_links))
         for name, handler in self.bidi_streams.items():
-            methods[name] = _bidi_stream(chained(f"/{self.service}/{name}", handler, stream_links))
+            methods[name] = _bidi_stream(with_middleware(f"/{self.service}/{name}", handler, stream_links))
         return methods
 
 

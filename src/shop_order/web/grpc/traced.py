@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
-from shop_order.pkg.grpc.server import Handler, Link
+from shop_order.pkg.grpc.server import Handler, Middleware
 from shop_order.pkg.log import bind_fields
 from shop_order.web.context import note
 from shop_order.web.grpc.call import Call
@@ -27,7 +27,7 @@ OURS = frozenset(
 """What counts as a failure of the server; the others are the caller's business."""
 
 
-def traced(tracing: Tracing) -> Link[Call]:
+def traced(tracing: Tracing) -> Middleware[Call]:
     """A span a call, its trace in every log line, and in its answer's outcome no more than the status."""
 
     def link(method: str, handler: Handler[Call]) -> Handler[Call]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few seconds
 
 
-class Traced:
+class CurrentSpan:
     """A span a request, named after its route, with its trace in every log line."""
 
     def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:

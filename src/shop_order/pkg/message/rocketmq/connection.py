@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from shop_order.pkg.address import parted
+from shop_order.pkg.address import split_host_port
 
 _LOG = "rocketmq.v5.log.log_config"
 REQUEST_S = 3
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RocketMQAddress:
     """Where the proxies are; `namesrv` serves to create topics and groups, `prefix` separates several shops
     on one cluster (the open-source proxy silently drops the protocol's own namespaces)."""
 
@@ -36,7 +36,7 @@ class Address:
         return f"{self.prefix}-{name}" if self.prefix else name
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> RocketMQAddress:
     """Raises ValueError, whose text never contains the secret."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
@@ -54,12 +54,12 @@ def parse(url: str) -> Address:
         raise ValueError("namesrv must be host:port")
     if not _NAME.fullmatch(prefix):
         raise ValueError("prefix must be letters, digits, - and _")
-    return Address(proxies, namesrv, prefix, unquote(access), unquote(secret))
+    return RocketMQAddress(proxies, namesrv, prefix, unquote(access), unquote(secret))
 
 
 def _is_address(text: str) -> bool:
     try:
-        return bool(parted(text))
+        return bool(split_host_port(text))
     except ValueError:
         return False
 
@@ -89,7 +89,7 @@ def _is_not_the_clients(record: logging.LogRecord) -> bool:
     return True
 
 
-def configuration(address: Address) -> Any:
+def configuration(address: RocketMQAddress) -> Any:
     """How the client reaches the proxies."""
     rocketmq = library()
     return rocketmq.ClientConfiguration(

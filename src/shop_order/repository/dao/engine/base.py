@@ -91,12 +91,12 @@ class BulkJob(Generic[T]):
 class Worker(ABC):
     """One connection that runs jobs in batches, each batch in one transaction."""
 
-    def __init__(self, where: str, options: StoreOptions, *, writes: bool, most: int) -> None:
+    def __init__(self, where: str, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
         self._where = where
         self.trouble = ""  # why it takes no writes; cleared by the store's `check_writes`
         self.batches: Batcher[Job, Any] = Batcher(
             self._run,
-            most=most,
+            max_batch=max_batch,
             queue=options.queue,
             full=Overloaded,
             observe=options.on_batch if writes else None,

@@ -80,8 +80,8 @@ class Link:
 class ServerWorker(Worker):
     """See `engine.base.Worker`. A transaction that was interrupted is done again, a few times."""
 
-    def __init__(self, address: Address, options: StoreOptions, *, writes: bool, most: int) -> None:
-        super().__init__(str(address), options, writes=writes, most=most)
+    def __init__(self, address: Address, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+        super().__init__(str(address), options, writes=writes, max_batch=max_batch)
         self._link = Link(address, writes=writes)
         self._writes = writes
 
@@ -197,8 +197,8 @@ class ServerDatabase(Database):
 
     def __init__(self, address: Address, options: StoreOptions) -> None:
         super().__init__(
-            ServerWorker(address, options, writes=True, most=options.batch),
-            ServerWorker(address, options, writes=False, most=options.batch),
-            ServerWorker(address, options, writes=False, most=4),
+            ServerWorker(address, options, writes=True, max_batch=options.batch),
+            ServerWorker(address, options, writes=False, max_batch=options.batch),
+            ServerWorker(address, options, writes=False, max_batch=4),
             options,
         )

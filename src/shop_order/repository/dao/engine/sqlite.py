@@ -148,8 +148,8 @@ def finish(job: Coroutine[Any, Any, T]) -> T:
 class FileWorker(Worker):
     """A thread with one connection."""
 
-    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, most: int) -> None:
-        super().__init__(str(path), options, writes=writes, most=most)
+    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+        super().__init__(str(path), options, writes=writes, max_batch=max_batch)
         self._path = path
         self._writes = writes
         self._session: FileSession | None = None
@@ -204,9 +204,9 @@ class FileDatabase(Database):
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
         super().__init__(
-            FileWorker(path, options, writes=True, most=options.batch),
-            FileWorker(path, options, writes=False, most=options.batch),
-            FileWorker(path, options, writes=False, most=4),
+            FileWorker(path, options, writes=True, max_batch=options.batch),
+            FileWorker(path, options, writes=False, max_batch=options.batch),
+            FileWorker(path, options, writes=False, max_batch=4),
             options,
         )
         self._lock: int | None = None
