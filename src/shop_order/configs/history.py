@@ -130,4 +130,5 @@ def _still_known(content: str) -> dict[Path, Any]:
     known = set(tree.leaves())  # an entry of an older version may name settings that are gone
     flat = tree.flatten(yaml.safe_load(content))
     # One that was written before all passwords were masked must not become a file with a password.
-    return {path: plain(value, secrets=False) for path, value in flat.items() if path in known}
+    current = {tree.ALIASES.get(path, path): value for path, value in flat.items()}
+    return {path: plain(value, secrets=False) for path, value in current.items() if path in known}

@@ -31,8 +31,8 @@ _BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
 class Loaded:
     """The settings, the origin of each value by its path, and which shared source could not be used.
 
-    `files` are the operator's own documents that were read, `unused` the names of settings that are given
-    and that nothing in this version uses.
+    `files` are the operator's own documents that were read; `unused` are settings that are given and that
+    nothing in this version uses; `renamed` has a text for each setting that is given by its former name.
     """
 
     settings: Settings
@@ -40,6 +40,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -64,6 +65,7 @@ class _Layers:
         self.origins: dict[Path, str] = {}
         self.files: list[str] = []
         self.unused: set[Path] = set()
+        self.aliases: set[Path] = set()  # former names in use
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
@@ -72,8 +74,11 @@ class _Layers:
             if path in tree.UNUSED:
                 self.unused.add(path)
                 continue
-            self.values[path] = value
-            self.origins[path] = origin
+            if path in tree.ALIASES:
+                self.aliases.add(path)
+            current = tree.ALIASES.get(path, path)
+            self.values[current] = value
+            self.origins[current] = origin
 
 
 def _refuse_workers(value: object, origin: str) -> None:
@@ -148,7 +153,10 @@ def _load(
     settings = _validated(layers, central.data_dir)
     engines.check(settings, complete=complete)
     unused = tuple(map(tree.key_of, sorted(layers.unused)))
-    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused)
+    renamed = tuple(
+        f"{tree.key_of(old)} is now {tree.key_of(tree.ALIASES[old])}" for old in sorted(layers.aliases)
+    )
+    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused, renamed=renamed)
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:

@@ -110,7 +110,7 @@ class Cache(Engine):
     order_ttl_s: Annotated[float, Field(ge=0, le=3600)] | None
     absent_ttl_s: float = Field(ge=0, le=60)
     goods_ttl_s: Annotated[float, Field(ge=0, le=300)] | None
-    most_entries: Count
+    max_entries: Count
 
 
 class Message(Engine):

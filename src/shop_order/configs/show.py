@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
 from shop_order.configs.settings import Section, Settings
-from shop_order.configs.tree import PLANNED, Path, leaves, nest, parse
+from shop_order.configs.tree import ALIASES, PLANNED, Path, leaves, nest, parse
 from shop_order.pkg.url import MASK, mask_setting
 
 
@@ -40,9 +40,12 @@ def masked_again(content: str) -> str:
 def masked(name: str, text: str) -> str:
     """A document as it was published, with its settings in order and secrets masked. Raises ConfigError."""
     flat = parse(name, text)
-    secret = secret_paths()
+    secret = PLANNED | secret_paths()
+    secret |= {old for old, new in ALIASES.items() if new in secret}
     shown = {
-        path: MASK if (path in secret or path in PLANNED) and value else plain(value, secrets=False)
+        path: MASK
+        if (ALIASES.get(path, path) in secret or path in PLANNED) and value
+        else plain(value, secrets=False)
         for path, value in flat.items()
     }
     return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)

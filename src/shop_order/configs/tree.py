@@ -26,6 +26,8 @@ PLANNED: frozenset[Path] = frozenset(
 WORKERS: Path = ("server", "workers")
 """Gone: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
+ALIASES: dict[Path, Path] = {("cache", "most_entries"): ("cache", "max_entries")}
+"""Former names of settings, with today's; they work, and the log names them at a start."""
 RELOADABLE: frozenset[Path] = frozenset(
     {
         ("log", "level"),
@@ -138,6 +140,7 @@ def parse(name: str, text: str) -> dict[Path, Any]:
     flat = flatten(tree)
     for path in flat:
         require_known(path, name)
+    _refuse_both_names(flat, name)
     return flat
 
 
@@ -160,13 +163,22 @@ def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
         path = tuple(name.lower().split("__"))
         require_known(path, f"environment variable {variable}")
         flat[path] = environ[variable]
+    _refuse_both_names(flat, "environment")
     return flat
+
+
+def _refuse_both_names(flat: Mapping[Path, object], origin: str) -> None:
+    for old, new in ALIASES.items():
+        if old in flat and new in flat:
+            raise ConfigError(
+                f"{key_of(old)} is the former name of {key_of(new)}: set only {key_of(new)} ({origin})"
+            )
 
 
 def require_known(path: Path, origin: str) -> None:
     """Raises ConfigError with a suggestion unless the path is a setting."""
     known = _known()
-    if path in known or path in UNUSED:
+    if path in known or path in UNUSED or path in ALIASES:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")

@@ -7,7 +7,7 @@ import pytest
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.load import override_file
-from shop_order.configs.tree import RELOADABLE, leaves
+from shop_order.configs.tree import ALIASES, RELOADABLE, leaves
 
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -132,6 +132,36 @@ def test_a_bad_or_unknown_setting_is_one_clear_line(
         loaded(tmp_path, **settings)
     assert "\n" not in str(caught.value)
     assert not any(secret in str(caught.value) for secret in ("pw@", "short"))
+
+
+def test_a_former_name_works_in_every_layer_and_is_named(tmp_path: Path) -> None:
+    assert loaded(tmp_path).renamed == ()
+    (tmp_path / "own.yaml").write_text("cache: {most_entries: 7}")
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
+    assert it.settings.cache.max_entries == 7
+    assert it.renamed == ("CACHE__MOST_ENTRIES is now CACHE__MAX_ENTRIES",)
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}", CACHE__MOST_ENTRIES="8")
+    assert it.settings.cache.max_entries == 8
+    assert it.origins["cache", "max_entries"] == "environment variable SHOP_ORDER_CACHE__MOST_ENTRIES"
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}", CACHE__MAX_ENTRIES="9")
+    assert it.settings.cache.max_entries == 9
+    with pytest.raises(ConfigError, match=r"CACHE__MAX_ENTRIES: .* SHOP_ORDER_CACHE__MOST_ENTRIES"):
+        loaded(tmp_path, CACHE__MOST_ENTRIES="0")
+
+
+def test_both_names_of_a_setting_in_one_layer_are_refused(tmp_path: Path) -> None:
+    says = "CACHE__MOST_ENTRIES is the former name of CACHE__MAX_ENTRIES: set only CACHE__MAX_ENTRIES"
+    with pytest.raises(ConfigError, match=says):
+        loaded(tmp_path, CACHE__MOST_ENTRIES="8", CACHE__MAX_ENTRIES="8")
+    (tmp_path / "own.yaml").write_text("cache: {most_entries: 7, max_entries: 7}")
+    with pytest.raises(ConfigError, match=f"{says} .*own.yaml"):
+        loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
+
+
+@pytest.mark.parametrize("old", ALIASES)
+def test_an_alias_leads_from_no_setting_to_one(old: tuple[str, ...]) -> None:
+    assert old not in set(leaves())
+    assert ALIASES[old] in set(leaves())
 
 
 @pytest.mark.parametrize("text", ["server: {workers: 1}", "server: {workers: '1'}"])

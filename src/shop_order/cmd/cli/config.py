@@ -64,7 +64,9 @@ def check_command() -> None:
         for text in texts or ["off: nothing of it is set, and buyers are not offered it" if off else "ready"]:
             typer.echo(f"{channel}: {text}")
     for key in loaded.unused:
-        typer.echo(f"note: {key} is used by nothing in this version")
+        typer.echo(f"note: {key} is not used in this version")
+    for text in loaded.renamed:
+        typer.echo(f"note: {text}")
     count = len(wrong) + sum(map(len, channels.values()))
     typer.echo(f"production would not start: {count} to mend" if count else "production would start")
     raise typer.Exit(1 if count else 0)

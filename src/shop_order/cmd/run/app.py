@@ -90,6 +90,8 @@ class App:
         await asyncio.to_thread(remember, self.core.loaded)
         if unused := self.core.loaded.unused:
             log.warning("settings_unused", unused=unused)
+        if renamed := self.core.loaded.renamed:
+            log.warning("settings_renamed", renamed=renamed)
         await self._fronts.start()
         self._jobs.start()
         self._jobs.every("readiness", self._tell_readiness, TELL_EVERY_S)

@@ -45,7 +45,7 @@ class SharedCache:
             observe=metrics.batch("redis"),
         )
         self._is_redis = link is not None
-        self.cache = open_cache(cache.url, max_entries=cache.most_entries, link=link)
+        self.cache = open_cache(cache.url, max_entries=cache.max_entries, link=link)
         self.limiter = open_limiter(cache.url, limit.rate_keys, link)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)
