@@ -234,7 +234,7 @@ class Town:
 
     def _publish_document(self) -> None:
         """The first time only: what an operator changed since stays."""
-        from shop_order.configs.sources.base import SourceUnavailable
+        from shop_order.configs.sources import SourceUnavailable
         from shop_order.configs.sources.nacos import NacosSource
 
         source = NacosSource(engine("nacos").URLS[0])

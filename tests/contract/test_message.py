@@ -26,9 +26,8 @@ from shop_order.pkg.message import (
     open_publisher,
 )
 from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS
-from shop_order.pkg.message.rocketmq import admin
+from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from tests.plugins.engines import available
 
 PREFIX = f"t{uuid.uuid4().hex[:8]}"  # topics of this run: what others left there is not ours to read

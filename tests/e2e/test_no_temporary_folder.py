@@ -102,7 +102,7 @@ async def test_orders_are_taken_without_one(tmp_path: Path) -> None:
     assert "Traceback" not in town.said(SERVICE)
 
 
-OURS = "shop_order.pkg.message.rocketmq.connection"
+OURS = "shop_order.pkg.message.rocketmq"
 DRIVERS = f"asyncmy, pymysql, pymongo, redis, v2.nacos, opentelemetry.sdk, {OURS}"
 
 

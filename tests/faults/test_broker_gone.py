@@ -20,9 +20,8 @@ import pytest
 from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
 from shop_order.pkg.message.base import GROUPS, TIMEOUTS, TOPICS
-from shop_order.pkg.message.rocketmq import admin
+from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from shop_order.pkg.message.rocketmq.consumer import THREADS
 from shop_sandbox.server import Sandbox
 from tests.faults.engines.own import Own, own_rocketmq

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from shop_order.cmd.cli.config import config_app
 from shop_order.configs import load
-from shop_order.configs.sources.base import SourceUnavailable
+from shop_order.configs.sources import SourceUnavailable
 from shop_order.configs.sources.nacos import NacosSource
 from tests.faults.engines.own import Own
 from tests.shop import ADDRESS, Shop

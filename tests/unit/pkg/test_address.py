@@ -7,7 +7,7 @@ import pytest
 from shop_order.configs.sources.nacos import parse_url
 from shop_order.configs.types import split_list
 from shop_order.pkg.address import join_host_port, reachable, split_host_port
-from shop_order.pkg.message.rocketmq.connection import parse as rocketmq
+from shop_order.pkg.message.rocketmq import parse as rocketmq
 from shop_order.pkg.redis import parse as redis
 
 

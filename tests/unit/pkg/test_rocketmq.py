@@ -10,8 +10,8 @@ from shop_order.domain.event.order_events import GENESIS, Event, payload
 from shop_order.gateway.events import FARTHEST_MS, PublishedEvents
 from shop_order.pkg.message import Message
 from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS, Group, Topic
+from shop_order.pkg.message.rocketmq import RocketMQAddress, parse
 from shop_order.pkg.message.rocketmq.admin import commands, group_config, topic_fields
-from shop_order.pkg.message.rocketmq.connection import RocketMQAddress, parse
 
 NOW_MS = 1_795_000_000_000
 SN = "261121080000123456789012345"

@@ -91,8 +91,8 @@ def migrate(
 def _migrate_topics(url: str) -> None:
     from shop_order.pkg.message import BrokerUnavailable
     from shop_order.pkg.message.base import GROUPS, TOPICS
+    from shop_order.pkg.message.rocketmq import parse
     from shop_order.pkg.message.rocketmq.admin import Admin, Refused, commands
-    from shop_order.pkg.message.rocketmq.connection import parse
 
     address = parse(url)
     if not address.namesrv:

@@ -11,9 +11,9 @@ from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
 from shop_order.cmd.run.registration import Registration
 from shop_order.cmd.run.reloading import Reloading
-from shop_order.cmd.wiring.channels import channels_missing
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
+from shop_order.cmd.wiring.gateways import channels_missing
 from shop_order.cmd.wiring.servers import Servers
 from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded

@@ -20,8 +20,8 @@ from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.http.server import HttpServer, metrics_app
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import BrokerUnavailable
+from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 
 log = get_logger("relay")
 DRAIN_S = 5.0

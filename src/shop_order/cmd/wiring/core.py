@@ -8,10 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from shop_order.cmd.wiring.cache import SharedCache
-from shop_order.cmd.wiring.channels import connect_channels
 from shop_order.cmd.wiring.from_settings import order_rules, pricing
+from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
-from shop_order.cmd.wiring.neighbours import Neighbours
 from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.tracing import traced, tracing
 from shop_order.configs import Loaded, Settings

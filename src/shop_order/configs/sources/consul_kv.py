@@ -12,7 +12,7 @@ import yaml
 
 from shop_order.configs import tree
 from shop_order.configs.settings import ConfigError
-from shop_order.configs.sources.base import Document, SourceUnavailable
+from shop_order.configs.sources import Document, SourceUnavailable
 from shop_order.pkg.address import join_host_port
 
 PREFIX = "order-service/"

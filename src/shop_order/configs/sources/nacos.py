@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from shop_order.configs.settings import ConfigError
-from shop_order.configs.sources.base import Document, SourceUnavailable
+from shop_order.configs.sources import Document, SourceUnavailable
 from shop_order.pkg.address import join_host_port, split_host_port
 
 DATA_ID = "order-service.yaml"

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 
 from shop_order.pkg.address import join_host_port
-from shop_order.pkg.registry.base import Instance, RegistryUnavailable
+from shop_order.pkg.registry import Instance, RegistryUnavailable
 
 PORT = 8500
 INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"

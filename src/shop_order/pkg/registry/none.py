@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from shop_order.pkg.registry.base import Instance
+from shop_order.pkg.registry import Instance
 
 
 class NoRegistry:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import split_host_port
 from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
-from shop_order.pkg.message.rocketmq.connection import RocketMQAddress
+from shop_order.pkg.message.rocketmq import RocketMQAddress
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of its dead letters

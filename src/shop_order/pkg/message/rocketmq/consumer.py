@@ -10,8 +10,8 @@ from typing import Any
 
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message.base import RETRY_S, BrokerUnavailable, Delivery, Group, Handler
+from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 from shop_order.pkg.message.rocketmq.admin import Admin, Refused
-from shop_order.pkg.message.rocketmq.connection import RocketMQAddress, configuration, library
 
 log = get_logger("message")
 SETTINGS_EVERY_S = 3.0  # the client itself sends them every 300 s only, and the proxy forgets them

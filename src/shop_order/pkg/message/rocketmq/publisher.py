@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message.base import BrokerUnavailable, Message
-from shop_order.pkg.message.rocketmq.connection import RocketMQAddress, configuration, library
+from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 
 log = get_logger("message")
 IN_FLIGHT = 128  # messages on their way at once

@@ -1,24 +1,34 @@
-"""The services we call: one channel to each address, and the ports behind them."""
+"""What we call: the neighbours, with one gRPC channel to each address, and the payment channels."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
+from shop_order.cmd.wiring.tracing import traced
 from shop_order.configs import Settings
 from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.ports import Clock, PaymentChannel
+from shop_order.domain.status import PaymentType
 from shop_order.gateway.goods import GrpcGoods
 from shop_order.gateway.inboxes import GrpcInboxes
 from shop_order.gateway.inventory import GrpcStock
+from shop_order.gateway.payment import CHANNELS
+from shop_order.gateway.payment.base import ChannelContext
 from shop_order.gateway.users import GrpcAddresses
 from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.grpc.client import Neighbour, open_channel
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import Registry
+from shop_order.web.handler.notice import NOTICE_PATH
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
 
 log = get_logger("core")
 MAX_RELEASES = 256  # at once; the leases of the others expire
@@ -118,3 +128,31 @@ class Neighbours:
         async for addresses in self._registry.watch(name):
             log.info("instances", name=name, addresses=addresses)
             channel.use(addresses)
+
+
+def connect_channels(
+    settings: Callable[[], Settings], real_clock: Clock, tracing: Tracing | None
+) -> dict[PaymentType, PaymentChannel]:
+    """The channels whose settings are complete, in the order of the table."""
+    now, found = settings(), {}
+    for payment_type, entry in CHANNELS.items():
+        code = payment_type.code
+        context = ChannelContext(
+            notify_url=f"{now.server.base_url}{NOTICE_PATH}{code}",
+            timeout_s=_timeout_s(settings, code),
+            real_clock=real_clock,
+            log=get_logger(code).warning,
+        )
+        if channel := entry.connect(now.pay.channels.get(code), context):
+            found[payment_type] = traced(tracing, code, channel)
+    return found
+
+
+def _timeout_s(settings: Callable[[], Settings], code: str) -> Callable[[], float]:
+    return lambda: settings().pay.channels[code].timeout_s
+
+
+def channels_missing(configured: dict[PaymentType, PaymentChannel]) -> list[str]:
+    """The configured channels that can't be used; all of the table if none can."""
+    usable = {kind for kind, channel in configured.items() if channel.available()}
+    return [kind.code for kind in CHANNELS if kind not in usable and (kind in configured or not usable)]
