@@ -46,7 +46,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     from shop_order.cmd.run.bootstrap import open_log
     from shop_order.cmd.run.file_permissions import close_to_others
     from shop_order.cmd.run.serve import ensure_schema
-    from shop_order.configs.dev_wiring import left
+    from shop_order.configs.dev_wiring import published
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
@@ -60,7 +60,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
             signals.reload_by(app.reload)
             async with Sandbox(chosen) as sandbox:
                 if await signals.unless_stopped(app.start()):
-                    with left(settings):
+                    with published(settings):
                         typer.echo(greeting(settings, chosen, app, sandbox))
                         await signals.stop.wait()
                     typer.echo(STOPPING)

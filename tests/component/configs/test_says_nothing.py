@@ -58,10 +58,10 @@ def test_a_document_that_is_gone_is_refused_until_a_restart(own: Path) -> None:
     (own / "more.yaml").write_text("log: {level: warn}\n")
     running = load(of_folder(own))
     (own / "own.yaml").unlink()
-    with pytest.raises(ConfigError, match=r"own\.yaml is gone"):
+    with pytest.raises(ConfigError, match=r"own\.yaml is missing"):
         reload(running, of_folder(own))
     (own / "more.yaml").unlink()
-    with pytest.raises(ConfigError, match="is gone"):
+    with pytest.raises(ConfigError, match="is missing"):
         reload(running, of_folder(own))
     own.rmdir()
     with pytest.raises(ConfigError, match="there is no folder"):

@@ -30,7 +30,7 @@ def archive(
     """
     from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 
-    settings = loaded(beside=True).settings
+    settings = loaded(dev_wiring=True).settings
     days = older_than or settings.order.archive_after_days
     if not days:
         refuse("nothing is archived by itself: say --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")

@@ -24,7 +24,7 @@ def with_core(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
         from shop_order.cmd.wiring.core import Core
         from shop_order.cmd.wiring.from_settings import dev_token
 
-        found = loaded(beside=True)
+        found = loaded(dev_wiring=True)
         core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
@@ -47,10 +47,10 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
         refuse(line)
 
 
-def loaded(*, beside: bool = False) -> Loaded:
-    """The settings, or one line and exit code 2; `beside` uses the neighbours of a running `make run`."""
+def loaded(*, dev_wiring: bool = False) -> Loaded:
+    """The settings, or one line and exit code 2; `dev_wiring` uses the addresses of a running `make run`."""
     try:
-        return load(os.environ, beside=beside)
+        return load(os.environ, dev_wiring=dev_wiring)
     except ConfigError as bad:
         refuse(str(bad))
 

@@ -84,7 +84,7 @@ def reconcile(
     from shop_order.cmd.run.preflight import channel_problems
     from shop_order.service.reconciliation import JOB as RECONCILE
 
-    settings = loaded(beside=True).settings
+    settings = loaded(dev_wiring=True).settings
     which, when = channel_of(channel), day_of(day)
 
     async def compare(core: Core) -> int:
