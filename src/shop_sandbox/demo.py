@@ -44,7 +44,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     # The servers take a second to import, which a refused setting need not wait for.
     from shop_order.cmd.run.app import App
     from shop_order.cmd.run.bootstrap import open_log
-    from shop_order.cmd.run.file_permissions import close_to_others
+    from shop_order.cmd.run.file_permissions import restrict_files
     from shop_order.cmd.run.serve import ensure_schema
     from shop_order.configs.dev_wiring import published
     from shop_sandbox.server import Sandbox
@@ -55,7 +55,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     if await signals.unless_stopped(ensure_schema(loaded)):
         logging = open_log(settings)
         try:
-            close_to_others(settings)
+            restrict_files(settings)
             app = App(loaded)
             signals.reload_by(app.reload)
             async with Sandbox(chosen) as sandbox:
@@ -67,7 +67,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
                     await app.stop()
         finally:
             logging.close()
-    return signals.over()
+    return signals.finish()
 
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:

@@ -104,7 +104,7 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
     assert found.exit_code == 1
     for key in ("SERVER__PUBLIC_URL", "AUTH__LINK_KEYS", "AUTH__JWKS", "AUDIT__ROOT_KEY_FILE"):
         assert f"settings: {key}: is not set" in found.stdout
-    assert "production would not start: 6 to mend" in found.stdout
+    assert "production would not start: 6 problems" in found.stdout
     assert not (tmp_path / "dev").exists(), "it makes nothing"
 
 
@@ -117,17 +117,17 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", private(THEIRS), "holds a private key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", public(OURS), "is the public half of our own key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", b"MIIB nonsense", "holds no key"),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", "", "is not set, and Alipay can't be used without it"),
-        ("PAY__ALIPAY__APP_ID", "", "is not set, and Alipay can't be used without it"),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", "", "is not set, but Alipay requires it"),
+        ("PAY__ALIPAY__APP_ID", "", "is not set, but Alipay requires it"),
         ("AUDIT__ROOT_KEY_FILE", b"hello", "needs 1 to 64 PEM blocks"),
         ("AUDIT__ROOT_KEY_FILE", None, "there is no such file"),
         ("AUTH__JWKS", b"{}", "not a JWK Set"),
         ("AUTH__JWKS", b"hello", "Expecting value"),
         ("NEIGHBOURS__TOKEN_FILE", b"\n", "is empty"),
         ("NEIGHBOURS__TOKEN_FILE", None, "there is no such file"),
-        ("SERVER__TLS_CERT", b"hello", "are no certificate in PEM with its own key"),
-        ("SERVER__TLS_KEY", private(OTHER), "are no certificate in PEM with its own key"),
-        ("SERVER__TLS_CLIENT_CA", b"hello", "holds no certificate"),
+        ("SERVER__TLS_CERT", b"hello", "are not a PEM certificate and its private key"),
+        ("SERVER__TLS_KEY", private(OTHER), "are not a PEM certificate and its private key"),
+        ("SERVER__TLS_CLIENT_CA", b"hello", "contains no PEM certificate"),
         ("SERVER__PUBLIC_URL", "", "SERVER__PUBLIC_URL"),
         ("AUTH__HS256_KEY", "h" * 32, "is for dev and test"),
     ],

@@ -181,7 +181,7 @@ class QuietStage:
 
     async def run(self, *words: str) -> Ran:
         """Doctor and audit find nothing."""
-        return Ran(0, "0 orders, 0 on their way, 0 findings")
+        return Ran(0, "0 orders, 0 in progress, 0 findings")
 
 
 class QuietCast:

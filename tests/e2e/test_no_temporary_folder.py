@@ -112,7 +112,7 @@ def test_no_driver_needs_a_home_or_a_name(tmp_path: Path) -> None:
     env = {k: v for k, v in environ_with({}).items() if k not in ("HOME", "USER", "LOGNAME")}
     env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
     code = (
-        "from shop_order.cmd.run import startup; startup.begin();"
+        "from shop_order.cmd.run import startup; startup.prepare();"
         f" import {DRIVERS} as library; library.library()"
     )
     done = subprocess.run(

@@ -205,7 +205,7 @@ async def test_a_second_relay_is_refused_and_a_killed_one_is_followed(town: Town
     await town.all_arrived()
     second = town.spawn_relay()
     assert await asyncio.to_thread(second.wait, 20) == 2
-    assert "another relay works on this database" in town.said()
+    assert "another relay is running on this database" in town.said()
     town.kill_relay()
     orders = [await town.place() for _ in range(5)]
     assert not town.events() <= town.arrived()

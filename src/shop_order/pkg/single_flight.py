@@ -1,4 +1,4 @@
-"""One piece of work for all who ask for it."""
+"""Concurrent calls share one execution."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """What was found stands for `ttl_s` seconds, and who asks meanwhile waits for the one that looks.
+    """Calls `find` once for all concurrent callers, and returns its result for `ttl_s` seconds.
 
-    What was raised is raised for all that wait, and is not kept. The work goes on when its callers leave.
+    An exception is raised for all waiting callers, and not cached. The work continues when callers are
+    cancelled.
     """
 
     def __init__(
@@ -23,29 +24,29 @@ class SingleFlight(Generic[T]):
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find = find
-        self._for_s = ttl_s
+        self._ttl_s = ttl_s
         self._now_s = now_s
-        self._found: asyncio.Future[T] | None = None
-        self._until_s = 0.0
+        self._result: asyncio.Future[T] | None = None
+        self._expires_s = 0.0
 
     async def __call__(self) -> T:
-        """What was found, at most `ttl_s` ago."""
-        found = self._found
-        if found is None or (found.done() and self._is_over(found)):
-            found = self._found = asyncio.ensure_future(self._look())
+        """Return the result, at most `ttl_s` old."""
+        found = self._result
+        if found is None or (found.done() and self._is_stale(found)):
+            found = self._result = asyncio.ensure_future(self._run())
         return await asyncio.shield(found)
 
-    def _is_over(self, found: asyncio.Future[T]) -> bool:
-        return found.cancelled() or found.exception() is not None or self._now_s() >= self._until_s
+    def _is_stale(self, found: asyncio.Future[T]) -> bool:
+        return found.cancelled() or found.exception() is not None or self._now_s() >= self._expires_s
 
-    async def _look(self) -> T:
+    async def _run(self) -> T:
         found = await self._find()
-        self._until_s = self._now_s() + self._for_s
+        self._expires_s = self._now_s() + self._ttl_s
         return found
 
 
 class Once(SingleFlight[T]):
-    """What was found stands for good."""
+    """Returns the first result forever."""
 
     def __init__(self, find: Callable[[], Awaitable[T]]) -> None:
         super().__init__(find)

@@ -1,4 +1,4 @@
-"""Ports that are ours alone: taken before anything is served on them, and left in order."""
+"""Listening sockets of this process, and how their connections are ended."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BACKLOG = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one. Raises OSError, one line that names the address."""
+    """Return a listening socket; port 0 picks a free one. Raises OSError naming the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle off: else every answer waits 40 ms for a delayed ACK.
+    # Only with an explicit protocol does asyncio disable Nagle, which would delay answers by 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,50 +32,50 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def stop_listening(port: int) -> None:
-    """Let nobody connect to this process on the port any more, also who is not accepted yet."""
-    _shut(port, listening=True)
+    """Refuse new connections to the port, including those not accepted yet."""
+    _shutdown(port, listening=True)
 
 
 def close_connections(port: int) -> None:
-    """End this process's connections on the port; what was written to them arrives, nothing more is read."""
-    _shut(port, listening=False)
+    """Shut down this process's connections on the port; written data is still delivered."""
+    _shutdown(port, listening=False)
 
 
-def close_excess_connections(port: int, most: int, counted: Callable[[str], str]) -> int:
-    """End connections on the port, the newest first, of an address that has more than `most`; how many.
+def close_excess_connections(port: int, limit: int, client_of: Callable[[str], str]) -> int:
+    """Close the newest connections of each client that has more than `limit`; return how many.
 
-    `counted` says as whom an address counts; as nobody if it returns an empty text.
+    `client_of` maps an address to a client; an empty text exempts it.
     """
     held: Counter[str] = Counter()
     ended = 0
     for one in _sockets():
         with one, suppress(OSError):
-            if _is_on(one, port, listening=False) and (name := counted(one.getpeername()[0])):
+            if _matches(one, port, listening=False) and (name := client_of(one.getpeername()[0])):
                 held[name] += 1
-                if held[name] > most:
+                if held[name] > limit:
                     one.shutdown(socket.SHUT_RDWR)
                     ended += 1
     return ended
 
 
-def _shut(port: int, *, listening: bool) -> None:
+def _shutdown(port: int, *, listening: bool) -> None:
     for one in _sockets():
-        with one, suppress(OSError):  # whoever was there has gone
-            if _is_on(one, port, listening=listening):
+        with one, suppress(OSError):  # the peer is gone
+            if _matches(one, port, listening=listening):
                 one.shutdown(socket.SHUT_RDWR)
 
 
-def _is_on(one: socket.socket, port: int, *, listening: bool) -> bool:
-    ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
-    return ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening
+def _matches(one: socket.socket, port: int, *, listening: bool) -> bool:
+    is_ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
+    return is_ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening
 
 
 def _sockets() -> Iterator[socket.socket]:
-    """Copies of all sockets of this process, about the oldest first: their owner may close them meanwhile."""
+    """Yield duplicates of all sockets of this process, roughly oldest first: owners may close theirs."""
     try:
         names = sorted(os.listdir("/dev/fd"), key=int)
     except OSError:
-        return  # this system does not tell; then they end with the process
+        return  # not available here: connections end with the process
     for name in names:
         with suppress(OSError):
             if S_ISSOCK(os.fstat(int(name)).st_mode):

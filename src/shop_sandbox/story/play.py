@@ -72,7 +72,7 @@ async def _books(tell: Teller, stage: Stage) -> None:
     tell.title("九、对账", "9. The books")
 
     async def on_their_way() -> bool:
-        return ", 0 on their way," in (await stage.run("doctor")).output
+        return ", 0 in progress," in (await stage.run("doctor")).output
 
     try:
         with tell.step(

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.run.job_locks import ASK_AGAIN_S, JobLocks
+from shop_order.cmd.run.job_locks import RETRY_S, JobLocks
 from shop_order.cmd.run.registration import HEALTH, SERVICE, TAGS, Registration
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
@@ -181,12 +181,12 @@ async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(eng
 async def test_two_instances_take_turns_and_the_next_follows_at_once(engine: Consul) -> None:
     job = uuid.uuid4().hex
     one, other = JobLocks(engine), JobLocks(engine)
-    assert await one.ours(job)
-    assert await one.ours(job)
-    assert not await other.ours(job)
-    await one.end()
-    assert await other.ours(job)
-    await other.end()
+    assert await one.acquire(job)
+    assert await one.acquire(job)
+    assert not await other.acquire(job)
+    await one.close()
+    assert await other.acquire(job)
+    await other.close()
 
 
 async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
@@ -195,15 +195,15 @@ async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
     now_s, job = [100.0], uuid.uuid4().hex
     cut_off = Consul(URL, lambda: now_s[0])
     turns = JobLocks(cut_off, lambda: now_s[0])
-    assert await turns.ours(job)
+    assert await turns.acquire(job)
     with monkeypatch.context() as cut:
         cut.setattr(cut_off, "ask", refused)
         now_s[0] += consul.MIN_TTL_S
-        assert await turns.ours(job), "it stops no job"
-    now_s[0] += ASK_AGAIN_S
-    assert await turns.ours(job), "its own session of before is nobody else's"
-    assert not await JobLocks(engine).ours(job)
-    await turns.end()
+        assert await turns.acquire(job), "it stops no job"
+    now_s[0] += RETRY_S
+    assert await turns.acquire(job), "its own session of before is nobody else's"
+    assert not await JobLocks(engine).acquire(job)
+    await turns.close()
     await cut_off.aclose()
 
 
@@ -215,7 +215,7 @@ async def test_what_another_process_left_under_our_address_is_replaced(engine: C
     earlier = Instance(SERVICE, "127.0.0.1", 59_998, ("canary",), HEALTH)
     await engine.register(earlier)
     presence = Registration(engine)
-    presence.begin("127.0.0.1", 59_998, tls=False)
+    presence.start("127.0.0.1", 59_998, tls=False)
     try:
         for _ in range(100):
             service: Any = (await engine.ask("GET", f"/agent/service/{earlier.id}")).json()
@@ -224,14 +224,14 @@ async def test_what_another_process_left_under_our_address_is_replaced(engine: C
             await asyncio.sleep(0.05)
         assert service["Tags"] == list(TAGS)
     finally:
-        await presence.end()
+        await presence.stop()
 
 
 async def test_a_consul_that_is_away_stops_no_job() -> None:
     nobody = Consul("consul://127.0.0.1:9")
     with pytest.raises(RegistryUnavailable):
         await nobody.lock("job", 10)
-    assert await JobLocks(nobody).ours("job")
+    assert await JobLocks(nobody).acquire("job")
     await nobody.aclose()
 
 

@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from shop_order.cmd.run.job_locks import ASK_AGAIN_S, JobLocks
+from shop_order.cmd.run.job_locks import RETRY_S, JobLocks
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.wiring.core import Core
 from shop_order.domain.lease import Fence, LeaseLost
@@ -78,12 +78,12 @@ async def test_a_registry_that_does_not_answer_is_not_waited_for_at_every_step()
     registry, now_s = Gone(), [0.0]
     registry.away = True
     turns = JobLocks(registry, lambda: now_s[0])
-    assert [await turns.ours(job) for job in ("relay", "relay", "refund")] == [True] * 3
+    assert [await turns.acquire(job) for job in ("relay", "relay", "refund")] == [True] * 3
     assert registry.asked == 1
     registry.away = False
-    now_s[0] += ASK_AGAIN_S
-    assert await turns.ours("relay")
-    assert not await JobLocks(registry).ours("relay")
+    now_s[0] += RETRY_S
+    assert await turns.acquire("relay")
+    assert not await JobLocks(registry).acquire("relay")
 
 
 async def test_a_job_that_is_another_s_by_now_did_not_fail() -> None:

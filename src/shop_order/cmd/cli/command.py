@@ -1,4 +1,4 @@
-"""What commands use: the settings, an open core beside a running service, one line for a refusal."""
+"""Shared steps of commands: load settings, open the core, exit with an error line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shop_order.pkg.url import mask_urls
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
 
-REFUSED = 2  # the start was refused: one line says why
+REFUSED = 2  # with one line that says why
 FOUND = 1  # a check found something
 
 
-def with_core(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
-    """Open the database beside a running service, and look at it."""
+def with_core(work: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
+    """Run `work` on an open core, also while the service runs; exit with its code."""
 
-    async def look_and_close() -> int:
+    async def work_and_close() -> int:
         from shop_order.cmd.wiring.core import Core
         from shop_order.cmd.wiring.from_settings import dev_token
 
@@ -28,15 +28,15 @@ def with_core(look: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
         core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
-            return await look(core)
+            return await work(core)
         finally:
             await core.close()
 
-    run(look_and_close)
+    run(work_and_close)
 
 
 def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Run, and exit with its code; an error that refuses the start becomes one line and exit code 2."""
+    """Run and exit with the returned code; an expected error becomes one line and exit code 2."""
     from shop_order.cmd.run.bootstrap import refusal, run_loop
 
     try:
@@ -48,7 +48,10 @@ def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
 
 
 def loaded(*, dev_wiring: bool = False) -> Loaded:
-    """The settings, or one line and exit code 2; `dev_wiring` uses the addresses of a running `make run`."""
+    """Return the settings, or exit with one line and code 2;
+
+    `dev_wiring` uses the addresses of a running `make run`.
+    """
     try:
         return load(os.environ, dev_wiring=dev_wiring)
     except ConfigError as bad:
@@ -56,9 +59,9 @@ def loaded(*, dev_wiring: bool = False) -> Loaded:
 
 
 def require_usable(found: Loaded) -> Loaded:
-    """The same settings, or one line and exit code 2 if files that they name can't be used.
+    """Return the settings, or exit with one line and code 2 if a file that they name is unusable.
 
-    Outside production a payment channel is then unavailable, and the log says why.
+    Outside production, a payment channel with such a file is only unavailable, and the log says why.
     """
     from shop_order.cmd.run.preflight import channel_problems, file_problems
 
@@ -71,6 +74,6 @@ def require_usable(found: Loaded) -> Loaded:
 
 
 def refuse(line: str) -> NoReturn:
-    """One line on standard error, and exit code 2."""
+    """Print one line to standard error and exit with code 2."""
     sys.stderr.write(f"shop-order: {mask_urls(' '.join(line.split()))}\n")
     raise SystemExit(REFUSED)

@@ -1,4 +1,4 @@
-"""Which process may run a job: one of the instances, or a command beside them."""
+"""Which process may run a job: one of the instances, or a command."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
 
 T = TypeVar("T")
-TURN_S = 10.0
+LOCK_S = 10.0
 RENEW_S = 2.0  # often enough for a lease in the database
-ASK_AGAIN_S = 10.0  # after a registry did not answer: a job must not wait for it at every step
-WAIT_S = 15.0  # longer than a lease lasts: its holder may have died
+RETRY_S = 10.0  # after an unreachable registry, which must not delay every step
+WAIT_S = 15.0  # longer than a lease: its holder may have died
 
 
 async def while_locked(
-    ours: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
+    renew: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
 ) -> T:
-    """Do long work, and renew our turn meanwhile. Raises LeaseLost once another process has it."""
+    """Do long work, renewing the lock. Raises LeaseLost once another process has it."""
     task = asyncio.create_task(work)
     try:
         while not (await asyncio.wait({task}, timeout=every_s))[0]:
-            if not await ours():
+            if not await renew():
                 raise LeaseLost(fence)
         return await task
     finally:
@@ -42,55 +42,55 @@ async def while_locked(
 
 
 class JobLocks:
-    """The registry's locks for jobs that only one instance runs.
+    """The registry's locks for jobs that run on one instance at a time.
 
-    They only save work: the lease in the database decides, and every step of these jobs is a
-    compare-and-set, so a holder that was paused and continues too late changes nothing. A registry that is
-    away therefore stops no job. An instance without the lease must leave its turn.
+    They only save work: the lease in the database decides, and every step is a compare-and-set, so that a
+    holder that was paused changes nothing. An unreachable registry therefore stops no job. An instance
+    without the database lease must release its lock.
     """
 
     def __init__(self, registry: Registry, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._monotonic_s = monotonic_s
-        self._ask_at_s = float("-inf")
+        self._retry_at_s = float("-inf")
         self._leases: dict[str, RegistryLock] = {}
 
-    async def ours(self, job: str) -> bool:
-        """Whether this instance may run the job now."""
+    async def acquire(self, job: str) -> bool:
+        """Acquire or keep the lock; whether this instance may run the job now."""
         lease = self._leases.get(job)
-        if (lease is not None and lease.held()) or self._monotonic_s() < self._ask_at_s:
+        if (lease is not None and lease.held()) or self._monotonic_s() < self._retry_at_s:
             return True
         try:
             if lease is not None:
-                await lease.release()  # or our expired lock would keep us out until it ends
+                await lease.release()  # else our expired lock would block us until it ends
                 del self._leases[job]
-            lease = await self._registry.lock(job, TURN_S)
+            lease = await self._registry.lock(job, LOCK_S)
         except RegistryUnavailable:
-            self._ask_at_s = self._monotonic_s() + ASK_AGAIN_S
+            self._retry_at_s = self._monotonic_s() + RETRY_S
             return True
         if lease is not None:
             self._leases[job] = lease
         return lease is not None
 
-    def lease(self, job: str) -> RegistryLock | None:
-        """Our lock of the job; None while the registry is away."""
+    def get(self, job: str) -> RegistryLock | None:
+        """Return our lock of the job; None without one."""
         return self._leases.get(job)
 
-    async def leave(self, job: str) -> None:
+    async def release(self, job: str) -> None:
         """Release the lock of this job."""
         if lease := self._leases.pop(job, None):
-            with suppress(RegistryUnavailable):  # then it expires
+            with suppress(RegistryUnavailable):  # it expires
                 await lease.release()
 
-    async def end(self) -> None:
-        """Release all locks, so that others continue at once."""
-        await asyncio.gather(*map(self.leave, tuple(self._leases)))
+    async def close(self) -> None:
+        """Release all locks, so that other instances continue at once."""
+        await asyncio.gather(*map(self.release, tuple(self._leases)))
 
 
-async def wait_for_lock(core: Core, turns: JobLocks, job: str) -> bool:
-    """Whether the turn is ours within `WAIT_S`: a process that has it may have died."""
+async def wait_for_lock(core: Core, locks: JobLocks, job: str) -> bool:
+    """Acquire lease and lock; whether that succeeded within `WAIT_S`."""
     until = time.monotonic() + WAIT_S
-    while not (await core.store.leases.hold(job) and await turns.ours(job)):
+    while not (await core.store.leases.hold(job) and await locks.acquire(job)):
         if time.monotonic() > until:
             return False
         await asyncio.sleep(0.5)
@@ -99,7 +99,7 @@ async def wait_for_lock(core: Core, turns: JobLocks, job: str) -> bool:
 
 @contextmanager
 def exclusive_job(settings: Settings, job: str) -> Iterator[None]:
-    """Lock this job on a database file; a shared server has leases for that. Raises StoreTaken."""
+    """Lock this job on a SQLite file; other databases have leases. Raises StoreTaken."""
     if not settings.db.url.startswith("sqlite:"):
         yield
         return
@@ -108,7 +108,7 @@ def exclusive_job(settings: Settings, job: str) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as taken:
         os.close(lock)
-        raise StoreTaken(f"another {job} works on this database") from taken
+        raise StoreTaken(f"another {job} is running on this database") from taken
     try:
         yield
     finally:

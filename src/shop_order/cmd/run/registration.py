@@ -1,4 +1,4 @@
-"""The entry of this instance in the registry while it serves."""
+"""Registers this instance while it serves."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ HEALTH = "health"
 
 
 class Registration:
-    """Keeps one instance registered, also after the registry lost its data."""
+    """Keeps an instance registered, even after the registry lost its data."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._instance: Instance | None = None
         self._task: asyncio.Task[None] | None = None
-        self.away = False
+        self.unreachable = False
 
-    def start_from(self, settings: Settings, port: int) -> None:
-        """Register under the address of the settings, if they name a registry."""
+    def start_if_configured(self, settings: Settings, port: int) -> None:
+        """Register under the address of the settings, if a registry is configured."""
         server = settings.server
         if not settings.registry.url.startswith("none:"):
-            self.begin(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
+            self.start(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
 
-    def begin(self, host: str, port: int, *, tls: bool) -> None:
-        """Register (specification 6.2), and stay registered."""
+    def start(self, host: str, port: int, *, tls: bool) -> None:
+        """Register (specification 6.2) and stay registered."""
         self._instance = Instance(SERVICE, host, port, TAGS, HEALTH, tls)
         self._task = asyncio.create_task(self._keep(self._instance))
 
-    async def end(self) -> None:
-        """Deregister; if the registry is away, its health check will notice."""
+    async def stop(self) -> None:
+        """Deregister; if the registry is unreachable, its health check will notice."""
         if self._task is None or self._instance is None:
             return
         self._task.cancel()
@@ -44,25 +44,25 @@ class Registration:
         self._task = None
         try:
             await self._registry.deregister(self._instance)
-        except RegistryUnavailable as away:
-            log.warning("not_deregistered", id=self._instance.id, error=str(away))
+        except RegistryUnavailable as error:
+            log.warning("not_deregistered", id=self._instance.id, error=str(error))
 
     async def _keep(self, instance: Instance) -> None:
-        told = False  # an entry of this address may be left from a killed instance
+        registered = False  # an entry of this address may be left from a killed instance
         while True:
             try:
-                if not (told and await self._registry.knows(instance)):
+                if not (registered and await self._registry.knows(instance)):
                     await self._registry.register(instance)
-                    told = True
+                    registered = True
                     log.info("registered", id=instance.id)
-                self._now(away=False)
-            except RegistryUnavailable as away:
-                self._now(away=True, why=str(away))
+                self._update(unreachable=False)
+            except RegistryUnavailable as error:
+                self._update(unreachable=True, why=str(error))
             except Exception as failed:  # noqa: BLE001 - a background loop
-                self._now(away=True, why=repr(failed))
+                self._update(unreachable=True, why=repr(failed))
             await asyncio.sleep(CHECK_EVERY_S)
 
-    def _now(self, *, away: bool, why: str = "") -> None:
-        if away and not self.away:
+    def _update(self, *, unreachable: bool, why: str = "") -> None:
+        if unreachable and not self.unreachable:
             log.warning("registry_away", error=why)
-        self.away = away
+        self.unreachable = unreachable

@@ -1,6 +1,6 @@
-"""What `shop-order` does before it imports anything: it handles signals and keeps its files private.
+"""Runs before the other imports: handles signals and sets the umask.
 
-Process 1 of a container ignores every signal without a handler, and imports take seconds.
+Process 1 of a container ignores every signal without a handler, and the imports take seconds.
 """
 
 from __future__ import annotations
@@ -14,50 +14,50 @@ from collections.abc import Sequence
 from types import FrameType
 
 PRIVATE_UMASK = 0o077  # no access for group and others to what this process and its libraries create
-SERVING = frozenset({"serve", "relay"})  # a stop is how they end: exit code 0
+SERVING = frozenset({"serve", "relay"})  # a stop is their normal end: exit code 0
 STOPS = (signal.SIGTERM, signal.SIGINT)
 BY_SIGNAL = 128  # an interrupted command exits with this plus the signal's number, as in a shell
-HANG_UPS: list[int] = []  # HUPs that came before a reload was possible
-CUT_SHORT: list[int] = []  # signals that end a command at once until its imports are done
+PENDING_RELOADS: list[int] = []  # HUP signals received before a reload was possible
+IMMEDIATE: list[int] = []  # signals that end a command at once until its imports are done
 
 
-def begin() -> None:
-    """Idempotent."""
+def prepare() -> None:
+    """Set the umask and the first signal handlers; idempotent."""
     os.umask(PRIVATE_UMASK)
     try:
         pwd.getpwuid(os.getuid())
-    except KeyError:  # a container's uid: drivers ask for the user's name when they are imported
+    except KeyError:  # a uid without a name, as in containers: drivers ask for it when imported
         os.environ.setdefault("LOGNAME", str(os.getuid()))
     if SERVING.intersection(sys.argv[1:2]):
-        heed(0)
-        signal.signal(signal.SIGHUP, lambda number, frame: HANG_UPS.append(number))
+        exit_on_signal(0)
+        signal.signal(signal.SIGHUP, lambda number, frame: PENDING_RELOADS.append(number))
     elif os.getpid() == 1:
-        heed(None)
+        exit_on_signal(None)
     elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
-        heed(None, (signal.SIGINT,))
-        CUT_SHORT.append(signal.SIGINT)
+        exit_on_signal(None, (signal.SIGINT,))
+        IMMEDIATE.append(signal.SIGINT)
 
 
-def imported() -> None:
-    """The imports are done: from now on INT raises KeyboardInterrupt, so that a command can clean up."""
-    if CUT_SHORT:
+def imports_done() -> None:
+    """From now on INT raises KeyboardInterrupt, so that a command can clean up."""
+    if IMMEDIATE:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def heed(code: int | None, numbers: Sequence[signal.Signals] = STOPS) -> None:
-    """End this process at once on TERM and INT, or on `numbers`, with this exit code; None: the signal's.
+def exit_on_signal(code: int | None, numbers: Sequence[signal.Signals] = STOPS) -> None:
+    """Exit at once on these signals with this exit code (None: the signal's).
 
-    For when nothing was accepted yet, or everything is finished: there is nothing to clean up.
+    For when nothing has been accepted yet, or all is finished: there is nothing to clean up.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        # An import may swallow SystemExit, or print a traceback for it.
+        # An import might catch SystemExit, or print a traceback for it.
         os._exit(BY_SIGNAL + number if code is None else code)
 
     for number in numbers:
         signal.signal(number, end)
 
 
-def rest() -> None:
-    """Ignore them while the interpreter shuts down, when Python has removed its handlers."""
+def ignore_at_exit() -> None:
+    """Ignore TERM and INT while the interpreter shuts down, when Python has removed its handlers."""
     atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in STOPS])

@@ -1,4 +1,4 @@
-"""Everything below the fronts: the store, the neighbours, the channels, the use cases."""
+"""Everything below the servers: store, neighbours, channels, use cases."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ log = get_logger("core")
 
 
 def real_ms() -> int:
-    """Epoch milliseconds of real time."""
+    """Return the real time in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Core:
-    """`async with Core(loaded, token=…)`: an open store and use cases that work."""
+    """The use cases over an open store: `async with Core(loaded, token=…)`."""
 
     def __init__(self, loaded: Loaded, *, token: TokenSource) -> None:
         self.loaded = loaded
@@ -74,7 +74,7 @@ class Core:
             options=StoreOptions(
                 settings.limit.commit_batch,
                 settings.limit.commit_queue,
-                self._stored,
+                self._on_stored,
                 self.metrics.batch("commit"),
             ),
         )
@@ -98,10 +98,10 @@ class Core:
         )
         self.neighbours = Neighbours(lambda: self.settings, self.registry, caller, self.metrics)
         self.goods, self.stock = self.neighbours.goods, self.neighbours.stock
-        # The steps of an order in their sequence: batches stay together from look-up to commit.
+        # In the sequence of an order's steps, so that batches stay together from look-up to commit.
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
-        store.lookups.behind(goods, stock, store.commits)
-        goods.behind(stock, store.commits)
+        store.lookups.yield_to(goods, stock, store.commits)
+        goods.yield_to(stock, store.commits)
         self.stored, self.views = self.shared.orders(traced(self.tracing, "orders", store.orders))
         inboxes = self.neighbours.inboxes
         self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
@@ -123,7 +123,7 @@ class Core:
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = Unreadables(self.alert, real_ms)
-        # Our own cashier is always allowed.
+        # Our cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.orders = OrderService(
             orders=orders,
@@ -152,7 +152,7 @@ class Core:
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
-        self._paying(numbers)
+        self._payments(numbers)
         self.reservations = ReservationService(
             orders=orders,
             on_unreadable=self.unreadable.tell,
@@ -167,9 +167,9 @@ class Core:
             on_unreadable=self.unreadable.tell,
             clock=clock,
         )
-        self._behind(settings)
+        self._background(settings)
 
-    def _paying(self, numbers: OrderNumbers) -> None:
+    def _payments(self, numbers: OrderNumbers) -> None:
         store, orders, clock, channels = self.store, self.stored, self.clock, self.offered
         secret = self.settings.pay.gateway_secret
         attempts = Attempts(
@@ -211,14 +211,14 @@ class Core:
             turn=self.shared.turns.take,
         )
 
-    def _behind(self, settings: Settings) -> None:
+    def _background(self, settings: Settings) -> None:
         store, clock = self.store, self.clock
         self.relay = Relay(
             outbox=store.outbox,
             inboxes=self.inboxes,
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
-            # Commits of another process give no hint.
+            # Commits of another process send no hint.
             idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
             observe=self.metrics.batch("relay"),
         )
@@ -231,8 +231,8 @@ class Core:
             database_ms=store.leases.now_ms,
             alert=self.alert,
         )
-        beside = witness(settings, self.registry)
-        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
+        registry = witness(settings, self.registry)
+        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=registry)
         self.archive = ArchiveService(
             archive=store.archive,
             on_unreadable=self.unreadable.tell,
@@ -269,7 +269,7 @@ class Core:
         self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
-        await self.ids.begin(self.store, lease=serve)
+        await self.ids.start(self.store, lease=serve)
         await self.clock.load()
         await self.shared.open()
         self._exit.push_async_callback(self.shared.close)
@@ -290,10 +290,10 @@ class Core:
         await self._exit.aclose()
 
     def alert(self, name: str, **about: object) -> None:
-        """Alert the operator: a log line at level error, and a counter."""
+        """Alert the operator with a log line at level error and a counter."""
         self.metrics.alert(name)
         log.error(name, alert=True, **about)
 
-    def _stored(self, types: Sequence[str]) -> None:
+    def _on_stored(self, types: Sequence[str]) -> None:
         self.metrics.events(types)
         self.relay.hint()

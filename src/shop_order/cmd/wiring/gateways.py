@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 log = get_logger("core")
-MAX_RELEASES = 256  # at once; the leases of the others expire
+MAX_RELEASES = 256  # concurrent; other leases expire
 
 
 class Neighbours:
@@ -44,12 +44,12 @@ class Neighbours:
         neighbour: Neighbour,
         metrics: Metrics,
     ) -> None:
-        now = settings()
-        limit, named = now.limit, now.neighbours
+        current = settings()
+        limit, named = current.limit, current.neighbours
         self._settings = settings
         self._registry = registry
         self._channels: dict[str, grpc.aio.Channel] = {}
-        self._followers: list[asyncio.Task[None]] = []
+        self._watchers: list[asyncio.Task[None]] = []
         self._releases: set[asyncio.Task[None]] = set()
         self.goods = GrpcGoods(
             self._channel(named.goods),
@@ -61,15 +61,15 @@ class Neighbours:
         self.stock = GrpcStock(
             self._channel(named.inventory),
             neighbour.at(named.inventory),
-            lease_s=now.order.lease_s,
+            lease_s=current.order.lease_s,
             max_batch=limit.stock_batch,
             queue=limit.stock_queue,
             observe=metrics.batch("reserve"),
         )
         self.addresses = GrpcAddresses(self._channel(named.users), neighbour.at(named.users))
-        # With a broker between us their inboxes are not ours to call.
-        inboxes = named.inboxes if now.message.url.startswith("embedded:") else ()
-        self.inboxes = GrpcInboxes([(self._channel(at), neighbour.at(at)) for at in inboxes])
+        # A broker delivers events by itself.
+        inboxes = named.inboxes if current.message.url.startswith("embedded:") else ()
+        self.inboxes = GrpcInboxes([(self._channel(address), neighbour.at(address)) for address in inboxes])
         self._used = {
             "goods": (named.goods,),
             "inventory": (named.inventory,),
@@ -78,32 +78,32 @@ class Neighbours:
         }
 
     def open(self) -> None:
-        """Follow what the registry says of those that are called by name."""
+        """Watch the registry for neighbours that are called by name."""
         for name, channel in self._channels.items():
             if isinstance(channel, BalancedChannel):
-                self._followers.append(asyncio.create_task(self._follow(name, channel)))
+                self._watchers.append(asyncio.create_task(self._watch(name, channel)))
 
     async def close(self) -> None:
-        """Wait for releases that run, then close every channel."""
+        """Wait for running releases, then close every channel."""
         if self._releases:
             await asyncio.wait(self._releases, timeout=self._settings().neighbours.timeout_s)
-        for task in self._followers:
+        for task in self._watchers:
             task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         for channel in self._channels.values():
             await channel.close()
 
-    def away(self) -> list[str]:
-        """Those that can't be reached; asking begins to connect to those that were never called."""
-        away = {
+    def unreachable(self) -> list[str]:
+        """Return the names of unreachable neighbours; also connects to those that were never called."""
+        failing = {
             address
             for address, channel in self._channels.items()
             if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         }
-        return [name for name, addresses in self._used.items() if away.intersection(addresses)]
+        return [name for name, addresses in self._used.items() if failing.intersection(addresses)]
 
     def release_soon(self, order_sn: str) -> None:
-        """Release a lease nobody needs, in the background; if that fails, the lease expires."""
+        """Release an unneeded lease in the background; if that fails, it expires."""
         if len(self._releases) < MAX_RELEASES:
             task = asyncio.create_task(self._release(order_sn))
             self._releases.add(task)
@@ -124,7 +124,7 @@ class Neighbours:
             )
         return self._channels[address]
 
-    async def _follow(self, name: str, channel: BalancedChannel) -> None:
+    async def _watch(self, name: str, channel: BalancedChannel) -> None:
         async for addresses in self._registry.watch(name):
             log.info("instances", name=name, addresses=addresses)
             channel.use(addresses)
@@ -133,19 +133,19 @@ class Neighbours:
 def connect_channels(
     settings: Callable[[], Settings], real_clock: Clock, tracing: Tracing | None
 ) -> dict[PaymentType, PaymentChannel]:
-    """The channels whose settings are complete, in the order of the table."""
-    now, found = settings(), {}
+    """Return the channels whose settings are complete, in the order of the table."""
+    current, connected = settings(), {}
     for payment_type, entry in CHANNELS.items():
         code = payment_type.code
         context = ChannelContext(
-            notify_url=f"{now.server.base_url}{NOTICE_PATH}{code}",
+            notify_url=f"{current.server.base_url}{NOTICE_PATH}{code}",
             timeout_s=_timeout_s(settings, code),
             real_clock=real_clock,
             log=get_logger(code).warning,
         )
-        if channel := entry.connect(now.pay.channels.get(code), context):
-            found[payment_type] = traced(tracing, code, channel)
-    return found
+        if channel := entry.connect(current.pay.channels.get(code), context):
+            connected[payment_type] = traced(tracing, code, channel)
+    return connected
 
 
 def _timeout_s(settings: Callable[[], Settings], code: str) -> Callable[[], float]:
@@ -153,6 +153,6 @@ def _timeout_s(settings: Callable[[], Settings], code: str) -> Callable[[], floa
 
 
 def channels_missing(configured: dict[PaymentType, PaymentChannel]) -> list[str]:
-    """The configured channels that can't be used; all of the table if none can."""
+    """Return the configured channels that are unavailable; all of the table if none is available."""
     usable = {kind for kind, channel in configured.items() if channel.available()}
     return [kind.code for kind in CHANNELS if kind not in usable and (kind in configured or not usable)]

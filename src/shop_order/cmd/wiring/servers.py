@@ -1,4 +1,4 @@
-"""The fronts, gRPC and REST, over the same use cases."""
+"""The gRPC and HTTP servers over the use cases."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ log = get_logger("app")
 
 
 class Servers:
-    """`start` takes both ports, `stop` finishes what was accepted."""
+    """`start` opens both ports, `stop` finishes accepted requests."""
 
     def __init__(self, core: Core, readiness: Callable[[], Awaitable[Readiness]]) -> None:
-        """Raises ValueError: no key for tokens."""
+        """Raises ValueError without a key for tokens."""
         settings = core.settings
         self._core = core
         self._keys = _key_source(settings)
@@ -132,7 +132,7 @@ class Servers:
         self.http_port = await self._http.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, and wait at most so long for those that run."""
+        """Refuse new calls, and wait at most `grace_s` for running ones."""
         await asyncio.gather(self.grpc.stop(grace_s), self._http.stop(grace_s))
         if self._refresh is not None:
             self._refresh.cancel()
