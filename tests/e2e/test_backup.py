@@ -75,7 +75,7 @@ def test_nothing_is_written_over(tmp_path: Path, environ: dict[str, str], databa
         refused = backup(to, environ)
         assert refused.exit_code == 2
         assert len(refused.stderr.splitlines()) == 1
-        assert "exists already" in refused.stderr
+        assert "already exists" in refused.stderr
     assert there.read_text() == "mine"
 
 

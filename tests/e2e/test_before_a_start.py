@@ -113,10 +113,10 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
     [
         ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", None, "there is no such file"),
         ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", b"", "is empty"),
-        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", public(OURS), "holds a public key"),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", private(THEIRS), "holds a private key"),
+        ("PAY__ALIPAY__APP_PRIVATE_KEY_FILE", public(OURS), "contains a public key"),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", private(THEIRS), "contains a private key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", public(OURS), "is the public half of our own key"),
-        ("PAY__ALIPAY__PUBLIC_KEY_FILE", b"MIIB nonsense", "holds no key"),
+        ("PAY__ALIPAY__PUBLIC_KEY_FILE", b"MIIB nonsense", "contains no readable key"),
         ("PAY__ALIPAY__PUBLIC_KEY_FILE", "", "is not set, but Alipay requires it"),
         ("PAY__ALIPAY__APP_ID", "", "is not set, but Alipay requires it"),
         ("AUDIT__ROOT_KEY_FILE", b"hello", "needs 1 to 64 PEM blocks"),
@@ -163,7 +163,7 @@ async def test_a_channel_without_its_keys_says_why_in_the_log_of_a_developer(tmp
     (tmp_path / "bad").write_text("hello world!")
     async with Started(tmp_path, "shop-order", "serve", environ=environ) as serving:
         said = await serving.says("channel_unavailable")
-        assert f"PAY__ALIPAY__PUBLIC_KEY_FILE: {tmp_path / 'bad'}: is no key" in said
+        assert f"PAY__ALIPAY__PUBLIC_KEY_FILE: {tmp_path / 'bad'}: is not a key" in said
         assert await serving.stop() == 0
 
 
@@ -174,4 +174,4 @@ async def test_a_start_of_production_with_a_bad_key_ends_with_one_line(
     refused = await run(tmp_path, "shop-order", "serve", environ=whole)
     assert refused.code == 2
     (line,) = refused.err.splitlines()
-    assert "PAY__ALIPAY__APP_PRIVATE_KEY_FILE" in line and "holds no key that can be read" in line
+    assert "PAY__ALIPAY__APP_PRIVATE_KEY_FILE" in line and "contains no readable key" in line

@@ -37,7 +37,7 @@ class Batcher(Generic[In, Out]):
         self._observe = observe
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._first: Sequence[Batcher[Any, Any]] = ()
+        self._yields_to: Sequence[Batcher[Any, Any]] = ()
         self._started_s: float | None = None
 
     @property
@@ -47,7 +47,7 @@ class Batcher(Generic[In, Out]):
 
     def yield_to(self, *others: Batcher[Any, Any]) -> Self:
         """Let the batches of these run first, each for at most MAX_YIELD_S."""
-        self._first = others
+        self._yields_to = others
         return self
 
     async def submit(self, item: In) -> Out:
@@ -69,7 +69,7 @@ class Batcher(Generic[In, Out]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                if self._first:
+                if self._yields_to:
                     await self._yield()
                 batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
                 await self._run_one(batch)
@@ -78,7 +78,7 @@ class Batcher(Generic[In, Out]):
 
     async def _yield(self) -> None:
         await asyncio.sleep(0)  # callers answered by the last batch go first
-        for other in self._first:
+        for other in self._yields_to:
             if other._pump is not None:
                 await asyncio.wait([other._pump], timeout=MAX_YIELD_S)
 

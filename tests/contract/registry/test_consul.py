@@ -40,7 +40,7 @@ async def has(engine: Consul, name: str, port: int, state: str) -> None:
     """Register an instance whose check says `state`: passing, warning or critical."""
     check = {"CheckID": f"check-{name}-{port}", "TTL": "60s", "Status": state}
     body = {"ID": f"{name}-{port}", "Name": name, "Address": "127.0.0.1", "Port": port, "Check": check}
-    await engine.ask("PUT", "/agent/service/register", json=body)
+    await engine.request("PUT", "/agent/service/register", json=body)
 
 
 async def next_of(watch: AsyncIterator[Sequence[str]]) -> Sequence[str]:
@@ -51,14 +51,14 @@ async def test_the_registration_is_that_of_the_specification(engine: Consul) -> 
     instance = Instance(SERVICE, "127.0.0.1", 59_999, TAGS, HEALTH)
     await engine.register(instance)
     try:
-        service: Any = (await engine.ask("GET", "/agent/service/order-service-127.0.0.1-59999")).json()
+        service: Any = (await engine.request("GET", "/agent/service/order-service-127.0.0.1-59999")).json()
         assert service["Service"] == "order-service"
         assert service["Tags"] == ["order", "payment", "grpc"]
         assert (service["Address"], service["Port"]) == ("127.0.0.1", 59_999)
-        checks: Any = (await engine.ask("GET", "/agent/checks")).json()
+        checks: Any = (await engine.request("GET", "/agent/checks")).json()
         check = checks["service:order-service-127.0.0.1-59999"]
         assert (check["Type"], check["Interval"], check["Timeout"]) == ("grpc", "10s", "5s")
-        catalog: Any = (await engine.ask("GET", "/health/checks/order-service")).json()
+        catalog: Any = (await engine.request("GET", "/health/checks/order-service")).json()
         (definition,) = [c["Definition"] for c in catalog if c["ServiceID"] == instance.id]
         assert definition.get("DeregisterCriticalServiceAfter", "1m30s") == "1m30s"
     finally:
@@ -74,10 +74,10 @@ async def test_only_passing_instances_are_named_and_each_change_is_told(engine: 
     await has(engine, name, 1002, "critical")
     await has(engine, name, 1003, "passing")
     assert await next_of(watch) == ("127.0.0.1:1001", "127.0.0.1:1003")
-    await engine.ask("PUT", f"/agent/check/fail/check-{name}-1001")
+    await engine.request("PUT", f"/agent/check/fail/check-{name}-1001")
     assert await next_of(watch) == ("127.0.0.1:1003",)
     for port in (1002, 1003, 1001):
-        await engine.ask("PUT", f"/agent/service/deregister/{name}-{port}")
+        await engine.request("PUT", f"/agent/service/deregister/{name}-{port}")
     assert await next_of(watch) == ()
 
 
@@ -115,7 +115,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     await answers_come_from(first)
     await has(engine, name, int(second.rpartition(":")[2]), "passing")
     await answers_come_from(first, second)
-    await engine.ask("PUT", f"/agent/service/deregister/{name}-{first.rpartition(':')[2]}")
+    await engine.request("PUT", f"/agent/service/deregister/{name}-{first.rpartition(':')[2]}")
     await answers_come_from(second)
     await servers[first].stop(1)
     await answers_come_from(second)
@@ -126,7 +126,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     await asyncio.gather(*callers, *tasks, return_exceptions=True)
     await channel.close()
     await servers[second].stop(0)
-    await engine.ask("PUT", f"/agent/service/deregister/{name}-{second.rpartition(':')[2]}")
+    await engine.request("PUT", f"/agent/service/deregister/{name}-{second.rpartition(':')[2]}")
 
 
 async def answering(server: grpc.aio.Server) -> str:
@@ -218,7 +218,7 @@ async def test_what_another_process_left_under_our_address_is_replaced(engine: C
     presence.start("127.0.0.1", 59_998, tls=False)
     try:
         for _ in range(100):
-            service: Any = (await engine.ask("GET", f"/agent/service/{earlier.id}")).json()
+            service: Any = (await engine.request("GET", f"/agent/service/{earlier.id}")).json()
             if service["Tags"] == list(TAGS):
                 break
             await asyncio.sleep(0.05)
@@ -245,7 +245,7 @@ async def test_roots_are_no_settings(engine: Consul) -> None:
         documents = await asyncio.to_thread(ConsulSource(URL).documents, "test")
         assert "2026-11-18" not in str(documents)
     finally:
-        await engine.ask("DELETE", f"/kv/{key}")
+        await engine.request("DELETE", f"/kv/{key}")
 
 
 async def test_a_consul_that_is_away_is_told_later() -> None:
@@ -266,4 +266,4 @@ async def test_a_running_service_tells_each_root_under_its_job_s_lock(engine: Co
             root = await shop.core.store.roots.last()
             assert told == {root.sealed.day: root.document()}
     finally:
-        await engine.ask("DELETE", f"/kv/{ROOTS}{name}.db", params={"recurse": "true"})
+        await engine.request("DELETE", f"/kv/{ROOTS}{name}.db", params={"recurse": "true"})

@@ -81,4 +81,4 @@ async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> 
     assert await RegistryWitness(registry, database[:-1]).all() == {}, "of another database"
     await second.release()
     if isinstance(registry, Consul):
-        await registry.ask("DELETE", f"/kv/{ROOTS}{database}", params={"recurse": "true"})
+        await registry.request("DELETE", f"/kv/{ROOTS}{database}", params={"recurse": "true"})

@@ -84,7 +84,7 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"DB__URL": "order.db"}, "DB__URL"),
         ({"DB__URL": "oracle://h"}, "DB__URL.*unknown engine"),
         ({"DB__URL": "sqlite://"}, "DB__URL.*needs a file"),
-        ({"CACHE__URL": "redis+cluster://h/3"}, "CACHE__URL.*no database number"),
+        ({"CACHE__URL": "redis+cluster://h/3"}, "CACHE__URL.*has no database"),
         ({"MESSAGE__URL": "rocketmq://h"}, "MESSAGE__URL.*host:port"),
         ({"CONFIG__URL": "nacos://h:8848?tenant=x"}, "CONFIG__URL.*unknown parameter tenant"),
         ({"CONFIG__URL": "nacos:"}, "CONFIG__URL.*write nacos://"),

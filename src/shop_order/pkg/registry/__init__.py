@@ -1,4 +1,4 @@
-"""Service registries: what one must do, and the choice by the scheme of REGISTRY__URL."""
+"""Service registries; the scheme of the URL picks the engine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Protocol
 
 
 class RegistryUnavailable(Exception):
-    """The registry can't be reached, or refused; the text says why."""
+    """The registry can't be reached, or returned an error; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running service, as specification 6.2 registers it."""
+    """A running service (specification 6.2)."""
 
     name: str
     host: str
     port: int
     tags: tuple[str, ...] = ()
-    health: str = ""  # the name that the gRPC health check asks for
+    health: str = ""  # the service name of the gRPC health check
     tls: bool = False
 
     @property
@@ -33,22 +33,22 @@ class RegistryLock(Protocol):
 
     @property
     def fence(self) -> int:
-        """Grows with every holder, so that late writes of an earlier holder can be refused."""
+        """Increases with every holder, so that late writes of earlier holders can be refused."""
         ...
 
     def held(self) -> bool:
-        """Whether it is certainly still ours, by our own clock: false before another can have it."""
+        """Whether it is certainly still ours, by our clock."""
         ...
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store a value only while the lock is ours, as the registry decides; whether it did.
+        """Store a value if the registry confirms that the lock is ours; whether it was stored.
 
         Raises RegistryUnavailable.
         """
         ...
 
     async def release(self) -> None:
-        """Release it; idempotent. Raises RegistryUnavailable."""
+        """Release the lock; idempotent. Raises RegistryUnavailable."""
         ...
 
 
@@ -68,22 +68,22 @@ class Registry(Protocol):
         ...
 
     def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        """`host:port` of every healthy instance of a service, at once and after each change; never ends.
+        """Yield `host:port` of all healthy instances of a service, at once and after each change.
 
-        While the registry is away the last answer stays in effect.
+        Never ends. While the registry is unreachable, nothing is yielded.
         """
         ...
 
     async def lock(self, name: str, ttl_s: float) -> RegistryLock | None:
-        """The lock, or None while another has it."""
+        """Return the lock, or None while another process has it."""
         ...
 
     async def get(self, key: str) -> bytes | None:
-        """A value that `RegistryLock.put` stored."""
+        """Return a value stored by `RegistryLock.put`."""
         ...
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        """All values whose key has this prefix, by key."""
+        """Return all values by key whose key has this prefix."""
         ...
 
     async def aclose(self) -> None:
@@ -92,7 +92,7 @@ class Registry(Protocol):
 
 
 def open_registry(url: str) -> Registry:
-    """The registry of an engine URL, not contacted yet. Raises ValueError for an unknown scheme."""
+    """Return the registry of an engine URL, not contacted yet. Raises ValueError for an unknown scheme."""
     scheme = url.partition(":")[0]
     if scheme == "none":
         from shop_order.pkg.registry.none import NoRegistry

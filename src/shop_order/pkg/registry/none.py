@@ -1,4 +1,4 @@
-"""No registry: neighbours are given by address, and this is the only instance."""
+"""No registry: neighbours are configured by address, and this is the only instance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shop_order.pkg.registry import Instance
 
 
 class NoRegistry:
-    """`none://`: see `base.Registry`. Locks are valid in this process."""
+    """`none://`: see `base.Registry`. Locks are valid within this process."""
 
     def __init__(self) -> None:
         self._fences = itertools.count(1)
@@ -27,8 +27,8 @@ class NoRegistry:
         self._registered.discard(instance.id)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        raise ValueError(f"{name} is a name, and there is no registry to ask")
-        yield ()  # which makes this an iterator, as in the other engines
+        raise ValueError(f"{name} is a name, but there is no registry")
+        yield ()  # makes this an async iterator
 
     async def lock(self, name: str, ttl_s: float) -> LocalLock | None:
         holder = self._locks.get(name)
@@ -48,7 +48,7 @@ class NoRegistry:
 
 
 class LocalLock:
-    """Ends only when it is released."""
+    """A lock that lasts until it is released."""
 
     def __init__(self, registry: NoRegistry, fence: int) -> None:
         self._registry = registry
