@@ -149,7 +149,7 @@ async def test_what_is_no_bill_is_not_compared(
 ) -> None:
     await shop.paid()
     shop.day_is_over()
-    shop.core.channels[PaymentType.ALIPAY]._http = httpx.AsyncClient(transport=answer, timeout=5)
+    shop.core.channels[PaymentType.ALIPAY]._gateway._http = httpx.AsyncClient(transport=answer, timeout=5)
     with pytest.raises(raised, match=why):
         await shop.reconciled()
     assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == {}
