@@ -87,7 +87,7 @@ def test_a_stop_leaves_no_half_copy(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setattr("shop_order.cmd.cli.backup._copied", told_to_stop)
+    monkeypatch.setattr("shop_order.cmd.cli.backup._copy", told_to_stop)
     before = signal.getsignal(signal.SIGTERM)
     assert backup(tmp_path / "copy.db", environ).exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
