@@ -20,8 +20,8 @@ from bench import empty, machine
 from bench.load import BODIES, body, tokens
 from bench.shop import SEEDED_GOODS
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.opening import open_log
-from shop_order.cmd.run.serve import ensure_schema, settle_memory
+from shop_order.cmd.run.bootstrap import open_log
+from shop_order.cmd.run.serve import ensure_schema, tune_gc
 from shop_order.configs import load
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.pkg.grpc.server import GrpcServer
@@ -101,7 +101,7 @@ async def handler_us(folder: Path, *, store: bool) -> tuple[float, float]:
         core.store.orders.add = no_store  # type: ignore[method-assign]
     await core.open()
     answer = CapturedServer.services["order.OrderService"]["CreateOrder"].unary_unary
-    settle_memory()
+    tune_gc()
     await drive(answer, 500)
     thread, process = time.thread_time(), time.process_time()
     await drive(answer, ORDERS)

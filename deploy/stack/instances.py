@@ -221,7 +221,7 @@ class StackShop:
 
     def _publish_document(self) -> None:
         """Publish the settings if there are none yet; an operator's changes stay."""
-        from shop_order.configs.sources.base import SourceAway
+        from shop_order.configs.sources import SourceUnavailable
         from shop_order.configs.sources.nacos import NacosSource
 
         source = NacosSource(engine("nacos").URLS[0])
@@ -229,7 +229,7 @@ class StackShop:
         def there() -> bool:
             try:
                 return bool(source.documents("dev"))
-            except SourceAway:
+            except SourceUnavailable:
                 return False
 
         if not there():

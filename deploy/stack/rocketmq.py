@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.stack import processes
 from deploy.stack.processes import HOST
-from shop_order.pkg.message.base import BrokerAway
+from shop_order.pkg.message.base import BrokerUnavailable
 from shop_order.pkg.message.rocketmq.admin import Admin
 
 VERSION = "5.4.0"
@@ -95,7 +95,7 @@ def ready_on(ports: Ports) -> bool:
         return False
     try:
         return bool(asyncio.run(Admin(f"{HOST}:{ports.namesrv}").brokers()))
-    except BrokerAway:
+    except BrokerUnavailable:
         return False
 
 

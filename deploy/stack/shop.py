@@ -40,7 +40,7 @@ POLL_INTERVAL_S = 1.0
 
 def greeting(shop: StackShop, count: int) -> str:
     """The text printed at the start: addresses, tokens and calls to paste."""
-    from shop_order.cmd.cli.printing import mint
+    from shop_order.cmd.cli.token import mint
     from shop_order.configs import load
 
     settings = load({**os.environ, **shop.environ}).settings

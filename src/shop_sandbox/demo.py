@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from shop_order.cmd.cli import running as product
+from shop_order.cmd.cli import command as product
 from shop_sandbox import welcome
 from shop_sandbox.address import connectable, host_port
 from shop_sandbox.settings import SandboxSettings
@@ -31,7 +31,7 @@ STOPPING = "\n正在停止：先处理完已接受的请求…… / stopping: fi
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM. A refused start prints one line and exits with code 2."""
     point_to_sandbox(os.environ, chosen)
-    found = product.usable(product.loaded())
+    found = product.require_usable(product.loaded())
     if found.settings.app.env == "production":
         product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     product.run(lambda: _serve_until_stopped(chosen, found))
@@ -43,10 +43,10 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     signals = Signals()
     # The servers take a second to import: report a refused setting before that.
     from shop_order.cmd.run.app import App
-    from shop_order.cmd.run.opening import open_log
-    from shop_order.cmd.run.private import close_to_others
+    from shop_order.cmd.run.bootstrap import open_log
+    from shop_order.cmd.run.file_permissions import restrict_files
     from shop_order.cmd.run.serve import ensure_schema
-    from shop_order.configs.wiring import left
+    from shop_order.configs.dev_wiring import published
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
@@ -55,24 +55,24 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     if await signals.unless_stopped(ensure_schema(loaded)):
         logging = open_log(settings)
         try:
-            close_to_others(settings)
+            restrict_files(settings)
             app = App(loaded)
             signals.reload_by(app.reload)
             async with Sandbox(chosen) as sandbox:
                 if await signals.unless_stopped(app.start()):
-                    with left(settings):
+                    with published(settings):
                         typer.echo(greeting(settings, chosen, app, sandbox))
                         await signals.stop.wait()
                     typer.echo(STOPPING)
                     await app.stop()
         finally:
             logging.close()
-    return signals.over()
+    return signals.finish()
 
 
 def greeting(settings: Settings, chosen: SandboxSettings, app: App, sandbox: Sandbox) -> str:
     """The text printed at the start: addresses, tokens and first calls."""
-    from shop_order.cmd.cli.printing import mint
+    from shop_order.cmd.cli.token import mint
 
     host, there = connectable(settings.server.host), connectable(chosen.host)
     return welcome.text(

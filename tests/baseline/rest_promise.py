@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from shop_order.cmd.cli.printing import Format, text
+from shop_order.cmd.cli.token import Format, text
 from shop_order.web.document import errors_page
 from shop_order.web.messages import Language
 

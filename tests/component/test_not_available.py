@@ -24,7 +24,7 @@ async def test_callers_learn_no_address_of_ours_and_the_log_does(
 
         warning = error = exception = info
 
-    monkeypatch.setattr("shop_order.cmd.wiring.fronts.get_logger", lambda _: Log())
+    monkeypatch.setattr("shop_order.cmd.wiring.servers.get_logger", lambda _: Log())
     async with Shop(tmp_path, NEIGHBOURS__GOODS="127.0.0.1:9") as shop:
         body = {"items": [{"goods_id": 101, "nums": 1}], "address": ADDRESS}
         answer = await shop.http.post("/api/v1/orders", json=body, headers=shop.bearer())

@@ -166,7 +166,7 @@ async def test_the_job_reconciles_and_tells_operators(shop: BilledShop) -> None:
     shop.core.reconciliation._not_before.clear()  # it may have asked for this bill before it was out
     for _ in range(CATCH_UP_DAYS):
         await jobs._reconcile()
-    await jobs._reconciled()
+    await jobs._measure_reconciliation()
     metrics = (await shop.http.get("/metrics")).text
     assert 'shop_order_reconciliation_differences{channel="alipay"} 1.0' in metrics
     assert 'shop_order_reconciliation_age_seconds{channel="alipay"} 39600.0' in metrics

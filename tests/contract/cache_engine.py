@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from shop_order.pkg.ratelimit import RateLimiter, open_limiter
-from shop_order.pkg.redis import open_link
+from shop_order.pkg.redis import open_redis
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.base import Cache
 
@@ -28,7 +28,7 @@ async def instance(
     url: str, *, timeout_s: float = PATIENT_S, max_entries: int = 1000
 ) -> AsyncIterator[Instance]:
     """An instance with an open cache."""
-    link = open_link(url, timeout_s=lambda: timeout_s)
+    link = open_redis(url, timeout_s=lambda: timeout_s)
     cache = open_cache(url, max_entries=max_entries, link=link)
     await cache.open()
     try:

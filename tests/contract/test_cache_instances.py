@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shop_order.pkg.redis import open_link
+from shop_order.pkg.redis import open_redis
 from shop_order.repository.cache.base import Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
@@ -52,7 +52,7 @@ async def test_keys_of_one_order_share_a_slot_and_many_orders_spread(two: tuple[
 @pytest.mark.parametrize("url", available("redis"))
 async def test_a_changed_timeout_interrupts_nobody(url: str, key: str) -> None:
     timeout_s, changes = 2.0, []
-    link = open_link(url, timeout_s=lambda: timeout_s, on_change=lambda up, why: changes.append((up, why)))
+    link = open_redis(url, timeout_s=lambda: timeout_s, on_change=lambda up, why: changes.append((up, why)))
     assert link is not None
     await link.open()
     try:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from shop_order.cmd.cli.root import app as cli
 from shop_order.cmd.run.relay import dead_letters
 from shop_order.pkg.message import (
-    BrokerAway,
+    BrokerUnavailable,
     Delivery,
     Group,
     Handler,
@@ -26,9 +26,8 @@ from shop_order.pkg.message import (
     open_publisher,
 )
 from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS
-from shop_order.pkg.message.rocketmq import admin
+from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from tests.plugins.engines import available
 
 PREFIX = f"t{uuid.uuid4().hex[:8]}"  # topics of this run: what others left there is not ours to read
@@ -115,7 +114,7 @@ async def settled(publish: Callable[[], Awaitable[set[str]]]) -> set[str]:
         try:
             if stored := await publish():
                 return stored
-        except BrokerAway:
+        except BrokerUnavailable:
             await asyncio.sleep(0.5)
     raise AssertionError("nothing could be published")
 
@@ -278,7 +277,7 @@ async def test_no_broker_is_said_at_once_and_opening_does_not_mind() -> None:
     publisher = open_publisher("rocketmq://127.0.0.1:9", hand_over=Carrier(EMBEDDED)._inbox)
     await publisher.open()
     try:
-        with pytest.raises(BrokerAway):
+        with pytest.raises(BrokerUnavailable):
             await publisher.publish([message(key())])
     finally:
         await publisher.close()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg.redis import open_link
-from shop_order.pkg.redis.link import RedisDown, RedisLink
+from shop_order.pkg.redis import open_redis
+from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable
 from shop_order.repository.dao import open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
@@ -105,8 +105,8 @@ def tool(server: RedisServer, ca: Path, *command: str) -> str:
 
 
 @asynccontextmanager
-async def linked(url: str) -> AsyncIterator[RedisLink]:
-    link = open_link(url, timeout_s=lambda: 2.0)
+async def linked(url: str) -> AsyncIterator[RedisConnection]:
+    link = open_redis(url, timeout_s=lambda: 2.0)
     assert link is not None
     await link.open()
     yield link
@@ -136,7 +136,7 @@ async def test_redis_is_asked_over_tls(redis: RedisServer, scheme: str, tmp_path
 async def test_a_redis_nobody_vouches_for_is_not_used(redis: RedisServer, url: str, tmp_path: Path) -> None:
     at = url.format(port=redis.port, ca=tmp_path / "server.crt", other=tmp_path / "other.crt")
     async with linked(at) as link:
-        with pytest.raises(RedisDown):
+        with pytest.raises(RedisUnavailable):
             await link.command("GET", "k")
 
 

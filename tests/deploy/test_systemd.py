@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.cmd.cli.running import REFUSED
+from shop_order.cmd.cli.command import REFUSED
 from tests.deploy.settings import ROOT, loads
 from tests.unit.configs.test_production import production
 

@@ -12,7 +12,7 @@ import pytest
 from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.cli import archive
-from shop_order.cmd.run.turns import Turns, only_one
+from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.valueobject.actor import Role
@@ -91,7 +91,7 @@ async def test_an_archived_order_looks_the_same_and_late_notices_are_answered(sh
     before = [await seen(shop, each) for each in (done, late)]
 
     ran = await archived(shop, "--older-than", "30")
-    assert (ran.code, ran.out) == (0, "2 orders archived, 0 as old are not settled or changed since\n"), (
+    assert (ran.code, ran.out) == (0, "2 orders archived, 0 of that age are not settled or have changed\n"), (
         ran.err
     )
     assert [await seen(shop, each) for each in (done, late)] == before
@@ -120,7 +120,7 @@ async def test_an_archived_order_looks_the_same_and_late_notices_are_answered(sh
     await shop.until(given_back)
     await shop.check_doctor()
     verified = await run(shop.folder, "shop-order", "audit", "verify", environ=shop.environ)
-    assert (verified.code, verified.out.splitlines()[0]) == (0, "3 chains walked, 0 broken")
+    assert (verified.code, verified.out.splitlines()[0]) == (0, "3 chains verified, 0 broken")
 
 
 async def test_the_service_archives_by_itself_where_that_is_set(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ async def test_without_days_it_does_nothing_and_says_so(shop: Shop) -> None:
 
 
 async def test_on_a_file_one_archives_at_a_time(shop: Shop) -> None:
-    with only_one(shop.loaded.settings, "archive"):
+    with exclusive_job(shop.loaded.settings, "archive"):
         ran = await archived(shop, "--older-than", "30")
-    assert (ran.code, ran.err) == (2, "shop-order: another archive works on this database\n")
+    assert (ran.code, ran.err) == (2, "shop-order: another archive is running on this database\n")
 
 
 @pytest.mark.parametrize("consul", available("consul"))
@@ -159,13 +159,13 @@ async def test_a_lock_in_consul_lets_one_archive_at_a_time(
     async with Shop(tmp_path) as shop:
         core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
         await core.open(serve=False)
-        holder, ours = Turns(core.registry), Turns(core.registry)
+        holder, ours = JobLocks(core.registry), JobLocks(core.registry)
         try:
-            assert await holder.ours("archive")
-            assert await archive.walk_over(core, ours, 30) == 1
-            await holder.leave("archive")
+            assert await holder.acquire("archive")
+            assert await archive.archive_all(core, ours, 30) == 1
+            await holder.release("archive")
             monkeypatch.setattr(archive, "WAIT_S", 20.0)
-            assert await archive.walk_over(core, ours, 30) == 0
+            assert await archive.archive_all(core, ours, 30) == 0
         finally:
-            await asyncio.gather(holder.end(), ours.end())
+            await asyncio.gather(holder.close(), ours.close())
             await core.close()

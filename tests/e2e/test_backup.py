@@ -75,7 +75,7 @@ def test_nothing_is_written_over(tmp_path: Path, environ: dict[str, str], databa
         refused = backup(to, environ)
         assert refused.exit_code == 2
         assert len(refused.stderr.splitlines()) == 1
-        assert "exists already" in refused.stderr
+        assert "already exists" in refused.stderr
     assert there.read_text() == "mine"
 
 
@@ -87,7 +87,7 @@ def test_a_stop_leaves_no_half_copy(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setattr("shop_order.cmd.cli.backup._copied", told_to_stop)
+    monkeypatch.setattr("shop_order.cmd.cli.backup._copy", told_to_stop)
     before = signal.getsignal(signal.SIGTERM)
     assert backup(tmp_path / "copy.db", environ).exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before

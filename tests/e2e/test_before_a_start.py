@@ -104,7 +104,7 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
     assert found.exit_code == 1
     for key in ("SERVER__PUBLIC_URL", "AUTH__LINK_KEYS", "AUTH__JWKS", "AUDIT__ROOT_KEY_FILE"):
         assert f"settings: {key}: is not set" in found.stdout
-    assert "production would not start: 6 to mend" in found.stdout
+    assert "production would not start: 6 problems" in found.stdout
     assert not (tmp_path / "dev").exists(), "it makes nothing"
 
 
@@ -125,9 +125,9 @@ def test_an_empty_environment_is_told_all_that_it_lacks(
         ("AUTH__JWKS", b"hello", "Expecting value"),
         ("NEIGHBOURS__TOKEN_FILE", b"\n", "is empty"),
         ("NEIGHBOURS__TOKEN_FILE", None, "there is no such file"),
-        ("SERVER__TLS_CERT", b"hello", "are no certificate in PEM with its own key"),
-        ("SERVER__TLS_KEY", private(OTHER), "are no certificate in PEM with its own key"),
-        ("SERVER__TLS_CLIENT_CA", b"hello", "holds no certificate"),
+        ("SERVER__TLS_CERT", b"hello", "are not a PEM certificate and its private key"),
+        ("SERVER__TLS_KEY", private(OTHER), "are not a PEM certificate and its private key"),
+        ("SERVER__TLS_CLIENT_CA", b"hello", "contains no PEM certificate"),
         ("SERVER__PUBLIC_URL", "", "SERVER__PUBLIC_URL"),
         ("AUTH__HS256_KEY", "h" * 32, "is for dev and test"),
     ],
@@ -163,7 +163,7 @@ async def test_a_channel_without_its_keys_says_why_in_the_log_of_a_developer(tmp
     (tmp_path / "bad").write_text("hello world!")
     async with Started(tmp_path, "shop-order", "serve", environ=environ) as serving:
         said = await serving.says("channel_unavailable")
-        assert f"PAY__ALIPAY__PUBLIC_KEY_FILE: {tmp_path / 'bad'}: is no key" in said
+        assert f"PAY__ALIPAY__PUBLIC_KEY_FILE: {tmp_path / 'bad'}: is not a key" in said
         assert await serving.stop() == 0
 
 
@@ -174,4 +174,4 @@ async def test_a_start_of_production_with_a_bad_key_ends_with_one_line(
     refused = await run(tmp_path, "shop-order", "serve", environ=whole)
     assert refused.code == 2
     (line,) = refused.err.splitlines()
-    assert "PAY__ALIPAY__APP_PRIVATE_KEY_FILE" in line and "holds no key that can be read" in line
+    assert "PAY__ALIPAY__APP_PRIVATE_KEY_FILE" in line and "contains no readable key" in line

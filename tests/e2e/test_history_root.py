@@ -68,11 +68,11 @@ async def test_an_order_whose_end_was_cut_off_is_found(
 
         await shop.until(watched)
         whole = await verify(shop)
-        assert (whole.code, "1 chains walked, 0 broken" in whole.out) == (0, True), whole
+        assert (whole.code, "1 chains verified, 0 broken" in whole.out) == (0, True), whole
         await shop.stop_service()
         tamper(shop, CUT_OFF)
         alone = await verify(shop, "--order", order_sn)
-        assert (alone.code, alone.out) == (0, "1 chains walked, 0 broken\n"), "the chain can't tell"
+        assert (alone.code, alone.out) == (0, "1 chains verified, 0 broken\n"), "the chain can't tell"
         found = await verify(shop)
         assert found.code == 1
         says = f"history: day {root.sealed.day} has 1 of its 2 sealed events: the others were removed"

@@ -102,7 +102,7 @@ async def test_orders_are_taken_without_one(tmp_path: Path) -> None:
     assert "Traceback" not in town.said(SERVICE)
 
 
-OURS = "shop_order.pkg.message.rocketmq.connection"
+OURS = "shop_order.pkg.message.rocketmq"
 DRIVERS = f"asyncmy, pymysql, pymongo, redis, v2.nacos, opentelemetry.sdk, {OURS}"
 
 
@@ -112,7 +112,8 @@ def test_no_driver_needs_a_home_or_a_name(tmp_path: Path) -> None:
     env = {k: v for k, v in environ_with({}).items() if k not in ("HOME", "USER", "LOGNAME")}
     env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
     code = (
-        f"from shop_order.cmd.run import first; first.begin(); import {DRIVERS} as library; library.library()"
+        "from shop_order.cmd.run import startup; startup.prepare();"
+        f" import {DRIVERS} as library; library.library()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, check=False

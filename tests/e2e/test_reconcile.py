@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shop_order.cmd.cli import archive, reconcile
-from shop_order.cmd.run.turns import Turns, only_one, while_ours
+from shop_order.cmd.run.job_locks import JobLocks, exclusive_job, while_locked
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.ports import Fence, LeaseLost
@@ -89,7 +89,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
     shop.day_is_over()
     ran = await reconciled(shop)
     assert ran.code == 0, ran
-    assert "1 payment that was unpaid here and paid at the provider: settled now" in ran.out
+    assert "1 payment unpaid here but paid at the provider: now settled" in ran.out
     assert (await shop.order(order_sn))["status"] == 2
     await shop.check_doctor()
 
@@ -101,7 +101,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
         (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
         (("--channel", "alipay", "--date", "2199-01-01"), "date must not be after today"),
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
-        (("--channel", "balance", "--date", "2026-11-21"), "gives no bills"),
+        (("--channel", "balance", "--date", "2026-11-21"), "provides no bills"),
     ],
 )
 async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:
@@ -122,9 +122,9 @@ async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(s
 
 
 async def test_on_a_file_one_command_at_a_time(shop: BilledShop) -> None:
-    with only_one(shop.loaded.settings, RECONCILE):
+    with exclusive_job(shop.loaded.settings, RECONCILE):
         ran = await reconciled(shop)
-    assert (ran.code, ran.err) == (2, "shop-order: another reconcile works on this database\n")
+    assert (ran.code, ran.err) == (2, "shop-order: another reconcile is running on this database\n")
 
 
 @pytest.mark.parametrize("consul", available("consul"))
@@ -135,16 +135,16 @@ async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
     shop.day_is_over()
     core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
     await core.open(serve=False)
-    holder = Turns(core.registry)
+    holder = JobLocks(core.registry)
     try:
         monkeypatch.setattr(archive, "WAIT_S", 0.0)
-        assert await holder.ours(RECONCILE)
-        assert await reconcile.alone(core, PaymentType.ALIPAY, shop.day, None) is None
-        await holder.leave(RECONCILE)
+        assert await holder.acquire(RECONCILE)
+        assert await reconcile.run_exclusively(core, PaymentType.ALIPAY, shop.day, None) is None
+        await holder.release(RECONCILE)
         monkeypatch.setattr(archive, "WAIT_S", 20.0)
-        assert await reconcile.alone(core, PaymentType.ALIPAY, shop.day, None) is not None
+        assert await reconcile.run_exclusively(core, PaymentType.ALIPAY, shop.day, None) is not None
     finally:
-        await holder.end()
+        await holder.close()
         await core.close()
 
 
@@ -163,10 +163,10 @@ async def test_work_that_takes_long_renews_its_lease_and_ends_when_that_is_anoth
             ended.set()
 
     with pytest.raises(LeaseLost):
-        await while_ours(ours, Fence(RECONCILE, 1), work(), every_s=0.01)
+        await while_locked(ours, Fence(RECONCILE, 1), work(), every_s=0.01)
     assert (asked, ended.is_set()) == ([True, True, False], True)
 
     async def short() -> int:
         return 7
 
-    assert await while_ours(ours, Fence(RECONCILE, 1), short()) == 7
+    assert await while_locked(ours, Fence(RECONCILE, 1), short()) == 7

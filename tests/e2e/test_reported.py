@@ -120,7 +120,7 @@ async def test_two_commands_count_different_sums(shop: Shop, monkeypatch: pytest
     examined = await asyncio.to_thread(CliRunner().invoke, cli, ["doctor"])
     shown = await asyncio.to_thread(CliRunner().invoke, cli, ["stats", "show"])
     came_fen, back_fen = kept["pay_fen"] + late["pay_fen"], late["pay_fen"]
-    assert f" {came_fen} fen paid, {back_fen} fen given back," in examined.output
+    assert f" {came_fen} fen paid, {back_fen} fen refunded," in examined.output
     (total,) = (line.split() for line in shown.output.splitlines() if line.startswith("total"))
     sums = (came_fen, came_fen, back_fen, came_fen - back_fen)
     assert total == ["total", "2", *(f"{fen / 100:.2f}" for fen in sums)]

@@ -12,8 +12,8 @@ import pymongo
 import pymysql
 
 from deploy.stack import nginx
+from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from shop_order.pkg.redis import parse as redis_address
 from shop_order.repository.dao.engine.mysql_address import MysqlAddress
 

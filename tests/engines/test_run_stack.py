@@ -184,7 +184,7 @@ def test_the_doctor_finds_nothing_about_what_was_bought(town: Started) -> None:
     environ = (STACK / "shop" / "mysql" / "env").read_text()
     command = f"{environ}\nexec {sys.executable} -m shop_order.cmd.main doctor"
     end = time.monotonic() + 30
-    while " 0 on their way" not in (said := ran(["sh", "-c", command]).stdout):
+    while " 0 in progress" not in (said := ran(["sh", "-c", command]).stdout):
         assert time.monotonic() < end, said
     assert town.bought and not [order_sn for order_sn in town.bought if order_sn in said]
 

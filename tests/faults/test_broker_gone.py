@@ -20,9 +20,8 @@ import pytest
 from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
 from shop_order.pkg.message.base import GROUPS, TIMEOUTS, TOPICS
-from shop_order.pkg.message.rocketmq import admin
+from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from shop_order.pkg.message.rocketmq.consumer import THREADS
 from shop_sandbox.server import Sandbox
 from tests.faults.engines.own import Own, own_rocketmq
@@ -206,7 +205,7 @@ async def test_a_second_relay_is_refused_and_a_killed_one_is_followed(town: Town
     await town.all_arrived()
     second = town.spawn_relay()
     assert await asyncio.to_thread(second.wait, 20) == 2
-    assert "another relay works on this database" in town.said()
+    assert "another relay is running on this database" in town.said()
     town.kill_relay()
     orders = [await town.place() for _ in range(5)]
     assert not town.events() <= town.arrived()

@@ -20,7 +20,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from shop_order.pkg.listening import listen
+from shop_order.pkg.sockets import listen
 
 EVENTS = 4
 EVENT_S = 0.25

@@ -19,8 +19,8 @@ import pymongo
 from shop_order.api.client import AddressInfo, CreateOrderRequest, OrderClient, OrderItemRequest, Retry
 from shop_order.api.client.calling import CHANNEL_OPTIONS
 from shop_order.pkg.message.base import GROUPS, TOPICS
+from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 from tests.contract.servers import connected, make
 from tests.faults.processes import SANDBOX, SERVICE, Processes
 from tests.plugins.engines import available

@@ -222,7 +222,7 @@ FAULTS = (
     fault("a bad order's rows stay in the batch", ADD, skip("engine:run_one", "await session.undo('one')")),
     fault("a caller that leaves stops the batch", BATCHING, never("Batcher._run_one", "future.done()")),
     fault("a queue without end", BATCHING, never("Batcher.submit", "len(self._waiting) >= self._queue")),
-    fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._ahead: ...")),
+    fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._yields_to: ...")),
     # ---- archive ----
     fault(
         "what changed meanwhile is archived",
@@ -238,6 +238,6 @@ FAULTS = (
     fault(
         "callers of a server that stops are told CANCELLED",
         STOPPING,
-        skip("GrpcServer.stop", "hang_up(...)"),
+        skip("GrpcServer.stop", "close_connections(...)"),
     ),
 )

@@ -21,10 +21,9 @@ from shop_order.api.client import new_order_client, new_sync_order_client
 from shop_order.api.client.tracing import current_trace
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from shop_order.cmd.wiring.observing import processing
+from shop_order.cmd.wiring.tracing import processing
 from shop_order.pkg.log import LogConfig, Logging, current_request_id
-from shop_order.pkg.message import Delivery, Message
-from shop_order.pkg.message.embedded import EmbeddedPublisher
+from shop_order.pkg.message import Delivery, EmbeddedPublisher, Message
 from tests.observability.collector import Collector, Seen
 from tests.shop import ADDRESS, Shop
 

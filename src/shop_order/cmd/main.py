@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from shop_order.cmd.run import first
+from shop_order.cmd.run import startup
 
 
 def main() -> None:
     """The command line."""
-    first.begin()  # before the other imports: a stop is heeded from here on
-    # Read when gRPC is imported: its own complaint, as of a taken port, would stand beside our one line.
+    startup.prepare()  # before the other imports: signals are handled from here on
+    # Read when gRPC is imported: it would log errors, such as a taken port, beside our message.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from shop_order.cmd.cli.root import app
 
-    first.imported()
+    startup.imports_done()
     app()
 
 

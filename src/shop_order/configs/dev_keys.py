@@ -1,4 +1,4 @@
-"""Development keys: made once, kept in {DATA_DIR}/dev, never used in production."""
+"""Development keys: created once in {DATA_DIR}/dev, refused in production."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class DevKeys:
-    """Texts of 64 hex digits; whoever uses them as bytes encodes the text. And the file of a private key."""
+    """Keys of 64 hex digits, used as text, and the file of a private key."""
 
     jwt_hs256: str
     link: str
@@ -23,7 +23,7 @@ class DevKeys:
 
 
 def dev_keys(data_dir: str) -> DevKeys:
-    """The keys of this data directory, made if absent (mode 0600). Raises ConfigError."""
+    """Return the keys of this data directory, created if absent (mode 0600). Raises ConfigError."""
     folder = Path(data_dir) / "dev"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,17 +34,15 @@ def dev_keys(data_dir: str) -> DevKeys:
             root_key_file=str(_root_key(folder / "history_root.pem")),
         )
     except OSError as error:
-        raise ConfigError(f"DATA_DIR: can't keep development keys in {folder}: {error.strerror}") from error
+        raise ConfigError(f"DATA_DIR: can't write development keys to {folder}: {error.strerror}") from error
 
 
 def _key(path: Path) -> str:
     if not path.exists():
-        _make(path, secrets.token_hex(32).encode() + b"\n")
+        _create(path, secrets.token_hex(32).encode() + b"\n")
     text = path.read_text(encoding="utf-8", errors="replace").strip()
     if _KEY.fullmatch(text) is None:
-        raise ConfigError(
-            f"the development key {path} is not 64 hex digits; delete it to have a new one made"
-        )
+        raise ConfigError(f"the development key {path} is not 64 hex digits; delete it to create a new one")
     return text
 
 
@@ -52,12 +50,12 @@ def _root_key(path: Path) -> Path:
     if not path.exists():
         from shop_order.pkg.ed25519 import new_private_pem
 
-        _make(path, new_private_pem())
+        _create(path, new_private_pem())
     return path
 
 
-def _make(path: Path, content: bytes) -> None:
-    # A link appears whole or not at all, so another process never reads half a key.
+def _create(path: Path, content: bytes) -> None:
+    # A hard link appears atomically, so another process never reads half a key.
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -66,7 +64,7 @@ def _make(path: Path, content: bytes) -> None:
     finally:
         os.close(handle)
     try:
-        with suppress(FileExistsError):  # another process was first: its key counts
+        with suppress(FileExistsError):  # another process was first: use its key
             os.link(draft, path)
     finally:
         draft.unlink()

@@ -1,4 +1,4 @@
-"""Which engine URLs this version can open, and what production demands."""
+"""Checks engine URLs, and that settings fit together."""
 
 import os
 from importlib.util import find_spec
@@ -7,12 +7,12 @@ from urllib.parse import unquote, urlsplit
 from shop_order.configs.production import missing_in_production, wrong_in_production
 from shop_order.configs.settings import ConfigError, Settings
 from shop_order.pkg import tls
-from shop_order.pkg.message.rocketmq.connection import parse as parse_rocketmq
+from shop_order.pkg.message.rocketmq import parse as parse_rocketmq
 from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis import parse as redis_address
 from shop_order.pkg.url import cut_password, file_of
 
-# room: (schemes that are built, schemes that are known and not built yet)
+# role: (schemes that are built, schemes that are planned)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "db": (frozenset({"sqlite", "mysql"}), frozenset()),
     "cache": (frozenset({"memory", *REDIS_SCHEMES}), frozenset()),
@@ -26,7 +26,7 @@ _LOCAL = frozenset({"sqlite", "file", "memory", "embedded", "none"})
 
 
 def check_scheme(room: str, url: str) -> str:
-    """The scheme of a room's URL. Raises ConfigError if it is unknown or not built."""
+    """Return the scheme of a URL. Raises ConfigError if it is unknown or not built."""
     scheme, colon, _ = url.partition(":")
     built, planned = _ENGINES[room]
     key, can = f"{room.upper()}__URL", ", ".join(f"{name}:" for name in sorted(built))
@@ -36,13 +36,13 @@ def check_scheme(room: str, url: str) -> str:
         raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
     if scheme not in built:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
-    if scheme not in _LOCAL and not _splits(url):
-        raise ConfigError(f"{key}: in a password / ? # @ [ and ] are written %2F %3F %23 %40 %5B and %5D")
+    if scheme not in _LOCAL and not _is_parseable(url):
+        raise ConfigError(f"{key}: in a password, write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D")
     return scheme
 
 
-def _splits(url: str) -> bool:
-    """Whether it can be taken apart, and none of a password is taken for a host or a path."""
+def _is_parseable(url: str) -> bool:
+    """Whether it can be parsed without taking part of a password for a host or a path."""
     try:
         urlsplit(url)
     except ValueError:
@@ -51,13 +51,15 @@ def _splits(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> str:
-    """The file of a `sqlite:///path` URL."""
+    """Return the file of a `sqlite:///path` URL."""
     return url.removeprefix("sqlite:///")
 
 
 def check(settings: Settings, *, complete: bool = True) -> None:
-    """Raises ConfigError for engines or keys that do not fit together, or, where it is to be
-    `complete`, for what production lacks."""
+    """Check that settings fit together and, with `complete`, that production has what it requires.
+
+    Raises ConfigError.
+    """
     schemes = {}
     for room in _ENGINES:
         schemes[room] = check_scheme(room, getattr(settings, room).url)
@@ -84,8 +86,9 @@ def check(settings: Settings, *, complete: bool = True) -> None:
 def _check_complete(settings: Settings) -> None:
     _check_files(settings)
     if settings.app.env == "production":
-        lacks = missing_in_production(settings)
-        wrong = ([f"production needs {', '.join(lacks)}"] if lacks else []) + wrong_in_production(settings)
+        missing = missing_in_production(settings)
+        wrong = [f"production needs {', '.join(missing)}"] if missing else []
+        wrong += wrong_in_production(settings)
         if wrong:
             raise ConfigError("; ".join(wrong))
 
@@ -93,15 +96,15 @@ def _check_complete(settings: Settings) -> None:
 def _check_mysql(url: str) -> None:
     try:
         parts = urlsplit(url)
-        whole = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
+        is_complete = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
     except ValueError:
-        whole = ""
-    if not whole or parts.fragment or "/" in parts.path[1:]:
+        is_complete = ""
+    if not is_complete or parts.fragment or "/" in parts.path[1:]:
         raise ConfigError("DB__URL: must be mysql://user:password@host:port/db")
     try:
         unquote(parts.password or "").encode("latin-1")
     except UnicodeEncodeError:
-        raise ConfigError("DB__URL: the clients of MySQL send no password but in Latin-1") from None
+        raise ConfigError("DB__URL: MySQL clients can only send a password in Latin-1") from None
     _check_tls("DB__URL", parts.query)
     if find_spec("asyncmy") is None or find_spec("pymysql") is None:
         raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
@@ -138,18 +141,18 @@ def _check_registry(settings: Settings, scheme: str) -> None:
     names = [key for key, addresses in named.items() if any(":" not in a for a in addresses)]
     if scheme == "none" and names:
         raise ConfigError(
-            f"NEIGHBOURS__{names[0]}: a name needs a registry: set REGISTRY__URL, or write host:port"
+            f"NEIGHBOURS__{names[0]}: a service name needs a registry: set REGISTRY__URL, or write host:port"
         )
     server = settings.server
     if scheme != "none" and not server.advertise_host and server.host in ("0.0.0.0", "::"):  # noqa: S104
-        raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs an address to call, not every address")
+        raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs a specific address, not a wildcard")
 
 
 def _check_redis(url: str) -> None:
     try:
         redis_address(url)
-    except ValueError as wrong:
-        raise ConfigError(f"CACHE__URL: {wrong}") from None
+    except ValueError as bad:
+        raise ConfigError(f"CACHE__URL: {bad}") from None
     _check_tls("CACHE__URL", urlsplit(url).query)
     if find_spec("redis") is None:
         raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
@@ -158,14 +161,15 @@ def _check_redis(url: str) -> None:
 def _check_trace(url: str) -> None:
     try:
         parts = urlsplit(url)
-        whole = parts.hostname and parts.port and not (parts.path.strip("/") or parts.query or parts.username)
+        extra = parts.path.strip("/") or parts.query or parts.username
+        is_complete = parts.hostname and parts.port and not extra
     except ValueError:
-        whole = ""
-    if not whole:
+        is_complete = ""
+    if not is_complete:
         raise ConfigError("TRACE__URL: must be otlp://host:port or otlps://host:port")
     try:
         found = all(map(find_spec, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.grpc")))
-    except ModuleNotFoundError:  # a package above is missing
+    except ModuleNotFoundError:  # a parent package is missing
         found = False
     if not found:
         raise ConfigError("TRACE__URL: otlp: needs the extra: pip install 'shop-order[otel]'")

@@ -1,6 +1,6 @@
-"""Every accepted load, in the table `config_history` of the order database, and the way back to one.
+"""The history of accepted configurations (table `config_history` of the order database), and rollback.
 
-Secrets are masked. A rollback writes the differences as an override document.
+Secrets are masked. A rollback writes the differences to an override document.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ _FIXED = {("data_dir",), ("app", "env"), ("config", "url")}
 
 
 class Records(Protocol):
-    """A connection to the order database, whichever it is."""
+    """A connection to the order database of any engine."""
 
     def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Any:
-        """A statement with `?`; the cursor over its rows."""
+        """Execute a statement with `?` placeholders; return the cursor."""
 
 
 class UnknownEntry(LookupError):
@@ -43,7 +43,7 @@ class Entry:
 
 
 def record(connection: Records, loaded: Loaded, now_ms: int) -> bool:
-    """Adds the load unless the newest entry is equal; tells whether it did. The caller commits."""
+    """Add an entry unless the newest is equal; return whether it was added. The caller commits."""
     content = document(loaded.settings)
     digest = hashlib.sha256(content.encode()).hexdigest()
     newest = connection.execute("SELECT digest FROM config_history ORDER BY id DESC LIMIT 1").fetchone()
@@ -57,7 +57,7 @@ def record(connection: Records, loaded: Loaded, now_ms: int) -> bool:
 
 
 def entries(connection: Records, limit: int = 50) -> list[Entry]:
-    """The newest entries first."""
+    """Return the newest entries first."""
     rows = connection.execute(
         "SELECT id, digest, source, created_ms FROM config_history ORDER BY id DESC LIMIT ?", (limit,)
     )
@@ -65,19 +65,19 @@ def entries(connection: Records, limit: int = 50) -> list[Entry]:
 
 
 def content_of(connection: Records, entry_id: int) -> str:
-    """The YAML of an entry, masked once more: an earlier version masked less. Raises UnknownEntry."""
+    """Return the YAML of an entry, masked again: an earlier version masked less. Raises UnknownEntry."""
     row = connection.execute("SELECT content FROM config_history WHERE id = ?", (entry_id,)).fetchone()
     if row is None:
         raise UnknownEntry(f"the history has no entry {entry_id}")
     return masked_again(str(row[0]))
 
 
-# ---- the way back ----
+# ---- rollback ----
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The document that brings an old configuration back, and what it can't bring back."""
+    """The document that restores an old configuration, and the settings it can't restore."""
 
     text: str
     changes: tuple[str, ...]
@@ -86,9 +86,9 @@ class Rollback:
 
 
 def plan(content: str, environ: Mapping[str, str]) -> Rollback:
-    """What a rollback to this history content would write; writes nothing.
+    """Return what a rollback to this content would write.
 
-    Secrets stay as they are now. Raises ConfigError if the result could not be started.
+    Secrets keep their current values. Raises ConfigError if the service could not start with the result.
     """
     base = tree.flatten(yaml.safe_load(document(load(environ, use_override=False).settings)))
     wanted = _still_known(content)
@@ -112,7 +112,7 @@ def plan(content: str, environ: Mapping[str, str]) -> Rollback:
 
 
 def write(rollback: Rollback) -> None:
-    """Puts the override document in place at once, or removes it if there is nothing to override."""
+    """Replace the override document atomically, or remove it if there is nothing to override."""
     file = override_file(rollback.loaded.settings.data_dir)
     try:
         if not rollback.text:
@@ -127,7 +127,8 @@ def write(rollback: Rollback) -> None:
 
 
 def _still_known(content: str) -> dict[Path, Any]:
-    known = set(tree.leaves())  # an entry of an older version may name settings that are gone
+    known = set(tree.leaves())  # an old entry may contain removed settings
     flat = tree.flatten(yaml.safe_load(content))
-    # One that was written before all passwords were masked must not become a file with a password.
-    return {path: plain(value, secrets=False) for path, value in flat.items() if path in known}
+    # An old entry may contain an unmasked password, which must not get into a file.
+    current = {tree.ALIASES.get(path, path): value for path, value in flat.items()}
+    return {path: plain(value, secrets=False) for path, value in current.items() if path in known}

@@ -1,7 +1,7 @@
-"""Reads the layers, checks them, and builds one immutable Settings.
+"""Reads and checks the layers, and builds the immutable Settings.
 
 Later layers win: packaged yaml, profile, the operator's documents (files, then Consul's KV, then Nacos),
-rollback's override, environment.
+the override of a rollback, environment.
 """
 
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from shop_order.configs import engines, tree
-from shop_order.configs.central import Central
 from shop_order.configs.dev_keys import dev_keys
+from shop_order.configs.dev_wiring import read as read_wiring
+from shop_order.configs.last_good import SourceReader
 from shop_order.configs.settings import ENVIRONMENTS, ConfigError, Settings
 from shop_order.configs.sources import open_registry_source, open_source
 from shop_order.configs.tree import RELOADABLE, Path
-from shop_order.configs.wiring import read as wired
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")
-_BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they decide which documents are read
+_BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they determine which documents are read
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, the origin of each value by its path, and which shared source could not be used.
+    """The settings, and the origin of each value by its path.
 
-    `files` are the operator's own documents that were read, `unused` the names of settings that are given
-    and that nothing in this version uses.
+    `notes` name shared sources that could not be used, and `files` the operator's documents that were read;
+    `unused` are settings that this version ignores; `renamed` has a text for each former name in use.
     """
 
     settings: Settings
@@ -40,10 +40,11 @@ class Loaded:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
-        """What beside the packaged defaults took part, for the history."""
+        """Which sources besides the packaged defaults contributed, for the history."""
         kinds = {origin.split(" ", 1)[0] for origin in self.origins.values()}
         extra = [kind for kind in ("file", "consul", "nacos", "override", "environment") if kind in kinds]
         return "+".join([f"profile:{self.settings.app.env}", *extra])
@@ -51,7 +52,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What a reload brings: the new whole, what changed in it, and what waits for a restart."""
+    """The result of a reload: the new settings, what changed, and what needs a restart."""
 
     loaded: Loaded
     applied: tuple[str, ...]
@@ -64,6 +65,7 @@ class _Layers:
         self.origins: dict[Path, str] = {}
         self.files: list[str] = []
         self.unused: set[Path] = set()
+        self.aliases: set[Path] = set()  # former names in use
 
     def put(self, origin: str, flat: Mapping[Path, Any]) -> None:
         for path, value in flat.items():
@@ -72,8 +74,11 @@ class _Layers:
             if path in tree.UNUSED:
                 self.unused.add(path)
                 continue
-            self.values[path] = value
-            self.origins[path] = origin
+            if path in tree.ALIASES:
+                self.aliases.add(path)
+            current = tree.ALIASES.get(path, path)
+            self.values[current] = value
+            self.origins[current] = origin
 
 
 def _refuse_workers(value: object, origin: str) -> None:
@@ -85,7 +90,7 @@ def _refuse_workers(value: object, origin: str) -> None:
 
 
 def override_file(data_dir: str) -> FilePath:
-    """Where `config rollback` leaves its document."""
+    """Return where `config rollback` writes its document."""
     return FilePath(data_dir) / "config" / "override.yaml"
 
 
@@ -96,72 +101,74 @@ def load(
     override: str | None = None,
     strict: bool = False,
     given: Mapping[str, str] | None = None,
-    beside: bool = False,
+    dev_wiring: bool = False,
     complete: bool = True,
 ) -> Loaded:
-    """The settings of this environment; in dev and test missing keys are made in {DATA_DIR}/dev.
+    """Return the settings of this environment; in dev and test, missing keys are created in {DATA_DIR}/dev.
 
-    `override` stands in for the text of the override document, `given` for what a shared source says, by
-    its kind. A shared source that is away is replaced by its last good copy; so is one that says what can't
-    be used, unless `strict`, and without a copy `strict` ends the load. With `beside` a `make run` on this
-    data directory says where its neighbours are. Without `complete` production may lack what it needs. Raises
-    ConfigError.
+    `override` replaces the text of the override document, `given` the documents of a kind of shared source.
+    The last good copy replaces a shared source that is unreachable, or, unless `strict`, one whose settings
+    are invalid. With `strict`, an unreachable source without a copy is an error. With `dev_wiring`, the
+    addresses of a running `make run` on this data directory apply. Without `complete`, settings that
+    production requires may be missing. Raises ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
-    central = Central(data_dir, env, strict=strict, given=given or {})
+    reader = SourceReader(data_dir, env, strict=strict, given=given or {})
     try:
-        loaded = _load(variables, central, use_override, override, beside, complete)
+        loaded = _load(variables, reader, use_override, override, dev_wiring, complete)
     except ConfigError as bad:
-        if strict or not central.has_copies():
+        if strict or not reader.has_copies():
             raise
-        central = Central(data_dir, env, only_copies=str(bad))
-        loaded = _load(variables, central, use_override, override, beside, complete)
-    central.keep()
-    return replace(loaded, notes=tuple(central.notes))
+        reader = SourceReader(data_dir, env, only_copies=str(bad))
+        loaded = _load(variables, reader, use_override, override, dev_wiring, complete)
+    reader.save()
+    return replace(loaded, notes=tuple(reader.notes))
 
 
 def config_url(environ: Mapping[str, str]) -> str:
-    """CONFIG__URL, without reading what it names. Raises ConfigError."""
+    """Return CONFIG__URL without reading its documents. Raises ConfigError."""
     return str(tree.from_environment(environ).get(_URL, _packaged().values[_URL]))
 
 
 def _load(
     variables: Mapping[Path, str],
-    central: Central,
+    reader: SourceReader,
     use_override: bool,
     override: str | None,
-    beside: bool,
+    dev_wiring: bool,
     complete: bool,
 ) -> Loaded:
-    layers = _documents(variables, central)
-    # With Nacos the way back is to publish: a document left on one machine would win over it for ever.
+    layers = _documents(variables, reader)
+    # With Nacos a rollback publishes: an override on one machine would hide later documents.
     if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
-        _put_override(layers, central.data_dir, override)
+        _put_override(layers, reader.data_dir, override)
     dev = variables.get(_ENV, layers.values[_ENV]) != "production"
-    if beside and dev and (wiring := wired(central.data_dir)) is not None:
+    if dev_wiring and dev and (wiring := read_wiring(reader.data_dir)) is not None:
         layers.put(f"make run {wiring[0]}", tree.parse(*wiring))
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
     if dev:
-        _put_dev_keys(layers, central.data_dir)
-    settings = _validated(layers, central.data_dir)
+        _put_dev_keys(layers, reader.data_dir)
+    settings = _validated(layers, reader.data_dir)
     engines.check(settings, complete=complete)
     unused = tuple(map(tree.key_of, sorted(layers.unused)))
-    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused)
+    renamed = tuple(
+        f"{tree.key_of(old)} is now {tree.key_of(tree.ALIASES[old])}" for old in sorted(layers.aliases)
+    )
+    return Loaded(settings, dict(layers.origins), files=tuple(layers.files), unused=unused, renamed=renamed)
 
 
 def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
-    """A new whole in which only reloadable settings differ. Raises ConfigError and changes nothing.
+    """Return new settings in which only reloadable ones differ. Raises ConfigError.
 
-    A shared source that is away holds up no other: its last good copy stands. Asks them: not for an event
-    loop's thread.
+    The last good copy replaces an unreachable source. Blocks: call it in a thread.
     """
     fresh = load(environ, strict=True)
     for name in current.files:
         if not FilePath(name).is_file():
             raise ConfigError(
-                f"{name} is gone: its settings stay until a restart; to clear them, write {{}} into it"
+                f"{name} is missing: its settings stay until a restart; to clear them, write {{}} into it"
             )
     old, new = values_of(current.settings), values_of(fresh.settings)
     changed = [path for path in tree.leaves() if old[path] != new[path]]
@@ -176,7 +183,7 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
 
 
 def values_of(settings: Settings) -> dict[Path, Any]:
-    """Each setting's value by its path, in the order of the documents."""
+    """Return each setting's value by its path, in the order of the documents."""
     values: dict[Path, Any] = {}
     for path in tree.leaves():
         node: Any = settings
@@ -192,7 +199,7 @@ def _folder() -> Traversable:
 
 @cache
 def _packaged_document(name: str) -> Mapping[Path, Any]:
-    """Read once: to parse them all takes 30 ms."""
+    """Cached: parsing all of them takes 30 ms."""
     return tree.parse(name, (_folder() / name).read_text(encoding="utf-8"))
 
 
@@ -204,18 +211,18 @@ def _packaged() -> _Layers:
     return layers
 
 
-def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
+def _documents(variables: Mapping[Path, str], reader: SourceReader) -> _Layers:
     packaged = _packaged()
     source = open_source(str(variables.get(_URL, packaged.values[_URL])))
     env = _known_env(variables.get(_ENV, packaged.values[_ENV]))
-    own = _parsed(central.read(source, env))
+    own = _parsed(reader.read(source, env))
     if _ENV not in variables and (named := _value(own, _ENV, env)) != env:
         env = _known_env(named)
-        own = _parsed(central.read(source, env))
+        own = _parsed(reader.read(source, env))
     profile = f"app.{env}.yaml"
     packaged.put(f"profile {profile}", _packaged_document(profile))
     registry = variables.get(_REGISTRY, _value(own, _REGISTRY, packaged.values[_REGISTRY]))
-    shared = _shared(str(registry), central, env)
+    shared = _shared(str(registry), reader, env)
     for kind, documents in ((source.kind, own), ("consul", shared))[:: 1 if source.kind == "file" else -1]:
         for name, flat in documents:
             _refuse_bootstrap(flat, kind, name)
@@ -226,14 +233,14 @@ def _documents(variables: Mapping[Path, str], central: Central) -> _Layers:
     return packaged
 
 
-def _shared(registry_url: str, central: Central, env: str) -> list[tuple[str, dict[Path, Any]]]:
+def _shared(registry_url: str, reader: SourceReader, env: str) -> list[tuple[str, dict[Path, Any]]]:
     source = open_registry_source(registry_url)
-    return [] if source is None else _parsed(central.read(source, env))
+    return [] if source is None else _parsed(reader.read(source, env))
 
 
 def _refuse_bootstrap(flat: Mapping[Path, Any], kind: str, name: str) -> None:
     if _URL in flat:
-        raise ConfigError(f"CONFIG__URL: is set in the environment only, not in {name}")
+        raise ConfigError(f"CONFIG__URL: can be set in the environment only, not in {name}")
     barred = {"file": (), "nacos": (_DATA_DIR,), "consul": (_DATA_DIR, _ENV, _REGISTRY)}[kind]
     for path in barred:
         if path in flat:

@@ -1,4 +1,4 @@
-"""What production demands of the settings, at a start, and as `shop-order config check` tells it before."""
+"""What production requires of the settings, at a start and in `shop-order config check`."""
 
 import os
 from urllib.parse import urlsplit
@@ -9,10 +9,10 @@ from shop_order.configs.settings import ConfigError, Settings, channel_key
 
 
 def missing_in_production(settings: Settings) -> list[str]:
-    """The settings without which it does not start."""
+    """Return the required settings that are not set."""
     auth, pay = settings.auth, settings.pay
     required = {
-        "SERVER__PUBLIC_URL": settings.server.public_url,  # else buyers get links to our own loopback
+        "SERVER__PUBLIC_URL": settings.server.public_url,  # else buyers get links to loopback
         "AUTH__LINK_KEYS": auth.link_keys,
         "AUTH__JWKS": auth.jwks,
         "AUDIT__ROOT_KEY_FILE": settings.audit.root_key_file,
@@ -23,7 +23,7 @@ def missing_in_production(settings: Settings) -> list[str]:
 
 
 def wrong_in_production(settings: Settings) -> list[str]:
-    """One text for each setting that it refuses. Raises ConfigError if the development keys can't be read."""
+    """Return a text for each refused setting. Raises ConfigError if the development keys can't be read."""
     wrong = []
     if settings.auth.hs256_key is not None:
         wrong.append("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
@@ -31,7 +31,7 @@ def wrong_in_production(settings: Settings) -> list[str]:
         f"{name}: is a development key, which production refuses" for name in _development_keys(settings)
     ]
     wrong += [
-        f"{channel_key(name, 'gateway')}: production talks to providers over https only"
+        f"{channel_key(name, 'gateway')}: production requires https"
         for name, channel in settings.pay.channels.items()
         if urlsplit(channel.gateway).scheme != "https"
     ]
@@ -40,7 +40,7 @@ def wrong_in_production(settings: Settings) -> list[str]:
 
 def _development_keys(settings: Settings) -> list[str]:
     dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
-    own = _texts_in(dev_dir)
+    own = _keys_in(dev_dir)
     secrets: list[tuple[str, SecretStr | None]] = [("PAY__GATEWAY_SECRET", settings.pay.gateway_secret)]
     secrets += [("AUTH__LINK_KEYS", key) for key in settings.auth.link_keys]
     found = [name for name, secret in secrets if secret is not None and secret.get_secret_value() in own]
@@ -65,7 +65,7 @@ def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
     ]
 
 
-def _texts_in(folder: str) -> set[str]:
+def _keys_in(folder: str) -> set[str]:
     texts = set()
     for name in ("link.key", "gateway_secret", "jwt_hs256.key"):
         try:

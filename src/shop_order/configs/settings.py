@@ -1,4 +1,4 @@
-"""Every setting with its type and bounds. Defaults stand in the *.yaml files beside this one."""
+"""Every setting with its type and bounds. The defaults are in the *.yaml files of this folder."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
@@ -8,9 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from shop_order.configs.types import (
     MAX_TOTAL_FEN,
     PROVINCES,
-    Address,
-    Addresses,
     Count,
+    Endpoint,
+    Endpoints,
     Freight,
     Host,
     Keys,
@@ -31,7 +31,7 @@ from shop_order.configs.types import (
     WebUrls,
     whole_fen,
 )
-from shop_order.pkg.address import joined, reachable
+from shop_order.pkg.address import join_host_port, reachable
 
 ENVIRONMENTS = ("dev", "test", "production")
 
@@ -40,18 +40,18 @@ class ConfigError(Exception):
     """A configuration that can't be used; the message is one line for the operator (exit code 2)."""
 
 
-class ConfigAway(ConfigError):
-    """A shared source can't be asked now, so nothing is known about what it says."""
+class ConfigUnavailable(ConfigError):
+    """A shared source can't be reached and has no copy: its settings are unknown."""
 
 
 class Section(BaseModel):
-    """Frozen, and closed to settings it does not know."""
+    """Frozen; refuses unknown settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class App(Section):
-    """Which profile runs, and what buyers read as the shop's name."""
+    """The profile, and the name of the shop that buyers see."""
 
     env: Literal["dev", "test", "production"]
     shop_name: ShopName
@@ -77,7 +77,7 @@ class Server(Section):
     stop_timeout_s: Seconds
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> "Server":
+    def _tls_is_complete(self) -> "Server":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("TLS_CERT and TLS_KEY are set together or not at all")
         if self.tls_client_ca and not self.tls_cert:
@@ -86,52 +86,52 @@ class Server(Section):
 
     @property
     def base_url(self) -> str:
-        """Where buyers reach us: `public_url`, or host and HTTP port; without a slash at the end."""
-        host = reachable(self.advertise_host or self.host)  # nobody can follow a link to every address
-        return self.public_url or f"http://{joined(host, self.http_port)}"
+        """The URL for buyers: `public_url`, or host and HTTP port; without a trailing slash."""
+        host = reachable(self.advertise_host or self.host)  # a wildcard can't be linked to
+        return self.public_url or f"http://{join_host_port(host, self.http_port)}"
 
 
 class Engine(Section):
-    """An engine room's URL; which schemes are built stands in engines.py."""
+    """The URL of an engine; engines.py lists the schemes."""
 
     url: str = Field(min_length=1)
 
 
 class OrderLog(Engine):
-    """The order log; `keep_days` 0 keeps entries for ever."""
+    """The order log; `keep_days` 0 keeps entries forever."""
 
     keep_days: int = Field(ge=0, le=36_500)
 
 
 class Cache(Engine):
-    """What instances share besides the database; times in seconds, 0 is off."""
+    """State shared by instances besides the database; times in seconds, 0 is off."""
 
     timeout_s: float = Field(gt=0, le=10, allow_inf_nan=False)
     order_ttl_s: Annotated[float, Field(ge=0, le=3600)] | None
     absent_ttl_s: float = Field(ge=0, le=60)
     goods_ttl_s: Annotated[float, Field(ge=0, le=300)] | None
-    most_entries: Count
+    max_entries: Count
 
 
 class Message(Engine):
-    """The carrier of events, and where its relay shows metrics."""
+    """How events are published, and the relay's metrics port."""
 
     relay_port: Port
 
 
 class Neighbours(Section):
-    """Addresses of the other services, `host:port` or a name in the registry."""
+    """Endpoints of the other services, `host:port` or a name in the registry."""
 
-    goods: Address
-    inventory: Address
-    users: Address
-    inboxes: Addresses
+    goods: Endpoint
+    inventory: Endpoint
+    users: Endpoint
+    inboxes: Endpoints
     token_file: OptText
     timeout_s: Seconds
 
 
 class Auth(Section):
-    """Keys that prove who calls."""
+    """Keys and rules for tokens."""
 
     link_keys: Keys
     lease_owners: ServiceNames
@@ -143,7 +143,7 @@ class Auth(Section):
 
 
 class Channel(Section):
-    """What every payment channel has; it is off while none of its `required` settings is set."""
+    """Settings of every payment channel; it is off while none of its `required` settings is set."""
 
     required: ClassVar[tuple[str, ...]]
 
@@ -158,7 +158,7 @@ class Channel(Section):
 
     @property
     def is_off(self) -> bool:
-        """Whether buyers are not offered the channel."""
+        """Whether the channel is not offered to buyers."""
         return len(self.missing) == len(self.required)
 
 
@@ -174,7 +174,7 @@ class Alipay(Channel):
 
 
 class Pay(Section):
-    """Payment channels and what guards them."""
+    """Payment channels and their protection."""
 
     gateway_secret: OptKey
     return_urls: WebUrls
@@ -195,12 +195,12 @@ CHANNEL_NAMES = tuple(
 
 
 def channel_key(code: str, name: str) -> str:
-    """The setting of a payment channel as the operator writes it: `PAY__ALIPAY__APP_ID`."""
+    """Return the name of a payment channel's setting, such as `PAY__ALIPAY__APP_ID`."""
     return f"PAY__{code}__{name}".upper()
 
 
 class Order(Section):
-    """What happens to orders by itself; `archive_after_days` 0 archives none."""
+    """Automatic changes of orders; `archive_after_days` 0 archives none."""
 
     pay_timeout_s: int = Field(ge=1, le=30 * 86400)
     auto_confirm_s: int = Field(ge=1, le=365 * 86400)
@@ -210,7 +210,7 @@ class Order(Section):
 
 
 class Pricing(Section):
-    """What an order costs beside its goods, in fen; 0 for `free_freight_from_fen` is never."""
+    """Freight, in fen; `free_freight_from_fen` 0 is never."""
 
     freight_fen: Freight
     free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
@@ -218,19 +218,19 @@ class Pricing(Section):
 
     @property
     def zones_fen(self) -> Mapping[str, int]:
-        """What is added for each province; empty if for none, which is no address's business then."""
+        """The surcharge of each province; empty if there are none, so that no address needs a known one."""
         added = self.province_freight_fen
         return {name: added.get(name, 0) for name in PROVINCES} if any(added.values()) else {}
 
 
 class Audit(Section):
-    """What seals the history."""
+    """The keys that sign the history."""
 
     root_key_file: OptText
 
 
 class Limit(Section):
-    """The bounds: rates in calls a second, queues and batches in items."""
+    """Bounds: rates in calls per second, queues and batches in items."""
 
     unpaid_orders: Rate
     user_rate: Rate
@@ -255,26 +255,26 @@ class Limit(Section):
 
 
 class Log(Section):
-    """Specification 6.6."""
+    """The log (specification 6.6)."""
 
     level: Literal["debug", "info", "warn", "error"]
     filename: OptText
     stdout: bool
     max_size: int = Field(ge=1, le=10_240, description="MB")
     max_backups: int = Field(ge=0, le=10_000)
-    max_age: int = Field(ge=0, le=3650, description="days; 0 keeps for ever")
+    max_age: int = Field(ge=0, le=3650, description="days; 0 keeps forever")
     compress: bool
 
 
 class Trace(Engine):
-    """Where spans go, and how many of them."""
+    """Where spans are sent, and how many are sampled."""
 
     sampler: Literal["parentbased_traceidratio", "traceidratio"]
     ratio: float = Field(ge=0, le=1, allow_inf_nan=False)
 
 
 class Settings(Section):
-    """The whole configuration; immutable: a reload makes a new one."""
+    """The whole configuration, immutable: a reload creates a new one."""
 
     app: App
     data_dir: str = Field(min_length=1)
@@ -297,5 +297,5 @@ class Settings(Section):
 
 
 def key_bytes(keys: Iterable[SecretStr]) -> list[bytes]:
-    """The keys as HMAC uses them: the bytes of their text."""
+    """Return the keys as bytes for HMAC: the UTF-8 of their text."""
     return [key.get_secret_value().encode() for key in keys]

@@ -1,4 +1,4 @@
-"""The configuration as text: for `config show`, and as the document the history keeps."""
+"""The configuration as text, for `config show` and for the history."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -8,12 +8,12 @@ from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
 from shop_order.configs.settings import Section, Settings
-from shop_order.configs.tree import PLANNED, Path, leaves, nest, parse
+from shop_order.configs.tree import ALIASES, PLANNED, Path, leaves, nest, parse
 from shop_order.pkg.url import MASK, mask_setting
 
 
 def show(loaded: Loaded, *, secrets: bool = False) -> str:
-    """YAML with each value's origin as a comment; secrets are *** unless asked for."""
+    """Return YAML with the origin of each value as a comment; secrets are *** unless `secrets`."""
     lines: list[str] = []
     above: tuple[str, ...] = ()
     for path, value in values_of(loaded.settings).items():
@@ -27,29 +27,30 @@ def show(loaded: Loaded, *, secrets: bool = False) -> str:
 
 
 def document(settings: Settings) -> str:
-    """The effective settings as YAML with secrets masked, as the history keeps them."""
+    """Return the effective settings as YAML with secrets masked, as stored in the history."""
     flat = {path: plain(value, secrets=False) for path, value in values_of(settings).items()}
     return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
 
 
 def masked_again(content: str) -> str:
-    """What `document` wrote, perhaps in an earlier version, with the masking of this one."""
+    """Mask a stored document again: an earlier version may have masked less."""
     return yaml.safe_dump(plain(yaml.safe_load(content), secrets=False), sort_keys=False, allow_unicode=True)
 
 
 def masked(name: str, text: str) -> str:
-    """A document as it was published, with its settings in order and secrets masked. Raises ConfigError."""
+    """Return a published document with its settings sorted and secrets masked. Raises ConfigError."""
     flat = parse(name, text)
-    secret = secret_paths()
+    secret = PLANNED | secret_paths()
+    secret |= {old for old, new in ALIASES.items() if new in secret}
     shown = {
-        path: MASK if (path in secret or path in PLANNED) and value else plain(value, secrets=False)
+        path: MASK if path in secret and value else plain(value, secrets=False)
         for path, value in flat.items()
     }
     return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)
 
 
 def secret_paths() -> set[Path]:
-    """The settings that are keys or passwords."""
+    """Return the settings that are keys or passwords."""
     found = set()
     for path in leaves():
         section: type[Section] = Settings
@@ -61,10 +62,10 @@ def secret_paths() -> set[Path]:
 
 
 def plain(value: Any, *, secrets: bool) -> Any:
-    """A value as YAML knows it; keys, and passwords inside URLs, as *** unless asked for."""
+    """Convert a value to YAML's types; keys, and passwords in URLs, are *** unless `secrets`."""
     if isinstance(value, SecretStr):
         return value.get_secret_value() if secrets else MASK
-    if isinstance(value, (tuple, list)):  # a list in a document as it was published
+    if isinstance(value, (tuple, list)):  # a list of a published document
         return [plain(item, secrets=secrets) for item in value]
     if isinstance(value, Mapping):
         return {name: plain(item, secrets=secrets) for name, item in value.items()}

@@ -22,10 +22,12 @@ PLANNED: frozenset[Path] = frozenset(
         *(("pay", "wechat", key) for key in _WECHAT.split()),
     }
 )
-"""Settings of features that are not built yet: they are reported as unused, and dropped."""
+"""Settings of planned features: they are reported as unused and ignored."""
 WORKERS: Path = ("server", "workers")
-"""Gone: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
+"""Removed: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
+ALIASES: dict[Path, Path] = {("cache", "most_entries"): ("cache", "max_entries")}
+"""Former names of settings, with the current ones: they still work, and are logged at a start."""
 RELOADABLE: frozenset[Path] = frozenset(
     {
         ("log", "level"),
@@ -59,11 +61,11 @@ RELOADABLE: frozenset[Path] = frozenset(
         *(("pay", name, "timeout_s") for name in CHANNEL_NAMES),
     }
 )
-"""What a running service takes over at a reload; all others wait for a restart."""
+"""Settings that a reload applies; all others need a restart."""
 
 
 class _NoRepeats(yaml.SafeLoader):
-    """YAML accepts a key twice and silently drops the first; here that is an error."""
+    """Refuses repeated keys, of which YAML silently drops all but the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [key.value for key, _ in node.value]
@@ -74,12 +76,12 @@ class _NoRepeats(yaml.SafeLoader):
 
 
 def key_of(path: Path) -> str:
-    """The name in the contract's style: ("db", "url") -> DB__URL."""
+    """Return the name of a setting: ("db", "url") -> DB__URL."""
     return "__".join(path).upper()
 
 
 def leaves(section: type[Section] = Settings, above: Path = ()) -> Iterator[Path]:
-    """The path of every setting, in the order of the documents."""
+    """Yield the path of every setting, in the order of the documents."""
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
@@ -94,7 +96,7 @@ def _known() -> frozenset[Path]:
 
 
 def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
-    """A nested document as paths; an empty section sets nothing."""
+    """Flatten a nested document to paths; an empty section sets nothing."""
     known = _known()
     flat: dict[Path, Any] = {}
     for name, value in tree.items():
@@ -107,7 +109,7 @@ def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
 
 
 def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
-    """Paths as a nested document."""
+    """Return paths as a nested document."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         node = tree
@@ -118,10 +120,10 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
 
 
 def parse(name: str, text: str) -> dict[Path, Any]:
-    """The settings of one YAML document.
+    """Return the settings of a YAML document.
 
-    Raises ConfigError, also for an unknown setting and for an empty document or section, whose content was
-    probably lost; an intended one is written {}.
+    Raises ConfigError, also for an unknown setting, and for an empty document or section, whose content was
+    probably lost: write {} for an intended one.
     """
     try:
         tree = yaml.load(text, _NoRepeats)  # noqa: S506 - a SafeLoader
@@ -131,13 +133,14 @@ def parse(name: str, text: str) -> dict[Path, Any]:
         what = getattr(error, "problem", None) or "not a YAML document"
         raise ConfigError(f"{name}{where}: {what}") from error
     if tree is None:
-        raise ConfigError(f"{name}: is empty; if nothing is to be set, write {{}}")
+        raise ConfigError(f"{name}: is empty; to set nothing, write {{}}")
     if not isinstance(tree, dict):
-        raise ConfigError(f"{name}: must hold sections with settings")
+        raise ConfigError(f"{name}: must contain sections with settings")
     _refuse_null_sections(tree, name)
     flat = flatten(tree)
     for path in flat:
         require_known(path, name)
+    _refuse_both_names(flat, name)
     return flat
 
 
@@ -151,7 +154,7 @@ def _refuse_null_sections(tree: Mapping[str, Any], name: str, above: Path = ()) 
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
-    """The settings of SHOP_ORDER_<SECTION>__<KEY> variables. Raises ConfigError for unknown ones."""
+    """Return the settings of SHOP_ORDER_<SECTION>__<KEY> variables. Raises ConfigError for unknown ones."""
     flat: dict[Path, str] = {}
     for variable in sorted(environ):
         name = variable.removeprefix(ENV_PREFIX)
@@ -160,13 +163,22 @@ def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
         path = tuple(name.lower().split("__"))
         require_known(path, f"environment variable {variable}")
         flat[path] = environ[variable]
+    _refuse_both_names(flat, "environment")
     return flat
 
 
+def _refuse_both_names(flat: Mapping[Path, object], origin: str) -> None:
+    for old, new in ALIASES.items():
+        if old in flat and new in flat:
+            raise ConfigError(
+                f"{key_of(old)} is the former name of {key_of(new)}: set only {key_of(new)} ({origin})"
+            )
+
+
 def require_known(path: Path, origin: str) -> None:
-    """Raises ConfigError with a suggestion unless the path is a setting."""
+    """Raise ConfigError with a suggestion unless the path is a setting."""
     known = _known()
-    if path in known or path in UNUSED:
+    if path in known or path in UNUSED or path in ALIASES:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")
@@ -180,5 +192,5 @@ def _is_section(path: Path) -> bool:
 
 
 def _is_from_kubernetes(name: str) -> bool:
-    # A Kubernetes Service called shop-order puts its addresses into the environment of every pod.
+    # Kubernetes puts the addresses of a Service named shop-order into the environment of every pod.
     return name == "PORT" or name.startswith(("PORT_", "SERVICE_HOST", "SERVICE_PORT"))

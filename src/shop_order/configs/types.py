@@ -1,4 +1,4 @@
-"""Types of settings: how a value may be written, and what it becomes."""
+"""Types of settings: accepted notations, and validation."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from shop_order.pkg.address import joined, parted
+from shop_order.pkg.address import join_host_port, split_host_port
 
 MIN_KEY_CHARS = 32
 _NAMES = """
@@ -19,7 +19,7 @@ _NAMES = """
 """
 PROVINCES = tuple(_NAMES.split())
 MAX_FREIGHT_FEN = 10_000_000
-MAX_TOTAL_FEN = 10**13  # no order costs more
+MAX_TOTAL_FEN = 10**13  # of an order
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ITEM = re.compile(r"\s*((?:\[[^\[\]]*\]|[^,\[\]\n])*)(?:[,\n]|$)")
@@ -54,26 +54,26 @@ def _address(value: str) -> str:
         if not _NAME.fullmatch(value):
             raise ValueError("must be host:port, or a name in the registry")
         return value
-    return joined(*parted(value))
+    return join_host_port(*split_host_port(value))
 
 
 def _host(value: str) -> str:
     host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     if ":" in host:
-        ip_address(host)  # says what is wrong with the text
+        ip_address(host)  # raises ValueError with the reason
     elif not _NAME.fullmatch(host):
         raise ValueError("must be a host, without scheme and port")
     return host
 
 
 def _network(value: str) -> str:
-    ip_network(value, strict=False)  # says what is wrong with the text
+    ip_network(value, strict=False)  # raises ValueError with the reason
     return value
 
 
 def _service_name(value: str) -> str:
     if not _SERVICE_NAME.fullmatch(value):
-        raise ValueError("must be the name of a service, as its token has it: a-z, 0-9, _ . and -")
+        raise ValueError("must be a service name, as in its token: a-z, 0-9, _ . and -")
     return value
 
 
@@ -81,7 +81,7 @@ def _web_url(value: str) -> str:
     try:
         url = urlsplit(value)
         whole = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:  # its text may repeat a password
+    except ValueError:  # its text may contain a password
         whole = None
     if not whole or any(sign.isspace() for sign in value):
         raise ValueError("must be an http:// or https:// URL")
@@ -95,11 +95,11 @@ def _base_url(value: str) -> str:
     return value
 
 
-# ---- lists: `a,b`, JSON or YAML; an IPv6 host in them stands in brackets ----
+# ---- lists: `a,b`, JSON or YAML; with IPv6 hosts in brackets ----
 
 
 def split_list(value: object) -> object:
-    """The items of a text; another value is returned as it is. Raises ValueError for a bad list."""
+    """Split a text into items; return any other value unchanged. Raises ValueError for a bad list."""
     if value is None:
         raise ValueError("is null; write [] for none")
     if not isinstance(value, str):
@@ -116,7 +116,7 @@ def split_list(value: object) -> object:
 
 
 def _is_wrapped(text: str) -> bool:
-    """Whether the first bracket closes at the end, around items: [a,b], but not [::1] or [::1]:1,[::2]:1."""
+    """Whether brackets enclose the whole list: [a,b], but not [::1] or [::1]:1,[::2]:1."""
     depth = 0
     for at, sign in enumerate(text):
         depth += (sign == "[") - (sign == "]")
@@ -157,11 +157,11 @@ def _loaded(text: str) -> object:
         raise ValueError("is not a list: write a,b or a JSON array") from error
 
 
-# ---- freight: amounts nobody can mistake for yuan, and amounts by province ----
+# ---- freight: whole fen, and amounts by province ----
 
 
 def whole_fen(value: object) -> object:
-    """Digits only: 8.00 may mean yuan, and YAML reads `yes` as true."""
+    """Accept digits only: 8.00 may mean yuan, and YAML reads `yes` as true."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -170,7 +170,7 @@ def whole_fen(value: object) -> object:
 
 
 def _by_province(value: object) -> dict[str, object]:
-    """Amounts by the short names of provinces, in the usual order."""
+    """Return amounts by short names of provinces, in the usual order."""
     found: dict[str, object] = {}
     for name, fen in _pairs(value):
         short = next((p for p in PROVINCES if str(name).strip().startswith(p)), None)
@@ -183,7 +183,7 @@ def _by_province(value: object) -> dict[str, object]:
 
 
 def _pairs(value: object) -> Iterable[tuple[Any, Any]]:
-    """A mapping, or a text of an environment variable or of Consul's KV: 新疆=1500,西藏=2000, or JSON."""
+    """Parse a mapping, or a text such as 新疆=1500,西藏=2000, or JSON."""
     if isinstance(value, Mapping):
         return list(value.items())
     if not isinstance(value, str):
@@ -207,8 +207,8 @@ ShopName = Annotated[
 Key = Annotated[SecretStr, AfterValidator(_strong)]
 OptKey = Annotated[Key | None, BeforeValidator(_empty_to_none)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
-Address = Annotated[str, AfterValidator(_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(split_list)]
+Endpoint = Annotated[str, AfterValidator(_address)]
+Endpoints = Annotated[tuple[Endpoint, ...], BeforeValidator(split_list)]
 Host = Annotated[str, AfterValidator(_host)]
 OptHost = Annotated[Host | None, BeforeValidator(_empty_to_none)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(split_list)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event
-from shop_order.pkg.message import BrokerAway, Message, Publisher
+from shop_order.pkg.message import BrokerUnavailable, Message, Publisher
 from shop_order.pkg.message.base import ORDER_EVENTS, ORDER_TIMEOUTS
 from shop_order.pkg.tracing import is_recorded
 
@@ -79,7 +79,7 @@ class MessageEventPublisher:
         messages = {event.id: self._messages(event) for event in events}
         try:
             stored = await self._publisher.publish([m for of_event in messages.values() for m in of_event])
-        except BrokerAway as down:
+        except BrokerUnavailable as down:
             raise DependencyDown("message_broker", str(down)) from down
         return [id for id, of_event in messages.items() if all(m.id in stored for m in of_event)]
 

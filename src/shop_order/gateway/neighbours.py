@@ -63,7 +63,7 @@ class GrpcGoods:
         self._stub = GoodsStub(channel)
         self._neighbour = neighbour
         self.batches: Batcher[GoodsQuery, Mapping[int, Goods]] = Batcher(
-            self._fetch, most=max_batch, queue=queue, full=Overloaded, observe=observe
+            self._fetch, max_batch=max_batch, queue=queue, full=Overloaded, observe=observe
         )
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
@@ -113,10 +113,10 @@ class GrpcStock:
         self._neighbour = neighbour
         self._lease_s = lease_s
         self.reservations: Batcher[Reservation, None] = Batcher(
-            self._reserve, most=max_batch, queue=queue, full=Overloaded, observe=observe
+            self._reserve, max_batch=max_batch, queue=queue, full=Overloaded, observe=observe
         )
         self._releasing: Batcher[tuple[str, Origin], None] = Batcher(
-            self._release, most=max_batch, queue=queue, full=Overloaded
+            self._release, max_batch=max_batch, queue=queue, full=Overloaded
         )
 
     async def reserve(self, order_sn: str, lines: Sequence[Line]) -> None:

@@ -1,4 +1,4 @@
-"""Batching without a timer: while one batch is in flight the next one gathers (architecture, chapter 6)."""
+"""Batching without a timer: items gather while a batch is in flight (architecture, chapter 6)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-PATIENCE_S = 0.02  # a batch gives way no longer: those ahead may be waiting for a service that hangs
+MAX_YIELD_S = 0.02  # not longer: the others may be waiting for a service that hangs
 
 
 class Batcher(Generic[In, Out]):
@@ -25,33 +25,33 @@ class Batcher(Generic[In, Out]):
         self,
         run: Callable[[Sequence[In]], Awaitable[Sequence[Out | BaseException]]],
         *,
-        most: int,
+        max_batch: int,
         queue: int,
         full: Callable[[], Exception],
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self._run = run
-        self._most = most
+        self._max_batch = max_batch
         self._queue = queue
         self._full = full
         self._observe = observe
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._ahead: Sequence[Batcher[Any, Any]] = ()
-        self._began_s: float | None = None
+        self._yields_to: Sequence[Batcher[Any, Any]] = ()
+        self._started_s: float | None = None
 
     @property
     def running_s(self) -> float:
-        """How long the batch in flight has been; 0 without one."""
-        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        """The age of the batch in flight in seconds; 0 without one."""
+        return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
-    def behind(self, *ahead: Batcher[Any, Any]) -> Self:
-        """Let these go first, each at most PATIENCE_S; nobody waits for one that has nothing to do."""
-        self._ahead = ahead
+    def yield_to(self, *others: Batcher[Any, Any]) -> Self:
+        """Let the batches of these run first, each for at most MAX_YIELD_S."""
+        self._yields_to = others
         return self
 
     async def submit(self, item: In) -> Out:
-        """The item's own result. Raises what `run` gave for it, or what failed the whole batch."""
+        """Return the item's result. Raises what `run` returned for it, or the failure of the batch."""
         if len(self._waiting) >= self._queue:
             raise self._full()
         loop = asyncio.get_running_loop()
@@ -69,36 +69,36 @@ class Batcher(Generic[In, Out]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                if self._ahead:
-                    await self._give_way()
-                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                if self._yields_to:
+                    await self._yield()
+                batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
                 await self._run_one(batch)
         finally:
             self._pump = None
 
-    async def _give_way(self) -> None:
-        await asyncio.sleep(0)  # those whom the last batch answered step ahead first
-        for other in self._ahead:
+    async def _yield(self) -> None:
+        await asyncio.sleep(0)  # callers answered by the last batch go first
+        for other in self._yields_to:
             if other._pump is not None:
-                await asyncio.wait([other._pump], timeout=PATIENCE_S)
+                await asyncio.wait([other._pump], timeout=MAX_YIELD_S)
 
     async def _run_one(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         results: Sequence[Out | BaseException]
         try:
             if self._observe:
                 self._observe(len(batch))
-            self._began_s = time.monotonic()
+            self._started_s = time.monotonic()
             results = await self._run([item for item, _ in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results of {len(batch)} items")
-        except Exception as failure:  # noqa: BLE001 - the batch's failure is every caller's answer
+        except Exception as failure:  # noqa: BLE001 - passed on to every caller
             results = [failure] * len(batch)
         finally:
-            self._began_s = None
+            self._started_s = None
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
-                continue  # its caller gave up; the effect stands
-            if isinstance(result, StopIteration):  # a future takes none, and the rest would wait for ever
+                continue  # its caller was cancelled
+            if isinstance(result, StopIteration):  # a future refuses it, and the rest would wait forever
                 future.set_exception(RuntimeError(repr(result)))
             elif isinstance(result, BaseException):
                 future.set_exception(result)

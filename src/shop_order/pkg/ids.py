@@ -1,4 +1,4 @@
-"""Numbers of orders, payments and refunds, snowflake ids, and the random numbers they are made of."""
+"""Order, payment and refund numbers, snowflake ids, and their random numbers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _ZEROS = 13 * ord("0")
 
 
 class OrderNumbers:
-    """Makes numbers that can't be guessed from each other."""
+    """Creates unguessable numbers."""
 
     def __init__(self, now_ms: Callable[[], int], random: Callable[[int], int]) -> None:
-        """`random(n)` is a CSPRNG's whole number below n, such as secrets.randbelow."""
+        """`random(n)` returns a CSPRNG's integer below n, such as secrets.randbelow."""
         self._now_ms = now_ms
         self._random = random
         self._second = -1
         self._prefix = ""
 
     def order_sn(self) -> str:
-        """27 digits."""
+        """Return 27 digits."""
         second = self._now_ms() // 1000
         if second != self._second:
             self._prefix = datetime.fromtimestamp(second, _GMT8).strftime("%y%m%d%H%M%S")
@@ -37,16 +37,16 @@ class OrderNumbers:
         return body + _check_digit(body)
 
     def payment_sn(self) -> str:
-        """P and 27 digits."""
+        """Return P and 27 digits."""
         return "P" + self.order_sn()
 
     def refund_sn(self) -> str:
-        """R and 27 digits."""
+        """Return R and 27 digits."""
         return "R" + self.order_sn()
 
 
 def is_order_sn(text: str) -> bool:
-    """Whether shape, date and check digit are those of an order number."""
+    """Whether length, date and check digit are those of an order number."""
     if _DIGITS.fullmatch(text) is None or _check_digit(text[:26]) != text[26]:
         return False
     year, month, day, hour, minute, second = (int(text[i : i + 2]) for i in range(0, 12, 2))
@@ -70,10 +70,10 @@ _MAX_MS = (1 << 41) - 1
 
 
 class Snowflakes:
-    """Ids that only grow and never repeat, even if the clock steps back; thread-safe."""
+    """Creates increasing, unique ids, even if the clock is set back; thread-safe."""
 
     def __init__(self, now_ms: Callable[[], int], worker: int, after: int = 0) -> None:
-        """Start above the id `after`, if a restart should survive a clock that was set back."""
+        """Start above the id `after`, so that a restart with a clock set back repeats none."""
         if not 0 <= worker <= MAX_WORKER:
             raise ValueError(f"worker must be 0 to {MAX_WORKER}, not {worker}")
         self._now_ms = now_ms
@@ -83,7 +83,7 @@ class Snowflakes:
         self._sequence = _MAX_SEQUENCE if after else -1
 
     def next_id(self) -> int:
-        """A new id, above all before it. Raises OverflowError after the year 2094."""
+        """Return a new id, greater than all before. Raises OverflowError after the year 2094."""
         with self._lock:
             ms = self._now_ms() - EPOCH_MS
             if ms > self._last_ms:
@@ -91,7 +91,7 @@ class Snowflakes:
             elif self._sequence < _MAX_SEQUENCE:
                 self._sequence += 1
             else:
-                # Borrowing the next millisecond neither waits for the clock nor repeats.
+                # Borrow the next millisecond, rather than wait for the clock.
                 self._last_ms, self._sequence = self._last_ms + 1, 0
             if self._last_ms > _MAX_MS:
                 raise OverflowError("the 41 bits of milliseconds are used up")
@@ -99,14 +99,14 @@ class Snowflakes:
 
 
 def last_id_before(ms: int) -> int:
-    """The largest id that can be made before this moment; epoch milliseconds."""
+    """Return the largest id possible before this time in epoch milliseconds."""
     return ((ms - EPOCH_MS) << 22) - 1
 
 
 class Entropy:
-    """Random bytes of the operating system, fetched in blocks; each is given out once. Not thread-safe.
+    """Random bytes of the operating system, fetched in blocks. Not thread-safe.
 
-    Each fetch hands Python's lock over, and in a busy server getting it back costs more than the numbers.
+    Each fetch releases the GIL, and reacquiring it in a busy server costs more than the numbers.
     """
 
     BLOCK_BYTES = 4096
@@ -117,14 +117,14 @@ class Entropy:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """So many random bytes, at most 4096."""
+        """Return `count` random bytes, at most 4096."""
         if self._at + count > len(self._block):
             self._block, self._at = self._source(self.BLOCK_BYTES), 0
         self._at += count
         return self._block[self._at - count : self._at]
 
     def below(self, limit: int) -> int:
-        """A whole number from 0 to `limit` - 1, each equally likely."""
+        """Return a uniformly distributed integer from 0 to `limit` - 1."""
         bits = limit.bit_length()
         size = (bits + 7) // 8
         while True:

@@ -1,7 +1,7 @@
-"""RSA keys from files as providers' tools write them, not all of which `cryptography` reads by itself.
+"""RSA keys from files of providers' tools, not all of which `cryptography` can read.
 
 PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
-spaces, a byte order mark. An error says what is wrong with a file, and repeats nothing of it.
+spaces, a byte order mark. Errors never contain any of the file.
 """
 
 from __future__ import annotations
@@ -24,83 +24,83 @@ MAX_BYTES = 64 * 1024
 MIN_BITS = 2048
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_ENCRYPTED = "is encrypted: write it without a password, for the service can't be asked for one"
+_ENCRYPTED = "is encrypted: remove the password, which the service can't enter"
 
 
-class KeyFileUnusable(ValueError):
-    """The text says what is wrong with the file, and contains nothing of it."""
+class BadKeyFile(ValueError):
+    """The text says what is wrong, without any content of the file."""
 
 
 def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that is neither missing nor empty. Raises KeyFileUnusable."""
+    """Return the content of a file, which must not be empty. Raises BadKeyFile."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise KeyFileUnusable("is no file")
+            raise BadKeyFile("is not a file")
         with path.open("rb") as opened:
             content = opened.read(max_bytes + 1)
     except FileNotFoundError:
-        raise KeyFileUnusable("there is no such file") from None
+        raise BadKeyFile("there is no such file") from None
     except (OSError, ValueError) as failed:
-        if isinstance(failed, KeyFileUnusable):
+        if isinstance(failed, BadKeyFile):
             raise
         why = getattr(failed, "strerror", None) or "the name can't be used"
-        raise KeyFileUnusable(f"can't be read: {why}") from None
+        raise BadKeyFile(f"can't be read: {why}") from None
     if not content.strip():
-        raise KeyFileUnusable("is empty")
+        raise BadKeyFile("is empty")
     if len(content) > max_bytes:
-        raise KeyFileUnusable("is too large")
+        raise BadKeyFile("is too large")
     return content
 
 
 def private_key(path: Path) -> RSAPrivateKey:
-    """The private key in a file. Raises KeyFileUnusable."""
-    wrong = "holds a public key, where the private one is needed"
+    """Return the private key in a file. Raises BadKeyFile."""
+    wrong = "contains a public key instead of the private key"
     key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
     return key
 
 
 def public_key(path: Path) -> RSAPublicKey:
-    """The public key in a file. Raises KeyFileUnusable."""
-    wrong = "holds a private key, where the other side's public one is needed"
+    """Return the public key in a file. Raises BadKeyFile."""
+    wrong = "contains a private key instead of the provider's public key"
     key: RSAPublicKey = _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
     return key
 
 
-def _rsa_key(path: Path, kind: Any, wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> Any:
-    """The key by the first of the loaders; `wrong` is the refusal of one that the second can load."""
+def _rsa_key(path: Path, key_type: Any, wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> Any:
+    """Load by the first loader; `wrong` is the error for a key that only the second can load."""
     der, label = _der(read(path), wanted)
     key = _loaded(loaders[0], der)
     if key is None:
         if (wanted == "PUBLIC" and "PRIVATE" in label) or _loaded(loaders[1], der) is not None:
-            raise KeyFileUnusable(wrong)
-        raise KeyFileUnusable(_content(der, label))
-    if not isinstance(key, kind):
-        raise KeyFileUnusable("holds no RSA key")
+            raise BadKeyFile(wrong)
+        raise BadKeyFile(_content(der, label))
+    if not isinstance(key, key_type):
+        raise BadKeyFile("contains no RSA key")
     if key.key_size < MIN_BITS:
-        raise KeyFileUnusable(f"holds a key of {key.key_size} bits, which is too short: at least {MIN_BITS}")
+        raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")
     return key
 
 
 def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
-    """The DER of the key, and its PEM label if it has one: of several blocks the first `wanted` one."""
+    """Return the key's DER and PEM label; of several blocks, the first `wanted` one."""
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
         if content[:1] == b"\x30":
             return content, ""
-        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+        raise BadKeyFile("is not a key: neither PEM nor base64") from None
     blocks = [(found[1], found[2]) for found in _BLOCK.finditer(text)]
     label, body = next((one for one in blocks if wanted in one[0]), blocks[0] if blocks else ("", text))
     if "ENCRYPTED" in label or "ENCRYPTED" in body:
-        raise KeyFileUnusable(_ENCRYPTED)
+        raise BadKeyFile(_ENCRYPTED)
     if not blocks and "-----" in text:
-        raise KeyFileUnusable("is not whole: its BEGIN and END lines do not match")
+        raise BadKeyFile("is incomplete: its BEGIN and END lines do not match")
     bare = "".join(body.split()).strip("\"'\x00").rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True), label
     except (binascii.Error, ValueError):
-        raise KeyFileUnusable("is no key: neither PEM nor base64") from None
+        raise BadKeyFile("is not a key: neither PEM nor base64") from None
 
 
 def _private(der: bytes) -> object:
@@ -111,9 +111,9 @@ def _loaded(load: Loader, der: bytes) -> object | None:
     try:
         return load(der)
     except TypeError:
-        raise KeyFileUnusable(_ENCRYPTED) from None
+        raise BadKeyFile(_ENCRYPTED) from None
     except UnsupportedAlgorithm:
-        return der  # a key of an unknown kind
+        return der  # a key of an unknown type
     except ValueError:
         return None
 
@@ -122,5 +122,5 @@ def _content(der: bytes, label: str) -> str:
     try:
         x509.load_der_x509_certificate(der)
     except ValueError:
-        return f"holds a {label.lower()} that can't be read" if label else "holds no key that can be read"
-    return "holds a certificate, where a key is needed"
+        return f"contains a {label.lower()} that can't be read" if label else "contains no readable key"
+    return "contains a certificate instead of a key"

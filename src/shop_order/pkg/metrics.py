@@ -1,4 +1,4 @@
-"""What is counted for operators, as Prometheus text. Each application has a registry of its own."""
+"""Prometheus metrics; each application has a registry of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shop_order.pkg.version import version
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# A rule misses the first event of a counter that begins with it: these begin with 0.
+# Exposed as 0, since a rule misses the first event of a counter that appears with it.
 ALERTS = (
     "notice_mismatch",
     "payment_stuck",
@@ -36,8 +36,8 @@ JOB_OUTCOMES = ("ok", "failed")
 SPAN_OUTCOMES = ("sent", "lost")
 
 
-def begin(counter: Counter, outcomes: Sequence[str]) -> None:
-    """Expose these as 0."""
+def expose_zero(counter: Counter, outcomes: Sequence[str]) -> None:
+    """Expose these outcomes as 0."""
     for outcome in outcomes:
         counter.labels(outcome)
 
@@ -97,17 +97,17 @@ class Metrics:
         )
         self._degraded = self._gauge("shop_order_degraded", "What is missing though we serve", "part")
         ProcessCollector(registry=self.registry)
-        begin(self._config, CONFIG_OUTCOMES)
-        begin(self._alerts, ALERTS)
-        begin(self._spans, SPAN_OUTCOMES)
+        expose_zero(self._config, CONFIG_OUTCOMES)
+        expose_zero(self._alerts, ALERTS)
+        expose_zero(self._spans, SPAN_OUTCOMES)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
 
     def config(self, outcome: str) -> None:
-        """`applied`, `unchanged`, `refused`, `failed`, its source `away`, or a `copy` used."""
+        """Count a load: `applied`, `unchanged`, `refused`, `failed`, source `away` or `copy` used."""
         self._config.labels(outcome).inc()
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
-        """One answered request."""
+        """Observe an answered request."""
         key = (protocol, method, code)
         observe = self._known.get(key)
         if observe is None:
@@ -115,100 +115,100 @@ class Metrics:
         observe(seconds)
 
     def stream_ended(self, method: str, code: str, seconds: float) -> None:
-        """One stream that is over; how long it was open says nothing of us."""
+        """Count an ended stream; its duration is up to the client."""
         self._streams.labels(method, code).inc()
 
     def grpc_open(self, taken: Mapping[str, int]) -> None:
-        """How many calls run now, by the pool they have a place in."""
+        """Set the number of running calls by pool."""
         for pool, calls in taken.items():
             self._grpc_open.labels(pool).set(calls)
 
     def events(self, types: Sequence[str]) -> None:
-        """Events that were stored."""
+        """Count stored events."""
         for type in types:
             self._events.labels(type).inc()
 
     def tokens_refused(self, reasons: Sequence[str]) -> Callable[[str], None]:
-        """Counts refused tokens by these reasons."""
+        """Return a counter of refused tokens by reason."""
         meaning = "Refused tokens"
         refused = self._counter("shop_order_tokens_refused", meaning, "reason")
-        begin(refused, reasons)
+        expose_zero(refused, reasons)
         return lambda reason: refused.labels(reason).inc()
 
     def batch(self, name: str) -> Callable[[int], None]:
-        """An observer of one batcher's sizes."""
+        """Return an observer of a batcher's batch sizes."""
         return self._batches.labels(name).observe
 
     def alert(self, name: str) -> None:
-        """Something needs an operator's attention."""
+        """Count an alert for the operator."""
         self._alerts.labels(name).inc()
 
     def job(self, name: str, outcome: str) -> None:
-        """A job ran: `ok`, or `failed`."""
+        """Count a run of a job: `ok` or `failed`."""
         self._jobs.labels(name, outcome).inc()
 
-    def job_begins(self, name: str) -> None:
+    def register_job(self, name: str) -> None:
         """Expose the job's counters."""
         for outcome in JOB_OUTCOMES:
             self._jobs.labels(name, outcome)
 
     def job_held(self, name: str, ours: bool) -> None:
-        """Whether this process is the one that does the job."""
+        """Set whether this process runs the job."""
         self._held.labels(name).set(int(ours))
 
     def worker_changed(self) -> None:
-        """Another instance took our worker id, because this one was paused for longer than its lease."""
+        """Count a worker id lost to another process, after a pause longer than its lease."""
         self._worker_changes.inc()
 
     def behind(self, what: str, count: int, oldest_s: float) -> None:
-        """How many wait, and the age of the oldest."""
+        """Set the number of overdue items and the age of the oldest."""
         self._behind.labels(what).set(count)
         self._behind_s.labels(what).set(oldest_s)
 
     def reconciled(self, channel: str, age_s: float, differences: int) -> None:
-        """How long ago the last reconciled day ended, and what differs."""
+        """Set the age of the last reconciled day and the number of differences."""
         self._reconciled_s.labels(channel).set(age_s)
         self._differences.labels(channel).set(differences)
 
     def degraded(self, parts: Sequence[str], missing: Collection[str]) -> None:
-        """Which of the parts are missing."""
+        """Set which of the parts are missing."""
         for part in parts:
             self._degraded.labels(part).set(int(part in missing))
 
     def outbox(self, waiting: int, lag_s: float) -> None:
-        """Events to be published, and the age of the oldest."""
+        """Set the number of unpublished events and the age of the oldest."""
         self._outbox.set(waiting)
         self._lag.set(lag_s)
 
     def dead_letters(self, group: str, count: int) -> None:
-        """How many messages of the group ever went to its dead letters."""
+        """Set the number of the group's dead letters, ever."""
         self._dead.labels(group).set(count)
 
     def order_log(self, waiting: int, lag_s: float) -> None:
-        """Events the order log lacks, and the age of the oldest."""
+        """Set the number of events missing in the order log and the age of the oldest."""
         self._log_waiting.set(waiting)
         self._log_lag.set(lag_s)
 
     def roots_behind(self, seconds: float) -> None:
-        """How long ago the last day with a root ended."""
+        """Set the age of the last sealed day."""
         self._roots_behind.set(seconds)
 
     def cache(self, name: str) -> Callable[[str], None]:
-        """Counts one cache's look-ups: `hit`, `absent`, `miss`, or `down`."""
+        """Return a counter of a cache's look-ups: `hit`, `absent`, `miss` or `down`."""
         return lambda outcome: self._cache.labels(name, outcome).inc()
 
-    def cache_is(self, up: bool) -> None:
-        """The cache became available, or unavailable."""
+    def cache_up(self, up: bool) -> None:
+        """Set whether the cache is available, and count its losses."""
         self._cache_up.set(int(up))
         if not up:
             self._cache_losses.inc()
 
     def spans(self, outcome: str, count: int) -> None:
-        """Spans were `sent`, or `lost`."""
+        """Count spans: `sent` or `lost`."""
         self._spans.labels(outcome).inc(count)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -228,4 +228,4 @@ def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)
     ended.set_to_current_time()
     write_to_textfile(str(path), registry)
-    path.chmod(0o644)  # node_exporter is another user; it holds no personal data
+    path.chmod(0o644)  # node_exporter runs as another user; no personal data

@@ -1,4 +1,4 @@
-"""Money at the edges: inside the service every amount is an int of fen."""
+"""Money at the edges: inside the service, amounts are int fen."""
 
 import re
 import struct

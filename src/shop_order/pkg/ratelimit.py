@@ -1,6 +1,6 @@
-"""Rate limits by GCRA: throttled-py in the memory of one process, or one limit for all instances in Redis.
+"""Rate limits by GCRA: throttled-py in the memory of one process, or in Redis for all instances.
 
-throttled-py's Redis store has no debts (`charge`) and would bypass the link's pipelines and circuit breaker.
+throttled-py's Redis store has no debts (`charge`) and would bypass our pipelines and circuit breaker.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, 
 from throttled.rate_limiter import BaseRateLimiter
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
+from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable, Script
 
-MAX_DEBT_S = 60  # beyond the time in which the burst comes back
+MAX_DEBT_S = 60  # beyond the time to regain the burst
 _MAX_QUOTAS = 256
 PREFIX = "order-service:1:rate:"
 
-# Times in microseconds; what is kept is the time at which the whole burst would be free again.
+# Times in microseconds; the stored value is the time at which the whole burst is available.
 ACQUIRE = Script("""
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
@@ -45,19 +45,19 @@ class RateLimiter(Protocol):
     """Counts calls by key, such as `user:7` or `global`."""
 
     async def acquire(self, key: str, rate: int, burst: int) -> float:
-        """Takes one call of `burst` at once and `rate` a second; `rate` 0 is no limit.
+        """Take one call, of `burst` at once and `rate` per second; `rate` 0 is no limit.
 
-        Returns 0.0 if the call may go, otherwise the seconds after which it may be tried again.
+        Return 0.0 if the call is allowed, otherwise the seconds until a retry.
         """
         ...
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
-        """Takes `cost` calls more, also what is not there: the next call waits, at most `MAX_DEBT_S`."""
+        """Take `cost` more calls, even into debt of at most `MAX_DEBT_S`."""
         ...
 
 
 class MemoryRateLimiter:
-    """Remembers the `max_keys` keys used last; a key that was forgotten starts with its whole burst."""
+    """Keeps the `max_keys` most recently used keys; a forgotten key starts with its whole burst."""
 
     def __init__(self, max_keys: int) -> None:
         self._store = MemoryStore(options={"MAX_SIZE": max_keys})
@@ -65,19 +65,19 @@ class MemoryRateLimiter:
         self._limiters: dict[tuple[int, int], BaseRateLimiter] = {}
 
     async def acquire(self, key: str, rate: int, burst: int) -> float:
-        """Takes one call; returns 0.0, or the seconds after which it may be tried again."""
+        """Take one call; return 0.0, or the seconds until a retry."""
         if rate <= 0:
             return 0.0
         limiter = self._limiter_of(rate, burst)
-        # The synchronous limiter: it never waits, and costs two thirds of the asynchronous one.
+        # The synchronous limiter never blocks, and costs two thirds of the asynchronous one.
         result = limiter.limit(key)
         return max(result.state.retry_after, 0.001) if result.limited else 0.0
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
-        """Takes `cost` calls more, also what is not there."""
+        """Take `cost` more calls, even into debt."""
         if rate <= 0:
             return
-        # The library knows no debts. What it keeps of a key is when its whole burst is free again.
+        # The library has no debts. Its stored value is when the whole burst is available.
         kept = self._limiter_of(rate, burst)._prepare_key(key)
         now_s = utils.now_mono_f()
         free_s = max(float(self._store.get(kept) or now_s), now_s) + cost / rate
@@ -99,32 +99,32 @@ class MemoryRateLimiter:
 class RedisRateLimiter:
     """See `RateLimiter`; without Redis each instance counts alone."""
 
-    def __init__(self, link: RedisLink, local: RateLimiter) -> None:
+    def __init__(self, link: RedisConnection, local: RateLimiter) -> None:
         self._link = link
         self._local = local
 
     async def acquire(self, key: str, rate: int, burst: int) -> float:
-        """Takes one call; returns 0.0, or the seconds after which it may be tried again."""
+        """Take one call; return 0.0, or the seconds until a retry."""
         if rate <= 0:
             return 0.0
         try:
             wait_us = await self._link.script(ACQUIRE, (f"{PREFIX}{{{key}}}",), rate, burst)
-        except RedisDown:
+        except RedisUnavailable:
             return await self._local.acquire(key, rate, burst)
         return max(int(wait_us) / 1_000_000, 0.001) if wait_us else 0.0
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
-        """Takes `cost` calls more, also what is not there."""
+        """Take `cost` more calls, even into debt."""
         if rate <= 0:
             return
         try:
             await self._link.script(CHARGE, (f"{PREFIX}{{{key}}}",), rate, burst, cost, MAX_DEBT_S)
-        except RedisDown:
+        except RedisUnavailable:
             await self._local.charge(key, rate, burst, cost)
 
 
-def open_limiter(url: str, max_keys: int, link: RedisLink | None = None) -> RateLimiter:
-    """The limiter of an engine URL; `link` is the way to Redis, where the URL names it.
+def open_limiter(url: str, max_keys: int, link: RedisConnection | None = None) -> RateLimiter:
+    """Return the limiter of an engine URL; `link` is the connection of a Redis URL.
 
     Raises ValueError for a scheme that is not built.
     """

@@ -1,4 +1,4 @@
-"""Short signatures of our own: cashier links, cursors, quotes, submit tokens."""
+"""Short HMAC signatures for cashier links, cursors, quotes and submit tokens."""
 
 import binascii
 import hmac
@@ -6,8 +6,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 
 MIN_KEY_BYTES = 32
-SUBMIT_TOKEN_PREFIX = "st_"  # noqa: S105 - how they begin
-_SIZE = 16  # 128 bits: short links, still beyond guessing
+SUBMIT_TOKEN_PREFIX = "st_"  # noqa: S105 - a prefix
+_SIZE = 16  # 128 bits: short, but unguessable
 _PURPOSE = "submit-token"
 _RANDOM_BYTES = 12
 _MAX_LENGTH = 128
@@ -18,57 +18,57 @@ class BadSignature(ValueError):
 
 
 class Signer:
-    """HMAC-SHA256 with keys that rotate: the first signs, all of them verify.
+    """HMAC-SHA256 with rotating keys: the first signs, all verify.
 
-    The purpose is part of what is signed, so that a cursor is never a cashier link.
+    The purpose is signed too, so that a cursor is never valid as a cashier link.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
             raise ValueError(f"needs at least one key, each of {MIN_KEY_BYTES} bytes or more")
         self._keys = tuple(keys)
-        self._begun: dict[str, tuple[hmac.HMAC, ...]] = {}  # by purpose, of which there are a handful
+        self._prepared: dict[str, tuple[hmac.HMAC, ...]] = {}  # by purpose
 
     def sign(self, purpose: str, payload: bytes) -> str:
-        """The signature, 22 characters that are safe in a URL."""
+        """Return the signature: 22 URL-safe characters."""
         return _text(_mac(self._macs(purpose)[0], payload))
 
     def verify(self, purpose: str, payload: bytes, signature: str) -> None:
-        """Raises BadSignature unless one of the keys made the signature."""
+        """Raise BadSignature unless one of the keys made the signature."""
         given = signature.encode("utf-8", "surrogatepass")
         good = False
-        for mac in self._macs(purpose):  # no early end: the time must not tell which key it was
+        for mac in self._macs(purpose):  # no early exit: timing must not reveal the key
             good |= hmac.compare_digest(_text(_mac(mac, payload)).encode(), given)
         if not good:
-            raise BadSignature("the signature does not fit")
+            raise BadSignature("the signature does not match")
 
     def seal(self, purpose: str, payload: bytes) -> str:
-        """Payload and signature in one text that is safe in a URL; readable, but not to be changed."""
+        """Return payload and signature as URL-safe text, readable but tamper-proof."""
         return _text(_mac(self._macs(purpose)[0], payload) + payload)
 
     def unseal(self, purpose: str, sealed: str) -> bytes:
-        """The payload of a sealed text. Raises BadSignature."""
+        """Return the payload of a sealed text. Raises BadSignature."""
         try:
             raw = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
         except (UnicodeEncodeError, binascii.Error) as error:
             raise BadSignature("not a sealed text") from error
         payload = raw[_SIZE:]
-        if _text(raw) != sealed:  # base64 has several spellings of the same bytes: only ours counts
+        if _text(raw) != sealed:  # base64 is ambiguous: accept only our encoding
             raise BadSignature("not a sealed text")
         self.verify(purpose, payload, _text(raw[:_SIZE]))
         return payload
 
     def _macs(self, purpose: str) -> tuple[hmac.HMAC, ...]:
-        """One MAC a key, begun with the purpose: setting one up costs ten times what it signs."""
-        begun = self._begun.get(purpose)
-        if begun is None:
+        """Return a MAC per key, initialized with the purpose: set-up costs ten times a signature."""
+        prepared = self._prepared.get(purpose)
+        if prepared is None:
             head = purpose.encode() + b"\0"
-            begun = self._begun[purpose] = tuple(hmac.new(key, head, "sha256") for key in self._keys)
-        return begun
+            prepared = self._prepared[purpose] = tuple(hmac.new(key, head, "sha256") for key in self._keys)
+        return prepared
 
 
-def _mac(begun: hmac.HMAC, payload: bytes) -> bytes:
-    mac = begun.copy()
+def _mac(prepared: hmac.HMAC, payload: bytes) -> bytes:
+    mac = prepared.copy()
     mac.update(payload)
     return mac.digest()[:_SIZE]
 
@@ -82,7 +82,7 @@ class BadToken(ValueError):
 
 
 class SubmitTokens:
-    """Makes and checks tokens `st_<random>.<expiry in base 16 seconds>.<signature>`; keeps nothing."""
+    """Creates and verifies stateless tokens `st_<random>.<expiry in hex seconds>.<signature>`."""
 
     def __init__(self, signer: Signer, random_bytes: Callable[[int], bytes], ttl_s: int = 3600) -> None:
         self._signer = signer
@@ -90,13 +90,13 @@ class SubmitTokens:
         self.ttl_s = ttl_s
 
     def mint(self, user_id: int, now_s: float) -> str:
-        """A token for one submit of this user, valid for `ttl_s`."""
+        """Return a token for one submit of this user, valid for `ttl_s`."""
         expiry_s = int(now_s) + self.ttl_s
         body = f"{urlsafe_b64encode(self._random_bytes(_RANDOM_BYTES)).decode()}.{expiry_s:x}"
         return f"{SUBMIT_TOKEN_PREFIX}{body}.{self._signer.sign(_PURPOSE, _signed(body, user_id))}"
 
     def verify(self, token: str, user_id: int, now_s: float) -> None:
-        """Raises BadToken unless the token was minted for this user and has not expired."""
+        """Raise BadToken unless the token is this user's and has not expired."""
         if not token.startswith(SUBMIT_TOKEN_PREFIX) or len(token) > _MAX_LENGTH:
             raise BadToken("not a submit token")
         body, _, signature = token[len(SUBMIT_TOKEN_PREFIX) :].rpartition(".")

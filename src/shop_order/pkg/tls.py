@@ -1,4 +1,4 @@
-"""TLS to an engine, as the options of its URL say; named like those of MySQL's own tools."""
+"""TLS options in engine URLs, named like those of MySQL's tools."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _MODES = {"verify_identity": True, "verify_ca": False}
 
 @dataclass(frozen=True, slots=True)
 class EngineTls:
-    """Files of PEM; without `ca` the system's authorities count. The server's certificate is always
-    verified: encryption to whoever answers protects nothing."""
+    """PEM files; without `ca`, the system's authorities apply. The server's certificate is always
+    verified."""
 
     ca: str = ""
     cert: str = ""
@@ -21,7 +21,7 @@ class EngineTls:
     check_name: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """Raises OSError for a file that is none."""
+        """Return an SSL context. Raises OSError for an invalid file."""
         context = ssl.create_default_context(cafile=self.ca or None)
         context.check_hostname = self.check_name
         if self.cert:
@@ -30,12 +30,12 @@ class EngineTls:
 
 
 def parse(query: str) -> EngineTls | None:
-    """None without options. Raises ValueError for those that nobody knows."""
+    """Return the TLS options of a query, None without any. Raises ValueError for unknown ones."""
     if not query:
         return None
     options = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := sorted(options.keys() - set(OPTIONS)):
-        raise ValueError(f"unknown option {', '.join(unknown)} (it has {', '.join(OPTIONS)})")
+        raise ValueError(f"unknown option {', '.join(unknown)} (known: {', '.join(OPTIONS)})")
     if empty := sorted(name for name, value in options.items() if not value):
         raise ValueError(f"{empty[0]} is empty")
     mode = options.get("ssl-mode", "verify_identity").lower()

@@ -1,30 +1,30 @@
-"""URLs without what is secret in them: the one masking for settings, history, log and refusals."""
+"""Masks secrets in URLs, for settings, history, log and error messages."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from shop_order.pkg.address import parted
+from shop_order.pkg.address import split_host_port
 
 MASK = "***"
 _START = re.compile(r"(?<![^\s'\"`(<\[=,])[A-Za-z][A-Za-z0-9+.-]*://")
 _END = re.compile(r"[\s'\"<>`|\\]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-# What may be shown of a query; of any other option nobody knows what it is.
+# Options that may be shown; any other may be secret.
 _SHOWN = frozenset(
     {"authsource", "group", "master", "namespace", "namesrv", "prefix", "readpreference", "replicaset"}
     | {"retrywrites", "ssl-ca", "ssl-cert", "ssl-mode", "tls", "tlscafile", "w"}
 )
 _SHOWN_VALUE = re.compile(r"[A-Za-z0-9_./:,-]*")
-# As our own refusals say how to write one: it shows nothing, since no port is called "port".
+# The placeholder in our error messages: no real port is called "port".
 _EXAMPLE = re.compile(r"(user:password@|:token@)?host:port(,host:port)*")
 _LOCAL = ("sqlite:", "file:", "memory:", "embedded:", "none:")
 _ENGINES = ("mysql", "redis", "mongodb", "rocketmq", "consul", "nacos", "otlp", "http", "amqp")
 
 
 def mask_url(url: str) -> str:
-    """The URL with password and secret options as ***; as a whole, if it can't be taken apart for certain."""
+    """Return the URL with password and secret options as ***; all of it if it can't be parsed safely."""
     scheme, _, rest = url.partition("://")
     if not _SCHEME.fullmatch(scheme.lower()):
         return MASK
@@ -36,32 +36,32 @@ def mask_url(url: str) -> str:
         return url
     userinfo, at, hosts = authority.rpartition("@")
     path, asked, query = behind.partition("?")
-    # A / ? or # inside a password cuts it in two: what looks like a host or a path is the rest of it then.
+    # After a / ? or # in a password, its rest looks like a host or a path.
     if cut_password(url) or "#" in behind or not _hosts(hosts):
         return f"{scheme}://{MASK}"
     return f"{scheme}://{_login(userinfo)}{at}{hosts}{path}{asked}{_query(query)}"
 
 
 def file_of(location: str) -> str | None:
-    """The file that a path or a file: URL names; None for what is asked for over http."""
+    """Return the file of a path or file: URL; None for an http URL."""
     if location.lower().startswith(("http://", "https://")):
         return None
     try:
         return unquote(urlsplit(location).path) if location.lower().startswith("file:") else location
     except ValueError:
-        return location  # there is none of that name
+        return location  # no such file
 
 
 def cut_password(url: str) -> bool:
-    """Whether a / ? or # that belongs to a password ends the part with host and port too early: a piece of
-    the password would be taken for a path or an option, and named in a complaint about it."""
+    """Whether a / ? or # in a password ends the authority too early, so that part of the password would be
+    taken for a path or an option, and appear in error messages."""
     rest = url.partition("://")[2]
     cut = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     return "@" in rest[cut:]
 
 
 def mask_urls(text: str) -> str:
-    """A text, such as an engine's complaint, with every URL in it masked."""
+    """Return a text, such as an error message, with every URL in it masked."""
     if "://" not in text:
         return text
     starts = [found.start() for found in _START.finditer(text)]
@@ -75,8 +75,7 @@ def mask_urls(text: str) -> str:
 
 
 def mask_setting(value: str) -> str:
-    """The value of a setting: a URL is masked, and so is what only looks like one, since it may be one
-    that was written wrongly."""
+    """Mask the value of a setting if it is a URL, or looks like a malformed one."""
     if "://" in value:
         return mask_url(value)
     scheme = value.partition(":")[0].lower()
@@ -87,7 +86,7 @@ def mask_setting(value: str) -> str:
 
 
 def _end_of(text: str, begin: int, end: int) -> int:
-    """Where the URL ends. Behind an @ something of it may still come: a password may hold spaces."""
+    """Return where the URL ends. A password may contain spaces, so it extends past the last @."""
     line = text.find("\n", begin, end)
     last = text.rfind("@", begin, line if line >= 0 else end)
     found = _END.search(text, max(begin, last), end)
@@ -99,7 +98,7 @@ def _hosts(hosts: str) -> bool:
     try:
         for host in hosts.split(","):
             if host:
-                parted(host, default_port=1)
+                split_host_port(host, default_port=1)
     except ValueError:
         return False
     return True
@@ -109,7 +108,7 @@ def _login(userinfo: str) -> str:
     user, colon, password = userinfo.partition(":")
     if not userinfo:
         return ""
-    # Redis takes what stands alone for the password, others for a token.
+    # Without a colon, it is Redis' password or a token.
     return f"{user}:{MASK}" if colon and password else MASK
 
 

@@ -1,10 +1,10 @@
-"""The one version: pyproject's, as it was installed."""
+"""The installed version."""
 
 from importlib import metadata
 
 
 def version() -> str:
-    """Such as 0.1.0; the client, where it was installed without the server, has the same."""
+    """Return the version, such as 0.1.0; a client installed alone has the same."""
     try:
         return metadata.version("shop-order")
     except metadata.PackageNotFoundError:

@@ -40,7 +40,7 @@ from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
-from shop_order.web.middleware.traced import Traced
+from shop_order.web.middleware.traced import CurrentSpan
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -113,7 +113,7 @@ def build_http(parts: HttpParts, settings: HttpSettings) -> FastAPI:
         )
         middleware.insert(1, cors)
     if parts.tracing:
-        middleware.insert(0, Middleware(Traced, tracing=parts.tracing))
+        middleware.insert(0, Middleware(CurrentSpan, tracing=parts.tracing))
     app = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, middleware=middleware
     )

@@ -72,7 +72,7 @@ async def _books(narrator: Narrator, stage: Stage) -> None:
     narrator.title("九、核对数据", "9. Consistency checks")
 
     async def on_their_way() -> bool:
-        return ", 0 on their way," in (await stage.run("doctor")).output
+        return ", 0 in progress," in (await stage.run("doctor")).output
 
     try:
         with narrator.step(

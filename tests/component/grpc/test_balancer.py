@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.grpc.client import open_channel
 
 Start = Callable[[], Awaitable[tuple[str, grpc.aio.Server]]]
@@ -42,14 +42,14 @@ async def start() -> AsyncIterator[Start]:
 
 
 @pytest.fixture
-async def balanced() -> AsyncIterator[Balanced]:
+async def balanced() -> AsyncIterator[BalancedChannel]:
     """A channel that nobody told of instances yet."""
-    channel = Balanced("test", open_channel, grace_s=2)
+    channel = BalancedChannel("test", open_channel, grace_s=2)
     yield channel
     await channel.close()
 
 
-async def test_the_instances_get_equal_shares(balanced: Balanced, start: Start) -> None:
+async def test_the_instances_get_equal_shares(balanced: BalancedChannel, start: Start) -> None:
     addresses = [(await start())[0] for _ in range(3)]
     balanced.use(addresses)
     who = balanced.unary_unary("/t.Test/Who")
@@ -59,7 +59,7 @@ async def test_the_instances_get_equal_shares(balanced: Balanced, start: Start) 
 
 
 async def test_no_call_is_dropped_while_instances_come_leave_and_die(
-    balanced: Balanced, start: Start
+    balanced: BalancedChannel, start: Start
 ) -> None:
     (a, a_server), (b, b_server), (c, _) = [await start() for _ in range(3)]
     balanced.use([a, b])
@@ -90,7 +90,7 @@ async def test_no_call_is_dropped_while_instances_come_leave_and_die(
 
 
 async def test_without_a_healthy_instance_a_call_fails_at_once_and_works_when_one_comes(
-    balanced: Balanced, start: Start
+    balanced: BalancedChannel, start: Start
 ) -> None:
     balanced.use([])
     who = balanced.unary_unary("/t.Test/Who")
@@ -103,7 +103,9 @@ async def test_without_a_healthy_instance_a_call_fails_at_once_and_works_when_on
     assert await who(b"", timeout=5) == address.encode()
 
 
-async def test_the_first_call_waits_for_the_registrys_first_answer(balanced: Balanced, start: Start) -> None:
+async def test_the_first_call_waits_for_the_registrys_first_answer(
+    balanced: BalancedChannel, start: Start
+) -> None:
     address, _ = await start()
     call = asyncio.create_task(balanced.unary_unary("/t.Test/Who")(b"", timeout=5))
     await asyncio.sleep(0.05)
@@ -111,14 +113,14 @@ async def test_the_first_call_waits_for_the_registrys_first_answer(balanced: Bal
     assert await call == address.encode()
 
 
-async def test_it_waits_no_longer_than_the_call_may_take(balanced: Balanced) -> None:
+async def test_it_waits_no_longer_than_the_call_may_take(balanced: BalancedChannel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await asyncio.wait_for(balanced.unary_unary("/t.Test/Who")(b"", timeout=0.05), 1)
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_the_second_attempt_has_what_is_left_of_the_call_s_time(
-    balanced: Balanced, start: Start
+    balanced: BalancedChannel, start: Start
 ) -> None:
     async def refuse(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         await asyncio.sleep(0.6)
@@ -136,7 +138,7 @@ async def test_the_second_attempt_has_what_is_left_of_the_call_s_time(
 
 
 async def test_another_failure_than_an_unreachable_instance_is_not_repeated(
-    balanced: Balanced, start: Start
+    balanced: BalancedChannel, start: Start
 ) -> None:
     balanced.use([(await start())[0], (await start())[0]])
     with pytest.raises(grpc.aio.AioRpcError) as failed:

@@ -11,7 +11,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shop_order.api.proto import order_pb2 as pb
-from shop_order.pkg.grpc import gate
+from shop_order.pkg.grpc import admission
 from shop_order.pkg.grpc import server as server_module
 from tests.component.grpc.raw import Raw, crowd
 from tests.component.grpc.stubs import SN, Bounds, World
@@ -158,8 +158,8 @@ async def test_calls_without_a_message_hold_up_no_stop(transport: str) -> None:
 
 
 async def test_a_call_without_its_message_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert gate.MESSAGE_WAIT_S == 10
-    monkeypatch.setattr(gate, "MESSAGE_WAIT_S", 0.3)
+    assert admission.MESSAGE_WAIT_S == 10
+    monkeypatch.setattr(admission, "MESSAGE_WAIT_S", 0.3)
     server = World().server()
     raw = await Raw.connect(await server.start())
     for path in (STATUS, NOTICE, CHECK, WATCH):
@@ -171,7 +171,7 @@ async def test_a_call_without_its_message_ends(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_of_too_many_calls_without_a_message_the_oldest_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MAX_WAITING", 8)
+    monkeypatch.setattr(admission, "MAX_WAITING", 8)
     server = World().server()
     raw = await Raw.connect(await server.start())
     streams = [await raw.call(STATUS) for _ in range(10)]

@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
-from shop_order.pkg.grpc.gate import Gate
+from shop_order.pkg.grpc.admission import Gate
 from shop_order.pkg.grpc.server import GrpcServer
 
 pytestmark = pytest.mark.slow

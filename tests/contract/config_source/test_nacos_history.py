@@ -101,7 +101,7 @@ def test_a_rollback_takes_nobody_s_change_away(nacos: Place, monkeypatch: pytest
     monkeypatch.setattr(config, "load", while_they_publish)
     result = run("rollback", numbers()[-1])
     assert result.exit_code == 2
-    assert "changed meanwhile" in result.stderr
+    assert "changed in the meantime" in result.stderr
     assert NacosSource(nacos.url).history()[0].content == theirs
 
 

@@ -20,7 +20,7 @@ def test_while_it_is_away_the_last_good_copy_is_used(shared: Place) -> None:
     loaded = load(shared.away())
     assert loaded.settings.order.pay_timeout_s == 77
     (note,) = loaded.notes
-    assert "can't be asked" in note and "last good copy" in note
+    assert "can't be reached" in note and "last good copy" in note
     assert "last good copy" in loaded.origins["order", "pay_timeout_s"]
     reloaded = reload(loaded, shared.away())
     assert (reloaded.applied, reloaded.needs_restart) == ((), ())
@@ -47,7 +47,7 @@ def test_a_first_start_without_it_runs_on_the_other_settings_and_says_so(shared:
     loaded = load(shared.away())
     assert loaded.settings.order.pay_timeout_s == 1800
     assert "no last good copy" in loaded.notes[0]
-    with pytest.raises(ConfigError, match="can't be asked"):
+    with pytest.raises(ConfigError, match="can't be reached"):
         reload(loaded, shared.away())
 
 

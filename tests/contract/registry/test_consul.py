@@ -12,14 +12,14 @@ import grpc
 import grpc.aio
 import pytest
 
-from shop_order.cmd.run.presence import HEALTH, SERVICE, TAGS, Presence
-from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
+from shop_order.cmd.run.job_locks import RETRY_S, JobLocks
+from shop_order.cmd.run.registration import HEALTH, SERVICE, TAGS, Registration
 from shop_order.cmd.wiring.roots import ROOTS, RegistryWitness
 from shop_order.configs.sources.consul_kv import ConsulSource
 from shop_order.domain.ports import WitnessUnavailable
-from shop_order.pkg.grpc.balancer import Balanced
+from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.grpc.client import open_channel
-from shop_order.pkg.registry import Instance, RegistryAway, consul
+from shop_order.pkg.registry import Instance, RegistryUnavailable, consul
 from shop_order.pkg.registry.consul import Consul
 from tests.plugins.engines import available
 from tests.shop import Shop
@@ -40,7 +40,7 @@ async def has(engine: Consul, name: str, port: int, state: str) -> None:
     """Register an instance whose check says `state`: passing, warning or critical."""
     check = {"CheckID": f"check-{name}-{port}", "TTL": "60s", "Status": state}
     body = {"ID": f"{name}-{port}", "Name": name, "Address": "127.0.0.1", "Port": port, "Check": check}
-    await engine.ask("PUT", "/agent/service/register", json=body)
+    await engine.request("PUT", "/agent/service/register", json=body)
 
 
 async def next_of(watch: AsyncIterator[Sequence[str]]) -> Sequence[str]:
@@ -51,14 +51,14 @@ async def test_the_registration_is_that_of_the_specification(engine: Consul) -> 
     instance = Instance(SERVICE, "127.0.0.1", 59_999, TAGS, HEALTH)
     await engine.register(instance)
     try:
-        service: Any = (await engine.ask("GET", "/agent/service/order-service-127.0.0.1-59999")).json()
+        service: Any = (await engine.request("GET", "/agent/service/order-service-127.0.0.1-59999")).json()
         assert service["Service"] == "order-service"
         assert service["Tags"] == ["order", "payment", "grpc"]
         assert (service["Address"], service["Port"]) == ("127.0.0.1", 59_999)
-        checks: Any = (await engine.ask("GET", "/agent/checks")).json()
+        checks: Any = (await engine.request("GET", "/agent/checks")).json()
         check = checks["service:order-service-127.0.0.1-59999"]
         assert (check["Type"], check["Interval"], check["Timeout"]) == ("grpc", "10s", "5s")
-        catalog: Any = (await engine.ask("GET", "/health/checks/order-service")).json()
+        catalog: Any = (await engine.request("GET", "/health/checks/order-service")).json()
         (definition,) = [c["Definition"] for c in catalog if c["ServiceID"] == instance.id]
         assert definition.get("DeregisterCriticalServiceAfter", "1m30s") == "1m30s"
     finally:
@@ -74,10 +74,10 @@ async def test_only_passing_instances_are_named_and_each_change_is_told(engine: 
     await has(engine, name, 1002, "critical")
     await has(engine, name, 1003, "passing")
     assert await next_of(watch) == ("127.0.0.1:1001", "127.0.0.1:1003")
-    await engine.ask("PUT", f"/agent/check/fail/check-{name}-1001")
+    await engine.request("PUT", f"/agent/check/fail/check-{name}-1001")
     assert await next_of(watch) == ("127.0.0.1:1003",)
     for port in (1002, 1003, 1001):
-        await engine.ask("PUT", f"/agent/service/deregister/{name}-{port}")
+        await engine.request("PUT", f"/agent/service/deregister/{name}-{port}")
     assert await next_of(watch) == ()
 
 
@@ -85,7 +85,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     name = f"goods-{uuid.uuid4().hex[:8]}"
     servers = {await answering(server): server for server in (grpc.aio.server(), grpc.aio.server())}
     first, second = servers
-    channel = Balanced(name, open_channel, grace_s=2)
+    channel = BalancedChannel(name, open_channel, grace_s=2)
     who = channel.unary_unary("/t.Test/Who")
     answers: list[str] = []
 
@@ -115,7 +115,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     await answers_come_from(first)
     await has(engine, name, int(second.rpartition(":")[2]), "passing")
     await answers_come_from(first, second)
-    await engine.ask("PUT", f"/agent/service/deregister/{name}-{first.rpartition(':')[2]}")
+    await engine.request("PUT", f"/agent/service/deregister/{name}-{first.rpartition(':')[2]}")
     await answers_come_from(second)
     await servers[first].stop(1)
     await answers_come_from(second)
@@ -126,7 +126,7 @@ async def test_calls_follow_instances_that_come_and_leave_without_a_dropped_one(
     await asyncio.gather(*callers, *tasks, return_exceptions=True)
     await channel.close()
     await servers[second].stop(0)
-    await engine.ask("PUT", f"/agent/service/deregister/{name}-{second.rpartition(':')[2]}")
+    await engine.request("PUT", f"/agent/service/deregister/{name}-{second.rpartition(':')[2]}")
 
 
 async def answering(server: grpc.aio.Server) -> str:
@@ -164,7 +164,7 @@ async def test_a_holder_that_was_paused_can_do_no_harm(
     assert await engine.get(key) is None
     assert await other.put(key, b"in time")
     assert other.fence > paused.fence
-    await other.give_back()
+    await other.release()
 
 
 async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(engine: Consul) -> None:
@@ -175,18 +175,18 @@ async def test_a_lease_ends_for_its_holder_before_consul_gives_it_to_another(eng
     assert lease.held()
     now_s[0] += 0.2
     assert not lease.held()
-    await lease.give_back()
+    await lease.release()
 
 
 async def test_two_instances_take_turns_and_the_next_follows_at_once(engine: Consul) -> None:
     job = uuid.uuid4().hex
-    one, other = Turns(engine), Turns(engine)
-    assert await one.ours(job)
-    assert await one.ours(job)
-    assert not await other.ours(job)
-    await one.end()
-    assert await other.ours(job)
-    await other.end()
+    one, other = JobLocks(engine), JobLocks(engine)
+    assert await one.acquire(job)
+    assert await one.acquire(job)
+    assert not await other.acquire(job)
+    await one.close()
+    assert await other.acquire(job)
+    await other.close()
 
 
 async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
@@ -194,44 +194,44 @@ async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
 ) -> None:
     now_s, job = [100.0], uuid.uuid4().hex
     cut_off = Consul(URL, lambda: now_s[0])
-    turns = Turns(cut_off, lambda: now_s[0])
-    assert await turns.ours(job)
+    turns = JobLocks(cut_off, lambda: now_s[0])
+    assert await turns.acquire(job)
     with monkeypatch.context() as cut:
         cut.setattr(cut_off, "ask", refused)
         now_s[0] += consul.MIN_TTL_S
-        assert await turns.ours(job), "it stops no job"
-    now_s[0] += ASK_AGAIN_S
-    assert await turns.ours(job), "its own session of before is nobody else's"
-    assert not await Turns(engine).ours(job)
-    await turns.end()
+        assert await turns.acquire(job), "it stops no job"
+    now_s[0] += RETRY_S
+    assert await turns.acquire(job), "its own session of before is nobody else's"
+    assert not await JobLocks(engine).acquire(job)
+    await turns.close()
     await cut_off.aclose()
 
 
 async def refused(*_: Any, **__: Any) -> Any:
-    raise RegistryAway("nobody answers")
+    raise RegistryUnavailable("nobody answers")
 
 
 async def test_what_another_process_left_under_our_address_is_replaced(engine: Consul) -> None:
     earlier = Instance(SERVICE, "127.0.0.1", 59_998, ("canary",), HEALTH)
     await engine.register(earlier)
-    presence = Presence(engine)
-    presence.begin("127.0.0.1", 59_998, tls=False)
+    presence = Registration(engine)
+    presence.start("127.0.0.1", 59_998, tls=False)
     try:
         for _ in range(100):
-            service: Any = (await engine.ask("GET", f"/agent/service/{earlier.id}")).json()
+            service: Any = (await engine.request("GET", f"/agent/service/{earlier.id}")).json()
             if service["Tags"] == list(TAGS):
                 break
             await asyncio.sleep(0.05)
         assert service["Tags"] == list(TAGS)
     finally:
-        await presence.end()
+        await presence.stop()
 
 
 async def test_a_consul_that_is_away_stops_no_job() -> None:
     nobody = Consul("consul://127.0.0.1:9")
-    with pytest.raises(RegistryAway):
+    with pytest.raises(RegistryUnavailable):
         await nobody.lock("job", 10)
-    assert await Turns(nobody).ours("job")
+    assert await JobLocks(nobody).acquire("job")
     await nobody.aclose()
 
 
@@ -240,12 +240,12 @@ async def test_roots_are_no_settings(engine: Consul) -> None:
     lease = await engine.lock(uuid.uuid4().hex, 10)
     assert lease is not None
     assert await lease.put(key, b"{}")
-    await lease.give_back()
+    await lease.release()
     try:
         documents = await asyncio.to_thread(ConsulSource(URL).documents, "test")
         assert "2026-11-18" not in str(documents)
     finally:
-        await engine.ask("DELETE", f"/kv/{key}")
+        await engine.request("DELETE", f"/kv/{key}")
 
 
 async def test_a_consul_that_is_away_is_told_later() -> None:
@@ -266,4 +266,4 @@ async def test_a_running_service_tells_each_root_under_its_job_s_lock(engine: Co
             root = await shop.core.store.roots.last()
             assert told == {root.sealed.day: root.document()}
     finally:
-        await engine.ask("DELETE", f"/kv/{ROOTS}{name}.db", params={"recurse": "true"})
+        await engine.request("DELETE", f"/kv/{ROOTS}{name}.db", params={"recurse": "true"})

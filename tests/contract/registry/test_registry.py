@@ -16,12 +16,12 @@ async def test_of_many_who_want_a_lock_one_gets_it_until_it_is_given_back(regist
     (first,) = [lease for lease in asked if lease is not None]
     assert first.held()
     assert await registry.lock(name, 10) is None
-    await first.give_back()
+    await first.release()
     assert not first.held()
     second = await registry.lock(name, 10)
     assert second is not None
     assert second.fence > first.fence, "a later holder must be told from an earlier one"
-    await second.give_back()
+    await second.release()
 
 
 async def test_only_the_holder_of_a_lock_can_store_a_value(registry: Registry) -> None:
@@ -30,14 +30,14 @@ async def test_only_the_holder_of_a_lock_can_store_a_value(registry: Registry) -
     first = await registry.lock(name, 10)
     assert first is not None
     assert await first.put(key, b"day 1")
-    await first.give_back()
+    await first.release()
     second = await registry.lock(name, 10)
     assert second is not None
     assert not await first.put(key, b"too late")
     assert await registry.get(key) == b"day 1"
     assert await second.put(key, b"day 2")
     assert await registry.get(key) == b"day 2"
-    await second.give_back()
+    await second.release()
 
 
 async def test_an_instance_is_known_until_it_leaves(registry: Registry) -> None:
@@ -60,7 +60,7 @@ async def test_values_are_found_by_how_their_keys_begin(registry: Registry) -> N
         assert await lease.put(f"{below}{day}", f"day {day}".encode())
     assert await lease.put(f"{below.removesuffix('/')}-else/3", b"of another")
     assert await registry.values_below(below) == {f"{below}1": b"day 1", f"{below}2": b"day 2"}
-    await lease.give_back()
+    await lease.release()
 
 
 async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> None:
@@ -70,7 +70,7 @@ async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> 
     early = RegistryWitness(registry, database, first)
     assert await early.get("2026-11-18") is None
     assert await early.put("2026-11-18", b"of the first")
-    await first.give_back()
+    await first.release()
     second = await registry.lock(lock, 10)
     assert second is not None
     assert not await early.put("2026-11-19", b"too late")
@@ -79,6 +79,6 @@ async def test_roots_are_told_by_the_lock_s_holder_alone(registry: Registry) -> 
     assert await later.put("2026-11-19", b"of the second")
     assert await later.all() == {"2026-11-18": b"of the first", "2026-11-19": b"of the second"}
     assert await RegistryWitness(registry, database[:-1]).all() == {}, "of another database"
-    await second.give_back()
+    await second.release()
     if isinstance(registry, Consul):
-        await registry.ask("DELETE", f"/kv/{ROOTS}{database}", params={"recurse": "true"})
+        await registry.request("DELETE", f"/kv/{ROOTS}{database}", params={"recurse": "true"})

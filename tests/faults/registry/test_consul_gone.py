@@ -52,7 +52,7 @@ async def registry(own_consul: Own) -> AsyncIterator[Consul]:
 
 
 async def registered(registry: Consul) -> list[str]:
-    services: Any = (await registry.ask("GET", "/agent/services")).json()
+    services: Any = (await registry.request("GET", "/agent/services")).json()
     return sorted(id for id, service in services.items() if service["Service"] == "order-service")
 
 
@@ -68,7 +68,7 @@ async def test_an_instance_is_registered_while_it_serves_and_consul_finds_it_hea
         await town.until(known)
 
         async def passing() -> bool:
-            rows: Any = (await registry.ask("GET", "/health/service/order-service?passing=1")).json()
+            rows: Any = (await registry.request("GET", "/health/service/order-service?passing=1")).json()
             return [row["Service"]["ID"] for row in rows] == [ours]
 
         await town.until(passing, 25)
@@ -120,17 +120,17 @@ async def test_a_shared_setting_in_the_kv_is_taken_up_while_it_runs(
 ) -> None:
     async with Town(tmp_path, own_consul) as town:
         setting = "/kv/order-service/order/pay_timeout_s"
-        await registry.ask("PUT", setting, json=77)
+        await registry.request("PUT", setting, json=77)
 
         async def taken() -> bool:
             return bool(town.core.settings.order.pay_timeout_s == 77)
 
         await town.until(taken)
-        await registry.ask("PUT", setting, json="never")
+        await registry.request("PUT", setting, json="never")
 
         async def refused() -> bool:
             return "config" in str(await town.ready())
 
         await town.until(refused)
         assert town.core.settings.order.pay_timeout_s == 77
-        await registry.ask("DELETE", setting)
+        await registry.request("DELETE", setting)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from shop_order.cmd.cli.config import config_app
 from shop_order.configs import load
-from shop_order.configs.sources.base import SourceAway
+from shop_order.configs.sources import SourceUnavailable
 from shop_order.configs.sources.nacos import NacosSource
 from tests.faults.engines.own import Own
 from tests.shop import ADDRESS, Shop
@@ -34,7 +34,7 @@ class Town(Shop):
             """It answers readers from a copy that follows."""
             try:
                 return [text] == [found for _, found in await asyncio.to_thread(source.documents, "test")]
-            except SourceAway:
+            except SourceUnavailable:
                 return False
 
         await self.until(shown, PUSHED_S)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from shop_order.cmd.cli.config import config_app
 from shop_order.configs import load
-from shop_order.configs.history import UnknownEntry, content_of, entries, record
+from shop_order.configs.history import UnknownEntry, content_of, entries, plan, record
 from shop_order.configs.load import override_file
 
 TABLE = """CREATE TABLE config_history (id INTEGER PRIMARY KEY, content TEXT NOT NULL,
@@ -136,3 +136,11 @@ def test_no_refusal_and_no_record_holds_a_piece_of_a_password(
         result = CliRunner().invoke(config_app, ["show"], env=environment)
         assert result.exit_code in (0, 2)
         assert password not in result.output, url
+
+
+def test_an_entry_with_a_former_name_can_be_brought_back(
+    database: sqlite3.Connection, environ: dict[str, str]
+) -> None:
+    record(database, load(changed(environ, CACHE__MAX_ENTRIES="7")), 1000)
+    database.execute("UPDATE config_history SET content = replace(content, 'max_entries', 'most_entries')")
+    assert plan(content_of(database, 1), environ).loaded.settings.cache.max_entries == 7

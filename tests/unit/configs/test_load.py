@@ -7,7 +7,7 @@ import pytest
 from shop_order.configs import ConfigError, Loaded, load, masked, reload, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.load import override_file
-from shop_order.configs.tree import RELOADABLE, leaves
+from shop_order.configs.tree import ALIASES, RELOADABLE, leaves
 
 
 def env_of(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"DB__URL": "order.db"}, "DB__URL"),
         ({"DB__URL": "oracle://h"}, "DB__URL.*unknown engine"),
         ({"DB__URL": "sqlite://"}, "DB__URL.*needs a file"),
-        ({"CACHE__URL": "redis+cluster://h/3"}, "CACHE__URL.*no database number"),
+        ({"CACHE__URL": "redis+cluster://h/3"}, "CACHE__URL.*has no database"),
         ({"MESSAGE__URL": "rocketmq://h"}, "MESSAGE__URL.*host:port"),
         ({"CONFIG__URL": "nacos://h:8848?tenant=x"}, "CONFIG__URL.*unknown parameter tenant"),
         ({"CONFIG__URL": "nacos:"}, "CONFIG__URL.*write nacos://"),
@@ -134,6 +134,36 @@ def test_a_bad_or_unknown_setting_is_one_clear_line(
     assert not any(secret in str(caught.value) for secret in ("pw@", "short"))
 
 
+def test_a_former_name_works_in_every_layer_and_is_named(tmp_path: Path) -> None:
+    assert loaded(tmp_path).renamed == ()
+    (tmp_path / "own.yaml").write_text("cache: {most_entries: 7}")
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
+    assert it.settings.cache.max_entries == 7
+    assert it.renamed == ("CACHE__MOST_ENTRIES is now CACHE__MAX_ENTRIES",)
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}", CACHE__MOST_ENTRIES="8")
+    assert it.settings.cache.max_entries == 8
+    assert it.origins["cache", "max_entries"] == "environment variable SHOP_ORDER_CACHE__MOST_ENTRIES"
+    it = loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}", CACHE__MAX_ENTRIES="9")
+    assert it.settings.cache.max_entries == 9
+    with pytest.raises(ConfigError, match=r"CACHE__MAX_ENTRIES: .* SHOP_ORDER_CACHE__MOST_ENTRIES"):
+        loaded(tmp_path, CACHE__MOST_ENTRIES="0")
+
+
+def test_both_names_of_a_setting_in_one_layer_are_refused(tmp_path: Path) -> None:
+    says = "CACHE__MOST_ENTRIES is the former name of CACHE__MAX_ENTRIES: set only CACHE__MAX_ENTRIES"
+    with pytest.raises(ConfigError, match=says):
+        loaded(tmp_path, CACHE__MOST_ENTRIES="8", CACHE__MAX_ENTRIES="8")
+    (tmp_path / "own.yaml").write_text("cache: {most_entries: 7, max_entries: 7}")
+    with pytest.raises(ConfigError, match=f"{says} .*own.yaml"):
+        loaded(tmp_path, CONFIG__URL=f"file:{tmp_path}")
+
+
+@pytest.mark.parametrize("old", ALIASES)
+def test_an_alias_leads_from_no_setting_to_one(old: tuple[str, ...]) -> None:
+    assert old not in set(leaves())
+    assert ALIASES[old] in set(leaves())
+
+
 @pytest.mark.parametrize("text", ["server: {workers: 1}", "server: {workers: '1'}"])
 def test_one_worker_is_accepted_and_unused(tmp_path: Path, text: str) -> None:
     (tmp_path / "own.yaml").write_text(text)
@@ -152,8 +182,8 @@ def test_one_worker_is_accepted_and_unused(tmp_path: Path, text: str) -> None:
         ("db.yaml", "db: {uri: x}", "unknown setting DB__URI.*db.yaml"),
         ("db.yaml", "- a", "db.yaml"),
         ("db.yaml", "db: {url: a}\norder: {}\ndb: {url: b}", "db occurs twice"),
-        ("db.yml", "", "db.yml: not read"),
-        ("app.prod.yaml", "", "app.prod.yaml: not read"),
+        ("db.yml", "", "db.yml: ignored"),
+        ("app.prod.yaml", "", "app.prod.yaml: ignored"),
         ("app.yaml", "config: {url: 'file:'}", "CONFIG__URL"),
         ("app.dev.yaml", "app: {env: production}", "APP__ENV"),
     ],

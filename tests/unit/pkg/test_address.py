@@ -6,8 +6,8 @@ import pytest
 
 from shop_order.configs.sources.nacos import parse_url
 from shop_order.configs.types import split_list
-from shop_order.pkg.address import joined, parted, reachable
-from shop_order.pkg.message.rocketmq.connection import parse as rocketmq
+from shop_order.pkg.address import join_host_port, reachable, split_host_port
+from shop_order.pkg.message.rocketmq import parse as rocketmq
 from shop_order.pkg.redis import parse as redis
 
 
@@ -21,8 +21,8 @@ from shop_order.pkg.redis import parse as redis
     ],
 )
 def test_what_was_taken_apart_is_joined_again(text: str, host: str, port: int) -> None:
-    assert parted(text) == (host, port)
-    assert joined(host, port) == text
+    assert split_host_port(text) == (host, port)
+    assert join_host_port(host, port) == text
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_what_was_taken_apart_is_joined_again(text: str, host: str, port: int) -
     ],
 )
 def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be host:port|in brackets|no IPv6") as refused:
-        parted(text)
+    with pytest.raises(ValueError, match=r"must be host:port|in brackets|not an IPv6") as refused:
+        split_host_port(text)
     assert len(text) < 6 or text not in str(refused.value)
 
 
 def test_a_port_may_have_a_default() -> None:
-    assert parted("[::1]", 6379) == ("::1", 6379)
-    assert parted("h", 6379) == ("h", 6379)
+    assert split_host_port("[::1]", 6379) == ("::1", 6379)
+    assert split_host_port("h", 6379) == ("h", 6379)
 
 
 def test_a_host_to_listen_on_becomes_one_to_connect_to() -> None:

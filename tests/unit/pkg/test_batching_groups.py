@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from shop_order.pkg.batching import PATIENCE_S, Batcher
+from shop_order.pkg.batching import MAX_YIELD_S, Batcher
 
 
 class Stage:
@@ -15,7 +15,7 @@ class Stage:
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
         self.gate = asyncio.Event()
-        self.batches: Batcher[int, int] = Batcher(self.run, most=64, queue=64, full=OverflowError)
+        self.batches: Batcher[int, int] = Batcher(self.run, max_batch=64, queue=64, full=OverflowError)
 
     async def run(self, items: Sequence[int]) -> Sequence[int]:
         self.seen.append(list(items))
@@ -31,7 +31,7 @@ async def turns(count: int = 5) -> None:
 async def test_a_batch_waits_while_one_ahead_is_in_flight_and_takes_along_what_came_meanwhile() -> None:
     first, second = Stage(), Stage()
     first.gate.set()
-    first.batches.behind(second.batches)
+    first.batches.yield_to(second.batches)
     ahead = asyncio.create_task(second.batches.submit(0))
     await turns()
     tasks = [asyncio.create_task(first.batches.submit(n)) for n in (1, 2)]
@@ -47,19 +47,19 @@ async def test_a_batch_waits_while_one_ahead_is_in_flight_and_takes_along_what_c
 async def test_nobody_waits_for_one_that_has_nothing_to_do() -> None:
     first, second = Stage(), Stage()
     first.gate.set()
-    first.batches.behind(second.batches)
+    first.batches.yield_to(second.batches)
     started = time.perf_counter()
     await first.batches.submit(1)
-    assert time.perf_counter() - started < PATIENCE_S
+    assert time.perf_counter() - started < MAX_YIELD_S
 
 
 async def test_one_ahead_that_hangs_holds_nobody_up_for_long() -> None:
     first, second = Stage(), Stage()
     first.gate.set()
-    first.batches.behind(second.batches)
+    first.batches.yield_to(second.batches)
     hanging = asyncio.create_task(second.batches.submit(0))
     await turns()
-    assert await asyncio.wait_for(first.batches.submit(1), 50 * PATIENCE_S) == 1
+    assert await asyncio.wait_for(first.batches.submit(1), 50 * MAX_YIELD_S) == 1
     assert not hanging.done()
     second.gate.set()
     await hanging
@@ -69,7 +69,7 @@ async def test_a_group_goes_through_two_stages_as_one() -> None:
     first, second = Stage(), Stage()
     first.gate.set()
     second.gate.set()
-    first.batches.behind(second.batches)
+    first.batches.yield_to(second.batches)
 
     async def both(n: int) -> None:
         await first.batches.submit(n)

@@ -54,7 +54,7 @@ def rsa() -> bytes:
         (b"not a key", "PEM"),
         (public_pem(new_private_pem()) + new_private_pem(), "private"),
         (new_private_pem() + b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "number 2"),
-        (rsa(), "none for Ed25519"),
+        (rsa(), "not an Ed25519 key"),
         (new_private_pem() * 65, "1 to 64"),
     ],
 )

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key
+from shop_order.pkg.key_files import BadKeyFile, private_key, public_key
 from tests.world.certificates import make_certificate
 
 OURS = rsa.generate_private_key(65537, 2048)
@@ -84,30 +84,30 @@ PRIVATE = private(OURS)
 CASES: list[tuple[bytes, str, str]] = [
     (b"", "is empty", "is empty"),
     (b" \r\n\t", "is empty", "is empty"),
-    (b"hello world!", "is no key", "is no key"),
-    (b"aGVsbG8=", "holds no key", "holds no key"),
-    (b"\xff\xfe\x00", "is no key", "is no key"),
-    (b"\x80\x81", "is no key", "is no key"),
+    (b"hello world!", "is not a key", "is not a key"),
+    (b"aGVsbG8=", "contains no readable key", "contains no readable key"),
+    (b"\xff\xfe\x00", "is not a key", "is not a key"),
+    (b"\x80\x81", "is not a key", "is not a key"),
     (b"A" * 70_000, "too large", "too large"),
-    (pem("PRIVATE KEY", PRIVATE)[:600], "is not whole", "is not whole"),
-    (pem("PRIVATE KEY", PRIVATE[:300]), "a private key that can't be read", "holds a private key"),
-    (base64.b64encode(PRIVATE)[:600], "holds no key", "holds no key"),
+    (pem("PRIVATE KEY", PRIVATE)[:600], "is incomplete", "is incomplete"),
+    (pem("PRIVATE KEY", PRIVATE[:300]), "a private key that can't be read", "contains a private key"),
+    (base64.b64encode(PRIVATE)[:600], "contains no readable key", "contains no readable key"),
     (encrypted(PrivateFormat.PKCS8, Encoding.PEM), "is encrypted", "is encrypted"),
     (encrypted(PrivateFormat.TraditionalOpenSSL, Encoding.PEM), "is encrypted", "is encrypted"),
     (base64.b64encode(encrypted(PrivateFormat.PKCS8, Encoding.DER)), "is encrypted", "is encrypted"),
-    (base64.b64encode(private(SHORT)), "1024 bits, which is too short", "holds a private key"),
-    (base64.b64encode(public(SHORT.public_key())), "holds a public key", "too short"),
-    (pem("PUBLIC KEY", public(OURS.public_key())), "holds a public key", ""),
-    (base64.b64encode(PRIVATE), "", "holds a private key"),
+    (base64.b64encode(private(SHORT)), "1024 bits", "contains a private key"),
+    (base64.b64encode(public(SHORT.public_key())), "contains a public key", "1024 bits"),
+    (pem("PUBLIC KEY", public(OURS.public_key())), "contains a public key", ""),
+    (base64.b64encode(PRIVATE), "", "contains a private key"),
     (
         CURVE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        "holds no RSA key",
-        "holds a private key",
+        "contains no RSA key",
+        "contains a private key",
     ),
     (
         CURVE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        "holds a public key",
-        "holds no RSA key",
+        "contains a public key",
+        "contains no RSA key",
     ),
 ]
 
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_without_the_key(
     for read, says in ((private_key, as_private), (public_key, as_public)):
         if not says:
             continue
-        with pytest.raises(KeyFileUnusable, match=says) as refused:
+        with pytest.raises(BadKeyFile, match=says) as refused:
             read(file)
         assert len(str(refused.value)) < 120
         assert "\n" not in str(refused.value)
@@ -129,20 +129,20 @@ def test_what_is_wrong_is_said_without_the_key(
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileUnusable, match="there is no such file"):
+    with pytest.raises(BadKeyFile, match="there is no such file"):
         private_key(tmp_path / "none")
-    with pytest.raises(KeyFileUnusable, match="is no file"):
+    with pytest.raises(BadKeyFile, match="is not a file"):
         public_key(tmp_path)
-    with pytest.raises(KeyFileUnusable, match="can't be read"):
+    with pytest.raises(BadKeyFile, match="can't be read"):
         private_key(Path("a\x00b"))
-    with pytest.raises(KeyFileUnusable, match="can't be read: Not a directory"):
+    with pytest.raises(BadKeyFile, match="can't be read: Not a directory"):
         private_key(Path("/dev/null/x"))
-    with pytest.raises(KeyFileUnusable, match="is no file"):
+    with pytest.raises(BadKeyFile, match="is not a file"):
         private_key(Path("/dev/zero"))
 
 
 def test_a_certificate_is_no_key(tmp_path: Path) -> None:
     certificate, _ = make_certificate(tmp_path, "alipayCertPublicKey_RSA2")
     for read in (private_key, public_key):
-        with pytest.raises(KeyFileUnusable, match="holds a certificate"):
+        with pytest.raises(BadKeyFile, match="contains a certificate"):
             read(certificate)

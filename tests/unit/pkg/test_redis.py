@@ -9,8 +9,15 @@ from typing import Any, Self
 import pytest
 
 from shop_order.pkg.redis import RedisAddress, parse
-from shop_order.pkg.redis import link as link_module
-from shop_order.pkg.redis.link import Command, NoScript, RedisDown, RedisLink, Script, Unanswered
+from shop_order.pkg.redis import connection as link_module
+from shop_order.pkg.redis.connection import (
+    Command,
+    CommandFailed,
+    NoScript,
+    RedisConnection,
+    RedisUnavailable,
+    Script,
+)
 from shop_order.pkg.tls import EngineTls
 
 
@@ -54,7 +61,7 @@ def test_an_address_is_read(scheme: str, rest: str, address: RedisAddress) -> No
         ("redis", "h?ssl-ca=/c", "TLS only"),
         ("rediss", "h?db=1", "option db"),
         ("redis+sentinel", "h:1", "master"),
-        ("redis+cluster", "h:1/2", "no database number"),
+        ("redis+cluster", "h:1/2", "a cluster has no database"),
         ("memory", "", "memory:"),
     ],
 )
@@ -89,7 +96,7 @@ class Server:
         self.pipelines.append(commands)
         await self.gate.wait()
         if self.dead:
-            raise Unanswered("dead")
+            raise CommandFailed("dead")
         return [self.answer(command) for command in commands]
 
     def answer(self, command: Command) -> Any:
@@ -97,12 +104,12 @@ class Server:
             return NoScript()
         if command[0] == "EVAL":
             self.scripts.add(Script(command[1]).sha)
-        return Unanswered("no room") if command[0] == "FULL" else command[-1]
+        return CommandFailed("no room") if command[0] == "FULL" else command[-1]
 
     async def ping(self) -> None:
         self.pings += 1
         if self.dead:
-            raise Unanswered("dead")
+            raise CommandFailed("dead")
 
     async def close(self) -> None:
         self.closed += 1
@@ -114,7 +121,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server()
 
 
-async def until(link: RedisLink) -> None:
+async def until(link: RedisConnection) -> None:
     """Wait until it is believed."""
     async with asyncio.timeout(5):
         while not link.up:  # noqa: ASYNC110 - the event is what is under test
@@ -122,7 +129,7 @@ async def until(link: RedisLink) -> None:
 
 
 async def test_who_comes_while_a_pipeline_is_in_flight_leaves_with_the_next(server: Server) -> None:
-    link = RedisLink(server.connect)
+    link = RedisConnection(server.connect)
     await link.open()
     server.gate.clear()
     asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(1)]
@@ -137,7 +144,7 @@ async def test_who_comes_while_a_pipeline_is_in_flight_leaves_with_the_next(serv
 
 
 async def test_a_script_is_sent_once_and_known_by_its_hash_from_then_on(server: Server) -> None:
-    link, script = RedisLink(server.connect), Script("return ARGV[1]")
+    link, script = RedisConnection(server.connect), Script("return ARGV[1]")
     await link.open()
     assert [await link.script(script, ["k"], n) for n in range(3)] == [0, 1, 2]
     sent = [command[0] for pipeline in server.pipelines for command in pipeline]
@@ -147,11 +154,13 @@ async def test_a_script_is_sent_once_and_known_by_its_hash_from_then_on(server: 
 
 async def test_after_one_failure_everybody_is_told_at_once(server: Server) -> None:
     changes: list[bool] = []
-    link = RedisLink(server.connect, timeout_s=lambda: 0.05, on_change=lambda up, why: changes.append(up))
+    link = RedisConnection(
+        server.connect, timeout_s=lambda: 0.05, on_change=lambda up, why: changes.append(up)
+    )
     await link.open()
     server.dead = True
     for _ in range(20):
-        with pytest.raises(RedisDown):
+        with pytest.raises(RedisUnavailable):
             await link.command("ECHO", 1)
     assert len(server.pipelines) == 1
     server.dead = False
@@ -162,11 +171,11 @@ async def test_after_one_failure_everybody_is_told_at_once(server: Server) -> No
 
 
 async def test_a_server_that_hangs_is_not_waited_for_longer_than_the_timeout(server: Server) -> None:
-    link = RedisLink(server.connect, timeout_s=lambda: 0.05)
+    link = RedisConnection(server.connect, timeout_s=lambda: 0.05)
     await link.open()
     server.gate.clear()
     async with asyncio.timeout(1):
-        with pytest.raises(RedisDown):
+        with pytest.raises(RedisUnavailable):
             await link.command("ECHO", 1)
     await link.close()
 
@@ -175,7 +184,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
     server: Server,
 ) -> None:
     timeout_s = 0.01
-    link = RedisLink(server.connect, timeout_s=lambda: timeout_s)
+    link = RedisConnection(server.connect, timeout_s=lambda: timeout_s)
     await link.open()
 
     async def slow() -> None:
@@ -185,7 +194,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
 
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
-    with pytest.raises(RedisDown, match=r"nothing within 0\.01 s"):
+    with pytest.raises(RedisUnavailable, match=r"no answer within 0\.01 s"):
         await link.command("ECHO", 1)
     await late
     await until(link)
@@ -198,7 +207,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
     assert link.up
     timeout_s = 0.04
     server.dead = True  # what is away is tried with the new one as well
-    with pytest.raises(RedisDown):
+    with pytest.raises(RedisUnavailable):
         await link.command("ECHO", 3)
     timeout_s = 0.03
     server.dead = False
@@ -209,29 +218,29 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
 
 
 async def test_an_answer_that_is_of_no_use_counts_as_none(server: Server) -> None:
-    link = RedisLink(server.connect)
+    link = RedisConnection(server.connect)
     await link.open()
-    with pytest.raises(RedisDown):
+    with pytest.raises(RedisUnavailable):
         await link.command("FULL")
     assert not link.up
     await link.close()
 
 
 async def test_more_than_may_wait_are_refused_at_once(server: Server) -> None:
-    link = RedisLink(server.connect, queue=2, timeout_s=lambda: 5)
+    link = RedisConnection(server.connect, queue=2, timeout_s=lambda: 5)
     await link.open()
     server.gate.clear()
     asking = [asyncio.create_task(link.command("ECHO", n)) for n in range(6)]
     done, _ = await asyncio.wait(asking, timeout=0.2)
     assert done
-    assert all(isinstance(task.exception(), RedisDown) for task in done)
+    assert all(isinstance(task.exception(), RedisUnavailable) for task in done)
     server.gate.set()
     await asyncio.gather(*asking, return_exceptions=True)
     await link.close()
 
 
 async def test_it_is_not_believed_before_those_who_missed_something_have_told_it(server: Server) -> None:
-    link = RedisLink(server.connect)
+    link = RedisConnection(server.connect)
     told: list[bool] = []
 
     async def tell() -> bool:
@@ -239,7 +248,7 @@ async def test_it_is_not_believed_before_those_who_missed_something_have_told_it
         await asyncio.sleep(0)
         return len(told) < 4
 
-    link.before_up(tell)
+    link.on_recovery(tell)
     await link.open()
     assert link.up
     assert told == [False] * 4, "asked again until there was nothing left"
@@ -247,14 +256,14 @@ async def test_it_is_not_believed_before_those_who_missed_something_have_told_it
 
 
 async def test_while_telling_fails_it_stays_down(server: Server) -> None:
-    link, fails = RedisLink(server.connect, timeout_s=lambda: 0.05), [True, True, False]
+    link, fails = RedisConnection(server.connect, timeout_s=lambda: 0.05), [True, True, False]
 
     async def tell() -> bool:
         if fails.pop(0):
-            raise RedisDown("not yet")
+            raise RedisUnavailable("not yet")
         return False
 
-    link.before_up(tell)
+    link.on_recovery(tell)
     await link.open()
     assert not link.up
     await until(link)

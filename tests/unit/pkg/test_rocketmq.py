@@ -10,8 +10,8 @@ from shop_order.domain.event.order_events import GENESIS, Event, payload
 from shop_order.gateway.events import MAX_DELAY_MS, MessageEventPublisher
 from shop_order.pkg.message import Message
 from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS, Group, Topic
+from shop_order.pkg.message.rocketmq import RocketMQAddress, parse
 from shop_order.pkg.message.rocketmq.admin import commands, group_config, topic_fields
-from shop_order.pkg.message.rocketmq.connection import Address, parse
 
 NOW_MS = 1_795_000_000_000
 SN = "261121080000123456789012345"
@@ -20,7 +20,7 @@ SN = "261121080000123456789012345"
 def test_the_url_says_everything() -> None:
     url = "rocketmq://ak:s%40k@a:8081,b-1.x:8082?namesrv=n:9876&prefix=test"
     address = parse(url)
-    assert address == Address(("a:8081", "b-1.x:8082"), "n:9876", "test", "ak", "s@k")
+    assert address == RocketMQAddress(("a:8081", "b-1.x:8082"), "n:9876", "test", "ak", "s@k")
     assert address.full("order-events") == "test-order-events"
     assert parse("rocketmq://a:8081").full("order-events") == "order-events"
 
@@ -51,13 +51,13 @@ def test_the_topics_are_those_of_the_contract() -> None:
         "wallet-commands": "FIFO",
         "wallet-events": "FIFO",
     }
-    address = Address(("p:1",), prefix="x")
+    address = RocketMQAddress(("p:1",), prefix="x")
     assert topic_fields(address, Topic("t", "FIFO"))["attributes"] == "+message.type=FIFO"
     assert group_config(address, Group("g", in_order=True))["consumeMessageOrderly"] is True
 
 
 def test_a_keeper_gets_a_command_for_each_topic_and_group() -> None:
-    lines = commands(Address(("p:1",), prefix="x"), TOPICS, GROUPS)
+    lines = commands(RocketMQAddress(("p:1",), prefix="x"), TOPICS, GROUPS)
     assert (
         lines[0] == "mqadmin updateTopic -c DefaultCluster -t x-order-events -r 8 -w 8 -a +message.type=FIFO"
     )

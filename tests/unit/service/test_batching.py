@@ -32,10 +32,10 @@ class Slow:
 
 
 def batcher(
-    slow: Slow, *, most: int = 3, queue: int = 5, sizes: list[int] | None = None
+    slow: Slow, *, max_batch: int = 3, queue: int = 5, sizes: list[int] | None = None
 ) -> Batcher[int, int]:
     observe = sizes.append if sizes is not None else None
-    return Batcher(slow.run, most=most, queue=queue, full=Full, observe=observe)
+    return Batcher(slow.run, max_batch=max_batch, queue=queue, full=Full, observe=observe)
 
 
 async def started(batches: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
@@ -89,7 +89,7 @@ async def test_whatever_a_worker_answers_nobody_waits_for_ever(results: list[obj
     async def run(items: Sequence[int]) -> Sequence[Any]:
         return results if len(items) == 2 else [0] * len(items)
 
-    batches: Batcher[int, Any] = Batcher(run, most=3, queue=5, full=Full)
+    batches: Batcher[int, Any] = Batcher(run, max_batch=3, queue=5, full=Full)
     first = asyncio.gather(batches.submit(1), batches.submit(2), return_exceptions=True)
     got = await asyncio.wait_for(first, 0.5)
     assert isinstance(got[0], RuntimeError)

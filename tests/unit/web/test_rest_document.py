@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shop_order.cmd.cli.printing import Format, text
+from shop_order.cmd.cli.token import Format, text
 from shop_order.domain.errors import OrderServiceError
 from shop_order.web.document import errors_page
 from shop_order.web.messages import Language

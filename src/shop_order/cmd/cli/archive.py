@@ -1,4 +1,4 @@
-"""`shop-order archive`: move old settled orders to the history tables, while the service runs."""
+"""`shop-order archive`: move old finished orders to the history tables, while the service runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import inspect, loaded, refuse
+from shop_order.cmd.cli.command import loaded, refuse, with_core
 
 if TYPE_CHECKING:
-    from shop_order.cmd.run.turns import Turns
+    from shop_order.cmd.run.job_locks import JobLocks
     from shop_order.cmd.wiring.core import Core
 
 JOB = "archive"
-TELL_EVERY = 10_000
+REPORT_EVERY = 10_000
 
 
 def archive(
@@ -26,41 +26,41 @@ def archive(
 ) -> None:
     """Move old finished orders to the history tables; they are still found by number.
 
-    It may be stopped or killed at any time: the next run continues.
+    It can be stopped or killed at any time: the next run continues.
     """
-    from shop_order.cmd.run.turns import Turns, only_one
+    from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 
-    settings = loaded(beside=True).settings
+    settings = loaded(dev_wiring=True).settings
     days = older_than or settings.order.archive_after_days
     if not days:
-        refuse("nothing is archived by itself: say --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")
+        refuse("automatic archiving is off: pass --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")
 
-    async def walk(core: Core) -> int:
-        turns = Turns(core.registry)
+    async def run(core: Core) -> int:
+        locks = JobLocks(core.registry)
         try:
-            with only_one(settings, JOB):
-                return await walk_over(core, turns, days)
+            with exclusive_job(settings, JOB):
+                return await archive_all(core, locks, days)
         finally:
-            await turns.end()
+            await locks.close()
 
-    inspect(walk)
+    with_core(run)
 
 
-async def walk_over(core: Core, turns: Turns, days: int) -> int:
-    """Archive page after page unless another process does; the exit code."""
-    from shop_order.cmd.run.turns import wait_for_turn
+async def archive_all(core: Core, locks: JobLocks, days: int) -> int:
+    """Archive page by page unless another process does; return the exit code."""
+    from shop_order.cmd.run.job_locks import wait_for_lock
 
-    looked = archived = told = 0
+    read = archived = reported = 0
     while True:
-        if not await wait_for_turn(core, turns, JOB):
-            typer.echo(f"another process archives now; {archived} orders were archived before", err=True)
+        if not await wait_for_lock(core, locks, JOB):
+            typer.echo(f"another process is archiving; {archived} orders were archived before", err=True)
             return 1
-        walked = await core.archive.run_once(days)
-        looked, archived = looked + walked.examined, archived + walked.archived
-        if walked.is_last:
+        page = await core.archive.run_once(days)
+        read, archived = read + page.examined, archived + page.archived
+        if page.is_last:
             break
-        if archived - told >= TELL_EVERY:
-            told = archived
+        if archived - reported >= REPORT_EVERY:
+            reported = archived
             typer.echo(f"{archived} orders archived so far", err=True)
-    typer.echo(f"{archived} orders archived, {looked - archived} as old are not settled or changed since")
+    typer.echo(f"{archived} orders archived, {read - archived} of that age are not settled or have changed")
     return 0

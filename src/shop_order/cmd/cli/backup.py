@@ -14,22 +14,22 @@ from urllib.parse import quote
 
 import typer
 
-from shop_order.cmd.cli.running import loaded, refuse
-from shop_order.cmd.run.first import BY_SIGNAL
+from shop_order.cmd.cli.command import loaded, refuse
+from shop_order.cmd.run.startup import BY_SIGNAL
 
 BUSY_S = 30.0
 
 
 class BackupFailed(Exception):
-    """No file was left behind; the text is one line."""
+    """No file is left; the text is one line."""
 
 
 def backup(
-    to: Annotated[Path, typer.Argument(metavar="TO", help="The new file; one that exists is never touched.")],
+    to: Annotated[Path, typer.Argument(metavar="TO", help="A new file; none is ever replaced.")],
 ) -> None:
     """Copy the order database while the service runs, and check the copy.
 
-    The order log is not copied: `shop-order stats rebuild` makes it anew from the history.
+    The order log is not copied: `shop-order stats rebuild` rebuilds it from the history.
     """
     from shop_order.configs.engines import sqlite_path
 
@@ -40,10 +40,10 @@ def backup(
         at = MysqlAddress.of(url)
         host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))
         refuse(
-            "DB__URL is mysql: its own client copies it: (umask 077; mysqldump"
+            "DB__URL is mysql: use its own client: (umask 077; mysqldump"
             f" -h {host} -P {at.port} -u {user} -p --single-transaction --no-tablespaces {database} > {file})"
         )
-    before = signal.signal(signal.SIGTERM, stopped)
+    before = signal.signal(signal.SIGTERM, on_stop)
     try:
         orders = copy(Path(sqlite_path(url)), to)
     except BackupFailed as failed:
@@ -53,26 +53,26 @@ def backup(
     typer.echo(f"{to}: {to.stat().st_size} bytes, {orders} orders, checked")
 
 
-def stopped(number: int, frame: FrameType | None) -> NoReturn:
-    """Asked to stop: remove the partial copy, as at an interrupt."""
+def on_stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Exit, and remove the partial copy, as at an interrupt."""
     raise SystemExit(BY_SIGNAL + number)
 
 
 def copy(source: Path, to: Path) -> int:
-    """Copy; the number of orders in the copy. Raises BackupFailed."""
+    """Copy the database; return the number of orders in the copy. Raises BackupFailed."""
     if not source.is_file():
         raise BackupFailed(f"the order database {source} does not exist")
     if os.path.lexists(to):  # also a dangling link
-        raise BackupFailed(f"{to} exists already: say a new name")
+        raise BackupFailed(f"{to} already exists: choose a new name")
     draft = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        orders = _copied(source, draft)
-        _stored(draft, os.O_RDWR)
-        _named(draft, to)
-        _stored(to.parent, os.O_RDONLY)
+        orders = _copy(source, draft)
+        _sync(draft, os.O_RDWR)
+        _publish(draft, to)
+        _sync(to.parent, os.O_RDONLY)
     except FileExistsError:
-        raise BackupFailed(f"{to} exists already: say a new name") from None
+        raise BackupFailed(f"{to} already exists: choose a new name") from None
     except OSError as failed:
         raise BackupFailed(f"{to} can't be written: {failed.strerror}") from failed
     except sqlite3.Error as failed:
@@ -84,33 +84,33 @@ def copy(source: Path, to: Path) -> int:
     return orders
 
 
-def _copied(source: Path, draft: Path) -> int:
-    # All pages in one step: one snapshot, which a concurrent writer restarts at most once.
+def _copy(source: Path, draft: Path) -> int:
+    # All pages in one step: a single snapshot, which a concurrent writer restarts at most once.
     with (
-        closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=BUSY_S)) as theirs,
-        closing(sqlite3.connect(draft, isolation_level=None)) as ours,
+        closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=BUSY_S)) as source_db,
+        closing(sqlite3.connect(draft, isolation_level=None)) as copy_db,
     ):
-        theirs.execute("SELECT version_num FROM alembic_version").fetchone()  # it is an order database
-        theirs.backup(ours, pages=-1)
-        ours.execute("PRAGMA journal_mode = DELETE")  # so that it stays one file when it is opened
-        said = [row[0] for row in ours.execute("PRAGMA integrity_check(5)")]
-        if said != ["ok"]:
-            raise BackupFailed(f"{source} is damaged, nothing was kept: {'; '.join(map(str, said))}")
-        return int(ours.execute("SELECT count(*) FROM order_info").fetchone()[0])
+        source_db.execute("SELECT version_num FROM alembic_version").fetchone()  # is it an order database?
+        source_db.backup(copy_db, pages=-1)
+        copy_db.execute("PRAGMA journal_mode = DELETE")  # stays a single file when opened
+        result = [row[0] for row in copy_db.execute("PRAGMA integrity_check(5)")]
+        if result != ["ok"]:
+            raise BackupFailed(f"{source} is damaged, no copy was kept: {'; '.join(map(str, result))}")
+        return int(copy_db.execute("SELECT count(*) FROM order_info").fetchone()[0])
 
 
-def _named(draft: Path, to: Path) -> None:
+def _publish(draft: Path, to: Path) -> None:
     try:
-        os.link(draft, to)  # unlike a rename it never replaces a file that was created meanwhile
+        os.link(draft, to)  # unlike a rename, never replaces a file
     except FileExistsError:
         raise
-    except OSError:  # a disk without links, such as an exFAT stick
+    except OSError:  # a file system without links, such as exFAT
         if os.path.lexists(to):
             raise FileExistsError from None
         os.rename(draft, to)
 
 
-def _stored(path: Path, how: int) -> None:
+def _sync(path: Path, how: int) -> None:
     handle = os.open(path, how)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""`shop-order audit verify` and `shop-order doctor`: do history, money, stock and figures agree?"""
+"""`shop-order audit verify` and `shop-order doctor`: do history, money, stock and statistics agree?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import FOUND, inspect, refuse
+from shop_order.cmd.cli.command import FOUND, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -22,23 +22,23 @@ audit_app = typer.Typer(no_args_is_help=True, help="The history.")
 def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] = None) -> None:
     """Verify the hash chains and the daily roots over them.
 
-    Exit code 1: a chain or day is broken; the first broken version of each chain and each day is printed.
+    Exit code 1 and a line for each broken chain, and for each day that differs from its seal.
     """
 
-    async def walk(core: Core) -> int:
+    async def check(core: Core) -> int:
         from shop_order.domain.errors import OrderNotFound
 
         try:
-            walked, broken = await core.audit.verify(order)
+            count, broken = await core.audit.verify(order)
         except OrderNotFound:
-            refuse(f"--order {order}: " + not_there(order or ""))
+            refuse(f"--order {order}: " + why_not_found(order or ""))
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
-        typer.echo(f"{walked} chains walked, {len(broken)} broken")
+        typer.echo(f"{count} chains verified, {len(broken)} broken")
         days = [] if order is not None else await broken_days(core)
         return FOUND if broken or days else 0
 
-    inspect(walk)
+    with_core(check)
 
 
 def doctor(
@@ -46,9 +46,9 @@ def doctor(
         Path | None, typer.Option(help="Also write the findings here, for Prometheus' textfile collector.")
     ] = None,
 ) -> None:
-    """Check that money, stock, history and figures agree; exit code 1 if not.
+    """Check that money, stock, history and statistics agree; exit code 1 if not.
 
-    Paid is all money that arrived, also too late or twice, as `stats show` counts it.
+    Paid is all money received, including late and duplicate payments, as in `stats show`.
     """
     from shop_order.pkg.metrics import write_examined
 
@@ -60,23 +60,21 @@ def doctor(
             typer.echo(f"{finding.area}: {of}{finding.what}")
         typer.echo(
             f"{report.orders} orders, {report.leases} leases, {report.paid_fen} fen paid,"
-            f" {report.refunded_fen} fen given back, {report.in_flight} on their way,"
+            f" {report.refunded_fen} fen refunded, {report.in_flight} in progress,"
             f" {len(report.findings) + len(days)} findings"
         )
         if report.orders and not report.compared:
-            typer.echo(
-                "the figures were not compared: the order log is unavailable or being rebuilt", err=True
-            )
+            typer.echo("statistics were not compared: the order log is unavailable or being filled", err=True)
         if metrics is not None:
             areas = Counter([*(finding.area for finding in report.findings), *("history" for _ in days)])
             write_examined(metrics, report.orders, areas)
         return 0 if report.clean and not days else FOUND
 
-    inspect(examine)
+    with_core(examine)
 
 
 async def broken_days(core: Core) -> Sequence[BrokenDay]:
-    """Print the days that differ from their seal."""
+    """Print and return the days that differ from their seal."""
     found = await core.root_audit.verify()
     if found.not_compared:
         typer.echo(f"not compared with the roots in the registry: {found.not_compared}", err=True)
@@ -86,8 +84,8 @@ async def broken_days(core: Core) -> Sequence[BrokenDay]:
     return found.broken
 
 
-def not_there(order_sn: str) -> str:
-    """Why there is no such order, for an error message."""
+def why_not_found(order_sn: str) -> str:
+    """Return why an order was not found, for an error message."""
     from shop_order.pkg.ids import is_order_sn
 
     return (

@@ -1,6 +1,6 @@
 """`shop-order config`: the settings and their origins, their history, and rollback.
 
-With CONFIG__URL=nacos:// history, diff and rollback are Nacos' own; otherwise the order database's.
+With CONFIG__URL=nacos://, history, diff and rollback use Nacos' history; otherwise the order database's.
 """
 
 import difflib
@@ -19,14 +19,14 @@ from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
 from shop_order.configs.load import config_url
 from shop_order.configs.production import missing_in_production, wrong_in_production
-from shop_order.configs.sources import SourceAway, open_source
+from shop_order.configs.sources import SourceUnavailable, open_source
 from shop_order.configs.tree import ENV_PREFIX
 from shop_order.pkg.url import mask_urls
 
 if TYPE_CHECKING:
     from shop_order.configs.sources.nacos import NacosSource, Version
 
-MAX_ID = 2**63 - 1  # what a database can hold
+MAX_ID = 2**63 - 1  # of a database
 OPERATIONS = {"I": "published by", "U": "changed by", "D": "removed by"}
 config_app = typer.Typer(no_args_is_help=True, help="The configuration and its history.")
 
@@ -44,29 +44,31 @@ def show_command(
 
 @config_app.command("check")
 def check_command() -> None:
-    """Say what production would lack, whatever APP__ENV is now: the same that a start would refuse.
+    """Check whether the service would start in production, whatever APP__ENV is.
 
-    Exit code 0: nothing. 1: something, each thing is told. 2: the settings can't be read at all.
+    Exit code 0: it would. 1: it would not, and each problem is printed. 2: the settings can't be read.
     """
-    from shop_order.cmd.run.usable import unusable_channels, unusable_files
+    from shop_order.cmd.run.preflight import channel_problems, file_problems
 
     with _one_line_errors():
         loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
         settings = loaded.settings
         wrong = [f"{key}: is not set" for key in missing_in_production(settings)]
-        wrong += [*wrong_in_production(settings), *unusable_files(settings)]
+        wrong += [*wrong_in_production(settings), *file_problems(settings)]
     for text in wrong:
         typer.echo(f"settings: {mask_urls(text)}")
-    channels = unusable_channels(settings)
+    channels = channel_problems(settings)
     for channel, texts in channels.items():
         section = settings.pay.channels.get(channel)
         off = section is not None and section.is_off
-        for text in texts or ["off: nothing of it is set, and buyers are not offered it" if off else "ready"]:
+        for text in texts or ["off: not configured, and not offered to buyers" if off else "ready"]:
             typer.echo(f"{channel}: {text}")
     for key in loaded.unused:
-        typer.echo(f"note: {key} is used by nothing in this version")
+        typer.echo(f"note: {key} is not used in this version")
+    for text in loaded.renamed:
+        typer.echo(f"note: {text}")
     count = len(wrong) + sum(map(len, channels.values()))
-    typer.echo(f"production would not start: {count} to mend" if count else "production would start")
+    typer.echo(f"production would not start: {count} problems" if count else "production would start")
     raise typer.Exit(1 if count else 0)
 
 
@@ -112,15 +114,14 @@ def rollback_command(
         int, typer.Argument(min=1, max=MAX_ID, metavar="N", help="Number of an entry of `history`.")
     ],
 ) -> None:
-    """Go back to entry N: with Nacos at once and for every instance, otherwise at the next start or SIGHUP.
+    """Restore entry N: with Nacos at once for every instance, otherwise at the next start or SIGHUP.
 
-    With Nacos the document of entry N is published again, if the service could start with it and nobody
-    changed the live one meanwhile.
-    Without it this writes what entry N sets differently from the documents of today into
-    {DATA_DIR}/config/override.yaml, which counts after all documents and before the environment
-    variables. Secrets were never stored: they stay as they are now. A setting that is fixed by an
-    environment variable is named, since the variable still wins. Nothing is written if the service
-    could not start with the result.
+    With Nacos, the document of entry N is published again, unless the service could not start with it or
+    the live document has changed in the meantime.
+    Without Nacos, the differences between entry N and the current documents are written to
+    {DATA_DIR}/config/override.yaml, which overrides all documents but not environment variables.
+    Secrets are not stored and keep their current values. Settings fixed by an environment variable are
+    listed. Nothing is written if the service could not start with the result.
     """
     if (published := _nacos()) is not None:
         with _one_line_errors():
@@ -128,7 +129,7 @@ def rollback_command(
             document = _published(versions, number)
             load(os.environ, given={published.kind: document}, strict=True)
             published.publish(document, instead_of=versions[0].content)
-        typer.echo(f"entry {number} is published again as {published.identity}")
+        typer.echo(f"published entry {number} again as {published.identity}")
         return
     with _one_line_errors():
         with _history() as connection:
@@ -136,27 +137,27 @@ def rollback_command(
         rollback = plan(content, os.environ)
         write(rollback)
     if rollback.changes:
-        typer.echo(f"entry {number} is back with the next start or reload: {', '.join(rollback.changes)}")
+        typer.echo(f"entry {number} applies from the next start or reload on: {', '.join(rollback.changes)}")
     else:
-        typer.echo(f"the documents already say what entry {number} said; nothing is overridden now")
+        typer.echo(f"the documents already match entry {number}; nothing is overridden")
     if rollback.fixed_by_environment:
         names = ", ".join(f"SHOP_ORDER_{key}" for key in rollback.fixed_by_environment)
-        typer.echo(f"still decided by the environment: {names}", err=True)
+        typer.echo(f"still set by the environment: {names}", err=True)
 
 
 def _nacos() -> "NacosSource | None":
     with _one_line_errors():
         source = open_source(config_url(os.environ))
-    # By its kind: importing the class would cost every other command time.
+    # By its kind: importing the class would slow down every other command.
     return cast("NacosSource", source) if source.kind == "nacos" else None
 
 
 def _published(versions: "Sequence[Version]", number: int) -> str:
-    """What an entry of Nacos' history published. Raises UnknownEntry."""
+    """Return what an entry of Nacos' history published. Raises UnknownEntry."""
     for version in versions:
         if version.id == number:
             if version.content is None:
-                raise UnknownEntry(f"entry {number} removed the document: it published nothing")
+                raise UnknownEntry(f"entry {number} removed the document")
             return version.content
     raise UnknownEntry(f"the history has no entry {number}")
 
@@ -177,7 +178,7 @@ def _digest(content: str) -> str:
 def _history() -> Iterator[Records]:
     from shop_order.repository.history import open_history
 
-    # Without the override: a bad one must not prevent a rollback.
+    # Without the override: an invalid one must not prevent a rollback.
     url = load(os.environ, use_override=False).settings.db.url
     if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
         raise ConfigError(f"there is no history yet: the order database {file} does not exist")
@@ -189,10 +190,10 @@ def _history() -> Iterator[Records]:
 def _one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (ConfigError, SourceAway, UnknownEntry) as error:
+    except (ConfigError, SourceUnavailable, UnknownEntry) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"can't read the history: {error} (`shop-order migrate` makes its table)")
+        _fail(f"can't read the history: {error} (`shop-order migrate` creates its table)")
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import FOUND, inspect, loaded, refuse
+from shop_order.cmd.cli.command import FOUND, loaded, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 FIRST_YEAR = 2000  # no provider has an older bill
 # What differs, and what the operator should do.
-MEANINGS = {
+EXPLANATIONS = {
     "unknown_payment": (
         "the bill has {theirs} as trade {there}; it is unknown here",
         "look it up at the provider; refund it there if it belongs to no order",
     ),
     "not_paid_here": (
         "the bill has {theirs} as trade {there}; here it is {here}",
-        "the provider is being queried: reconcile again in a minute; if it remains, look at its alerts",
+        "the provider is being queried: reconcile again in a minute; if it remains, check the alerts",
     ),
     "amount": (
         "the bill has {theirs}, we have {ours}",
-        "compare both with the order; settle the difference with the buyer, at the provider",
+        "compare both with the order; settle the difference with the buyer through the provider",
     ),
     "trade_no": (
         "the bill calls it trade {there}, we call it {here}",
-        "the amounts agree; find out who sent us the other number",
+        "the amounts agree; find out where the other number came from",
     ),
     "not_in_bill": (
         "we have {ours} as trade {here}; no bill has it",
@@ -46,7 +46,7 @@ MEANINGS = {
     ),
     "unknown_refund": (
         "the bill has a refund of {theirs} on trade {there}; it is unknown here",
-        "it was made at the provider's own site: enter it in your books, the order does not have it",
+        "it was made on the provider's site: enter it in your books, since the order lacks it",
     ),
     "not_refunded_here": (
         "the bill has a refund of {theirs}; here it is {here}",
@@ -78,13 +78,13 @@ def reconcile(
 ) -> None:
     """Compare the provider's bill of a day with our payments, and store the result.
 
-    Exit code 0: they agree. 1: they differ, and each difference is printed. 2: it could not be done.
+    Exit code 0: they agree. 1: they differ, and each difference is printed. 2: they could not be compared.
     """
-    from shop_order.cmd.run.turns import only_one
-    from shop_order.cmd.run.usable import unusable_channels
+    from shop_order.cmd.run.job_locks import exclusive_job
+    from shop_order.cmd.run.preflight import channel_problems
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    settings = loaded(beside=True).settings
+    settings = loaded(dev_wiring=True).settings
     which, when = channel_of(channel), day_of(day)
 
     async def compare(core: Core) -> int:
@@ -93,49 +93,51 @@ def reconcile(
 
         source = core.channels[which].bills if which in core.channels else None
         if source is None:
-            refuse(f"--channel {channel}: it is not configured, or gives no bills")
+            refuse(f"--channel {channel}: it is not configured, or provides no bills")
         content = content_of(file, source.max_bytes) if file else None
-        if wrong := unusable_channels(settings).get(which.code):
+        if wrong := channel_problems(settings).get(which.code):
             refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
-            with only_one(settings, RECONCILE):
-                result = await alone(core, which, when, content)
+            with exclusive_job(settings, RECONCILE):
+                result = await run_exclusively(core, which, when, content)
         except BillNotOut as none:
-            refuse(f"{none}: it is out at about 10:00 of the next day, if anything was paid")
+            refuse(f"{none}: it is published at about 10:00 the next day, if anything was paid")
         except (BillUnusable, UnreadableRow) as wrong:
             refuse(str(wrong))
         if result is None:
             refuse("another process is reconciling now; try again in a minute")
-        typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(told(result)))
+        typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(report(result)))
         return FOUND if result.differences else 0
 
-    inspect(compare)
+    with_core(compare)
 
 
-async def alone(core: Core, channel: PaymentType, day: date, file: bytes | None) -> Reconciliation | None:
-    """The result; None if another process reconciles now."""
-    from shop_order.cmd.run.turns import Turns, wait_for_turn, while_ours
+async def run_exclusively(
+    core: Core, channel: PaymentType, day: date, file: bytes | None
+) -> Reconciliation | None:
+    """Return the result; None if another process is reconciling."""
+    from shop_order.cmd.run.job_locks import JobLocks, wait_for_lock, while_locked
     from shop_order.domain.ports import LeaseLost
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    turns, leases = Turns(core.registry), core.store.leases
+    locks, leases = JobLocks(core.registry), core.store.leases
 
-    async def still() -> bool:
-        return await leases.hold(RECONCILE) and await turns.ours(RECONCILE)
+    async def renew() -> bool:
+        return await leases.hold(RECONCILE) and await locks.acquire(RECONCILE)
 
     try:
-        if not await wait_for_turn(core, turns, RECONCILE):
+        if not await wait_for_lock(core, locks, RECONCILE):
             return None
         work = core.reconciliation.reconcile(channel, day, file)
-        return await while_ours(still, leases.fence(RECONCILE), work)
+        return await while_locked(renew, leases.fence(RECONCILE), work)
     except LeaseLost:
         return None
     finally:
-        await turns.end()
+        await locks.close()
 
 
 def channel_of(name: str) -> PaymentType:
-    """The channel of this name, or a refusal."""
+    """Return the channel of this name, or exit."""
     from shop_order.domain.status import PaymentType
 
     for one in PaymentType:
@@ -145,18 +147,18 @@ def channel_of(name: str) -> PaymentType:
 
 
 def day_of(text: str) -> date:
-    """The day, or a refusal."""
+    """Return the day, or exit."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # other formats are easily misread
+    if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # refuse ISO's other formats
         refuse(f"--date {text}: must be YYYY-MM-DD, such as 2026-11-21")
     return day
 
 
 def content_of(file: Path, max_bytes: int) -> bytes:
-    """The content of the file, at most one byte more than allowed, or a refusal."""
+    """Return the content, at most one byte more than `max_bytes`, or exit."""
 
     try:
         with file.open("rb") as opened:
@@ -165,8 +167,8 @@ def content_of(file: Path, max_bytes: int) -> bytes:
         refuse(f"--file {file}: {failed.strerror}")
 
 
-def told(result: Reconciliation) -> list[str]:
-    """The result as text."""
+def report(result: Reconciliation) -> list[str]:
+    """Return the result as lines of text."""
     lines = [
         f"{result.channel.code}, {result.day} (a day in China), in yuan",
         f"{'':10} {'payments':>8} {'amount':>16} {'refunds':>8} {'amount':>16}",
@@ -174,46 +176,46 @@ def told(result: Reconciliation) -> list[str]:
         row("here", result.ours),
     ]
     if result.settled:
-        what = counted(result.settled, "payment")
-        lines.append(f"{what} that was unpaid here and paid at the provider: settled now")
+        what = pluralized(result.settled, "payment")
+        lines.append(f"{what} unpaid here but paid at the provider: now settled")
     if result.waiting:
-        lines.append(f"{result.waiting} of the day's last minutes: compared with the next bill")
+        lines.append(f"{result.waiting} in the day's last minutes: to be compared with the next bill")
     if not result.differences:
         return [*lines, "they agree"]
     lines.insert(4, row("here more", result.ours.minus(result.theirs)))
-    lines.append(counted(result.differences, "difference"))
+    lines.append(pluralized(result.differences, "difference"))
     for one in result.shown:
-        lines += words(one)
+        lines += difference_lines(one)
     if result.differences > len(result.shown):
         lines.append(f"and {result.differences - len(result.shown)} more")
     return lines
 
 
-def counted(number: int, what: str) -> str:
-    """`1 payment`, `2 payments`."""
+def pluralized(number: int, what: str) -> str:
+    """Return `1 payment`, `2 payments`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def row(name: str, sums: Totals) -> str:
-    """One row of the table."""
+    """Return a row of the table."""
     from shop_order.pkg.money import yuan_of_fen
 
     paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
     return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
 
 
-def words(one: Difference) -> list[str]:
-    """The difference, and what to do."""
+def difference_lines(one: Difference) -> list[str]:
+    """Return the difference, and what to do."""
     from shop_order.pkg.money import yuan_of_fen
 
-    what, to_do = MEANINGS[one.kind]
+    what, to_do = EXPLANATIONS[one.kind]
     ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)
     order = f" (order {one.order_sn})" if one.order_sn else ""
-    said = what.format(ours=ours, theirs=theirs, here=one.here, there=one.there)
-    return [f"{one.kind}: {one.number}{order}: {said}", f"    {to_do}"]
+    text = what.format(ours=ours, theirs=theirs, here=one.here, there=one.there)
+    return [f"{one.kind}: {one.number}{order}: {text}", f"    {to_do}"]
 
 
 def as_data(result: Reconciliation) -> dict[str, object]:
-    """The result for machines; amounts in fen."""
+    """Return the result as data; amounts in fen."""
     data = asdict(result)
     return data | {"channel": result.channel.code, "day": str(result.day)}

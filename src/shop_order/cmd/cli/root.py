@@ -1,4 +1,4 @@
-"""`shop-order`: its commands."""
+"""`shop-order` and its commands."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import typer
 from shop_order.cmd.cli.archive import archive
 from shop_order.cmd.cli.backup import backup
 from shop_order.cmd.cli.checks import audit_app, doctor
+from shop_order.cmd.cli.command import loaded, refuse, require_usable, run
 from shop_order.cmd.cli.config import config_app
-from shop_order.cmd.cli.printing import openapi, token
 from shop_order.cmd.cli.reconcile import reconcile
-from shop_order.cmd.cli.running import loaded, refuse, run, usable
 from shop_order.cmd.cli.stats import stats_app
+from shop_order.cmd.cli.token import openapi, token
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's order service.")
 
 
-def show_version(asked: bool) -> None:
-    """Print the version, and exit."""
-    if asked:
+def show_version(requested: bool) -> None:
+    """Print the version and exit."""
+    if requested:
         from shop_order.pkg.version import version
 
         typer.echo(f"shop-order {version()}")
@@ -40,7 +40,7 @@ def common(
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
-    found = usable(loaded())  # before the imports, which a refused setting need not wait for
+    found = require_usable(loaded())  # before slow imports
     from shop_order.cmd.run.serve import serve_until_stopped
 
     run(lambda: serve_until_stopped(found))
@@ -49,9 +49,9 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
-    found = usable(loaded())
+    found = require_usable(loaded())
     if found.settings.message.url.startswith("embedded:"):
-        refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do here")
+        refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do")
     from shop_order.cmd.run.relay import relay_until_stopped
 
     run(lambda: relay_until_stopped(found))
@@ -68,16 +68,16 @@ def migrate(
 ) -> None:
     """Bring the schema of the order database and the topics of the broker up to date."""
     from shop_order.repository.schema import DataWouldBeLost
-    from shop_order.repository.schema import migrate as bring
+    from shop_order.repository.schema import migrate as migrate_schema
 
     settings = loaded().settings
     url, production = settings.db.url, settings.app.env == "production"
     try:
-        bring(url, revision, keep_data=production or not yes_drop_data)
+        migrate_schema(url, revision, keep_data=production or not yes_drop_data)
     except DataWouldBeLost:
         refuse(
             f"--revision {revision} would drop tables with their data: "
-            + ("production never does; restore a backup instead" if production else "say --yes-drop-data too")
+            + ("production never does; restore a backup instead" if production else "add --yes-drop-data")
         )
     except ValueError as unknown:
         refuse(f"--revision {unknown}")
@@ -89,19 +89,19 @@ def migrate(
 
 
 def _migrate_topics(url: str) -> None:
-    from shop_order.pkg.message import BrokerAway
+    from shop_order.pkg.message import BrokerUnavailable
     from shop_order.pkg.message.base import GROUPS, TOPICS
+    from shop_order.pkg.message.rocketmq import parse
     from shop_order.pkg.message.rocketmq.admin import Admin, Refused, commands
-    from shop_order.pkg.message.rocketmq.connection import parse
 
     address = parse(url)
     if not address.namesrv:
-        typer.echo("MESSAGE__URL names no name server (?namesrv=host:9876); let its keeper run:", err=True)
+        typer.echo("MESSAGE__URL has no name server (?namesrv=host:9876); its operator must run:", err=True)
         typer.echo("\n".join(commands(address, TOPICS, GROUPS)))
         return
     try:
         asyncio.run(Admin(address.namesrv).make(address, TOPICS, GROUPS))
-    except (BrokerAway, Refused) as failed:
+    except (BrokerUnavailable, Refused) as failed:
         refuse(f"MESSAGE__URL: {failed}")
     typer.echo("the broker has the topics and groups", err=True)
 

@@ -1,4 +1,4 @@
-"""`shop-order stats`: figures of the order log, and its rebuild from the history."""
+"""`shop-order stats`: statistics of the order log, and its rebuild from the history."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import inspect
+from shop_order.cmd.cli.command import with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
     from shop_order.service.upkeep.statistics import OrderTotals
 
-stats_app = typer.Typer(no_args_is_help=True, help="The order log and its figures.")
+stats_app = typer.Typer(no_args_is_help=True, help="The order log and its statistics.")
 
 
 @stats_app.command("show")
 def show(
     start: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
-    end: Annotated[str, typer.Option(help="The last day; today without it.")] = "",
+    end: Annotated[str, typer.Option(help="The last day; by default today.")] = "",
 ) -> None:
-    """Print orders, amount and paid amount by day, channel and status; the last 30 days unless named.
+    """Print orders and amounts by day, channel and status; by default of the last 30 days.
 
-    Paid is all money that arrived, also too late or twice, as `doctor` counts it; refunded what went back of
-    it; net what stayed.
+    Paid is all money received, including late and duplicate payments, as in `doctor`; net is paid minus
+    refunded.
     """
 
     async def report(core: Core) -> int:
         found = await core.statistics.report(start, end)
         typer.echo(f"orders placed from {found.first_day} to {found.last_day}, in yuan")
-        typer.echo("paid: all money that arrived, also too late or twice; refunded: what went back of it")
+        typer.echo("paid: all money received, also late or twice; net: paid minus refunded")
         typer.echo(line("", None))
         for day, sums in found.by_day.items():
             typer.echo(line(day, sums))
@@ -43,22 +43,22 @@ def show(
             typer.echo(f"the log is {state}: {found.waiting} events wait", err=True)
         return 0
 
-    inspect(report)
+    with_core(report)
 
 
 @stats_app.command("rebuild")
 def rebuild() -> None:
     """Delete the order log and rebuild it from the history; the service may run meanwhile."""
 
-    async def again(core: Core) -> int:
-        typer.echo(f"{await core.order_log.rebuild()} orders were told again")
+    async def run(core: Core) -> int:
+        typer.echo(f"{await core.order_log.rebuild()} orders were rebuilt")
         return 0
 
-    inspect(again)
+    with_core(run)
 
 
 def line(name: str, sums: OrderTotals | None) -> str:
-    """One row of the table; the head if there are no sums."""
+    """Return a row of the table; the header without sums."""
     from shop_order.pkg.money import yuan_of_fen
 
     if sums is None:
@@ -68,7 +68,7 @@ def line(name: str, sums: OrderTotals | None) -> str:
 
 
 def status_word(status: int) -> str:
-    """The status as the domain names it."""
+    """Return the name of the status."""
     from shop_order.domain.status import OrderStatus
 
     return OrderStatus(status).name.lower()

@@ -1,4 +1,4 @@
-"""One running order service: the core with its fronts, jobs, registration and reload."""
+"""A running order service: the core with its servers, jobs, registration and reload."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from shop_order.cmd.run.bootstrap import record_settings
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.opening import remember
-from shop_order.cmd.run.presence import Presence
+from shop_order.cmd.run.preflight import why_unavailable
+from shop_order.cmd.run.registration import Registration
 from shop_order.cmd.run.reloading import Reloading
-from shop_order.cmd.run.usable import why_unavailable
-from shop_order.cmd.wiring.channels import channels_missing
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
-from shop_order.cmd.wiring.fronts import Fronts
-from shop_order.cmd.wiring.observing import processing
+from shop_order.cmd.wiring.gateways import channels_missing
+from shop_order.cmd.wiring.servers import Servers
+from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.log import get_logger, log_failing
 from shop_order.pkg.message import Delivery, open_consumer
 from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
-from shop_order.pkg.sharing import Shared
+from shop_order.pkg.single_flight import SingleFlight
 from shop_order.pkg.version import version
 from shop_order.web.handler.health import DATABASE, Readiness
 
 log = get_logger("app")
-TELL_EVERY_S = 2.0
-PING_S = 0.5  # anybody may call /readyz, and each call would query the database
+READINESS_EVERY_S = 2.0
+PING_S = 0.5  # /readyz is public, and each call would query the database
 PARTS = (
     "database",
     "goods",
@@ -44,38 +44,38 @@ PARTS = (
     "log",
     "grpc",
 )
-"""What can be missing, as `/readyz` names it."""
+"""Parts that can be missing, as `/readyz` names them."""
 RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
 class App:
-    """`start`, `stop`, and the ports it got."""
+    """The service between `start` and `stop`."""
 
     def __init__(self, loaded: Loaded, environ: Mapping[str, str] = os.environ) -> None:
         self.core = core = Core(loaded, token=dev_token(loaded.settings))
-        self._fronts = Fronts(core, self._readiness)
+        self._servers = Servers(core, self._readiness)
         self._jobs = Jobs(core)
-        self._presence = Presence(core.registry)
-        self._reloading = Reloading(core, environ, remember)
-        self._told: dict[str, str] = {}  # why each channel is unavailable
+        self._registration = Registration(core.registry)
+        self._reloading = Reloading(core, environ, record_settings)
+        self._channel_problems: dict[str, str] = {}  # by channel, as last logged
         self._stopping = False
         self._timeouts = open_consumer(
-            loaded.settings.message.url, self._order_ran_out, group=TIMEOUTS, topic=ORDER_TIMEOUTS
+            loaded.settings.message.url, self._handle_timeout, group=TIMEOUTS, topic=ORDER_TIMEOUTS
         )
-        self._ping = Shared(core.store.ping, PING_S)
+        self._ping = SingleFlight(core.store.ping, PING_S)
 
     @property
     def grpc_port(self) -> int:
-        """0 before the start."""
-        return self._fronts.grpc_port
+        """The port; 0 before the start."""
+        return self._servers.grpc_port
 
     @property
     def http_port(self) -> int:
-        """0 before the start."""
-        return self._fronts.http_port
+        """The port; 0 before the start."""
+        return self._servers.http_port
 
     async def start(self) -> None:
-        """Open the store, listen, start the jobs; if a part fails, stop what was started.
+        """Open the store, listen, and start the jobs; if a part fails, stop the others.
 
         Raises StoreInUse, SchemaMismatch, CannotListen, OSError.
         """
@@ -87,54 +87,56 @@ class App:
 
     async def _start(self) -> None:
         await self.core.open()
-        await asyncio.to_thread(remember, self.core.loaded)
+        await asyncio.to_thread(record_settings, self.core.loaded)
         if unused := self.core.loaded.unused:
             log.warning("settings_unused", unused=unused)
-        await self._fronts.start()
+        if renamed := self.core.loaded.renamed:
+            log.warning("settings_renamed", renamed=renamed)
+        await self._servers.start()
         self._jobs.start()
-        self._jobs.every("readiness", self._tell_readiness, TELL_EVERY_S)
+        self._jobs.every("readiness", self._report_readiness, READINESS_EVERY_S)
         if self._timeouts is not None:
             await self._timeouts.open()
         self._reloading.start()
-        self._presence.begin_as(self.core.settings, self.grpc_port)
+        self._registration.start_if_configured(self.core.settings, self.grpc_port)
         log.info(
             "started",
             version=version(),
             grpc_port=self.grpc_port,
-            grpc_transport=self._fronts.grpc.transport,
+            grpc_transport=self._servers.grpc.transport,
             http_port=self.http_port,
             env=self.core.settings.app.env,
         )
 
     async def stop(self) -> None:
-        """Say that we leave, wait until balancers noticed, and finish what was accepted.
+        """Report "not ready", wait for load balancers to notice, and finish accepted requests.
 
-        New calls are refused, running ones end, the outbox is drained, files are closed.
+        Refuses new calls, waits for running ones, drains the outbox, and closes files.
         """
         self._stopping = True
-        self._fronts.grpc.report(serving=False)
-        await self._presence.end()
+        self._servers.grpc.report(serving=False)
+        await self._registration.stop()
         await self._reloading.stop()
         if self.http_port:
             await asyncio.sleep(self.core.settings.server.stop_wait_s)
         grace_s = self.core.settings.server.stop_timeout_s
-        await self._fronts.stop(grace_s)
+        await self._servers.stop(grace_s)
         await self._jobs.stop()
         if self._timeouts is not None:
             await self._timeouts.close()
-        if self.http_port and not self.core.publisher.brokered and await self._relays():
+        if self.http_port and not self.core.publisher.brokered and await self._holds_relay():
             await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         await self.core.close()
         log.info("stopped")
 
-    async def _relays(self) -> bool:
+    async def _holds_relay(self) -> bool:
         try:
             return await self.core.store.leases.hold("relay")
         except OrderServiceError:
             return False
 
     def reload(self) -> None:
-        """Reload the settings soon; a bad configuration is refused and the old one kept."""
+        """Reload the settings soon; an invalid configuration is refused."""
         self._reloading.hint()
 
     async def _readiness(self) -> Readiness:
@@ -142,14 +144,14 @@ class App:
             await self._ping()
         except OrderServiceError:
             return Readiness(False, (DATABASE,))
-        if self.core.store.write_error:  # it can be read but not written
+        if self.core.store.write_error:  # read-only
             return Readiness(False, (DATABASE,))
         return Readiness(not self._stopping, tuple(self._missing()))
 
     def _missing(self) -> list[str]:
-        """The parts that are missing now."""
-        missing = self.core.neighbours.away()
-        if self._presence.away:
+        """Return the parts that are missing now."""
+        missing = self.core.neighbours.unreachable()
+        if self._registration.unreachable:
             missing.append("registry")
         if self._reloading.trouble:
             missing.append("config")
@@ -162,30 +164,30 @@ class App:
             missing.append("message")
         if log_failing():
             missing.append("log")
-        if self._fronts.pools.full:
+        if self._servers.pools.full:
             missing.append("grpc")
         return missing
 
-    async def _tell_readiness(self) -> int:
-        found = await self._readiness()
-        self.core.metrics.degraded(PARTS, found.missing)
-        self.core.metrics.grpc_open(self._fronts.pools.taken())
+    async def _report_readiness(self) -> int:
+        readiness = await self._readiness()
+        self.core.metrics.degraded(PARTS, readiness.missing)
+        self.core.metrics.grpc_open(self._servers.pools.taken())
         if not self._stopping:
-            self._fronts.grpc.report(serving=found.serving)
+            self._servers.grpc.report(serving=readiness.serving)
         for code in (kind.code for kind in CHANNELS):
             why = ""
-            if code in found.missing:
+            if code in readiness.missing:
                 why = await asyncio.to_thread(why_unavailable, self.core.settings, code)
-            if why and why != self._told.get(code):
+            if why and why != self._channel_problems.get(code):
                 log.error("channel_unavailable", channel=code, why=why)
-            self._told[code] = why
+            self._channel_problems[code] = why
         return 0
 
-    async def _order_ran_out(self, delivery: Delivery) -> bool:
-        """Handle the delayed message of an order whose time to pay is over; the scan covers lost ones.
+    async def _handle_timeout(self, delivery: Delivery) -> bool:
+        """Handle the delayed message of an order whose payment time is over; the scan covers lost messages.
 
-        A passing failure is retried. A permanent one would occupy a thread of the consumer for ever: it is
-        rejected, and ends among the dead letters.
+        A transient failure is retried. A permanent one would block a consumer thread: the message is
+        rejected, and becomes a dead letter.
         """
         with processing(self.core.tracing, delivery):
             try:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.turns import Turns, while_ours
+from shop_order.cmd.run.job_locks import JobLocks, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.ports import LeaseLost
@@ -16,21 +16,21 @@ from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
 log = get_logger("jobs")
 FAILED_PAUSE_S = 1.0
-MAX_PAUSE_S = 5.0  # so that a job continues soon after a neighbour or a disk is back
+MAX_PAUSE_S = 5.0  # so that jobs continue soon after an outage
 PURGE_EVERY_S = 60.0
-WORKER_EVERY_S = 5.0
+WORKER_ID_EVERY_S = 5.0
 CLOCK_EVERY_S = 1.0
 LAG_EVERY_S = 2.0
-BEHIND_EVERY_S = 10.0
+BACKLOG_EVERY_S = 10.0
 ROOT_LAG_EVERY_S = 10.0
-RECONCILED_EVERY_S = 60.0
-Step = Callable[[], Awaitable[int]]  # how much it did
+RECONCILIATION_EVERY_S = 60.0
+Step = Callable[[], Awaitable[int]]  # how many items it processed
 Pause = Callable[[], Awaitable[None]]
-More = Callable[[int], bool]  # whether the next step follows at once, after one that did so much
+HasMore = Callable[[int], bool]  # whether to continue without a pause after so many items
 
 
 def never(done: int) -> bool:
-    """There is always a pause between two steps."""
+    """Always pause between two steps."""
     return False
 
 
@@ -39,34 +39,39 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._turns = Turns(core.registry)
+        self._locks = JobLocks(core.registry)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start all jobs of `serve`."""
         core, settings = self._core, self._core.settings
-        self._loop("worker", self._keep_worker, lambda: asyncio.sleep(WORKER_EVERY_S))
+        self._loop("worker", self._renew_worker_id, lambda: asyncio.sleep(WORKER_ID_EVERY_S))
         if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
-            self._loop("clock", self._clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
+            self._loop("clock", self._reload_clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
 
-        def scan_again() -> Awaitable[None]:
-            return asyncio.sleep(self._scan_every())
+        def scan_pause() -> Awaitable[None]:
+            return asyncio.sleep(self._scan_interval_s())
+
+        def purge_pause() -> Awaitable[None]:
+            return asyncio.sleep(PURGE_EVERY_S)
 
         if not core.publisher.brokered:  # else `shop-order relay` does it
             self.start_relay()
-        self._once("timeout", core.timeouts.run_once, scan_again, core.timeouts.has_more)
-        self._once("ask", core.settlement.query_due, scan_again)
-        self._once("refund", core.settlement.refund_due, scan_again)
-        self._once("purge", self._purge, lambda: asyncio.sleep(PURGE_EVERY_S))
-        self._once("tombstones", self._tombstones, lambda: asyncio.sleep(PURGE_EVERY_S))
-        self._once("order_log", core.order_log.run_once, core.order_log.wait, never)
-        self._once("order_log_retention", core.order_log.purge, lambda: asyncio.sleep(PURGE_EVERY_S))
+        self._on_one_instance("timeout", core.timeouts.run_once, scan_pause, core.timeouts.has_more)
+        self._on_one_instance("ask", core.settlement.query_due, scan_pause)
+        self._on_one_instance("refund", core.settlement.refund_due, scan_pause)
+        self._on_one_instance("purge", self._purge_keys, purge_pause)
+        self._on_one_instance("tombstones", self._purge_tombstones, purge_pause)
+        self._on_one_instance("order_log", core.order_log.run_once, core.order_log.wait, never)
+        self._on_one_instance(
+            "order_log_retention", core.order_log.purge, lambda: asyncio.sleep(PURGE_EVERY_S)
+        )
         self._loop("archive", self._archive, core.archive.wait, never)
-        self._once(DAILY_ROOT, self._seal, core.daily_root.wait, never)
-        self.every("root_lag", self._root_lag, ROOT_LAG_EVERY_S)
+        self._on_one_instance(DAILY_ROOT, self._seal_days, core.daily_root.wait, never)
+        self.every("root_lag", self._measure_root_lag, ROOT_LAG_EVERY_S)
         self._loop(RECONCILE, self._reconcile, core.reconciliation.wait)
-        self.every("reconciled", self._reconciled, RECONCILED_EVERY_S)
-        self.every("behind", self._behind, BEHIND_EVERY_S)
+        self.every("reconciled", self._measure_reconciliation, RECONCILIATION_EVERY_S)
+        self.every("behind", self._measure_backlog, BACKLOG_EVERY_S)
         self.start_lag()
 
     def every(self, name: str, step: Step, pause_s: float) -> None:
@@ -74,29 +79,29 @@ class Jobs:
         self._loop(name, step, lambda: asyncio.sleep(pause_s))
 
     def start_relay(self) -> None:
-        """Start publishing the outbox."""
+        """Start the relay of the outbox."""
         relay = self._core.relay
-        self._once("relay", relay.run_once, relay.wait, relay.has_more)
+        self._on_one_instance("relay", relay.run_once, relay.wait, relay.has_more)
 
     def start_lag(self) -> None:
-        """Start counting what waits to be published."""
-        self._loop("lag", self._lag, lambda: asyncio.sleep(min(self._scan_every(), LAG_EVERY_S)))
+        """Start measuring the backlog of outbox and order log."""
+        self._loop("lag", self._measure_lag, lambda: asyncio.sleep(min(self._scan_interval_s(), LAG_EVERY_S)))
 
-    def _scan_every(self) -> float:
+    def _scan_interval_s(self) -> float:
         return self._core.settings.order.scan_interval_s
 
     async def stop(self) -> None:
-        """Cancel the jobs; every step may be interrupted."""
+        """Cancel the jobs; every step can be interrupted."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._turns.end()
+        await self._locks.close()
 
-    def _once(self, name: str, step: Step, pause: Pause, more: More = bool) -> None:
-        """Run a job on one of the instances that share a database."""
+    def _on_one_instance(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:
+        """Start a job that runs on one of the instances that share a database."""
 
-        async def ours() -> int:
-            if not await self._mine(name):
+        async def step_if_held() -> int:
+            if not await self._holds(name):
                 return 0
             try:
                 return await step()
@@ -104,25 +109,25 @@ class Jobs:
                 log.info("job_left_to_another", job=name, why=str(lost))
                 return 0
 
-        self._loop(name, ours, pause, more)
+        self._loop(name, step_if_held, pause, more)
 
-    async def _mine(self, name: str) -> bool:
+    async def _holds(self, name: str) -> bool:
         if await self._core.store.leases.hold(name):
-            mine = await self._turns.ours(name)
+            held = await self._locks.acquire(name)
         else:
-            mine = False
-            await self._turns.leave(name)
-        self._core.metrics.job_held(name, mine)
-        return mine
+            held = False
+            await self._locks.release(name)
+        self._core.metrics.job_held(name, held)
+        return held
 
-    def _loop(self, name: str, step: Step, pause: Pause, more: More = bool) -> None:
-        self._core.metrics.job_begins(name)
+    def _loop(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:
+        self._core.metrics.register_job(name)
         self._tasks.append(asyncio.create_task(self._run(name, step, pause, more), name=name))
 
-    async def _run(self, name: str, step: Step, pause: Pause, more: More) -> None:
+    async def _run(self, name: str, step: Step, pause: Pause, more: HasMore) -> None:
         failures = 0
         while True:
-            began_ns = time.time_ns()
+            started_ns = time.time_ns()
             try:
                 done = await step()
             except Exception as failed:
@@ -134,70 +139,70 @@ class Jobs:
             failures = 0
             self._core.metrics.job(name, "ok")
             if done and self._core.tracing is not None:
-                self._core.tracing.ended(f"job {name}", began_ns, {"shop.job": name, "shop.done": done})
+                self._core.tracing.ended(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
             if not more(done):
                 await pause()
 
     async def _archive(self) -> int:
         archive, archived = self._core.archive, 0
-        if archive.is_enabled and await self._mine("archive"):
+        if archive.is_enabled and await self._holds("archive"):
             archived = await archive.step()
             if archive.is_idle:
-                await self._turns.leave("archive")  # for `shop-order archive`
+                await self._locks.release("archive")  # for `shop-order archive`
         return archived
 
-    async def _seal(self) -> int:
-        core, lease = self._core, self._turns.lease(DAILY_ROOT)
-        beside = witness(core.settings, core.registry, lease) if lease is not None else None
-        return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), beside)
+    async def _seal_days(self) -> int:
+        core, lease = self._core, self._locks.get(DAILY_ROOT)
+        registry = witness(core.settings, core.registry, lease) if lease is not None else None
+        return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), registry)
 
-    async def _root_lag(self) -> int:
+    async def _measure_root_lag(self) -> int:
         self._core.metrics.roots_behind(await self._core.daily_root.lag_ms() / 1000)
         return 0
 
     async def _reconcile(self) -> int:
         leases = self._core.store.leases
 
-        async def ours() -> bool:
-            return await leases.hold(RECONCILE) and await self._turns.ours(RECONCILE)
+        async def acquire() -> bool:
+            return await leases.hold(RECONCILE) and await self._locks.acquire(RECONCILE)
 
-        if not await self._core.reconciliation.due() or not await ours():
+        if not await self._core.reconciliation.due() or not await acquire():
             return 0
         try:
-            return await while_ours(ours, leases.fence(RECONCILE), self._core.reconciliation.step())
+            return await while_locked(acquire, leases.fence(RECONCILE), self._core.reconciliation.step())
         except LeaseLost as lost:
             log.info("job_left_to_another", job=RECONCILE, why=str(lost))
             return 0
         finally:
-            await self._turns.leave(RECONCILE)  # for `shop-order reconcile`
+            await self._locks.release(RECONCILE)  # for `shop-order reconcile`
 
-    async def _reconciled(self) -> int:
+    async def _measure_reconciliation(self) -> int:
         for channel, age_s, differences in await self._core.reconciliation.lag():
             self._core.metrics.reconciled(channel.code, age_s, differences)
         return 0
 
-    async def _keep_worker(self) -> int:
-        await self._core.ids.keep(self._core.store)
+    async def _renew_worker_id(self) -> int:
+        await self._core.ids.renew(self._core.store)
         return 0
 
-    async def _clock(self) -> int:
+    async def _reload_clock(self) -> int:
         await self._core.clock.load()
         return 0
 
-    async def _purge(self) -> int:
+    async def _purge_keys(self) -> int:
         return await self._core.store.orders.purge_keys(real_ms())
 
-    async def _tombstones(self) -> int:
+    async def _purge_tombstones(self) -> int:
         return await self._core.store.orders.purge_tombstones(real_ms())
 
-    async def _behind(self) -> int:
+    async def _measure_backlog(self) -> int:
         now_ms = self._core.clock()
         for one in await self._core.store.backlog.behind(now_ms):
             oldest_s = (now_ms - one.since_ms) / 1000 if one.count else 0.0
             self._core.metrics.behind(one.what, one.count, oldest_s)
         return 0
 
-    async def _lag(self) -> int:
+    async def _measure_lag(self) -> int:
         waiting, oldest_ms = await self._core.store.outbox.lag()
         self._core.metrics.outbox(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
         waiting, oldest_ms = await self._core.store.feed.lag()

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from shop_order.cmd.run.bootstrap import open_log
+from shop_order.cmd.run.file_permissions import restrict_files
+from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.opening import open_log
-from shop_order.cmd.run.private import close_to_others
 from shop_order.cmd.run.reloading import Reloading
 from shop_order.cmd.run.signals import Signals
-from shop_order.cmd.run.turns import only_one
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.configs import Loaded, Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.pkg.http.server import HttpServer, metrics_app
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message import BrokerAway
+from shop_order.pkg.message import BrokerUnavailable
+from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.pkg.message.rocketmq.connection import parse
 
 log = get_logger("relay")
 DRAIN_S = 5.0
@@ -29,22 +29,22 @@ DEAD_LETTERS_EVERY_S = 15.0
 
 
 async def relay_until_stopped(loaded: Loaded) -> int:
-    """Publish, and return the exit code; wait while the broker is away. Raises what refuses a start."""
+    """Publish, and return the exit code; wait for an unavailable broker. Raises what refuses a start."""
     signals = Signals()
-    settings = own_log(loaded.settings)
+    settings = separate_log(loaded.settings)
     logging = open_log(settings)
     try:
-        close_to_others(settings)
-        with only_one(settings, "relay"):
+        restrict_files(settings)
+        with exclusive_job(settings, "relay"):
             await _relay(Core(loaded, token=dev_token(settings)), signals)
     finally:
         logging.close()
-    return signals.over()
+    return signals.finish()
 
 
 async def _relay(core: Core, signals: Signals) -> None:
     jobs = Jobs(core)
-    reloading = Reloading(core, os.environ, remember=lambda loaded: None)  # `serve` records it
+    reloading = Reloading(core, os.environ, record=lambda loaded: None)  # `serve` records them
     signals.reload_by(reloading.hint)
 
     async def begin() -> None:
@@ -71,7 +71,7 @@ async def _relay(core: Core, signals: Signals) -> None:
         await signals.stop.wait()
         await reloading.stop()
         await jobs.stop()
-        with suppress(OrderServiceError):  # the rest waits in the outbox
+        with suppress(OrderServiceError):  # the rest stays in the outbox
             if await core.store.leases.hold("relay"):
                 await core.relay.drain(DRAIN_S)
     finally:
@@ -83,8 +83,8 @@ async def _relay(core: Core, signals: Signals) -> None:
         log.info("stopped")
 
 
-def own_log(settings: Settings) -> Settings:
-    """A separate log file beside the service's: two processes must not rotate the same file."""
+def separate_log(settings: Settings) -> Settings:
+    """Return settings with a log file of its own: two processes must not rotate the same file."""
     if not settings.log.filename:
         return settings
     path = Path(settings.log.filename)
@@ -93,12 +93,12 @@ def own_log(settings: Settings) -> Settings:
 
 
 async def dead_letters(url: str) -> Mapping[str, int]:
-    """How many messages each group of consumers could not process; nothing while no broker can be asked.
+    """Count the dead letters of each consumer group; empty while no broker is available.
 
     Raises Refused.
     """
     address = parse(url)
     try:
         return await Admin(address.namesrv).dead_letters(address) if address.namesrv else {}
-    except BrokerAway:
-        return {}  # the relay itself logs it
+    except BrokerUnavailable:
+        return {}  # the relay logs it

@@ -1,4 +1,4 @@
-"""Applies changed settings while the service runs: one immutable object replaces another."""
+"""Applies changed settings at run time: a new immutable object replaces the current one."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from pathlib import Path
 from typing import Protocol
 
 from shop_order.configs import ConfigError, Loaded, Settings, reload
-from shop_order.configs.settings import ConfigAway
+from shop_order.configs.settings import ConfigUnavailable
 from shop_order.configs.sources import SharedSource, shared_sources
 from shop_order.pkg.log import get_logger, set_level
 from shop_order.pkg.metrics import Metrics
 
 log = get_logger("config")
-POLL_EVERY_S = 30.0  # besides the pushes, in case one is lost
-RETRY_S = 3.0  # while a shared source is away, or its settings are refused
-WATCH_AGAIN_S = 3.0
+POLL_EVERY_S = 30.0  # in case a push is lost
+RETRY_S = 3.0  # while a shared source is unreachable or its settings are refused
+WATCH_RETRY_S = 3.0
 
 
 class Configured(Protocol):
-    """Holds the current settings."""
+    """An owner of the current settings."""
 
     loaded: Loaded
 
     @property
     def settings(self) -> Settings:
-        """Those of `loaded`."""
+        """The settings of `loaded`."""
 
     @property
     def metrics(self) -> Metrics:
-        """Counts the loads."""
+        """The counters of loads."""
 
 
 class Reloading:
     """Reloads on a hint: a signal, or a change in a shared source."""
 
     def __init__(
-        self, core: Configured, environ: Mapping[str, str], remember: Callable[[Loaded], None]
+        self, core: Configured, environ: Mapping[str, str], record: Callable[[Loaded], None]
     ) -> None:
         self._core = core
         self._environ = environ
-        self._remember = remember
+        self._record = record
         self._hinted = asyncio.Event()
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._waiting: tuple[str, ...] = ()  # what needs a restart, so that it is logged once
+        self._waiting: tuple[str, ...] = ()  # settings that need a restart, logged once
         self.trouble = "; ".join(core.loaded.notes)
 
     def start(self) -> None:
-        """Begin to wait for hints."""
+        """Start waiting for hints."""
         settings = self._core.settings
         if self.trouble:
             log.error("config_degraded", why=self.trouble)
             self._core.metrics.config("copy")
         sources = shared_sources(settings.config.url, settings.registry.url)
         self._tasks = [asyncio.create_task(self._watch(source)) for source in sources]
-        self._tasks.append(asyncio.create_task(self._follow(looks=bool(sources))))
+        self._tasks.append(asyncio.create_task(self._follow(polls=bool(sources))))
 
     async def stop(self) -> None:
         """Stop waiting for hints."""
@@ -70,11 +70,8 @@ class Reloading:
         self._hinted.set()
 
     async def reload(self) -> None:
-        """Apply what can change at run time, from all sources that answer.
-
-        Raises ConfigError and changes nothing.
-        """
-        async with self._one_at_a_time:
+        """Apply the reloadable settings that changed. Raises ConfigError and changes nothing."""
+        async with self._lock:
             reloaded = await asyncio.to_thread(reload, self._core.loaded, self._environ)
             self._core.loaded = reloaded.loaded
             set_level(reloaded.loaded.settings.log.level)
@@ -84,21 +81,21 @@ class Reloading:
                 self.trouble = ""
             self._core.metrics.config("applied" if reloaded.applied else "unchanged")
             if reloaded.applied:
-                await asyncio.to_thread(self._remember, reloaded.loaded)
+                await asyncio.to_thread(self._record, reloaded.loaded)
             if reloaded.applied or reloaded.needs_restart != self._waiting:
                 log.warning("reloaded", applied=reloaded.applied, needs_restart=reloaded.needs_restart)
             self._waiting = reloaded.needs_restart
 
-    async def _follow(self, *, looks: bool) -> None:
+    async def _follow(self, *, polls: bool) -> None:
         while True:
-            pause_s = (RETRY_S if self.trouble else POLL_EVERY_S) if looks else None
+            pause_s = (RETRY_S if self.trouble else POLL_EVERY_S) if polls else None
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hinted.wait(), pause_s)
             self._hinted.clear()
             try:
                 await self.reload()
-            except ConfigAway as away:
-                self._failed("away", str(away))
+            except ConfigUnavailable as unavailable:
+                self._failed("away", str(unavailable))
             except ConfigError as bad:
                 self._failed("refused", str(bad))
             except Exception as failed:  # noqa: BLE001 - a background loop
@@ -118,4 +115,4 @@ class Reloading:
                 await source.watch(self.hint, folder)
             except Exception as failed:  # noqa: BLE001 - a background loop
                 log.error("config_watch_failed", source=source.kind, error=repr(failed))
-            await asyncio.sleep(WATCH_AGAIN_S)
+            await asyncio.sleep(WATCH_RETRY_S)

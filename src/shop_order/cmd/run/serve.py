@@ -1,4 +1,4 @@
-"""Serve until a signal asks to stop."""
+"""`shop-order serve`: serve until TERM or INT."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.opening import open_log
-from shop_order.cmd.run.private import close_to_others
+from shop_order.cmd.run.bootstrap import open_log
+from shop_order.cmd.run.file_permissions import restrict_files
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
 from shop_order.repository.schema import create, head
 
-GARBAGE = 20_000  # new objects before a collection; the default of 700 costs 5 % of a busy server
+GC_THRESHOLD = 20_000  # new objects per collection; the default of 700 costs 5 % of a busy server's CPU
 
 
 async def serve_until_stopped(loaded: Loaded) -> int:
@@ -30,55 +30,57 @@ async def serve_until_stopped(loaded: Loaded) -> int:
             await _serve(loaded, signals)
         finally:
             logging.close()
-    return signals.over()
+    return signals.finish()
 
 
 async def _serve(loaded: Loaded, signals: Signals) -> None:
-    close_to_others(loaded.settings)
+    restrict_files(loaded.settings)
     app = App(loaded)
     signals.reload_by(app.reload)
     if await signals.unless_stopped(app.start()):
-        settle_memory()
+        tune_gc()
         await signals.stop.wait()
         await app.stop()
 
 
-def settle_memory() -> None:
-    """Exclude what lives as long as the process from garbage collection, and collect less often."""
+def tune_gc() -> None:
+    """Exclude the objects of the start from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 async def ensure_schema(loaded: Loaded) -> None:
     """Create or migrate the tables of the embedded database. Raises OSError if that fails.
 
-    Old tables are migrated in a separate process: Alembic would stay in the server's memory.
+    Migrates in a separate process: Alembic would stay in the server's memory.
     """
     if not loaded.settings.db.url.startswith("sqlite:"):
-        return  # a shared database is migrated by `shop-order migrate`, before the first of its processes
+        return  # `shop-order migrate` migrates a shared database
     path = Path(sqlite_path(loaded.settings.db.url))
-    if await asyncio.to_thread(lambda: revision(path) == head() or created(path)):
+    if await asyncio.to_thread(lambda: revision(path) == head() or create_new(path)):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
     migration = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
     )
     try:
-        _, said = await migration.communicate()
+        _, stderr = await migration.communicate()
     finally:
-        if migration.returncode is None:  # it is one transaction: nothing remains of it
+        if migration.returncode is None:  # one transaction: it is rolled back
             migration.terminate()
             await migration.wait()
     if not migration.returncode:
-        sys.stderr.write(said.decode(errors="replace"))  # its warnings
+        sys.stderr.write(stderr.decode(errors="replace"))  # its warnings
     else:
-        why = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {migration.returncode}"]
+        why = stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+            f"exit code {migration.returncode}"
+        ]
         raise OSError(f"the order database could not be migrated: {why[0]}")
 
 
-def created(path: Path) -> bool:
-    """Create the tables in a new file; whether it was new. Raises OSError for a file that can't be used."""
+def create_new(path: Path) -> bool:
+    """Create the tables if the file is new; whether it was. Raises OSError for an unusable file."""
     try:
         return create(path)
     except sqlite3.DatabaseError as damaged:
@@ -86,7 +88,7 @@ def created(path: Path) -> bool:
 
 
 def revision(path: Path) -> str:
-    """The schema's revision, empty if there is none. Raises OSError for a file that is not a database."""
+    """Return the schema's revision, empty if there is none. Raises OSError unless it is a database."""
     if not path.exists():
         return ""
     try:

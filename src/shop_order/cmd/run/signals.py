@@ -7,29 +7,29 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shop_order.cmd.run.first import HANG_UPS, STOPS, heed, rest
+from shop_order.cmd.run.startup import PENDING_RELOADS, STOPS, exit_on_signal, ignore_at_exit
 
 
 class Signals:
-    """Handles them from its creation on; before that `first` does."""
+    """Handles the signals from its creation on; `startup` does so before."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self._reload: Callable[[], None] | None = None
-        self._hung_up = bool(HANG_UPS)
+        self._reload_asked = bool(PENDING_RELOADS)
         loop = asyncio.get_running_loop()
         for number in STOPS:
             loop.add_signal_handler(number, self.stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hup)
 
     def reload_by(self, reload: Callable[[], None]) -> None:
-        """Call this on HUP, and now if one came already."""
+        """Call `reload` on HUP, and now if one was received already."""
         self._reload = reload
-        if self._hung_up:
+        if self._reload_asked:
             reload()
 
     async def unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Do a part of the start, or cancel it at a stop; whether it was done. Raises what `work` raises."""
+        """Run a part of the start, cancelled by a stop; whether it completed. Raises what `work` raises."""
         doing = asyncio.create_task(work)
         stopping = asyncio.create_task(self.stop.wait())
         try:
@@ -43,18 +43,18 @@ class Signals:
         finally:
             stopping.cancel()
 
-    def over(self, code: int = 0) -> int:
-        """All is finished: from now on a signal ends the process, which only waits for its threads."""
+    def finish(self, code: int = 0) -> int:
+        """Let signals end the process, which only waits for its threads; return `code`."""
         loop = asyncio.get_running_loop()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # one handler or the other is always in place
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # so that there is always a handler
         for number in STOPS:
-            loop.remove_signal_handler(number)  # or closing the loop would restore the system's
-        heed(code)
-        rest()
+            loop.remove_signal_handler(number)  # else closing the loop would restore the default handler
+        exit_on_signal(code)
+        ignore_at_exit()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return code
 
-    def _hang_up(self) -> None:
-        self._hung_up = True
+    def _on_hup(self) -> None:
+        self._reload_asked = True
         if self._reload is not None:
             self._reload()

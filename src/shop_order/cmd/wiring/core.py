@@ -1,4 +1,4 @@
-"""Everything below the fronts: the store, the neighbours, the channels, the use cases."""
+"""Everything below the servers: store, neighbours, channels, use cases."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from shop_order.cmd.wiring.channels import connect_channels
+from shop_order.cmd.wiring.cache import SharedCache
 from shop_order.cmd.wiring.from_settings import order_rules, pricing
-from shop_order.cmd.wiring.ids import Ids
-from shop_order.cmd.wiring.neighbours import Neighbours
-from shop_order.cmd.wiring.observing import seen, tracing
+from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
+from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
-from shop_order.cmd.wiring.shared import Shared
+from shop_order.cmd.wiring.tracing import traced, tracing
 from shop_order.configs import Loaded, Settings
 from shop_order.gateway.events import MessageEventPublisher
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
@@ -53,12 +52,12 @@ log = get_logger("core")
 
 
 def real_ms() -> int:
-    """Epoch milliseconds of real time."""
+    """Return the real time in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Core:
-    """`async with Core(loaded, token=…)`: an open store and use cases that work."""
+    """The use cases over an open store: `async with Core(loaded, token=…)`."""
 
     def __init__(self, loaded: Loaded, *, token: TokenSource) -> None:
         self.loaded = loaded
@@ -67,20 +66,20 @@ class Core:
         self.tracing = tracing(settings, self.metrics)
         self._exit = AsyncExitStack()
         self.registry = open_registry(settings.registry.url)
-        self.ids = Ids(self.metrics, real_ms)
+        self.ids = IdAllocator(self.metrics, real_ms)
         self.store = open_store(
             settings.db.url,
             next_id=self.ids.next,
             options=StoreOptions(
                 settings.limit.commit_batch,
                 settings.limit.commit_queue,
-                self._stored,
+                self._on_stored,
                 self.metrics.batch("commit"),
             ),
         )
         self.log_store = open_order_log(settings.oplog.url)
         self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
-        self.shared = Shared(lambda: self.settings, self.metrics, real_ms)
+        self.shared = SharedCache(lambda: self.settings, self.metrics, real_ms)
         self._gateways(settings, token)
         self._use_cases(settings)
 
@@ -98,11 +97,11 @@ class Core:
         )
         self.neighbours = Neighbours(lambda: self.settings, self.registry, caller, self.metrics)
         self.goods, self.stock = self.neighbours.goods, self.neighbours.stock
-        # The steps of an order in their sequence: batches stay together from look-up to commit.
+        # In the sequence of an order's steps, so that batches stay together from look-up to commit.
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
-        store.lookups.behind(goods, stock, store.commits)
-        goods.behind(stock, store.commits)
-        self.stored, self.views = self.shared.orders(seen(self.tracing, "orders", store.orders))
+        store.lookups.yield_to(goods, stock, store.commits)
+        goods.yield_to(stock, store.commits)
+        self.stored, self.views = self.shared.orders(traced(self.tracing, "orders", store.orders))
         inboxes = self.neighbours.inboxes
         self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
         published = MessageEventPublisher(
@@ -117,13 +116,13 @@ class Core:
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
-        carts = seen(self.tracing, "carts", store.carts)
-        goods = seen(self.tracing, "goods", self.goods)
-        stock = seen(self.tracing, "stock", self.stock)
+        carts = traced(self.tracing, "carts", store.carts)
+        goods = traced(self.tracing, "goods", self.goods)
+        stock = traced(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
-        # Our own cashier is always allowed.
+        # Our cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
         self.placing = PlacingService(
             orders=orders,
@@ -157,7 +156,7 @@ class Core:
             pricing=lambda: pricing(self.settings),
             shown=self.shared.goods(goods),
         )
-        self._paying(numbers)
+        self._payments(numbers)
         self.reservations = ReservationService(
             orders=orders,
             on_unreadable=self.unreadable.report,
@@ -172,9 +171,9 @@ class Core:
             on_unreadable=self.unreadable.report,
             clock=clock,
         )
-        self._behind(settings)
+        self._background(settings)
 
-    def _paying(self, numbers: OrderNumbers) -> None:
+    def _payments(self, numbers: OrderNumbers) -> None:
         store, orders, clock, channels = self.store, self.stored, self.clock, self.offered
         secret = self.settings.pay.gateway_secret
         attempts = Attempts(
@@ -216,14 +215,14 @@ class Core:
             turn=self.shared.turns.take,
         )
 
-    def _behind(self, settings: Settings) -> None:
+    def _background(self, settings: Settings) -> None:
         store, clock = self.store, self.clock
         self.relay = Relay(
             outbox=store.outbox,
             inboxes=self.inboxes,
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
-            # Commits of another process give no hint.
+            # Commits of another process send no hint.
             idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
             observe=self.metrics.batch("relay"),
         )
@@ -236,8 +235,8 @@ class Core:
             database_ms=store.leases.now_ms,
             alert=self.alert,
         )
-        beside = witness(settings, self.registry)
-        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=beside)
+        registry = witness(settings, self.registry)
+        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=registry)
         self.archive = ArchiveService(
             archive=store.archive,
             on_unreadable=self.unreadable.report,
@@ -274,7 +273,7 @@ class Core:
         self._exit.push_async_callback(self.log_store.close)
         await self.store.open(serve=serve)
         self._exit.push_async_callback(self.store.close)
-        await self.ids.begin(self.store, lease=serve)
+        await self.ids.start(self.store, lease=serve)
         await self.clock.load()
         await self.shared.open()
         self._exit.push_async_callback(self.shared.close)
@@ -295,10 +294,10 @@ class Core:
         await self._exit.aclose()
 
     def alert(self, name: str, **about: object) -> None:
-        """Alert the operator: a log line at level error, and a counter."""
+        """Alert the operator with a log line at level error and a counter."""
         self.metrics.alert(name)
         log.error(name, alert=True, **about)
 
-    def _stored(self, types: Sequence[str]) -> None:
+    def _on_stored(self, types: Sequence[str]) -> None:
         self.metrics.events(types)
         self.relay.hint()

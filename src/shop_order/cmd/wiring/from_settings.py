@@ -1,4 +1,4 @@
-"""What parts are given, made from the settings as they are now."""
+"""Parameters of parts, from the current settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
 from shop_order.domain.valueobject.pricing import Pricing
-from shop_order.pkg.address import joined
+from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.service.place import OrderRules
@@ -16,12 +16,11 @@ from shop_order.web.auth.tokens import TokenRules, mint_token
 from shop_order.web.handler.landing import Places
 
 DEV_TOKEN_S = 3600
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to name one of them
-SIMULATED = "/alipay/gateway.do"  # the path of the sandbox's gateway; the provider's own is another
+SIMULATED = "/alipay/gateway.do"  # the path of the sandbox's gateway, unlike the provider's
 
 
 def order_rules(settings: Settings) -> OrderRules:
-    """Times in ms."""
+    """Return the rules for orders; times in ms."""
     return OrderRules(
         settings.order.pay_timeout_s * 1000,
         settings.order.auto_confirm_s * 1000,
@@ -31,18 +30,18 @@ def order_rules(settings: Settings) -> OrderRules:
 
 
 def pricing(settings: Settings) -> Pricing:
-    """What an order costs besides its goods."""
+    """Return the pricing of freight."""
     ours = settings.pricing
     return Pricing(ours.freight_fen, ours.free_freight_from_fen, ours.zones_fen)
 
 
 def token_rules(settings: Settings) -> TokenRules:
-    """What a token must say to be accepted."""
+    """Return what tokens must contain."""
     return TokenRules(settings.auth.issuer, settings.auth.audience, settings.auth.max_lifetime_s)
 
 
 def dev_token(settings: Settings) -> TokenSource:
-    """A service token of our own, minted again before it ends; empty where there is no development key."""
+    """Return a source of our service token, renewed before it expires; empty without a development key."""
     if settings.auth.hs256_key is None:
         return lambda: ""
     secret = settings.auth.hs256_key.get_secret_value()
@@ -62,7 +61,7 @@ def dev_token(settings: Settings) -> TokenSource:
 
 
 def grpc_tls(settings: Settings) -> ServerTls | None:
-    """TLS by two settings, mutual by a third."""
+    """Return the TLS files of the gRPC port; None without TLS."""
     server = settings.server
     if not (server.tls_cert and server.tls_key):
         return None
@@ -70,11 +69,10 @@ def grpc_tls(settings: Settings) -> ServerTls | None:
 
 
 def places(settings: Settings, grpc_port: int) -> Places:
-    """What the page at `/` shows to developers: the gRPC port, and the sandbox if payments go there."""
+    """Return the links of the page at `/`: the gRPC port, and the sandbox if it handles payments."""
     if settings.app.env == "production":
         return Places()
     server, gateway = settings.server, urlsplit(settings.pay.alipay.gateway)
-    host = server.advertise_host or server.host
-    host = EVERY_ADDRESS.get(host, host)
+    host = reachable(server.advertise_host or server.host)
     sandbox = f"{gateway.scheme}://{gateway.netloc.rpartition('@')[2]}/" if gateway.path == SIMULATED else ""
-    return Places(grpc=joined(host, grpc_port), sandbox=sandbox)
+    return Places(grpc=join_host_port(host, grpc_port), sandbox=sandbox)

@@ -1,4 +1,4 @@
-"""The ids that this process makes, and the worker id in them, which it leases from the database."""
+"""The ids of this process, with a worker id that it leases from the database."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from shop_order.repository.dao.store import Store
 log, store_log = get_logger("core"), get_logger("store")
 
 
-class Ids:
-    """`next` makes an id; `keep`, called every few seconds, renews the lease."""
+class IdAllocator:
+    """`next` creates an id; `renew`, called every few seconds, renews the lease."""
 
     def __init__(self, metrics: Metrics, real_clock: Clock) -> None:
         self._metrics = metrics
         self._clock = real_clock
-        self._worker = 0
-        self._ends_s = float("inf")
-        self._snowflakes = Snowflakes(real_clock, self._worker)
-        self._trouble = ""  # why the database takes no writes
+        self._worker_id = 0
+        self._expires_s = float("inf")
+        self._snowflakes = Snowflakes(real_clock, self._worker_id)
+        self._trouble = ""  # why the database is read-only
         self._since_s = 0.0
 
     def next(self) -> int:
-        """A new id. Raises DependencyDown while the worker id in it may be another's."""
-        if time.monotonic() > self._ends_s:
+        """Return a new id. Raises DependencyDown while the worker id may belong to another process."""
+        if time.monotonic() > self._expires_s:
             raise DependencyDown("worker_id")
         return self._snowflakes.next_id()
 
-    async def begin(self, store: Store, *, lease: bool) -> None:
-        """Go on after the last id that was stored. Raises DependencyDown."""
+    async def start(self, store: Store, *, lease: bool) -> None:
+        """Continue after the last stored id. Raises DependencyDown."""
         if lease:
-            self._worker = await store.leases.worker_id()
-            self._ends_s = store.leases.worker_id_expires_s
-        self._snowflakes = Snowflakes(self._clock, self._worker, after=await store.last_id())
+            self._worker_id = await store.leases.worker_id()
+            self._expires_s = store.leases.worker_id_expires_s
+        self._snowflakes = Snowflakes(self._clock, self._worker_id, after=await store.last_id())
 
-    async def keep(self, store: Store) -> None:
-        """Renew the worker id, or go on with another if it was lost. Raises DependencyDown.
+    async def renew(self, store: Store) -> None:
+        """Renew the worker id, or continue with another if it was lost. Raises DependencyDown.
 
-        It begins with a write, so that a database that takes none is noticed without a buyer.
+        Writes first, so that a read-only database is noticed before an order fails.
         """
-        self._tell(store.write_error)
+        self._report(store.write_error)
         try:
             await store.check_writes()
         finally:
-            self._tell(store.write_error)
-        if (worker := await store.leases.worker_id()) != self._worker:
-            log.warning("worker_changed", before=self._worker, now=worker)
+            self._report(store.write_error)
+        if (worker_id := await store.leases.worker_id()) != self._worker_id:
+            log.warning("worker_changed", before=self._worker_id, now=worker_id)
             self._metrics.worker_changed()
-            self._worker = worker
-            self._snowflakes = Snowflakes(self._clock, worker, after=self._snowflakes.next_id())
-        self._ends_s = store.leases.worker_id_expires_s
+            self._worker_id = worker_id
+            self._snowflakes = Snowflakes(self._clock, worker_id, after=self._snowflakes.next_id())
+        self._expires_s = store.leases.worker_id_expires_s
 
-    def _tell(self, trouble: str) -> None:
-        """Log a change; the end of an outage too, for the log may have been on the disk that was full."""
+    def _report(self, trouble: str) -> None:
+        """Log a change, and also the end of an outage: the log may be on the same full disk."""
         if trouble and not self._trouble:
             self._since_s = time.monotonic()
             store_log.error("database_takes_no_writes", code=trouble)

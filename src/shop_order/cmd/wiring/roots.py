@@ -1,7 +1,4 @@
-"""What the daily roots need besides the database: keys, and the registry as a witness.
-
-Write access to the database does not include these.
-"""
+"""Keys of the daily roots, and the registry as witness: database access includes neither."""
 
 from __future__ import annotations
 
@@ -12,16 +9,16 @@ from urllib.parse import urlsplit
 from shop_order.configs import ConfigError, Settings
 from shop_order.domain.ports import WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys
-from shop_order.pkg.registry import Lease, Registry, RegistryAway
+from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
 
-ROOTS = "order-service-roots/"  # not among the settings, which every start and every change reads as a whole
+ROOTS = "order-service-roots/"  # outside the settings, which each start and change reads completely
 
 
 class RegistryWitness:
     """See `domain.ports.Witness`; `database` keeps the roots of two databases apart."""
 
-    def __init__(self, registry: Registry, database: str, lease: Lease | None = None) -> None:
-        """Without a `lease` it only reads."""
+    def __init__(self, registry: Registry, database: str, lease: RegistryLock | None = None) -> None:
+        """Read-only without a `lease`."""
         self._registry = registry
         self._below = f"{ROOTS}{database}/"
         self._lease = lease
@@ -29,39 +26,41 @@ class RegistryWitness:
     async def get(self, day: str) -> bytes | None:
         try:
             return await self._registry.get(self._below + day)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessUnavailable(str(away)) from away
 
     async def put(self, day: str, document: bytes) -> bool:
         try:
             return self._lease is not None and await self._lease.put(self._below + day, document)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessUnavailable(str(away)) from away
 
     async def all(self) -> Mapping[str, bytes]:
         try:
             found = await self._registry.values_below(self._below)
-        except RegistryAway as away:
+        except RegistryUnavailable as away:
             raise WitnessUnavailable(str(away)) from away
         return {key.removeprefix(self._below): value for key, value in found.items()}
 
 
-def witness(settings: Settings, registry: Registry, lease: Lease | None = None) -> RegistryWitness | None:
-    """The registry, if one is configured."""
+def witness(
+    settings: Settings, registry: Registry, lease: RegistryLock | None = None
+) -> RegistryWitness | None:
+    """Return the registry as a witness, if one is configured."""
     if settings.registry.url.startswith("none:"):
         return None
     return RegistryWitness(registry, database(settings.db.url), lease)
 
 
 def database(url: str) -> str:
-    """The address and name of a database, without its user: shop@db.example:3306, order.db."""
+    """Return name and address of a database, without its user: shop@db.example:3306, order.db."""
     split = urlsplit(url)
     name, where = split.path.rpartition("/")[2], split.netloc.rpartition("@")[2]
     return f"{name}@{where}" if where else name
 
 
 def root_keys(settings: Settings) -> Ed25519Keys:
-    """The key that signs, and those that verify. Raises ConfigError."""
+    """Return the keys that sign and verify. Raises ConfigError."""
     file = Path(settings.audit.root_key_file or "")
     try:
         return Ed25519Keys(file.read_bytes())

@@ -12,11 +12,11 @@ import yaml
 
 from shop_order.configs import tree
 from shop_order.configs.settings import ConfigError
-from shop_order.configs.sources.base import Document, SourceAway
-from shop_order.pkg.address import joined
+from shop_order.configs.sources import Document, SourceUnavailable
+from shop_order.pkg.address import join_host_port
 
 PREFIX = "order-service/"
-NOT_SETTINGS = ("locks/",)  # what else lives below the prefix
+NOT_SETTINGS = ("locks/",)  # other data below the prefix
 PORT = 8500
 TIMEOUT_S = 3.0
 WAIT_S = 30
@@ -26,7 +26,7 @@ RETRY_S = 2.0
 class ConsulSource:
     """Every key below `order-service/`; the values are texts, as in environment variables.
 
-    The key `order-service/` itself, a folder, says that no others are meant to be there.
+    The key `order-service/` itself, a folder, marks an intentionally empty configuration.
     """
 
     kind = "consul"
@@ -34,8 +34,8 @@ class ConsulSource:
     def __init__(self, url: str) -> None:
         split = urlsplit(url)
         try:
-            self._address = joined(split.hostname or "", split.port or PORT)
-        except ValueError:  # its text repeats a piece of the URL, which may be one of the token
+            self._address = join_host_port(split.hostname or "", split.port or PORT)
+        except ValueError:  # its text may contain part of the token
             self._address = ""
         if not (self._address and split.hostname) or split.path.strip("/") or split.query or split.fragment:
             raise ConfigError("REGISTRY__URL: write consul://host:port, or consul://:token@host:port")
@@ -43,18 +43,21 @@ class ConsulSource:
 
     @property
     def identity(self) -> str:
-        """The prefix: every server of a datacenter has the same."""
+        """The prefix: the same for all servers of a datacenter."""
         return f"kv/{PREFIX}"
 
     def documents(self, env: str) -> list[Document]:
-        """All keys as one document, if there are any. Raises ConfigError for what is no text, SourceAway."""
+        """Return all keys as one document, if any.
+
+        Raises ConfigError if a value is not text, SourceUnavailable.
+        """
         try:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
-                answer = http.get(self._where(), params={"recurse": "true"})
+                answer = http.get(self._url(), params={"recurse": "true"})
                 rows = _rows(answer)
         except (httpx.HTTPError, ValueError) as error:
-            raise SourceAway(
-                f"Consul at {self._address} can't be asked: {str(error) or repr(error)}"
+            raise SourceUnavailable(
+                f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
             ) from error
         settings = _settings(rows)
         if not settings and not any(str(row["Key"]) == PREFIX for row in rows):
@@ -62,31 +65,31 @@ class ConsulSource:
         return [(self.identity, yaml.safe_dump(tree.nest(settings), allow_unicode=True))]
 
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
-        """One blocking query after the other."""
-        index, away = 0, False
+        """Run blocking queries, one after the other."""
+        index, was_unreachable = 0, False
         limit = httpx.Timeout(TIMEOUT_S, read=WAIT_S * 1.1 + TIMEOUT_S)
         async with httpx.AsyncClient(timeout=limit, trust_env=False, headers=self._headers) as http:
             while True:
                 query = {"recurse": "true", "index": str(index), "wait": f"{WAIT_S}s"}
                 try:
-                    answer = await http.get(self._where(), params=query)
+                    answer = await http.get(self._url(), params=query)
                     _rows(answer)
-                    seen = int(answer.headers["X-Consul-Index"])
+                    new_index = int(answer.headers["X-Consul-Index"])
                 except (httpx.HTTPError, ValueError, KeyError):
-                    away = True
+                    was_unreachable = True
                     await asyncio.sleep(RETRY_S)
                     continue
-                if away or seen != index:
+                if was_unreachable or new_index != index:
                     changed()
-                # An index that went back belongs to a Consul that lost its memory: begin anew.
-                index, away = (max(seen, 1) if seen >= index else 0), False
+                # An index that decreased belongs to a Consul that lost its data: start over.
+                index, was_unreachable = (max(new_index, 1) if new_index >= index else 0), False
 
-    def _where(self) -> str:
+    def _url(self) -> str:
         return f"http://{self._address}/v1/kv/{PREFIX}"
 
 
 def _rows(answer: httpx.Response) -> Any:
-    """The rows below the prefix, none if there are none. Raises ValueError for a refusal."""
+    """Return the rows below the prefix. Raises ValueError for an error answer."""
     if answer.status_code == 404:
         return []
     if answer.status_code != 200:
@@ -103,8 +106,8 @@ def _settings(rows: Any) -> dict[tree.Path, str | None]:
         path = tuple(name.lower().split("/"))
         tree.require_known(path, f"consul {row['Key']}")
         try:
-            # An empty value is a null: an empty list is written [].
+            # An empty value is null; an empty list is written [].
             settings[path] = base64.b64decode(row["Value"] or "").decode().strip() or None
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{tree.key_of(path)}: is not a text (consul {row['Key']})") from error
+            raise ConfigError(f"{tree.key_of(path)}: is not text (consul {row['Key']})") from error
     return settings

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from shop_order.configs.settings import ConfigError
-from shop_order.configs.sources.base import Document, SourceAway
-from shop_order.pkg.address import joined, parted
+from shop_order.configs.sources import Document, SourceUnavailable
+from shop_order.pkg.address import join_host_port, split_host_port
 
 DATA_ID = "order-service.yaml"
 NAMESPACE, GROUP = "order-service", "DEFAULT_GROUP"
@@ -23,8 +23,8 @@ PORT = 8848
 TIMEOUT_S = 3.0
 RETRY_S = 3.0
 MAX_HISTORY = 500
-MAX_READINGS = 5
-_UNKNOWN, _OVERTAKEN = 20004, 20005  # Nacos' codes: there is no such document; another one stands there
+MAX_READS = 5
+_UNKNOWN, _CONFLICT = 20004, 20005  # Nacos' codes: no such document; the document has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class NacosUrl:
 
 
 def parse_url(url: str) -> NacosUrl:
-    """Raises ConfigError for a URL that says something we do not know."""
+    """Parse the URL. Raises ConfigError for unknown or malformed parts."""
     split = urlsplit(url)
     userinfo, _, servers = split.netloc.rpartition("@")
     username, _, password = userinfo.partition(":")
     try:
-        found = tuple(joined(*parted(server, PORT)) for server in servers.split(",") if server)
+        found = tuple(
+            join_host_port(*split_host_port(server, PORT)) for server in servers.split(",") if server
+        )
     except ValueError:
         found = ()
     if not found or split.path.strip("/"):
@@ -63,7 +65,7 @@ def parse_url(url: str) -> NacosUrl:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One entry of Nacos' history, with what it published: None if it removed the document."""
+    """An entry of Nacos' history; `content` is what it published, None if it removed the document."""
 
     id: int
     created_ms: int
@@ -88,31 +90,33 @@ class NacosSource:
         return f"{self._url.namespace}/{self._url.group}/{DATA_ID}"
 
     def documents(self, env: str) -> list[Document]:
-        """The document. Raises SourceAway, also when there is none: nobody removes a configuration."""
+        """Return the document. Raises SourceUnavailable, also if it is missing: that is never intended."""
         answer = self._ask("GET", "client/cs/config")
         if answer is None:
-            raise SourceAway(f"Nacos has no document {self.identity}")
+            raise SourceUnavailable(f"Nacos has no document {self.identity}")
         content = str(answer.get("content") or "")
         if not content.strip():
-            raise SourceAway(f"Nacos' document {self.identity} is empty; to set nothing, publish {{}}")
+            raise SourceUnavailable(f"Nacos' document {self.identity} is empty; to set nothing, publish {{}}")
         return [(self.identity, content)]
 
     def publish(self, content: str, instead_of: str | None = None) -> None:
-        """Make `content` the live document; with `instead_of` only in place of that one.
+        """Publish `content`; with `instead_of` only if that is still the live document.
 
-        Raises SourceAway, ConfigError if another stands there.
+        Raises SourceUnavailable, ConfigError if it has changed.
         """
-        seen = None if instead_of is None else hashlib.md5(instead_of.encode()).hexdigest()  # noqa: S324
+        expected_md5 = None if instead_of is None else hashlib.md5(instead_of.encode()).hexdigest()  # noqa: S324
         try:
-            self._ask("POST", "admin/cs/config", {"content": content, "type": "yaml"}, seen)
-        except _Overtaken as overtaken:
-            raise ConfigError(f"{self.identity} was changed meanwhile: nothing was published") from overtaken
+            self._ask("POST", "admin/cs/config", {"content": content, "type": "yaml"}, expected_md5)
+        except _Conflict as conflict:
+            raise ConfigError(
+                f"{self.identity} has changed in the meantime: nothing was published"
+            ) from conflict
 
     def history(self, limit: int = MAX_HISTORY) -> list[Version]:
-        """What was published, the newest first. Raises SourceAway.
+        """Return what was published, newest first. Raises SourceUnavailable.
 
-        Nacos stores with a change what stood there before: what an entry published is therefore
-        found in the next one, and with the newest in the live document.
+        Nacos stores the previous document with each change: what an entry published is found in
+        the next entry, and for the newest in the live document.
         """
         items, after = self._entries_and_live(limit)
         versions = []
@@ -126,24 +130,24 @@ class NacosSource:
         return versions
 
     def _entries_and_live(self, limit: int) -> tuple[Sequence[Any], str | None]:
-        """The newest entries, and the document that the very newest left there."""
+        """Return the newest entries and the document that the newest of them published."""
         page = {"pageNo": "1", "pageSize": str(min(limit, MAX_HISTORY))}
         live: Any = None
-        seen: Sequence[Any] | None = None
-        for _ in range(MAX_READINGS):
+        previous_ids: Sequence[Any] | None = None
+        for _ in range(MAX_READS):
             items = (self._ask("GET", "admin/cs/history/list", page) or {"pageItems": []})["pageItems"]
             ids = [item["id"] for item in items]
-            if ids == seen:  # so `live` is of that time
+            if ids == previous_ids:  # `live` was read in between: it belongs to these entries
                 return items, None if live is None else str(live["content"])
-            # The keeper's own document: the copy that readers get follows it a moment later.
-            live, seen = self._ask("GET", "admin/cs/config"), ids
-        raise SourceAway(f"{self.identity} is changed faster than it can be read")
+            # The administrator's document: the copy for readers follows a moment later.
+            live, previous_ids = self._ask("GET", "admin/cs/config"), ids
+        raise SourceUnavailable(f"{self.identity} changes faster than it can be read")
 
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
-        """Nacos pushes within a fraction of a second; its client connects again by itself."""
+        """Nacos pushes changes within a fraction of a second; its client reconnects by itself."""
         from v2.nacos import ClientConfigBuilder, NacosConfigService
 
-        _quieten()
+        _silence_client()
         builder = ClientConfigBuilder().server_address(",".join(self._url.servers))
         builder = builder.namespace_id(self._url.namespace).log_level(logging.ERROR)
         builder = builder.log_dir(str(folder)).cache_dir(str(folder))  # else it writes into the home folder
@@ -151,7 +155,7 @@ class NacosSource:
             builder = builder.username(self._url.username).password(self._url.password)
         config = builder.build()
 
-        async def pushed(_tenant: str, _data_id: str, _group: str, _content: str) -> None:
+        async def on_push(_tenant: str, _data_id: str, _group: str, _content: str) -> None:
             changed()
 
         while True:
@@ -161,28 +165,28 @@ class NacosSource:
             except (OSError, RuntimeError, ValueError):
                 await asyncio.sleep(RETRY_S)
         try:
-            await service.add_listener(DATA_ID, self._url.group, pushed)
+            await service.add_listener(DATA_ID, self._url.group, on_push)
             await asyncio.Event().wait()
         finally:
             with suppress(asyncio.CancelledError):
                 await service.shutdown()
 
     def _ask(
-        self, method: str, path: str, more: Mapping[str, str] | None = None, seen: str | None = None
+        self, method: str, path: str, more: Mapping[str, str] | None = None, expected_md5: str | None = None
     ) -> Any:
-        """What it answers. Raises SourceAway, _Overtaken if the document is not the one with MD5 `seen`."""
+        """Return the answer. Raises SourceUnavailable, _Conflict if the document has another MD5."""
         about = {"dataId": DATA_ID, "groupName": self._url.group, "namespaceId": self._url.namespace}
         failed = ""
         for server in self._url.servers:
             try:
-                cas = {} if seen is None else {"casMd5": seen}
+                cas = {} if expected_md5 is None else {"casMd5": expected_md5}
                 with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=cas) as http:
                     base = f"http://{server}/nacos/v3"
                     answer = self._request(http, base, method, path, {**about, **(more or {})})
                 return _data(answer)
             except (httpx.HTTPError, ValueError) as error:
-                failed = f"Nacos at {server} can't be asked: {str(error) or repr(error)}"
-        raise SourceAway(failed)
+                failed = f"Nacos at {server} can't be reached: {str(error) or repr(error)}"
+        raise SourceUnavailable(failed)
 
     def _request(
         self, http: httpx.Client, base: str, method: str, path: str, parameters: Mapping[str, str]
@@ -197,29 +201,29 @@ class NacosSource:
         return http.post(f"{base}/{path}", data=dict(parameters), headers=headers)
 
 
-class _Overtaken(Exception):
-    """Another document stands where ours was to."""
+class _Conflict(Exception):
+    """The document has changed since it was read."""
 
 
 def _data(answer: httpx.Response) -> Any:
-    """What Nacos answered, None for what does not exist. Raises ValueError for a refusal, _Overtaken."""
-    said = answer.json()
-    if said.get("code") == _UNKNOWN:
+    """Return the data of an answer, None if there is none. Raises ValueError for an error, _Conflict."""
+    body = answer.json()
+    if body.get("code") == _UNKNOWN:
         return None
-    if said.get("code") == _OVERTAKEN:
-        raise _Overtaken
-    if answer.status_code != 200 or said.get("code") != 0:
-        raise ValueError(f"{answer.status_code} {said.get('message')}")
-    return said["data"]
+    if body.get("code") == _CONFLICT:
+        raise _Conflict
+    if answer.status_code != 200 or body.get("code") != 0:
+        raise ValueError(f"{answer.status_code} {body.get('message')}")
+    return body["data"]
 
 
-def _quieten() -> None:
-    # Its loggers would write a second log beside ours, with every reconnection in it.
+def _silence_client() -> None:
+    # Its loggers would write every reconnection into our log.
     for name in ("nacos", "config", "naming"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(_is_not_the_clients)  # added twice it counts once
+    logging.getLogger().addFilter(_is_not_from_client)  # idempotent
 
 
-def _is_not_the_clients(record: logging.LogRecord) -> bool:
-    """While Nacos is away some of its client's complaints go straight to the root, every second."""
+def _is_not_from_client(record: logging.LogRecord) -> bool:
+    """While Nacos is unreachable, its client logs some errors to the root logger every second."""
     return "/v2/nacos/" not in record.pathname.replace("\\", "/")

@@ -1,1 +1,1 @@
-"""gRPC beyond the handlers: the client side of our calls."""
+"""The gRPC server and client."""

@@ -1,6 +1,6 @@
-"""One channel over all instances of a service, round robin; no call is lost when they change.
+"""A channel over all instances of a service, round robin; no call is lost when they change.
 
-grpc's own balancing takes its addresses from DNS or a fixed list: Python has no interface for a resolver.
+grpc's own balancing takes addresses from DNS or a fixed list: Python has no resolver API.
 """
 
 from __future__ import annotations
@@ -13,59 +13,59 @@ import grpc
 import grpc.aio
 
 FIRST_ANSWER_S = 5.0
-# How an instance that stops answers calls; cancelling by our own caller raises no such error.
+# Answers of a stopping instance; cancellation by our caller raises another error.
 _ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
-class Balanced(grpc.aio.Channel):
+class BalancedChannel(grpc.aio.Channel):
     """A channel for unary calls to the addresses that `use` sets.
 
-    Calls must be repeatable, as all calls to neighbours are: one that an instance could not answer is sent to
-    another once.
+    Calls must be idempotent, as all calls to neighbours are: one that an instance could not answer is retried
+    once on another.
     """
 
     def __init__(self, name: str, open_one: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
-        """`grace_s` is how long calls to a removed instance may still take."""
+        """`grace_s` is how long calls to a removed instance may continue."""
         self._name = name
         self._open_one = open_one
         self._grace_s = grace_s
         self._members: dict[str, grpc.aio.Channel] = {}
         self._order: tuple[grpc.aio.Channel, ...] = ()
         self._turn = 0
-        self._told = asyncio.Event()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._known = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def use(self, addresses: Sequence[str]) -> None:
-        """Set the instances; connections to those that stay are kept."""
+        """Set the instances, keeping existing connections."""
         for address in set(self._members) - set(addresses):
             task = asyncio.create_task(self._members.pop(address).close(self._grace_s))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         for address in addresses:
             if address not in self._members:
                 channel = self._members[address] = self._open_one(address)
                 channel.get_state(try_to_connect=True)
         self._order = tuple(self._members.values())
-        self._told.set()
+        self._known.set()
 
     async def candidates(self, timeout_s: float = FIRST_ANSWER_S) -> tuple[grpc.aio.Channel, ...]:
-        """The instances to try: the next in turn first, unreachable ones last."""
-        if not self._told.is_set():
+        """Return the instances to try: the next in turn first, unreachable ones last."""
+        if not self._known.is_set():
             try:
-                await asyncio.wait_for(self._told.wait(), timeout_s)
+                await asyncio.wait_for(self._known.wait(), timeout_s)
             except TimeoutError:
-                raise self._nobody("the registry has not answered yet") from None
+                raise self._unavailable("the registry has not answered yet") from None
         order = self._order
         if not order:
-            raise self._nobody("no healthy instance")
+            raise self._unavailable("no healthy instance")
         self._turn = turn = (self._turn + 1) % len(order)
         turned = order[turn:] + order[:turn]
-        # This also makes an idle or broken one connect again.
+        # This also reconnects idle or broken ones.
         dead = {channel for channel in turned if channel.get_state(try_to_connect=True) in _DEAD}
         return tuple(sorted(turned, key=dead.__contains__))
 
-    def _nobody(self, why: str) -> grpc.aio.AioRpcError:
+    def _unavailable(self, why: str) -> grpc.aio.AioRpcError:
         empty = grpc.aio.Metadata()
         return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty, f"{self._name}: {why}")
 
@@ -76,7 +76,7 @@ class Balanced(grpc.aio.Channel):
         response_deserializer: Any = None,
         _registered_method: bool | None = False,
     ) -> Any:
-        """A method that chooses an instance for each call."""
+        """Return a method that chooses an instance for each call."""
         return _Method(self, method, request_serializer, response_deserializer)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
@@ -92,7 +92,7 @@ class Balanced(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """Close every connection."""
         members, self._members, self._order = [*self._members.values()], {}, ()
-        await asyncio.gather(*(channel.close(grace) for channel in members), *self._leaving)
+        await asyncio.gather(*(channel.close(grace) for channel in members), *self._closing)
 
     async def channel_ready(self) -> None:
         """Wait until an instance is connected."""
@@ -100,16 +100,16 @@ class Balanced(grpc.aio.Channel):
         await first.channel_ready()
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        raise NotImplementedError("ask get_state")
+        raise NotImplementedError("use get_state")
 
-    async def __aenter__(self) -> Balanced:
+    async def __aenter__(self) -> BalancedChannel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def unary_stream(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError("neighbours have unary methods only")
+        raise NotImplementedError("only unary methods are supported")
 
     stream_unary = stream_stream = unary_stream
 
@@ -117,7 +117,7 @@ class Balanced(grpc.aio.Channel):
 class _Method:
     """Behaves like a grpc.aio.UnaryUnaryMultiCallable whose calls are awaited."""
 
-    def __init__(self, balanced: Balanced, method: str, serializer: Any, deserializer: Any) -> None:
+    def __init__(self, balanced: BalancedChannel, method: str, serializer: Any, deserializer: Any) -> None:
         self._balanced = balanced
         self._method = method
         self._codec = {"request_serializer": serializer, "response_deserializer": deserializer}
@@ -125,26 +125,26 @@ class _Method:
 
     async def __call__(self, request: Any, *, timeout: float | None = None, **options: Any) -> Any:
         clock = asyncio.get_running_loop().time
-        ends_s = None if timeout is None else clock() + timeout
+        deadline_s = None if timeout is None else clock() + timeout
 
-        def left_s() -> float | None:  # one deadline for both attempts
-            return None if ends_s is None else max(ends_s - clock(), 0.0)
+        def remaining_s() -> float | None:  # one deadline for both attempts
+            return None if deadline_s is None else max(deadline_s - clock(), 0.0)
 
         first, *others = await self._balanced.candidates(timeout or FIRST_ANSWER_S)
         try:
-            return await self._on(first)(request, timeout=left_s(), **options)
+            return await self._on(first)(request, timeout=remaining_s(), **options)
         except grpc.aio.AioRpcError as failed:
             if failed.code() not in _ELSEWHERE or not others:
                 raise
         except grpc.aio.UsageError:
             if not others:  # the channel was closed between choosing and calling
                 raise
-        return await self._on(others[0])(request, timeout=left_s(), **options)
+        return await self._on(others[0])(request, timeout=remaining_s(), **options)
 
     def _on(self, channel: grpc.aio.Channel) -> Any:
         call = self._calls.get(channel)
         if call is None:
-            if len(self._calls) > 64:  # channels of instances that left
+            if len(self._calls) > 64:  # channels of removed instances
                 self._calls.clear()
             call = self._calls[channel] = channel.unary_unary(self._method, **self._codec)
         return call

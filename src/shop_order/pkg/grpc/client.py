@@ -1,6 +1,6 @@
 """Channels to other services, and the metadata of every call.
 
-No client interceptors: in grpc.aio they cost a task for each call.
+No client interceptors: in grpc.aio they cost a task per call.
 """
 
 import os
@@ -30,8 +30,8 @@ TokenSource = Callable[[], str]  # the current bearer token; an empty text sends
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """PEM bytes: the servers' CA (None is the system's), and our own pair for mutual TLS."""
+class ClientTls:
+    """PEM bytes: the servers' CA (None is the system's), and our pair for mutual TLS."""
 
     ca: bytes | None = None
     cert: bytes | None = None
@@ -45,35 +45,35 @@ class FileToken:
     def __init__(self, path: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._monotonic_s = monotonic_s
-        self._looked_s = float("-inf")
-        self._seen: tuple[int, int, int] | None = None
+        self._checked_s = float("-inf")
+        self._state: tuple[int, int, int] | None = None
         self._token = ""
 
     def __call__(self) -> str:
         """The current token. Raises OSError if the file could never be read."""
         now_s = self._monotonic_s()
-        if now_s - self._looked_s >= 1.0:
+        if now_s - self._checked_s >= 1.0:
             try:
-                self._look()
+                self._reload()
             except OSError:
-                if self._seen is None:
+                if self._state is None:
                     raise
-                # The file is being replaced: the former token stays in use.
-            self._looked_s = now_s
+                # The file is being replaced: keep the former token.
+            self._checked_s = now_s
         return self._token
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         state = os.stat(self._path)
-        seen = (state.st_mtime_ns, state.st_size, state.st_ino)
-        if seen != self._seen:
+        identity = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if identity != self._state:
             self._token = self._path.read_text(encoding="utf-8").strip()
-            self._seen = seen
+            self._state = identity
 
 
 def open_channel(
-    target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+    target: str, tls: ClientTls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
-    """An asynchronous channel, which connects and reconnects by itself. The caller closes it."""
+    """Return a channel, which connects and reconnects by itself. The caller closes it."""
     options = _options(tls, max_message_bytes)
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options)
@@ -81,19 +81,19 @@ def open_channel(
 
 
 class Neighbour:
-    """Calls another service with our token, a request id, a deadline and, where it is on, the trace."""
+    """Calls another service with our token, a request id, a deadline and, with tracing, the trace."""
 
     def __init__(
         self, token: TokenSource, timeout_s: Callable[[], float], tracing: "Tracing | None" = None
     ) -> None:
-        """`timeout_s` is read at every call, since the setting may be reloaded."""
+        """`timeout_s` is called for every call, since it may be reloaded."""
         self._token = token
         self._timeout_s = timeout_s
         self._tracing = tracing
         self.address = ""
 
     def at(self, address: str) -> "Neighbour":
-        """The same for a known address."""
+        """Return the same with an address."""
         one = Neighbour(self._token, self._timeout_s, self._tracing)
         one.address = address
         return one
@@ -106,10 +106,10 @@ class Neighbour:
         origins: Sequence[Origin] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """The method's answer. Raises grpc.aio.AioRpcError.
+        """Return the method's answer. Raises grpc.aio.AioRpcError.
 
-        `timeout_s` is what is left of the caller's deadline (negative if it has passed); the shorter counts.
-        `origins` are the requests this call is made for, by default the one of this task.
+        `timeout_s` is the rest of the caller's deadline (negative if passed); the shorter timeout applies.
+        `origins` are the requests this call serves, by default the one of this task.
         """
         limit_s = self._timeout_s()
         limit_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
@@ -132,7 +132,7 @@ class Neighbour:
 
 
 def call_metadata(token: str, request_id: str) -> Metadata:
-    """The metadata of a call; an empty token or id is left out."""
+    """Return the metadata of a call, without an empty token or id."""
     carried = []
     if token:
         carried.append(("authorization", f"Bearer {token}"))
@@ -142,19 +142,19 @@ def call_metadata(token: str, request_id: str) -> Metadata:
 
 
 def joined_ids(origins: Sequence[Origin]) -> str:
-    """The ids of the requests that a call is made for, for the callee's log."""
+    """Return the ids of the requests that a call serves, for the callee's log."""
     return ",".join([one.request_id for one in origins if one.request_id][:MAX_IDS])
 
 
 def named(method: object) -> tuple[str, dict[str, str]]:
-    """The name and attributes of a call's span; grpc has no public attribute for a method's name."""
+    """Return name and attributes of a call's span; grpc has no public attribute for a method's name."""
     path = getattr(method, "_method", b"")
     name = (path.decode() if isinstance(path, bytes) else str(path)).strip("/")
     service, _, short = name.rpartition("/")
     return name, {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
 
 
-def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
+def _options(tls: ClientTls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
@@ -171,7 +171,7 @@ def _options(tls: Tls | None, max_message_bytes: int) -> Sequence[tuple[str, Any
     return options
 
 
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+def _credentials(tls: ClientTls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.cert
     )

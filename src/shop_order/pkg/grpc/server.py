@@ -1,7 +1,7 @@
-"""The gRPC server: handlers over raw bytes, interceptors, and an exclusive port.
+"""The gRPC server: handlers over raw bytes, with interceptors wrapped around each method once.
 
-An interceptor is a function that wraps a handler when its method is registered; a call then only awaits.
-grpcio's own interceptors run at every call, and see a decoding error only after grpc has answered it.
+An interceptor wraps a handler when its method is registered; a call then only awaits. grpc's own ones run at
+every call, and see a decoding error only after grpc has answered it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
-from shop_order.pkg.grpc.gate import Gate, MethodHandler
-from shop_order.pkg.listening import end_excess, hang_up, stop_listening
+from shop_order.pkg.grpc.admission import Gate, MethodHandler
+from shop_order.pkg.sockets import close_connections, close_excess_connections, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
 MAX_CONNECTIONS = 1024
-HANDSHAKE_MS = 10_000  # from connecting until HTTP/2 has begun; grpc's own 120 s are for nobody
-IDLE_MS = 60_000  # without a call; who comes back connects again
-PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # whoever reads nothing any more answers no ping
-_LEAST_PING_MS = 10_000
-LOOK_EVERY_S = 1.0  # for connections of an address beyond its bound
+HANDSHAKE_MS = 10_000  # from connecting to HTTP/2; grpc's default is 120 s
+IDLE_MS = 60_000  # without a call; clients reconnect
+PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # detects peers that stopped reading
+_MIN_PING_MS = 10_000
+CHECK_EVERY_S = 1.0  # for addresses with too many connections
 
 C = TypeVar("C")
 Handler = Callable[[C], Awaitable[bytes]]
@@ -36,12 +36,12 @@ Interceptor = Callable[[str, Handler[C]], Handler[C]]
 
 
 class CannotListen(RuntimeError):
-    """The address is taken or not ours, or the transport is missing; one line for the operator."""
+    """The address is in use or not ours, or the transport is not installed; one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """Paths of PEM files; with `client_ca` callers must show a certificate of it."""
+    """Paths of PEM files; with `client_ca`, clients must present a certificate signed by it."""
 
     cert: str
     key: str
@@ -50,21 +50,21 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class AddressBound:
-    """How many connections an address may have (0: any number), and as whom an address counts."""
+    """The bound on connections per client (0: none), and the client of an address."""
 
     connections: Callable[[], int]
     counted: Callable[[str], str]
 
 
-def chained(method: str, handler: Handler[C], interceptors: Sequence[Interceptor[C]]) -> Handler[C]:
-    """The handler with its interceptors around it, the first one outermost."""
-    for wrap in reversed(interceptors):
-        handler = wrap(method, handler)
+def with_interceptors(method: str, handler: Handler[C], interceptors: Sequence[Interceptor[C]]) -> Handler[C]:
+    """Return the handler inside its interceptors, the first one outermost."""
+    for interceptor in reversed(interceptors):
+        handler = interceptor(method, handler)
     return handler
 
 
 def chosen_transport(transport: str, tls: ServerTls | None) -> str:
-    """The transport that serves: `native` if it is asked for and the port has no TLS, else `grpcio`.
+    """Return the transport: `native` if requested and the port has no TLS, else `grpcio`.
 
     `auto` is grpcio; docs/decisions/transport.md says why. Raises CannotListen.
     """
@@ -78,7 +78,7 @@ def chosen_transport(transport: str, tls: ServerTls | None) -> str:
 
 
 class GrpcServer:
-    """One port with its services; it takes the port exclusively."""
+    """A port with its services, taken exclusively."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class GrpcServer:
         self._port = 0
 
     async def start(self) -> int:
-        """Listen and serve; the port. Raises CannotListen, OSError (TLS files)."""
+        """Listen and serve; return the port. Raises CannotListen, OSError (TLS files)."""
         _require_free(self._address)
         server = self._native() if self.transport == "native" else self._grpcio()
         try:
@@ -133,38 +133,38 @@ class GrpcServer:
                 stop_listening(self._port)
             await self._gate.close(grace_s)
             if self.transport == "grpcio":
-                # From its stop on grpcio cancels calls whose callers have not read yet that it stops, and
-                # CANCELLED is not tried again. To a caller whose connection ends it is UNAVAILABLE.
-                hang_up(self._port)
+                # A stopping grpcio cancels calls of clients that have not seen GOAWAY, and CANCELLED is not
+                # retried. A closed connection is UNAVAILABLE to them.
+                close_connections(self._port)
             await self._server.stop(max(ends - monotonic(), 0.0))
 
     async def wait_closed(self) -> None:
-        """Until it was stopped."""
+        """Wait until it has stopped."""
         if self._server is not None:
             await self._server.wait_for_termination()
 
     async def _keep_bound(self, bound: AddressBound) -> None:
-        """No transport bounds the connections of an address, so that one could take those of all."""
+        """Enforce the bound, which no transport does: one address could take all connections."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if most := bound.connections():
-                await asyncio.to_thread(end_excess, self._port, most, bound.counted)
+            await asyncio.sleep(CHECK_EVERY_S)
+            if limit := bound.connections():
+                await asyncio.to_thread(close_excess_connections, self._port, limit, bound.counted)
 
     def _grpcio(self) -> grpc.aio.Server:
         pending = MAX_STREAMS * self._max_connections
         options = [
             *self._options(),
-            # Calls that wait for our loop: from 1000 on grpcio would cancel some of them, whoever sent them.
+            # Calls waiting for our loop: above 1000, grpcio would cancel some at random.
             ("grpc.server.max_pending_requests", pending),
             ("grpc.server.max_pending_requests_hard_limit", pending),
             ("grpc.so_reuseport", 0),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", IDLE_MS),
             ("grpc.max_allowed_incoming_connections", self._max_connections),
-            ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
         ]
         server = grpc.aio.server(options=options)
-        # Not registered by name: grpc.aio would wait for each method's next call on its own, at every call.
+        # Not registered by name: grpc.aio would then run a waiter per method, at every call.
         server.add_generic_rpc_handlers((self._gate,))
         return server
 
@@ -188,7 +188,7 @@ class GrpcServer:
 
 
 def _require_free(address: str) -> None:
-    """Try the port before grpc does, which would print lines of its own. Raises CannotListen."""
+    """Try the port before grpc does, which would print its own errors. Raises CannotListen."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_server(
@@ -200,7 +200,7 @@ def _require_free(address: str) -> None:
 
 
 def _refusal(address: str) -> str:
-    return f"can't listen on {address}: the port is taken or not ours"
+    return f"can't listen on {address}: the port is in use or not ours"
 
 
 def _credentials(tls: ServerTls) -> grpc.ServerCredentials:

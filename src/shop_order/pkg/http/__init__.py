@@ -1,1 +1,1 @@
-"""The machinery of an HTTP server that knows nothing of orders."""
+"""The HTTP server."""

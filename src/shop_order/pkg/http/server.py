@@ -1,4 +1,4 @@
-"""The server that carries an HTTP application."""
+"""The HTTP server, and the application of /metrics."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shop_order.pkg.http.protocol import REFUSED, BoundedProtocol, Bounds
-from shop_order.pkg.listening import listen
+from shop_order.pkg.sockets import listen
 
 DEFAULT = Bounds()
-_ENOUGH_FILES = 16_384
+_WANTED_FILES = 16_384
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METRICS_METHODS = ("GET", "HEAD")
 
 
 class HttpServer:
-    """uvicorn on one port that is ours alone."""
+    """uvicorn on a port taken exclusively."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen; the port (also when 0 was asked). Raises OSError if it is taken."""
+        """Listen; return the port. Raises OSError if it is in use."""
         listener = listen(*self._address)
-        bounds = replace(self._bounds, connections=min(self._bounds.connections, _most_files() // 2))
+        bounds = replace(self._bounds, connections=min(self._bounds.connections, _max_open_files() // 2))
         protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "owing": {}})
         config = uvicorn.Config(
             self._app,
@@ -64,7 +64,7 @@ class HttpServer:
         return int(listener.getsockname()[1])
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new requests, and give those being answered so long."""
+        """Refuse new requests, and wait at most `grace_s` for running ones."""
         if self._server is None or self._task is None:
             return
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
@@ -75,16 +75,16 @@ class HttpServer:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are handled where the process is wired."""
+        """Leave signals to the process."""
         yield
 
 
-def _most_files() -> int:
-    """How many files this process may have open: callers get half of them, databases the rest."""
+def _max_open_files() -> int:
+    """Raise and return the limit on open files; half of them are for connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_FILES)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return _ENOUGH_FILES if soft == resource.RLIM_INFINITY else soft
+        return _WANTED_FILES if soft == resource.RLIM_INFINITY else soft
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
@@ -92,7 +92,7 @@ def _most_files() -> int:
 
 
 def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
-    """Answer GET and HEAD with what was counted, below any address, as Prometheus' own server does."""
+    """Return an application that answers GET and HEAD of any path with the metrics."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -101,7 +101,7 @@ def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
         if refused := scope.get(REFUSED):
             answer = PlainTextResponse("refused", refused)
         elif scope["method"] not in _METRICS_METHODS:
-            answer = PlainTextResponse("not this method", 405, {"Allow": ", ".join(_METRICS_METHODS)})
+            answer = PlainTextResponse("method not allowed", 405, {"Allow": ", ".join(_METRICS_METHODS)})
         else:
             answer = Response(await asyncio.to_thread(text), media_type=METRICS_TYPE)
         await answer(scope, receive, send)

@@ -1,4 +1,4 @@
-"""From a line to files: a bounded queue, one thread, and the standard library's handlers."""
+"""Writes lines: a bounded queue, one thread, and the standard library's handlers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from structlog.stdlib import ProcessorFormatter, add_logger_name
 
 from shop_order.pkg.log.logger import LEVELS, PLACE, outlet, render, set_level, to_stderr
 
-GATHER_S = 0.02  # lines of this time are written at once: waking a thread for each would slow the event loop
-ROOM_S = 0.05  # how long a warning waits for room in the queue
+GATHER_S = 0.02  # lines are written in batches: waking the thread for each would slow the event loop
+ROOM_S = 0.05  # how long a warning waits if the queue is full
 BATCH_LINES = 1000
 CLOSE_S = 5.0
-# They come with handlers of their own, which would write every line twice.
+# Their own handlers would write every line twice.
 WITH_OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "grpc")
-# They log the address of each call, which may hold a secret, such as that of a provider's bill.
+# They log URLs, which may contain secrets, such as a provider's bill URL.
 VERBOSE = ("uvicorn.access", "httpx", "httpcore")
 
 
@@ -49,23 +49,23 @@ class LogConfig:
 
 
 class WholeLines:
-    """A stream for a handler: half a line that found the disk full is never joined to the next one."""
+    """A stream whose partial line, written to a full disk, is never joined with the next line."""
 
     def __init__(self, stream: BinaryIO, *, is_file: bool = False, torn: bool = False) -> None:
-        """`torn` if what is there does not end with a whole line."""
+        """`torn` if the content does not end with a complete line."""
         self._stream, self._is_file, self._torn = stream, is_file, torn
-        self._raw = getattr(stream, "raw", stream)  # a buffer would keep what the disk refused
+        self._raw = getattr(stream, "raw", stream)  # a buffer would keep what could not be written
         self.flush, self.seek, self.tell, self.close = stream.flush, stream.seek, stream.tell, stream.close
 
     def write(self, text: str) -> None:
-        """Raises OSError; the next call begins a line of its own then."""
-        self.flush()  # what others wrote before
+        """Write; after an OSError, the next call starts a new line."""
+        self.flush()  # what was written by others
         batch = memoryview(("\n" + text if self._torn else text).encode())
         done = 0
         try:
             while done < len(batch):
                 if not (taken := self._raw.write(batch[done:])):
-                    raise BlockingIOError("it takes no more at present")
+                    raise BlockingIOError("the stream is full")
                 done += taken
         except OSError:
             if done:
@@ -74,7 +74,7 @@ class WholeLines:
         self._torn = False
 
     def _cut(self, half: int) -> bool:
-        """Cut half a line of so many bytes off; whether the last line is whole."""
+        """Remove a partial line of `half` bytes; whether the last line is complete."""
         if half and self._is_file:
             with suppress(OSError):
                 os.ftruncate(self._raw.fileno(), os.fstat(self._raw.fileno()).st_size - half)
@@ -83,13 +83,13 @@ class WholeLines:
 
 
 class StreamTarget(logging.StreamHandler[Any]):
-    """A target whose full disk or closed pipe costs lines, which are counted, and stops nothing."""
+    """A target where a full disk or closed pipe only loses lines, which are counted."""
 
     terminator = ""
-    lost = 0  # lines since the last batch that was written
+    lost = 0  # lines lost since the last written batch
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a batch of `lines`, after the number of those that were lost before it."""
+        """Write a batch of lines, preceded by the number of lost ones."""
         lost, self.lost = self.lost, 0
         batch = logging.makeLogRecord({**record.__dict__, "msg": _dropped(lost) + record.msg})
         super().emit(batch)
@@ -104,9 +104,9 @@ class StreamTarget(logging.StreamHandler[Any]):
 
 
 class FileTarget(StreamTarget, RotatingFileHandler):
-    """Rotated by size; a thread of its own then gzips old files, and keeps them by number and age.
+    """Rotates by size; a thread then compresses old files, and deletes them by number and age.
 
-    Old files are called <stem>-<UTC time>.log[.gz], so that they sort by age. Only their owner may read them.
+    Old files are named <stem>-<UTC time>.log[.gz], so that they sort by age. Only their owner can read them.
     """
 
     def __init__(self, path: Path, config: LogConfig) -> None:
@@ -120,7 +120,7 @@ class FileTarget(StreamTarget, RotatingFileHandler):
     def _open(self) -> Any:
         file = open(self._path, "a+b", buffering=0, opener=owner_only)  # noqa: SIM115 - it stays open
         is_file = self._path.is_file()
-        # Its writer may have been killed in the middle of a line.
+        # Its writer may have been killed while writing a line.
         torn = is_file and file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
         return WholeLines(file, is_file=is_file, torn=torn)
 
@@ -129,7 +129,7 @@ class FileTarget(StreamTarget, RotatingFileHandler):
         return bool(super().shouldRollover(record) and self.stream and self.stream.tell())
 
     def rotation_filename(self, default_name: str) -> str:
-        """The name of what is rotated now."""
+        """Return the name of the rotated file."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         return str(self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
 
@@ -139,13 +139,13 @@ class FileTarget(StreamTarget, RotatingFileHandler):
         self._start_tidying()
 
     def backups(self) -> list[Path]:
-        """The old files, oldest first."""
+        """Return the old files, oldest first."""
         name = f"{self._path.stem}-*{self._path.suffix}"
         found = {*self._path.parent.glob(name), *self._path.parent.glob(f"{name}.gz")}
         return sorted(found, key=lambda path: path.name.removesuffix(".gz"))
 
     def close(self) -> None:
-        """Close the file and wait for the tidying of old ones."""
+        """Close the file and wait for the clean-up of old ones."""
         super().close()
         with self._tidying:
             return
@@ -165,18 +165,18 @@ class FileTarget(StreamTarget, RotatingFileHandler):
                 elif self._config.compress and path.suffix != ".gz":
                     compress(path)
         except OSError:
-            return  # the next rotation tries again; the log itself must go on
+            return  # retried at the next rotation; logging must continue
         finally:
             self._tidying.release()
 
 
 def owner_only(path: str, flags: int) -> int:
-    """Open a file that nobody else may read: a log names buyers' orders."""
+    """Open a file that only its owner can read."""
     return os.open(path, flags, 0o600)
 
 
 def compress(path: Path) -> None:
-    """Replace the file by its gzip, of the same age. Raises OSError."""
+    """Replace a file by its gzip with the same times. Raises OSError."""
     draft = path.with_name(f".{path.name}.gz.tmp")
     with (
         open(path, "rb") as source,
@@ -190,7 +190,7 @@ def compress(path: Path) -> None:
 
 
 class LogQueue(QueueHandler):
-    """The root logger's handler: the lines of uvicorn, grpc, alembic and others go the way of ours."""
+    """The root logger's handler, also for lines of uvicorn, grpc, alembic and others."""
 
     def __init__(self, max_lines: int) -> None:
         self.lines: SimpleQueue[Any] = SimpleQueue()
@@ -206,7 +206,7 @@ class LogQueue(QueueHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record as a line."""
-        if record.levelno >= outlet.threshold:  # some loggers have a level of their own
+        if record.levelno >= outlet.threshold:  # some loggers have their own level
             super().emit(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -226,7 +226,7 @@ class LogQueue(QueueHandler):
 
 
 class Writer(QueueListener):
-    """The thread that writes: lines that gathered meanwhile go to each target as one record."""
+    """The writing thread: passes gathered lines to each target as one record."""
 
     def __init__(self, queue: LogQueue, *targets: StreamTarget) -> None:
         super().__init__(queue.lines, *targets)
@@ -234,7 +234,7 @@ class Writer(QueueListener):
         self._reported = 0
 
     def dequeue(self, block: bool) -> Any:
-        """Lines, and events of those who wait until these are written."""
+        """Return lines, and events to set once these are written."""
         lines = self._queue.lines
         if (first := lines.get(block)) is None:  # the sentinel
             return None
@@ -249,7 +249,7 @@ class Writer(QueueListener):
         return batch
 
     def handle(self, record: Any) -> None:
-        """Write a batch, and how many lines found no room in the queue."""
+        """Write a batch, and how many lines the full queue dropped."""
         lines = [item for item in record if isinstance(item, str)]
         if (dropped := self._queue.dropped) != self._reported:
             lines.append(_dropped(dropped - self._reported))
@@ -269,7 +269,7 @@ def _dropped(lines: int) -> str:
 
 
 class Logging:
-    """The open log of the process, to be closed by its owner; a process that just ends is flushed at exit."""
+    """The log of the process, closed by its owner or at exit."""
 
     def __init__(self, config: LogConfig, stream: BinaryIO | None = None) -> None:
         """Open file and stream (standard output if none is given). Raises OSError."""
@@ -293,13 +293,13 @@ class Logging:
         atexit.register(self.close)
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
-        """Wait until everything logged so far is written; whether it was in time."""
+        """Wait until all lines so far are written; whether that succeeded in time."""
         written = threading.Event()
         self._queue.lines.put(written)
         return written.wait(timeout_s)
 
     def close(self) -> None:
-        """Write what is queued, for CLOSE_S at most, and close the file; later lines go to standard error."""
+        """Write queued lines for at most CLOSE_S, and close the file; later lines go to standard error."""
         atexit.unregister(self.close)
         outlet.put, outlet.is_failing = to_stderr, lambda: False
         root = logging.getLogger()

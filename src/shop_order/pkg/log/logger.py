@@ -38,7 +38,7 @@ class Logger(Protocol):
 
 
 class Outlet:
-    """Where lines go: to standard error, if they are warnings or worse, while the log is not open."""
+    """The destination of lines: while the log is not open, standard error for warnings and worse."""
 
     def __init__(self) -> None:
         self.threshold = LEVELS["info"]
@@ -46,27 +46,27 @@ class Outlet:
         self.is_failing: Callable[[], bool] = lambda: False
 
     def __getattr__(self, name: str) -> Callable[[str], None]:
-        """The methods that structlog calls, one a level."""
+        """Return the method that structlog calls for a level."""
         level = LEVELS[SPECIFIED_NAMES.get(name, name)]
         self.__dict__[name] = method = lambda line: self.put(line, level)
         return method
 
 
 def to_stderr(line: str, level: int) -> None:
-    """Write warnings and worse."""
+    """Write warnings and worse to standard error."""
     if level >= LEVELS["warn"]:
         sys.stderr.write(line)
 
 
 def drop_below_threshold(_: object, name: str, event: EventDict) -> EventDict:
-    """The level can be changed while loggers are in use."""
+    """Drop events below the current level, which may change at any time."""
     if LEVELS[SPECIFIED_NAMES.get(name, name)] < outlet.threshold:
         raise structlog.DropEvent
     return event
 
 
 def render(_: object, name: str, event: EventDict) -> str:
-    """One line of JSON, masked; a field that is named like a fixed key gets an underscore in front."""
+    """Render a masked line of JSON; a field named like a fixed key is prefixed with an underscore."""
     now_s = time.time()
     date_time, offset = _clock(int(now_s))
     line = {
@@ -96,7 +96,7 @@ outlet = Outlet()  # one per process, as in the standard library: loggers are ma
 
 
 def get_logger(name: str) -> Logger:
-    """A logger for a module; may be called before the log is open."""
+    """Return the logger of a module; may be called before the log is open."""
     bound: Logger = _Bound(outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")})
     return bound
 
@@ -108,18 +108,18 @@ def set_level(level: str) -> None:
 
 
 def log_failing() -> bool:
-    """Whether a part of the log could not be written a moment ago."""
+    """Whether the last lines could not be written."""
     return outlet.is_failing()
 
 
 def current_request_id() -> str:
-    """The request id bound in this task, or an empty text outside a request."""
+    """Return the request id of this task, empty outside a request."""
     return str(get_contextvars().get("request_id", ""))
 
 
 @lru_cache(4096)
 def short_place(path: str, line: int) -> str:
-    """The last folder, the file and the line."""
+    """Return last folder, file and line."""
     return f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 2)[-2:])}:{line}"
 
 
@@ -130,10 +130,7 @@ def _clock(second: int) -> tuple[str, str]:
 
 
 class RateLimitedLog:
-    """Logs once per `interval_s` what an outage repeats at every call, with how often it was not logged.
-
-    Any thread may call it.
-    """
+    """Logs repeated messages once per `interval_s`, with the number of suppressed ones; thread-safe."""
 
     MAX_KINDS = 256
 
@@ -151,7 +148,7 @@ class RateLimitedLog:
         self._kinds: dict[str, tuple[float, int]] = {}  # when it may be logged again; suppressed lines
 
     def __call__(self, msg: str, /, *, kind: str, **fields: Any) -> None:
-        """Log `msg` with these fields, unless one of its kind was logged just before."""
+        """Log `msg` with these fields, unless one of its kind was logged within `interval_s`."""
         name, now_s = f"{msg} {kind}", self._now_s()
         with self._lock:
             again_s, suppressed = self._kinds.get(name, (0.0, 0))

@@ -1,4 +1,4 @@
-"""Keeps secrets and phone numbers out of the logs."""
+"""Masks secrets and phone numbers in logs."""
 
 import re
 from dataclasses import is_dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from shop_order.pkg.url import MASK, mask_urls
 
 _MAX_DEPTH = 4
-# It begins with a plain 1, so that the search skips most texts; the lookbehinds follow it.
+# Starts with a literal 1, so that the search is fast; hence the lookbehinds after it.
 _MOBILE = re.compile(r"(1(?:(?<=\+86.)|(?<![0-9A-Za-z].))[3-9][0-9])[0-9]{4}([0-9]{4})(?![0-9A-Za-z])", re.S)
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _SECRET = frozenset(
@@ -22,12 +22,12 @@ _PLAIN, _IS_SECRET, _IS_PHONE = 0, 1, 2
 
 
 def mask_phone(phone: str) -> str:
-    """The number with its middle hidden: 13812345678 -> 138****5678; a short one wholly."""
+    """Mask the middle: 13812345678 -> 138****5678; a short number completely."""
     return f"{phone[:3]}****{phone[-4:]}" if len(phone) >= 8 else "****"
 
 
 def mask_text(text: str) -> str:
-    """The text with every mobile number in it masked, and every password in a URL."""
+    """Mask every mobile number, and every password in a URL."""
     if len(text) < 11 or (text.isdigit() and len(text) != 11):  # an order number is no phone
         return text
     if "://" in text:
@@ -36,7 +36,7 @@ def mask_text(text: str) -> str:
 
 
 def mask(name: str, value: Any, depth: int = 0) -> Any:
-    """What may be logged for a field of this name: secrets as ***, phone numbers masked."""
+    """Mask the value of a field: secrets as ***, phone numbers partly."""
     kind = _kind(name)
     if kind and value:
         return MASK if kind == _IS_SECRET else mask_phone(str(value))
@@ -51,7 +51,7 @@ def mask(name: str, value: Any, depth: int = 0) -> Any:
             return {str(k): mask(str(k), v, depth + 1) for k, v in value.items()}
         return [mask(name, item, depth + 1) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return f"<{type(value).__name__}>"  # a command may hold a buyer's name and address
+        return f"<{type(value).__name__}>"  # a command may contain a buyer's name and address
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     return mask_text(str(value))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from shop_order.pkg.message.base import (
-    BrokerAway,
+    BrokerUnavailable,
     Consumer,
     Delivery,
     Group,
@@ -11,7 +13,29 @@ from shop_order.pkg.message.base import (
     Message,
     Publisher,
 )
-from shop_order.pkg.message.embedded import HandOver
+
+HandOver = Callable[[Sequence[bytes]], Awaitable[set[str]]]
+"""Delivers bodies to every inbox, in order; the ids that all of them accepted."""
+
+
+class EmbeddedPublisher:
+    """See `base.Publisher`; only bodies are carried."""
+
+    brokered = False
+
+    def __init__(self, hand_over: HandOver) -> None:
+        self._hand_over = hand_over
+
+    async def open(self) -> None:
+        """Nothing to open: the channels belong to their owner."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def publish(self, messages: Sequence[Message]) -> set[str]:
+        """Raises what `hand_over` raises."""
+        accepted = await self._hand_over([message.body for message in messages])
+        return {message.id for message in messages if message.id in accepted}
 
 
 def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
@@ -21,11 +45,9 @@ def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
     """
     scheme = url.partition(":")[0]
     if scheme == "embedded":
-        from shop_order.pkg.message.embedded import EmbeddedPublisher
-
         return EmbeddedPublisher(hand_over)
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.connection import parse
+        from shop_order.pkg.message.rocketmq import parse
         from shop_order.pkg.message.rocketmq.publisher import RocketPublisher
 
         return RocketPublisher(parse(url))
@@ -43,7 +65,7 @@ def open_consumer(
     if scheme == "embedded":
         return None
     if scheme == "rocketmq":
-        from shop_order.pkg.message.rocketmq.connection import parse
+        from shop_order.pkg.message.rocketmq import parse
         from shop_order.pkg.message.rocketmq.consumer import RocketConsumer
 
         return RocketConsumer(parse(url), handler, group=group, topic=topic, tags=tags)
@@ -51,9 +73,10 @@ def open_consumer(
 
 
 __all__ = [
-    "BrokerAway",
+    "BrokerUnavailable",
     "Consumer",
     "Delivery",
+    "EmbeddedPublisher",
     "Group",
     "HandOver",
     "Handler",

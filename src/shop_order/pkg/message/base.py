@@ -72,7 +72,7 @@ Handler = Callable[[Delivery], Awaitable[bool]]
 An exception is a failure of the consumer: the message is redelivered until it is done."""
 
 
-class BrokerAway(Exception):
+class BrokerUnavailable(Exception):
     """The broker can't be reached: none of the messages is known to be stored."""
 
 
@@ -91,7 +91,7 @@ class Publisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> set[str]:
         """Send messages; the ids of those that were stored.
 
-        After a failed one, no other of its key is sent. Raises BrokerAway if nothing could be sent.
+        After a failed one, no other of its key is sent. Raises BrokerUnavailable if nothing could be sent.
         """
 
 

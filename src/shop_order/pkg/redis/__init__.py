@@ -1,4 +1,4 @@
-"""Redis' URL, and the one link of a process to it; the driver is imported when the link is opened."""
+"""Redis URLs, and the connection of a process; opening it imports the driver."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
-from shop_order.pkg.address import parted
-from shop_order.pkg.redis.link import RedisLink
+from shop_order.pkg.address import split_host_port
+from shop_order.pkg.redis.connection import RedisConnection
 from shop_order.pkg.tls import EngineTls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
@@ -19,7 +19,7 @@ _PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where Redis is: `kind` is single, sentinel or cluster; `master` the name that sentinels know."""
+    """Hosts and login; `kind` is single, sentinel or cluster, `master` the name known to sentinels."""
 
     kind: str
     hosts: tuple[tuple[str, int], ...]
@@ -31,29 +31,29 @@ class RedisAddress:
 
 
 def parse(url: str) -> RedisAddress:
-    """The address of a URL. Raises ValueError, without the password.
+    """Parse a URL. Raises ValueError, without the password.
 
     `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
-    `redis+cluster://host:port,host:port`; `rediss` for each is over TLS, with the options of `pkg.tls`.
+    `redis+cluster://host:port,host:port`; `rediss` variants use TLS, with the options of `pkg.tls`.
     """
     parts = urlsplit(url)
     kind = SCHEMES.get(parts.scheme)
     if kind is None:
-        raise ValueError(f"no Redis URL: {parts.scheme}:")
+        raise ValueError(f"not a Redis URL: {parts.scheme}:")
     secure = parts.scheme.startswith("rediss")
     if parts.fragment or (parts.query and not secure):
-        raise ValueError("takes no #fragment, and a ?query over TLS only (rediss:)")
+        raise ValueError("must have no #fragment, and a ?query with TLS only (rediss:)")
     credentials, _, places = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
-    hosts = tuple(parted(place, _PORTS[kind]) for place in places.split(","))
+    hosts = tuple(split_host_port(place, _PORTS[kind]) for place in places.split(","))
     if kind == "single" and len(hosts) != 1:
-        raise ValueError("names one host; several are redis+sentinel: or redis+cluster:")
+        raise ValueError("must have one host; for several use redis+sentinel: or redis+cluster:")
     path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
     master = path.pop(0) if kind == "sentinel" and path else ""
     if kind == "sentinel" and not master:
         raise ValueError("needs the master's name: redis+sentinel://host:port/name")
     if len(path) > 1 or (path and kind == "cluster") or not all(p.isascii() and p.isdigit() for p in path):
-        raise ValueError("a cluster has no database number" if kind == "cluster" else "ends with /database")
+        raise ValueError("a cluster has no database" if kind == "cluster" else "must end with /database")
     return RedisAddress(
         kind,
         hosts,
@@ -65,19 +65,22 @@ def parse(url: str) -> RedisAddress:
     )
 
 
-def open_link(
+def open_redis(
     url: str,
     *,
     timeout_s: Callable[[], float],
     queue: int = 4096,
     on_change: Callable[[bool, str], None] = lambda up, why: None,
     observe: Callable[[int], None] | None = None,
-) -> RedisLink | None:
-    """The link of a Redis URL, not opened yet; None for another engine's. Raises ValueError, ImportError."""
+) -> RedisConnection | None:
+    """Return the unopened connection of a Redis URL, None for another engine.
+
+    Raises ValueError, ImportError.
+    """
     if url.partition(":")[0] not in SCHEMES:
         return None
     from shop_order.pkg.redis.client import connect
 
-    return RedisLink(
+    return RedisConnection(
         partial(connect, parse(url)), timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe
     )

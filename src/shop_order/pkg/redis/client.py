@@ -1,4 +1,4 @@
-"""The driver's client for each kind of address; the only module that imports the driver."""
+"""The driver's clients; the only module that imports the driver."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shop_order.pkg.redis import RedisAddress
-from shop_order.pkg.redis.link import Command, NoScript, Unanswered
+from shop_order.pkg.redis.connection import Command, CommandFailed, NoScript
 from shop_order.pkg.tls import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
 MAX_CONNECTIONS = 16
-ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # written to find out whether writes are accepted
+ALIVE, ALIVE_MS = "order-service:1:alive", 1000  # written to probe whether writes are accepted
 
 
 class RedisClient:
-    """See `link.Client`."""
+    """See `connection.Client`."""
 
     def __init__(self, redis: Redis | RedisCluster) -> None:
         self._redis = redis
@@ -38,19 +38,19 @@ class RedisClient:
         try:
             answers = await pipeline.execute(raise_on_error=False)
         except FAILURES as failed:
-            raise Unanswered(repr(failed)) from failed
+            raise CommandFailed(repr(failed)) from failed
         return [answer_of(answer) for answer in answers]
 
     async def ping(self) -> None:
         try:
             if isinstance(self._redis, Redis):
                 await self._redis.ping()
-                # A replica and a server without memory answer pings, and refuse writes.
+                # A replica, or a server out of memory, answers pings but refuses writes.
                 await self._redis.set(ALIVE, 1, px=ALIVE_MS)
             else:
                 await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
         except FAILURES as failed:
-            raise Unanswered(repr(failed)) from failed
+            raise CommandFailed(repr(failed)) from failed
 
     async def close(self) -> None:
         with suppress(*FAILURES):
@@ -58,14 +58,14 @@ class RedisClient:
 
 
 def answer_of(answer: Any) -> Any:
-    """A command's answer, with the driver's errors replaced by ours."""
+    """Convert the driver's errors to ours."""
     if isinstance(answer, NoScriptError):
         return NoScript()
-    return Unanswered(repr(answer)) if isinstance(answer, Exception) else answer
+    return CommandFailed(repr(answer)) if isinstance(answer, Exception) else answer
 
 
 def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
-    """A client that is not connected yet; it never retries: its callers have no time for that."""
+    """Return an unconnected client without retries: callers can't wait."""
     login: dict[str, Any] = {
         "username": address.username or None,
         "password": address.password or None,
@@ -78,13 +78,13 @@ def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MAX_CONNECTIONS, **login))
     if address.kind == "sentinel":
-        patient = {
+        sentinel_login = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
             **_tls(address.tls),
         }
-        watchers: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=patient)
-        return RedisClient(watchers.master_for(address.master, db=address.db, **login))
+        sentinels: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=sentinel_login)
+        return RedisClient(sentinels.master_for(address.master, db=address.db, **login))
     host, port = address.hosts[0]
     return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MAX_CONNECTIONS, **login))
 

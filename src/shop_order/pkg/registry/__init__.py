@@ -1,10 +1,98 @@
-"""Service registries; the scheme of REGISTRY__URL picks the engine."""
+"""Service registries; the scheme of the URL picks the engine."""
 
-from shop_order.pkg.registry.base import Instance, Lease, Registry, RegistryAway
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class RegistryUnavailable(Exception):
+    """The registry can't be reached, or returned an error; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A running service (specification 6.2)."""
+
+    name: str
+    host: str
+    port: int
+    tags: tuple[str, ...] = ()
+    health: str = ""  # the service name of the gRPC health check
+    tls: bool = False
+
+    @property
+    def id(self) -> str:
+        """Unique per address."""
+        return f"{self.name}-{self.host}-{self.port}"
+
+
+class RegistryLock(Protocol):
+    """A lock held for a limited time."""
+
+    @property
+    def fence(self) -> int:
+        """Increases with every holder, so that late writes of earlier holders can be refused."""
+        ...
+
+    def held(self) -> bool:
+        """Whether it is certainly still ours, by our clock."""
+        ...
+
+    async def put(self, key: str, value: bytes) -> bool:
+        """Store a value if the registry confirms that the lock is ours; whether it was stored.
+
+        Raises RegistryUnavailable.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Release the lock; idempotent. Raises RegistryUnavailable."""
+        ...
+
+
+class Registry(Protocol):
+    """Every method but `watch` raises RegistryUnavailable."""
+
+    async def register(self, instance: Instance) -> None:
+        """Register the instance; idempotent."""
+        ...
+
+    async def knows(self, instance: Instance) -> bool:
+        """Whether the registration is still there: a registry may lose its data."""
+        ...
+
+    async def deregister(self, instance: Instance) -> None:
+        """Remove the registration."""
+        ...
+
+    def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
+        """Yield `host:port` of all healthy instances of a service, at once and after each change.
+
+        Never ends. While the registry is unreachable, nothing is yielded.
+        """
+        ...
+
+    async def lock(self, name: str, ttl_s: float) -> RegistryLock | None:
+        """Return the lock, or None while another process has it."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a value stored by `RegistryLock.put`."""
+        ...
+
+    async def values_below(self, prefix: str) -> Mapping[str, bytes]:
+        """Return all values by key whose key has this prefix."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
 
 
 def open_registry(url: str) -> Registry:
-    """The registry of an engine URL, not contacted yet. Raises ValueError for an unknown scheme."""
+    """Return the registry of an engine URL, not contacted yet. Raises ValueError for an unknown scheme."""
     scheme = url.partition(":")[0]
     if scheme == "none":
         from shop_order.pkg.registry.none import NoRegistry
@@ -17,4 +105,4 @@ def open_registry(url: str) -> Registry:
     raise ValueError(f"no registry for {scheme}:")
 
 
-__all__ = ["Instance", "Lease", "Registry", "RegistryAway", "open_registry"]
+__all__ = ["Instance", "Registry", "RegistryLock", "RegistryUnavailable", "open_registry"]

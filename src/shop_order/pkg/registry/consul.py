@@ -1,7 +1,7 @@
 """Consul over its HTTP API (specification 6.2).
 
-py-consul would bring aiohttp and requests beside httpx. What is hard would stay ours: leases by our own
-clock, and a Consul that lost its data.
+py-consul would add aiohttp and requests, and not solve what is hard: locks by our own clock, and a
+Consul that lost its data.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from shop_order.pkg.address import joined
-from shop_order.pkg.registry.base import Instance, RegistryAway
+from shop_order.pkg.address import join_host_port
+from shop_order.pkg.registry import Instance, RegistryUnavailable
 
 PORT = 8500
 INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
@@ -26,8 +26,8 @@ ANSWER_S = 3.0
 WAIT_S = 30
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 5.0
-MIN_TTL_S = 10.0  # the least that Consul takes
-LOCK_DELAY = "15s"  # Consul's own: so long nobody gets the lock of a session that died
+MIN_TTL_S = 10.0  # Consul's minimum
+LOCK_DELAY = "15s"  # Consul's default: how long the lock of a dead session stays unavailable
 
 
 class Consul:
@@ -37,9 +37,9 @@ class Consul:
         split = urlsplit(url)
         token = {"X-Consul-Token": unquote(split.password)} if split.password else {}
         self._monotonic_s = monotonic_s
-        self._where = joined(split.hostname or "", split.port or PORT)
+        self._address = join_host_port(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{self._where}/v1",
+            base_url=f"http://{self._address}/v1",
             headers=token,
             timeout=ANSWER_S,
             trust_env=False,
@@ -47,7 +47,7 @@ class Consul:
 
     async def register(self, instance: Instance) -> None:
         check = {
-            "GRPC": f"{joined(instance.host, instance.port)}/{instance.health}",
+            "GRPC": f"{join_host_port(instance.host, instance.port)}/{instance.health}",
             "GRPCUseTLS": instance.tls,
             # The agent is local and connects by address: the certificate is for the names that callers use.
             "TLSSkipVerify": instance.tls,
@@ -63,55 +63,57 @@ class Consul:
             "Port": instance.port,
             "Check": check,
         }
-        await self.ask("PUT", "/agent/service/register", json=registration)
+        await self.request("PUT", "/agent/service/register", json=registration)
 
     async def knows(self, instance: Instance) -> bool:
-        answer = await self.ask("GET", f"/agent/service/{quote(instance.id)}", absent=True)
+        answer = await self.request("GET", f"/agent/service/{quote(instance.id)}", absent=True)
         return answer.status_code == 200
 
     async def deregister(self, instance: Instance) -> None:
-        await self.ask("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
+        await self.request("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        index, known, forgetful, retry_s = 0, None, False, FIRST_RETRY_S
+        index, known, may_be_empty, retry_s = 0, None, False, FIRST_RETRY_S
         while True:
             query = {"passing": "1", "index": str(index), "wait": f"{WAIT_S}s"}
             try:
-                answer = await self.ask("GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S)
-                seen, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
-            except (RegistryAway, KeyError, TypeError, ValueError):
+                answer = await self.request(
+                    "GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S
+                )
+                new_index, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
+            except (RegistryUnavailable, KeyError, TypeError, ValueError):
                 index = 0  # start over: the next answer may come from a restarted Consul
-                forgetful = known is not None
+                may_be_empty = known is not None
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, MAX_RETRY_S)
                 continue
             retry_s = FIRST_RETRY_S
-            forgetful = (forgetful or seen < index) and not found
-            index = max(seen, 1) if seen >= index else 0  # a query since 0 would not wait
-            # A Consul that lost its data lists nobody until they have registered again: not a change.
-            if found != known and not forgetful:
+            may_be_empty = (may_be_empty or new_index < index) and not found
+            index = max(new_index, 1) if new_index >= index else 0  # a query with index 0 would not block
+            # A Consul that lost its data lists no instances until they register again: not a change.
+            if found != known and not may_be_empty:
                 known = found
                 yield found
 
-    async def lock(self, name: str, ttl_s: float) -> ConsulLease | None:
-        lease = ConsulLease(self, f"{LOCKS}{name}", max(ttl_s, MIN_TTL_S), self._monotonic_s)
-        return lease if await lease.take() else None
+    async def lock(self, name: str, ttl_s: float) -> ConsulLock | None:
+        lock = ConsulLock(self, f"{LOCKS}{name}", max(ttl_s, MIN_TTL_S), self._monotonic_s)
+        return lock if await lock.acquire() else None
 
     async def get(self, key: str) -> bytes | None:
-        answer = await self.ask("GET", f"/kv/{quote(key)}", absent=True)
+        answer = await self.request("GET", f"/kv/{quote(key)}", absent=True)
         if answer.status_code == 404:
             return None
         return base64.b64decode(answer.json()[0]["Value"] or "")
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        answer = await self.ask("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, absent=True)
+        answer = await self.request("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, absent=True)
         rows = answer.json() if answer.status_code == 200 else ()
         return {row["Key"]: base64.b64decode(row["Value"] or "") for row in rows}
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -122,24 +124,24 @@ class Consul:
         absent: bool = False,
         conflict: bool = False,
     ) -> httpx.Response:
-        """One call; with `absent`, `conflict` a 404, 409 is an answer, too. Raises RegistryAway."""
+        """Send a request; `absent` accepts a 404, `conflict` a 409. Raises RegistryUnavailable."""
         limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
         except httpx.HTTPError as error:
-            raise RegistryAway(
-                f"Consul at {self._where} can't be asked: {str(error) or repr(error)}"
+            raise RegistryUnavailable(
+                f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
             ) from error
         expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
         if answer.status_code not in expected:
-            raise RegistryAway(
-                f"Consul at {self._where} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
+            raise RegistryUnavailable(
+                f"Consul at {self._address} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
             )
         return answer
 
 
-class ConsulLease:
-    """A key held by a session, which a task renews. See `base.Lease`."""
+class ConsulLock:
+    """A key held by a session, which a task renews. See `base.RegistryLock`."""
 
     def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
         self._consul = consul
@@ -151,11 +153,11 @@ class ConsulLease:
         self._renewing: asyncio.Task[None] | None = None
         self.fence = 0
 
-    async def take(self) -> bool:
-        """Whether it is ours now. Raises RegistryAway."""
-        row = await self._consul.ask("GET", f"/kv/{quote(self._key)}", absent=True)
+    async def acquire(self) -> bool:
+        """Try to acquire the lock; whether it is ours. Raises RegistryUnavailable."""
+        row = await self._consul.request("GET", f"/kv/{quote(self._key)}", absent=True)
         if row.status_code == 200 and row.json()[0].get("Session"):
-            return False  # without creating a session
+            return False  # avoid creating a session
         asked_s = self._monotonic_s()
         wanted = {
             "Name": self._key,
@@ -163,25 +165,25 @@ class ConsulLease:
             "Behavior": "release",
             "LockDelay": LOCK_DELAY,
         }
-        self._session = str((await self._consul.ask("PUT", "/session/create", json=wanted)).json()["ID"])
-        given = False
+        self._session = str((await self._consul.request("PUT", "/session/create", json=wanted)).json()["ID"])
+        acquired = False
         try:
-            answer = await self._consul.ask(
+            answer = await self._consul.request(
                 "PUT", f"/kv/{quote(self._key)}", params={"acquire": self._session}
             )
             if answer.json() is True:
-                row = (await self._consul.ask("GET", f"/kv/{quote(self._key)}")).json()[0]
+                row = (await self._consul.request("GET", f"/kv/{quote(self._key)}")).json()[0]
                 # If the session has expired meanwhile, the number is another holder's.
-                given = row.get("Session") == self._session
+                acquired = row.get("Session") == self._session
                 self.fence = int(row["LockIndex"])
         finally:
-            if not given:
-                with suppress(RegistryAway):
-                    await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
-        if given:
+            if not acquired:
+                with suppress(RegistryUnavailable):
+                    await self._consul.request("PUT", f"/session/destroy/{self._session}", absent=True)
+        if acquired:
             self._until_s = asked_s + self._ttl_s
             self._renewing = asyncio.create_task(self._renew())
-        return given
+        return acquired
 
     def held(self) -> bool:
         return self._monotonic_s() < self._until_s
@@ -189,27 +191,27 @@ class ConsulLease:
     async def put(self, key: str, value: bytes) -> bool:
         check = {"Verb": "check-session", "Key": self._key, "Session": self._session}
         put = {"Verb": "set", "Key": key, "Value": base64.b64encode(value).decode()}
-        answer = await self._consul.ask("PUT", "/txn", json=[{"KV": check}, {"KV": put}], conflict=True)
+        answer = await self._consul.request("PUT", "/txn", json=[{"KV": check}, {"KV": put}], conflict=True)
         return answer.status_code == 200
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         self._until_s = float("-inf")
         if self._renewing is not None:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        await self._consul.ask("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
-        await self._consul.ask("PUT", f"/session/destroy/{self._session}", absent=True)
+        await self._consul.request("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
+        await self._consul.request("PUT", f"/session/destroy/{self._session}", absent=True)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._ttl_s / 3)
             asked_s = self._monotonic_s()
             if asked_s >= self._until_s:
-                return  # it may be another's already: a late renewal must not extend it
+                return  # it may have expired: a late renewal must not extend it
             try:
-                answer = await self._consul.ask("PUT", f"/session/renew/{self._session}", absent=True)
-            except RegistryAway:
+                answer = await self._consul.request("PUT", f"/session/renew/{self._session}", absent=True)
+            except RegistryUnavailable:
                 continue
             if answer.status_code == 404:
                 self._until_s = float("-inf")
@@ -221,5 +223,5 @@ def _addresses(rows: Any) -> tuple[str, ...]:
     found = set()
     for row in rows:
         host = str(row["Service"]["Address"] or row["Node"]["Address"])
-        found.add(joined(host, row["Service"]["Port"]))
+        found.add(join_host_port(host, row["Service"]["Port"]))
     return tuple(sorted(found))

@@ -1,19 +1,19 @@
-"""No registry: neighbours are given by address, and this is the only instance."""
+"""No registry: neighbours are configured by address, and this is the only instance."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from shop_order.pkg.registry.base import Instance
+from shop_order.pkg.registry import Instance
 
 
 class NoRegistry:
-    """`none://`: see `base.Registry`. Locks are valid in this process."""
+    """`none://`: see `base.Registry`. Locks are valid within this process."""
 
     def __init__(self) -> None:
         self._fences = itertools.count(1)
-        self._locks: dict[str, OwnLease] = {}
+        self._locks: dict[str, LocalLock] = {}
         self.values: dict[str, bytes] = {}
         self._registered: set[str] = set()
 
@@ -27,14 +27,14 @@ class NoRegistry:
         self._registered.discard(instance.id)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
-        raise ValueError(f"{name} is a name, and there is no registry to ask")
-        yield ()  # which makes this an iterator, as in the other engines
+        raise ValueError(f"{name} is a name, but there is no registry")
+        yield ()  # makes this an async iterator
 
-    async def lock(self, name: str, ttl_s: float) -> OwnLease | None:
+    async def lock(self, name: str, ttl_s: float) -> LocalLock | None:
         holder = self._locks.get(name)
         if holder is not None and holder.held():
             return None
-        self._locks[name] = lease = OwnLease(self, next(self._fences))
+        self._locks[name] = lease = LocalLock(self, next(self._fences))
         return lease
 
     async def get(self, key: str) -> bytes | None:
@@ -47,8 +47,8 @@ class NoRegistry:
         self._locks.clear()
 
 
-class OwnLease:
-    """Ends only when it is released."""
+class LocalLock:
+    """A lock that lasts until it is released."""
 
     def __init__(self, registry: NoRegistry, fence: int) -> None:
         self._registry = registry
@@ -63,5 +63,5 @@ class OwnLease:
             self._registry.values[key] = value
         return self._held
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         self._held = False

@@ -25,7 +25,7 @@ class Origin(NamedTuple):
     traceparent: str = ""
 
 
-class Traced(Protocol):
+class CurrentSpan(Protocol):
     """A span as its children see it."""
 
     @property
@@ -33,7 +33,7 @@ class Traced(Protocol):
         """W3C's `traceparent` of this span."""
 
 
-current_span: ContextVar[Traced | None] = ContextVar("shop_order_span", default=None)
+current_span: ContextVar[CurrentSpan | None] = ContextVar("shop_order_span", default=None)
 
 
 def is_recorded(traceparent: str) -> bool:

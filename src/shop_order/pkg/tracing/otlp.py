@@ -26,7 +26,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shop_order.pkg.tracing import PARENT_SAMPLER, TraceConfig, Traced, current_span
+from shop_order.pkg.tracing import PARENT_SAMPLER, CurrentSpan, TraceConfig, current_span
 from shop_order.pkg.version import version
 
 QUEUE, BATCH = 8192, 512  # spans; what finds the queue full is lost
@@ -47,12 +47,12 @@ class Span:
     An exception marks it as failed, unless it is a server's span, whose failure is decided by the status.
     """
 
-    __slots__ = ("_token", "judges_itself", "recorded", "traceparent")
+    __slots__ = ("_token", "recorded", "status_decides", "traceparent")
 
-    def __init__(self, span: OtelSpan, *, judges_itself: bool) -> None:
+    def __init__(self, span: OtelSpan, *, status_decides: bool) -> None:
         self.recorded = span
-        self._token: Token[Traced | None] | None = None
-        self.judges_itself = judges_itself
+        self._token: Token[CurrentSpan | None] | None = None
+        self.status_decides = status_decides
         of = span.get_span_context()
         self.traceparent = f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
 
@@ -93,7 +93,7 @@ class Span:
     ) -> None:
         if self._token is not None:
             current_span.reset(self._token)
-        if kind is not None and not self.judges_itself:
+        if kind is not None and not self.status_decides:
             self.failed(kind.__name__)
         self.recorded.end()
 
@@ -183,7 +183,7 @@ class Tracing:
         others = (get_current_span(context_of(text)).get_span_context() for text in links)
         linked = [Link(other) for other in others if other.is_valid]
         span = self._tracer.start_span(name, context, kind, attributes, linked)
-        return Span(span, judges_itself=kind is SpanKind.SERVER)
+        return Span(span, status_decides=kind is SpanKind.SERVER)
 
 
 def context_of(traceparent: str, state: str = "") -> Context:

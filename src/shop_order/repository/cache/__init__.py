@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from shop_order.pkg.redis import SCHEMES
-from shop_order.pkg.redis.link import RedisLink
+from shop_order.pkg.redis.connection import RedisConnection
 from shop_order.repository.cache.base import Cache
 
 
-def open_cache(url: str, *, max_entries: int, link: RedisLink | None = None) -> Cache:
+def open_cache(url: str, *, max_entries: int, link: RedisConnection | None = None) -> Cache:
     """Return the cache of `url`, not opened yet; `link` connects to Redis.
 
     Raises ValueError for an unknown scheme.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any
 
-from shop_order.pkg.redis.link import RedisDown, RedisLink, Script
+from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable, Script
 from shop_order.repository.cache.base import CacheDown, Entry, Marks
 
 # The 1 is the version of the format: releases with different formats share no entries.
@@ -53,13 +53,13 @@ class RedisCache:
     """See `base.Cache`."""
 
     def __init__(
-        self, link: RedisLink, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
+        self, link: RedisConnection, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._link = link
         self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        link.before_up(self._send_missed)
+        link.on_recovery(self._send_missed)
 
     @property
     def up(self) -> bool:
@@ -92,7 +92,7 @@ class RedisCache:
                 self._missed.popitem(last=False)
 
     async def _send_missed(self) -> bool:
-        """Send some of the missed ones; return whether there were any. Raises RedisDown."""
+        """Send some of the missed ones; return whether there were any. Raises RedisUnavailable."""
         if not self._missed:
             return False
         some = list(islice(self._missed.items(), MAX_SENT_AT_ONCE))
@@ -128,7 +128,7 @@ class RedisCache:
     async def _answer(self, asked: Awaitable[Any]) -> Any:
         try:
             return await asked
-        except RedisDown as down:
+        except RedisUnavailable as down:
             raise CacheDown from down
 
 

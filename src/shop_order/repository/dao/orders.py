@@ -67,7 +67,7 @@ class Orders:
         self._next_id = next_id
         self._on_stored = on_stored
         self.lookups: Batcher[KeyQuery, KeyRecord | None] = Batcher(
-            self._find_keys, most=db.options.batch, queue=db.options.queue, full=Overloaded
+            self._find_keys, max_batch=db.options.batch, queue=db.options.queue, full=Overloaded
         )
 
     async def add(

@@ -15,8 +15,8 @@ from grpc import StatusCode
 
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.valueobject.actor import Actor
-from shop_order.pkg.grpc.gate import Context, MethodHandler
-from shop_order.pkg.grpc.server import Handler, Interceptor, chained
+from shop_order.pkg.grpc.admission import Context, MethodHandler
+from shop_order.pkg.grpc.server import Handler, Interceptor, with_interceptors
 from shop_order.web.auth.client_address import Network, peer_address, resolve_address
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
@@ -97,11 +97,15 @@ class Methods:
         """The methods to register with grpc, each wrapped in its interceptors."""
         methods: dict[str, MethodHandler] = {}
         for name, handler in self.unary.items():
-            methods[name] = _unary(chained(f"/{self.service}/{name}", handler, interceptors))
+            methods[name] = _unary(with_interceptors(f"/{self.service}/{name}", handler, interceptors))
         for name, handler in self.server_streams.items():
-            methods[name] = _server_stream(chained(f"/{self.service}/{name}", handler, stream_interceptors))
+            methods[name] = _server_stream(
+                with_interceptors(f"/{self.service}/{name}", handler, stream_interceptors)
+            )
         for name, handler in self.bidi_streams.items():
-            methods[name] = _bidi_stream(chained(f"/{self.service}/{name}", handler, stream_interceptors))
+            methods[name] = _bidi_stream(
+                with_interceptors(f"/{self.service}/{name}", handler, stream_interceptors)
+            )
         return methods
 
 

@@ -15,7 +15,7 @@ from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
 from shop_order.api.proto.shop import neighbours_pb2 as neighbours
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
-from shop_order.pkg.address import joined
+from shop_order.pkg.address import join_host_port
 from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, ServerTls
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
@@ -61,7 +61,7 @@ class GrpcSettings:
     @property
     def address(self) -> str:
         """host:port, with an IPv6 host in brackets."""
-        return joined(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
 
 class OrderGrpcServer:

@@ -6,7 +6,7 @@ import asyncio
 
 from grpc import StatusCode
 
-from shop_order.pkg.grpc.gate import STOPPING
+from shop_order.pkg.grpc.admission import STOPPING
 from shop_order.pkg.grpc.server import Handler
 from shop_order.web.grpc.call import Call
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few seconds
 
 
-class Traced:
+class CurrentSpan:
     """Record a span for every request, named after its route, and add its trace id to all log lines."""
 
     def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:

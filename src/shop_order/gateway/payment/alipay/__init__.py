@@ -9,7 +9,7 @@ from shop_order.gateway.payment.alipay.channel import Alipay
 from shop_order.gateway.payment.alipay.gateway import AlipaySettings
 from shop_order.gateway.payment.alipay.notice import NOTICE_ROUTE
 from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
-from shop_order.pkg.key_files import KeyFileUnusable, private_key, public_key
+from shop_order.pkg.key_files import BadKeyFile, private_key, public_key
 
 __all__ = ["ENTRY", "Alipay", "AlipaySettings"]
 
@@ -37,7 +37,7 @@ def problems(section: Any) -> list[str]:
         path = getattr(section, name)
         try:
             keys.append(load(Path(path)) if path else None)
-        except KeyFileUnusable as wrong:
+        except BadKeyFile as wrong:
             found.append(f"PAY__ALIPAY__{name.upper()}: {path}: {wrong}")
     if len(keys) == 2 and keys[0] and keys[1] and _is_own_half(*keys):
         found.append(

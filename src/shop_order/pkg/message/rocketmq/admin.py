@@ -1,4 +1,4 @@
-"""Creates topics and groups by RocketMQ's remoting protocol, without Java: the official client can't.
+"""Creates topics and groups over RocketMQ's remoting protocol, which the official client lacks.
 
 A frame is its length, the header's length, a JSON header, and a body.
 """
@@ -12,17 +12,17 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 
-from shop_order.pkg.address import parted
-from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerAway, Group, Topic
-from shop_order.pkg.message.rocketmq.connection import Address
+from shop_order.pkg.address import split_host_port
+from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
+from shop_order.pkg.message.rocketmq import RocketMQAddress
 
 MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of its dead letters
 READ_WRITE = 6
 ANSWER_S = 5.0
 MAX_BYTES = 1 << 24
-_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # the JSON has numbers as keys
-_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # objects as keys, too
+_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # the JSON has bare numbers as keys
+_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # and objects
 
 
 class Refused(Exception):
@@ -37,17 +37,17 @@ class Admin:
         self._opaque = itertools.count(1)
 
     async def brokers(self) -> list[str]:
-        """host:port of every master. Raises BrokerAway."""
+        """Return host:port of every master. Raises BrokerUnavailable."""
         body = await self._ask(self._namesrv, CLUSTERS, {})
         table = json.loads(_BARE_KEY.sub(rb'\1"\2":', body)).get("brokerAddrTable", {})
         masters = (row.get("brokerAddrs", {}).get("0") for row in table.values())
         return sorted(master for master in masters if master)
 
-    async def make(self, address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> None:
-        """Create or update topics and groups on every master. Raises BrokerAway, Refused."""
+    async def make(self, address: RocketMQAddress, topics: Iterable[Topic], groups: Iterable[Group]) -> None:
+        """Create or update topics and groups on every master. Raises BrokerUnavailable, Refused."""
         brokers = await self.brokers()
         if not brokers:
-            raise BrokerAway(f"the name server {self._namesrv} knows no broker")
+            raise BrokerUnavailable(f"the name server {self._namesrv} knows no broker")
         for broker in brokers:
             for topic in topics:
                 await self._ask(broker, MAKE_TOPIC, topic_fields(address, topic))
@@ -55,7 +55,7 @@ class Admin:
                 await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
 
     async def kinds(self, prefix: str) -> dict[str, str]:
-        """The kind of each topic with this prefix, as the brokers have it. Raises BrokerAway, Refused."""
+        """Return the type of each topic with this prefix. Raises BrokerUnavailable, Refused."""
         found: dict[str, str] = {}
         for broker in await self.brokers():
             table = json.loads(await self._ask(broker, ALL_TOPICS, {}))["topicConfigTable"]
@@ -64,13 +64,13 @@ class Admin:
                     found[name] = topic.get("attributes", {}).get("message.type", "NORMAL")
         return found
 
-    async def dead_letters(self, address: Address) -> dict[str, int]:
-        """How many messages of each group ever went to its dead letters. Raises BrokerAway, Refused."""
+    async def dead_letters(self, address: RocketMQAddress) -> dict[str, int]:
+        """Count the dead letters of each group, ever. Raises BrokerUnavailable, Refused."""
         head = DEAD_LETTERS + address.full("")
         return {name.removeprefix(head): await self.stored(name) for name in await self.kinds(head)}
 
     async def stored(self, topic: str) -> int:
-        """How many messages a topic ever got; 0 if there is no such topic. Raises BrokerAway."""
+        """Count the messages of a topic, ever; 0 if there is no such topic. Raises BrokerUnavailable."""
         count = 0
         for broker in await self.brokers():
             try:
@@ -81,7 +81,7 @@ class Admin:
         return count
 
     async def _ask(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
-        name, port = parted(host)
+        name, port = split_host_port(host)
         try:
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_connection(name, port)
@@ -89,12 +89,12 @@ class Admin:
                     writer.write(self._frame(code, fields, body))
                     (length,) = struct.unpack(">i", await reader.readexactly(4))
                     if not 4 <= length <= MAX_BYTES:
-                        raise BrokerAway(f"{host} does not speak RocketMQ's remoting protocol")
+                        raise BrokerUnavailable(f"{host} does not speak RocketMQ's remoting protocol")
                     answer = await reader.readexactly(length)
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as gone:
-            raise BrokerAway(f"{host} can't be reached: {gone!r}") from gone
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise BrokerUnavailable(f"{host} can't be reached: {error!r}") from error
         (packed,) = struct.unpack(">i", answer[:4])
         end = 4 + (packed & 0xFFFFFF)
         header = json.loads(answer[4:end])
@@ -116,8 +116,8 @@ class Admin:
         return struct.pack(">ii", 4 + len(head) + len(body), len(head)) + head + body
 
 
-def topic_fields(address: Address, topic: Topic) -> dict[str, str]:
-    """A topic in the broker's form."""
+def topic_fields(address: RocketMQAddress, topic: Topic) -> dict[str, str]:
+    """Return a topic in the broker's format."""
     return {
         "topic": address.full(topic.name),
         "defaultTopic": "TBW102",
@@ -131,8 +131,8 @@ def topic_fields(address: Address, topic: Topic) -> dict[str, str]:
     }
 
 
-def group_config(address: Address, group: Group) -> dict[str, object]:
-    """A group in the broker's form."""
+def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
+    """Return a group in the broker's format."""
     waits = [seconds * 1000 for seconds in RETRY_S]
     return {
         "groupName": address.full(group.name),
@@ -149,8 +149,8 @@ def group_config(address: Address, group: Group) -> dict[str, object]:
     }
 
 
-def commands(address: Address, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
-    """The same as commands of RocketMQ's own tool, for clusters where only operators may do that."""
+def commands(address: RocketMQAddress, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
+    """Return the same as commands of RocketMQ's own tool, for clusters that only operators may change."""
     queues = f"-r {QUEUES} -w {QUEUES}"
     made = [
         f"mqadmin updateTopic -c DefaultCluster -t {address.full(t.name)} {queues} -a +message.type={t.kind}"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message.base import RETRY_S, BrokerAway, Delivery, Group, Handler
+from shop_order.pkg.message.base import RETRY_S, BrokerUnavailable, Delivery, Group, Handler
+from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 from shop_order.pkg.message.rocketmq.admin import Admin, Refused
-from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
 
 log = get_logger("message")
 SETTINGS_EVERY_S = 3.0  # the client itself sends them every 300 s only, and the proxy forgets them
@@ -32,7 +32,7 @@ class RocketConsumer:
     """See `base.Consumer`."""
 
     def __init__(
-        self, address: Address, handler: Handler, *, group: Group, topic: str, tags: tuple[str, ...]
+        self, address: RocketMQAddress, handler: Handler, *, group: Group, topic: str, tags: tuple[str, ...]
     ) -> None:
         self._address = address
         self._handler = handler
@@ -107,7 +107,7 @@ class RocketConsumer:
         consumer = self._consumer
         ends = consumer.route_manager.get_all_endpoints().values()
         if not ends:
-            raise BrokerAway("no route")
+            raise BrokerUnavailable("no route")
         for end in ends:
             settings = consumer.sync_setting_req(end)
             try:

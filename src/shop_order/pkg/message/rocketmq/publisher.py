@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message.base import BrokerAway, Message
-from shop_order.pkg.message.rocketmq.connection import Address, configuration, library
+from shop_order.pkg.message.base import BrokerUnavailable, Message
+from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 
 log = get_logger("message")
 IN_FLIGHT = 128  # messages on their way at once
@@ -25,7 +25,7 @@ class RocketPublisher:
 
     brokered = True
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: RocketMQAddress) -> None:
         self._address = address
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rocketmq-send")
         self._producer: Any = None
@@ -68,7 +68,7 @@ class RocketPublisher:
             if reason := next((failure for failure in failures if failure is not None), None):
                 if not stored and not is_about_the_message(reason):
                     at = ",".join(self._address.proxies)
-                    raise BrokerAway(f"RocketMQ at {at} took nothing: {reason!r}") from reason
+                    raise BrokerUnavailable(f"RocketMQ at {at} took nothing: {reason!r}") from reason
                 count = len(failures) - failures.count(None)
                 log.warning("messages_not_stored", count=count, first=repr(reason))
             for name, failure in zip(names, failures, strict=True):
@@ -87,7 +87,7 @@ class RocketPublisher:
         return [_failure(one) for one in sent]
 
 
-def outgoing(address: Address, message: Message) -> Any:
+def outgoing(address: RocketMQAddress, message: Message) -> Any:
     """The client's message. Its times are seconds, rounded up so that nothing is delivered too early."""
     out = library().Message()
     out.topic, out.tag, out.body = address.full(message.topic), message.tag, message.body

@@ -164,7 +164,7 @@ class Executor(ABC):
         self.write_error = ""  # why the engine refuses writes; cleared by the store's `check_writes`
         self.batches: Batcher[Job, Any] = Batcher(
             self._run,
-            most=max_batch,
+            max_batch=max_batch,
             queue=options.queue,
             full=Overloaded,
             observe=options.on_batch if writes else None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from shop_order.pkg import tls
-from shop_order.pkg.address import joined
+from shop_order.pkg.address import join_host_port
 from shop_order.pkg.tls import EngineTls
 
 
@@ -44,4 +44,4 @@ class MysqlAddress:
         )
 
     def __str__(self) -> str:
-        return f"{joined(self.host, self.port)}/{self.database}"
+        return f"{join_host_port(self.host, self.port)}/{self.database}"

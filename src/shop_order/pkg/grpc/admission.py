@@ -1,4 +1,4 @@
-"""Who may come in: a call once its message is here, until the server stops."""
+"""Admits calls: once their message has arrived, and until the server stops."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import grpc
 import grpc.aio
 
 MESSAGE_WAIT_S = 10.0  # from a call's headers to its message
-MAX_WAITING = 4096  # calls without their message; one more ends the oldest
+MAX_WAITING = 4096  # calls waiting for their message; one more ends the oldest
 STOPPING = "the service is stopping"
-_HANDED_OVER_S = 0.1  # after that a call that grpc has read has reached its handler, or was refused
+_HANDED_OVER_S = 0.1  # by then a call read by grpc has reached its handler or was refused
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Gate(grpc.GenericRpcHandler):
-    """Every method of a server; knows which calls run, and refuses new ones once it is closed.
+    """All methods of a server; tracks running calls, and refuses new ones once closed.
 
-    grpc.aio counts and keeps a call from its headers on. Here nothing counts before the message came: methods
-    of one message are registered as streams, so that waiting for it is ours, and ends.
+    grpc.aio counts a call from its headers on. Here a call counts once its message has arrived: methods with
+    one request are registered as streams, so that the wait for it can be bounded.
     """
 
     def __init__(self, services: Mapping[str, Mapping[str, MethodHandler]]) -> None:
-        """Methods by the full name of their service and their own short name; they take and give bytes."""
+        """Methods by full service name and short method name, over bytes."""
         self._services = services
         self._reading = {
             f"/{service}/{name}": self._with_reading(method)
@@ -40,18 +40,18 @@ class Gate(grpc.GenericRpcHandler):
         self._closed = False
 
     def service(self, details: grpc.HandlerCallDetails) -> MethodHandler | None:
-        """Asked by grpcio once a call."""
+        """Look up a method, once per call of grpcio."""
         return self._reading.get(details.method)
 
     def registered(self) -> Mapping[str, Mapping[str, MethodHandler]]:
-        """The same for a transport that hands over a call with its message."""
+        """Return the methods for a transport that delivers calls with their message."""
         return {
             service: {name: self._without_reading(method) for name, method in methods.items()}
             for service, methods in self._services.items()
         }
 
     async def close(self, grace_s: float) -> None:
-        """Refuse new calls and wait for those that run, at most `grace_s`; nobody waits for a stream."""
+        """Refuse new calls and wait for running ones, at most `grace_s`; streams are not waited for."""
         self._closed = True
         await asyncio.sleep(min(_HANDED_OVER_S, grace_s))
         self._idle.clear()

@@ -6,13 +6,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+from shop_order.cmd.run.job_locks import RETRY_S, JobLocks
 from shop_order.cmd.run.jobs import Jobs
-from shop_order.cmd.run.turns import ASK_AGAIN_S, Turns
 from shop_order.cmd.wiring.core import Core
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.metrics import Metrics
-from shop_order.pkg.registry import Registry, RegistryAway
-from shop_order.pkg.registry.none import NoRegistry, OwnLease
+from shop_order.pkg.registry import Registry, RegistryUnavailable
+from shop_order.pkg.registry.none import LocalLock, NoRegistry
 
 
 class Instance:
@@ -67,23 +67,23 @@ class Gone(NoRegistry):
     away = False
     asked = 0
 
-    async def lock(self, name: str, ttl_s: float) -> OwnLease | None:
+    async def lock(self, name: str, ttl_s: float) -> LocalLock | None:
         self.asked += 1
         if self.away:
-            raise RegistryAway("nobody answers")
+            raise RegistryUnavailable("nobody answers")
         return await super().lock(name, ttl_s)
 
 
 async def test_a_registry_that_does_not_answer_is_not_waited_for_at_every_step() -> None:
     registry, now_s = Gone(), [0.0]
     registry.away = True
-    turns = Turns(registry, lambda: now_s[0])
-    assert [await turns.ours(job) for job in ("relay", "relay", "refund")] == [True] * 3
+    turns = JobLocks(registry, lambda: now_s[0])
+    assert [await turns.acquire(job) for job in ("relay", "relay", "refund")] == [True] * 3
     assert registry.asked == 1
     registry.away = False
-    now_s[0] += ASK_AGAIN_S
-    assert await turns.ours("relay")
-    assert not await Turns(registry).ours("relay")
+    now_s[0] += RETRY_S
+    assert await turns.acquire("relay")
+    assert not await JobLocks(registry).acquire("relay")
 
 
 async def test_a_job_that_is_another_s_by_now_did_not_fail() -> None:

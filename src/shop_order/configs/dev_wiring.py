@@ -1,7 +1,7 @@
-"""What `make run` leaves in the data folder while it runs: where commands beside it find the neighbours.
+"""The addresses of a running `make run`, for commands in the same data directory.
 
-A settings document below the environment. It is locked by the process that left it, so that nobody reads it
-after that was killed.
+A settings document below the environment. The writing process holds a lock on it, so that it is ignored
+once that process is gone.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ _ADDRESSES = ("goods", "inventory", "users", "inboxes")
 
 
 def read(data_dir: str) -> tuple[str, str] | None:
-    """Name and text of the document, if who left it still runs. Raises ConfigError."""
+    """Return name and text of the document while its process runs. Raises ConfigError."""
     file = wiring_file(data_dir)
     try:
         with file.open(encoding="utf-8") as opened:
@@ -35,14 +35,14 @@ def read(data_dir: str) -> tuple[str, str] | None:
 
 
 def wiring_file(data_dir: str) -> Path:
-    """Where it lies."""
+    """Return the path of the document."""
     return Path(data_dir) / "dev" / "wiring.yaml"
 
 
 def document(settings: Settings) -> str:
-    """What it says."""
+    """Return the content of the document."""
     neighbours = settings.neighbours.model_dump(mode="json", include=set(_ADDRESSES))
-    # A name needs the registry, whose URL may hold a token.
+    # A name needs the registry, whose URL may contain a token.
     addresses = {key: value for key, value in neighbours.items() if ":" in str(value)}
     flat: dict[tree.Path, object] = {("neighbours", key): value for key, value in addresses.items()}
     flat |= {("pay", name, "gateway"): channel.gateway for name, channel in settings.pay.channels.items()}
@@ -50,19 +50,19 @@ def document(settings: Settings) -> str:
 
 
 @contextmanager
-def left(settings: Settings) -> Iterator[None]:
-    """The document of these settings lies in their data folder until the block ends. Raises OSError."""
+def published(settings: Settings) -> Iterator[None]:
+    """Publish these settings until the block ends. Raises OSError."""
     file = wiring_file(settings.data_dir)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # before its name: no reader sees it unlocked
+        fcntl.flock(handle, fcntl.LOCK_EX)  # before the rename: no reader sees it unlocked
         os.write(handle, document(settings).encode())
         os.replace(draft, file)
         yield
     finally:
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(file), os.fstat(handle)):  # it may be another's by now
+            if os.path.samestat(os.stat(file), os.fstat(handle)):  # another process may have replaced it
                 file.unlink()
         os.close(handle)

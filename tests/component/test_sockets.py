@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from shop_order.pkg.listening import hang_up, listen
+from shop_order.pkg.sockets import close_connections, listen
 
 HOST = "127.0.0.1"
 
@@ -34,7 +34,7 @@ def test_hanging_up_ends_the_connections_of_one_port_and_what_was_written_arrive
         kept.accept()[0] as going_on,
     ):
         answering.sendall(b"the last answer")
-        hang_up(port_of(left))
+        close_connections(port_of(left))
         caller.settimeout(5)
         assert (caller.recv(100), caller.recv(100)) == (b"the last answer", b"")
         going_on.sendall(b"goes on")

@@ -1,4 +1,4 @@
-"""`shop-order token` and `shop-order openapi`: what they print, and nothing else."""
+"""`shop-order token` and `shop-order openapi`: commands that print one thing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from shop_order.cmd.cli.running import loaded, refuse
+from shop_order.cmd.cli.command import loaded, refuse
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.actor import Role
 
-HOW = "say --user ID [--role user|admin], or --role service --name NAME [--act-for ID]; ids begin at 1"
+USAGE = "pass --user ID [--role user|admin], or --role service --name NAME [--act-for ID]; ids begin at 1"
 MAX_ID = 2**63 - 1
 
 
 class NoDevelopmentKey(ValueError):
-    """Production has none: tokens come from an identity provider."""
+    """There is none in production: tokens come from an identity provider."""
 
 
 def mint(
@@ -27,7 +27,7 @@ def mint(
     name: str | None = None,
     act_for: int | None = None,
 ) -> str:
-    """A JWT that this configuration accepts, valid as long as it allows (a day).
+    """Return a JWT that this configuration accepts, with its maximum lifetime.
 
     Raises NoDevelopmentKey, ValueError.
     """
@@ -35,13 +35,13 @@ def mint(
 
     auth = settings.auth
     if auth.hs256_key is None:
-        raise NoDevelopmentKey("there is no development key here: tokens come from your identity provider")
+        raise NoDevelopmentKey("there is no development key: tokens come from your identity provider")
     contradicts = user is not None if role == "service" else name is not None or act_for is not None
     if contradicts or any(id is not None and not 0 < id <= MAX_ID for id in (user, act_for)):
-        raise ValueError(HOW)
+        raise ValueError(USAGE)
     subject = name if role == "service" else (str(user) if user is not None else None)
     if not subject or role not in ("user", "admin", "service"):
-        raise ValueError(HOW)
+        raise ValueError(USAGE)
     return mint_token(
         auth.hs256_key.get_secret_value(),
         subject=subject,
@@ -57,7 +57,7 @@ def token(
     name: Annotated[str | None, typer.Option(help="The service's name, with --role service.")] = None,
     act_for: Annotated[int | None, typer.Option(help="The user a service acts for.")] = None,
 ) -> None:
-    """Print a JWT for development, signed with the key in the data directory; nothing else."""
+    """Print a JWT for development, signed with the key in the data directory."""
     try:
         minted = mint(loaded().settings, user=user, role=role, name=name, act_for=act_for)
     except ValueError as bad:
@@ -66,7 +66,7 @@ def token(
 
 
 class Format(StrEnum):
-    """How the document is written."""
+    """The format of the document."""
 
     JSON = "json"
     YAML = "yaml"
@@ -81,7 +81,7 @@ def openapi(
 
 
 def text(format: Format) -> str:
-    """The document in one of its formats."""
+    """Return the document in this format."""
     from shop_order.gateway.payment import notice_routes
     from shop_order.web.document import as_json, as_markdown, as_yaml
     from shop_order.web.http import describe

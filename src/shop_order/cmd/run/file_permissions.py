@@ -1,6 +1,6 @@
-"""Keeps stored files private on this machine, also those that an older version left readable.
+"""Restricts stored files to their owner, including those that an older version left readable.
 
-New files are private by the umask of `first`. Only our own files are changed: DATA_DIR may be shared.
+New files are private by the umask of `startup`. Only our files are changed: DATA_DIR may be shared.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from shop_order.pkg.log import get_logger
 log = get_logger("private")
 OTHERS = 0o077
 FOLDERS = ("dev", "config", "sandbox", "logs")
-OF_A_DISK = frozenset({"lost+found"})  # what mkfs leaves in a volume
+SYSTEM_FOLDERS = frozenset({"lost+found"})  # created by mkfs
 
 
-def close_to_others(settings: Settings) -> None:
-    """Remove the access of group and others to our files; log those that belong to another user."""
+def restrict_files(settings: Settings) -> None:
+    """Remove access of group and others from our files; log those that belong to another user."""
     data = Path(settings.data_dir)
-    kept = set(stored(settings))
-    if is_ours_alone(data):
+    kept = set(stored_files(settings))
+    if is_private_folder(data):
         kept.add(data)
     elif data.is_dir() and data.stat().st_mode & 0o007:
         log.warning("data_folder_is_shared", folder=str(data), mode=oct(stat.S_IMODE(data.stat().st_mode)))
     for path in sorted(kept):
-        close(path)
+        restrict(path)
 
 
-def stored(settings: Settings) -> Iterator[Path]:
-    """Every existing file and folder that we store something in."""
+def stored_files(settings: Settings) -> Iterator[Path]:
+    """Yield every existing file and folder of ours."""
     data = Path(settings.data_dir)
     files = [sqlite_path(url) for url in (settings.db.url, settings.oplog.url) if url.startswith("sqlite:")]
     for file in map(Path, files):
@@ -44,20 +44,20 @@ def stored(settings: Settings) -> Iterator[Path]:
             yield from (Path(folder, one) for one in names)
 
 
-def is_ours_alone(data: Path) -> bool:
-    """Whether the folder holds only our data; as root we would lock everybody out of /opt or /tmp."""
+def is_private_folder(data: Path) -> bool:
+    """Whether the folder contains only our data; as root we would lock everyone out of /opt or /tmp."""
     try:
         found = [*data.iterdir()]
         shared = data.stat().st_mode & stat.S_ISVTX or data.resolve() == Path("/")
     except OSError:
         return False
-    known = OF_A_DISK.union(FOLDERS)
-    strange = [path for path in found if path.is_dir() and path.name not in known]
-    return not shared and not strange
+    known = SYSTEM_FOLDERS.union(FOLDERS)
+    foreign = [path for path in found if path.is_dir() and path.name not in known]
+    return not shared and not foreign
 
 
-def close(path: Path) -> None:
-    """Leave access to the owner only; links are not followed."""
+def restrict(path: Path) -> None:
+    """Restrict access to the owner; does not follow links."""
     try:
         found = path.lstat()
         mode = stat.S_IMODE(found.st_mode)
@@ -67,7 +67,7 @@ def close(path: Path) -> None:
             path.chmod(mode & ~OTHERS)
         elif mode & 0o007:
             log.warning("readable_by_others", path=str(path), mode=oct(mode), owner=found.st_uid)
-    except FileNotFoundError:  # another process of ours removed it
+    except FileNotFoundError:  # removed by another process
         return
     except OSError as failed:
         log.warning("readable_by_others", path=str(path), error=str(failed))

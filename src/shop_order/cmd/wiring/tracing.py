@@ -1,4 +1,4 @@
-"""Traces: from the settings to spans around what use cases call."""
+"""Tracing: its set-up, and spans around the ports of use cases."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ T = TypeVar("T")
 
 
 def tracing(settings: Settings, metrics: Metrics) -> Tracing | None:
-    """The tracing that `TRACE__URL` names; None: no traces."""
+    """Return the tracing of `TRACE__URL`; None if it is off."""
     trace = settings.trace
     config = TraceConfig(trace.url, "order-service", settings.app.env, trace.sampler, trace.ratio)
     return open_tracing(config, metrics.spans)
 
 
-def seen(tracing: Tracing | None, name: str, port: T) -> T:
-    """The port; with tracing, every call of it becomes a span below its caller's."""
-    return port if tracing is None else cast(T, _Seen(tracing, name, port))
+def traced(tracing: Tracing | None, name: str, port: T) -> T:
+    """Return the port; with tracing, each call becomes a span below its caller's."""
+    return port if tracing is None else cast(T, _TracedPort(tracing, name, port))
 
 
 @contextmanager
 def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
-    """Continue the request id of a message and, with tracing, its trace."""
+    """Continue the request id of a message and its trace."""
     carried = delivery.properties
     with ExitStack() as stack:
-        # Anybody who may write to the topic wrote it: a bad id would not fit into the outbox.
+        # Any producer can set it, and an invalid id would not fit into the outbox.
         fields = {"request_id": accepted_request_id(carried.get("x-request-id"))}
         if tracing is not None:
             about = {"messaging.operation.type": "process", "shop.order_sn": delivery.key}
@@ -48,24 +48,24 @@ def processing(tracing: Tracing | None, delivery: Delivery) -> Iterator[None]:
         yield
 
 
-class _Seen:
+class _TracedPort:
     def __init__(self, tracing: Tracing, name: str, port: Any) -> None:
         self._tracing = tracing
         self._name = name
         self._port = port
 
     def __getattr__(self, attribute: str) -> Any:
-        found = getattr(self._port, attribute)
-        if not iscoroutinefunction(found):
-            return found
+        method = getattr(self._port, attribute)
+        if not iscoroutinefunction(method):
+            return method
         name = f"{self._name}.{attribute}"
 
         async def call(*values: Any, **named: Any) -> Any:
-            above = current_span.get()
-            if above is None or not is_recorded(above.traceparent):
-                return await found(*values, **named)  # a job's scan would make empty traces all the time
+            parent = current_span.get()
+            if parent is None or not is_recorded(parent.traceparent):
+                return await method(*values, **named)  # else scans of jobs would create empty traces
             with self._tracing.span(name):
-                return await found(*values, **named)
+                return await method(*values, **named)
 
-        self.__dict__[attribute] = call  # looked up once
+        self.__dict__[attribute] = call  # cached
         return call

@@ -1,4 +1,4 @@
-"""What every process begins with: the event loop, the log, the record of its settings; refused starts."""
+"""Steps of every start: event loop, log, history of settings, and the error line of a refused start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shop_order.repository.history import open_history
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop if it is installed; the exit code."""
+    """Run on uvloop if it is installed; return the exit code."""
     try:
         import uvloop
     except ImportError:
@@ -24,7 +24,7 @@ def run_loop(work: Coroutine[Any, Any, int]) -> int:
 
 
 def refusal(error: Exception) -> str | None:
-    """The line for an error that refuses a start; None for an unexpected one."""
+    """Return the line for an error that refuses a start; None if the error is unexpected."""
     from shop_order.domain.errors import OrderServiceError
     from shop_order.pkg.grpc.server import CannotListen
     from shop_order.repository.dao.store import SchemaMismatch, StoreInUse
@@ -43,8 +43,8 @@ def refusal(error: Exception) -> str | None:
             return None
 
 
-def remember(loaded: Loaded) -> None:
-    """Record an accepted configuration in the order database. Raises OSError if that can't be written."""
+def record_settings(loaded: Loaded) -> None:
+    """Add accepted settings to the history in the order database. Raises OSError if it can't be written."""
     try:
         with open_history(loaded.settings.db.url, writes=True) as records:
             record(records, loaded, time.time_ns() // 1_000_000)

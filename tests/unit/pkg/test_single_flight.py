@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shop_order.pkg.sharing import Shared
+from shop_order.pkg.single_flight import SingleFlight
 
 
 class Finder:
@@ -28,7 +28,7 @@ class Finder:
 
 async def test_it_is_looked_for_once_and_again_when_its_time_is_over() -> None:
     find, now_s = Finder(), [0.0]
-    shared = Shared(find, 1.0, lambda: now_s[0])
+    shared = SingleFlight(find, 1.0, lambda: now_s[0])
     assert [await shared() for _ in range(3)] == [1, 1, 1]
     now_s[0] = 0.99
     assert await shared() == 1
@@ -39,7 +39,7 @@ async def test_it_is_looked_for_once_and_again_when_its_time_is_over() -> None:
 async def test_who_asks_meanwhile_waits_for_the_one_that_looks() -> None:
     find = Finder()
     find.go.clear()
-    shared = Shared(find, 1.0)
+    shared = SingleFlight(find, 1.0)
     waiting = [asyncio.create_task(shared()) for _ in range(50)]
     await asyncio.sleep(0)
     find.go.set()
@@ -49,7 +49,7 @@ async def test_who_asks_meanwhile_waits_for_the_one_that_looks() -> None:
 async def test_a_caller_that_leaves_takes_nothing_from_the_others() -> None:
     find = Finder()
     find.go.clear()
-    shared = Shared(find, 1.0)
+    shared = SingleFlight(find, 1.0)
     first, second = (asyncio.create_task(shared()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -62,7 +62,7 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others() -> None:
 async def test_a_failure_is_told_to_all_and_not_kept() -> None:
     find = Finder()
     find.broken = True
-    shared = Shared(find, 60.0)
+    shared = SingleFlight(find, 60.0)
     answers = await asyncio.gather(shared(), shared(), return_exceptions=True)
     assert [type(answer) for answer in answers] == [OSError, OSError]
     assert find.asked == 1

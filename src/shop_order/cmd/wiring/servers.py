@@ -1,4 +1,4 @@
-"""The fronts, gRPC and REST, over the same use cases."""
+"""The gRPC and HTTP servers over the use cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import grpc_tls, places, token_rules
 from shop_order.configs import Settings
 from shop_order.gateway.payment import notice_routes
-from shop_order.pkg.address import joined, reachable
+from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
 from shop_order.web.auth.client_address import networks
@@ -31,11 +31,11 @@ from shop_order.web.http import HttpParts, HttpSettings, build_http
 log = get_logger("app")
 
 
-class Fronts:
-    """`start` takes both ports, `stop` finishes what was accepted."""
+class Servers:
+    """`start` opens both ports, `stop` finishes accepted requests."""
 
     def __init__(self, core: Core, readiness: Callable[[], Awaitable[Readiness]]) -> None:
-        """Raises ValueError: no key for tokens."""
+        """Raises ValueError without a key for tokens."""
         settings = core.settings
         self._core = core
         self._keys = _key_source(settings)
@@ -132,7 +132,7 @@ class Fronts:
         self.http_port = await self._http.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, and wait at most so long for those that run."""
+        """Refuse new calls, and wait at most `grace_s` for running ones."""
         await asyncio.gather(self.grpc.stop(grace_s), self._http.stop(grace_s))
         if self._refresh is not None:
             self._refresh.cancel()
@@ -143,7 +143,7 @@ class Fronts:
         server = self._core.settings.server
         if server.public_url or server.http_port:
             return server.base_url
-        return f"http://{joined(reachable(server.host), self.http_port)}"
+        return f"http://{join_host_port(reachable(server.host), self.http_port)}"
 
     def _rates(self) -> Rates:
         limit = self._core.settings.limit

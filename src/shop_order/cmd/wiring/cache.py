@@ -1,4 +1,4 @@
-"""What instances share besides the database: the cache, and what is built on it."""
+"""State shared by instances besides the database: the cache, and what is built on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shop_order.domain.ports import Clock, EventPublisher, GoodsCatalogue, Order
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.ratelimit import open_limiter
-from shop_order.pkg.redis import open_link
+from shop_order.pkg.redis import open_redis
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.cache import open_cache
 from shop_order.repository.cache.flights import KeyFlights, Turns
@@ -25,11 +25,11 @@ log = get_logger("cache")
 REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
 
 
-class Shared:
-    """The cache and what is built on it; without it everything works, slower or for each instance alone."""
+class SharedCache:
+    """The cache and what is built on it; without it all works, but slower or per instance."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
-        """`settings` is called whenever a time matters, since it may be reloaded.
+        """`settings` is called at each use, since it may be reloaded.
 
         Raises ValueError: no key for links and tokens.
         """
@@ -38,15 +38,15 @@ class Shared:
         self._real_clock = real_clock
         self._exit = AsyncExitStack()
         cache, limit = settings().cache, settings().limit
-        link = open_link(
+        connection = open_redis(
             cache.url,
             timeout_s=lambda: self._settings().cache.timeout_s,
             on_change=self._changed,
             observe=metrics.batch("redis"),
         )
-        self._is_redis = link is not None
-        self.cache = open_cache(cache.url, max_entries=cache.most_entries, link=link)
-        self.limiter = open_limiter(cache.url, limit.rate_keys, link)
+        self._is_redis = connection is not None
+        self.cache = open_cache(cache.url, max_entries=cache.max_entries, link=connection)
+        self.limiter = open_limiter(cache.url, limit.rate_keys, connection)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)
         self.turns = Turns(self.cache, new_ticket=lambda: secrets.token_hex(8))
@@ -54,7 +54,7 @@ class Shared:
         self.tokens = SubmitTokens(self.signer, secrets.token_bytes)
 
     def orders(self, stored: Orders) -> tuple[Orders, OrderViews | None]:
-        """The orders to change, and those only to show; None: the same."""
+        """Return the orders to change, and a cached view of them for display, None without a cache."""
         if not self._order_times().order_ms:
             return stored, None
         views = OrderViews(
@@ -66,12 +66,12 @@ class Shared:
         )
         return cached_orders(stored, views), views
 
-    def goods(self, asked: GoodsCatalogue) -> GoodsCatalogue | None:
-        """Goods only to show; None: the same as those that are bought."""
+    def goods(self, goods: GoodsCatalogue) -> GoodsCatalogue | None:
+        """Return cached goods for display; None without a cache."""
         if not self._goods_ms():
             return None
         return CachedGoods(
-            asked,
+            goods,
             self.cache,
             ttl_ms=self._goods_ms,
             clock=self._real_clock,
@@ -80,14 +80,14 @@ class Shared:
         )
 
     def inboxes(self, inboxes: EventPublisher, views: OrderViews | None) -> EventPublisher:
-        """The inboxes; where instances share a cache, events on their way there invalidate cached orders."""
+        """Return the inboxes; with a shared cache, published events also invalidate cached orders."""
         return InvalidatingPublisher(inboxes, views) if views and self._is_redis else inboxes
 
     async def open(self) -> None:
-        """Connect; a cache that is away is not an error."""
+        """Connect; an unreachable cache is not an error."""
         await self.cache.open()
         if self.cache.up:
-            self._metrics.cache_is(True)
+            self._metrics.cache_up(True)
         if self._is_redis:
             refreshing = asyncio.create_task(self.revocations.keep_fresh(), name="revocations")
             self._exit.push_async_callback(_end, refreshing)
@@ -98,7 +98,7 @@ class Shared:
         await self.cache.close()
 
     def _changed(self, up: bool, why: str) -> None:
-        self._metrics.cache_is(up)
+        self._metrics.cache_up(up)
         if up:
             log.info("cache_up")
         else:

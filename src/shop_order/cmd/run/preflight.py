@@ -1,6 +1,6 @@
-"""Checks the files that settings name, before anything is served with them.
+"""Checks the files that settings name, before serving.
 
-Each problem is one text: the setting, the file, what is wrong; never the content of the file.
+A problem is one text: the setting, the file and what is wrong, never the content of the file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 from shop_order.configs import Settings
 from shop_order.configs.settings import channel_key
 from shop_order.gateway.payment import CHANNELS
-from shop_order.pkg.key_files import KeyFileUnusable, read
+from shop_order.pkg.key_files import BadKeyFile, read
 from shop_order.pkg.url import file_of
 
 T = TypeVar("T")
@@ -21,39 +21,39 @@ Texts = Generator[str, None, T]
 MAX_BYTES = 1 << 20
 
 
-def unusable_files(settings: Settings) -> list[str]:
-    """Problems with the files of every part except the payment channels."""
+def file_problems(settings: Settings) -> list[str]:
+    """Return problems with all files except those of payment channels."""
     return [*_of_server(settings), *_of_auth(settings), *_of_history(settings), *_of_neighbours(settings)]
 
 
-def unusable_channels(settings: Settings) -> dict[str, list[str]]:
-    """What is wrong with each payment channel, by its code; nothing with one that is off."""
+def channel_problems(settings: Settings) -> dict[str, list[str]]:
+    """Return the problems of each payment channel, by its code; none if it is off."""
     found = {}
     for payment_type, entry in CHANNELS.items():
         code, section = payment_type.code, settings.pay.channels.get(payment_type.code)
-        lacks = section.missing if section and not section.is_off else ()
-        why = f"is not set, and {code.capitalize()} can't be used without it"
-        texts = [f"{channel_key(code, name)}: {why}" for name in lacks]
+        missing = section.missing if section and not section.is_off else ()
+        why = f"is not set, but {code.capitalize()} requires it"
+        texts = [f"{channel_key(code, name)}: {why}" for name in missing]
         found[code] = [*texts, *entry.problems(section)]
     return found
 
 
 def why_unavailable(settings: Settings, code: str) -> str:
-    """Why a payment channel can't be used, for the log."""
+    """Return why a payment channel is unavailable, for the log."""
     section = settings.pay.channels.get(code)
     if section and section.is_off:
-        return f"it is off: {channel_key(code, section.required[0])} and the settings beside it are not set"
-    return "; ".join(unusable_channels(settings)[code])
+        return f"off: {channel_key(code, section.required[0])} and its other required settings are not set"
+    return "; ".join(channel_problems(settings)[code])
 
 
 def _of_server(settings: Settings) -> Texts[None]:
     server = settings.server
     named = {"CERT": server.tls_cert, "KEY": server.tls_key, "CLIENT_CA": server.tls_client_ca}
-    whole = True
+    readable = True
     for key, path in named.items():
         if path and (yield from _used(f"SERVER__TLS_{key}", path, _read)) is None:
-            whole = False
-    if not (whole and server.tls_cert and server.tls_key):
+            readable = False
+    if not (readable and server.tls_cert and server.tls_key):
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -61,14 +61,14 @@ def _of_server(settings: Settings) -> Texts[None]:
         context.load_cert_chain(server.tls_cert, server.tls_key, password=lambda: "")
     except (OSError, ValueError):
         yield (
-            f"SERVER__TLS_CERT, SERVER__TLS_KEY: {server.tls_cert}, {server.tls_key}: are no certificate"
-            " in PEM with its own key, without a password"
+            f"SERVER__TLS_CERT, SERVER__TLS_KEY: {server.tls_cert}, {server.tls_key}: are not a PEM"
+            " certificate and its private key without a password"
         )
     if server.tls_client_ca:
         try:
             context.load_verify_locations(server.tls_client_ca)
         except (OSError, ValueError):
-            yield f"SERVER__TLS_CLIENT_CA: {server.tls_client_ca}: holds no certificate in PEM"
+            yield f"SERVER__TLS_CLIENT_CA: {server.tls_client_ca}: contains no PEM certificate"
 
 
 def _of_auth(settings: Settings) -> Texts[None]:
@@ -108,6 +108,6 @@ def _read(path: Path) -> bytes:
 def _used(key: str, path: str, use: Callable[[Path], T]) -> Texts[T | None]:
     try:
         return use(Path(path))
-    except KeyFileUnusable as wrong:
+    except BadKeyFile as wrong:
         yield f"{key}: {path}: {wrong}"
     return None
