@@ -12,22 +12,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FUNCTION_LINES = 60
-MAX_FILE_LINES = 400  # of src
+MAX_FILE_LINES = 350  # of src
 MAX_TEST_FILE_LINES = 400  # of tests and benchmarks
 # A file is a thing a reader looks for, not a paragraph: so many of the product may be shorter than that.
 SHORT_FILE_LINES, MAX_SHORT_FILES = 50, 59
 # What a reader has to guess at, and how often it may still stand in src. Lower the numbers; never raise one.
 RIDDLES = {
-    r"\bMOST_[A-Z]": 161,  # MAX_
-    r"\bbeliev": 12,  # apply, accept
+    r"\bMOST_[A-Z]": 0,  # MAX_
+    r"\bbeliev": 0,  # apply, accept
     r"\bInboxes\b": 0,  # EventPublisher
-    r"\b(?:Beside|Fed|Outrun)\b": 12,  # EarlierBills, FeedEntry, VersionConflict
-    r"\bStanding\b": 16,  # OrderStanding
-    r"\bfor who\b": 3,  # unless
-    r"\bof ours\b": 15,
-    r"(?i)\bg(?:ive|ave|iven)[ _]?up\b": 13,  # cancel
-    r"\blook again\b": 1,  # refresh and retry
-    r"\bis no \w+ such\b": 1,  # must be
+    r"\b(?:Beside|Fed|Outrun)\b": 0,  # EarlierBills, FeedEntry, VersionConflict
+    r"\bStanding\b": 0,  # OrderStanding
+    r"\bfor who\b": 0,  # unless
+    r"\bof ours\b": 6,
+    r"(?i)\bg(?:ive|ave|iven)[ _]?up\b": 3,  # cancel
+    r"\blook again\b": 0,  # refresh and retry
+    r"\bis no \w+ such\b": 0,  # must be
 }
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 FORBIDDEN_FILES = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py"}
