@@ -183,7 +183,7 @@ class QuietStage:
 
     async def run(self, *words: str) -> CommandResult:
         """Doctor and audit find nothing."""
-        return CommandResult(0, "0 orders, 0 on their way, 0 findings")
+        return CommandResult(0, "0 orders, 0 in progress, 0 findings")
 
 
 class QuietCast:

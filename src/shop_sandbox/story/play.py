@@ -71,14 +71,14 @@ async def _chapters(narrator: Narrator, cast: Cast) -> None:
 async def _books(narrator: Narrator, stage: Stage) -> None:
     narrator.title("九、核对数据", "9. Consistency checks")
 
-    async def on_their_way() -> bool:
+    async def nothing_in_progress() -> bool:
         return ", 0 in progress," in (await stage.run("doctor")).output
 
     try:
         with narrator.step(
             "shop-order doctor：资金、库存、历史一致", "shop-order doctor: money, stock and history agree"
         ) as step:
-            await wait_until(on_their_way, True, "all events delivered")
+            await wait_until(nothing_in_progress, True, "all events delivered")
             result = await stage.run("doctor")
             step.result(result.output, result.output)
             expect(result.code, 0, f"doctor: {result.output}; exit code")
