@@ -47,7 +47,7 @@ def one_line(text: str) -> str:
         ("SERVER__HTTP_POTR", "1", "did you mean SERVER__HTTP_PORT?"),
         ("ORDER__PAY_TIMEOUT_S", "soon", "ORDER__PAY_TIMEOUT_S: "),
         ("DB__URL", "mysql://127.0.0.1:3306/shop", "must be mysql://user:password@host:port/db"),
-        ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database number"),
+        ("CACHE__URL", "redis+cluster://127.0.0.1:6379/3", "a cluster has no database"),
         ("SERVER__WORKERS", "2", "SERVER__WORKERS: one process is one instance"),
         ("APP__ENV", "production", "production needs SERVER__PUBLIC_URL, AUTH__LINK_KEYS"),
         ("AUDIT__ROOT_KEY_FILE", "/proc/nowhere", "AUDIT__ROOT_KEY_FILE: /proc/nowhere"),

@@ -189,7 +189,7 @@ def test_who_brings_no_token_is_counted_only() -> None:
 
 def test_every_reason_is_explained() -> None:
     page = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text("utf-8")
-    table = page[page.index("| reason | means |") :]
+    table = page[page.index("| reason | meaning |") :]
     assert set(re.findall(r"`([a-z_]+)`", "".join(line.split("|")[1] for line in table.splitlines()))) == set(
         REASONS
     )
