@@ -11,7 +11,7 @@ BODY = {"items": [{"goods_id": 101, "nums": 1}], "address": ADDRESS}
 
 async def test_no_id_is_made_with_a_worker_id_that_ran_out(shop: Shop) -> None:
     await shop.core.ids.renew(shop.core.store)  # behind the one that every start begins with
-    shop.core.ids._ends_s = time.monotonic() - 1
+    shop.core.ids._expires_s = time.monotonic() - 1
     refused = await shop.http.post("/api/v1/orders", json=BODY, headers=shop.bearer())
     assert (refused.status_code, refused.json()["error"]) == (503, "DEPENDENCY_DOWN")
     await shop.core.ids.renew(shop.core.store)

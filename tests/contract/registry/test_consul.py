@@ -197,7 +197,7 @@ async def test_a_consul_that_was_away_does_not_keep_a_job_from_who_does_it(
     turns = JobLocks(cut_off, lambda: now_s[0])
     assert await turns.acquire(job)
     with monkeypatch.context() as cut:
-        cut.setattr(cut_off, "ask", refused)
+        cut.setattr(cut_off, "request", refused)
         now_s[0] += consul.MIN_TTL_S
         assert await turns.acquire(job), "it stops no job"
     now_s[0] += RETRY_S
