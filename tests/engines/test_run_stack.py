@@ -191,4 +191,4 @@ def test_the_doctor_finds_nothing_about_what_was_bought(town: Started) -> None:
 
 def test_a_second_one_is_refused(town: Started) -> None:
     done = ran([sys.executable, "-m", "deploy.stack.shop", "run"])
-    assert done.returncode == 1 and "make run-stack is running already" in done.stderr
+    assert done.returncode == 1 and "make run-stack is already running" in done.stderr
