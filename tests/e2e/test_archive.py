@@ -12,6 +12,7 @@ import pytest
 from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.cli import archive
+from shop_order.cmd.run import job_locks
 from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
@@ -155,7 +156,7 @@ async def test_on_a_file_one_archives_at_a_time(shop: Shop) -> None:
 async def test_a_lock_in_consul_lets_one_archive_at_a_time(
     tmp_path: Path, consul: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "WAIT_S", 0.0)
+    monkeypatch.setattr(job_locks, "WAIT_S", 0.0)
     async with Shop(tmp_path) as shop:
         core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
         await core.open(serve=False)
@@ -164,7 +165,7 @@ async def test_a_lock_in_consul_lets_one_archive_at_a_time(
             assert await holder.acquire("archive")
             assert await archive.archive_all(core, ours, 30) == 1
             await holder.release("archive")
-            monkeypatch.setattr(archive, "WAIT_S", 20.0)
+            monkeypatch.setattr(job_locks, "WAIT_S", 20.0)
             assert await archive.archive_all(core, ours, 30) == 0
         finally:
             await asyncio.gather(holder.close(), ours.close())

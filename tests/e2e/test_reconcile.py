@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from shop_order.cmd.cli import archive, reconcile
+from shop_order.cmd.cli import reconcile
+from shop_order.cmd.run import job_locks
 from shop_order.cmd.run.job_locks import JobLocks, exclusive_job, while_locked
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
@@ -137,11 +138,11 @@ async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
     await core.open(serve=False)
     holder = JobLocks(core.registry)
     try:
-        monkeypatch.setattr(archive, "WAIT_S", 0.0)
+        monkeypatch.setattr(job_locks, "WAIT_S", 0.0)
         assert await holder.acquire(RECONCILE)
         assert await reconcile.run_exclusively(core, PaymentType.ALIPAY, shop.day, None) is None
         await holder.release(RECONCILE)
-        monkeypatch.setattr(archive, "WAIT_S", 20.0)
+        monkeypatch.setattr(job_locks, "WAIT_S", 20.0)
         assert await reconcile.run_exclusively(core, PaymentType.ALIPAY, shop.day, None) is not None
     finally:
         await holder.close()
