@@ -88,9 +88,10 @@ async def come_to_rest(town: Processes) -> None:
     async def idle() -> bool:
         waiting = town.rows(
             "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM refund"
-            " WHERE state IN ('approved', 'sent', 'unknown'))"
+            " WHERE state IN ('approved', 'sent', 'unknown')),"
+            " (SELECT count(*) FROM payment WHERE ask_ms IS NOT NULL AND ask_tries = 0)"
         )
-        return waiting == [(0, 0)]
+        return waiting == [(0, 0, 0)]
 
     await until(idle)
 
