@@ -187,7 +187,7 @@ async def test_orders_run_out_once_though_who_scans_is_killed(town: SharedTown) 
 
 async def buy(town: SharedTown, user: int, name: str = SERVICE) -> str:
     """One order."""
-    async with town.client(user, name, retry=Retry(attempts=20, max_pause_s=0.5)) as orders:
+    async with town.client(user, name, retry=Retry(attempts=20, most_s=0.5)) as orders:
         return (await orders.create_order(TEA, idempotency_key=str(user))).order_sn
 
 

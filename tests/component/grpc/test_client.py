@@ -32,7 +32,7 @@ from shop_order.domain.errors import OutOfStock as OutOfStockRefusal
 from tests.component.grpc.stubs import SN, World, token
 
 ORDER = CreateOrderRequest([OrderItemRequest(3, 2)], AddressInfo("张三", "13800138000", "文三路 100 号"))
-QUICK = Retry(attempts=3, first_pause_s=0.01)
+QUICK = Retry(attempts=3, first_s=0.01)
 
 
 def failing_first(world: World, *failures: Exception) -> None:

@@ -28,7 +28,7 @@ from shop_order.domain.valueobject.actor import Actor
 from tests.component.grpc.stubs import NOW_MS, SN, StubOrders, World, an_order, token
 
 ADDRESS = AddressInfo("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")
-QUICK = Retry(attempts=3, first_pause_s=0.01)
+QUICK = Retry(attempts=3, first_s=0.01)
 
 
 def client_of(world: World) -> OrderClient:

@@ -95,8 +95,8 @@ class Retry:
     """The retry policy: number of attempts, and exponential backoff with full jitter."""
 
     attempts: int = 4
-    first_pause_s: float = 0.05
-    max_pause_s: float = 2.0
+    first_s: float = 0.05
+    most_s: float = 2.0
 
     def pause_s(self, error: OrderApiError, attempt: int, left_s: float) -> float | None:
         """Seconds to wait after this attempt (from 1); None to stop.
@@ -106,7 +106,7 @@ class Retry:
         overloaded = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is not None
         if attempt >= self.attempts or not (error.code is grpc.StatusCode.UNAVAILABLE or overloaded):
             return None
-        ceiling_s = min(self.first_pause_s * 2 ** (attempt - 1), self.max_pause_s)
+        ceiling_s = min(self.first_s * 2 ** (attempt - 1), self.most_s)
         pause_s = (error.retry_after_s or 0.0) + random.uniform(0, ceiling_s)  # noqa: S311 - not a secret
         return pause_s if pause_s < left_s else None
 
