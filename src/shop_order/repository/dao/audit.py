@@ -32,11 +32,11 @@ class Audit:
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
         values = (after, limit, after, limit, after, limit, limit)
-        found = await self._db.scanner.submit(lambda session: session.all(ORDER_SNS, values))
+        found = await self._db.scanner.all(ORDER_SNS, values)
         return [sn for (sn,) in found]
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
-        found = await self._db.scanner.submit(lambda session: session.all(HISTORY_OF_ORDER, (order_sn,)))
+        found = await self._db.scanner.all(HISTORY_OF_ORDER, (order_sn,))
         return [rows.event_of(row) for row in found]
 
     async def order(self, order_sn: str) -> Order | None:
@@ -64,16 +64,16 @@ class Roots:
         self._db = db
 
     async def last(self) -> Root | None:
-        row = await self._db.scanner.submit(lambda session: session.first(LAST))
+        row = await self._db.scanner.first(LAST)
         return root_of(row) if row else None
 
     async def page(self, after_day: str, limit: int) -> Sequence[Root]:
-        rows = await self._db.scanner.submit(lambda session: session.all(PAGE, (after_day, limit)))
+        rows = await self._db.scanner.all(PAGE, (after_day, limit))
         return [root_of(row) for row in rows]
 
     async def leaves(self, after_id: int, upto_id: int, limit: int) -> Sequence[Leaf]:
         values = (after_id, upto_id, limit)
-        rows = await self._db.scanner.submit(lambda session: session.all(LEAVES, values))
+        rows = await self._db.scanner.all(LEAVES, values)
         return [Leaf(*row) for row in rows]
 
     async def add(self, root: Root, fence: Fence) -> None:

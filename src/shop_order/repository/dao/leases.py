@@ -96,13 +96,13 @@ class SharedJobLeases:
         return Fence(name, self._fences[name])
 
     async def now_ms(self) -> int:
-        (now_ms,) = await self._db.writer.submit(lambda session: session.first(f"SELECT {_NOW}")) or (0,)
+        (now_ms,) = await self._db.writer.first(f"SELECT {_NOW}") or (0,)
         return int(now_ms)
 
     async def worker_id(self) -> int:
         if self._worker_id is not None and await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S):
             return self._worker_id
-        rows = await self._db.writer.submit(lambda session: session.all(_TAKEN, ("worker-%", self._holder)))
+        rows = await self._db.writer.all(_TAKEN, ("worker-%", self._holder))
         taken = {name for (name,) in rows}
         for number in range(MAX_WORKER_IDS):
             name = f"worker-{number}"
@@ -123,7 +123,7 @@ class SharedJobLeases:
         if not self._until:
             return
         try:
-            await self._db.writer.submit(lambda session: session.run(_RELEASE, (self._holder,)))
+            await self._db.writer.run(_RELEASE, (self._holder,))
         except OrderServiceError as down:
             log.warning("leases_end_by_themselves", error=str(down))
         self._until.clear()
@@ -182,9 +182,9 @@ class SingleProcessLeases:
         """
         small = (TEST_ROW, time.time_ns() // 1_000_000)
         if self._db.writer.write_error:
-            await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))  # creates the row
-            await self._db.writer.submit(lambda session: session.run(LARGE_WRITE, (TEST_BYTES, TEST_ROW)))
-        await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))
+            await self._db.writer.run(SMALL_WRITE, small)  # creates the row
+            await self._db.writer.run(LARGE_WRITE, (TEST_BYTES, TEST_ROW))
+        await self._db.writer.run(SMALL_WRITE, small)
 
     async def release_all(self) -> None:
         """Nothing to do: no other process waits for them."""

@@ -126,7 +126,7 @@ class Orders:
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:
-        found = await self._db.reader.submit(lambda session: session.all(HISTORY_OF_ORDER, (order_sn,)))
+        found = await self._db.reader.all(HISTORY_OF_ORDER, (order_sn,))
         return [rows.event_of(row) for row in found]
 
     async def count_unpaid(self, user: int) -> int:

@@ -43,10 +43,10 @@ class Outbox:
 
     async def orders_waiting(self) -> set[str]:
         sql = "SELECT DISTINCT order_sn FROM outbox"
-        return {sn for (sn,) in await self._db.scanner.submit(lambda session: session.all(sql))}
+        return {sn for (sn,) in await self._db.scanner.all(sql)}
 
     async def lag(self) -> tuple[int, int]:
-        count, oldest = await self._db.scanner.submit(lambda session: session.first(LAG)) or (0, 0)
+        count, oldest = await self._db.scanner.first(LAG) or (0, 0)
         return count, oldest
 
 
@@ -90,7 +90,7 @@ class Feed:
 
     async def take(self, after: int, limit: int) -> Sequence[FeedEntry]:
         sql = "SELECT event_id, order_sn, version FROM log_feed WHERE event_id > ? ORDER BY event_id LIMIT ?"
-        found = await self._db.scanner.submit(lambda session: session.all(sql, (after, limit)))
+        found = await self._db.scanner.all(sql, (after, limit))
         return [FeedEntry(*row) for row in found]
 
     async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
@@ -106,7 +106,7 @@ class Feed:
 
     async def lag(self) -> tuple[int, int]:
         sql = "SELECT count(*), coalesce(min(created_ms), 0) FROM log_feed"
-        count, oldest = await self._db.scanner.submit(lambda session: session.first(sql)) or (0, 0)
+        count, oldest = await self._db.scanner.first(sql) or (0, 0)
         return count, oldest
 
 

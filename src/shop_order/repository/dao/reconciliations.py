@@ -75,7 +75,7 @@ class Reconciliations:
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         values = result_key(channel, since)
-        return days_of(await self._db.reader.submit(lambda session: session.all(DAYS, values)))
+        return days_of(await self._db.reader.all(DAYS, values))
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:

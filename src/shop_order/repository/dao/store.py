@@ -65,7 +65,7 @@ class Store:
 
     async def ping(self) -> None:
         """Check that the database can be read. Raises DependencyDown."""
-        await self._db.reader.submit(lambda session: session.first("SELECT 1"))
+        await self._db.reader.first("SELECT 1")
 
     async def check_writes(self) -> None:
         """Make a test write, which updates `write_error`. Raises DependencyDown."""
@@ -83,7 +83,7 @@ class Store:
 
     async def last_id(self) -> int:
         """Return the largest stored id; new ids are larger, even if the clock was set back."""
-        (largest,) = await self._db.reader.submit(lambda session: session.first(LAST_ID)) or (0,)
+        (largest,) = await self._db.reader.first(LAST_ID) or (0,)
         return int(largest)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -37,7 +37,7 @@ class Dialect:
         # Written out: MySQL's optimizer reads no range from a comparison of pairs.
         return f"{column} {sign}= ? AND ({column} {sign} ? OR id {sign} ?)", [value, value, id]
 
-    def in_list(self, column: str, ids: Collection[int]) -> tuple[str, Sequence[object]]:
+    def in_list(self, column: str, ids: Collection[int | str]) -> tuple[str, Sequence[object]]:
         """Return the condition `column IN ids` with its values; on SQLite its text is always the same."""
         if self.single_writer:
             return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(sorted(ids))]
@@ -95,6 +95,8 @@ class Session(Protocol):
 
     async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row."""
+        found = await self.all(sql, values)
+        return found[0] if found else None
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the number of changed rows; a server does not count an update that changes nothing."""
@@ -180,6 +182,18 @@ class Executor(ABC):
         except DependencyDown as down:
             down.where = down.where or self._where
             raise
+
+    async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """Run one statement; return every row."""
+        return await self.submit(lambda session: session.all(sql, values))
+
+    async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """Run one statement; return the first row."""
+        return await self.submit(lambda session: session.first(sql, values))
+
+    async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; return the number of changed rows."""
+        return await self.submit(lambda session: session.run(sql, values))
 
     async def close(self) -> None:
         """Finish the queue, then disconnect."""
@@ -289,18 +303,11 @@ def insertion(into: str, columns: int, size: int, suffix: str = "") -> str:
     return f"{into} {', '.join([f'({marks(columns)})'] * size)}{suffix}"
 
 
-def insertions(
-    into: str, rows: Sequence[Row], suffix: str, max_rows: int
-) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield the statements that insert these rows, with their values."""
-    for at in range(0, len(rows), max_rows):
-        part = rows[at : at + max_rows]
-        yield insertion(into, len(part[0]), len(part), suffix), [*chain.from_iterable(part)]
-
-
 async def insert(session: Session, into: str, rows: Sequence[Row], suffix: str = "") -> int:
     """Insert rows in as few statements as the engine allows; return how many were inserted."""
-    count = 0
-    for sql, values in insertions(into, rows, suffix, session.dialect.max_rows):
-        count += await session.run(sql, values)
+    count, max_rows = 0, session.dialect.max_rows
+    for at in range(0, len(rows), max_rows):
+        part = rows[at : at + max_rows]
+        sql = insertion(into, len(part[0]), len(part), suffix)
+        count += await session.run(sql, [*chain.from_iterable(part)])
     return count
