@@ -20,8 +20,7 @@ from pathlib import Path
 from bench.seeding import HEAVIEST_BUYER, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from shop_order.repository.dao.engine.sqlite import SqliteSession, connect
 from shop_order.repository.dao.lists import list_orders
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from shop_order.pkg.ratelimit import RateLimiter, open_limiter
 from shop_order.pkg.redis import open_redis
-from shop_order.repository.cache import open_cache
-from shop_order.repository.cache.base import Cache
+from shop_order.repository.cache import Cache, open_cache
 
 PATIENT_S = 2.0  # the machine that tests is busy: only the fault tests measure time
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.stack import mariadb
 from shop_order.repository.dao import open_store
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 from shop_order.repository.dao.store import Store
 from tests.contract.archived import archive_all, clean, completed
 from tests.contract.engine import Engine, added

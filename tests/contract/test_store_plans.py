@@ -26,8 +26,7 @@ from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.archive import move_statements
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.repository.dao.store import Store

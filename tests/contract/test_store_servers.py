@@ -20,9 +20,7 @@ from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql as database
 from shop_order.repository.dao.engine import mysql_session as sessions
 from shop_order.repository.dao.engine.mysql import OPEN_S
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import LostConnection, MysqlAddress, MysqlSession
 from shop_order.repository.dao.store import SchemaMismatch, Store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate

@@ -180,13 +180,13 @@ FAULTS = (
     fault(
         "a later version goes out first",
         OUTBOX,
-        reword("dao:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
+        reword("dao:take_events", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
     ),
     fault(
         "a held order's later events go out",
         OUTBOX,
         reword(
-            "dao:take",
+            "dao:take_events",
             "WHERE order_sn NOT IN (SELECT order_sn FROM outbox",
             "WHERE event_id NOT IN (SELECT event_id FROM outbox",
         ),

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable, Script
-from shop_order.repository.cache.base import CacheDown, Entry, Marks
+from shop_order.repository.cache import CacheDown, Entry, Marks
 
 # The 1 is the version of the format: releases with different formats share no entries.
 PREFIX = "order-service:1:"
@@ -50,7 +50,7 @@ return {revision, redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[2], '+inf', '
 
 
 class RedisCache:
-    """See `base.Cache`."""
+    """See `repository.cache.Cache`."""
 
     def __init__(
         self, link: RedisConnection, *, max_missed: int, now_s: Callable[[], float] = time.monotonic

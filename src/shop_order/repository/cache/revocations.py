@@ -7,7 +7,7 @@ import hashlib
 from contextlib import suppress
 
 from shop_order.domain.ports import Clock
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 
 LIST = "revoked"
 REFRESH_S = 1.0

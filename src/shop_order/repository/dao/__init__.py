@@ -18,7 +18,7 @@ def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | 
         return Store(SqliteDatabase(Path(rest[1:]), options), next_id)
     if scheme == "mysql":
         from shop_order.repository.dao.engine.mysql import MysqlDatabase
-        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+        from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 
         return Store(MysqlDatabase(MysqlAddress.of(url), options), next_id)
     raise ValueError(f"no order database for {scheme}:")

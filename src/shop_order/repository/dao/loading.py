@@ -77,7 +77,7 @@ async def find_standings(
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = await session.all(f"{sql} ({marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_or_error(row) for row in stored}
+            found |= {row[0]: rows.or_error(rows.standing_of, row) for row in stored}
     return found
 
 
@@ -109,7 +109,8 @@ async def orders_of(
     items = await _items(session, [id_of(row) for row in found], tables, max_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
-        rows.order_or_error(
+        rows.or_error(
+            rows.order_of,
             row,
             items.get(id_of(row), ()),
             payments.get(sn := order_sn_of(row), ()),

@@ -42,7 +42,7 @@ class Payments:
     async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
         sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.all(sql, (now_ms, limit))
-        return [(rows.payment_or_error(row), row[-1]) for row in found]
+        return [(rows.or_error(rows.payment_of, row), row[-1]) for row in found]
 
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (

@@ -11,12 +11,11 @@ from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
 from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
 from shop_order.repository.dao.leases import JobLeases, SharedJobLeases, SingleProcessLeases
-from shop_order.repository.dao.orders import Backlog, Orders
-from shop_order.repository.dao.outbox import Feed, Outbox
+from shop_order.repository.dao.orders import Backlog, Feed, Orders, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.rows import HISTORY, LIVE
-from shop_order.repository.schema import head
+from shop_order.script.migrations import head
 
 __all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions"]
 

@@ -17,14 +17,14 @@ from shop_order.repository.dao.engine.base import (
     TransactionAborted,
     run_jobs,
 )
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_errors import (
+from shop_order.repository.dao.engine.mysql_session import (
     LostConnection,
+    MysqlAddress,
+    MysqlSession,
     ReadOnly,
     cause_name,
     is_write_refusal,
 )
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
 
 log = get_logger("store")
 log_unreachable = RateLimitedLog(log.error)

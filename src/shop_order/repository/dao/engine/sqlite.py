@@ -142,7 +142,7 @@ def run_to_completion(job: Coroutine[Any, Any, T]) -> T:
 
 
 class SqliteExecutor(Executor):
-    """A thread with one connection, on which `prepare` creates the tables of a database without migrations."""
+    """A thread with one connection. `prepare` creates the tables of a database without migrations."""
 
     def __init__(
         self,
