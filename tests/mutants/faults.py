@@ -172,9 +172,9 @@ FAULTS = (
         "replace passes the guards",
         HISTORY,
         reword(
-            "_SQLITE_GUARDS",
-            "WHEN EXISTS (SELECT 1 FROM order_event",
-            "WHEN 0 AND EXISTS (SELECT 1 FROM order_event",
+            "make_append_only",
+            "WHEN EXISTS (SELECT 1 FROM ",
+            "WHEN 0 AND EXISTS (SELECT 1 FROM ",
         ),
     ),
     fault(
