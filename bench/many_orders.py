@@ -149,7 +149,7 @@ def sqlite_lister(file: sqlite3.Connection) -> Lister:
     session = SqliteSession(file, writes=False)
 
     async def page(query: PageQuery) -> OrderPage:
-        return await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
+        return await list_orders(session, query.where, query.offset, PAGE, query.after)
 
     async def read() -> int:
         return 0
@@ -161,7 +161,7 @@ def server_lister(session: MysqlSession) -> Lister:
     """A lister on a server, which counts reads from tables and indexes by session."""
 
     async def page(query: PageQuery) -> OrderPage:
-        found = await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
+        found = await list_orders(session, query.where, query.offset, PAGE, query.after)
         await session.rollback()
         return found
 

@@ -133,7 +133,7 @@ async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     before = await rows_read(session)
     deep = Cursor(1_767_300_000_000, FIRST + 75_600)
-    page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep, 100)
+    page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep)
     read = await rows_read(session) - before
     await session.close()
     assert len(page.orders) == 20

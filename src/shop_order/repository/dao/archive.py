@@ -20,11 +20,6 @@ _STORED = Tables(
 )
 
 
-def select_pending_queries(orders: int) -> str:
-    """Return the query for those of `orders` orders with a pending provider query, which must stay live."""
-    return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
-
-
 def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
     """Yield the statements that move `orders` orders, each with whether it takes ids (else numbers)."""
     for source_table, target_table, columns, key in (
@@ -70,9 +65,11 @@ async def move(session: Session, versions: Mapping[str, int]) -> int:
     """Archive the orders at these versions without pending provider queries; return how many."""
     # Locked: a concurrent change has committed before, or finds the order in the history tables.
     locked = await lock_at_version(session, LIVE, versions)
+    if not locked:
+        return 0
     numbers = [sn for _, sn in locked]
-    pending_rows = await session.all(select_pending_queries(len(numbers)), numbers) if numbers else ()
-    pending = {sn for (sn,) in pending_rows}
+    sql = f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(len(numbers))}) AND ask_ms IS NOT NULL"
+    pending = {sn for (sn,) in await session.all(sql, numbers)}
     movable = [row for row in locked if row[1] not in pending]
     await move_rows(session, LIVE, HISTORY, movable)
     return len(movable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
@@ -79,9 +80,14 @@ class Roots:
     async def add(self, root: Root, fence: Fence) -> None:
         async def job(session: Session) -> None:
             await require_fence(session, fence)
-            require_next(root, await session.first(LAST))
-            await session.run(ADD, row_of(root, fence))
-            session.set_commit_check(STORED, (root.sealed.day, root.signature))
+            last = await session.first(LAST)
+            day, end = (last[0], last[5]) if last else ("", GENESIS)
+            sealed = root.sealed
+            if sealed.prev_root != end or sealed.day <= day:
+                raise RootConflict(f"the root of {sealed.day} does not follow that of {day or 'nothing'}")
+            signed = (root.root, root.key_id, root.signature, root.created_ms)
+            await session.run(ADD, (*astuple(sealed), *signed, fence.number))
+            session.set_commit_check(STORED, (sealed.day, root.signature))
 
         await self._db.writer.submit(job)
 
@@ -90,19 +96,3 @@ def root_of(row: Row) -> Root:
     """Return the root of a row."""
     day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
     return Root(SealedDay(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
-
-
-def row_of(root: Root, fence: Fence) -> Row:
-    """Return the row of a root."""
-    sealed = root.sealed
-    return (
-        sealed.day, sealed.last_id, sealed.events, sealed.digest, sealed.prev_root,
-        root.root, root.key_id, root.signature, root.created_ms, fence.number,
-    )  # fmt: skip
-
-
-def require_next(root: Root, last: Row | None) -> None:
-    """Check that the root follows the last one. Raises RootConflict."""
-    day, end = (last[0], last[5]) if last else ("", GENESIS)
-    if root.sealed.prev_root != end or root.sealed.day <= day:
-        raise RootConflict(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

@@ -10,7 +10,6 @@ from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRo
 from shop_order.domain.event.order_events import Event, NewEvent
 from shop_order.domain.order_log import FeedEntry
 from shop_order.domain.ports import (
-    COUNT_CAP,
     Cursor,
     Due,
     Key,
@@ -129,7 +128,7 @@ class Orders:
         max_items: int | None = None,
     ) -> OrderPage:
         return await self._db.scanner.submit(
-            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, max_items)
+            lambda session: list_orders(session, where, offset, limit, after, max_items)
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:

@@ -10,7 +10,7 @@ from shop_order.repository.dao.archive import Archive
 from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
 from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
-from shop_order.repository.dao.leases import JobLeases, SharedJobLeases, SingleProcessLeases
+from shop_order.repository.dao.leases import JobLeases, SharedJobLeases
 from shop_order.repository.dao.orders import Backlog, Feed, Orders, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
@@ -49,7 +49,7 @@ class Store:
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
         self.time = OffsetStore(db)
-        self.leases: JobLeases = SharedJobLeases(db) if db.is_shared else SingleProcessLeases(db)
+        self.leases = (SharedJobLeases if db.is_shared else JobLeases)(db)
 
     async def open(self, *, serve: bool = True) -> None:
         """Connect; `serve` locks a database file. Raises StoreInUse, SchemaMismatch, DependencyDown."""

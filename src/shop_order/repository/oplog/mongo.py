@@ -220,24 +220,11 @@ def only_duplicates(failed: BulkWriteError) -> bool:
     )
 
 
-def document_of(e: LogEntry) -> Document:
+def document_of(entry: LogEntry) -> Document:
     """Return the document of specification 6.4 without `_id`, `reason` and `details` only if not empty."""
-    document = {
-        "order_sn": e.order_sn,
-        "version": Int64(e.version),
-        "user_id": Int64(e.user_id),
-        "action": e.action,
-        "old_status": e.old_status,
-        "new_status": e.new_status,
-        "operator": e.operator,
-        "operator_id": Int64(e.operator_id),
-        "timestamp": _EPOCH + e.at_ms * _MS,
-    }
-    if e.reason:
-        document["reason"] = e.reason
-    if e.details:
-        document["details"] = dict(e.details)
-    return document
+    document = {**_document(entry), "timestamp": _EPOCH + entry.at_ms * _MS}
+    empty = {name for name in ("reason", "details") if not document[name]}
+    return {name: value for name, value in document.items() if name not in {"id", "at_ms", *empty}}
 
 
 def entry_of(d: Document) -> LogEntry:
@@ -248,11 +235,8 @@ def entry_of(d: Document) -> LogEntry:
 
 def stats_update(one: LogUpdate) -> UpdateOne:
     """Return the update from the version that was read, or the insert of a first version."""
-    document = asdict(one.summary)
+    document = _document(one.summary)
     order_sn = document.pop("order_sn")
-    for name, value in document.items():
-        if isinstance(value, int) and name != "status":
-            document[name] = Int64(value)
     if one.since:
         return UpdateOne({"_id": order_sn, "version": one.since}, {"$set": document})
     return UpdateOne({"_id": order_sn}, {"$setOnInsert": document}, upsert=True)
@@ -261,6 +245,14 @@ def stats_update(one: LogUpdate) -> UpdateOne:
 def summary_of(d: Document) -> OrderSummary:
     """Return the facts of a document of `order_stats`."""
     return _dataclass_of(OrderSummary, {**d, "order_sn": d["_id"]})
+
+
+def _document(values: LogEntry | OrderSummary) -> Document:
+    """Return the fields of a dataclass, with Int64 for numbers except statuses."""
+    return {
+        name: Int64(value) if isinstance(value, int) and not name.endswith("status") else value
+        for name, value in asdict(values).items()
+    }
 
 
 def _dataclass_of(kind: type[T], d: Document) -> T:

@@ -93,6 +93,7 @@ class Session(Protocol):
     """
 
     dialect: Dialect
+    writes: bool
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         """Return every row."""
@@ -112,13 +113,19 @@ class Session(Protocol):
         """
 
     async def savepoint(self, name: str) -> None:
-        """Set a savepoint; does nothing on a read-only connection."""
+        """Set a savepoint. On a read-only connection, this and the next three do nothing."""
+        if self.writes:
+            await self.run(f"SAVEPOINT {name}")
 
     async def undo(self, name: str) -> None:
         """Roll back to the savepoint."""
+        if self.writes:
+            await self.run(f"ROLLBACK TO SAVEPOINT {name}")
 
     async def release(self, name: str) -> None:
         """Release the savepoint."""
+        if self.writes:
+            await self.run(f"RELEASE SAVEPOINT {name}")
 
     async def restart(self) -> None:
         """Roll the whole transaction back and begin a new one."""

@@ -98,13 +98,8 @@ class MysqlExecutor(Executor):
         self._writes = writes
 
     async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        return await (self._write_recording(jobs) if self._writes else self._read(jobs))
-
-    async def _disconnect(self) -> None:
-        await self._connection.close()
-
-    async def _write_recording(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """Call `_write`, and record why the server refused writes."""
+        if not self._writes:
+            return await self._read(jobs)
         try:
             results = await self._write(jobs)
         except DependencyDown as refused:
@@ -113,6 +108,9 @@ class MysqlExecutor(Executor):
         for result in filter(is_write_refusal, results):
             self.write_error = cause_name(result)
         return results
+
+    async def _disconnect(self) -> None:
+        await self._connection.close()
 
     async def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
         refused = False

@@ -89,7 +89,7 @@ class MysqlSession(Session):
 
     def __init__(self, connection: asyncmy.Connection, *, writes: bool) -> None:
         self._connection = connection
-        self._writes = writes
+        self.writes = writes
         # TiDB speaks MySQL's protocol.
         self.dialect = TIDB if "TiDB" in str(connection.get_server_info()) else MYSQL
         self.committing = False
@@ -134,20 +134,18 @@ class MysqlSession(Session):
         self.commit_check = (sql, values)
 
     async def savepoint(self, name: str) -> None:
-        if self._writes:
-            self._checks_at[name] = self.commit_check
-            await self.run(f"SAVEPOINT {name}")
+        self._checks_at[name] = self.commit_check
+        await super().savepoint(name)
 
     async def undo(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"ROLLBACK TO SAVEPOINT {name}")
-            self.commit_check = self._checks_at[name]
+        await super().undo(name)
+        self.commit_check = self._checks_at[name]
 
     async def release(self, name: str) -> None:
         """Nothing to do: the next savepoint of this name replaces it."""
 
     async def restart(self) -> None:
-        if self._writes:
+        if self.writes:
             await self.rollback()
 
     async def commit(self) -> None:

@@ -66,7 +66,7 @@ class SqliteSession(Session):
         self, conn: sqlite3.Connection, *, writes: bool, database: Dependency = "order_database"
     ) -> None:
         self._conn = conn
-        self._writes = writes
+        self.writes = writes
         self._database: Dependency = database
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
@@ -92,26 +92,14 @@ class SqliteSession(Session):
     def set_commit_check(self, sql: str, values: Row) -> None:
         """Nothing to do: the answer to a COMMIT is never lost."""
 
-    async def savepoint(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"SAVEPOINT {name}")
-
-    async def undo(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"ROLLBACK TO {name}")
-
-    async def release(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"RELEASE {name}")
-
     async def restart(self) -> None:
-        if self._writes:
+        if self.writes:
             await self.run("ROLLBACK")
             await self.begin()
 
     async def begin(self) -> None:
         """Begin a transaction; a reader has one snapshot from here on."""
-        await self.run("BEGIN IMMEDIATE" if self._writes else "BEGIN")
+        await self.run("BEGIN IMMEDIATE" if self.writes else "BEGIN")
 
     async def transaction(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """Run jobs and commit them together. Raises TransactionAborted, DependencyDown."""
