@@ -28,7 +28,7 @@ async def instance(
 ) -> AsyncIterator[Instance]:
     """An instance with an open cache."""
     link = open_redis(url, timeout_s=lambda: timeout_s)
-    cache = open_cache(url, max_entries=max_entries, link=link)
+    cache = open_cache(url, max_entries=max_entries, redis=link)
     await cache.open()
     try:
         yield Instance(cache, open_limiter(url, 100, link))

@@ -24,12 +24,11 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao.archive import move_statements
 from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.rows import HISTORY, LIVE
-from shop_order.repository.dao.store import Store
+from shop_order.repository.dao.store import Store, open_store
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, key, opened, order, paid, sn
 from tests.contract.servers import connected
 from tests.recording.recorder import recorded

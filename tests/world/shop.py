@@ -13,7 +13,7 @@ from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao.store import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService

@@ -50,7 +50,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
                 _prepare_server(connection)
             config.attributes["connection"] = connection
             now = MigrationContext.configure(connection).get_current_revision() or ""
-            if _leads_down(ScriptDirectory.from_config(config), now, revision):
+            if _is_downgrade(ScriptDirectory.from_config(config), now, revision):
                 if keep_data:
                     raise DataWouldBeLost
                 command.downgrade(config, revision)
@@ -62,7 +62,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
         engine.dispose()
 
 
-def _leads_down(script: ScriptDirectory, now: str, revision: str) -> bool:
+def _is_downgrade(script: ScriptDirectory, now: str, revision: str) -> bool:
     """Return whether this is a downgrade. Raises ValueError, OSError for a newer database."""
     known = ["", *reversed([one.revision for one in script.walk_revisions()])]
     wanted = {"head": known[-1], "base": ""}.get(revision, revision)

@@ -71,8 +71,8 @@ class Cache(Protocol):
         """Return the unexpired members, None if the revision is still `known`. Raises CacheDown."""
 
 
-def open_cache(url: str, *, max_entries: int, link: RedisConnection | None = None) -> Cache:
-    """Return the cache of `url`, not opened yet; `link` connects to Redis.
+def open_cache(url: str, *, max_entries: int, redis: RedisConnection | None = None) -> Cache:
+    """Return the cache of `url`, not opened yet; `redis` is the connection to Redis.
 
     Raises ValueError for an unknown scheme.
     """
@@ -81,8 +81,8 @@ def open_cache(url: str, *, max_entries: int, link: RedisConnection | None = Non
         from shop_order.repository.cache.memory import MemoryCache
 
         return MemoryCache(max_entries)
-    if scheme in SCHEMES and link is not None:
+    if scheme in SCHEMES and redis is not None:
         from shop_order.repository.cache.redis import RedisCache
 
-        return RedisCache(link, max_missed=max_entries)
+        return RedisCache(redis, max_missed=max_entries)
     raise ValueError(f"no cache for {scheme}:")

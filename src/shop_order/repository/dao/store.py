@@ -1,9 +1,10 @@
-"""One order database: its parts share connections, batches and transactions."""
+"""The order database: its parts share connections, batches and transactions; its URL selects the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
@@ -17,7 +18,7 @@ from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.script.migrations import head
 
-__all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions"]
+__all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions", "open_store"]
 
 log = get_logger("store")
 HANGING_S = 8.0  # longer than one lock wait; a server may wait for disk space without an error
@@ -84,6 +85,22 @@ class Store:
         """Return the largest stored id; new ids are larger, even if the clock was set back."""
         (largest,) = await self._db.reader.first(LAST_ID) or (0,)
         return int(largest)
+
+
+def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | None = None) -> Store:
+    """Return the store of `url`, not opened yet. Raises ValueError for an unknown scheme."""
+    options = options or StoreOptions()
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
+        from shop_order.repository.dao.engine.sqlite import SqliteDatabase
+
+        return Store(SqliteDatabase(Path(rest[1:]), options), next_id)
+    if scheme == "mysql":
+        from shop_order.repository.dao.engine.mysql import MysqlDatabase
+        from shop_order.repository.dao.engine.mysql_session import MysqlAddress
+
+        return Store(MysqlDatabase(MysqlAddress.of(url), options), next_id)
+    raise ValueError(f"no order database for {scheme}:")
 
 
 class OffsetStore:

@@ -1,8 +1,8 @@
 """The order log in MongoDB: `shop_logs.order_logs` (specification 6.4), and `order_stats` beside it.
 
-Entries are upserted by event id; facts are updated from the version that was read. Both are written in one
-transaction if the server supports it, else entries first, so that no facts refer to a missing entry (decision
-oplog).
+Entries are upserted by event id; summaries are updated from the version that was read. Both are written in
+one transaction if the server supports it, else entries first, so that no summary refers to a missing entry
+(decision oplog).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FIND_SERVER_MS = 2000
 DUPLICATE = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_WALK = {"_id": "walk"}
+_BACKFILL = {"_id": "walk"}
 
 
 class MongoOrderLog:
@@ -115,7 +115,7 @@ class MongoOrderLog:
 
     async def backfill(self) -> Backfill:
         async with self._server():
-            found = await self._meta.find_one(_WALK)
+            found = await self._meta.find_one(_BACKFILL)
             return Backfill(found.get("walk", ""), found["mark"]) if found else Backfill()
 
     async def advance_backfill(self, since: Backfill, position: str) -> None:
@@ -126,10 +126,14 @@ class MongoOrderLog:
         """Update the mark if it is still `since`; return whether it was."""
         if since == Backfill():
             with suppress(DuplicateKeyError):  # another instance was first
-                done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
+                done = await self._meta.update_one(_BACKFILL, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
-        read = {**_WALK, "walk": since.run or None, "mark": since.position}  # None: there is no such field
+        read = {
+            **_BACKFILL,
+            "walk": since.run or None,
+            "mark": since.position,
+        }  # None: there is no such field
         return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
     async def purge(self, before_ms: int, limit: int) -> int:
@@ -147,19 +151,19 @@ class MongoOrderLog:
             await self._empty(self._stats)
 
     async def clear(self) -> None:
-        # The facts twice: those written while the entries were deleted would refer to missing entries.
+        # The summaries twice: those written while the entries were deleted would refer to missing entries.
         await self._empty(self._stats, self._logs, self._stats)
 
     async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
-            await self._begin_walk()  # before: stops a walk in progress
+            await self._begin_backfill()  # before: stops one in progress
             for collection in collections:
                 await collection.drop()
-            await self._begin_walk()  # after: concurrent writes may be lost
+            await self._begin_backfill()  # after: concurrent writes may be lost
             self._prepared = False  # the indexes are dropped with them
 
-    async def _begin_walk(self) -> None:
-        await self._meta.replace_one(_WALK, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
+    async def _begin_backfill(self) -> None:
+        await self._meta.replace_one(_BACKFILL, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()
@@ -243,7 +247,7 @@ def stats_update(one: LogUpdate) -> UpdateOne:
 
 
 def summary_of(d: Document) -> OrderSummary:
-    """Return the facts of a document of `order_stats`."""
+    """Return the summary of a document of `order_stats`."""
     return _dataclass_of(OrderSummary, {**d, "order_sn": d["_id"]})
 
 

@@ -116,12 +116,12 @@ class SqliteOrderLog:
         async def job(session: Session) -> None:
             (mark,) = await session.first(MARK) or ("",)
             if mark == mark_text(since):
-                await begin_walk(session, "order_stats")
+                await begin_backfill(session, "order_stats")
 
         await self._file.submit(job)
 
     async def clear(self) -> None:
-        await self._file.submit(lambda session: begin_walk(session, "order_stats", "order_logs"))
+        await self._file.submit(lambda session: begin_backfill(session, "order_stats", "order_logs"))
 
     async def close(self) -> None:
         await self._file.close()
@@ -144,8 +144,8 @@ async def append(session: Session, updates: Sequence[LogUpdate]) -> set[str]:
     return stored
 
 
-async def begin_walk(session: Session, *tables: str) -> None:
-    """Begin a new walk, and empty these tables."""
+async def begin_backfill(session: Session, *tables: str) -> None:
+    """Begin a new backfill, and empty these tables."""
     for table in ("log_mark", *tables):
         await session.run(f"DELETE FROM {table}")
     await session.run("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Backfill(new_backfill_id())),))

@@ -11,7 +11,7 @@ down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
-    """Create the table; existing orders need no row, since a new log walks over all of them."""
+    """Create the table; existing orders need no row, since a new log reads all of them."""
     make_table(
         "log_feed",
         sa.Column("event_id", ID, primary_key=True, autoincrement=False),
