@@ -33,11 +33,8 @@ class KeyFlights:
             if not self._lease:
                 return ""
             ticket = self._new_ticket()
-            return (
-                ticket
-                if await self._cache.claim(_name("flight", scope, key), ticket, LEASE_MS) == ticket
-                else None
-            )
+            owner = await self._cache.claim(_name("flight", scope, key), ticket, LEASE_MS)
+            return ticket if owner == ticket else None
         except CacheDown:
             return ""
 

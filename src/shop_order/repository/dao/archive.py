@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session, marks
+from shop_order.repository.dao.engine.base import Row, Session, StorePart, marks
 from shop_order.repository.dao.lists import page_of
 from shop_order.repository.dao.loading import orders_of
 from shop_order.repository.dao.rows import HISTORY, ITEM_COLUMNS, LIVE, ORDER, PAYMENT, REFUND, Tables
@@ -37,11 +37,8 @@ def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tup
         yield f"DELETE FROM {source_table} {condition}", by_id
 
 
-class Archive:
+class Archive(StorePart):
     """See `domain.ports.Archive`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
         async def job(session: Session) -> OrderPage:

@@ -11,7 +11,7 @@ from shop_order.domain.event.order_events import GENESIS, Event
 from shop_order.domain.history_root import Leaf, Root, SealedDay
 from shop_order.domain.ports import Fence, RootConflict
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.engine.base import Row, Session, StorePart
 from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.loading import load
 from shop_order.repository.dao.orders import HISTORY_OF_ORDER
@@ -25,11 +25,8 @@ ORDER_SNS = (
 )
 
 
-class Audit:
+class Audit(StorePart):
     """See `domain.ports.Audit`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
         values = (after, limit, after, limit, after, limit, limit)
@@ -58,11 +55,8 @@ ADD = f"INSERT INTO history_root ({_COLUMNS}, fence) VALUES (?, ?, ?, ?, ?, ?, ?
 STORED = "SELECT day FROM history_root WHERE day = ? AND signature = ?"
 
 
-class Roots:
+class Roots(StorePart):
     """See `domain.history_root.Roots`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def last(self) -> Root | None:
         row = await self._db.scanner.first(LAST)

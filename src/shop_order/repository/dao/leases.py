@@ -16,7 +16,7 @@ from time import monotonic
 from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.log import get_logger
-from shop_order.repository.dao.engine.base import Database, Session
+from shop_order.repository.dao.engine.base import Database, Session, StorePart
 
 log = get_logger("leases")
 JOB_LEASE_S = 10.0
@@ -47,11 +47,8 @@ SMALL_WRITE = (
 LARGE_WRITE = "UPDATE job_lease SET holder = hex(zeroblob(?)) WHERE name = ?"
 
 
-class JobLeases:
+class JobLeases(StorePart):
     """Which process runs which job. Here one process serves, by the file's lock, and holds every lease."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def hold(self, name: str) -> bool:
         """Acquire or renew the lease; return whether this process holds it. Raises DependencyDown."""

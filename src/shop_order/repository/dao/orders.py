@@ -26,7 +26,7 @@ from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
-from shop_order.repository.dao.engine.base import BulkJob, Database, Session, marks
+from shop_order.repository.dao.engine.base import BulkJob, Database, Session, StorePart, marks
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
@@ -176,11 +176,8 @@ class Orders:
         return await self._db.writer.submit(lambda session: purge(session, now_ms - KEEP_MS))
 
 
-class Outbox:
+class Outbox(StorePart):
     """See `domain.ports.Outbox`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
         return await self._db.scanner.submit(lambda session: take_events(session, limit, now_ms))
@@ -238,11 +235,8 @@ async def hand_over(session: Session, event_ids: Collection[int]) -> None:
     await session.run(f"DELETE FROM outbox WHERE {condition}", ids)
 
 
-class Feed:
+class Feed(StorePart):
     """See `domain.ports.Feed`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def take(self, after: int, limit: int) -> Sequence[FeedEntry]:
         sql = "SELECT event_id, order_sn, version FROM log_feed WHERE event_id > ? ORDER BY event_id LIMIT ?"
@@ -296,11 +290,8 @@ BACKLOG = (
 )
 
 
-class Backlog:
+class Backlog(StorePart):
     """See `domain.ports.Backlog`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
         async def job(session: Session) -> list[OverdueWork]:

@@ -9,7 +9,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
-from shop_order.repository.dao.engine.base import Database, Session
+from shop_order.repository.dao.engine.base import Session, StorePart
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
 # A paid one needs no query.
@@ -23,11 +23,8 @@ ARCHIVED = (
 )
 
 
-class Payments:
+class Payments(StorePart):
     """See `domain.ports.Payments`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def find(self, payment_sn: str) -> Payment | None:
         async def job(session: Session) -> Payment | None:

@@ -12,7 +12,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.engine.base import Database, Row, Session, marks
+from shop_order.repository.dao.engine.base import Row, Session, StorePart, marks
 from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.payments import request_query
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND, payment_of, refund_of
@@ -40,11 +40,8 @@ REPLACE_RESULT = (
 DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 
 
-class Reconciliations:
+class Reconciliations(StorePart):
     """See `domain.ports.Reconciliations`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def payments(self, payment_sns: Sequence[str]) -> Mapping[str, Payment]:
         select = f"SELECT {PAYMENT.select} FROM {{}} WHERE payment_sn IN ({marks(len(payment_sns))})"

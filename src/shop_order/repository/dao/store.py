@@ -10,7 +10,7 @@ from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
 from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
-from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
+from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions, StorePart
 from shop_order.repository.dao.leases import JobLeases, SharedJobLeases
 from shop_order.repository.dao.orders import Backlog, Feed, Orders, Outbox
 from shop_order.repository.dao.payments import Payments
@@ -103,11 +103,8 @@ def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | 
     raise ValueError(f"no order database for {scheme}:")
 
 
-class OffsetStore:
+class OffsetStore(StorePart):
     """The offset of the test clock, which survives a restart."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def offset_ms(self) -> int:
         """Return how far the clock is ahead of real time, in milliseconds."""

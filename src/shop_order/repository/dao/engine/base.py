@@ -240,6 +240,13 @@ class Database:
             await executor.close()
 
 
+class StorePart:
+    """Access to some of the tables."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+
 async def run_jobs(session: Session, jobs: Sequence[Job]) -> list[Any]:
     """Return the result of each job; bulk jobs of a kind run together unless they conflict."""
     done: dict[int, Any] = {}
