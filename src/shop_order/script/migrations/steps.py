@@ -110,7 +110,7 @@ def _columns(table: str) -> set[str]:
     return {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
 
 
-# ---- columns that several migrations share, as of revision 0001 ----
+# ---- columns of revision 0001, which 0005 uses too; a new column is a migration of its own ----
 
 
 def times() -> list[sa.Column[str]]:
