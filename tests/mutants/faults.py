@@ -126,13 +126,13 @@ FAULTS = (
         "cart removal without version",
         ADD,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "times[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault(
         "cart removal without version, told by a story",
         STORIES,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "times[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault("cart add overwrites", VALUES, argument("Cart.add", "replace(nums=line.nums + nums)", "nums")),
     fault(
