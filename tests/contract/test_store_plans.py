@@ -19,8 +19,8 @@ import pytest
 
 from shop_order.domain.bill import BillCursor, Reconciliation, Totals, day_at
 from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderServiceError, UnreadableRow
 from shop_order.domain.ports import OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.repository.dao import rows
 from tests.contract.archived import LATER_MS, archiving, cancelled, late_money
 from tests.contract.engine import BUYER, NOW_MS, TIMEOUT_MS, Engine, added, due, opened, paid

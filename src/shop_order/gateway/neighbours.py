@@ -23,8 +23,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.ports import NumberTaken, StockLease
 from shop_order.domain.problems import Dependency
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Goods, Line
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
 from shop_order.pkg.tracing import Origin, origin
@@ -97,7 +97,7 @@ def goods_of(info: pb.GoodsInfo) -> Goods:
 
 
 class GrpcStock:
-    """See `domain.ports.Stock` and `domain.ports.Leases`."""
+    """See `domain.ports.Stock` and `domain.ports.StockLeases`."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ def lease_of(lease: pb.Lease) -> StockLease:
 
 
 class GrpcAddresses:
-    """See `domain.ports.Addresses`."""
+    """See `domain.ports.AddressBook`."""
 
     def __init__(self, channel: grpc.aio.Channel, neighbour: Neighbour) -> None:
         self._stub = UsersStub(channel)

@@ -10,7 +10,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeNoTaken, TradeState
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.service.channels import Channels
 
 MAX_AHEAD_MS = 86_400_000  # a payment time further in the future is more than clock skew

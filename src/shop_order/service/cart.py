@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.domain.errors import CartLineNotFound, GoodsUnavailable, InvalidArgument
 from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
-from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.item import Goods, Line
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Goods, Line, Pricing
+from shop_order.domain.valueobject.parties import Actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
 from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import ReturnUrls

@@ -26,7 +26,7 @@ from shop_order.domain.ports import (
     Orders,
 )
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.place import OrderRules
 

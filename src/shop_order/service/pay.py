@@ -27,8 +27,8 @@ from shop_order.domain.ports import (
     TradeState,
 )
 from shop_order.domain.status import PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import title
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.attempts import Alert, Attempts
 from shop_order.service.channels import Channels, ChosenChannel

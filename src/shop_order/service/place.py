@@ -18,6 +18,7 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.ports import (
+    MAX_PLACING_MS,
     AddressBook,
     Carts,
     Clock,
@@ -30,11 +31,8 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import PaymentType
-from shop_order.domain.tombstone import MAX_PLACING_MS
-from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import PostalAddress
-from shop_order.domain.valueobject.item import Line, merge_lines
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Line, Pricing, merge_lines
+from shop_order.domain.valueobject.parties import Actor, PostalAddress
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.channels import Channels
 from shop_order.service.idempotency import Idempotency, Outcome, same_command

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from shop_order.domain.errors import Forbidden, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import Clock, OnUnreadable, Orders, OrderStanding
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.tombstone import MAX_NUMBERS
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.pkg.ids import is_order_sn
 
 MARGIN_MS = 120_000
+MAX_NUMBERS = 1000  # in one request
 
 
 @dataclass(frozen=True, slots=True)

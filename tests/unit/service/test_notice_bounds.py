@@ -11,8 +11,8 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.ports import Notice, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.attempts import MAX_AHEAD_MS
 from shop_order.service.channels import Channels
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback

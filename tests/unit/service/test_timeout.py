@@ -13,8 +13,8 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import OrderFilter, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.timeout import BATCH

@@ -15,6 +15,7 @@ from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.tracing import traced, tracing
 from shop_order.configs import Loaded, Settings
 from shop_order.gateway.events import MessageEventPublisher
+from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
@@ -28,7 +29,6 @@ from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService

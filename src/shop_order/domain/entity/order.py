@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shop_order.domain.entity.money import Money
+from shop_order.domain.entity.money import Money, Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     IllegalTransition,
     PayWindowClosed,
@@ -24,10 +23,8 @@ from shop_order.domain.status import (
     RefundStatus,
     advance,
 )
-from shop_order.domain.valueobject.actor import SYSTEM, Actor
-from shop_order.domain.valueobject.address import PostalAddress
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem, order_items
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Goods, Line, OrderItem, Pricing, order_items
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, PostalAddress
 from shop_order.domain.valueobject.text import plain_text
 
 PAY_WINDOW_MS = 90_000  # with less time left, a buyer sent to the provider would pay too late

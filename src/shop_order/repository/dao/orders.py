@@ -10,6 +10,7 @@ from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRo
 from shop_order.domain.event.order_events import Event, NewEvent
 from shop_order.domain.ports import (
     COUNT_CAP,
+    TOMBSTONE_LIFETIME_MS,
     Cursor,
     Due,
     Key,
@@ -21,7 +22,6 @@ from shop_order.domain.ports import (
     no_deadline,
 )
 from shop_order.domain.status import RefundStatus
-from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -167,7 +167,7 @@ class Orders:
         )
 
     async def purge_tombstones(self, now_ms: int) -> int:
-        return await self._db.writer.submit(lambda session: purge(session, now_ms - KEEP_MS))
+        return await self._db.writer.submit(lambda session: purge(session, now_ms - TOMBSTONE_LIFETIME_MS))
 
 
 # Each count walks an index.
