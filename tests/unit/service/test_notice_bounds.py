@@ -144,7 +144,7 @@ async def test_a_provider_tells_of_its_own_payments_only(world: World) -> None:
     payment = await waiting(world)
     world.provider.pay(payment.payment_sn)
     both = {PaymentType.ALIPAY: world.provider, PaymentType.WECHAT: world.provider}
-    world.payments._channels = Channels(both)
+    world.payments.channels = Channels(both)
     notice = world.provider.notice(payment.payment_sn)
     with pytest.raises(AmountMismatch):
         await world.payments.provider_notice(PaymentType.WECHAT, notice, {})

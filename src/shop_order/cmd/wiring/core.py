@@ -25,6 +25,7 @@ from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log
+from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -46,7 +47,6 @@ from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
-from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 
 log = get_logger("core")
 
@@ -145,7 +145,7 @@ class Core:
             clock=clock,
             rules=lambda: order_rules(self.settings),
             on_unreadable=self.unreadable.report,
-            shown=self.views,
+            shown=self.views or orders,
         )
         self.carts = CartService(
             carts=carts,
@@ -154,7 +154,7 @@ class Core:
             clock=clock,
             next_id=self.ids.next,
             pricing=lambda: pricing(self.settings),
-            shown=self.shared.goods(goods),
+            shown=self.shared.goods(goods) or goods,
         )
         self._payments(numbers)
         self.reservations = ReservationService(
