@@ -122,7 +122,7 @@ async def add(
     store: Store, new: Order, *, cart_version: int | None = None, key: Key | None = None, limit: int = 0
 ) -> Order:
     """Store it, with what a test leaves out left out."""
-    await store.orders.add(new, cart_version=cart_version, key=key, unpaid_limit=limit)
+    await store.orders.add(new, cart_version=cart_version, key=key, unpaid_limit=limit, in_time=lambda: True)
     return new
 
 

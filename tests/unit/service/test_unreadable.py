@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import UnreadableRow
-from shop_order.service.alerts import REPEAT_MS, UnreadableRowAlerts
 from shop_order.service import alerts
+from shop_order.service.alerts import REPEAT_MS, UnreadableRowAlerts
 
 
 class Told:

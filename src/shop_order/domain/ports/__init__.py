@@ -47,7 +47,6 @@ from shop_order.domain.ports.orders import (
     OrderStanding,
     Payments,
     TradeNoTaken,
-    no_deadline,
 )
 from shop_order.domain.ports.upkeep import (
     BillNotOut,

@@ -126,12 +126,17 @@ class Due:
     id: int
 
 
-def no_deadline() -> bool:
-    """Always in time."""
-    return True
+class OrderLookup(Protocol):
+    """Orders to show, maybe cached; decisions are made on `Orders`."""
+
+    async def get(self, order_sn: str) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+    async def get_by_id(self, id: int) -> Order:
+        """The whole order. Raises OrderNotFound."""
 
 
-class Orders(Protocol):
+class Orders(OrderLookup, Protocol):
     """Orders with their items, payments, refunds, history, outbox and idempotency keys."""
 
     async def add(
@@ -141,7 +146,7 @@ class Orders(Protocol):
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = no_deadline,
+        in_time: Callable[[], bool],
     ) -> None:
         """Store an order, its events and key, and remove its lines from the cart, in one commit. Idempotent.
 
@@ -159,12 +164,6 @@ class Orders(Protocol):
         its channel and `seller`.
         Raises OrderNotFound, KeyTaken, TradeNoTaken, TooMuchContention, Overloaded.
         """
-
-    async def get(self, order_sn: str) -> Order:
-        """The whole order. Raises OrderNotFound."""
-
-    async def get_by_id(self, id: int) -> Order:
-        """The whole order. Raises OrderNotFound."""
 
     async def list(
         self,
@@ -202,16 +201,6 @@ class Orders(Protocol):
 
     async def purge_tombstones(self, now_ms: int) -> int:
         """Delete some of those older than `TOMBSTONE_LIFETIME_MS`; return how many."""
-
-
-class OrderLookup(Protocol):
-    """Orders to show, maybe cached; decisions are made on `Orders`."""
-
-    async def get(self, order_sn: str) -> Order:
-        """The whole order. Raises OrderNotFound."""
-
-    async def get_by_id(self, id: int) -> Order:
-        """The whole order. Raises OrderNotFound."""
 
 
 class Payments(Protocol):

@@ -19,7 +19,6 @@ from shop_order.domain.ports import (
     OrderPage,
     OrderStanding,
     OverdueWork,
-    no_deadline,
 )
 from shop_order.domain.status import RefundStatus
 from shop_order.pkg.batching import Batcher
@@ -77,7 +76,7 @@ class Orders:
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = no_deadline,
+        in_time: Callable[[], bool],
     ) -> None:
         new = prepare(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import GENESIS, Event, event_hash
+from shop_order.domain.event.order_events import GENESIS, Event, seal
 from shop_order.domain.history_root import (
     BEFORE_FIRST_ID,
     DayDigest,
@@ -95,16 +95,7 @@ def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broke
             return BrokenChain(order_sn, version, "is missing")
         if event.prev_hash != prev:
             return BrokenChain(order_sn, version, "does not follow the one before")
-        digest = event_hash(
-            prev,
-            id=event.id,
-            order_sn=order_sn,
-            version=version,
-            type=event.type,
-            payload=event.payload,
-            created_ms=event.created_ms,
-        )
-        if digest != event.hash:
+        if seal(event, id=event.id, order_sn=order_sn, prev_hash=prev).hash != event.hash:
             return BrokenChain(order_sn, version, "was altered")
         prev = event.hash
     if order is None:
