@@ -179,7 +179,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.due_refunds(now_ms, 50)
     await store.payments.postpone_query("P100", now_ms)
     await store.payments.stop_queries("P101")
-    await store.backlog.behind(now_ms)
+    await store.backlog.overdue(now_ms)
     await use_reconciliations(store)
     await store.payments.postpone_refund("R100", now_ms)
     await store.feed.done([fed.event_id for fed in await store.feed.take(0, 10)])

@@ -108,7 +108,7 @@ async def test_an_order_with_an_open_refund_is_not_due_until_the_refund_ended(en
     stored, _ = await store.orders.change(order.order_sn, asked_for)
     assert (stored.refund_status, stored.status) == (RefundStatus.OPEN, OrderStatus.SHIPPED)
     assert await due(store, over_ms) == []
-    assert [one.count for one in await store.backlog.behind(over_ms) if one.what == "order"] == [0]
+    assert [one.count for one in await store.backlog.overdue(over_ms) if one.what == "order"] == [0]
     await store.orders.change(order.order_sn, rejected)
     assert await due(store, over_ms) == [order.order_sn]
 

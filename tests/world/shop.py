@@ -180,7 +180,7 @@ class World:
         )
 
     def _read_the_history(self) -> None:
-        self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
+        self.relay = Relay(outbox=self.store.outbox, publisher=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(

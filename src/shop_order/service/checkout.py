@@ -56,8 +56,8 @@ def stage_of(order: Order, now_ms: int) -> Stage:
     ]
     if any(refund.state not in SETTLED_REFUND for refund in refunds):
         return Stage.REFUNDING
-    back_fen = sum(refund.amount_fen for refund in refunds)
-    if back_fen and (cancelled or back_fen >= order.pay_fen):
+    refunded_fen = sum(refund.amount_fen for refund in refunds)
+    if refunded_fen and (cancelled or refunded_fen >= order.pay_fen):
         return Stage.REFUNDED
     return Stage(order.status.name.lower())
 

@@ -219,7 +219,9 @@ class PlacingService:
         self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
         goods = await self.goods.get_many([line.goods for line in basket.lines])
-        began_ms = self.real_clock()  # before the number is drawn, which somebody could ask about
+        began_ms = (
+            self.real_clock()
+        )  # before the number is drawn: from then on, the inventory may ask about it
         order = Order.place(
             basket.lines,
             goods,

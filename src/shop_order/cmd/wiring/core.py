@@ -219,7 +219,7 @@ class Core:
         store, clock = self.store, self.clock
         self.relay = Relay(
             outbox=store.outbox,
-            inboxes=self.inboxes,
+            publisher=self.inboxes,
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
             # Commits of another process send no hint.

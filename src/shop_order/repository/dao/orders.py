@@ -187,7 +187,7 @@ class Backlog:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
+    async def overdue(self, now_ms: int) -> Sequence[OverdueWork]:
         async def job(session: Session) -> list[OverdueWork]:
             found = [(what, await session.first(sql, (now_ms,)) or (0, None)) for what, sql in BACKLOG]
             return [OverdueWork(what, int(count), int(since_ms or 0)) for what, (count, since_ms) in found]

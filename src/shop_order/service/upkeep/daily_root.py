@@ -77,10 +77,8 @@ class DailyRoot:
         Raises LeaseLost, DependencyDown, Overloaded.
         """
         began_s = self.monotonic_s()
-        open_day, self._open_day = (
-            self._open_day,
-            None,
-        )  # after a failure below, the next step begins the day again
+        # After a failure below, the next step begins the day again.
+        open_day, self._open_day = self._open_day, None
         if open_day is None or open_day.fence != fence:
             open_day = await self._begin(fence)
         if open_day is None:

@@ -308,10 +308,10 @@ def money_faults(order: Order) -> list[str]:
         faults.append("has two open attempts")
     for payment in order.payments.values():
         refunds = [r for r in order.refunds.values() if r.payment_sn == payment.payment_sn]
-        back_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
-        if back_fen != payment.refunded_fen or back_fen > payment.amount_fen:
+        sum_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
+        if sum_fen != payment.refunded_fen or sum_fen > payment.amount_fen:
             faults.append(
-                f"{payment.payment_sn}: refunds of {back_fen} fen, the payment says {payment.refunded_fen}"
+                f"{payment.payment_sn}: refunds of {sum_fen} fen, the payment says {payment.refunded_fen}"
             )
         surplus = payment.is_paid and payment.payment_sn != order.payment_sn
         if surplus and sum(r.amount_fen for r in refunds if r.surplus) != payment.amount_fen:

@@ -19,7 +19,7 @@ class Relay:
     """
 
     outbox: Outbox
-    inboxes: EventPublisher
+    publisher: EventPublisher
     real_clock: Clock
     batch: int = 128
     idle_s: float = 1.0
@@ -40,7 +40,7 @@ class Relay:
         events = await self.outbox.take(self.batch, self.real_clock())
         if not events:
             return 0
-        acknowledged = set(await self.inboxes.deliver(events))
+        acknowledged = set(await self.publisher.deliver(events))
         if acknowledged:
             await self.outbox.published(acknowledged)
             self.observe(len(acknowledged))

@@ -15,7 +15,7 @@ BATCH = 32  # also the number of concurrent queries: a provider that hangs must 
 
 @dataclass(kw_only=True, eq=False)
 class TimeoutService:
-    """Scans overdue orders, longest overdue first, over and over. Idempotent.
+    """Scans overdue orders, longest overdue first, again and again. Idempotent.
 
     Orders that can't be processed are skipped until the next scan, so that they block no others.
     """
