@@ -107,7 +107,8 @@ class PaymentService:
         choice = self.channels.choose(cmd.payment_type, cmd.trade_type)
         for _ in range(TRIES):
             order = visible(await self.orders.get(cmd.order_sn), actor)
-            choice.check_order(order, self.clock())
+            order.require_payable(self.clock())
+            choice.check_amount(order.pay_fen)
             draft = self._draft(order, choice)
             earlier = order.money.open_payment()
             if earlier and equal(earlier, draft):
