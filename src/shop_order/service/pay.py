@@ -210,7 +210,7 @@ class PaymentService:
             return (await self.attempts.apply(payment, notice.trade)).order_sn
 
     async def _query_instead(self, notice: Notice, payment_type: PaymentType) -> str:
-        """Let `Settlement` query the provider, since anybody could send ambiguous notices endlessly.
+        """Let `Settlement` query the provider later, since a sender could repeat such a notice endlessly.
 
         Raises AmountMismatch, so that the provider sends the notice again.
         """
@@ -222,7 +222,7 @@ class PaymentService:
             raise AmountMismatch(notice.ambiguous)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
-        """Handle a notice of our own payment gateway (contract, chapter 4).
+        """Handle a notice of our own payment gateway (decision callbacks).
 
         Raises SignatureInvalid, AmountInexact, InvalidArgument, AmountMismatch.
         """

@@ -1,4 +1,4 @@
-"""The check-back: the state of orders whose stock leases expired (architecture, chapter 7)."""
+"""The check-back: the state of orders whose stock leases expired (decision stock-lease)."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Refund:
         return self.surplus and self.reason == LATE_PAYMENT
 
     def event_data(self) -> dict[str, object]:
-        """What the order's history records of the refund, beside its reason."""
+        """What the order's history records of the refund, besides its reason."""
         return {"refund_sn": self.refund_sn, "payment_sn": self.payment_sn, "amount_fen": self.amount_fen}
 
     def to(self, state: RefundState, *, finished_ms: int = 0) -> Refund:

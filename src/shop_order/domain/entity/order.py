@@ -56,7 +56,7 @@ class Order:
     trade_no: str = ""
     pay_ms: int = 0
     payment_sn: str = ""
-    cancel_reason: str = ""  # as given by whoever cancelled it, if at all
+    cancel_reason: str = ""  # the reason that was given, if any
     cancel_code: str = ""  # BUYER, ADMIN or TIMEOUT, as in the history
     logistics_company: str = ""
     logistics_no: str = ""
@@ -258,7 +258,7 @@ class Order:
 
     @property
     def shown_cancel_reason(self) -> str:
-        """The reason given by whoever cancelled it, otherwise the code; empty unless it is cancelled."""
+        """The reason that was given, otherwise the code; empty unless it is cancelled."""
         return self.cancel_reason or self.cancel_code
 
     @property

@@ -1,7 +1,6 @@
 """Events of an order: recorded by the aggregate, chained by hash when stored.
 
-They hold references, no personal data (architecture, chapter 5), so that names can be erased without
-breaking the chain.
+They hold references, no personal data, so that names can be erased without breaking the chain.
 """
 
 from __future__ import annotations

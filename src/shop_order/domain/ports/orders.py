@@ -16,7 +16,7 @@ from shop_order.domain.status import OrderStatus
 
 # A tombstone makes the late commit of an order fail whose stock was released meanwhile. It may be deleted
 # when no such order can be committed any more: a number is drawn before its stock is reserved, hence before
-# anybody can ask about it, and placing fails at the commit MAX_PLACING_MS after the number was drawn, by the
+# another service knows it, and placing fails at the commit MAX_PLACING_MS after the number was drawn, by the
 # clock of the placing process. The database ends the transaction of a process that freezes between that check
 # and its commit. The process that adds a tombstone and the one that deletes it may have different clocks.
 MAX_PLACING_MS = 3_600_000  # the longest request deadline and the longest lease that settings allow

@@ -55,7 +55,7 @@ class BillSource(Protocol):
     max_bytes: int  # of a bill's file
 
     def available(self) -> bool:
-        """Whether the provider can be asked."""
+        """Whether the provider can be called now."""
 
     async def bill(self, day: date) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""

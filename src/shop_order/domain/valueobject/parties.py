@@ -13,7 +13,7 @@ _MOBILE = re.compile(r"1[0-9]{10}|\+[0-9]{6,15}")
 
 
 class Role(StrEnum):
-    """Roles of a token (contract, chapter 5); SYSTEM stands for background jobs and verified providers."""
+    """Roles of a token (docs/roles.md); SYSTEM stands for background jobs and verified providers."""
 
     USER = "user"
     ADMIN = "admin"

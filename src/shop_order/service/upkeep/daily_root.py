@@ -122,7 +122,7 @@ class DailyRoot:
 
     async def _seal(self, open_day: _OpenDay, witness: Witness | None) -> bool:
         """Store the day's root. Return False if the witness has another one: the key signs no second root of
-        a day, so that nobody gets a new one after removing rows together with their root."""
+        a day, so that a day can't be sealed again after rows were removed together with their root."""
         sealed = SealedDay(
             open_day.day,
             open_day.last_id,

@@ -1,4 +1,4 @@
-"""The calls to Alipay's gateway: open, query, close, refund (facts: open platform documents, RSA2)."""
+"""The payment channel Alipay: open, query, close, refund, and verify notices."""
 
 from __future__ import annotations
 
