@@ -150,8 +150,7 @@ async def test_calls_without_a_message_hold_up_no_stop(transport: str) -> None:
     async with crowd(await server.start(), STATUS, connections=2, calls=100) as opened:
         async with asyncio.timeout(5):
             await server.stop(30)
-            for raw in opened:
-                await raw.closed.wait()
+            assert all([await raw.closed.wait() for raw in opened])
 
 
 # ---- what grpcio does, and the native transport can't ----
