@@ -33,8 +33,22 @@ async def everybody_is_served(world: World) -> None:
     assert not world.pools.full
 
 
-@pytest.mark.parametrize(("connections", "calls"), [(1, 4096), (41, 100)])
-@pytest.mark.parametrize("path", [STATUS, CHECK, WATCH])
+@pytest.mark.parametrize(
+    ("path", "connections", "calls"),
+    [
+        (STATUS, 41, 100),
+        (WATCH, 1, 4096),
+        *(
+            pytest.param(path, connections, calls, marks=pytest.mark.long)
+            for path, connections, calls in (
+                (STATUS, 1, 4096),
+                (CHECK, 1, 4096),
+                (CHECK, 41, 100),
+                (WATCH, 41, 100),
+            )
+        ),
+    ],
+)
 async def test_calls_without_a_message_take_no_place(
     world: World, path: str, connections: int, calls: int
 ) -> None:
