@@ -12,33 +12,39 @@ from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis import parse as redis_address
 from shop_order.pkg.url import cut_password, file_of
 
-# role: (schemes that are built, schemes that are planned)
-_ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "db": (frozenset({"sqlite", "mysql"}), frozenset()),
-    "cache": (frozenset({"memory", *REDIS_SCHEMES}), frozenset()),
-    "message": (frozenset({"embedded", "rocketmq"}), frozenset()),
-    "oplog": (frozenset({"sqlite", "mongodb", "mongodb+srv"}), frozenset()),
-    "registry": (frozenset({"none", "consul"}), frozenset()),
-    "config": (frozenset({"file", "nacos"}), frozenset()),
-    "trace": (frozenset({"none", "otlp", "otlps"}), frozenset()),
+_SCHEMES: dict[str, frozenset[str]] = {
+    "db": frozenset({"sqlite", "mysql"}),
+    "cache": frozenset({"memory", *REDIS_SCHEMES}),
+    "message": frozenset({"embedded", "rocketmq"}),
+    "oplog": frozenset({"sqlite", "mongodb", "mongodb+srv"}),
+    "registry": frozenset({"none", "consul"}),
+    "config": frozenset({"file", "nacos"}),
+    "trace": frozenset({"none", "otlp", "otlps"}),
 }
 _LOCAL = frozenset({"sqlite", "file", "memory", "embedded", "none"})
 
 
 def check_scheme(room: str, url: str) -> str:
-    """Return the scheme of a URL. Raises ConfigError if it is unknown or not built."""
+    """Return the scheme of a URL. Raises ConfigError if it is unknown."""
     scheme, colon, _ = url.partition(":")
-    built, planned = _ENGINES[room]
-    key, can = f"{room.upper()}__URL", ", ".join(f"{name}:" for name in sorted(built))
+    key, can = f"{room.upper()}__URL", ", ".join(f"{name}:" for name in sorted(_SCHEMES[room]))
     if not colon:
         raise ConfigError(f"{key}: not an engine URL (this version has {can})")
-    if scheme in planned:
-        raise ConfigError(f"{key}: the engine {scheme}: is not built in this version (it has {can})")
-    if scheme not in built:
+    if scheme not in _SCHEMES[room]:
         raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
     if scheme not in _LOCAL and not _is_parseable(url):
         raise ConfigError(f"{key}: in a password, write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D")
     return scheme
+
+
+def require_extra(key: str, extra: str, *modules: str) -> None:
+    """Raise ConfigError unless the modules of this extra are installed."""
+    try:
+        installed = all(map(find_spec, modules))
+    except ModuleNotFoundError:  # a parent package is missing
+        installed = False
+    if not installed:
+        raise ConfigError(f"{key}: needs the extra: pip install 'shop-order[{extra}]'")
 
 
 def _is_parseable(url: str) -> bool:
@@ -60,9 +66,7 @@ def check(settings: Settings, *, complete: bool = True) -> None:
 
     Raises ConfigError.
     """
-    schemes = {}
-    for room in _ENGINES:
-        schemes[room] = check_scheme(room, getattr(settings, room).url)
+    schemes = {room: check_scheme(room, getattr(settings, room).url) for room in _SCHEMES}
     for room in ("db", "oplog"):
         url = getattr(settings, room).url
         if schemes[room] == "sqlite" and not (url.startswith("sqlite:///") and sqlite_path(url).strip()):
@@ -80,12 +84,8 @@ def check(settings: Settings, *, complete: bool = True) -> None:
     if schemes["trace"] != "none":
         _check_trace(settings.trace.url)
     if complete:
-        _check_complete(settings)
-
-
-def _check_complete(settings: Settings) -> None:
-    _check_files(settings)
-    if settings.app.env == "production":
+        _check_files(settings)
+    if complete and settings.app.env == "production":
         missing = missing_in_production(settings)
         wrong = [f"production needs {', '.join(missing)}"] if missing else []
         wrong += wrong_in_production(settings)
@@ -106,8 +106,7 @@ def _check_mysql(url: str) -> None:
     except UnicodeEncodeError:
         raise ConfigError("DB__URL: MySQL clients can only send a password in Latin-1") from None
     _check_tls("DB__URL", parts.query)
-    if find_spec("asyncmy") is None or find_spec("pymysql") is None:
-        raise ConfigError("DB__URL: mysql: needs the extra: pip install 'shop-order[mysql]'")
+    require_extra("DB__URL", "mysql", "asyncmy", "pymysql")
 
 
 def _check_tls(key: str, query: str) -> None:
@@ -126,23 +125,16 @@ def _check_rocketmq(url: str) -> None:
         parse_rocketmq(url)
     except ValueError as bad:
         raise ConfigError(f"MESSAGE__URL: {bad}") from None
-    if find_spec("rocketmq") is None:
-        raise ConfigError("MESSAGE__URL: rocketmq: needs the extra: pip install 'shop-order[rocketmq]'")
+    require_extra("MESSAGE__URL", "rocketmq", "rocketmq")
 
 
 def _check_registry(settings: Settings, scheme: str) -> None:
-    neighbours = settings.neighbours
-    named = {
-        "GOODS": (neighbours.goods,),
-        "INVENTORY": (neighbours.inventory,),
-        "USERS": (neighbours.users,),
-        "INBOXES": neighbours.inboxes,
-    }
-    names = [key for key, addresses in named.items() if any(":" not in a for a in addresses)]
-    if scheme == "none" and names:
-        raise ConfigError(
-            f"NEIGHBOURS__{names[0]}: a service name needs a registry: set REGISTRY__URL, or write host:port"
-        )
+    for name, addresses in settings.neighbours.addresses.items():
+        if scheme == "none" and any(":" not in address for address in addresses):
+            raise ConfigError(
+                f"NEIGHBOURS__{name.upper()}: a service name needs a registry:"
+                " set REGISTRY__URL, or write host:port"
+            )
     server = settings.server
     if scheme != "none" and not server.advertise_host and server.host in ("0.0.0.0", "::"):  # noqa: S104
         raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs a specific address, not a wildcard")
@@ -154,8 +146,7 @@ def _check_redis(url: str) -> None:
     except ValueError as bad:
         raise ConfigError(f"CACHE__URL: {bad}") from None
     _check_tls("CACHE__URL", urlsplit(url).query)
-    if find_spec("redis") is None:
-        raise ConfigError("CACHE__URL: needs the Redis client: pip install 'shop-order[redis]'")
+    require_extra("CACHE__URL", "redis", "redis")
 
 
 def _check_trace(url: str) -> None:
@@ -167,12 +158,7 @@ def _check_trace(url: str) -> None:
         is_complete = ""
     if not is_complete:
         raise ConfigError("TRACE__URL: must be otlp://host:port or otlps://host:port")
-    try:
-        found = all(map(find_spec, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.grpc")))
-    except ModuleNotFoundError:  # a parent package is missing
-        found = False
-    if not found:
-        raise ConfigError("TRACE__URL: otlp: needs the extra: pip install 'shop-order[otel]'")
+    require_extra("TRACE__URL", "otel", "opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.grpc")
 
 
 def _check_files(settings: Settings) -> None:

@@ -12,13 +12,11 @@ from typing import Any, Protocol
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.load import Loaded, load, override_file
+from shop_order.configs.load import BOOTSTRAP, Loaded, load, override_file
 from shop_order.configs.settings import ConfigError
 from shop_order.configs.show import document, masked_again, plain
 from shop_order.configs.tree import Path
 from shop_order.pkg.url import MASK
-
-_FIXED = {("data_dir",), ("app", "env"), ("config", "url")}
 
 
 class Records(Protocol):
@@ -28,7 +26,7 @@ class Records(Protocol):
         """Execute a statement with `?` placeholders; return the cursor."""
 
 
-class UnknownEntry(LookupError):
+class UnknownEntry(ConfigError):
     """There is no entry with this number."""
 
 
@@ -90,19 +88,19 @@ def plan(content: str, environ: Mapping[str, str]) -> Rollback:
 
     Secrets keep their current values. Raises ConfigError if the service could not start with the result.
     """
-    base = tree.flatten(yaml.safe_load(document(load(environ, use_override=False).settings)))
+    base = tree.flatten(yaml.safe_load(document(load(environ, override="").settings)))
     wanted = _still_known(content)
     differing = {
         path: value
         for path, value in wanted.items()
-        if path not in _FIXED and base.get(path) != value and MASK not in str(value)
+        if path not in BOOTSTRAP and base.get(path) != value and MASK not in str(value)
     }
     fixed = tree.from_environment(environ)
     override = {path: value for path, value in differing.items() if path not in fixed}
     text = ""
     if override:
         text = "# Written by `shop-order config rollback`; delete this file to return to the documents.\n"
-        text += yaml.safe_dump(tree.nest(override), sort_keys=False, allow_unicode=True)
+        text += tree.dump(tree.nest(override))
     return Rollback(
         text=text,
         changes=tuple(map(tree.key_of, override)),

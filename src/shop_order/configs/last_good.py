@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.settings import ConfigError, ConfigUnavailable
+from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources import Document, SharedSource, Source, SourceUnavailable
 
 
@@ -30,10 +30,7 @@ class SourceReader:
     def read(self, source: Source, env: str) -> list[Document]:
         """Return the documents of a source. Raises ConfigError."""
         if not isinstance(source, SharedSource):
-            try:
-                return source.documents(env)
-            except SourceUnavailable as unavailable:
-                raise ConfigError(str(unavailable)) from unavailable
+            return source.documents(env)
         if source.kind in self.given:
             return [(source.identity, self.given[source.kind])]
         if self.only_copies:
@@ -75,7 +72,7 @@ class SourceReader:
             documents = yaml.safe_load(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if self.strict:
-                raise ConfigUnavailable(why) from None
+                raise SourceUnavailable(why) from None
             # Without this document, production would run with defaults, on another database.
             if self.env == "production" and source.kind == "nacos":
                 raise ConfigError(f"{why}, and there is no last good copy {file}") from None

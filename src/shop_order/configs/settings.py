@@ -40,10 +40,6 @@ class ConfigError(Exception):
     """A configuration that can't be used; the message is one line for the operator (exit code 2)."""
 
 
-class ConfigUnavailable(ConfigError):
-    """A shared source can't be reached and has no copy: its settings are unknown."""
-
-
 class Section(BaseModel):
     """Frozen; refuses unknown settings."""
 
@@ -128,6 +124,12 @@ class Neighbours(Section):
     inboxes: Endpoints
     token_file: OptText
     timeout_s: Seconds
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """The endpoints of each neighbour, by the name of its setting."""
+        one = {"goods": self.goods, "inventory": self.inventory, "users": self.users}
+        return {name: (address,) for name, address in one.items()} | {"inboxes": self.inboxes}
 
 
 class Auth(Section):

@@ -179,7 +179,7 @@ def _history() -> Iterator[Records]:
     from shop_order.repository.history import open_history
 
     # Without the override: an invalid one must not prevent a rollback.
-    url = load(os.environ, use_override=False).settings.db.url
+    url = load(os.environ, override="").settings.db.url
     if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
         raise ConfigError(f"there is no history yet: the order database {file} does not exist")
     with open_history(url, writes=False) as records:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shop_order.configs import ConfigError, Loaded, Settings, reload
-from shop_order.configs.settings import ConfigUnavailable
-from shop_order.configs.sources import SharedSource, shared_sources
+from shop_order.configs.sources import SharedSource, SourceUnavailable, shared_sources
 from shop_order.pkg.log import get_logger, set_level
 from shop_order.pkg.metrics import Metrics
 
@@ -94,7 +93,7 @@ class Reloading:
             self._hinted.clear()
             try:
                 await self.reload()
-            except ConfigUnavailable as unavailable:
+            except SourceUnavailable as unavailable:
                 self._failed("away", str(unavailable))
             except ConfigError as bad:
                 self._failed("refused", str(bad))
