@@ -9,8 +9,11 @@ from pathlib import Path
 from shop_order.configs.settings import ConfigError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-SECRETS = {"jwt_hs256.key": ("auth", "hs256_key"), "link.key": ("auth", "link_keys")}
-SECRETS |= {"gateway_secret": ("pay", "gateway_secret")}
+SECRETS: dict[str, tuple[str, ...]] = {
+    "jwt_hs256.key": ("auth", "hs256_key"),
+    "link.key": ("auth", "link_keys"),
+    "gateway_secret": ("pay", "gateway_secret"),
+}
 """Files of keys of 64 hex digits, used as text, and their settings."""
 
 

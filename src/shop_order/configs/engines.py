@@ -1,6 +1,7 @@
 """Checks engine URLs, and that settings fit together."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +11,7 @@ from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq import parse as parse_rocketmq
 from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis import parse as redis_address
-from shop_order.pkg.url import cut_password, file_of
+from shop_order.pkg.url import cut_password
 
 _SCHEMES: dict[str, frozenset[str]] = {
     "db": frozenset({"sqlite", "mysql"}),
@@ -74,17 +75,20 @@ def check(settings: Settings, *, complete: bool = True) -> None:
     if schemes["db"] == "mysql":
         _check_mysql(settings.db.url)
     if schemes["cache"] in REDIS_SCHEMES:
-        _check_redis(settings.cache.url)
+        with _explained("CACHE__URL"):
+            redis_address(settings.cache.url)
+            _check_tls(urlsplit(settings.cache.url).query)
+        require_extra("CACHE__URL", "redis", "redis")
     if schemes["message"] == "rocketmq":
-        _check_rocketmq(settings.message.url)
+        with _explained("MESSAGE__URL"):
+            parse_rocketmq(settings.message.url)
+        require_extra("MESSAGE__URL", "rocketmq", "rocketmq")
     ports = settings.server.http_port, settings.server.grpc_port
     if ports[0] == ports[1] != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
     _check_registry(settings, schemes["registry"])
     if schemes["trace"] != "none":
         _check_trace(settings.trace.url)
-    if complete:
-        _check_files(settings)
     if complete and settings.app.env == "production":
         missing = missing_in_production(settings)
         wrong = [f"production needs {', '.join(missing)}"] if missing else []
@@ -105,27 +109,25 @@ def _check_mysql(url: str) -> None:
         unquote(parts.password or "").encode("latin-1")
     except UnicodeEncodeError:
         raise ConfigError("DB__URL: MySQL clients can only send a password in Latin-1") from None
-    _check_tls("DB__URL", parts.query)
+    with _explained("DB__URL"):
+        _check_tls(parts.query)
     require_extra("DB__URL", "mysql", "asyncmy", "pymysql")
 
 
-def _check_tls(key: str, query: str) -> None:
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    """Name the setting in an error."""
     try:
-        chosen = tls.parse(query)
-        if chosen:
-            chosen.context()
+        yield
     except ValueError as bad:
         raise ConfigError(f"{key}: {bad}") from None
     except OSError as unreadable:
         raise ConfigError(f"{key}: a file of its ssl- options can't be used: {unreadable}") from None
 
 
-def _check_rocketmq(url: str) -> None:
-    try:
-        parse_rocketmq(url)
-    except ValueError as bad:
-        raise ConfigError(f"MESSAGE__URL: {bad}") from None
-    require_extra("MESSAGE__URL", "rocketmq", "rocketmq")
+def _check_tls(query: str) -> None:
+    if chosen := tls.parse(query):
+        chosen.context()
 
 
 def _check_registry(settings: Settings, scheme: str) -> None:
@@ -140,15 +142,6 @@ def _check_registry(settings: Settings, scheme: str) -> None:
         raise ConfigError("SERVER__ADVERTISE_HOST: the registry needs a specific address, not a wildcard")
 
 
-def _check_redis(url: str) -> None:
-    try:
-        redis_address(url)
-    except ValueError as bad:
-        raise ConfigError(f"CACHE__URL: {bad}") from None
-    _check_tls("CACHE__URL", urlsplit(url).query)
-    require_extra("CACHE__URL", "redis", "redis")
-
-
 def _check_trace(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -159,15 +152,3 @@ def _check_trace(url: str) -> None:
     if not is_complete:
         raise ConfigError("TRACE__URL: must be otlp://host:port or otlps://host:port")
     require_extra("TRACE__URL", "otel", "opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.grpc")
-
-
-def _check_files(settings: Settings) -> None:
-    files = {
-        "SERVER__TLS_CERT": settings.server.tls_cert,
-        "SERVER__TLS_KEY": settings.server.tls_key,
-        "SERVER__TLS_CLIENT_CA": settings.server.tls_client_ca,
-        "AUTH__JWKS": file_of(settings.auth.jwks or ""),
-    }
-    for name, path in files.items():
-        if path and not os.access(path, os.R_OK):
-            raise ConfigError(f"{name}: there is no readable file {path}")

@@ -4,7 +4,6 @@ Secrets are masked. A rollback writes the differences to an override document.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import yaml
 
 from shop_order.configs import tree
+from shop_order.configs.last_good import replace_file
 from shop_order.configs.load import BOOTSTRAP, Loaded, load, override_file
 from shop_order.configs.settings import ConfigError
 from shop_order.configs.show import document, masked_again, plain
@@ -110,18 +110,15 @@ def plan(content: str, environ: Mapping[str, str]) -> Rollback:
 
 
 def write(rollback: Rollback) -> None:
-    """Replace the override document atomically, or remove it if there is nothing to override."""
+    """Replace the override document atomically, or remove it if there is nothing to override.
+
+    Raises ConfigError, OSError.
+    """
     file = override_file(rollback.loaded.settings.data_dir)
-    try:
-        if not rollback.text:
-            file.unlink(missing_ok=True)
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".tmp")
-        draft.write_text(rollback.text, encoding="utf-8")
-        os.replace(draft, file)
-    except OSError as error:
-        raise ConfigError(f"can't write {file}: {error.strerror}") from error
+    if rollback.text:
+        replace_file(file, rollback.text)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _still_known(content: str) -> dict[Path, Any]:

@@ -26,6 +26,12 @@ from shop_order.configs.tree import RELOADABLE, Path
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")
 BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they determine which documents are read
+_BARRED = {  # what a document can't set, by its kind
+    "file": (_URL,),
+    "nacos": (_URL, _DATA_DIR),
+    "consul": (_URL, _DATA_DIR, _ENV, _REGISTRY),
+    "override": BOOTSTRAP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,15 @@ class _Layers:
             self.values[current] = value
             self.origins[current] = origin
 
+    def put_document(self, kind: str, name: str, flat: Mapping[Path, Any]) -> None:
+        """Put an operator's document. Raises ConfigError."""
+        for path in _BARRED[kind]:
+            if path in flat:
+                raise ConfigError(f"{tree.key_of(path)}: can't be set in {kind} {name}; use the environment")
+        self.put(f"{kind} {name}", flat)
+        if kind == "file":
+            self.files.append(name)
+
 
 def _refuse_workers(value: object, origin: str) -> None:
     if str(value).strip() != "1":
@@ -132,7 +147,11 @@ def config_url(environ: Mapping[str, str]) -> str:
 
 
 def _load(
-    variables: Mapping[Path, str], reader: SourceReader, override: str | None, dev_wiring: bool, complete: bool
+    variables: Mapping[Path, str],
+    reader: SourceReader,
+    override: str | None,
+    dev_wiring: bool,
+    complete: bool,
 ) -> Loaded:
     layers = _documents(variables, reader)
     # With Nacos a rollback publishes: an override on one machine would hide later documents.
@@ -215,11 +234,12 @@ def _documents(variables: Mapping[Path, str], reader: SourceReader) -> _Layers:
     registry = variables.get(_REGISTRY, _value(own, _REGISTRY, packaged.values[_REGISTRY]))
     registry_source = open_registry_source(str(registry))
     shared = _read(reader, registry_source, env) if registry_source else []
-    for kind, documents in ((source.kind, own), ("consul", shared))[:: 1 if source.kind == "file" else -1]:
+    by_kind = [(source.kind, own), ("consul", shared)]
+    if source.kind == "nacos":
+        by_kind.reverse()  # Nacos overrides Consul, which overrides files
+    for kind, documents in by_kind:
         for name, flat in documents:
-            _refuse_bootstrap(flat, kind, name)
-            packaged.put(f"{kind} {name}", flat)
-            packaged.files += [name] if kind == "file" else []
+            packaged.put_document(kind, name, flat)
     if _ENV not in variables and packaged.values[_ENV] != env:
         raise ConfigError("APP__ENV: can't be set by a profile")
     return packaged
@@ -229,20 +249,8 @@ def _read(reader: SourceReader, source: Source, env: str) -> list[tuple[str, dic
     return [(name, tree.parse(name, text)) for name, text in reader.read(source, env)]
 
 
-def _refuse_bootstrap(flat: Mapping[Path, Any], kind: str, name: str) -> None:
-    if _URL in flat:
-        raise ConfigError(f"CONFIG__URL: can be set in the environment only, not in {name}")
-    barred = {"file": (), "nacos": (_DATA_DIR,), "consul": (_DATA_DIR, _ENV, _REGISTRY)}[kind]
-    for path in barred:
-        if path in flat:
-            raise ConfigError(f"{tree.key_of(path)}: can't be set in {kind} {name}")
-
-
 def _value(documents: list[tuple[str, dict[Path, Any]]], path: Path, default: object) -> object:
-    for _, flat in reversed(documents):
-        if path in flat:
-            return flat[path]
-    return default
+    return next((flat[path] for _, flat in reversed(documents) if path in flat), default)
 
 
 def _known_env(env: object) -> str:
@@ -262,11 +270,7 @@ def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
             return
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read {file}: {error}") from error
-    flat = tree.parse(str(file), text)
-    for path in BOOTSTRAP:
-        if path in flat:
-            raise ConfigError(f"{tree.key_of(path)}: can't be set in {file}")
-    layers.put(f"override {file}", flat)
+    layers.put_document("override", str(file), tree.parse(str(file), text))
 
 
 def _validated(layers: _Layers, data_dir: str) -> Settings:

@@ -40,7 +40,10 @@ def _development_keys(settings: Settings) -> list[str]:
     dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
     own = _keys_in(dev_dir)
     auth, pay = settings.auth, settings.pay
-    secrets = [("PAY__GATEWAY_SECRET", pay.gateway_secret), *(("AUTH__LINK_KEYS", key) for key in auth.link_keys)]
+    secrets = [
+        ("PAY__GATEWAY_SECRET", pay.gateway_secret),
+        *(("AUTH__LINK_KEYS", key) for key in auth.link_keys),
+    ]
     found = [name for name, secret in secrets if secret is not None and secret.get_secret_value() in own]
     files = {
         "AUTH__JWKS": auth.jwks,

@@ -108,7 +108,10 @@ def split_list(value: object) -> object:
         return value
     text = value.strip()
     if text.startswith("- "):
-        return _loaded(text)
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(_NOT_A_LIST) from error
     if text.startswith("["):
         with suppress(ValueError):
             return json.loads(text)
@@ -130,13 +133,6 @@ def _unquoted(item: str) -> str:
     if (not quoted and item[:1] in ("'", '"')) or item.count("[") != item.count("]"):
         raise ValueError(_NOT_A_LIST)
     return item[1:-1] if quoted else item
-
-
-def _loaded(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(_NOT_A_LIST) from error
 
 
 # ---- freight: whole fen, and amounts by province ----
@@ -206,4 +202,5 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[int, Field(ge=0, le=1_000_000)]
 Freight = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_FREIGHT_FEN)]
+TotalFen = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
 ProvinceFreight = Annotated[Mapping[str, Freight], BeforeValidator(_by_province)]

@@ -21,14 +21,12 @@ class Source(Protocol):
     @property
     def kind(self) -> str:
         """A word for the origin of its settings: `file`, `nacos`, `consul`."""
-        ...
 
     def documents(self, env: str) -> list[Document]:
         """Return the documents in order of precedence, those of the profile `env` last.
 
         Raises ConfigError if the source is misconfigured, SourceUnavailable if it can't be reached.
         """
-        ...
 
 
 @runtime_checkable
@@ -38,7 +36,6 @@ class SharedSource(Source, Protocol):
     @property
     def identity(self) -> str:
         """The name of its last good copy; the same for all servers of a cluster."""
-        ...
 
     async def watch(self, changed: Callable[[], None], folder: Path) -> None:
         """Call `changed` whenever the documents may have changed; runs until it is cancelled.
@@ -46,7 +43,6 @@ class SharedSource(Source, Protocol):
         Survives outages of the source, and calls `changed` after each. `folder` is for the files of the
         source's client.
         """
-        ...
 
 
 def open_source(url: str) -> Source:
@@ -75,7 +71,6 @@ def shared_sources(config_url: str, registry_url: str) -> list[SharedSource]:
     """The sources to watch. Raises ConfigError."""
     both = (open_registry_source(registry_url), open_source(config_url))
     return [source for source in both if isinstance(source, SharedSource)]
-
 
 
 class FileSource:

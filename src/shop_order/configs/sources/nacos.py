@@ -175,7 +175,7 @@ class NacosSource:
     ) -> Any:
         """Return the answer. Raises SourceUnavailable, _Conflict if the document has another MD5."""
         about = {"dataId": DATA_ID, "groupName": self._url.group, "namespaceId": self._url.namespace}
-        sent = {"params" if method == "GET" else "data": {**about, **(more or {})}}
+        sent: dict[str, Any] = {"params" if method == "GET" else "data": {**about, **(more or {})}}
         headers = {} if expected_md5 is None else {"casMd5": expected_md5}
         failed = ""
         for server in self._url.servers:
