@@ -116,20 +116,17 @@ async def run_exclusively(
     core: Core, channel: PaymentType, day: date, file: bytes | None
 ) -> Reconciliation | None:
     """Return the result; None if another process is reconciling."""
-    from shop_order.cmd.run.job_locks import JobLocks, wait_for_lock, while_locked
+    from shop_order.cmd.run.job_locks import JobLocks, hold, wait_for_lock, while_locked
     from shop_order.domain.ports import LeaseLost
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    locks, leases = JobLocks(core.registry), core.store.leases
-
-    async def renew() -> bool:
-        return await leases.hold(RECONCILE) and await locks.acquire(RECONCILE)
-
+    locks = JobLocks(core.registry)
     try:
         if not await wait_for_lock(core, locks, RECONCILE):
             return None
         work = core.reconciliation.reconcile(channel, day, file)
-        return await while_locked(renew, leases.fence(RECONCILE), work)
+        fence = core.store.leases.fence(RECONCILE)
+        return await while_locked(lambda: hold(core, locks, RECONCILE), fence, work)
     except LeaseLost:
         return None
     finally:
@@ -159,7 +156,6 @@ def day_of(text: str) -> date:
 
 def content_of(file: Path, max_bytes: int) -> bytes:
     """Return the content, at most one byte more than `max_bytes`, or exit."""
-
     try:
         with file.open("rb") as opened:
             return opened.read(max_bytes + 1)

@@ -6,11 +6,10 @@ import asyncio
 import os
 from collections.abc import Mapping
 
-from shop_order.cmd.run.bootstrap import record_settings
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
 from shop_order.cmd.run.registration import Registration
-from shop_order.cmd.run.reloading import Reloading
+from shop_order.cmd.run.reloading import Reloading, record_settings
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.cmd.wiring.gateways import channels_missing
@@ -98,7 +97,10 @@ class App:
         if self._timeouts is not None:
             await self._timeouts.open()
         self._reloading.start()
-        self._registration.start_if_configured(self.core.settings, self.grpc_port)
+        if not self.core.settings.registry.url.startswith("none:"):
+            server = self.core.settings.server
+            host, tls = server.advertise_host or server.host, bool(server.tls_cert)
+            self._registration.start(host, self.grpc_port, tls=tls)
         log.info(
             "started",
             version=version(),
@@ -168,7 +170,7 @@ class App:
             missing.append("grpc")
         return missing
 
-    async def _report_readiness(self) -> int:
+    async def _report_readiness(self) -> None:
         readiness = await self._readiness()
         self.core.metrics.degraded(PARTS, readiness.missing)
         self.core.metrics.grpc_open(self._servers.pools.taken())
@@ -181,7 +183,6 @@ class App:
             if why and why != self._channel_problems.get(code):
                 log.error("channel_unavailable", channel=code, why=why)
             self._channel_problems[code] = why
-        return 0
 
     async def _handle_timeout(self, delivery: Delivery) -> bool:
         """Handle the delayed message of an order whose payment time is over; the scan covers lost messages.

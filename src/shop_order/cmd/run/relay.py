@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from shop_order.cmd.run.bootstrap import open_log
-from shop_order.cmd.run.file_permissions import restrict_files
+from shop_order.cmd.run.bootstrap import logged
 from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.reloading import Reloading
@@ -32,13 +31,8 @@ async def relay_until_stopped(loaded: Loaded) -> int:
     """Publish, and return the exit code; wait for an unavailable broker. Raises what refuses a start."""
     signals = Signals()
     settings = separate_log(loaded.settings)
-    logging = open_log(settings)
-    try:
-        restrict_files(settings)
-        with exclusive_job(settings, "relay"):
-            await _relay(Core(loaded, token=dev_token(settings)), signals)
-    finally:
-        logging.close()
+    with logged(settings), exclusive_job(settings, "relay"):
+        await _relay(Core(loaded, token=dev_token(settings)), signals)
     return signals.finish()
 
 
@@ -51,10 +45,9 @@ async def _relay(core: Core, signals: Signals) -> None:
         await core.open(serve=False)
         await core.publisher.open()
 
-    async def count_dead_letters() -> int:
+    async def count_dead_letters() -> None:
         for group, count in (await dead_letters(core.settings.message.url)).items():
             core.metrics.dead_letters(group, count)
-        return 0
 
     port = core.settings.message.relay_port
     metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
