@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from shop_order.cmd.run.bootstrap import logged
@@ -49,31 +49,31 @@ async def _relay(core: Core, signals: Signals) -> None:
         for group, count in (await dead_letters(core.settings.message.url)).items():
             core.metrics.dead_letters(group, count)
 
+    async def drain() -> None:
+        with suppress(OrderServiceError):  # the rest stays in the outbox
+            if await core.store.leases.hold("relay"):
+                await core.relay.drain(DRAIN_S)
+
     port = core.settings.message.relay_port
     metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
-    try:
+    async with AsyncExitStack() as at_stop:  # the last one first
+        at_stop.callback(log.info, "stopped")
+        at_stop.push_async_callback(core.close)
+        at_stop.push_async_callback(core.publisher.close)
+        at_stop.push_async_callback(metrics.stop, 1)
         if not await signals.unless_stopped(begin()):
             return
         if port:
             await metrics.start()
+        at_stop.push_async_callback(drain)
+        at_stop.push_async_callback(jobs.stop)
+        at_stop.push_async_callback(reloading.stop)
         jobs.start_relay()
         jobs.start_lag()
         reloading.start()
         jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
         log.info("started", metrics_port=port)
         await signals.stop.wait()
-        await reloading.stop()
-        await jobs.stop()
-        with suppress(OrderServiceError):  # the rest stays in the outbox
-            if await core.store.leases.hold("relay"):
-                await core.relay.drain(DRAIN_S)
-    finally:
-        await reloading.stop()
-        await jobs.stop()
-        await metrics.stop(1)
-        await core.publisher.close()
-        await core.close()
-        log.info("stopped")
 
 
 def separate_log(settings: Settings) -> Settings:
