@@ -42,7 +42,7 @@ class HttpServer:
         """Listen; return the port. Raises OSError if it is in use."""
         listener = listen(*self._address)
         bounds = replace(self._bounds, connections=min(self._bounds.connections, _max_open_files() // 2))
-        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "owing": {}})
+        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "pending_connections": {}})
         config = uvicorn.Config(
             self._app,
             http=protocol,
