@@ -15,7 +15,7 @@ from prometheus_client import (
     write_to_textfile,
 )
 
-from shop_order.pkg.message.base import GROUPS
+from shop_order.pkg.message import GROUPS
 from shop_order.pkg.version import version
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)

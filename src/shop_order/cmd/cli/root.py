@@ -89,8 +89,7 @@ def migrate(
 
 
 def _migrate_topics(url: str) -> None:
-    from shop_order.pkg.message import BrokerUnavailable
-    from shop_order.pkg.message.base import GROUPS, TOPICS
+    from shop_order.pkg.message import GROUPS, TOPICS, BrokerUnavailable
     from shop_order.pkg.message.rocketmq import parse
     from shop_order.pkg.message.rocketmq.admin import Admin, Refused, commands
 

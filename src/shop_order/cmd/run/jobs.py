@@ -139,7 +139,7 @@ class Jobs:
             failures = 0
             self._core.metrics.job(name, "ok")
             if done and self._core.tracing is not None:
-                self._core.tracing.ended(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
+                self._core.tracing.record(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
             if not more(done):
                 await pause()
 

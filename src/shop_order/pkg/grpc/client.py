@@ -125,7 +125,7 @@ class Neighbour:
         name, about = named(method)
         with self._tracing.client(name, recorded, about) as span:
             try:
-                return await method(request, timeout=limit_s, metadata=metadata + span.carried())
+                return await method(request, timeout=limit_s, metadata=metadata + span.headers())
             except grpc.aio.AioRpcError as failed:
                 span.set("rpc.grpc.status_code", failed.code().value[0])
                 raise

@@ -1,4 +1,4 @@
-"""RocketMQ's URL, and its official client, kept from opening a log file under the home directory.
+"""RocketMQ's URL, and its official client without the log file that it opens in the home directory.
 
 `rocketmq://[access:secret@]proxy:8081[,proxy:8081][?namesrv=host:9876&prefix=…]`
 """
@@ -22,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 @dataclass(frozen=True, slots=True)
 class RocketMQAddress:
-    """Where the proxies are; `namesrv` serves to create topics and groups, `prefix` separates several shops
-    on one cluster (the open-source proxy silently drops the protocol's own namespaces)."""
+    """The proxies. `namesrv` is needed to create topics and groups; `prefix` separates several shops on one
+    cluster, since the open-source proxy silently ignores the protocol's own namespaces."""
 
     proxies: tuple[str, ...]
     namesrv: str = ""
@@ -32,12 +32,12 @@ class RocketMQAddress:
     secret: str = ""
 
     def full(self, name: str) -> str:
-        """The name of a topic or group at the broker."""
+        """Return the name of a topic or group at the broker."""
         return f"{self.prefix}-{name}" if self.prefix else name
 
 
 def parse(url: str) -> RocketMQAddress:
-    """Raises ValueError, whose text never contains the secret."""
+    """Parse a URL. Raises ValueError, without the secret."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     access, _, secret = login.partition(":")
@@ -65,7 +65,7 @@ def _is_address(text: str) -> bool:
 
 
 def library() -> Any:
-    """The package `rocketmq`. Raises ImportError without the extra `rocketmq`."""
+    """Import and return the package `rocketmq`. Raises ImportError without the extra `rocketmq`."""
     if _LOG not in sys.modules:
         quiet = ModuleType(_LOG)
         logger = logging.getLogger("rocketmq-python-client")
@@ -73,14 +73,14 @@ def library() -> Any:
         logger.setLevel(logging.CRITICAL)
         quiet.logger = logger  # type: ignore[attr-defined]
         sys.modules[_LOG] = quiet
-        logging.getLogger("concurrent.futures").addFilter(_is_not_the_clients)
+        logging.getLogger("concurrent.futures").addFilter(_is_not_from_client)
     import rocketmq
 
     return rocketmq
 
 
-def _is_not_the_clients(record: logging.LogRecord) -> bool:
-    """While the broker is away, each heartbeat of the client logs an unhandled exception."""
+def _is_not_from_client(record: logging.LogRecord) -> bool:
+    """Filter the unhandled exceptions of the client's heartbeats while the broker is unreachable."""
     frame = record.exc_info[2] if isinstance(record.exc_info, tuple) else None
     while frame is not None:
         if frame.tb_frame.f_globals.get("__name__", "").startswith("rocketmq."):
@@ -90,7 +90,7 @@ def _is_not_the_clients(record: logging.LogRecord) -> bool:
 
 
 def configuration(address: RocketMQAddress) -> Any:
-    """How the client reaches the proxies."""
+    """Return the client's configuration."""
     rocketmq = library()
     return rocketmq.ClientConfiguration(
         ";".join(address.proxies),
