@@ -6,11 +6,10 @@ from urllib.parse import unquote, urlsplit
 
 from shop_order.configs.production import missing_in_production, wrong_in_production
 from shop_order.configs.settings import ConfigError, Settings
-from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq import parse as parse_rocketmq
 from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis import parse as redis_address
-from shop_order.pkg.url import cut_password, file_of
+from shop_order.pkg.url import cut_password, file_of, parse_tls
 
 # role: (schemes that are built, schemes that are planned)
 _ENGINES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -112,7 +111,7 @@ def _check_mysql(url: str) -> None:
 
 def _check_tls(key: str, query: str) -> None:
     try:
-        chosen = tls.parse(query)
+        chosen = parse_tls(query)
         if chosen:
             chosen.context()
     except ValueError as bad:

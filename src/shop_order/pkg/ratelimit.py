@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from throttled import MemoryStore, Quota, RateLimiterRegistry, RateLimiterType, per_sec, utils
+from throttled import MemoryStore, RateLimiterRegistry, RateLimiterType, per_sec, utils
 from throttled.rate_limiter import BaseRateLimiter
 
 from shop_order.pkg.redis import SCHEMES
@@ -57,18 +57,18 @@ class RateLimiter(Protocol):
 
 
 class MemoryRateLimiter:
-    """Keeps the `max_keys` most recently used keys; a forgotten key starts with its whole burst."""
+    """Keeps the `max_keys` most recently used keys; an evicted key starts with its whole burst."""
 
     def __init__(self, max_keys: int) -> None:
         self._store = MemoryStore(options={"MAX_SIZE": max_keys})
-        self._kind = RateLimiterRegistry.get(RateLimiterType.GCRA.value)
+        self._gcra = RateLimiterRegistry.get(RateLimiterType.GCRA.value)
         self._limiters: dict[tuple[int, int], BaseRateLimiter] = {}
 
     async def acquire(self, key: str, rate: int, burst: int) -> float:
         """Take one call; return 0.0, or the seconds until a retry."""
         if rate <= 0:
             return 0.0
-        limiter = self._limiter_of(rate, burst)
+        limiter = self._limiter(rate, burst)
         # The synchronous limiter never blocks, and costs two thirds of the asynchronous one.
         result = limiter.limit(key)
         return max(result.state.retry_after, 0.001) if result.limited else 0.0
@@ -77,22 +77,19 @@ class MemoryRateLimiter:
         """Take `cost` more calls, even into debt."""
         if rate <= 0:
             return
-        # The library has no debts. Its stored value is when the whole burst is available.
-        kept = self._limiter_of(rate, burst)._prepare_key(key)
+        # The library has no debts. It stores the time at which the whole burst is available.
+        name = self._limiter(rate, burst)._prepare_key(key)
         now_s = utils.now_mono_f()
-        free_s = max(float(self._store.get(kept) or now_s), now_s) + cost / rate
+        free_s = max(float(self._store.get(name) or now_s), now_s) + cost / rate
         free_s = min(free_s, now_s + burst / rate + MAX_DEBT_S)
-        self._store.set(kept, free_s, math.ceil(free_s - now_s))
+        self._store.set(name, free_s, math.ceil(free_s - now_s))
 
-    def _limiter_of(self, rate: int, burst: int) -> BaseRateLimiter:
+    def _limiter(self, rate: int, burst: int) -> BaseRateLimiter:
         limiter = self._limiters.get((rate, burst))
-        return limiter or self._limiter(per_sec(rate, burst=burst), (rate, burst))
-
-    def _limiter(self, quota: Quota, numbers: tuple[int, int]) -> BaseRateLimiter:
-        if len(self._limiters) >= _MAX_QUOTAS:  # settings reloaded many times
-            self._limiters.clear()
-        limiter: BaseRateLimiter = self._kind(quota, self._store)
-        self._limiters[numbers] = limiter
+        if limiter is None:
+            if len(self._limiters) >= _MAX_QUOTAS:  # settings were reloaded many times
+                self._limiters.clear()
+            limiter = self._limiters[rate, burst] = self._gcra(per_sec(rate, burst=burst), self._store)
         return limiter
 
 

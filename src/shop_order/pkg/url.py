@@ -1,9 +1,11 @@
-"""Masks secrets in URLs, for settings, history, log and error messages."""
+"""URLs of engines: masks secrets (in settings, history, log and error messages), and reads TLS options."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, unquote_plus, urlsplit
+import ssl
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 from shop_order.pkg.address import split_host_port
 
@@ -20,6 +22,8 @@ _SHOWN_VALUE = re.compile(r"[A-Za-z0-9_./:,-]*")
 # The placeholder in our error messages: no real port is called "port".
 _EXAMPLE = re.compile(r"(user:password@|:token@)?host:port(,host:port)*")
 _LOCAL = ("sqlite:", "file:", "memory:", "embedded:", "none:")
+_TLS_OPTIONS = ("ssl-ca", "ssl-cert", "ssl-key", "ssl-mode")  # named like those of MySQL's tools
+_MODES = {"verify_identity": True, "verify_ca": False}
 _ENGINES = ("mysql", "redis", "mongodb", "rocketmq", "consul", "nacos", "otlp", "http", "amqp")
 
 
@@ -124,3 +128,41 @@ def _option(option: str) -> str:
     if known or not value:
         return option
     return f"{name}={MASK}" if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) else MASK
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTls:
+    """PEM files; without `ca`, the system's authorities apply. The server's certificate is always
+    verified."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    check_name: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Return an SSL context. Raises OSError for an invalid file."""
+        context = ssl.create_default_context(cafile=self.ca or None)
+        context.check_hostname = self.check_name
+        if self.cert:
+            context.load_cert_chain(self.cert, self.key or None)
+        return context
+
+
+def parse_tls(query: str) -> EngineTls | None:
+    """Return the TLS options of a query, None without any. Raises ValueError for unknown ones."""
+    if not query:
+        return None
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - set(_TLS_OPTIONS)):
+        raise ValueError(f"unknown option {', '.join(unknown)} (known: {', '.join(_TLS_OPTIONS)})")
+    if empty := sorted(name for name, value in options.items() if not value):
+        raise ValueError(f"{empty[0]} is empty")
+    mode = options.get("ssl-mode", "verify_identity").lower()
+    if mode not in _MODES:
+        raise ValueError(f"ssl-mode must be {' or '.join(_MODES)}")
+    if "ssl-key" in options and "ssl-cert" not in options:
+        raise ValueError("ssl-key needs ssl-cert")
+    return EngineTls(
+        options.get("ssl-ca", ""), options.get("ssl-cert", ""), options.get("ssl-key", ""), _MODES[mode]
+    )

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's o
 def show_version(requested: bool) -> None:
     """Print the version and exit."""
     if requested:
-        from shop_order.pkg.version import version
+        from shop_order import version
 
         typer.echo(f"shop-order {version()}")
         raise typer.Exit

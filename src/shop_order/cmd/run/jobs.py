@@ -117,7 +117,7 @@ class Jobs:
         else:
             held = False
             await self._locks.release(name)
-        self._core.metrics.job_held(name, held)
+        self._core.metrics.job_held.labels(name).set(int(held))
         return held
 
     def _loop(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:
@@ -132,12 +132,12 @@ class Jobs:
                 done = await step()
             except Exception as failed:
                 failures += 1
-                self._core.metrics.job(name, "failed")
+                self._core.metrics.job_runs.labels(name, "failed").inc()
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
                 await asyncio.sleep(min(FAILED_PAUSE_S * failures, MAX_PAUSE_S))
                 continue
             failures = 0
-            self._core.metrics.job(name, "ok")
+            self._core.metrics.job_runs.labels(name, "ok").inc()
             if done and self._core.tracing is not None:
                 self._core.tracing.record(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
             if not more(done):
@@ -157,7 +157,7 @@ class Jobs:
         return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), registry)
 
     async def _measure_root_lag(self) -> int:
-        self._core.metrics.roots_behind(await self._core.daily_root.lag_ms() / 1000)
+        self._core.metrics.roots_behind.set(await self._core.daily_root.lag_ms() / 1000)
         return 0
 
     async def _reconcile(self) -> int:

@@ -53,7 +53,7 @@ async def _relay(core: Core, signals: Signals) -> None:
 
     async def count_dead_letters() -> int:
         for group, count in (await dead_letters(core.settings.message.url)).items():
-            core.metrics.dead_letters(group, count)
+            core.metrics.dead_letters.labels(group).set(count)
         return 0
 
     port = core.settings.message.relay_port

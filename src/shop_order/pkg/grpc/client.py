@@ -6,9 +6,8 @@ No client interceptors: in grpc.aio they cost a task per call.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 import grpc.aio
@@ -20,8 +19,16 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_IDS = 8
-_KEEPALIVE_MS = 30_000
-_MAX_BACKOFF_MS = 2_000
+_OPTIONS = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_retries", 0),  # only callers know which calls may be repeated
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -29,18 +36,8 @@ Metadata = tuple[tuple[str, str], ...]
 TokenSource = Callable[[], str]  # the current bearer token; an empty text sends none
 
 
-@dataclass(frozen=True, slots=True)
-class ClientTls:
-    """PEM bytes: the servers' CA (None is the system's), and our pair for mutual TLS."""
-
-    ca: bytes | None = None
-    cert: bytes | None = None
-    key: bytes | None = None
-    server_name: str | None = None
-
-
 class FileToken:
-    """The token in a file, which is checked for changes once a second."""
+    """Returns the token in a file, which is checked for changes once a second."""
 
     def __init__(self, path: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
@@ -50,7 +47,7 @@ class FileToken:
         self._token = ""
 
     def __call__(self) -> str:
-        """The current token. Raises OSError if the file could never be read."""
+        """Return the current token. Raises OSError if the file could never be read."""
         now_s = self._monotonic_s()
         if now_s - self._checked_s >= 1.0:
             try:
@@ -70,14 +67,9 @@ class FileToken:
             self._state = identity
 
 
-def open_channel(
-    target: str, tls: ClientTls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
-) -> grpc.aio.Channel:
+def open_channel(target: str) -> grpc.aio.Channel:
     """Return a channel, which connects and reconnects by itself. The caller closes it."""
-    options = _options(tls, max_message_bytes)
-    if tls is None:
-        return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+    return grpc.aio.insecure_channel(target, options=_OPTIONS)
 
 
 class Neighbour:
@@ -93,10 +85,10 @@ class Neighbour:
         self.address = ""
 
     def at(self, address: str) -> "Neighbour":
-        """Return the same with an address."""
-        one = Neighbour(self._token, self._timeout_s, self._tracing)
-        one.address = address
-        return one
+        """Return a copy with this address."""
+        copy = Neighbour(self._token, self._timeout_s, self._tracing)
+        copy.address = address
+        return copy
 
     async def call(
         self,
@@ -113,17 +105,18 @@ class Neighbour:
         """
         limit_s = self._timeout_s()
         limit_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
-        asked = (origin(),) if origins is None else origins
-        metadata = call_metadata(self._token(), joined_ids(asked))
-        traced = [one.traceparent for one in asked if one.traceparent] if self._tracing else None
-        if self._tracing is None or not traced:
+        if origins is None:
+            origins = (origin(),)
+        metadata = call_metadata(self._token(), joined_ids(origins))
+        traceparents = [request.traceparent for request in origins if request.traceparent]
+        if self._tracing is None or not traceparents:
             return await method(request, timeout=limit_s, metadata=metadata)
-        recorded = [traceparent for traceparent in traced if is_recorded(traceparent)]
+        recorded = [traceparent for traceparent in traceparents if is_recorded(traceparent)]
         if not recorded:
-            metadata += (("traceparent", traced[0]),)
+            metadata += (("traceparent", traceparents[0]),)
             return await method(request, timeout=limit_s, metadata=metadata)
-        name, about = named(method)
-        with self._tracing.client(name, recorded, about) as span:
+        name, attributes = span_of(method)
+        with self._tracing.client(name, recorded, attributes) as span:
             try:
                 return await method(request, timeout=limit_s, metadata=metadata + span.headers())
             except grpc.aio.AioRpcError as failed:
@@ -133,12 +126,8 @@ class Neighbour:
 
 def call_metadata(token: str, request_id: str) -> Metadata:
     """Return the metadata of a call, without an empty token or id."""
-    carried = []
-    if token:
-        carried.append(("authorization", f"Bearer {token}"))
-    if request_id:
-        carried.append(("x-request-id", request_id))
-    return tuple(carried)
+    authorization = (("authorization", f"Bearer {token}"),) if token else ()
+    return (*authorization, ("x-request-id", request_id)) if request_id else authorization
 
 
 def joined_ids(origins: Sequence[Origin]) -> str:
@@ -146,32 +135,9 @@ def joined_ids(origins: Sequence[Origin]) -> str:
     return ",".join([one.request_id for one in origins if one.request_id][:MAX_IDS])
 
 
-def named(method: object) -> tuple[str, dict[str, str]]:
-    """Return name and attributes of a call's span; grpc has no public attribute for a method's name."""
+def span_of(method: object) -> tuple[str, dict[str, str]]:
+    """Return name and attributes of a call's span. grpc has no public attribute for a method's name."""
     path = getattr(method, "_method", b"")
     name = (path.decode() if isinstance(path, bytes) else str(path)).strip("/")
     service, _, short = name.rpartition("/")
     return name, {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
-
-
-def _options(tls: ClientTls | None, max_message_bytes: int) -> Sequence[tuple[str, Any]]:
-    options: list[tuple[str, Any]] = [
-        ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 0),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", _MAX_BACKOFF_MS),
-        # Retries are the caller's decision: only it knows which calls may be repeated.
-        ("grpc.enable_retries", 0),
-    ]
-    if tls is not None and tls.server_name:
-        options.append(("grpc.ssl_target_name_override", tls.server_name))
-    return options
-
-
-def _credentials(tls: ClientTls) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(
-        root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.cert
-    )

@@ -6,7 +6,6 @@ from structlog.contextvars import get_contextvars as bound_fields
 
 from shop_order.pkg.log.handlers import LogConfig, Logging
 from shop_order.pkg.log.logger import (
-    Logger,
     RateLimitedLog,
     current_request_id,
     get_logger,
@@ -17,7 +16,6 @@ from shop_order.pkg.log.masking import mask_phone
 
 __all__ = [
     "LogConfig",
-    "Logger",
     "Logging",
     "RateLimitedLog",
     "bind_fields",

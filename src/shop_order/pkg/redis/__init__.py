@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from shop_order.pkg import tls
 from shop_order.pkg.address import split_host_port
 from shop_order.pkg.redis.connection import RedisConnection
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls, parse_tls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
 SCHEMES = {f"redis{s}{rest}": kind for rest, kind in _KINDS.items() for s in ("", "s")}
@@ -34,7 +33,7 @@ def parse(url: str) -> RedisAddress:
     """Parse a URL. Raises ValueError, without the password.
 
     `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
-    `redis+cluster://host:port,host:port`; `rediss` variants use TLS, with the options of `pkg.tls`.
+    `redis+cluster://host:port,host:port`; `rediss` variants use TLS, with the options of `pkg.url.parse_tls`.
     """
     parts = urlsplit(url)
     kind = SCHEMES.get(parts.scheme)
@@ -61,7 +60,7 @@ def parse(url: str) -> RedisAddress:
         master=master,
         username=unquote(username) if colon else "",
         password=unquote(password if colon else username),
-        tls=(tls.parse(parts.query) or EngineTls()) if secure else None,
+        tls=(parse_tls(parts.query) or EngineTls()) if secure else None,
     )
 
 

@@ -26,8 +26,8 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from shop_order import version
 from shop_order.pkg.tracing import PARENT_SAMPLER, CurrentSpan, TraceConfig, current_span
-from shop_order.pkg.version import version
 
 QUEUE, BATCH = 8192, 512  # spans; a full queue drops new ones
 EXPORT_INTERVAL_MS = 1_000

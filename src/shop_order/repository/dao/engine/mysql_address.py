@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from shop_order.pkg import tls
 from shop_order.pkg.address import join_host_port
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls, parse_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class MysqlAddress:
             unquote(parts.username),
             unquote(parts.password or ""),
             database,
-            tls.parse(parts.query),
+            parse_tls(parts.query),
         )
 
     def __str__(self) -> str:
