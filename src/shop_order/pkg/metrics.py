@@ -44,19 +44,13 @@ class Metrics:
         self.config_loads = self._counter(
             "shop_order_config_loads", "Loads of the configuration", "outcome", zero=CONFIG_OUTCOMES
         )
-        self._requests = Histogram(
-            "shop_order_request_seconds",
-            "Answered requests",
-            ["protocol", "method", "code"],
-            buckets=LATENCY_S,
-            registry=self.registry,
+        self._requests = self._histogram(
+            "shop_order_request_seconds", "Answered requests", LATENCY_S, "protocol", "method", "code"
         )
         self._streams = self._counter("shop_order_grpc_streams", "Ended streams", "method", "code")
         self._grpc_open = self._gauge("shop_order_grpc_open", "Running calls", "pool")
         self._events = self._counter("shop_order_events", "Stored events", "type")
-        self._batches = Histogram(
-            "shop_order_batch_size", "Items per batch", ["batch"], buckets=BATCH, registry=self.registry
-        )
+        self._batches = self._histogram("shop_order_batch_size", "Items per batch", BATCH, "batch")
         self.alerts = self._counter(
             "shop_order_alerts", "Conditions that need an operator", "name", zero=ALERTS
         )
@@ -180,6 +174,9 @@ class Metrics:
         for value in zero:
             counter.labels(value)
         return counter
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry)

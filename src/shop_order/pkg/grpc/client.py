@@ -3,7 +3,6 @@
 No client interceptors: in grpc.aio they cost a task per call.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,34 +36,26 @@ TokenSource = Callable[[], str]  # the current bearer token; an empty text sends
 
 
 class FileToken:
-    """Returns the token in a file, which is checked for changes once a second."""
+    """Returns the token in a file, which is read again after a second."""
 
     def __init__(self, path: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._monotonic_s = monotonic_s
-        self._checked_s = float("-inf")
-        self._state: tuple[int, int, int] | None = None
-        self._token = ""
+        self._read_s = float("-inf")
+        self._token: str | None = None
 
     def __call__(self) -> str:
         """Return the current token. Raises OSError if the file could never be read."""
         now_s = self._monotonic_s()
-        if now_s - self._checked_s >= 1.0:
+        if now_s - self._read_s >= 1.0:
             try:
-                self._reload()
+                self._token = self._path.read_text(encoding="utf-8").strip()
             except OSError:
-                if self._state is None:
+                if self._token is None:
                     raise
                 # The file is being replaced: keep the former token.
-            self._checked_s = now_s
-        return self._token
-
-    def _reload(self) -> None:
-        state = os.stat(self._path)
-        identity = (state.st_mtime_ns, state.st_size, state.st_ino)
-        if identity != self._state:
-            self._token = self._path.read_text(encoding="utf-8").strip()
-            self._state = identity
+            self._read_s = now_s
+        return self._token or ""
 
 
 def open_channel(target: str) -> grpc.aio.Channel:

@@ -7,7 +7,6 @@ every call, and see a decoding error only after grpc has answered it.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ import grpc
 import grpc.aio
 
 from shop_order.pkg.grpc.admission import Gate, MethodHandler
-from shop_order.pkg.sockets import close_connections, close_excess_connections, stop_listening
+from shop_order.pkg.sockets import close_connections, close_excess_connections, listen, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
@@ -180,10 +179,7 @@ def _require_free(address: str) -> None:
     """Try the port before grpc does, which would print its own errors. Raises CannotListen."""
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_server(
-            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        ):
-            pass
+        listen(host.strip("[]"), int(port)).close()
     except OSError as error:
         raise CannotListen(_refusal(address)) from error
 

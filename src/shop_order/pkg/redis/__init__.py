@@ -68,7 +68,6 @@ def open_redis(
     url: str,
     *,
     timeout_s: Callable[[], float],
-    queue: int = 4096,
     on_change: Callable[[bool, str], None] = lambda up, why: None,
     observe: Callable[[int], None] | None = None,
 ) -> RedisConnection | None:
@@ -81,5 +80,5 @@ def open_redis(
     from shop_order.pkg.redis.client import connect
 
     return RedisConnection(
-        partial(connect, parse(url)), timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe
+        partial(connect, parse(url)), timeout_s=timeout_s, on_change=on_change, observe=observe
     )

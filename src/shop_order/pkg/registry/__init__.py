@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RegistryUnavailable(Exception):
-    """The registry can't be reached, or returned an error; the text says which."""
+    """The registry can't be reached, or returned an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class RegistryLock(Protocol):
         ...
 
     def held(self) -> bool:
-        """Whether it is certainly still ours, by our clock."""
+        """Whether the lock is certainly still ours, by our clock."""
         ...
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store a value if the registry confirms that the lock is ours; whether it was stored.
+        """Store a value if the registry confirms that the lock is ours; return whether it was stored.
 
         Raises RegistryUnavailable.
         """
@@ -60,7 +60,7 @@ class Registry(Protocol):
         ...
 
     async def knows(self, instance: Instance) -> bool:
-        """Whether the registration is still there: a registry may lose its data."""
+        """Whether the instance is registered: a registry may lose its data."""
         ...
 
     async def deregister(self, instance: Instance) -> None:
@@ -83,7 +83,7 @@ class Registry(Protocol):
         ...
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        """Return all values by key whose key has this prefix."""
+        """Return the values whose keys have this prefix, by key."""
         ...
 
     async def aclose(self) -> None:
@@ -103,6 +103,3 @@ def open_registry(url: str) -> Registry:
 
         return Consul(url)
     raise ValueError(f"no registry for {scheme}:")
-
-
-__all__ = ["Instance", "Registry", "RegistryLock", "RegistryUnavailable", "open_registry"]
