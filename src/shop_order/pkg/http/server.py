@@ -24,14 +24,7 @@ _METRICS_METHODS = ("GET", "HEAD")
 class HttpServer:
     """uvicorn on a port taken exclusively."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        host: str,
-        port: int,
-        bounds: Bounds = DEFAULT,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, port: int, bounds: Bounds = DEFAULT) -> None:
         self._app = app
         self._bounds = bounds
         self._address = (host, port)

@@ -35,10 +35,7 @@ class Consul:
         self._monotonic_s = monotonic_s
         self._address = join_host_port(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{self._address}/v1",
-            headers=token,
-            timeout=ANSWER_S,
-            trust_env=False,
+            base_url=f"http://{self._address}/v1", headers=token, timeout=ANSWER_S, trust_env=False
         )
 
     async def register(self, instance: Instance) -> None:
