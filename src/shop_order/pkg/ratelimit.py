@@ -42,11 +42,9 @@ class RateLimiter(Protocol):
 
         Return 0.0 if the call is allowed, otherwise the seconds until a retry.
         """
-        ...
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
         """Take `cost` more calls, even into debt of at most `MAX_DEBT_S`."""
-        ...
 
 
 class MemoryRateLimiter:

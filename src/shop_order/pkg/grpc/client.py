@@ -5,6 +5,7 @@ No client interceptors: in grpc.aio they cost a task per call.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MAX_IDS = 8
+MAX_IDS = 8  # of requests in a call, for the callee's log
 _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -63,23 +64,21 @@ def open_channel(target: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(target, options=_OPTIONS)
 
 
+@dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Calls another service with our token, a request id, a deadline and, with tracing, the trace."""
+    """Calls another service with our token, a request id, a deadline and, with tracing, the trace.
 
-    def __init__(
-        self, token: TokenSource, timeout_s: Callable[[], float], tracing: "Tracing | None" = None
-    ) -> None:
-        """`timeout_s` is called for every call, since it may be reloaded."""
-        self._token = token
-        self._timeout_s = timeout_s
-        self._tracing = tracing
-        self.address = ""
+    `timeout_s` is called for every call, since it may be reloaded.
+    """
+
+    token: TokenSource
+    timeout_s: Callable[[], float]
+    tracing: "Tracing | None" = None
+    address: str = ""
 
     def at(self, address: str) -> "Neighbour":
         """Return a copy with this address."""
-        copy = Neighbour(self._token, self._timeout_s, self._tracing)
-        copy.address = address
-        return copy
+        return replace(self, address=address)
 
     async def call(
         self,
@@ -94,20 +93,21 @@ class Neighbour:
         `timeout_s` is the rest of the caller's deadline (negative if passed); the shorter timeout applies.
         `origins` are the requests this call serves, by default the one of this task.
         """
-        limit_s = self._timeout_s()
+        limit_s = self.timeout_s()
         limit_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
         if origins is None:
             origins = (origin(),)
-        metadata = call_metadata(self._token(), joined_ids(origins))
+        ids = [request.request_id for request in origins if request.request_id]
+        metadata = call_metadata(self.token(), ",".join(ids[:MAX_IDS]))
         traceparents = [request.traceparent for request in origins if request.traceparent]
-        if self._tracing is None or not traceparents:
+        if self.tracing is None or not traceparents:
             return await method(request, timeout=limit_s, metadata=metadata)
         recorded = [traceparent for traceparent in traceparents if is_recorded(traceparent)]
         if not recorded:
             metadata += (("traceparent", traceparents[0]),)
             return await method(request, timeout=limit_s, metadata=metadata)
         name, attributes = span_of(method)
-        with self._tracing.client(name, recorded, attributes) as span:
+        with self.tracing.client(name, recorded, attributes) as span:
             try:
                 return await method(request, timeout=limit_s, metadata=metadata + span.headers())
             except grpc.aio.AioRpcError as failed:
@@ -119,11 +119,6 @@ def call_metadata(token: str, request_id: str) -> Metadata:
     """Return the metadata of a call, without an empty token or id."""
     authorization = (("authorization", f"Bearer {token}"),) if token else ()
     return (*authorization, ("x-request-id", request_id)) if request_id else authorization
-
-
-def joined_ids(origins: Sequence[Origin]) -> str:
-    """Return the ids of the requests that a call serves, for the callee's log."""
-    return ",".join([one.request_id for one in origins if one.request_id][:MAX_IDS])
 
 
 def span_of(method: object) -> tuple[str, dict[str, str]]:

@@ -13,9 +13,9 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httptools
@@ -275,9 +275,12 @@ class BoundedProtocol(HttpToolsProtocol):
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope |= {"method": "GET", "path": "", "raw_path": b"", "query_string": b"", "headers": headers}
         scope[REFUSED] = status
+        transport = SimpleNamespace(
+            write=self.transport.write, is_closing=self.transport.is_closing, close=self._half_close
+        )
         self.cycle = RequestResponseCycle(
             scope=self.scope,
-            transport=_RefusalTransport(self.transport, self._half_close),  # type: ignore[arg-type]
+            transport=transport,  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -325,15 +328,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_deadline(self.bounds.head_s)  # an earlier request is still being answered
         else:
             self._close()
-
-
-class _RefusalTransport:
-    """A transport whose closing waits until the client has read the answer."""
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
 
 
 class _BoundExceededError(Exception):

@@ -73,14 +73,15 @@ class _Server(uvicorn.Server):
 
 
 def _max_open_files() -> int:
-    """Raise and return the limit on open files; half of them are for connections."""
+    """Raise the limit on open files to _WANTED_FILES, as far as allowed, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _WANTED_FILES
     wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return _WANTED_FILES if soft == resource.RLIM_INFINITY else soft
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
     return soft
 
 
@@ -88,8 +89,6 @@ def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
     """Return an application that answers GET and HEAD of any path with the metrics."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         answer: Response
         if refused := scope.get(REFUSED):
             answer = PlainTextResponse("refused", refused)

@@ -13,7 +13,6 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
-from types import TracebackType
 from typing import Self
 
 from opentelemetry.context import Context
@@ -88,13 +87,11 @@ class Span:
         self._token = current_span.set(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self._token is not None:
             current_span.reset(self._token)
-        if kind is not None and not self._status_decides:
-            self.failed(kind.__name__)
+        if error is not None and not self._status_decides:
+            self.failed(error.__name__)
         self._recorded.end()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from shop_order.pkg.log import get_logger
@@ -156,21 +157,18 @@ class RocketConsumer:
 async def _in_daemon_thread(work: Callable[[], None]) -> None:
     """Run in a thread that does not delay the end of the process: the client waits ten seconds for an
     unreachable broker."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    failure: list[Exception] = []
+    result: Future[None] = Future()
+    result.set_running_or_notify_cancel()  # from here on, it can't be cancelled
 
     def run() -> None:
         try:
             work()
+            result.set_result(None)
         except Exception as error:  # noqa: BLE001 - raised again in the loop
-            failure.append(error)
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(done.set)
+            result.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name="rocketmq-start-stop").start()
-    await done.wait()
-    if failure:
-        raise failure[0]
+    await asyncio.wrap_future(result)
 
 
 def _listener(consume: Callable[[Any], bool]) -> Any:

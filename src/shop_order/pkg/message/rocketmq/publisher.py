@@ -73,13 +73,14 @@ class RocketPublisher:
 
     def _send(self, batch: Sequence[Message]) -> list[Exception | None]:
         """Send concurrently; return the error of each message, None if it was stored."""
-        sent: list[Future[Any] | Exception] = []
+        sent: list[Future[Any]] = []
         for message in batch:
             try:
                 sent.append(self._producer.send_async(client_message(self._address, message)))
             except Exception as error:  # noqa: BLE001 - the client's errors have no common class
-                sent.append(error)
-        return [_error_of(result) for result in sent]
+                sent.append(Future())
+                sent[-1].set_exception(error)
+        return [_error_of(future) for future in sent]
 
 
 def client_message(address: RocketMQAddress, message: Message) -> Any:
@@ -111,9 +112,7 @@ def is_permanent(error: Exception) -> bool:
     )
 
 
-def _error_of(sent: Future[Any] | Exception) -> Exception | None:
-    if isinstance(sent, Exception):
-        return sent
+def _error_of(sent: Future[Any]) -> Exception | None:
     try:
         sent.result(SEND_S)
     except Exception as error:  # noqa: BLE001 - the client's errors have no common class
