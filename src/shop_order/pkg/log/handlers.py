@@ -49,11 +49,11 @@ class LogConfig:
 
 
 class WholeLines:
-    """A stream that never joins a line, of which only a part fitted on a full disk, with the next one."""
+    """A stream that never appends a line to a partial one, which a full disk may leave."""
 
     def __init__(self, stream: BinaryIO, *, is_file: bool = False, torn: bool = False) -> None:
         """`torn`: the content ends with an incomplete line."""
-        self._stream, self._is_file, self._torn = stream, is_file, torn
+        self._is_file, self._torn = is_file, torn
         self._raw = getattr(stream, "raw", stream)  # a buffer would keep what could not be written
         self.flush, self.seek, self.tell, self.close = stream.flush, stream.seek, stream.tell, stream.close
 

@@ -136,7 +136,7 @@ class ConsulLock:
 
     def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
         self._consul = consul
-        self._key = key
+        self._key, self._path = key, f"/kv/{quote(key)}"
         self._ttl_s = ttl_s
         self._monotonic_s = monotonic_s
         self._session = ""
@@ -146,7 +146,7 @@ class ConsulLock:
 
     async def acquire(self) -> bool:
         """Try to acquire the lock; whether it is ours. Raises RegistryUnavailable."""
-        row = await self._consul.request("GET", f"/kv/{quote(self._key)}", accept=404)
+        row = await self._consul.request("GET", self._path, accept=404)
         if row.status_code == 200 and row.json()[0].get("Session"):
             return False  # avoid creating a session
         sent_s = self._monotonic_s()
@@ -159,11 +159,9 @@ class ConsulLock:
         self._session = str((await self._consul.request("PUT", "/session/create", json=wanted)).json()["ID"])
         acquired = False
         try:
-            answer = await self._consul.request(
-                "PUT", f"/kv/{quote(self._key)}", params={"acquire": self._session}
-            )
+            answer = await self._consul.request("PUT", self._path, params={"acquire": self._session})
             if answer.json() is True:
-                row = (await self._consul.request("GET", f"/kv/{quote(self._key)}")).json()[0]
+                row = (await self._consul.request("GET", self._path)).json()[0]
                 # If the session has expired meanwhile, the number is another holder's.
                 acquired = row.get("Session") == self._session
                 self.fence = int(row["LockIndex"])
@@ -191,7 +189,7 @@ class ConsulLock:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        await self._consul.request("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
+        await self._consul.request("PUT", self._path, params={"release": self._session})
         await self._consul.request("PUT", f"/session/destroy/{self._session}", accept=404)
 
     async def _renew(self) -> None:

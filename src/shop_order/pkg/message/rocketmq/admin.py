@@ -86,12 +86,14 @@ class Admin:
 
     async def _request(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
         name, port = split_host_port(host)
+        request = {"code": code, "language": "PYTHON", "version": 0, "opaque": next(self._opaque), "flag": 0}
+        header = json.dumps(request | {"serializeTypeCurrentRPC": "JSON", "extFields": dict(fields)}).encode()
         try:
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_connection(name, port)
                 try:
-                    writer.write(frame(code, next(self._opaque), fields, body))
-                    (length,) = struct.unpack(">i", await reader.readexactly(4))
+                    writer.write(struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body)
+                    length = int.from_bytes(await reader.readexactly(4), "big")
                     if not 4 <= length <= MAX_BYTES:
                         raise BrokerUnavailable(f"{host} does not speak RocketMQ's remoting protocol")
                     answer = await reader.readexactly(length)
@@ -99,19 +101,11 @@ class Admin:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise BrokerUnavailable(f"{host} can't be reached: {error!r}") from error
-        (packed,) = struct.unpack(">i", answer[:4])
-        end = 4 + (packed & 0xFFFFFF)
-        header = json.loads(answer[4:end])
-        if header["code"] != 0:
-            raise Refused(f"{host} answered {header['code']}: {header.get('remark', '')}")
+        end = 4 + int.from_bytes(answer[1:4], "big")
+        result = json.loads(answer[4:end])
+        if result["code"] != 0:
+            raise Refused(f"{host} answered {result['code']}: {result.get('remark', '')}")
         return answer[end:]
-
-
-def frame(code: int, opaque: int, fields: Mapping[str, str], body: bytes) -> bytes:
-    """Return a request; its answer repeats `opaque`."""
-    head = {"code": code, "language": "PYTHON", "version": 0, "opaque": opaque, "flag": 0}
-    header = json.dumps(head | {"serializeTypeCurrentRPC": "JSON", "extFields": dict(fields)}).encode()
-    return struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body
 
 
 def topic_fields(address: RocketMQAddress, topic: Topic) -> dict[str, str]:
