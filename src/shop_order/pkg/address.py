@@ -20,6 +20,14 @@ def reachable(host: str) -> str:
     return _LOOPBACK_OF.get(host.strip("[]"), host)
 
 
+def is_host_port(text: str, default_port: int | None = None) -> bool:
+    """Whether `split_host_port` accepts this text."""
+    try:
+        return bool(split_host_port(text, default_port))
+    except ValueError:
+        return False
+
+
 def split_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:
     """Return host (without brackets) and port of `host:port` or `[IPv6]:port`.
 

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shop_order.pkg.http.protocol import REFUSED, BoundedProtocol, Bounds
 from shop_order.pkg.sockets import listen
 
-DEFAULT = Bounds()
 _WANTED_FILES = 16_384
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METRICS_METHODS = ("GET", "HEAD")
@@ -24,7 +23,9 @@ _METRICS_METHODS = ("GET", "HEAD")
 class HttpServer:
     """uvicorn on a port taken exclusively."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, bounds: Bounds = DEFAULT) -> None:
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, bounds: Bounds = BoundedProtocol.bounds
+    ) -> None:
         self._app = app
         self._bounds = bounds
         self._address = (host, port)

@@ -42,9 +42,9 @@ def parse(url: str) -> RedisAddress:
     secure = parts.scheme.startswith("rediss")
     if parts.fragment or (parts.query and not secure):
         raise ValueError("must have no #fragment, and a ?query with TLS only (rediss:)")
-    credentials, _, places = parts.netloc.rpartition("@")
+    credentials, _, addresses = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
-    hosts = tuple(split_host_port(place, _PORTS[kind]) for place in places.split(","))
+    hosts = tuple(split_host_port(address, _PORTS[kind]) for address in addresses.split(","))
     if kind == "single" and len(hosts) != 1:
         raise ValueError("must have one host; for several use redis+sentinel: or redis+cluster:")
     path = [unquote(part) for part in parts.path.strip("/").split("/") if part]

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from shop_order.pkg.address import split_host_port
+from shop_order.pkg.address import is_host_port
 
 _LOG = "rocketmq.v5.log.log_config"
 REQUEST_S = 3
@@ -42,7 +42,7 @@ def parse(url: str) -> RocketMQAddress:
     login, _, hosts = parts.netloc.rpartition("@")
     access, _, secret = login.partition(":")
     proxies = tuple(hosts.split(","))
-    if not all(map(_is_address, proxies)):
+    if not all(map(is_host_port, proxies)):
         raise ValueError("must be rocketmq://host:port, the address of a proxy; several with commas")
     if parts.path.strip("/") or parts.fragment:
         raise ValueError("rocketmq: has no path")
@@ -50,18 +50,11 @@ def parse(url: str) -> RocketMQAddress:
     if unknown := sorted(options.keys() - {"namesrv", "prefix"}):
         raise ValueError(f"unknown option {', '.join(unknown)} (rocketmq: has namesrv and prefix)")
     namesrv, prefix = options.get("namesrv", ""), options.get("prefix", "")
-    if namesrv and not _is_address(namesrv):
+    if namesrv and not is_host_port(namesrv):
         raise ValueError("namesrv must be host:port")
     if not _NAME.fullmatch(prefix):
         raise ValueError("prefix must be letters, digits, - and _")
     return RocketMQAddress(proxies, namesrv, prefix, unquote(access), unquote(secret))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(split_host_port(text))
-    except ValueError:
-        return False
 
 
 def library() -> Any:
