@@ -49,7 +49,7 @@ def _rocketmq(url: str) -> int:
 
     async def stored() -> int:
         admin = Admin(parse(url).namesrv)
-        return sum([await admin.stored(topic) for topic in await admin.kinds("")])
+        return sum([await admin.message_count(topic) for topic in await admin.topic_types("")])
 
     return asyncio.run(stored())
 

@@ -120,7 +120,7 @@ FAULTS = (
         FEN,
         swap("fen_of_yuan", "return int(match[1]) * 100 + ...", "return int(float(text) * 100)"),
     ),
-    fault("float32 that hides a fen", FEN, never("fen_of_float32", "_float32(...) != yuan")),
+    fault("float32 that hides a fen", FEN, never("fen_of_float32", "float32_of_fen(...) != yuan")),
     # ---- carts, keys, limits ----
     fault(
         "cart removal without version",

@@ -263,12 +263,12 @@ class Journal:
         self.bound: list[dict[str, Any]] = []
         self.observed: list[tuple[str, str]] = []
 
-    def info(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append((msg, fields))
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
         self.bound.append(dict(bound_fields()))
 
-    def exception(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append((msg, fields))
+    def exception(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
 
     def observe(self, method: str, code: str, seconds: float) -> None:
         assert seconds >= 0

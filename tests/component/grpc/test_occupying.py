@@ -147,7 +147,7 @@ async def test_a_call_of_one_address_too_many_is_refused_and_no_sign_of_a_full_s
 async def test_an_address_has_its_own_bound_of_connections(
     transport: str, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...], left: int
 ) -> None:
-    monkeypatch.setattr(server_module, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(server_module, "CHECK_INTERVAL_S", 0.05)
     world = World(trusted_proxies=trusted, bounds=Bounds(grpc_address_connections=3))
     server = world.server()
     port = await server.start()

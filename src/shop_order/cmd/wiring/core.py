@@ -280,7 +280,7 @@ class Core:
 
     def alert(self, name: str, **about: object) -> None:
         """Alert the operator with a log line at level error and a counter."""
-        self.metrics.alert(name)
+        self.metrics.alerts.labels(name).inc()
         log.error(name, alert=True, **about)
 
     def _on_stored(self, types: Sequence[str]) -> None:

@@ -13,10 +13,9 @@ from asyncmy import errors
 from asyncmy.constants import CR, ER
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.pkg import tls
 from shop_order.pkg.address import join_host_port
 from shop_order.pkg.log import RateLimitedLog, get_logger
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls, parse_tls
 from shop_order.repository.dao.engine.base import MYSQL, TIDB, Row, Session, TransactionAborted
 
 log_failure = RateLimitedLog(get_logger("store").error)
@@ -65,7 +64,7 @@ class MysqlAddress:
             unquote(parts.username),
             unquote(parts.password or ""),
             database,
-            tls.parse(parts.query),
+            parse_tls(parts.query),
         )
 
     def connect_args(self) -> dict[str, Any]:
