@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,8 +17,9 @@ from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
 
 if TYPE_CHECKING:
-    from shop_order.pkg.tracing.otlp import Span
+    from shop_order.pkg.tracing.otlp import Span, Tracing
 
+Observe = Callable[[str, str, float], None]  # gRPC method or route, status, seconds
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _ORDER_SN = re.compile(r"[0-9]{27}", re.ASCII)
 
@@ -109,12 +112,21 @@ def log_order_sn(order_sn: object) -> None:
         bind_fields(order_sn=order_sn)
 
 
-def annotate_span(span: Span) -> None:
-    """Add the request id and order number to the span; called at the end of the request."""
-    fields = bound_fields()
-    for name in ("request_id", "order_sn"):
-        if value := fields.get(name):
-            span.set(f"shop.{name}", str(value))
+@contextmanager
+def server_span(
+    tracing: Tracing, name: str, headers: Mapping[str, str], attributes: Mapping[str, str]
+) -> Iterator[Span]:
+    """A span in the trace that the headers continue; all log lines of the request have its trace id."""
+    parent, state = headers.get("traceparent", ""), headers.get("tracestate", "")
+    with tracing.server(name, parent, state, attributes) as span:
+        bind_fields(trace_id=span.trace_id)
+        try:
+            yield span
+        finally:
+            fields = bound_fields()
+            for field in ("request_id", "order_sn"):
+                if value := fields.get(field):
+                    span.set(f"shop.{field}", str(value))
 
 
 def current() -> RequestContext | None:

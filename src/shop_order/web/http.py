@@ -25,7 +25,7 @@ from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
-from shop_order.web.context import RequestLog
+from shop_order.web.context import Observe, RequestLog
 from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.dto.wire import Cursors
@@ -39,8 +39,7 @@ from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
-from shop_order.web.middleware.traced import CurrentSpan
+from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing

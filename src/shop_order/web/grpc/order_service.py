@@ -8,7 +8,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto.shop_order_pb2 import OrderPayRequest
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.item import lines_of
@@ -18,11 +20,10 @@ from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Methods
-from shop_order.web.grpc.chain import decoding, unimplemented_stream
+from shop_order.web.grpc.chain import Call, Methods, decoding
 from shop_order.web.grpc.convert import (
     address_of,
-    expected_of,
+    not_negative,
     order_info,
     order_sn_of,
     order_status,
@@ -36,8 +37,11 @@ from shop_order.web.grpc.convert import (
 SERVICE = "order.OrderService"
 
 
-class OrderHandlers:
-    """The methods of 9.1; `cashier_link` returns an order's payment link, empty unless it is pending."""
+class Handlers:
+    """The use cases of both order services, and what both do in the same way.
+
+    `cashier_link` returns an order's payment link, empty unless the order is pending.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,29 @@ class OrderHandlers:
         self._payments = payments
         self._link = cashier_link
         self._cursors = cursors
+
+    async def _place(self, command: PlaceOrder, context: RequestContext) -> Order:
+        outcome = await self._placing.place(context.caller, command)
+        context.replayed = outcome.replayed
+        return outcome.result
+
+    async def _pay(self, request: pb.PayOrderRequest | OrderPayRequest, context: RequestContext) -> Payment:
+        actor = context.caller
+        context.owner(request.user_id)
+        command = PayOrder(
+            order_sn=order_sn_of(request.order_sn),
+            payment_type=payment_type_of(request.payment_type),
+            trade_type=request.trade_type,
+            return_url=request.return_url,
+            key=context.idempotency_key(request.idempotency_key),
+        )
+        outcome = await self._payments.pay(actor, command)
+        context.replayed = outcome.replayed
+        return outcome.result.payment
+
+
+class OrderHandlers(Handlers):
+    """The methods of 9.1."""
 
     def methods(self) -> Methods:
         """Every method of the service by its name."""
@@ -79,7 +106,6 @@ class OrderHandlers:
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """Buy the listed items."""
-        actor = context.caller
         context.owner(request.user_id)
         command = PlaceOrder(
             address_of(request.address),
@@ -88,14 +114,12 @@ class OrderHandlers:
             pay_type=payment_type_of(request.payment_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
-            expected_fen=expected_of(request.expected_total_fen) or None,
+            expected_fen=not_negative("expected_total_fen", request.expected_total_fen) or None,
             key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._placing.place(actor, command)
-        context.replayed = outcome.replayed
-        return self._order_info(outcome.result)
+        return self._order_info(await self._place(command, context))
 
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
@@ -142,18 +166,7 @@ class OrderHandlers:
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
         """Open a payment attempt, or reuse the open one."""
-        actor = context.caller
-        context.owner(request.user_id)
-        command = PayOrder(
-            order_sn=order_sn_of(request.order_sn),
-            payment_type=payment_type_of(request.payment_type),
-            trade_type=request.trade_type,
-            return_url=request.return_url,
-            key=context.idempotency_key(request.idempotency_key),
-        )
-        outcome = await self._payments.pay(actor, command)
-        context.replayed = outcome.replayed
-        return payment_info(outcome.result.payment)
+        return payment_info(await self._pay(request, context))
 
     async def get_payment_info(
         self, request: pb.GetPaymentInfoRequest, context: RequestContext
@@ -204,4 +217,9 @@ class OrderHandlers:
 
 async def unimplemented(request: Message, context: RequestContext) -> Message:
     """A published method that is not implemented yet. Raises Unimplemented."""
+    raise Unimplemented
+
+
+async def unimplemented_stream(call: Call) -> bytes:
+    """The same for a stream. Raises Unimplemented."""
     raise Unimplemented

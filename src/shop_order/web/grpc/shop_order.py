@@ -15,27 +15,27 @@ from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService
-from shop_order.service.pay import PaymentService, PayOrder
+from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext, log_order_sn
 from shop_order.web.dto.wire import Cursors, time_ms
 from shop_order.web.grpc import convert
-from shop_order.web.grpc.call import Methods
-from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.chain import Methods, decoding
 from shop_order.web.grpc.convert import (
-    expected_of,
+    not_negative,
     order_sn_of,
     page_of,
     payment_type_of,
     payment_type_of_code,
     status_of,
 )
+from shop_order.web.grpc.order_service import Handlers
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
 
 
-class ShopOrderHandlers:
+class ShopOrderHandlers(Handlers):
     """The eleven methods of chapter 3, on the same use cases as 9.1 and REST."""
 
     def __init__(
@@ -48,12 +48,8 @@ class ShopOrderHandlers:
         cashier_link: Callable[[Order], str],
         cursors: Cursors,
     ) -> None:
+        super().__init__(placing, orders, payments, cashier_link=cashier_link, cursors=cursors)
         self._carts = carts
-        self._placing = placing
-        self._orders = orders
-        self._payments = payments
-        self._link = cashier_link
-        self._cursors = cursors
 
     def methods(self) -> Methods:
         """Every method of the service by its name."""
@@ -120,7 +116,7 @@ class ShopOrderHandlers:
 
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
         """Check out the checked lines of the cart."""
-        actor = _own(context, request.user_id)
+        context.owner(request.user_id)
         given = request.HasField("expected_total_fen")
         with inside("address"):
             address = PostalAddress(
@@ -138,14 +134,12 @@ class ShopOrderHandlers:
             pay_type=payment_type_of_code(request.pay_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
-            expected_fen=expected_of(request.expected_total_fen) if given else None,
+            expected_fen=not_negative("expected_total_fen", request.expected_total_fen) if given else None,
             key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._placing.place(actor, command)
-        context.replayed = outcome.replayed
-        return self._order_info(outcome.result)
+        return self._order_info(await self._place(command, context))
 
     async def order_list(
         self, request: pb.OrderFilterRequest, context: RequestContext
@@ -202,18 +196,7 @@ class ShopOrderHandlers:
 
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
         """Open a payment attempt, or reuse the open one."""
-        actor = context.caller
-        context.owner(request.user_id)
-        command = PayOrder(
-            order_sn=order_sn_of(request.order_sn),
-            payment_type=payment_type_of(request.payment_type),
-            trade_type=request.trade_type,
-            return_url=request.return_url,
-            key=context.idempotency_key(request.idempotency_key),
-        )
-        outcome = await self._payments.pay(actor, command)
-        context.replayed = outcome.replayed
-        return convert.shop_payment(outcome.result.payment)
+        return convert.shop_payment(await self._pay(request, context))
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
         """Handle a provider's notice, forwarded byte for byte, or a notice signed by our payment gateway."""
