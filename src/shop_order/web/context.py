@@ -94,7 +94,8 @@ def validated_key(key: str, *, repeated: bool) -> str:
     return key
 
 
-_current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", default=None)
+_current: ContextVar[RequestContext] = ContextVar("shop_order_request")
+_NO_REQUEST = RequestContext(request_id="")
 
 
 def enter(context: RequestContext) -> None:
@@ -129,23 +130,20 @@ def server_span(
                     span.set(f"shop.{field}", str(value))
 
 
-def current() -> RequestContext | None:
-    """The current request; None in background work."""
-    return _current.get()
+def context() -> RequestContext:
+    """The context of the current request; in background work, one without id and deadline."""
+    return _current.get(_NO_REQUEST)
 
 
 def request_id() -> str:
     """The current request's id, for logs and for calls to other services; empty in background work."""
-    context = _current.get()
-    return context.request_id if context else ""
+    return context().request_id
 
 
 def remaining_s() -> float | None:
     """Seconds until the request's deadline, at least 0; None in background work."""
-    context = _current.get()
-    if context is None or not context.deadline:
-        return None
-    return max(context.deadline - time.monotonic(), 0.0)
+    deadline = context().deadline
+    return max(deadline - time.monotonic(), 0.0) if deadline else None
 
 
 def accepted_request_id(given: str | None) -> str:

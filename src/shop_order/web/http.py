@@ -28,8 +28,8 @@ from shop_order.web.cashier_page import CashierPage
 from shop_order.web.context import Observe, RequestLog
 from shop_order.web.document import build_document, route_options
 from shop_order.web.document.pages import DocumentHandler
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler import answer
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
@@ -141,7 +141,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
-    answer.install(app, cashier.page_of)
+    errors.install(app, cashier.page_of)
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(

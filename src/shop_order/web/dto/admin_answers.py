@@ -6,8 +6,17 @@ from typing import Any
 
 from shop_order.domain.status import OrderStatus
 from shop_order.web.dto.answers import LogData
-from shop_order.web.dto.fields import EXAMPLE_SN
-from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
+from shop_order.web.dto.fields import (
+    EXAMPLE_SN,
+    Answer,
+    argument,
+    attribute,
+    computed,
+    fen,
+    id_text,
+    timestamp,
+    yuan,
+)
 from shop_order.web.messages import status_text
 
 

@@ -28,7 +28,7 @@ from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.pkg.ids import is_order_sn
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.dto.wire import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
+from shop_order.web.dto.fields import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
 from shop_order.web.messages import Language, error_text, plain_error_text, status_text
 from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE
 

@@ -19,7 +19,7 @@ from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext
-from shop_order.web.dto.wire import Cursors
+from shop_order.web.dto.cursors import Cursors
 from shop_order.web.grpc.chain import Call, Methods, decoding
 from shop_order.web.grpc.convert import (
     address_of,

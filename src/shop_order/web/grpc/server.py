@@ -30,7 +30,7 @@ from shop_order.web.auth.client_address import Network
 from shop_order.web.auth.limits import Pools, RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import Observe, RequestContext, RequestLog, server_span
-from shop_order.web.dto.wire import Cursors
+from shop_order.web.dto.cursors import Cursors
 from shop_order.web.grpc.chain import (
     Call,
     Methods,

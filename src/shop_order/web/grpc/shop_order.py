@@ -18,7 +18,8 @@ from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext, log_order_sn
-from shop_order.web.dto.wire import Cursors, time_ms
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.dto.fields import time_ms
 from shop_order.web.grpc import convert
 from shop_order.web.grpc.chain import Methods, decoding
 from shop_order.web.grpc.convert import (

@@ -19,12 +19,12 @@ from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.web.context import context
 from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.fields import Day, OrderSn
 from shop_order.web.dto.requests import ClockBody, ShipBody
-from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.route import operation
+from shop_order.web.handler.route import operation, success
 
 TAG = "admin"
 AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time in epoch ms

@@ -42,7 +42,7 @@ from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MAX_PAGE_SIZE, OrderService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.cashier import CashierLinks
-from shop_order.web.context import log_order_sn
+from shop_order.web.context import context, log_order_sn
 from shop_order.web.dto.answers import (
     LogData,
     OrderData,
@@ -51,11 +51,10 @@ from shop_order.web.dto.answers import (
     OrderStatusData,
     SubmitTokenData,
 )
+from shop_order.web.dto.cursors import Cursors
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.route import links, operation
+from shop_order.web.handler.route import links, operation, success
 
 TAG = "orders"
 MAX_LISTED_ITEMS = 5  # items of each order in a list; `items_total` is their number

@@ -1,4 +1,4 @@
-"""Routes: declaration, and the checks of caller, role, rate and form before a handler runs."""
+"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the answer."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.cashier import PATH as CASHIER
-from shop_order.web.context import log_order_sn, remaining_s, validated_key
-from shop_order.web.handler.answer import context
+from shop_order.web.context import context, log_order_sn, remaining_s, validated_key
+from shop_order.web.handler.errors import JSON
+from shop_order.web.messages import Language
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -213,6 +214,16 @@ def operation_of(route: object) -> Operation | None:
     """The operation of a registered route; None if the route is not one of ours."""
     found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
     return found
+
+
+def success(data: object, zh: str, en: str) -> Response:
+    """A 200 response; a header marks replays."""
+    request = context()
+    message = en if request.language is Language.EN else zh
+    response = Response(orjson.dumps({"code": 200, "message": message, "data": data}), media_type=JSON)
+    if request.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 # ---- strict requests: known parameters and fields only, each once; JSON bodies only ----

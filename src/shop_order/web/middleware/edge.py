@@ -17,10 +17,11 @@ from shop_order.web.context import (
     RequestContext,
     RequestLog,
     accepted_request_id,
+    context,
     enter,
     server_span,
 )
-from shop_order.web.handler.answer import context, failure, refusal
+from shop_order.web.handler.errors import failure, refusal
 from shop_order.web.messages import accepted_language, plain_error_text
 from shop_order.web.status import INTERNAL_CODE
 
