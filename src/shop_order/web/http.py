@@ -149,7 +149,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             orders=parts.orders,
             tokens=parts.tokens,
             cursors=parts.cursors,
-            links=parts.links,
+            cashier_links=parts.links,
             real_now_s=parts.real_now_s,
         ),
         PaymentHandler(parts.payments),

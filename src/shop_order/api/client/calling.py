@@ -62,11 +62,6 @@ def new_request_id() -> str:
     return secrets.token_hex(12)
 
 
-def no_trace() -> tuple[tuple[str, str], ...]:
-    """No trace metadata."""
-    return ()
-
-
 def metadata(
     token: Token | None, request_id: str, key: str, language: str, trace: tuple[tuple[str, str], ...] = ()
 ) -> tuple[tuple[str, str], ...]:

@@ -24,7 +24,6 @@ from shop_order.api.client.calling import (
     metadata,
     new_key,
     new_request_id,
-    no_trace,
     open_channel,
 )
 from shop_order.api.client.errors import error_of
@@ -55,7 +54,7 @@ class OrderClient:
         token: Token | None = None,
         language: str = "",
         retry: Retry | None = None,
-        trace: Trace = no_trace,
+        trace: Trace = tuple,
     ) -> None:
         """`token` is a bearer token or a function that returns one. Functions are called for every call.
 
@@ -235,7 +234,7 @@ def new_order_client(
     language: str = "",
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
-    trace: Trace = no_trace,
+    trace: Trace = tuple,
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (LoggingInterceptor(),),
 ) -> OrderClient:
     """A client of `target` (host:port); it connects on the first call and reconnects after a loss.

@@ -23,7 +23,6 @@ from shop_order.api.client.calling import (
     metadata,
     new_key,
     new_request_id,
-    no_trace,
     open_sync_channel,
 )
 from shop_order.api.client.errors import error_of
@@ -54,7 +53,7 @@ class SyncOrderClient:
         token: Token | None = None,
         language: str = "",
         retry: Retry | None = None,
-        trace: Trace = no_trace,
+        trace: Trace = tuple,
     ) -> None:
         """`token` is a bearer token or a function that returns one. Functions are called for every call.
 
@@ -232,7 +231,7 @@ def new_sync_order_client(
     language: str = "",
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
-    trace: Trace = no_trace,
+    trace: Trace = tuple,
     interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (SyncLoggingInterceptor(),),
 ) -> SyncOrderClient:
     """A client of `target` (host:port); it connects on the first call and reconnects after a loss.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -14,6 +15,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.item import lines_of
+from shop_order.service.cart import CartService
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
@@ -37,29 +39,22 @@ from shop_order.web.grpc.convert import (
 SERVICE = "order.OrderService"
 
 
+@dataclass(frozen=True)
 class Handlers:
     """The use cases of both order services, and what both do in the same way.
 
     `cashier_link` returns an order's payment link, empty unless the order is pending.
     """
 
-    def __init__(
-        self,
-        placing: PlacingService,
-        orders: OrderService,
-        payments: PaymentService,
-        *,
-        cashier_link: Callable[[Order], str],
-        cursors: Cursors,
-    ) -> None:
-        self._placing = placing
-        self._orders = orders
-        self._payments = payments
-        self._link = cashier_link
-        self._cursors = cursors
+    carts: CartService
+    placing: PlacingService
+    orders: OrderService
+    payments: PaymentService
+    cashier_link: Callable[[Order], str]
+    cursors: Cursors
 
     async def _place(self, command: PlaceOrder, context: RequestContext) -> Order:
-        outcome = await self._placing.place(context.caller, command)
+        outcome = await self.placing.place(context.caller, command)
         context.replayed = outcome.replayed
         return outcome.result
 
@@ -73,7 +68,7 @@ class Handlers:
             return_url=request.return_url,
             key=context.idempotency_key(request.idempotency_key),
         )
-        outcome = await self._payments.pay(actor, command)
+        outcome = await self.payments.pay(actor, command)
         context.replayed = outcome.replayed
         return outcome.result.payment
 
@@ -124,7 +119,7 @@ class OrderHandlers(Handlers):
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
         owner = context.owner(request.user_id)
-        return self._order_info(await self._orders.get_by_id(context.caller, request.id, owner=owner))
+        return self._order_info(await self.orders.get_by_id(context.caller, request.id, owner=owner))
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
@@ -132,7 +127,7 @@ class OrderHandlers(Handlers):
         """The order with this number."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return self._order_info(await self._orders.get(context.caller, order_sn, owner=owner))
+        return self._order_info(await self.orders.get(context.caller, order_sn, owner=owner))
 
     async def list_orders(
         self, request: pb.ListOrdersRequest, context: RequestContext
@@ -148,12 +143,12 @@ class OrderHandlers(Handlers):
             end_ms=timestamp_ms("end_time", request.end_time) if request.HasField("end_time") else None,
         )
         page, page_size = page_of(request.page, request.page_size)
-        after = self._cursors.open(actor, where, request.cursor)
-        found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
+        after = self.cursors.open(actor, where, request.cursor)
+        found = await self.orders.list(actor, where, page=page, page_size=page_size, after=after)
         return pb.OrderListResponse(
             total=found.total,
             orders=[self._order_info(order) for order in found.orders],
-            next_cursor=self._cursors.seal(actor, where, found.next),
+            next_cursor=self.cursors.seal(actor, where, found.next),
             total_is_capped=found.total_is_capped,
         )
 
@@ -161,7 +156,7 @@ class OrderHandlers(Handlers):
         """Cancel an unpaid order."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        await self._orders.cancel(context.caller, order_sn, request.reason, owner=owner)
+        await self.orders.cancel(context.caller, order_sn, request.reason, owner=owner)
         return Empty()
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
@@ -174,7 +169,7 @@ class OrderHandlers(Handlers):
         """The attempt that paid the order, otherwise the latest."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
+        return payment_info((await self.payments.info(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
         """Handle a payment reported by our payment gateway, authenticated by its signature."""
@@ -187,14 +182,14 @@ class OrderHandlers(Handlers):
             amount_fen=request.amount_fen,
             sign=request.sign,
         )
-        await self._payments.gateway_notice(notice)
+        await self.payments.gateway_notice(notice)
         return Empty()
 
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
         """The status of an order and its display name."""
-        order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
+        order = await self.orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
     async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -203,16 +198,16 @@ class OrderHandlers(Handlers):
         if request.items:
             raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
-        return self._order_info(await self._orders.ship(context.caller, order_sn, company, no))
+        return self._order_info(await self.orders.ship(context.caller, order_sn, company, no))
 
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """Confirm that the buyer has received the order."""
-        return self._order_info(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
+        return self._order_info(await self.orders.confirm(context.caller, order_sn_of(request.order_sn)))
 
     def _order_info(self, order: Order) -> pb.OrderInfo:
-        return order_info(order, self._link(order))
+        return order_info(order, self.cashier_link(order))
 
 
 async def unimplemented(request: Message, context: RequestContext) -> Message:

@@ -272,9 +272,8 @@ def published(
     services: GrpcServices, *, cashier_link: Callable[[Order], str], cursors: Cursors
 ) -> list[Methods]:
     """Our own services with their handlers."""
-    buying = (services.placing, services.orders, services.payments)
-    order = OrderHandlers(*buying, cashier_link=cashier_link, cursors=cursors)
-    shop = ShopOrderHandlers(services.carts, *buying, cashier_link=cashier_link, cursors=cursors)
+    buying = (services.carts, services.placing, services.orders, services.payments, cashier_link, cursors)
+    order, shop = OrderHandlers(*buying), ShopOrderHandlers(*buying)
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 

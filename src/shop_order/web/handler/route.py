@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -50,39 +50,26 @@ _UTF_8 = ("utf-8", "utf8")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A route and its documentation."""
+    """A route and its documentation; a decorator of handler methods."""
 
     method: str
     path: str
+    _: KW_ONLY
     id: str
     tag: str
     summary: str
-    description: str
+    description: str = ""
     data: Any = None  # the type of the response data; None if it is not JSON
     errors: tuple[type[OrderServiceError], ...] = ()  # in addition to those of every route
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)  # for OpenAPI
 
-
-def operation(
-    method: str,
-    path: str,
-    *,
-    id: str,
-    tag: str,
-    summary: str,
-    description: str = "",
-    data: Any = None,
-    errors: tuple[type[OrderServiceError], ...] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> Callable[[F], F]:
-    """Declare a handler method as a route; `errors` are in addition to those of every route."""
-
-    def mark(endpoint: F) -> F:
-        found = Operation(method, path, id, tag, summary, description, data, errors, extra or {})
-        setattr(endpoint, _MARK, found)
+    def __call__(self, endpoint: F) -> F:
+        """Declare the method as the handler of this route."""
+        setattr(endpoint, _MARK, self)
         return endpoint
 
-    return mark
+
+operation = Operation  # as a decorator
 
 
 def links(parameter: str, expression: str, *operations: str) -> Mapping[str, Any]:
