@@ -77,14 +77,14 @@ class RateLimits:
     async def list_slot(self, actor: Actor | None) -> AsyncIterator[None]:
         """Wait for one of the caller's MAX_CONCURRENT_LISTS slots. Acquire it before calling `check`."""
         key = _key(actor, "")
-        turns = self._list_slots.setdefault(key, _ListSlots())
-        turns.waiting += 1
+        slots = self._list_slots.setdefault(key, _ListSlots())
+        slots.waiting += 1
         try:
-            async with turns.free:
+            async with slots.free:
                 yield
         finally:
-            turns.waiting -= 1
-            if not turns.waiting:
+            slots.waiting -= 1
+            if not slots.waiting:
                 del self._list_slots[key]
 
 

@@ -230,47 +230,49 @@ class _Source:
     given: bool = False
 
 
-def attribute(words: str = "", example: Any = None, *, source: str | Read = "") -> Any:
+def attribute(description: str = "", example: Any = None, *, source: str | Read = "") -> Any:
     """An attribute, unchanged."""
-    return _field(_Source(source), words, example)
+    return _field(_Source(source), description, example)
 
 
-def id_text(example: str | None = None, *, words: str = "", source: str = "") -> Any:
+def id_text(example: str | None = None, *, description: str = "", source: str = "") -> Any:
     """An id as a string, because JavaScript numbers are exact only up to 2**53."""
-    return _field(_Source(source, str), words, example)
+    return _field(_Source(source, str), description, example)
 
 
-def yuan(words: str, example: str = "19.99", *, source: str | Read = "") -> Any:
+def yuan(description: str, example: str = "19.99", *, source: str | Read = "") -> Any:
     """An amount in yuan as a string; field `x_amount` shows attribute `x_fen`."""
     found = _Source(source, yuan_of_fen, ("_amount", "_fen"))
     pattern = r"^-?[0-9]+\.[0-9]{2}$"
-    return _field(found, f"{words}，元 / yuan, two decimals", example, pattern=pattern)
+    return _field(found, f"{description}，元 / yuan, two decimals", example, pattern=pattern)
 
 
-def fen(words: str, example: int = 1999, *, source: str | Read = "") -> Any:
+def fen(description: str, example: int = 1999, *, source: str | Read = "") -> Any:
     """An amount in fen."""
-    return _field(_Source(source), f"{words}，分 / fen", example)
+    return _field(_Source(source), f"{description}，分 / fen", example)
 
 
-def timestamp(words: str, *, source: str | Read = "") -> Any:
+def timestamp(description: str, *, source: str | Read = "") -> Any:
     """A time; field `x_at` shows attribute `x_ms`."""
     found = _Source(source, rfc3339, ("_at", "_ms"))
-    return _field(found, words, "2026-11-23T13:45:00.000+08:00", json_schema_extra={"format": "date-time"})
+    return _field(
+        found, description, "2026-11-23T13:45:00.000+08:00", json_schema_extra={"format": "date-time"}
+    )
 
 
-def computed(compute: Compute, words: str = "", example: Any = None) -> Any:
+def computed(compute: Compute, description: str = "", example: Any = None) -> Any:
     """A value computed from the object and the caller's language."""
-    return _field(_Source(compute=compute), words, example)
+    return _field(_Source(compute=compute), description, example)
 
 
-def argument(words: str = "", example: Any = None) -> Any:
+def argument(description: str = "", example: Any = None) -> Any:
     """A value that is passed to `Answer.of` as a keyword argument."""
-    return _field(_Source(given=True), words, example)
+    return _field(_Source(given=True), description, example)
 
 
-def _field(source: _Source, words: str, example: Any, **more: Any) -> FieldInfo:
+def _field(source: _Source, description: str, example: Any, **more: Any) -> FieldInfo:
     examples = None if example is None else [example]
-    field: FieldInfo = Field(description=words or None, examples=examples, **more)
+    field: FieldInfo = Field(description=description or None, examples=examples, **more)
     field.metadata.append(source)
     return field
 

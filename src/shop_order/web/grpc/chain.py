@@ -111,10 +111,6 @@ class Methods:
     server_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
     bidi_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
 
-    def full_names(self) -> list[str]:
-        """The full names of the methods, as in the table of roles."""
-        return [f"/{self.service}/{name}" for name in (*self.unary, *self.server_streams, *self.bidi_streams)]
-
     def wrapped(
         self, interceptors: Sequence[Interceptor[Call]], stream_interceptors: Sequence[Interceptor[Call]]
     ) -> dict[str, MethodHandler]:
@@ -279,8 +275,8 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
             return handler
 
         async def listed(call: Call) -> bytes:
-            listing = allowed()
-            if listing and not contains(networks(listing), call.address(trusted)):
+            nets = networks(allowed())
+            if nets and not contains(nets, call.address(trusted)):
                 raise Forbidden
             return await handler(call)
 

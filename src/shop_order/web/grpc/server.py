@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 RESERVATION_CHECK = "shop.neighbours.ReservationCheck"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 STREAM_GRACE_S = 0.2  # for streams to end by themselves
+# Codes that mark a span as failed; all others are the caller's errors.
 SERVER_ERRORS = frozenset(
     {
         StatusCode.UNKNOWN,
@@ -65,7 +66,6 @@ SERVER_ERRORS = frozenset(
         StatusCode.DATA_LOSS,
     }
 )
-"""Codes that mark the span as failed; all others are the caller's errors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,9 @@ class OrderHandler:
         order = await self.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
         history = await self.orders.history(order)
         logs = [LogData.of(entry_of(event)) for event in history]
-        data = OrderDetailData.of(order, ctx.language, pay_url=self.cashier_links.of(order) or None, logs=logs)
+        data = OrderDetailData.of(
+            order, ctx.language, pay_url=self.cashier_links.of(order) or None, logs=logs
+        )
         return success(data, "成功", "ok")
 
     @operation(

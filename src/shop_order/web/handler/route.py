@@ -23,12 +23,7 @@ from shop_order.domain.errors import (
     OrderServiceError,
     UnsupportedMediaType,
 )
-from shop_order.web.auth.client_address import (
-    Network,
-    client_address,
-    is_loopback,
-    limit_key_of,
-)
+from shop_order.web.auth.client_address import Network, client_address, is_loopback, limit_key_of
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
@@ -91,7 +86,7 @@ class Guard:
         ctx = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
-            local = is_loopback(self._address(request))
+            local = is_loopback(client_address(request.scope, self.trusted_proxies))
         if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
             sent = request.headers.getlist("authorization")
             ctx.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
@@ -106,9 +101,6 @@ class Guard:
         elif request.url.path.startswith(CASHIER):
             address = limit_key_of(request.scope, self.trusted_proxies)
             await self.limits.check(None, address=address)
-
-    def _address(self, request: Request) -> str:
-        return client_address(request.scope, self.trusted_proxies)
 
 
 def _key(headers: Headers) -> str:
@@ -183,7 +175,7 @@ def mount(
     route_class: type[APIRoute],
     document: Callable[[Operation], Any],
 ) -> None:
-    """Register the marked ones of `endpoints`; `document` gives FastAPI's words for an operation."""
+    """Register the endpoints that are operations; `document` returns FastAPI's options for one."""
     for method in endpoints:
         found: Operation | None = getattr(method, _MARK, None)
         if found is not None:
@@ -248,10 +240,7 @@ def check_no_fields(body: bytes) -> None:
 
 
 def check_media_type(scope: Scope) -> bool:
-    """Whether there is a body; it must be uncompressed JSON in UTF-8.
-
-    Raises UnsupportedMediaType.
-    """
+    """Whether there is a body. Raises UnsupportedMediaType unless it is uncompressed JSON in UTF-8."""
     kinds = []
     has_body = False
     for name, value in scope["headers"]:
