@@ -18,12 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
 from grpc.aio import AbortError
 
-from shop_order.domain.errors import (
-    DeadlineExceeded,
-    Forbidden,
-    InvalidArgument,
-    OrderServiceError,
-)
+from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
 from shop_order.pkg.grpc.admission import Context, MethodHandler
 from shop_order.pkg.grpc.server import Handler, Interceptor, with_interceptors
 from shop_order.web.auth.client_address import (

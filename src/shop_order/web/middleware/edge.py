@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few seconds
-_MAX_ID = 128
 _REFUSALS: Mapping[int, OrderServiceError] = {
     400: InvalidArgument("request", "invalid_http"),
     431: HeadersTooLarge(),
@@ -69,7 +68,7 @@ class Edge:
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
         context = RequestContext(
-            request_id=accepted_request_id(single(headers, "x-request-id")[: _MAX_ID + 1]),
+            request_id=accepted_request_id(single(headers, "x-request-id")),
             language=accepted_language(single(headers, "accept-language")),
             deadline=started + self._deadline_s(),
         )
@@ -167,10 +166,8 @@ class BodyLimit:
         """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        announced = 0
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                announced = int(value)
+        length = single(Headers(scope=scope), "content-length")
+        announced = int(length) if length.isdecimal() else 0
         seen = 0
 
         async def counted() -> Message:
