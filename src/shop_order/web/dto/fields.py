@@ -175,20 +175,18 @@ def _id_schema(example: str) -> dict[str, Any]:
     }
 
 
-def _sn_schema() -> dict[str, Any]:
-    return {"type": "string", "pattern": "^[0-9]{27}$", "format": "order-sn", "examples": [EXAMPLE_SN]}
-
-
 _Id = Annotated[int, BeforeValidator(_id), Field(ge=1, le=MAX_ID)]
 GoodsId = Annotated[_Id, WithJsonSchema(_id_schema("101"))]
 UserId = Annotated[_Id, WithJsonSchema(_id_schema("7"))]
 AddressId = Annotated[_Id, WithJsonSchema(_id_schema("71"))]
-OrderSn = Annotated[str, AfterValidator(_order_sn), WithJsonSchema(_sn_schema())]
-Status = Annotated[
-    int,
-    AfterValidator(_status),
-    WithJsonSchema({"type": "integer", "enum": STATUSES}),
+OrderSn = Annotated[
+    str,
+    AfterValidator(_order_sn),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^[0-9]{27}$", "format": "order-sn", "examples": [EXAMPLE_SN]}
+    ),
 ]
+Status = Annotated[int, AfterValidator(_status), WithJsonSchema({"type": "integer", "enum": STATUSES})]
 PayType = Annotated[
     PaymentType, BeforeValidator(_pay_type), WithJsonSchema({"type": "string", "enum": list(PAY_TYPES)})
 ]
