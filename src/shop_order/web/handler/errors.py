@@ -1,4 +1,4 @@
-"""Error responses, and the exceptions of FastAPI and Starlette as errors of ours."""
+"""Error responses; exceptions of FastAPI and Starlette become our errors."""
 
 from __future__ import annotations
 
