@@ -6,7 +6,7 @@ import hashlib
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import Cursor, OrderFilter
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.signing import BadSignature, Signer
 
 _PURPOSE = "cursor"  # of the signature

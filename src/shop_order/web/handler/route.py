@@ -23,11 +23,11 @@ from shop_order.domain.errors import (
     OrderServiceError,
     UnsupportedMediaType,
 )
+from shop_order.web.auth.cashier_links import PATH as CASHIER
 from shop_order.web.auth.client_address import Network, client_address, is_loopback, limit_key_of
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import context, log_order_sn, remaining_s, validated_key
 from shop_order.web.handler.errors import JSON
 from shop_order.web.messages import Language
