@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shop_order.pkg.batching import SingleFlight
+from shop_order.web.context import context
 from shop_order.web.document.render import as_json, as_markdown, as_yaml
-from shop_order.web.handler.answer import context
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language
 

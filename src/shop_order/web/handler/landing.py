@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from shop_order.web.auth.client_address import Network, client_address, is_loopback
-from shop_order.web.handler.answer import context
+from shop_order.web.context import context
 from shop_order.web.handler.route import operation
 from shop_order.web.messages import Language
 
