@@ -229,7 +229,7 @@ class CashierHandler:
             error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
         language = context().language
-        again = texts()[language].sections["cashier"]["no_answer"]
+        again = texts()[language].pages["cashier"]["no_answer"]
         message = again if error.code in _TRY_AGAIN else error_text(error, language)
         answer = self._html(plain.status_code, message=message, back=back)
         if "retry-after" in plain.headers:
