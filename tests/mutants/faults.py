@@ -103,7 +103,7 @@ FAULTS = (
     fault(
         "second refund number on retry",
         USE_CASES,
-        argument("Settlement._send", "refund(refund_sn=refund_sn)", "self._attempts._next_refund_sn()"),
+        argument("Settlement._send", "refund(refund_sn=refund_sn)", "self.attempts.next_refund_sn()"),
     ),
     fault(
         "a closed attempt never pays",
@@ -194,9 +194,7 @@ FAULTS = (
     fault(
         "refused events are forgotten",
         USE_CASES,
-        swap(
-            "Relay.run_once", "self._outbox.published(...)", "self._outbox.published([e.id for e in events])"
-        ),
+        swap("Relay.run_once", "self.outbox.published(...)", "self.outbox.published([e.id for e in events])"),
     ),
     # ---- time, access, batches ----
     fault(

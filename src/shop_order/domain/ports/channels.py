@@ -1,4 +1,4 @@
-"""Payment channels: what a provider is asked, and what it may answer."""
+"""Payment channels: the requests to a provider, and its possible answers."""
 
 from __future__ import annotations
 

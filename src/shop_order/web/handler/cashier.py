@@ -26,8 +26,8 @@ from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
+from shop_order.web.auth.cashier_links import PATH, CashierLinks
 from shop_order.web.auth.client_address import is_phone
-from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success

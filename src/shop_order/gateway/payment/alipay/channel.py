@@ -1,4 +1,4 @@
-"""The calls to Alipay's gateway: open, query, close, refund (facts: open platform documents, RSA2)."""
+"""The payment channel Alipay: open, query, close, refund, and verify notices."""
 
 from __future__ import annotations
 
@@ -39,13 +39,10 @@ class Alipay:
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
+        self.seller = settings.seller_id
         self._gateway = AlipayGateway(settings, real_clock, log)
         self._now = real_clock
         self.bills = AlipayBills(self._gateway)
-
-    @property
-    def seller(self) -> str:
-        return self.settings.seller_id
 
     async def aclose(self) -> None:
         await self._gateway.aclose()
