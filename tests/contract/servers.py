@@ -11,8 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.schema import MYSQL_GUARDS, head, migrate
+from shop_order.repository.dao.engine.base import MYSQL_GUARDS
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
+from shop_order.repository.schema import migrate
+from shop_order.script.migrations import head
 from tests.contract.engine import Engine
 
 MODE = "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES"

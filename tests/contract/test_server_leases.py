@@ -8,8 +8,7 @@ import pytest
 
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.repository.dao.engine.base import Session
-from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import LostConnection, MysqlSession
 from shop_order.repository.dao.leases import SharedJobLeases, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, added

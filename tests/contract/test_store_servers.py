@@ -16,14 +16,11 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
 from shop_order.domain.ports import KeyTaken, OrderFilter
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql as database
 from shop_order.repository.dao.engine import mysql_session as sessions
 from shop_order.repository.dao.engine.mysql import OPEN_S
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
-from shop_order.repository.dao.store import SchemaMismatch, Store
+from shop_order.repository.dao.engine.mysql_session import LostConnection, MysqlAddress, MysqlSession
+from shop_order.repository.dao.store import SchemaMismatch, Store, open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.upkeep.audit import AuditService

@@ -22,8 +22,7 @@ from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
-from shop_order.repository.dao import open_store
-from shop_order.repository.dao.store import StoreOptions
+from shop_order.repository.dao.store import StoreOptions, open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
