@@ -42,8 +42,7 @@ from shop_order.web.context import (
     validated_key,
 )
 from shop_order.web.grpc.convert import error_status, internal_status
-from shop_order.web.messages import accepted_language
-from shop_order.web.status import INTERNAL, grpc_code
+from shop_order.web.messages import INTERNAL, accepted_language, grpc_code
 
 DETAILS = "grpc-status-details-bin"
 KEYED = frozenset(

@@ -29,8 +29,15 @@ from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.ids import is_order_sn
 from shop_order.service.cart import CartLineView, CartView
 from shop_order.web.dto.fields import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
-from shop_order.web.messages import Language, error_text, plain_error_text, status_text
-from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE
+from shop_order.web.messages import (
+    ERROR_DOMAIN,
+    INTERNAL,
+    INTERNAL_CODE,
+    Language,
+    error_text,
+    plain_error_text,
+    status_text,
+)
 
 K = TypeVar("K", int, str)
 V = TypeVar("V")
@@ -319,13 +326,8 @@ def shop_payment(payment: Payment) -> shop_pb.OrderPayResponse:
 def error_status(error: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
     """The text and the serialized `google.rpc.Status` of an error."""
     text = error_text(error, language)
-    details: list[Message] = [
-        ErrorInfo(
-            reason=error.code,
-            domain=ERROR_DOMAIN,
-            metadata={name: str(value) for name, value in error.details.items()},
-        )
-    ]
+    metadata = {name: str(value) for name, value in error.details.items()}
+    details: list[Message] = [ErrorInfo(reason=error.code, domain=ERROR_DOMAIN, metadata=metadata)]
     if error.retry_after_s is not None:
         retry = RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))

@@ -22,8 +22,7 @@ from shop_order.web.context import (
     server_span,
 )
 from shop_order.web.handler.errors import failure, refusal
-from shop_order.web.messages import accepted_language, plain_error_text
-from shop_order.web.status import INTERNAL_CODE
+from shop_order.web.messages import INTERNAL_CODE, accepted_language, plain_error_text
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
