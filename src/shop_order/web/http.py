@@ -26,6 +26,7 @@ from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import Observe, RequestLog
 from shop_order.web.document import build_document, route_options
+from shop_order.web.document.pages import DocumentHandler, LandingHandler, Places
 from shop_order.web.dto.cursors import Cursors
 from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
@@ -34,7 +35,6 @@ from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
-from shop_order.web.handler.pages import DocumentHandler, LandingHandler, Places
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
