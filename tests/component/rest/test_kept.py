@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.web import html
 from shop_order.web.document.pages import matches
-from shop_order.web.handler import pages
+from shop_order.web.document import pages
 from tests.component.rest.front import Rest
 
 DOCUMENTS = ("openapi.json", "openapi.yaml", "openapi.md", "docs", "redoc", "docs/assets/favicon.png")
