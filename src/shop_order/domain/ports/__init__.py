@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 from shop_order.domain.ports.channels import (
+    Device,
     Notice,
     NoticeReply,
     NoticeRoute,
+    OpenRequest,
+    Payer,
     PaymentChannel,
     RefundResult,
     Trade,
@@ -76,6 +79,7 @@ __all__ = [
     "Carts",
     "Clock",
     "Cursor",
+    "Device",
     "Due",
     "EventPublisher",
     "Feed",
@@ -90,6 +94,7 @@ __all__ = [
     "NoticeRoute",
     "NumberTaken",
     "OnUnreadable",
+    "OpenRequest",
     "OrderFilter",
     "OrderLog",
     "OrderLookup",
@@ -98,6 +103,7 @@ __all__ = [
     "Orders",
     "Outbox",
     "OverdueWork",
+    "Payer",
     "PaymentChannel",
     "Payments",
     "Reconciliations",

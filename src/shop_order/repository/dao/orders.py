@@ -20,7 +20,7 @@ from shop_order.domain.ports import (
     OverdueWork,
     no_deadline,
 )
-from shop_order.domain.status import RefundStatus
+from shop_order.domain.status import DUE_REFUND, RefundStatus
 from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
@@ -38,7 +38,7 @@ from shop_order.repository.dao.placing import (
     store_many,
     store_one,
 )
-from shop_order.repository.dao.rows import EVENT
+from shop_order.repository.dao.rows import EVENT, listed
 from shop_order.repository.dao.tombstones import plant_unless_stored, purge
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ BACKLOG = (
     (
         "refund",
         "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
-        " AND state IN ('approved', 'sent', 'unknown') AND created_ms <= ?",
+        f" AND state IN ({listed(DUE_REFUND)}) AND created_ms <= ?",
     ),
 )
 

@@ -16,7 +16,7 @@ from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
-from shop_order.web.auth.client_address import is_phone
+from shop_order.web.auth.client_address import device_of
 from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, CashierView
 from shop_order.web.dto.answers import CashierData
@@ -112,7 +112,7 @@ class CashierHandler:
         self._links.check(order_sn, e, s)
         order = await self._checkout.get(order_sn)
         chosen = _chosen(await request.body())
-        trade_type = self._channels.cashier_trade_type(chosen, on_phone=is_phone(request.headers))
+        trade_type = self._channels.cashier_trade_type(chosen, device_of(request.headers))
         payment = await self._checkout.pay(order, chosen, trade_type, return_url=self._links.of(order))
         action = payment.action
         return RedirectResponse(action.url if isinstance(action, Redirect) else _link(request), 303)
