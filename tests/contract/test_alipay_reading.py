@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.ports import Notice, Trade, TradeState
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
-from tests.contract.test_channel_notices import PAID, PAYMENT_SN
+from tests.contract.test_alipay_verify import PAID, PAYMENT_SN
 
 FORM = "application/x-www-form-urlencoded"
 Send = Callable[..., Notice]
