@@ -44,8 +44,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     signals = Signals()
     # The servers take a second to import: report a refused setting before that.
     from shop_order.cmd.run.app import App
-    from shop_order.cmd.run.bootstrap import open_log
-    from shop_order.cmd.run.file_permissions import restrict_files
+    from shop_order.cmd.run.bootstrap import logged
     from shop_order.cmd.run.serve import ensure_schema
     from shop_order.configs.dev_wiring import published
     from shop_sandbox.server import Sandbox
@@ -54,9 +53,7 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     order = host_port(connectable(settings.server.host), settings.server.grpc_port)
     chosen = with_order_service(chosen, settings.data_dir, order, settings.trace.url)
     if await signals.unless_stopped(ensure_schema(loaded)):
-        logging = open_log(settings)
-        try:
-            restrict_files(settings)
+        with logged(settings):
             app = App(loaded)
             signals.reload_by(app.reload)
             async with Sandbox(chosen) as sandbox:
@@ -66,8 +63,6 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
                         await signals.stop.wait()
                     typer.echo(STOPPING)
                     await app.stop()
-        finally:
-            logging.close()
     return signals.finish()
 
 

@@ -112,16 +112,20 @@ async def test_a_folder_that_holds_other_things_stays_open_and_only_our_files_ar
         town.end()
 
 
-async def test_a_folder_of_the_users_own_keeps_its_mode_and_the_log_in_it_is_closed(tmp_path: Path) -> None:
+async def test_a_folder_of_the_users_own_keeps_its_mode_and_the_logs_in_it_are_closed(tmp_path: Path) -> None:
     logs = tmp_path / "var-log"
     logs.mkdir(mode=0o755)
+    theirs = logs / "other.log"
+    for file in (logs / "order.log", logs / "order-2026-11-20T10-00-00.000.log.gz", theirs):
+        file.write_bytes(b"")  # an older version left its files open
+        file.chmod(0o644)
     town = Processes(tmp_path, LOG__FILENAME=str(logs / "order.log"), DB__URL=f"sqlite:///{logs}/o.db")
     try:
         await town.start(SERVICE)
         found = open_to_others(logs)
     finally:
         town.end()
-    assert found == {str(logs): "0o755"}
+    assert found == {str(logs): "0o755", str(theirs): "0o644"}
 
 
 def test_the_figures_for_prometheus_can_be_read_by_its_collector(tmp_path: Path) -> None:

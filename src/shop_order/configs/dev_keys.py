@@ -4,35 +4,30 @@ import os
 import re
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from shop_order.configs.settings import ConfigError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+SECRETS: dict[str, tuple[str, ...]] = {
+    "jwt_hs256.key": ("auth", "hs256_key"),
+    "link.key": ("auth", "link_keys"),
+    "gateway_secret": ("pay", "gateway_secret"),
+}
+"""Files of keys of 64 hex digits, used as text, and their settings."""
 
 
-@dataclass(frozen=True, slots=True)
-class DevKeys:
-    """Keys of 64 hex digits, used as text, and the file of a private key."""
+def dev_keys(data_dir: str) -> dict[tuple[str, ...], tuple[Path, str]]:
+    """Return file and value of each key by its setting; a missing key is created (mode 0600).
 
-    jwt_hs256: str
-    link: str
-    gateway_secret: str
-    root_key_file: str
-
-
-def dev_keys(data_dir: str) -> DevKeys:
-    """Return the keys of this data directory, created if absent (mode 0600). Raises ConfigError."""
+    Raises ConfigError.
+    """
     folder = Path(data_dir) / "dev"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return DevKeys(
-            jwt_hs256=_key(folder / "jwt_hs256.key"),
-            link=_key(folder / "link.key"),
-            gateway_secret=_key(folder / "gateway_secret"),
-            root_key_file=str(_root_key(folder / "history_root.pem")),
-        )
+        keys = {setting: (folder / name, _key(folder / name)) for name, setting in SECRETS.items()}
+        root_key = _root_key(folder / "history_root.pem")
+        return keys | {("audit", "root_key_file"): (root_key, str(root_key))}
     except OSError as error:
         raise ConfigError(f"DATA_DIR: can't write development keys to {folder}: {error.strerror}") from error
 

@@ -10,12 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
-
 from shop_order.configs import tree
 from shop_order.configs.settings import ConfigError, Settings
-
-_ADDRESSES = ("goods", "inventory", "users", "inboxes")
 
 
 def read(data_dir: str) -> tuple[str, str] | None:
@@ -41,12 +37,14 @@ def wiring_file(data_dir: str) -> Path:
 
 def document(settings: Settings) -> str:
     """Return the content of the document."""
-    neighbours = settings.neighbours.model_dump(mode="json", include=set(_ADDRESSES))
     # A name needs the registry, whose URL may contain a token.
-    addresses = {key: value for key, value in neighbours.items() if ":" in str(value)}
-    flat: dict[tree.Path, object] = {("neighbours", key): value for key, value in addresses.items()}
+    flat: dict[tree.Path, object] = {
+        ("neighbours", name): ",".join(addresses)
+        for name, addresses in settings.neighbours.addresses.items()
+        if all(":" in address for address in addresses)
+    }
     flat |= {("pay", name, "gateway"): channel.gateway for name, channel in settings.pay.channels.items()}
-    return yaml.safe_dump(tree.nest(flat), sort_keys=False)
+    return tree.dump(tree.nest(flat))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Secrets are masked. A rollback writes the differences to an override document.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,13 +11,12 @@ from typing import Any, Protocol
 import yaml
 
 from shop_order.configs import tree
-from shop_order.configs.load import Loaded, load, override_file
+from shop_order.configs.last_good import replace_file
+from shop_order.configs.load import BOOTSTRAP, Loaded, load, override_file
 from shop_order.configs.settings import ConfigError
 from shop_order.configs.show import document, masked_again, plain
 from shop_order.configs.tree import Path
 from shop_order.pkg.url import MASK
-
-_FIXED = {("data_dir",), ("app", "env"), ("config", "url")}
 
 
 class Records(Protocol):
@@ -28,7 +26,7 @@ class Records(Protocol):
         """Execute a statement with `?` placeholders; return the cursor."""
 
 
-class UnknownEntry(LookupError):
+class UnknownEntry(ConfigError):
     """There is no entry with this number."""
 
 
@@ -90,19 +88,19 @@ def plan(content: str, environ: Mapping[str, str]) -> Rollback:
 
     Secrets keep their current values. Raises ConfigError if the service could not start with the result.
     """
-    base = tree.flatten(yaml.safe_load(document(load(environ, use_override=False).settings)))
+    base = tree.flatten(yaml.safe_load(document(load(environ, override="").settings)))
     wanted = _still_known(content)
     differing = {
         path: value
         for path, value in wanted.items()
-        if path not in _FIXED and base.get(path) != value and MASK not in str(value)
+        if path not in BOOTSTRAP and base.get(path) != value and MASK not in str(value)
     }
     fixed = tree.from_environment(environ)
     override = {path: value for path, value in differing.items() if path not in fixed}
     text = ""
     if override:
         text = "# Written by `shop-order config rollback`; delete this file to return to the documents.\n"
-        text += yaml.safe_dump(tree.nest(override), sort_keys=False, allow_unicode=True)
+        text += tree.dump(tree.nest(override))
     return Rollback(
         text=text,
         changes=tuple(map(tree.key_of, override)),
@@ -112,18 +110,15 @@ def plan(content: str, environ: Mapping[str, str]) -> Rollback:
 
 
 def write(rollback: Rollback) -> None:
-    """Replace the override document atomically, or remove it if there is nothing to override."""
+    """Replace the override document atomically, or remove it if there is nothing to override.
+
+    Raises ConfigError, OSError.
+    """
     file = override_file(rollback.loaded.settings.data_dir)
-    try:
-        if not rollback.text:
-            file.unlink(missing_ok=True)
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".tmp")
-        draft.write_text(rollback.text, encoding="utf-8")
-        os.replace(draft, file)
-    except OSError as error:
-        raise ConfigError(f"can't write {file}: {error.strerror}") from error
+    if rollback.text:
+        replace_file(file, rollback.text)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _still_known(content: str) -> dict[Path, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from shop_order.configs.settings import ConfigError, ConfigUnavailable
+from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources import Document, SharedSource, Source, SourceUnavailable
 
 
@@ -30,10 +30,7 @@ class SourceReader:
     def read(self, source: Source, env: str) -> list[Document]:
         """Return the documents of a source. Raises ConfigError."""
         if not isinstance(source, SharedSource):
-            try:
-                return source.documents(env)
-            except SourceUnavailable as unavailable:
-                raise ConfigError(str(unavailable)) from unavailable
+            return source.documents(env)
         if source.kind in self.given:
             return [(source.identity, self.given[source.kind])]
         if self.only_copies:
@@ -42,9 +39,9 @@ class SourceReader:
             documents = source.documents(env)
         except SourceUnavailable as unavailable:
             return self._copy(source, str(unavailable))
-        if not documents and self._had_settings(source):
-            # All keys vanished at once: that is never intended.
-            return self._copy(source, f"{source.kind} {source.identity} is empty now")
+        why = f"{source.kind} {source.identity} is empty now"
+        if not documents and any(yaml.safe_load(text) for _, text in self._stored(source, why) or ()):
+            return self._copy(source, why)  # all keys vanished at once: that is never intended
         self.fresh[_name(source)] = documents
         return documents
 
@@ -57,46 +54,47 @@ class SourceReader:
         for name, documents in self.fresh.items():
             file = self._file(name)
             text = yaml.safe_dump([list(document) for document in documents], allow_unicode=True)
-            try:
-                if file.is_file() and file.read_text(encoding="utf-8") == text:
-                    continue
-                file.parent.mkdir(parents=True, exist_ok=True)
-                draft = file.with_suffix(f".{os.getpid()}.tmp")
-                # The documents may contain secrets.
-                with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-                    out.write(text)
-                os.replace(draft, file)
-            except OSError as error:
-                raise ConfigError(f"can't write the last good copy {file}: {error.strerror}") from error
+            if not (file.is_file() and file.read_bytes() == text.encode()):
+                replace_file(file, text)
 
     def _copy(self, source: SharedSource, why: str) -> list[Document]:
+        """Use the copy. Raises ConfigError."""
+        if (documents := self._stored(source, why)) is not None:
+            self.notes.append(f"{why}; the last good copy is used")
+            return [(f"{document} (last good copy)", text) for document, text in documents]
+        if self.strict:
+            raise SourceUnavailable(why)
+        # Without this document, production would run with defaults, on another database.
+        if self.env == "production" and source.kind == "nacos":
+            raise ConfigError(f"{why}, and there is no last good copy {self._file(_name(source))}")
+        self.notes.append(f"{why}; there is no last good copy: only the other settings apply")
+        return []
+
+    def _stored(self, source: SharedSource, why: str) -> list[Document] | None:
+        """Return the copy, None if there is none. Raises ConfigError if it can't be read."""
         file = self._file(_name(source))
         try:
-            documents = yaml.safe_load(file.read_text(encoding="utf-8"))
+            return [(document, text) for document, text in yaml.safe_load(file.read_text(encoding="utf-8"))]
         except FileNotFoundError:
-            if self.strict:
-                raise ConfigUnavailable(why) from None
-            # Without this document, production would run with defaults, on another database.
-            if self.env == "production" and source.kind == "nacos":
-                raise ConfigError(f"{why}, and there is no last good copy {file}") from None
-            self.notes.append(f"{why}; there is no last good copy: only the other settings apply")
-            return []
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            return None
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
             raise ConfigError(f"{why}, and the last good copy {file} can't be read: {error}") from error
-        self.notes.append(f"{why}; the last good copy is used")
-        return [(f"{name} (last good copy)", text) for name, text in documents]
-
-    def _had_settings(self, source: SharedSource) -> bool:
-        try:
-            kept = yaml.safe_load(self._file(_name(source)).read_text(encoding="utf-8"))
-            return any(yaml.safe_load(text) for _, text in kept)
-        except FileNotFoundError:
-            return False
-        except (OSError, ValueError, TypeError, yaml.YAMLError):
-            return True  # `_copy` reports what can't be read
 
     def _file(self, name: str) -> Path:
         return Path(self.data_dir) / "config" / "last-good" / name
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Write a file atomically; only its owner may read it. Raises ConfigError."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+        os.replace(draft, file)
+    except OSError as error:
+        raise ConfigError(f"can't write {file}: {error.strerror}") from error
 
 
 def _name(source: SharedSource) -> str:

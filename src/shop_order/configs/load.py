@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from operator import attrgetter
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,12 +20,18 @@ from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.dev_wiring import read as read_wiring
 from shop_order.configs.last_good import SourceReader
 from shop_order.configs.settings import ENVIRONMENTS, ConfigError, Settings
-from shop_order.configs.sources import open_registry_source, open_source
+from shop_order.configs.sources import Source, open_registry_source, open_source
 from shop_order.configs.tree import RELOADABLE, Path
 
 _DATA_DIR, _ENV, _URL = ("data_dir",), ("app", "env"), ("config", "url")
 _REGISTRY = ("registry", "url")
-_BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they determine which documents are read
+BOOTSTRAP = (_DATA_DIR, _ENV, _URL)  # they determine which documents are read
+_BARRED = {  # what a document can't set, by its kind
+    "file": (_URL,),
+    "nacos": (_URL, _DATA_DIR),
+    "consul": (_URL, _DATA_DIR, _ENV, _REGISTRY),
+    "override": BOOTSTRAP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,15 @@ class _Layers:
             self.values[current] = value
             self.origins[current] = origin
 
+    def put_document(self, kind: str, name: str, flat: Mapping[Path, Any]) -> None:
+        """Put an operator's document. Raises ConfigError."""
+        for path in _BARRED[kind]:
+            if path in flat:
+                raise ConfigError(f"{tree.key_of(path)}: can't be set in {kind} {name}; use the environment")
+        self.put(f"{kind} {name}", flat)
+        if kind == "file":
+            self.files.append(name)
+
 
 def _refuse_workers(value: object, origin: str) -> None:
     if str(value).strip() != "1":
@@ -97,7 +113,6 @@ def override_file(data_dir: str) -> FilePath:
 def load(
     environ: Mapping[str, str],
     *,
-    use_override: bool = True,
     override: str | None = None,
     strict: bool = False,
     given: Mapping[str, str] | None = None,
@@ -106,22 +121,22 @@ def load(
 ) -> Loaded:
     """Return the settings of this environment; in dev and test, missing keys are created in {DATA_DIR}/dev.
 
-    `override` replaces the text of the override document, `given` the documents of a kind of shared source.
-    The last good copy replaces a shared source that is unreachable, or, unless `strict`, one whose settings
-    are invalid. With `strict`, an unreachable source without a copy is an error. With `dev_wiring`, the
-    addresses of a running `make run` on this data directory apply. Without `complete`, settings that
-    production requires may be missing. Raises ConfigError.
+    `override` replaces the text of the override document (empty: none), `given` the documents of a kind of
+    shared source. The last good copy replaces a shared source that is unreachable, or, unless `strict`, one
+    whose settings are invalid. With `strict`, an unreachable source without a copy is an error. With
+    `dev_wiring`, the addresses of a running `make run` on this data directory apply. Without `complete`,
+    settings that production requires may be missing. Raises ConfigError.
     """
     variables = tree.from_environment(environ)
     data_dir, env = (str(variables.get(path, _packaged().values[path])) for path in (_DATA_DIR, _ENV))
     reader = SourceReader(data_dir, env, strict=strict, given=given or {})
     try:
-        loaded = _load(variables, reader, use_override, override, dev_wiring, complete)
+        loaded = _load(variables, reader, override, dev_wiring, complete)
     except ConfigError as bad:
         if strict or not reader.has_copies():
             raise
         reader = SourceReader(data_dir, env, only_copies=str(bad))
-        loaded = _load(variables, reader, use_override, override, dev_wiring, complete)
+        loaded = _load(variables, reader, override, dev_wiring, complete)
     reader.save()
     return replace(loaded, notes=tuple(reader.notes))
 
@@ -134,14 +149,13 @@ def config_url(environ: Mapping[str, str]) -> str:
 def _load(
     variables: Mapping[Path, str],
     reader: SourceReader,
-    use_override: bool,
     override: str | None,
     dev_wiring: bool,
     complete: bool,
 ) -> Loaded:
     layers = _documents(variables, reader)
     # With Nacos a rollback publishes: an override on one machine would hide later documents.
-    if use_override and not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
+    if not str(variables.get(_URL, layers.values[_URL])).startswith("nacos:"):
         _put_override(layers, reader.data_dir, override)
     dev = variables.get(_ENV, layers.values[_ENV]) != "production"
     if dev_wiring and dev and (wiring := read_wiring(reader.data_dir)) is not None:
@@ -149,7 +163,9 @@ def _load(
     for path, value in variables.items():
         layers.put(f"environment variable {tree.ENV_PREFIX}{tree.key_of(path)}", {path: value})
     if dev:
-        _put_dev_keys(layers, reader.data_dir)
+        for path, (file, value) in dev_keys(reader.data_dir).items():
+            if not layers.values[path]:
+                layers.put(f"development key {file}", {path: value})
     settings = _validated(layers, reader.data_dir)
     engines.check(settings, complete=complete)
     unused = tuple(map(tree.key_of, sorted(layers.unused)))
@@ -184,13 +200,7 @@ def reload(current: Loaded, environ: Mapping[str, str]) -> Reloaded:
 
 def values_of(settings: Settings) -> dict[Path, Any]:
     """Return each setting's value by its path, in the order of the documents."""
-    values: dict[Path, Any] = {}
-    for path in tree.leaves():
-        node: Any = settings
-        for name in path:
-            node = getattr(node, name)
-        values[path] = node
-    return values
+    return {path: attrgetter(".".join(path))(settings) for path in tree.leaves()}
 
 
 def _folder() -> Traversable:
@@ -215,47 +225,32 @@ def _documents(variables: Mapping[Path, str], reader: SourceReader) -> _Layers:
     packaged = _packaged()
     source = open_source(str(variables.get(_URL, packaged.values[_URL])))
     env = _known_env(variables.get(_ENV, packaged.values[_ENV]))
-    own = _parsed(reader.read(source, env))
+    own = _read(reader, source, env)
     if _ENV not in variables and (named := _value(own, _ENV, env)) != env:
         env = _known_env(named)
-        own = _parsed(reader.read(source, env))
+        own = _read(reader, source, env)
     profile = f"app.{env}.yaml"
     packaged.put(f"profile {profile}", _packaged_document(profile))
     registry = variables.get(_REGISTRY, _value(own, _REGISTRY, packaged.values[_REGISTRY]))
-    shared = _shared(str(registry), reader, env)
-    for kind, documents in ((source.kind, own), ("consul", shared))[:: 1 if source.kind == "file" else -1]:
+    registry_source = open_registry_source(str(registry))
+    shared = _read(reader, registry_source, env) if registry_source else []
+    by_kind = [(source.kind, own), ("consul", shared)]
+    if source.kind == "nacos":
+        by_kind.reverse()  # Nacos overrides Consul, which overrides files
+    for kind, documents in by_kind:
         for name, flat in documents:
-            _refuse_bootstrap(flat, kind, name)
-            packaged.put(f"{kind} {name}", flat)
-            packaged.files += [name] if kind == "file" else []
+            packaged.put_document(kind, name, flat)
     if _ENV not in variables and packaged.values[_ENV] != env:
         raise ConfigError("APP__ENV: can't be set by a profile")
     return packaged
 
 
-def _shared(registry_url: str, reader: SourceReader, env: str) -> list[tuple[str, dict[Path, Any]]]:
-    source = open_registry_source(registry_url)
-    return [] if source is None else _parsed(reader.read(source, env))
-
-
-def _refuse_bootstrap(flat: Mapping[Path, Any], kind: str, name: str) -> None:
-    if _URL in flat:
-        raise ConfigError(f"CONFIG__URL: can be set in the environment only, not in {name}")
-    barred = {"file": (), "nacos": (_DATA_DIR,), "consul": (_DATA_DIR, _ENV, _REGISTRY)}[kind]
-    for path in barred:
-        if path in flat:
-            raise ConfigError(f"{tree.key_of(path)}: can't be set in {kind} {name}")
-
-
-def _parsed(documents: list[tuple[str, str]]) -> list[tuple[str, dict[Path, Any]]]:
-    return [(name, tree.parse(name, text)) for name, text in documents]
+def _read(reader: SourceReader, source: Source, env: str) -> list[tuple[str, dict[Path, Any]]]:
+    return [(name, tree.parse(name, text)) for name, text in reader.read(source, env)]
 
 
 def _value(documents: list[tuple[str, dict[Path, Any]]], path: Path, default: object) -> object:
-    for _, flat in reversed(documents):
-        if path in flat:
-            return flat[path]
-    return default
+    return next((flat[path] for _, flat in reversed(documents) if path in flat), default)
 
 
 def _known_env(env: object) -> str:
@@ -275,23 +270,7 @@ def _put_override(layers: _Layers, data_dir: str, text: str | None) -> None:
             return
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read {file}: {error}") from error
-    flat = tree.parse(str(file), text)
-    for path in _BOOTSTRAP:
-        if path in flat:
-            raise ConfigError(f"{tree.key_of(path)}: can't be set in {file}")
-    layers.put(f"override {file}", flat)
-
-
-def _put_dev_keys(layers: _Layers, data_dir: str) -> None:
-    keys = dev_keys(data_dir)
-    for path, file, value in (
-        (("auth", "hs256_key"), "jwt_hs256.key", keys.jwt_hs256),
-        (("auth", "link_keys"), "link.key", [keys.link]),
-        (("pay", "gateway_secret"), "gateway_secret", keys.gateway_secret),
-        (("audit", "root_key_file"), "history_root.pem", keys.root_key_file),
-    ):
-        if not layers.values[path]:
-            layers.put(f"development key {FilePath(data_dir, 'dev', file)}", {path: value})
+    layers.put_document("override", str(file), tree.parse(str(file), text))
 
 
 def _validated(layers: _Layers, data_dir: str) -> Settings:

@@ -3,8 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
+from shop_order.configs.dev_keys import SECRETS
 from shop_order.configs.settings import ConfigError, Settings, channel_key
 
 
@@ -27,9 +26,8 @@ def wrong_in_production(settings: Settings) -> list[str]:
     wrong = []
     if settings.auth.hs256_key is not None:
         wrong.append("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
-    wrong += [
-        f"{name}: is a development key, which production refuses" for name in _development_keys(settings)
-    ]
+    for name in _development_keys(settings):
+        wrong.append(f"{name}: is a development key, which production refuses")
     wrong += [
         f"{channel_key(name, 'gateway')}: production requires https"
         for name, channel in settings.pay.channels.items()
@@ -41,33 +39,27 @@ def wrong_in_production(settings: Settings) -> list[str]:
 def _development_keys(settings: Settings) -> list[str]:
     dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
     own = _keys_in(dev_dir)
-    secrets: list[tuple[str, SecretStr | None]] = [("PAY__GATEWAY_SECRET", settings.pay.gateway_secret)]
-    secrets += [("AUTH__LINK_KEYS", key) for key in settings.auth.link_keys]
+    auth, pay = settings.auth, settings.pay
+    secrets = [
+        ("PAY__GATEWAY_SECRET", pay.gateway_secret),
+        *(("AUTH__LINK_KEYS", key) for key in auth.link_keys),
+    ]
     found = [name for name, secret in secrets if secret is not None and secret.get_secret_value() in own]
+    files = {
+        "AUTH__JWKS": auth.jwks,
+        "AUDIT__ROOT_KEY_FILE": settings.audit.root_key_file,
+        "NEIGHBOURS__TOKEN_FILE": settings.neighbours.token_file,
+    }
+    for name, channel in pay.channels.items():
+        files |= {channel_key(name, key): value for key, value in channel if key.endswith("_file")}
     inside = dev_dir + os.sep
-    found += [
-        name for name, path in _key_files(settings) if path and os.path.realpath(path).startswith(inside)
-    ]
+    found += [name for name, path in files.items() if path and os.path.realpath(path).startswith(inside)]
     return list(dict.fromkeys(found))
-
-
-def _key_files(settings: Settings) -> list[tuple[str, str | None]]:
-    return [
-        ("AUTH__JWKS", settings.auth.jwks),
-        ("AUDIT__ROOT_KEY_FILE", settings.audit.root_key_file),
-        ("NEIGHBOURS__TOKEN_FILE", settings.neighbours.token_file),
-        *(
-            (channel_key(name, key), value)
-            for name, channel in settings.pay.channels.items()
-            for key, value in channel
-            if key.endswith("_file")
-        ),
-    ]
 
 
 def _keys_in(folder: str) -> set[str]:
     texts = set()
-    for name in ("link.key", "gateway_secret", "jwt_hs256.key"):
+    for name in SECRETS:
         try:
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 texts.add(file.read().strip())

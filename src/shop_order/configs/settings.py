@@ -3,34 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from shop_order.configs.types import (
-    MAX_TOTAL_FEN,
-    PROVINCES,
-    Count,
-    Endpoint,
-    Endpoints,
-    Freight,
-    Host,
-    Keys,
-    Networks,
-    OptBaseUrl,
-    OptHost,
-    OptId,
-    OptKey,
-    OptText,
-    OptWebUrl,
-    Port,
-    ProvinceFreight,
-    Rate,
-    Seconds,
-    ServiceNames,
-    ShopName,
-    WebUrl,
-    WebUrls,
-    whole_fen,
-)
+from shop_order.configs import types
 from shop_order.pkg.address import join_host_port, reachable
 
 ENVIRONMENTS = ("dev", "test", "production")
@@ -38,10 +13,6 @@ ENVIRONMENTS = ("dev", "test", "production")
 
 class ConfigError(Exception):
     """A configuration that can't be used; the message is one line for the operator (exit code 2)."""
-
-
-class ConfigUnavailable(ConfigError):
-    """A shared source can't be reached and has no copy: its settings are unknown."""
 
 
 class Section(BaseModel):
@@ -54,27 +25,27 @@ class App(Section):
     """The profile, and the name of the shop that buyers see."""
 
     env: Literal["dev", "test", "production"]
-    shop_name: ShopName
+    shop_name: types.ShopName
 
 
 class Server(Section):
     """Ports, addresses and TLS."""
 
-    host: Host
-    http_port: Port
-    grpc_port: Port
+    host: types.Host
+    http_port: types.Port
+    grpc_port: types.Port
     grpc_transport: Literal["auto", "native", "grpcio"]
-    public_url: OptBaseUrl
-    advertise_host: OptHost
-    trusted_proxies: Networks
-    cors_origins: WebUrls
+    public_url: types.OptBaseUrl
+    advertise_host: types.OptHost
+    trusted_proxies: types.Networks
+    cors_origins: types.WebUrls
     reflection: bool
-    tls_cert: OptText
-    tls_key: OptText
-    tls_client_ca: OptText
-    deadline_s: Seconds
+    tls_cert: types.OptText
+    tls_key: types.OptText
+    tls_client_ca: types.OptText
+    deadline_s: types.Seconds
     stop_wait_s: float = Field(ge=0, le=300, allow_inf_nan=False)
-    stop_timeout_s: Seconds
+    stop_timeout_s: types.Seconds
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> "Server":
@@ -110,33 +81,39 @@ class Cache(Engine):
     order_ttl_s: Annotated[float, Field(ge=0, le=3600)] | None
     absent_ttl_s: float = Field(ge=0, le=60)
     goods_ttl_s: Annotated[float, Field(ge=0, le=300)] | None
-    max_entries: Count
+    max_entries: types.Count
 
 
 class Message(Engine):
     """How events are published, and the relay's metrics port."""
 
-    relay_port: Port
+    relay_port: types.Port
 
 
 class Neighbours(Section):
     """Endpoints of the other services, `host:port` or a name in the registry."""
 
-    goods: Endpoint
-    inventory: Endpoint
-    users: Endpoint
-    inboxes: Endpoints
-    token_file: OptText
-    timeout_s: Seconds
+    goods: types.Endpoint
+    inventory: types.Endpoint
+    users: types.Endpoint
+    inboxes: types.Endpoints
+    token_file: types.OptText
+    timeout_s: types.Seconds
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """The endpoints of each neighbour, by the name of its setting."""
+        one = {"goods": self.goods, "inventory": self.inventory, "users": self.users}
+        return {name: (address,) for name, address in one.items()} | {"inboxes": self.inboxes}
 
 
 class Auth(Section):
     """Keys and rules for tokens."""
 
-    link_keys: Keys
-    lease_owners: ServiceNames
-    jwks: OptText
-    hs256_key: OptKey
+    link_keys: types.Keys
+    lease_owners: types.ServiceNames
+    jwks: types.OptText
+    hs256_key: types.OptKey
     issuer: str = Field(min_length=1)
     audience: str = Field(min_length=1)
     max_lifetime_s: int = Field(ge=60, le=30 * 86400)
@@ -147,9 +124,9 @@ class Channel(Section):
 
     required: ClassVar[tuple[str, ...]]
 
-    gateway: WebUrl
-    notify_url: OptWebUrl
-    timeout_s: Seconds
+    gateway: types.WebUrl
+    notify_url: types.OptWebUrl
+    timeout_s: types.Seconds
 
     @property
     def missing(self) -> list[str]:
@@ -167,18 +144,18 @@ class Alipay(Channel):
 
     required = ("app_id", "seller_id", "app_private_key_file", "public_key_file")
 
-    app_id: OptId
-    seller_id: OptId
-    app_private_key_file: OptText
-    public_key_file: OptText
+    app_id: types.OptId
+    seller_id: types.OptId
+    app_private_key_file: types.OptText
+    public_key_file: types.OptText
 
 
 class Pay(Section):
     """Payment channels and their protection."""
 
-    gateway_secret: OptKey
-    return_urls: WebUrls
-    callback_allow: Networks
+    gateway_secret: types.OptKey
+    return_urls: types.WebUrls
+    callback_allow: types.Networks
     alipay: Alipay
 
     @property
@@ -204,7 +181,7 @@ class Order(Section):
 
     pay_timeout_s: int = Field(ge=1, le=30 * 86400)
     auto_confirm_s: int = Field(ge=1, le=365 * 86400)
-    scan_interval_s: Seconds
+    scan_interval_s: types.Seconds
     lease_s: int = Field(ge=1, le=3600)
     archive_after_days: int = Field(ge=0, le=36_500)
 
@@ -212,53 +189,53 @@ class Order(Section):
 class Pricing(Section):
     """Freight, in fen; `free_freight_from_fen` 0 is never."""
 
-    freight_fen: Freight
-    free_freight_from_fen: Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
-    province_freight_fen: ProvinceFreight
+    freight_fen: types.Freight
+    free_freight_from_fen: types.TotalFen
+    province_freight_fen: types.ProvinceFreight
 
     @property
     def zones_fen(self) -> Mapping[str, int]:
         """The surcharge of each province; empty if there are none, so that no address needs a known one."""
         added = self.province_freight_fen
-        return {name: added.get(name, 0) for name in PROVINCES} if any(added.values()) else {}
+        return {name: added.get(name, 0) for name in types.PROVINCES} if any(added.values()) else {}
 
 
 class Audit(Section):
     """The keys that sign the history."""
 
-    root_key_file: OptText
+    root_key_file: types.OptText
 
 
 class Limit(Section):
     """Bounds: rates in calls per second, queues and batches in items."""
 
-    unpaid_orders: Rate
-    user_rate: Rate
-    user_burst: Count
-    global_rate: Rate
-    global_burst: Count
-    rate_keys: Count
-    commit_queue: Count
+    unpaid_orders: types.Rate
+    user_rate: types.Rate
+    user_burst: types.Count
+    global_rate: types.Rate
+    global_burst: types.Count
+    rate_keys: types.Count
+    commit_queue: types.Count
     commit_batch: int = Field(ge=1, le=1024)
-    goods_queue: Count
+    goods_queue: types.Count
     goods_batch: int = Field(ge=1, le=1024)
-    stock_queue: Count
+    stock_queue: types.Count
     stock_batch: int = Field(ge=1, le=256)
     relay_batch: int = Field(ge=1, le=500)
-    log_queue: Count
-    grpc_calls: Count
-    grpc_address_calls: Rate
-    grpc_streams: Count
-    grpc_address_streams: Rate
-    grpc_connections: Count
-    grpc_address_connections: Rate
+    log_queue: types.Count
+    grpc_calls: types.Count
+    grpc_address_calls: types.Rate
+    grpc_streams: types.Count
+    grpc_address_streams: types.Rate
+    grpc_connections: types.Count
+    grpc_address_connections: types.Rate
 
 
 class Log(Section):
     """The log (specification 6.6)."""
 
     level: Literal["debug", "info", "warn", "error"]
-    filename: OptText
+    filename: types.OptText
     stdout: bool
     max_size: int = Field(ge=1, le=10_240, description="MB")
     max_backups: int = Field(ge=0, le=10_000)

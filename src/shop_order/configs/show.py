@@ -1,21 +1,21 @@
 """The configuration as text, for `config show` and for the history."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from pydantic import SecretStr
 
 from shop_order.configs.load import Loaded, values_of
-from shop_order.configs.settings import Section, Settings
-from shop_order.configs.tree import ALIASES, PLANNED, Path, leaves, nest, parse
+from shop_order.configs.settings import Settings
+from shop_order.configs.tree import ALIASES, PLANNED, Path, dump, leaves, nest, parse
 from shop_order.pkg.url import MASK, mask_setting
 
 
 def show(loaded: Loaded, *, secrets: bool = False) -> str:
     """Return YAML with the origin of each value as a comment; secrets are *** unless `secrets`."""
     lines: list[str] = []
-    above: tuple[str, ...] = ()
+    above: Path = ()
     for path, value in values_of(loaded.settings).items():
         for depth, name in enumerate(path[:-1]):
             if above[: depth + 1] != path[: depth + 1]:
@@ -29,12 +29,12 @@ def show(loaded: Loaded, *, secrets: bool = False) -> str:
 def document(settings: Settings) -> str:
     """Return the effective settings as YAML with secrets masked, as stored in the history."""
     flat = {path: plain(value, secrets=False) for path, value in values_of(settings).items()}
-    return yaml.safe_dump(nest(flat), sort_keys=False, allow_unicode=True)
+    return dump(nest(flat))
 
 
 def masked_again(content: str) -> str:
     """Mask a stored document again: an earlier version may have masked less."""
-    return yaml.safe_dump(plain(yaml.safe_load(content), secrets=False), sort_keys=False, allow_unicode=True)
+    return dump(plain(yaml.safe_load(content), secrets=False))
 
 
 def masked(name: str, text: str) -> str:
@@ -46,19 +46,12 @@ def masked(name: str, text: str) -> str:
         path: MASK if path in secret and value else plain(value, secrets=False)
         for path, value in flat.items()
     }
-    return yaml.safe_dump(nest(dict(sorted(shown.items()))), sort_keys=False, allow_unicode=True)
+    return dump(nest(dict(sorted(shown.items()))))
 
 
 def secret_paths() -> set[Path]:
     """Return the settings that are keys or passwords."""
-    found = set()
-    for path in leaves():
-        section: type[Section] = Settings
-        for name in path[:-1]:
-            section = cast(type[Section], section.model_fields[name].annotation)
-        if "SecretStr" in str(section.model_fields[path[-1]].annotation):
-            found.add(path)
-    return found
+    return {path for path, field in leaves().items() if "SecretStr" in str(field.annotation)}
 
 
 def plain(value: Any, *, secrets: bool) -> Any:

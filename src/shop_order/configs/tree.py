@@ -1,11 +1,12 @@
 """Settings as flat paths, so that each value has an origin."""
 
 import difflib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
 
 from shop_order.configs.settings import CHANNEL_NAMES, ConfigError, Section, Settings
 
@@ -14,12 +15,17 @@ ENV_PREFIX = "SHOP_ORDER_"
 _WECHAT = (
     "gateway app_id mch_id api_v3_key serial_no app_private_key_file public_key_file notify_url timeout_s"
 )
+
+
+def _paths(*section: str, names: str) -> set[Path]:
+    return {(*section, name) for name in names.split()}
+
+
 PLANNED: frozenset[Path] = frozenset(
     {
         ("neighbours", "coupons"),
-        ("auth", "service_keys"),
-        ("auth", "wallet_services"),
-        *(("pay", "wechat", key) for key in _WECHAT.split()),
+        *_paths("auth", names="service_keys wallet_services"),
+        *_paths("pay", "wechat", names=_WECHAT),
     }
 )
 """Settings of planned features: they are reported as unused and ignored."""
@@ -30,34 +36,18 @@ ALIASES: dict[Path, Path] = {("cache", "most_entries"): ("cache", "max_entries")
 """Former names of settings, with the current ones: they still work, and are logged at a start."""
 RELOADABLE: frozenset[Path] = frozenset(
     {
-        ("log", "level"),
-        ("app", "shop_name"),
-        ("server", "deadline_s"),
-        ("neighbours", "timeout_s"),
-        ("limit", "unpaid_orders"),
-        ("limit", "user_rate"),
-        ("limit", "user_burst"),
-        ("limit", "global_rate"),
-        ("limit", "global_burst"),
-        ("limit", "grpc_calls"),
-        ("limit", "grpc_address_calls"),
-        ("limit", "grpc_streams"),
-        ("limit", "grpc_address_streams"),
-        ("limit", "grpc_address_connections"),
-        ("cache", "timeout_s"),
-        ("cache", "order_ttl_s"),
-        ("cache", "absent_ttl_s"),
-        ("cache", "goods_ttl_s"),
-        ("order", "pay_timeout_s"),
-        ("order", "auto_confirm_s"),
-        ("order", "scan_interval_s"),
-        ("order", "archive_after_days"),
-        ("oplog", "keep_days"),
-        ("pricing", "freight_fen"),
-        ("pricing", "free_freight_from_fen"),
-        ("pricing", "province_freight_fen"),
-        ("pay", "return_urls"),
-        ("pay", "callback_allow"),
+        *_paths("app", names="shop_name"),
+        *_paths("server", names="deadline_s"),
+        *_paths("cache", names="timeout_s order_ttl_s absent_ttl_s goods_ttl_s"),
+        *_paths("oplog", names="keep_days"),
+        *_paths("neighbours", names="timeout_s"),
+        *_paths("pay", names="return_urls callback_allow"),
+        *_paths("order", names="pay_timeout_s auto_confirm_s scan_interval_s archive_after_days"),
+        *_paths("pricing", names="freight_fen free_freight_from_fen province_freight_fen"),
+        *_paths("limit", names="unpaid_orders user_rate user_burst global_rate global_burst"),
+        *_paths("limit", names="grpc_calls grpc_address_calls grpc_streams grpc_address_streams"),
+        *_paths("limit", names="grpc_address_connections"),
+        *_paths("log", names="level"),
         *(("pay", name, "timeout_s") for name in CHANNEL_NAMES),
     }
 )
@@ -80,30 +70,31 @@ def key_of(path: Path) -> str:
     return "__".join(path).upper()
 
 
-def leaves(section: type[Section] = Settings, above: Path = ()) -> Iterator[Path]:
-    """Yield the path of every setting, in the order of the documents."""
+@cache
+def leaves() -> Mapping[Path, FieldInfo]:
+    """Return the fields of all settings by their paths, in the order of the documents."""
+    return _leaves(Settings, ())
+
+
+def _leaves(section: type[Section], above: Path) -> dict[Path, FieldInfo]:
+    found: dict[Path, FieldInfo] = {}
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            yield from leaves(kind, (*above, name))
+            found |= _leaves(kind, (*above, name))
         else:
-            yield (*above, name)
-
-
-@cache
-def _known() -> frozenset[Path]:
-    return frozenset(leaves())
+            found[*above, name] = field
+    return found
 
 
 def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
     """Flatten a nested document to paths; an empty section sets nothing."""
-    known = _known()
     flat: dict[Path, Any] = {}
     for name, value in tree.items():
         path = (*above, str(name))
-        if isinstance(value, Mapping) and path not in known:
+        if isinstance(value, Mapping) and path not in leaves():
             flat.update(flatten(value, path))
-        elif value is not None or path in known or not _is_section(path):
+        else:
             flat[path] = value
     return flat
 
@@ -136,21 +127,18 @@ def parse(name: str, text: str) -> dict[Path, Any]:
         raise ConfigError(f"{name}: is empty; to set nothing, write {{}}")
     if not isinstance(tree, dict):
         raise ConfigError(f"{name}: must contain sections with settings")
-    _refuse_null_sections(tree, name)
     flat = flatten(tree)
-    for path in flat:
+    for path, value in flat.items():
+        if value is None and _is_section(path):
+            raise ConfigError(f"{name}: {key_of(path)} is empty; leave it out, or write {{}}")
         require_known(path, name)
     _refuse_both_names(flat, name)
     return flat
 
 
-def _refuse_null_sections(tree: Mapping[str, Any], name: str, above: Path = ()) -> None:
-    for key, value in tree.items():
-        path = (*above, str(key))
-        if value is None and _is_section(path) and path not in _known():
-            raise ConfigError(f"{name}: {key_of(path)} is empty; leave it out, or write {{}}")
-        if isinstance(value, Mapping):
-            _refuse_null_sections(value, name, path)
+def dump(tree: object) -> str:
+    """Return YAML with the keys in their order."""
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[Path, str]:
@@ -177,18 +165,17 @@ def _refuse_both_names(flat: Mapping[Path, object], origin: str) -> None:
 
 def require_known(path: Path, origin: str) -> None:
     """Raise ConfigError with a suggestion unless the path is a setting."""
-    known = _known()
-    if path in known or path in UNUSED or path in ALIASES:
+    if path in leaves() or path in UNUSED or path in ALIASES:
         return
     if _is_section(path):
         raise ConfigError(f"{key_of(path)} is a section, not a setting ({origin})")
-    near = difflib.get_close_matches(key_of(path), [key_of(k) for k in leaves()], n=1)
+    near = difflib.get_close_matches(key_of(path), map(key_of, leaves()), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(f"unknown setting {key_of(path)} ({origin}){hint}")
 
 
 def _is_section(path: Path) -> bool:
-    return any(leaf[: len(path)] == path for leaf in _known())
+    return path not in leaves() and any(leaf[: len(path)] == path for leaf in leaves())
 
 
 def _is_from_kubernetes(name: str) -> bool:

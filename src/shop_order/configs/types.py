@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,7 +23,8 @@ MAX_FREIGHT_FEN = 10_000_000
 MAX_TOTAL_FEN = 10**13  # of an order
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)  # as in the subjects of tokens
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_ITEM = re.compile(r"\s*((?:\[[^\[\]]*\]|[^,\[\]\n])*)(?:[,\n]|$)")
+_NOT_A_LIST = "is not a list: write a,b or a JSON array"
+_WRAPPED = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]")  # brackets around the whole list
 
 # ---- texts and addresses ----
 
@@ -106,23 +108,17 @@ def split_list(value: object) -> object:
         return value
     text = value.strip()
     if text.startswith("- "):
-        return _loaded(text)
-    if not text.startswith("["):
-        return _items(text)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return _items(text[1:-1] if _is_wrapped(text) else text)
-
-
-def _is_wrapped(text: str) -> bool:
-    """Whether brackets enclose the whole list: [a,b], but not [::1] or [::1]:1,[::2]:1."""
-    depth = 0
-    for at, sign in enumerate(text):
-        depth += (sign == "[") - (sign == "]")
-        if not depth:
-            return at == len(text) - 1 and not _is_ipv6(text[1:-1])
-    return False
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(_NOT_A_LIST) from error
+    if text.startswith("["):
+        with suppress(ValueError):
+            return json.loads(text)
+        if _WRAPPED.fullmatch(text) and not _is_ipv6(text[1:-1]):
+            text = text[1:-1]
+    items = (_unquoted(item.strip()) for item in re.split("[,\n]", text))
+    return [item for item in items if item]
 
 
 def _is_ipv6(text: str) -> bool:
@@ -132,29 +128,11 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def _items(text: str) -> list[str]:
-    items, at = [], 0
-    while at < len(text):
-        found = _ITEM.match(text, at)
-        if found is None:
-            raise ValueError("is not a list: write a,b or a JSON array")
-        items.append(_unquoted(found[1].strip()))
-        at = found.end()
-    return [item for item in items if item]
-
-
 def _unquoted(item: str) -> str:
     quoted = len(item) > 1 and item[0] == item[-1] and item[0] in "'\""
-    if not quoted and item[:1] in ("'", '"'):
-        raise ValueError("is not a list: write a,b or a JSON array")
+    if (not quoted and item[:1] in ("'", '"')) or item.count("[") != item.count("]"):
+        raise ValueError(_NOT_A_LIST)
     return item[1:-1] if quoted else item
-
-
-def _loaded(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError("is not a list: write a,b or a JSON array") from error
 
 
 # ---- freight: whole fen, and amounts by province ----
@@ -224,4 +202,5 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[int, Field(ge=0, le=1_000_000)]
 Freight = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_FREIGHT_FEN)]
+TotalFen = Annotated[int, BeforeValidator(whole_fen), Field(ge=0, le=MAX_TOTAL_FEN)]
 ProvinceFreight = Annotated[Mapping[str, Freight], BeforeValidator(_by_province)]

@@ -67,7 +67,7 @@ def test_history_diff_and_rollback(
     assert "SHOP_ORDER_LOG__LEVEL" in back.stderr
     after = load(environ)
     assert after.settings.order.pay_timeout_s == 60
-    assert after.settings.auth == load(environ, use_override=False).settings.auth
+    assert after.settings.auth == load(environ, override="").settings.auth
     assert "***" not in override_file(str(tmp_path)).read_text()
 
     assert run.invoke(config_app, ["rollback", "2"]).exit_code == 0

@@ -54,8 +54,8 @@ def test_production_refuses_development_keys(tmp_path: Path, settings: dict[str,
 def test_production_refuses_a_key_copied_from_development(tmp_path: Path) -> None:
     keys = dev_keys(str(tmp_path))
     for name, value in (
-        ("PAY__GATEWAY_SECRET", keys.gateway_secret),
-        ("AUTH__LINK_KEYS", "x" * 32 + "," + keys.link),
+        ("PAY__GATEWAY_SECRET", keys["pay", "gateway_secret"][1]),
+        ("AUTH__LINK_KEYS", "x" * 32 + "," + keys["auth", "link_keys"][1]),
     ):
         with pytest.raises(ConfigError, match=f"{name}.*development key"):
             load(production(tmp_path, **{name: value}))

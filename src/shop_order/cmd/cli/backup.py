@@ -20,10 +20,6 @@ from shop_order.cmd.run.startup import BY_SIGNAL
 BUSY_S = 30.0
 
 
-class BackupFailed(Exception):
-    """No file is left; the text is one line."""
-
-
 def backup(
     to: Annotated[Path, typer.Argument(metavar="TO", help="A new file; none is ever replaced.")],
 ) -> None:
@@ -46,8 +42,6 @@ def backup(
     before = signal.signal(signal.SIGTERM, on_stop)
     try:
         orders = copy(Path(sqlite_path(url)), to)
-    except BackupFailed as failed:
-        refuse(str(failed))
     finally:
         signal.signal(signal.SIGTERM, before)
     typer.echo(f"{to}: {to.stat().st_size} bytes, {orders} orders, checked")
@@ -59,11 +53,11 @@ def on_stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def copy(source: Path, to: Path) -> int:
-    """Copy the database; return the number of orders in the copy. Raises BackupFailed."""
+    """Copy the database; return the number of orders in the copy. If it fails, no file is left."""
     if not source.is_file():
-        raise BackupFailed(f"the order database {source} does not exist")
+        refuse(f"the order database {source} does not exist")
     if os.path.lexists(to):  # also a dangling link
-        raise BackupFailed(f"{to} already exists: choose a new name")
+        refuse(f"{to} already exists: choose a new name")
     draft = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -72,11 +66,11 @@ def copy(source: Path, to: Path) -> int:
         _publish(draft, to)
         _sync(to.parent, os.O_RDONLY)
     except FileExistsError:
-        raise BackupFailed(f"{to} already exists: choose a new name") from None
+        refuse(f"{to} already exists: choose a new name")
     except OSError as failed:
-        raise BackupFailed(f"{to} can't be written: {failed.strerror}") from failed
+        refuse(f"{to} can't be written: {failed.strerror}")
     except sqlite3.Error as failed:
-        raise BackupFailed(f"{source} can't be copied to {to}: {failed}") from failed
+        refuse(f"{source} can't be copied to {to}: {failed}")
     finally:
         for file in (draft, *(draft.with_name(draft.name + end) for end in ("-journal", "-wal", "-shm"))):
             with suppress(OSError):
@@ -95,7 +89,7 @@ def _copy(source: Path, draft: Path) -> int:
         copy_db.execute("PRAGMA journal_mode = DELETE")  # stays a single file when opened
         result = [row[0] for row in copy_db.execute("PRAGMA integrity_check(5)")]
         if result != ["ok"]:
-            raise BackupFailed(f"{source} is damaged, no copy was kept: {'; '.join(map(str, result))}")
+            refuse(f"{source} is damaged, no copy was kept: {'; '.join(map(str, result))}")
         return int(copy_db.execute("SELECT count(*) FROM order_info").fetchone()[0])
 
 

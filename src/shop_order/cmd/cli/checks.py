@@ -27,11 +27,14 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
 
     async def check(core: Core) -> int:
         from shop_order.domain.errors import OrderNotFound
+        from shop_order.pkg.ids import is_order_sn
 
+        if order is not None and not is_order_sn(order):
+            refuse(f"--order {order}: is not a valid order number: 27 digits, the last is a check digit")
         try:
             count, broken = await core.audit.verify(order)
         except OrderNotFound:
-            refuse(f"--order {order}: " + why_not_found(order or ""))
+            refuse(f"--order {order}: there is no such order")
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{count} chains verified, {len(broken)} broken")
@@ -82,14 +85,3 @@ async def broken_days(core: Core) -> Sequence[BrokenDay]:
         typer.echo(f"history: day {one.day} {one.what}")
     typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))
     return found.broken
-
-
-def why_not_found(order_sn: str) -> str:
-    """Return why an order was not found, for an error message."""
-    from shop_order.pkg.ids import is_order_sn
-
-    return (
-        "there is no such order"
-        if is_order_sn(order_sn)
-        else "is not a valid order number: 27 digits, the last is a check digit"
-    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shop_order.configs import ConfigError, Loaded, load
@@ -37,25 +39,49 @@ def with_core(work: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
 
 def run(start: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run and exit with the returned code; an expected error becomes one line and exit code 2."""
-    from shop_order.cmd.run.bootstrap import refusal, run_loop
+    import uvloop
 
+    with refusing():
+        raise SystemExit(uvloop.run(start()))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn an expected error into one line and exit code 2."""
     try:
-        raise SystemExit(run_loop(start()))
+        yield
     except Exception as error:
-        if (line := refusal(error)) is None:
+        if (line := _explain(error)) is None:
             raise
         refuse(line)
 
 
-def loaded(*, dev_wiring: bool = False) -> Loaded:
-    """Return the settings, or exit with one line and code 2;
+def _explain(error: Exception) -> str | None:
+    """Return the line for an error that refuses a start; None if the error is unexpected."""
+    if isinstance(error, ConfigError | OSError):
+        return str(error)
+    from shop_order.domain.errors import OrderServiceError
+    from shop_order.pkg.grpc.server import CannotListen
+    from shop_order.repository.dao.store import SchemaMismatch, StoreInUse
+    from shop_order.web.messages import operator_text
 
-    `dev_wiring` uses the addresses of a running `make run`.
-    """
-    try:
+    match error:
+        case OrderServiceError():
+            damaged = isinstance(error.__cause__, sqlite3.Error)
+            text = operator_text(error)
+            return f"{text} ({error.__cause__})" if damaged else text
+        case SchemaMismatch():
+            return f"{error}; run `shop-order migrate`"
+        case StoreInUse() | CannotListen():
+            return str(error)
+        case _:
+            return None
+
+
+def loaded(*, dev_wiring: bool = False) -> Loaded:
+    """Return the settings, or exit with one line; `dev_wiring` uses the addresses of a running `make run`."""
+    with refusing():
         return load(os.environ, dev_wiring=dev_wiring)
-    except ConfigError as bad:
-        refuse(str(bad))
 
 
 def require_usable(found: Loaded) -> Loaded:

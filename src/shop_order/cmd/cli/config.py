@@ -4,22 +4,23 @@ With CONFIG__URL=nacos://, history, diff and rollback use Nacos' history; otherw
 """
 
 import difflib
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from shop_order.cmd.cli.command import FOUND, loaded, refusing
 from shop_order.configs import ConfigError, load, masked, show
 from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
 from shop_order.configs.load import config_url
 from shop_order.configs.production import missing_in_production, wrong_in_production
-from shop_order.configs.sources import SourceUnavailable, open_source
+from shop_order.configs.sources import open_source
 from shop_order.configs.tree import ENV_PREFIX
 from shop_order.pkg.url import mask_urls
 
@@ -38,8 +39,7 @@ def show_command(
     ] = False,
 ) -> None:
     """Print every setting with its value and where the value came from."""
-    with _one_line_errors():
-        typer.echo(show(load(os.environ), secrets=secrets), nl=False)
+    typer.echo(show(loaded(), secrets=secrets), nl=False)
 
 
 @config_app.command("check")
@@ -50,9 +50,9 @@ def check_command() -> None:
     """
     from shop_order.cmd.run.preflight import channel_problems, file_problems
 
-    with _one_line_errors():
-        loaded = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
-        settings = loaded.settings
+    with refusing():
+        found = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
+        settings = found.settings
         wrong = [f"{key}: is not set" for key in missing_in_production(settings)]
         wrong += [*wrong_in_production(settings), *file_problems(settings)]
     for text in wrong:
@@ -63,13 +63,13 @@ def check_command() -> None:
         off = section is not None and section.is_off
         for text in texts or ["off: not configured, and not offered to buyers" if off else "ready"]:
             typer.echo(f"{channel}: {text}")
-    for key in loaded.unused:
+    for key in found.unused:
         typer.echo(f"note: {key} is not used in this version")
-    for text in loaded.renamed:
+    for text in found.renamed:
         typer.echo(f"note: {text}")
     count = len(wrong) + sum(map(len, channels.values()))
     typer.echo(f"production would not start: {count} problems" if count else "production would start")
-    raise typer.Exit(1 if count else 0)
+    raise typer.Exit(FOUND if count else 0)
 
 
 @config_app.command("history")
@@ -77,19 +77,23 @@ def history_command(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many entries, the newest first.")] = 20,
 ) -> None:
     """List what was published in Nacos, or the configurations this service was started or reloaded with."""
-    if (published := _nacos()) is not None:
-        with _one_line_errors():
+    with refusing():
+        if (published := _nacos()) is not None:
             for version in published.history(limit):
-                at = datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds")
-                digest = "removed" if version.content is None else _digest(version.content)
-                typer.echo(
-                    f"{version.id:>5}  {at}  {digest:12}  {OPERATIONS[version.operation]} {version.by}"
+                digest = (
+                    "removed" if version.content is None else sha256(version.content.encode()).hexdigest()
                 )
-        return
-    with _one_line_errors(), _history() as connection:
-        for entry in entries(connection, limit):
-            at = datetime.fromtimestamp(entry.created_ms / 1000, UTC).isoformat(timespec="seconds")
-            typer.echo(f"{entry.id:>5}  {at}  {entry.digest[:12]}  {entry.source}")
+                by = f"{OPERATIONS[version.operation]} {version.by}"
+                _print_entry(version.id, version.created_ms, digest, by)
+            return
+        with _history() as connection:
+            for entry in entries(connection, limit):
+                _print_entry(entry.id, entry.created_ms, entry.digest, entry.source)
+
+
+def _print_entry(id: int, created_ms: int, digest: str, origin: str) -> None:
+    at = datetime.fromtimestamp(created_ms / 1000, UTC).isoformat(timespec="seconds")
+    typer.echo(f"{id:>5}  {at}  {digest[:12]:12}  {origin}")
 
 
 @config_app.command("diff")
@@ -100,7 +104,7 @@ def diff_command(
     newer: Annotated[int, typer.Argument(min=1, max=MAX_ID, metavar="B", help="Number of another entry.")],
 ) -> None:
     """Show what changed from entry A to entry B. Secrets are masked, so a changed secret does not show."""
-    with _one_line_errors():
+    with refusing():
         texts = [text.splitlines() for text in _contents(older, newer)]
     for line in difflib.unified_diff(
         texts[0], texts[1], f"entry {older}", f"entry {newer}", lineterm="", n=1
@@ -123,15 +127,14 @@ def rollback_command(
     Secrets are not stored and keep their current values. Settings fixed by an environment variable are
     listed. Nothing is written if the service could not start with the result.
     """
-    if (published := _nacos()) is not None:
-        with _one_line_errors():
+    with refusing():
+        if (published := _nacos()) is not None:
             versions = published.history()
             document = _published(versions, number)
             load(os.environ, given={published.kind: document}, strict=True)
             published.publish(document, instead_of=versions[0].content)
-        typer.echo(f"published entry {number} again as {published.identity}")
-        return
-    with _one_line_errors():
+            typer.echo(f"published entry {number} again as {published.identity}")
+            return
         with _history() as connection:
             content = content_of(connection, number)
         rollback = plan(content, os.environ)
@@ -146,8 +149,7 @@ def rollback_command(
 
 
 def _nacos() -> "NacosSource | None":
-    with _one_line_errors():
-        source = open_source(config_url(os.environ))
+    source = open_source(config_url(os.environ))
     # By its kind: importing the class would slow down every other command.
     return cast("NacosSource", source) if source.kind == "nacos" else None
 
@@ -170,32 +172,18 @@ def _contents(*numbers: int) -> list[str]:
         return [content_of(connection, number) for number in numbers]
 
 
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
 @contextmanager
 def _history() -> Iterator[Records]:
-    from shop_order.repository.history import open_history
+    from shop_order.repository.history import HistoryUnreadable, open_history
 
     # Without the override: an invalid one must not prevent a rollback.
-    url = load(os.environ, use_override=False).settings.db.url
+    url = load(os.environ, override="").settings.db.url
     if url.startswith("sqlite:") and not (file := Path(sqlite_path(url)).resolve()).is_file():
         raise ConfigError(f"there is no history yet: the order database {file} does not exist")
-    with open_history(url, writes=False) as records:
-        yield records
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
     try:
-        yield
-    except (ConfigError, SourceUnavailable, UnknownEntry) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"can't read the history: {error} (`shop-order migrate` creates its table)")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"shop-order: {mask_urls(message)}", err=True)
-    raise typer.Exit(2)
+        with open_history(url, writes=False) as records:
+            yield records
+    except HistoryUnreadable as error:
+        raise ConfigError(
+            f"can't read the history: {error} (`shop-order migrate` creates its table)"
+        ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shop_order.cmd.cli.command import FOUND, loaded, refuse, with_core
+from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -106,7 +107,7 @@ def reconcile(
             refuse(str(wrong))
         if result is None:
             refuse("another process is reconciling now; try again in a minute")
-        typer.echo(json.dumps(as_data(result), ensure_ascii=False) if as_json else "\n".join(report(result)))
+        typer.echo(as_json_text(result) if as_json else "\n".join(report(result)))
         return FOUND if result.differences else 0
 
     with_core(compare)
@@ -116,20 +117,17 @@ async def run_exclusively(
     core: Core, channel: PaymentType, day: date, file: bytes | None
 ) -> Reconciliation | None:
     """Return the result; None if another process is reconciling."""
-    from shop_order.cmd.run.job_locks import JobLocks, wait_for_lock, while_locked
+    from shop_order.cmd.run.job_locks import JobLocks, hold, wait_for_lock, while_locked
     from shop_order.domain.ports import LeaseLost
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    locks, leases = JobLocks(core.registry), core.store.leases
-
-    async def renew() -> bool:
-        return await leases.hold(RECONCILE) and await locks.acquire(RECONCILE)
-
+    locks = JobLocks(core.registry)
     try:
         if not await wait_for_lock(core, locks, RECONCILE):
             return None
         work = core.reconciliation.reconcile(channel, day, file)
-        return await while_locked(renew, leases.fence(RECONCILE), work)
+        fence = core.store.leases.fence(RECONCILE)
+        return await while_locked(lambda: hold(core, locks, RECONCILE), fence, work)
     except LeaseLost:
         return None
     finally:
@@ -140,10 +138,8 @@ def channel_of(name: str) -> PaymentType:
     """Return the channel of this name, or exit."""
     from shop_order.domain.status import PaymentType
 
-    for one in PaymentType:
-        if one.code and one.code == name.lower():
-            return one
-    refuse(f"--channel {name}: must be one of {', '.join(one.code for one in PaymentType if one.code)}")
+    channels = {one.code: one for one in PaymentType if one.code}
+    return channels.get(name.lower()) or refuse(f"--channel {name}: must be one of {', '.join(channels)}")
 
 
 def day_of(text: str) -> date:
@@ -159,7 +155,6 @@ def day_of(text: str) -> date:
 
 def content_of(file: Path, max_bytes: int) -> bytes:
     """Return the content, at most one byte more than `max_bytes`, or exit."""
-
     try:
         with file.open("rb") as opened:
             return opened.read(max_bytes + 1)
@@ -198,16 +193,12 @@ def pluralized(number: int, what: str) -> str:
 
 def row(name: str, sums: Totals) -> str:
     """Return a row of the table."""
-    from shop_order.pkg.money import yuan_of_fen
-
     paid, refunded = yuan_of_fen(sums.paid_fen), yuan_of_fen(sums.refunded_fen)
     return f"{name:10} {sums.trades:>8} {paid:>16} {sums.refunds:>8} {refunded:>16}"
 
 
 def difference_lines(one: Difference) -> list[str]:
     """Return the difference, and what to do."""
-    from shop_order.pkg.money import yuan_of_fen
-
     what, to_do = EXPLANATIONS[one.kind]
     ours, theirs = yuan_of_fen(one.ours_fen), yuan_of_fen(one.theirs_fen)
     order = f" (order {one.order_sn})" if one.order_sn else ""
@@ -215,7 +206,7 @@ def difference_lines(one: Difference) -> list[str]:
     return [f"{one.kind}: {one.number}{order}: {text}", f"    {to_do}"]
 
 
-def as_data(result: Reconciliation) -> dict[str, object]:
-    """Return the result as data; amounts in fen."""
-    data = asdict(result)
-    return data | {"channel": result.channel.code, "day": str(result.day)}
+def as_json_text(result: Reconciliation) -> str:
+    """Return the result as JSON; amounts in fen."""
+    data = asdict(result) | {"channel": result.channel.code, "day": str(result.day)}
+    return json.dumps(data, ensure_ascii=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shop_order.cmd.cli.command import with_core
+from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -27,6 +28,8 @@ def show(
     """
 
     async def report(core: Core) -> int:
+        from shop_order.domain.status import OrderStatus
+
         found = await core.statistics.report(start, end)
         typer.echo(f"orders placed from {found.first_day} to {found.last_day}, in yuan")
         typer.echo("paid: all money received, also late or twice; net: paid minus refunded")
@@ -36,7 +39,7 @@ def show(
         for channel, sums in found.by_channel.items():
             typer.echo(line(channel or "no channel", sums))
         for status, sums in found.by_status.items():
-            typer.echo(line(status_word(status), sums))
+            typer.echo(line(OrderStatus(status).name.lower(), sums))
         typer.echo(line("total", found.total))
         if found.waiting or not found.is_complete:
             state = "fed" if found.is_complete else "being filled, by the running service or `stats rebuild`"
@@ -59,16 +62,7 @@ def rebuild() -> None:
 
 def line(name: str, sums: OrderTotals | None) -> str:
     """Return a row of the table; the header without sums."""
-    from shop_order.pkg.money import yuan_of_fen
-
     if sums is None:
         return f"{name:12} {'orders':>8} {'amount':>14} {'paid':>14} {'refunded':>14} {'net':>14}"
     amounts = (sums.amount_fen, sums.paid_fen, sums.refunded_fen, sums.net_fen)
     return f"{name:12} {sums.orders:>8} " + " ".join(f"{yuan_of_fen(fen):>14}" for fen in amounts)
-
-
-def status_word(status: int) -> str:
-    """Return the name of the status."""
-    from shop_order.domain.status import OrderStatus
-
-    return OrderStatus(status).name.lower()

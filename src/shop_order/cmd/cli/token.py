@@ -15,10 +15,6 @@ USAGE = "pass --user ID [--role user|admin], or --role service --name NAME [--ac
 MAX_ID = 2**63 - 1
 
 
-class NoDevelopmentKey(ValueError):
-    """There is none in production: tokens come from an identity provider."""
-
-
 def mint(
     settings: Settings,
     *,
@@ -27,19 +23,16 @@ def mint(
     name: str | None = None,
     act_for: int | None = None,
 ) -> str:
-    """Return a JWT that this configuration accepts, with its maximum lifetime.
-
-    Raises NoDevelopmentKey, ValueError.
-    """
+    """Return a JWT that this configuration accepts, with its maximum lifetime. Raises ValueError."""
     from shop_order.web.auth.tokens import TokenRules, mint_token
 
     auth = settings.auth
     if auth.hs256_key is None:
-        raise NoDevelopmentKey("there is no development key: tokens come from your identity provider")
+        raise ValueError("there is no development key: tokens come from your identity provider")
     contradicts = user is not None if role == "service" else name is not None or act_for is not None
     if contradicts or any(id is not None and not 0 < id <= MAX_ID for id in (user, act_for)):
         raise ValueError(USAGE)
-    subject = name if role == "service" else (str(user) if user is not None else None)
+    subject = name if role == "service" else user and str(user)
     if not subject or role not in ("user", "admin", "service"):
         raise ValueError(USAGE)
     return mint_token(

@@ -6,11 +6,10 @@ import asyncio
 import os
 from collections.abc import Mapping
 
-from shop_order.cmd.run.bootstrap import record_settings
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
 from shop_order.cmd.run.registration import Registration
-from shop_order.cmd.run.reloading import Reloading
+from shop_order.cmd.run.reloading import Reloading, record_settings
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.cmd.wiring.gateways import channels_missing
@@ -30,21 +29,11 @@ log = get_logger("app")
 READINESS_EVERY_S = 2.0
 PING_S = 0.5  # /readyz is public, and each call would query the database
 PARTS = (
-    "database",
-    "goods",
-    "inventory",
-    "users",
-    "inboxes",
-    "registry",
-    "config",
-    "order_log",
-    "cache",
+    *("database", "goods", "inventory", "users", "inboxes", "registry", "config", "order_log", "cache"),
     *(kind.code for kind in CHANNELS),
-    "message",
-    "log",
-    "grpc",
+    *("message", "log", "grpc"),
 )
-"""Parts that can be missing, as `/readyz` names them."""
+"""Parts that can be missing, as `/readyz` names and orders them."""
 RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
@@ -98,7 +87,10 @@ class App:
         if self._timeouts is not None:
             await self._timeouts.open()
         self._reloading.start()
-        self._registration.start_if_configured(self.core.settings, self.grpc_port)
+        if not self.core.settings.registry.url.startswith("none:"):
+            server = self.core.settings.server
+            host, tls = server.advertise_host or server.host, bool(server.tls_cert)
+            self._registration.start(host, self.grpc_port, tls=tls)
         log.info(
             "started",
             version=version(),
@@ -142,33 +134,30 @@ class App:
     async def _readiness(self) -> Readiness:
         try:
             await self._ping()
+            writable = not self.core.store.write_error
         except OrderServiceError:
+            writable = False
+        if not writable:
             return Readiness(False, (DATABASE,))
-        if self.core.store.write_error:  # read-only
-            return Readiness(False, (DATABASE,))
-        return Readiness(not self._stopping, tuple(self._missing()))
+        return Readiness(not self._stopping, self._missing())
 
-    def _missing(self) -> list[str]:
+    def _missing(self) -> tuple[str, ...]:
         """Return the parts that are missing now."""
-        missing = self.core.neighbours.unreachable()
-        if self._registration.unreachable:
-            missing.append("registry")
-        if self._reloading.trouble:
-            missing.append("config")
-        if self.core.order_log.unavailable:
-            missing.append("order_log")
-        if not self.core.shared.cache.up:
-            missing.append("cache")
-        missing += channels_missing(self.core.channels)
-        if self._timeouts is not None and not self._timeouts.connected:
-            missing.append("message")
-        if log_failing():
-            missing.append("log")
-        if self._servers.pools.full:
-            missing.append("grpc")
-        return missing
+        core = self.core
+        states = {
+            "registry": self._registration.unreachable,
+            "config": bool(self._reloading.trouble),
+            "order_log": core.order_log.unavailable,
+            "cache": not core.shared.cache.up,
+            "message": self._timeouts is not None and not self._timeouts.connected,
+            "log": log_failing(),
+            "grpc": self._servers.pools.full,
+        }
+        missing = [name for name, is_missing in states.items() if is_missing]
+        missing += [*core.neighbours.unreachable(), *channels_missing(core.channels)]
+        return tuple(sorted(missing, key=PARTS.index))
 
-    async def _report_readiness(self) -> int:
+    async def _report_readiness(self) -> None:
         readiness = await self._readiness()
         self.core.metrics.degraded(PARTS, readiness.missing)
         self.core.metrics.grpc_open(self._servers.pools.taken())
@@ -181,7 +170,6 @@ class App:
             if why and why != self._channel_problems.get(code):
                 log.error("channel_unavailable", channel=code, why=why)
             self._channel_problems[code] = why
-        return 0
 
     async def _handle_timeout(self, delivery: Delivery) -> bool:
         """Handle the delayed message of an order whose payment time is over; the scan covers lost messages.

@@ -1,69 +1,95 @@
-"""Steps of every start: event loop, log, history of settings, and the error line of a refused start."""
+"""Steps before a process serves: it opens its log, and closes stored files to other users.
+
+New files are private by the umask of `startup`; an older version may have left some readable. Only our files
+are changed: DATA_DIR may be shared.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-import time
-from collections.abc import Coroutine
-from typing import Any
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from shop_order.configs import ConfigError, Loaded, Settings
-from shop_order.configs.history import record
-from shop_order.pkg.log import LogConfig, Logging
-from shop_order.repository.history import open_history
+from shop_order.configs import Settings
+from shop_order.configs.engines import sqlite_path
+from shop_order.pkg.log import LogConfig, Logging, get_logger
+
+log = get_logger("private")
+OTHERS = 0o077
+FOLDERS = ("dev", "config", "sandbox", "logs")
+SYSTEM_FOLDERS = frozenset({"lost+found"})  # created by mkfs
 
 
-def run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop if it is installed; return the exit code."""
+@contextmanager
+def logged(settings: Settings) -> Iterator[None]:
+    """Log until the block ends, and first restrict stored files to their owner. Raises OSError."""
+    logging = open_log(settings)
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
-
-
-def refusal(error: Exception) -> str | None:
-    """Return the line for an error that refuses a start; None if the error is unexpected."""
-    from shop_order.domain.errors import OrderServiceError
-    from shop_order.pkg.grpc.server import CannotListen
-    from shop_order.repository.dao.store import SchemaMismatch, StoreInUse
-    from shop_order.web.messages import operator_text
-
-    match error:
-        case OrderServiceError():
-            damaged = isinstance(error.__cause__, sqlite3.Error)
-            text = operator_text(error)
-            return f"{text} ({error.__cause__})" if damaged else text
-        case SchemaMismatch():
-            return f"{error}; run `shop-order migrate`"
-        case StoreInUse() | CannotListen() | ConfigError() | OSError():
-            return str(error)
-        case _:
-            return None
-
-
-def record_settings(loaded: Loaded) -> None:
-    """Add accepted settings to the history in the order database. Raises OSError if it can't be written."""
-    try:
-        with open_history(loaded.settings.db.url, writes=True) as records:
-            record(records, loaded, time.time_ns() // 1_000_000)
-    except OSError as full:
-        raise OSError(f"the order database can't be written: {full}") from full
+        restrict_files(settings)
+        yield
+    finally:
+        logging.close()
 
 
 def open_log(settings: Settings) -> Logging:
     """Open the log of the process (specification 6.6). Raises OSError."""
-    s = settings.log
-    return Logging(
-        LogConfig(
-            s.level,
-            s.filename,
-            s.stdout,
-            s.max_size,
-            s.max_backups,
-            s.max_age,
-            s.compress,
-            settings.limit.log_queue,
-        )
-    )
+    return Logging(LogConfig(**settings.log.model_dump(), queue=settings.limit.log_queue))
+
+
+def restrict_files(settings: Settings) -> None:
+    """Remove access of group and others from our files; log those that belong to another user."""
+    data = Path(settings.data_dir)
+    kept = set(stored_files(settings))
+    if is_private_folder(data):
+        kept.add(data)
+    elif data.is_dir() and data.stat().st_mode & 0o007:
+        log.warning("data_folder_is_shared", folder=str(data), mode=oct(stat.S_IMODE(data.stat().st_mode)))
+    for path in sorted(kept):
+        restrict(path)
+
+
+def stored_files(settings: Settings) -> Iterator[Path]:
+    """Yield every existing file and folder of ours."""
+    for url in (settings.db.url, settings.oplog.url):
+        if url.startswith("sqlite:"):
+            file = Path(sqlite_path(url))
+            yield from file.parent.glob(f"{file.name}*")  # with -wal, -shm and locks
+    if settings.log.filename:
+        file = Path(settings.log.filename)
+        yield from file.parent.glob(file.name)
+        yield from file.parent.glob(f"{file.stem}-*{file.suffix}*")  # old files
+    for name in FOLDERS:
+        for folder, _, names in os.walk(Path(settings.data_dir, name), followlinks=False):
+            yield Path(folder)
+            yield from (Path(folder, one) for one in names)
+
+
+def is_private_folder(data: Path) -> bool:
+    """Whether the folder contains only our data; as root we would lock everyone out of /opt or /tmp."""
+    try:
+        found = [*data.iterdir()]
+        shared = data.stat().st_mode & stat.S_ISVTX or data.resolve() == Path("/")
+    except OSError:
+        return False
+    known = SYSTEM_FOLDERS.union(FOLDERS)
+    foreign = [path for path in found if path.is_dir() and path.name not in known]
+    return not shared and not foreign
+
+
+def restrict(path: Path) -> None:
+    """Restrict access to the owner; does not follow links."""
+    try:
+        found = path.lstat()
+        mode = stat.S_IMODE(found.st_mode)
+        if not mode & OTHERS or stat.S_ISLNK(found.st_mode):
+            return
+        if found.st_uid == os.geteuid():
+            path.chmod(mode & ~OTHERS)
+        elif mode & 0o007:
+            log.warning("readable_by_others", path=str(path), mode=oct(mode), owner=found.st_uid)
+    except FileNotFoundError:  # removed by another process
+        return
+    except OSError as failed:
+        log.warning("readable_by_others", path=str(path), error=str(failed))

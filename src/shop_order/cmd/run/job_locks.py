@@ -87,10 +87,15 @@ class JobLocks:
         await asyncio.gather(*map(self.release, tuple(self._leases)))
 
 
+async def hold(core: Core, locks: JobLocks, job: str) -> bool:
+    """Acquire or keep lease and lock; whether this process may run the job now."""
+    return await core.store.leases.hold(job) and await locks.acquire(job)
+
+
 async def wait_for_lock(core: Core, locks: JobLocks, job: str) -> bool:
     """Acquire lease and lock; whether that succeeded within `WAIT_S`."""
     until = time.monotonic() + WAIT_S
-    while not (await core.store.leases.hold(job) and await locks.acquire(job)):
+    while not await hold(core, locks, job):
         if time.monotonic() > until:
             return False
         await asyncio.sleep(0.5)

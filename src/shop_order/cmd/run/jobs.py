@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.job_locks import JobLocks, while_locked
+from shop_order.cmd.run.job_locks import JobLocks, hold, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.ports import LeaseLost
@@ -24,7 +24,7 @@ LAG_EVERY_S = 2.0
 BACKLOG_EVERY_S = 10.0
 ROOT_LAG_EVERY_S = 10.0
 RECONCILIATION_EVERY_S = 60.0
-Step = Callable[[], Awaitable[int]]  # how many items it processed
+Step = Callable[[], Awaitable[int | None]]  # how many items it processed
 Pause = Callable[[], Awaitable[None]]
 HasMore = Callable[[int], bool]  # whether to continue without a pause after so many items
 
@@ -44,13 +44,13 @@ class Jobs:
 
     def start(self) -> None:
         """Start all jobs of `serve`."""
-        core, settings = self._core, self._core.settings
-        self._loop("worker", self._renew_worker_id, lambda: asyncio.sleep(WORKER_ID_EVERY_S))
+        core, settings, orders = self._core, self._core.settings, self._core.store.orders
+        self.every("worker", lambda: core.ids.renew(core.store), WORKER_ID_EVERY_S)
         if settings.app.env != "production" and not settings.db.url.startswith("sqlite:"):
-            self._loop("clock", self._reload_clock, lambda: asyncio.sleep(CLOCK_EVERY_S))
+            self.every("clock", core.clock.load, CLOCK_EVERY_S)
 
         def scan_pause() -> Awaitable[None]:
-            return asyncio.sleep(self._scan_interval_s())
+            return asyncio.sleep(core.settings.order.scan_interval_s)
 
         def purge_pause() -> Awaitable[None]:
             return asyncio.sleep(PURGE_EVERY_S)
@@ -60,12 +60,10 @@ class Jobs:
         self._on_one_instance("timeout", core.timeouts.run_once, scan_pause, core.timeouts.has_more)
         self._on_one_instance("ask", core.settlement.query_due, scan_pause)
         self._on_one_instance("refund", core.settlement.refund_due, scan_pause)
-        self._on_one_instance("purge", self._purge_keys, purge_pause)
-        self._on_one_instance("tombstones", self._purge_tombstones, purge_pause)
+        self._on_one_instance("purge", lambda: orders.purge_keys(real_ms()), purge_pause)
+        self._on_one_instance("tombstones", lambda: orders.purge_tombstones(real_ms()), purge_pause)
         self._on_one_instance("order_log", core.order_log.run_once, core.order_log.wait, never)
-        self._on_one_instance(
-            "order_log_retention", core.order_log.purge, lambda: asyncio.sleep(PURGE_EVERY_S)
-        )
+        self._on_one_instance("order_log_retention", core.order_log.purge, purge_pause)
         self._loop("archive", self._archive, core.archive.wait, never)
         self._on_one_instance(DAILY_ROOT, self._seal_days, core.daily_root.wait, never)
         self.every("root_lag", self._measure_root_lag, ROOT_LAG_EVERY_S)
@@ -85,10 +83,11 @@ class Jobs:
 
     def start_lag(self) -> None:
         """Start measuring the backlog of outbox and order log."""
-        self._loop("lag", self._measure_lag, lambda: asyncio.sleep(min(self._scan_interval_s(), LAG_EVERY_S)))
 
-    def _scan_interval_s(self) -> float:
-        return self._core.settings.order.scan_interval_s
+        def pause() -> Awaitable[None]:
+            return asyncio.sleep(min(self._core.settings.order.scan_interval_s, LAG_EVERY_S))
+
+        self._loop("lag", self._measure_lag, pause)
 
     async def stop(self) -> None:
         """Cancel the jobs; every step can be interrupted."""
@@ -104,7 +103,7 @@ class Jobs:
             if not await self._holds(name):
                 return 0
             try:
-                return await step()
+                return await step() or 0
             except LeaseLost as lost:
                 log.info("job_left_to_another", job=name, why=str(lost))
                 return 0
@@ -129,7 +128,7 @@ class Jobs:
         while True:
             started_ns = time.time_ns()
             try:
-                done = await step()
+                done = await step() or 0
             except Exception as failed:
                 failures += 1
                 self._core.metrics.job(name, "failed")
@@ -156,55 +155,40 @@ class Jobs:
         registry = witness(core.settings, core.registry, lease) if lease is not None else None
         return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), registry)
 
-    async def _measure_root_lag(self) -> int:
+    async def _measure_root_lag(self) -> None:
         self._core.metrics.roots_behind(await self._core.daily_root.lag_ms() / 1000)
-        return 0
 
     async def _reconcile(self) -> int:
-        leases = self._core.store.leases
+        core = self._core
 
         async def acquire() -> bool:
-            return await leases.hold(RECONCILE) and await self._locks.acquire(RECONCILE)
+            return await hold(core, self._locks, RECONCILE)
 
-        if not await self._core.reconciliation.due() or not await acquire():
+        if not await core.reconciliation.due() or not await acquire():
             return 0
         try:
-            return await while_locked(acquire, leases.fence(RECONCILE), self._core.reconciliation.step())
+            return await while_locked(acquire, core.store.leases.fence(RECONCILE), core.reconciliation.step())
         except LeaseLost as lost:
             log.info("job_left_to_another", job=RECONCILE, why=str(lost))
             return 0
         finally:
             await self._locks.release(RECONCILE)  # for `shop-order reconcile`
 
-    async def _measure_reconciliation(self) -> int:
+    async def _measure_reconciliation(self) -> None:
         for channel, age_s, differences in await self._core.reconciliation.lag():
             self._core.metrics.reconciled(channel.code, age_s, differences)
-        return 0
 
-    async def _renew_worker_id(self) -> int:
-        await self._core.ids.renew(self._core.store)
-        return 0
-
-    async def _reload_clock(self) -> int:
-        await self._core.clock.load()
-        return 0
-
-    async def _purge_keys(self) -> int:
-        return await self._core.store.orders.purge_keys(real_ms())
-
-    async def _purge_tombstones(self) -> int:
-        return await self._core.store.orders.purge_tombstones(real_ms())
-
-    async def _measure_backlog(self) -> int:
+    async def _measure_backlog(self) -> None:
         now_ms = self._core.clock()
         for one in await self._core.store.backlog.behind(now_ms):
             oldest_s = (now_ms - one.since_ms) / 1000 if one.count else 0.0
             self._core.metrics.behind(one.what, one.count, oldest_s)
-        return 0
 
-    async def _measure_lag(self) -> int:
-        waiting, oldest_ms = await self._core.store.outbox.lag()
-        self._core.metrics.outbox(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
-        waiting, oldest_ms = await self._core.store.feed.lag()
-        self._core.metrics.order_log(waiting, (self._core.clock() - oldest_ms) / 1000 if waiting else 0.0)
-        return 0
+    async def _measure_lag(self) -> None:
+        core = self._core
+        for measured, report in (
+            (core.store.outbox, core.metrics.outbox),
+            (core.store.feed, core.metrics.order_log),
+        ):
+            waiting, oldest_ms = await measured.lag()
+            report(waiting, (core.clock() - oldest_ms) / 1000 if waiting else 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from shop_order.configs import Settings
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.registry import Instance, Registry, RegistryUnavailable
 
@@ -23,12 +22,6 @@ class Registration:
         self._instance: Instance | None = None
         self._task: asyncio.Task[None] | None = None
         self.unreachable = False
-
-    def start_if_configured(self, settings: Settings, port: int) -> None:
-        """Register under the address of the settings, if a registry is configured."""
-        server = settings.server
-        if not settings.registry.url.startswith("none:"):
-            self.start(server.advertise_host or server.host, port, tls=bool(server.tls_cert))
 
     def start(self, host: str, port: int, *, tls: bool) -> None:
         """Register (specification 6.2) and stay registered."""

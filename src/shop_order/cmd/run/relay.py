@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from shop_order.cmd.run.bootstrap import open_log
-from shop_order.cmd.run.file_permissions import restrict_files
+from shop_order.cmd.run.bootstrap import logged
 from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.reloading import Reloading
@@ -32,13 +31,8 @@ async def relay_until_stopped(loaded: Loaded) -> int:
     """Publish, and return the exit code; wait for an unavailable broker. Raises what refuses a start."""
     signals = Signals()
     settings = separate_log(loaded.settings)
-    logging = open_log(settings)
-    try:
-        restrict_files(settings)
-        with exclusive_job(settings, "relay"):
-            await _relay(Core(loaded, token=dev_token(settings)), signals)
-    finally:
-        logging.close()
+    with logged(settings), exclusive_job(settings, "relay"):
+        await _relay(Core(loaded, token=dev_token(settings)), signals)
     return signals.finish()
 
 
@@ -51,36 +45,35 @@ async def _relay(core: Core, signals: Signals) -> None:
         await core.open(serve=False)
         await core.publisher.open()
 
-    async def count_dead_letters() -> int:
+    async def count_dead_letters() -> None:
         for group, count in (await dead_letters(core.settings.message.url)).items():
             core.metrics.dead_letters(group, count)
-        return 0
+
+    async def drain() -> None:
+        with suppress(OrderServiceError):  # the rest stays in the outbox
+            if await core.store.leases.hold("relay"):
+                await core.relay.drain(DRAIN_S)
 
     port = core.settings.message.relay_port
     metrics = HttpServer(metrics_app(core.metrics.text), host=core.settings.server.host, port=port)
-    try:
+    async with AsyncExitStack() as at_stop:  # the last one first
+        at_stop.callback(log.info, "stopped")
+        at_stop.push_async_callback(core.close)
+        at_stop.push_async_callback(core.publisher.close)
+        at_stop.push_async_callback(metrics.stop, 1)
         if not await signals.unless_stopped(begin()):
             return
         if port:
             await metrics.start()
+        at_stop.push_async_callback(drain)
+        at_stop.push_async_callback(jobs.stop)
+        at_stop.push_async_callback(reloading.stop)
         jobs.start_relay()
         jobs.start_lag()
         reloading.start()
         jobs.every("dead_letters", count_dead_letters, DEAD_LETTERS_EVERY_S)
         log.info("started", metrics_port=port)
         await signals.stop.wait()
-        await reloading.stop()
-        await jobs.stop()
-        with suppress(OrderServiceError):  # the rest stays in the outbox
-            if await core.store.leases.hold("relay"):
-                await core.relay.drain(DRAIN_S)
-    finally:
-        await reloading.stop()
-        await jobs.stop()
-        await metrics.stop(1)
-        await core.publisher.close()
-        await core.close()
-        log.info("stopped")
 
 
 def separate_log(settings: Settings) -> Settings:

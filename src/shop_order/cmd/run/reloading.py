@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-from shop_order.configs import ConfigError, Loaded, Settings, reload
-from shop_order.configs.settings import ConfigUnavailable
-from shop_order.configs.sources import SharedSource, shared_sources
+from shop_order.cmd.wiring.core import Core, real_ms
+from shop_order.configs import ConfigError, Loaded, reload
+from shop_order.configs.history import record
+from shop_order.configs.sources import SharedSource, SourceUnavailable, shared_sources
 from shop_order.pkg.log import get_logger, set_level
-from shop_order.pkg.metrics import Metrics
+from shop_order.repository.history import open_history
 
 log = get_logger("config")
 POLL_EVERY_S = 30.0  # in case a push is lost
@@ -20,26 +20,10 @@ RETRY_S = 3.0  # while a shared source is unreachable or its settings are refuse
 WATCH_RETRY_S = 3.0
 
 
-class Configured(Protocol):
-    """An owner of the current settings."""
-
-    loaded: Loaded
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of `loaded`."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """The counters of loads."""
-
-
 class Reloading:
     """Reloads on a hint: a signal, or a change in a shared source."""
 
-    def __init__(
-        self, core: Configured, environ: Mapping[str, str], record: Callable[[Loaded], None]
-    ) -> None:
+    def __init__(self, core: Core, environ: Mapping[str, str], record: Callable[[Loaded], None]) -> None:
         self._core = core
         self._environ = environ
         self._record = record
@@ -94,7 +78,7 @@ class Reloading:
             self._hinted.clear()
             try:
                 await self.reload()
-            except ConfigUnavailable as unavailable:
+            except SourceUnavailable as unavailable:
                 self._failed("away", str(unavailable))
             except ConfigError as bad:
                 self._failed("refused", str(bad))
@@ -116,3 +100,12 @@ class Reloading:
             except Exception as failed:  # noqa: BLE001 - a background loop
                 log.error("config_watch_failed", source=source.kind, error=repr(failed))
             await asyncio.sleep(WATCH_RETRY_S)
+
+
+def record_settings(loaded: Loaded) -> None:
+    """Add accepted settings to the history in the order database. Raises OSError if it can't be written."""
+    try:
+        with open_history(loaded.settings.db.url, writes=True) as records:
+            record(records, loaded, real_ms())
+    except OSError as full:
+        raise OSError(f"the order database can't be written: {full}") from full

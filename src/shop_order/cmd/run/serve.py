@@ -11,8 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.bootstrap import open_log
-from shop_order.cmd.run.file_permissions import restrict_files
+from shop_order.cmd.run.bootstrap import logged
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
@@ -25,22 +24,14 @@ async def serve_until_stopped(loaded: Loaded) -> int:
     """Serve, and return the exit code. Raises what refuses a start."""
     signals = Signals()
     if await signals.unless_stopped(ensure_schema(loaded)):
-        logging = open_log(loaded.settings)
-        try:
-            await _serve(loaded, signals)
-        finally:
-            logging.close()
+        with logged(loaded.settings):
+            app = App(loaded)
+            signals.reload_by(app.reload)
+            if await signals.unless_stopped(app.start()):
+                tune_gc()
+                await signals.stop.wait()
+                await app.stop()
     return signals.finish()
-
-
-async def _serve(loaded: Loaded, signals: Signals) -> None:
-    restrict_files(loaded.settings)
-    app = App(loaded)
-    signals.reload_by(app.reload)
-    if await signals.unless_stopped(app.start()):
-        tune_gc()
-        await signals.stop.wait()
-        await app.stop()
 
 
 def tune_gc() -> None:
@@ -58,7 +49,7 @@ async def ensure_schema(loaded: Loaded) -> None:
     if not loaded.settings.db.url.startswith("sqlite:"):
         return  # `shop-order migrate` migrates a shared database
     path = Path(sqlite_path(loaded.settings.db.url))
-    if await asyncio.to_thread(lambda: revision(path) == head() or create_new(path)):
+    if await asyncio.to_thread(is_current, path):
         return
     code = f"from shop_order.repository.schema import migrate; migrate({f'sqlite:///{path}'!r})"
     migration = await asyncio.create_subprocess_exec(
@@ -70,33 +61,28 @@ async def ensure_schema(loaded: Loaded) -> None:
         if migration.returncode is None:  # one transaction: it is rolled back
             migration.terminate()
             await migration.wait()
-    if not migration.returncode:
-        sys.stderr.write(stderr.decode(errors="replace"))  # its warnings
-    else:
-        why = stderr.decode(errors="replace").strip().splitlines()[-1:] or [
-            f"exit code {migration.returncode}"
-        ]
-        raise OSError(f"the order database could not be migrated: {why[0]}")
+    text = stderr.decode(errors="replace")
+    if migration.returncode:
+        why = [f"exit code {migration.returncode}", *text.strip().splitlines()][-1]
+        raise OSError(f"the order database could not be migrated: {why}")
+    sys.stderr.write(text)  # its warnings
 
 
-def create_new(path: Path) -> bool:
-    """Create the tables if the file is new; whether it was. Raises OSError for an unusable file."""
+def is_current(path: Path) -> bool:
+    """Whether the schema is current; creates that of a new file. Raises OSError for an unusable one."""
     try:
-        return create(path)
+        return revision(path) == head() or create(path)
     except sqlite3.DatabaseError as damaged:
         raise OSError(f"the order database {path} can't be used: {damaged}") from damaged
 
 
 def revision(path: Path) -> str:
-    """Return the schema's revision, empty if there is none. Raises OSError unless it is a database."""
+    """Return the schema's revision, empty if there is none. Raises sqlite3.DatabaseError."""
     if not path.exists():
         return ""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            named = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
-            if not connection.execute(named).fetchone():
-                return ""
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.DatabaseError as damaged:
-        raise OSError(f"the order database {path} can't be used: {damaged}") from damaged
+    with closing(sqlite3.connect(path)) as connection:
+        named = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+        if not connection.execute(named).fetchone():
+            return ""
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 
 from shop_order.configs import Settings
 from shop_order.configs.settings import key_bytes
@@ -29,14 +28,11 @@ class SharedCache:
     """The cache and what is built on it; without it all works, but slower or per instance."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
-        """`settings` is called at each use, since it may be reloaded.
-
-        Raises ValueError: no key for links and tokens.
-        """
+        """Raises ValueError: no key for links and tokens."""
         self._settings = settings
         self._metrics = metrics
         self._real_clock = real_clock
-        self._exit = AsyncExitStack()
+        self._refresh: asyncio.Task[None] | None = None
         cache, limit = settings().cache, settings().limit
         connection = open_redis(
             cache.url,
@@ -57,27 +53,16 @@ class SharedCache:
         """Return the orders to change, and a cached view of them for display, None without a cache."""
         if not self._order_times().order_ms:
             return stored, None
-        views = OrderViews(
-            stored,
-            self.cache,
-            times=self._order_times,
-            jitter=_jitter,
-            count=self._metrics.cache("order"),
-        )
+        count = self._metrics.cache("order")
+        views = OrderViews(stored, self.cache, times=self._order_times, jitter=_jitter, count=count)
         return cached_orders(stored, views), views
 
     def goods(self, goods: GoodsCatalogue) -> GoodsCatalogue | None:
         """Return cached goods for display; None without a cache."""
         if not self._goods_ms():
             return None
-        return CachedGoods(
-            goods,
-            self.cache,
-            ttl_ms=self._goods_ms,
-            clock=self._real_clock,
-            jitter=_jitter,
-            count=self._metrics.cache("goods"),
-        )
+        clock, count = self._real_clock, self._metrics.cache("goods")
+        return CachedGoods(goods, self.cache, ttl_ms=self._goods_ms, clock=clock, jitter=_jitter, count=count)
 
     def inboxes(self, inboxes: EventPublisher, views: OrderViews | None) -> EventPublisher:
         """Return the inboxes; with a shared cache, published events also invalidate cached orders."""
@@ -89,12 +74,13 @@ class SharedCache:
         if self.cache.up:
             self._metrics.cache_up(True)
         if self._is_redis:
-            refreshing = asyncio.create_task(self.revocations.keep_fresh(), name="revocations")
-            self._exit.push_async_callback(_end, refreshing)
+            self._refresh = asyncio.create_task(self.revocations.keep_fresh(), name="revocations")
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._exit.aclose()
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.gather(self._refresh, return_exceptions=True)
         await self.cache.close()
 
     def _changed(self, up: bool, why: str) -> None:
@@ -120,9 +106,3 @@ class SharedCache:
 
 def _jitter() -> float:
     return secrets.randbelow(1000) / 1000
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Self
 
 from shop_order.cmd.wiring.cache import SharedCache
 from shop_order.cmd.wiring.from_settings import order_rules, pricing
@@ -13,7 +12,7 @@ from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.tracing import traced, tracing
-from shop_order.configs import Loaded, Settings
+from shop_order.configs import Loaded, Settings, key_bytes
 from shop_order.gateway.events import MessageEventPublisher
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
@@ -57,7 +56,7 @@ def real_ms() -> int:
 
 
 class Core:
-    """The use cases over an open store: `async with Core(loaded, token=…)`."""
+    """The use cases, their store and what they call, between `open` and `close`."""
 
     def __init__(self, loaded: Loaded, *, token: TokenSource) -> None:
         self.loaded = loaded
@@ -157,32 +156,29 @@ class Core:
             shown=self.shared.goods(goods),
         )
         self._payments(numbers)
+        unreadable, owners = self.unreadable.report, settings.auth.lease_owners
         self.reservations = ReservationService(
-            orders=orders,
-            on_unreadable=self.unreadable.report,
-            clock=clock,
-            real_clock=real_ms,
-            owners=settings.auth.lease_owners,
+            orders=orders, on_unreadable=unreadable, clock=clock, real_clock=real_ms, owners=owners
         )
         self.timeouts = TimeoutService(
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
-            on_unreadable=self.unreadable.report,
+            on_unreadable=unreadable,
             clock=clock,
         )
         self._background(settings)
 
     def _payments(self, numbers: OrderNumbers) -> None:
         store, orders, clock, channels = self.store, self.stored, self.clock, self.offered
-        secret = self.settings.pay.gateway_secret
+        secret, alert = self.settings.pay.gateway_secret, self.alert
         attempts = Attempts(
             orders=orders,
             payments=store.payments,
             channels=channels,
             clock=clock,
             next_refund_sn=numbers.refund_sn,
-            alert=self.alert,
+            alert=alert,
         )
         self.payments = PaymentService(
             orders=orders,
@@ -193,8 +189,8 @@ class Core:
             clock=clock,
             next_payment_sn=numbers.payment_sn,
             return_urls=self.return_urls,
-            gateway_secret=GatewaySecret([secret.get_secret_value().encode()] if secret else []),
-            alert=self.alert,
+            gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
+            alert=alert,
         )
         self.settlement = Settlement(
             orders=orders,
@@ -203,7 +199,7 @@ class Core:
             attempts=attempts,
             on_unreadable=self.unreadable.report,
             clock=clock,
-            alert=self.alert,
+            alert=alert,
         )
         self.checkout = Checkout(
             orders=self.orders,
@@ -228,15 +224,12 @@ class Core:
         )
         self.audit = AuditService(store.audit)
         keys = root_keys(settings)
+        roots, database_ms = store.roots, store.leases.now_ms
         self.daily_root = DailyRoot(
-            roots=store.roots,
-            keys=keys,
-            real_clock=real_ms,
-            database_ms=store.leases.now_ms,
-            alert=self.alert,
+            roots=roots, keys=keys, real_clock=real_ms, database_ms=database_ms, alert=self.alert
         )
         registry = witness(settings, self.registry)
-        self.root_audit = RootAudit(roots=store.roots, keys=keys, real_clock=real_ms, witness=registry)
+        self.root_audit = RootAudit(roots=roots, keys=keys, real_clock=real_ms, witness=registry)
         self.archive = ArchiveService(
             archive=store.archive,
             on_unreadable=self.unreadable.report,
@@ -262,10 +255,7 @@ class Core:
         self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
         self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock, log=self.log_store)
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def open(self, *, serve: bool = True) -> Self:
+    async def open(self, *, serve: bool = True) -> None:
         """Open the store. Raises StoreInUse, SchemaMismatch, DependencyDown."""
         if self.tracing is not None:
             self.tracing.open()
@@ -282,10 +272,6 @@ class Core:
         self._exit.push_async_callback(self.neighbours.close)
         for provider in self.channels.values():
             self._exit.push_async_callback(provider.aclose)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Wait for running commands, then close everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -35,11 +36,7 @@ class Neighbours:
     """`goods`, `stock`, `addresses` and, with embedded delivery, `inboxes`."""
 
     def __init__(
-        self,
-        settings: Callable[[], Settings],
-        registry: Registry,
-        neighbour: Neighbour,
-        metrics: Metrics,
+        self, settings: Callable[[], Settings], registry: Registry, neighbour: Neighbour, metrics: Metrics
     ) -> None:
         current = settings()
         limit, named = current.limit, current.neighbours
@@ -67,12 +64,7 @@ class Neighbours:
         # A broker delivers events by itself.
         inboxes = named.inboxes if current.message.url.startswith("embedded:") else ()
         self.inboxes = GrpcInboxes([(self._channel(address), neighbour.at(address)) for address in inboxes])
-        self._used = {
-            "goods": (named.goods,),
-            "inventory": (named.inventory,),
-            "users": (named.users,),
-            "inboxes": inboxes,
-        }
+        self._addresses = named.addresses | {"inboxes": inboxes}
 
     def open(self) -> None:
         """Watch the registry for neighbours that are called by name."""
@@ -97,7 +89,7 @@ class Neighbours:
             for address, channel in self._channels.items()
             if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         }
-        return [name for name, addresses in self._used.items() if failing.intersection(addresses)]
+        return [name for name, addresses in self._addresses.items() if failing.intersection(addresses)]
 
     def release_soon(self, order_sn: str) -> None:
         """Release an unneeded lease in the background; if that fails, it expires."""
@@ -136,7 +128,7 @@ def connect_channels(
         code = payment_type.code
         context = ChannelContext(
             notify_url=f"{current.server.base_url}{NOTICE_PATH}{code}",
-            timeout_s=_timeout_s(settings, code),
+            timeout_s=partial(_timeout_s, settings, code),
             real_clock=real_clock,
             log=get_logger(code).warning,
         )
@@ -145,8 +137,8 @@ def connect_channels(
     return connected
 
 
-def _timeout_s(settings: Callable[[], Settings], code: str) -> Callable[[], float]:
-    return lambda: settings().pay.channels[code].timeout_s
+def _timeout_s(settings: Callable[[], Settings], code: str) -> float:
+    return settings().pay.channels[code].timeout_s
 
 
 def channels_missing(configured: dict[PaymentType, PaymentChannel]) -> list[str]:

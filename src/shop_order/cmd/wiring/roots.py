@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,23 +25,25 @@ class RegistryWitness:
         self._lease = lease
 
     async def get(self, day: str) -> bytes | None:
-        try:
+        with _reported():
             return await self._registry.get(self._below + day)
-        except RegistryUnavailable as away:
-            raise WitnessUnavailable(str(away)) from away
 
     async def put(self, day: str, document: bytes) -> bool:
-        try:
+        with _reported():
             return self._lease is not None and await self._lease.put(self._below + day, document)
-        except RegistryUnavailable as away:
-            raise WitnessUnavailable(str(away)) from away
 
     async def all(self) -> Mapping[str, bytes]:
-        try:
+        with _reported():
             found = await self._registry.values_below(self._below)
-        except RegistryUnavailable as away:
-            raise WitnessUnavailable(str(away)) from away
         return {key.removeprefix(self._below): value for key, value in found.items()}
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except RegistryUnavailable as away:
+        raise WitnessUnavailable(str(away)) from away
 
 
 def witness(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from starlette.types import ASGIApp
 
@@ -136,8 +135,7 @@ class Servers:
         await asyncio.gather(self.grpc.stop(grace_s), self._http.stop(grace_s))
         if self._refresh is not None:
             self._refresh.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._refresh
+            await asyncio.gather(self._refresh, return_exceptions=True)
 
     def _public_url(self) -> str:
         server = self._core.settings.server

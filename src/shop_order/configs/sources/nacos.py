@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
+from shop_order.configs.engines import require_extra
 from shop_order.configs.settings import ConfigError
 from shop_order.configs.sources import Document, SourceUnavailable
 from shop_order.pkg.address import join_host_port, split_host_port
@@ -80,8 +80,7 @@ class NacosSource:
     kind = "nacos"
 
     def __init__(self, url: str) -> None:
-        if find_spec("v2") is None:
-            raise ConfigError("CONFIG__URL: nacos: needs `pip install shop-order[nacos]`")
+        require_extra("CONFIG__URL", "nacos", "v2")
         self._url = parse_url(url)
 
     @property
@@ -176,29 +175,23 @@ class NacosSource:
     ) -> Any:
         """Return the answer. Raises SourceUnavailable, _Conflict if the document has another MD5."""
         about = {"dataId": DATA_ID, "groupName": self._url.group, "namespaceId": self._url.namespace}
+        sent: dict[str, Any] = {"params" if method == "GET" else "data": {**about, **(more or {})}}
+        headers = {} if expected_md5 is None else {"casMd5": expected_md5}
         failed = ""
         for server in self._url.servers:
+            base = f"http://{server}/nacos/v3/"
             try:
-                cas = {} if expected_md5 is None else {"casMd5": expected_md5}
-                with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=cas) as http:
-                    base = f"http://{server}/nacos/v3"
-                    answer = self._request(http, base, method, path, {**about, **(more or {})})
-                return _data(answer)
+                with httpx.Client(base_url=base, timeout=TIMEOUT_S, trust_env=False, headers=headers) as http:
+                    if self._url.username:
+                        http.headers["accessToken"] = self._log_in(http)
+                    return _data(http.request(method, path, **sent))
             except (httpx.HTTPError, ValueError) as error:
                 failed = f"Nacos at {server} can't be reached: {str(error) or repr(error)}"
         raise SourceUnavailable(failed)
 
-    def _request(
-        self, http: httpx.Client, base: str, method: str, path: str, parameters: Mapping[str, str]
-    ) -> httpx.Response:
-        headers = {}
-        if self._url.username:
-            login = {"username": self._url.username, "password": self._url.password or ""}
-            token = http.post(f"{base}/auth/user/login", data=login).raise_for_status().json()
-            headers["accessToken"] = str(token["accessToken"])
-        if method == "GET":
-            return http.get(f"{base}/{path}", params=dict(parameters), headers=headers)
-        return http.post(f"{base}/{path}", data=dict(parameters), headers=headers)
+    def _log_in(self, http: httpx.Client) -> str:
+        account = {"username": self._url.username, "password": self._url.password or ""}
+        return str(http.post("auth/user/login", data=account).raise_for_status().json()["accessToken"])
 
 
 class _Conflict(Exception):
