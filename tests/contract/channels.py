@@ -77,7 +77,7 @@ class AlipayRig:
         }
         self.answers.clear()
         if not lost:
-            key = self.keys["provider"]
+            key = self.keys["it"]
             self.answers |= {
                 "trade.query": signed_answer(key, "trade_query", node),
                 "trade.close": signed_answer(key, "trade_close", {"code": "40004", "sub_code": "ACQ.PAID"}),
@@ -87,11 +87,9 @@ class AlipayRig:
 
 @asynccontextmanager
 async def alipay(folder: Path) -> AsyncIterator[Rig]:
-    keys = {
-        who: rsa.generate_private_key(public_exponent=65537, key_size=2048) for who in ("provider", "foe")
-    }
+    keys = {who: rsa.generate_private_key(public_exponent=65537, key_size=2048) for who in ("it", "foe")}
     answers: dict[str, bytes] = {}
-    async with asking(keys["provider"], folder, lambda method: answers.get(method, b"")) as channel:
+    async with asking(keys["it"], folder, lambda method: answers.get(method, b"")) as channel:
         yield AlipayRig(channel, keys, answers)
 
 
@@ -106,7 +104,7 @@ class ToyRig:
     ) -> Sent:
         told = {"sn": payment.payment_sn, "fen": payment.amount_fen, "seller": seller or self.channel.seller}
         body = json.dumps(told | ({"refund_sn": refund_sn} if refund_sn else {})).encode()
-        key = self.channel.key if by == "provider" else by
+        key = self.channel.key if by == "it" else by
         return body, {"toy-signature": toy_sign(key, body)}
 
     def tell(self, payment: Payment, *, lost: bool) -> None:
