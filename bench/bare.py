@@ -18,9 +18,8 @@ from typing import Any
 from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import seal
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
 from shop_order.pkg.ids import OrderNumbers, Snowflakes
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.bare import new_orders
 from bench.seeding import make_orders
-from shop_order.domain.ports import Key, no_deadline
+from shop_order.domain.ports import Key
 from shop_order.pkg.ids import Snowflakes
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.changing import Change, change_many
@@ -87,7 +87,9 @@ def insert_batches() -> Iterator[Batch]:
     while True:
         some = [next(orders) for _ in range(BATCH)]
         keys = [Key(f"{order.user}:place", order.order_sn, b"k" * 32, order.created_ms) for order in some]
-        news = [prepare(o, ids.next_id, None, key, 0, no_deadline) for o, key in zip(some, keys, strict=True)]
+        news = [
+            prepare(o, ids.next_id, None, key, 0, lambda: True) for o, key in zip(some, keys, strict=True)
+        ]
         yield lambda session, news=news: store_many(session, news)  # type: ignore[misc]
 
 

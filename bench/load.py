@@ -27,7 +27,7 @@ from bench.shop import SEEDED_GOODS
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2 import OrderSns
 from shop_order.configs import load
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.service.notice import GatewaySecret
 from shop_order.web.auth.tokens import mint_token
 from shop_sandbox.seed import BENCH_FIRST_ID

@@ -15,7 +15,7 @@ import httpx
 
 from shop_order.cmd.run.app import App
 from shop_order.configs import Loaded, load
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.repository.schema import migrate
 from shop_order.web.auth.tokens import mint_token
 from shop_sandbox.alipay.provider import AlipayProvider

@@ -162,7 +162,7 @@ async def test_the_job_reconciles_and_tells_operators(shop: BilledShop) -> None:
     await shop.plant(stranger=777)
     assert shop.app is not None
     jobs = shop.app._jobs
-    shop.core.reconciliation._now = lambda: first_ms(shop.day) + (24 + 11) * HOUR_MS
+    shop.core.reconciliation.real_clock = lambda: first_ms(shop.day) + (24 + 11) * HOUR_MS
     shop.core.reconciliation._not_before.clear()  # it may have asked for this bill before it was out
     for _ in range(CATCH_UP_DAYS):
         await jobs._reconcile()

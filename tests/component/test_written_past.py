@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shop_order.cmd.cli.root import app as cli
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.shop import Shop
 
 pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")

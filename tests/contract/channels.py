@@ -30,10 +30,12 @@ Sent = tuple[bytes, Mapping[str, str]]  # a notice: body and headers
 class Rig(Protocol):
     """A channel, and what its provider sends."""
 
-    channel: PaymentChannel
+    @property
+    def channel(self) -> PaymentChannel:
+        """The channel to try."""
 
     def notice(
-        self, payment: Payment, *, seller: str = "", refund_sn: str = "", by: str = "provider"
+        self, payment: Payment, *, seller: str = "", refund_sn: str = "", forged: bool = False
     ) -> Sent:
         """A notice that the attempt was paid, or refunded; of another seller, or signed by a stranger."""
 
@@ -50,7 +52,7 @@ class AlipayRig:
     answers: dict[str, bytes]
 
     def notice(
-        self, payment: Payment, *, seller: str = "", refund_sn: str = "", by: str = "provider"
+        self, payment: Payment, *, seller: str = "", refund_sn: str = "", forged: bool = False
     ) -> Sent:
         fields = {
             "app_id": "1",
@@ -63,7 +65,9 @@ class AlipayRig:
         if refund_sn:
             fields |= {"refund_fee": "0.01", "out_biz_no": refund_sn}
         text = "&".join(f"{name}={value}" for name, value in sorted(fields.items()))
-        signature = self.keys[by].sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        signature = self.keys["another" if forged else "its"].sign(
+            text.encode(), padding.PKCS1v15(), hashes.SHA256()
+        )
         signed = fields | {"sign_type": "RSA2", "sign": base64.b64encode(signature).decode()}
         return urlencode(signed).encode(), {"content-type": "application/x-www-form-urlencoded"}
 
@@ -77,7 +81,7 @@ class AlipayRig:
         }
         self.answers.clear()
         if not lost:
-            key = self.keys["it"]
+            key = self.keys["its"]
             self.answers |= {
                 "trade.query": signed_answer(key, "trade_query", node),
                 "trade.close": signed_answer(key, "trade_close", {"code": "40004", "sub_code": "ACQ.PAID"}),
@@ -87,9 +91,9 @@ class AlipayRig:
 
 @asynccontextmanager
 async def alipay(folder: Path) -> AsyncIterator[Rig]:
-    keys = {who: rsa.generate_private_key(public_exponent=65537, key_size=2048) for who in ("it", "foe")}
+    keys = {who: rsa.generate_private_key(public_exponent=65537, key_size=2048) for who in ("its", "another")}
     answers: dict[str, bytes] = {}
-    async with asking(keys["it"], folder, lambda method: answers.get(method, b"")) as channel:
+    async with asking(keys["its"], folder, lambda method: answers.get(method, b"")) as channel:
         yield AlipayRig(channel, keys, answers)
 
 
@@ -100,11 +104,11 @@ class ToyRig:
     channel: ToyChannel
 
     def notice(
-        self, payment: Payment, *, seller: str = "", refund_sn: str = "", by: str = "provider"
+        self, payment: Payment, *, seller: str = "", refund_sn: str = "", forged: bool = False
     ) -> Sent:
         told = {"sn": payment.payment_sn, "fen": payment.amount_fen, "seller": seller or self.channel.seller}
         body = json.dumps(told | ({"refund_sn": refund_sn} if refund_sn else {})).encode()
-        key = self.channel.key if by == "it" else by
+        key = "another" if forged else self.channel.key
         return body, {"toy-signature": toy_sign(key, body)}
 
     def tell(self, payment: Payment, *, lost: bool) -> None:

@@ -13,9 +13,8 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Key
 from shop_order.domain.status import PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import GUARDS
@@ -123,7 +122,7 @@ async def add(
     store: Store, new: Order, *, cart_version: int | None = None, key: Key | None = None, limit: int = 0
 ) -> Order:
     """Store it, with what a test leaves out left out."""
-    await store.orders.add(new, cart_version=cart_version, key=key, unpaid_limit=limit)
+    await store.orders.add(new, cart_version=cart_version, key=key, unpaid_limit=limit, in_time=lambda: True)
     return new
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from shop_order.domain.errors import KeyReused, Unauthenticated
 from shop_order.domain.ports import Key, KeyRecord, Orders
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.repository.cache import revocations
 from shop_order.repository.cache.base import Cache, CacheDown
 from shop_order.repository.cache.flights import KeyFlights, Turns

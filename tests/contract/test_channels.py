@@ -68,7 +68,7 @@ async def test_a_refunds_notice_names_the_refund(rig: Rig) -> None:
 
 
 async def test_a_strangers_notice_is_forged(rig: Rig) -> None:
-    body, headers = rig.notice(attempt(rig), by="foe")
+    body, headers = rig.notice(attempt(rig), forged=True)
     with pytest.raises(SignatureInvalid):
         rig.channel.verify(body, headers)
 

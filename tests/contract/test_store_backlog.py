@@ -11,31 +11,31 @@ NOTHING = [OverdueWork("order", 0, 0), OverdueWork("payment", 0, 0), OverdueWork
 
 
 async def test_nothing_is_behind_before_its_time(store: Store) -> None:
-    assert await store.backlog.behind(NOW_MS) == NOTHING
+    assert await store.backlog.overdue(NOW_MS) == NOTHING
     new = await added(store)
     await opened(store, new)
     bought = await added(store)
     await paid(store, bought, await opened(store, bought))
-    assert await store.backlog.behind(NOW_MS) == NOTHING
+    assert await store.backlog.overdue(NOW_MS) == NOTHING
 
 
 async def test_an_order_whose_time_is_over_is_behind_until_it_is_decided(store: Store) -> None:
     first, second = await added(store, now_ms=NOW_MS), await added(store, now_ms=NOW_MS + 7)
     later_ms = second.expire_ms + 1
-    assert (await store.backlog.behind(first.expire_ms - 1))[0] == OverdueWork("order", 0, 0)
-    assert (await store.backlog.behind(later_ms))[0] == OverdueWork("order", 2, first.expire_ms)
+    assert (await store.backlog.overdue(first.expire_ms - 1))[0] == OverdueWork("order", 0, 0)
+    assert (await store.backlog.overdue(later_ms))[0] == OverdueWork("order", 2, first.expire_ms)
     await store.orders.change(first.order_sn, lambda o: o.cancel("", BUYER, later_ms, code="TIMEOUT"))
-    assert (await store.backlog.behind(later_ms))[0] == OverdueWork("order", 1, second.expire_ms)
+    assert (await store.backlog.overdue(later_ms))[0] == OverdueWork("order", 1, second.expire_ms)
 
 
 async def test_an_attempt_is_behind_when_its_time_is_over_and_nobody_knows_its_end(store: Store) -> None:
     new = await added(store)
     attempt = await opened(store, new)
     over_ms = attempt.expire_ms
-    assert (await store.backlog.behind(over_ms - 1))[1] == OverdueWork("payment", 0, 0)
-    assert (await store.backlog.behind(over_ms))[1] == OverdueWork("payment", 1, over_ms)
+    assert (await store.backlog.overdue(over_ms - 1))[1] == OverdueWork("payment", 0, 0)
+    assert (await store.backlog.overdue(over_ms))[1] == OverdueWork("payment", 1, over_ms)
     await paid(store, new, attempt)
-    assert (await store.backlog.behind(over_ms))[1] == OverdueWork("payment", 0, 0)
+    assert (await store.backlog.overdue(over_ms))[1] == OverdueWork("payment", 0, 0)
 
 
 async def test_a_refund_is_behind_from_its_approval_until_its_end(store: Store) -> None:
@@ -45,8 +45,8 @@ async def test_a_refund_is_behind_from_its_approval_until_its_end(store: Store) 
     order = await paid(store, new, attempt)  # too late: it is on its way back
     (refund,) = order.refunds.values()
     assert refund.state is RefundState.APPROVED
-    assert (await store.backlog.behind(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
+    assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
     await store.orders.change(order.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))
-    assert (await store.backlog.behind(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
+    assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
     await store.orders.change(order.order_sn, lambda o: o.refund_succeeded(refund.refund_sn, NOW_MS))
-    assert await store.backlog.behind(NOW_MS) == NOTHING
+    assert await store.backlog.overdue(NOW_MS) == NOTHING

@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.status import RefundState
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.archived import LATER_MS, archive_all, cancelled, clean, give_back, late_money

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderNotFound
 from shop_order.domain.ports import COUNT_CAP, Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import (
     BUYER,

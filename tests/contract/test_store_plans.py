@@ -19,8 +19,8 @@ import pytest
 
 from shop_order.domain.bill import BillCursor, Reconciliation, Totals, day_at
 from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
@@ -179,7 +179,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.due_refunds(now_ms, 50)
     await store.payments.postpone_query("P100", now_ms)
     await store.payments.stop_queries("P101")
-    await store.backlog.behind(now_ms)
+    await store.backlog.overdue(now_ms)
     await use_reconciliations(store)
     await store.payments.postpone_refund("R100", now_ms)
     await store.feed.done([fed.event_id for fed in await store.feed.take(0, 10)])

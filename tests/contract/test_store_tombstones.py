@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from shop_order.domain import tombstone
+from shop_order.domain import ports
 from shop_order.domain.errors import PlacingGivenUp, RateLimited
-from shop_order.domain.tombstone import KEEP_MS
+from shop_order.domain.ports import TOMBSTONE_LIFETIME_MS
 from shop_order.repository.dao.store import Store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import NOW_MS, Engine, add, added, order, sn
@@ -28,22 +28,22 @@ async def test_a_tombstone_stands_until_no_order_can_come(engine: Engine) -> Non
     late, stands = order(), await added(engine.store)
     await plant(engine.store, late.order_sn)
     assert standing(engine) == (2, 1)
-    assert await engine.store.orders.purge_tombstones(NOW_MS + KEEP_MS - 1) == 0
+    assert await engine.store.orders.purge_tombstones(NOW_MS + TOMBSTONE_LIFETIME_MS - 1) == 0
     with pytest.raises(PlacingGivenUp):
         await add(engine.store, late)
-    assert await engine.store.orders.purge_tombstones(NOW_MS + KEEP_MS) == 1
+    assert await engine.store.orders.purge_tombstones(NOW_MS + TOMBSTONE_LIFETIME_MS) == 1
     assert standing(engine) == (1, 0)
-    assert await engine.store.orders.purge_tombstones(NOW_MS + 10 * KEEP_MS) == 0
+    assert await engine.store.orders.purge_tombstones(NOW_MS + 10 * TOMBSTONE_LIFETIME_MS) == 0
     assert await engine.store.orders.get(stands.order_sn) == stands
 
 
 async def test_who_asks_again_does_not_make_it_younger(engine: Engine) -> None:
     number = sn()
     await plant(engine.store, number)
-    await plant(engine.store, number, now_ms=NOW_MS + KEEP_MS)
+    await plant(engine.store, number, now_ms=NOW_MS + TOMBSTONE_LIFETIME_MS)
     assert standing(engine) == (1, 1)
-    assert await engine.store.orders.purge_tombstones(NOW_MS + KEEP_MS) == 1
-    await plant(engine.store, number, now_ms=NOW_MS + KEEP_MS)
+    assert await engine.store.orders.purge_tombstones(NOW_MS + TOMBSTONE_LIFETIME_MS) == 1
+    await plant(engine.store, number, now_ms=NOW_MS + TOMBSTONE_LIFETIME_MS)
     assert standing(engine) == (1, 1)
 
 
@@ -51,7 +51,7 @@ async def test_they_go_in_bounded_steps_oldest_first(engine: Engine) -> None:
     old, young = [sn() for _ in range(700)], [sn() for _ in range(40)]
     await plant(engine.store, *old)
     await plant(engine.store, *young, now_ms=NOW_MS + 1000)
-    gone = [await engine.store.orders.purge_tombstones(NOW_MS + KEEP_MS) for _ in range(3)]
+    gone = [await engine.store.orders.purge_tombstones(NOW_MS + TOMBSTONE_LIFETIME_MS) for _ in range(3)]
     assert gone == [500, 200, 0]
     assert standing(engine) == (40, 40)
 
@@ -59,7 +59,7 @@ async def test_they_go_in_bounded_steps_oldest_first(engine: Engine) -> None:
 async def test_so_many_a_minute_and_not_one_of_a_call_that_is_too_much(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tombstone, "MAX_PER_MINUTE", 10)
+    monkeypatch.setattr(ports, "MAX_TOMBSTONES_PER_MINUTE", 10)
     stands = await added(engine.store)
     await plant(engine.store, *(sn() for _ in range(8)))
     with pytest.raises(RateLimited):
@@ -107,5 +107,5 @@ async def test_tombstones_from_before_the_list_are_listed(engine: Engine) -> Non
     migrate(engine.url)
     await engine.open()
     assert standing(engine) == (31, 30)
-    assert await engine.store.orders.purge_tombstones(NOW_MS + KEEP_MS) == 30
+    assert await engine.store.orders.purge_tombstones(NOW_MS + TOMBSTONE_LIFETIME_MS) == 30
     assert standing(engine) == (1, 0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderServiceError, UnreadableRow
 from shop_order.domain.ports import OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.repository.dao import rows
 from tests.contract.archived import LATER_MS, archiving, cancelled, late_money
 from tests.contract.engine import BUYER, NOW_MS, TIMEOUT_MS, Engine, added, due, opened, paid
@@ -108,7 +108,7 @@ async def test_an_order_with_an_open_refund_is_not_due_until_the_refund_ended(en
     stored, _ = await store.orders.change(order.order_sn, asked_for)
     assert (stored.refund_status, stored.status) == (RefundStatus.OPEN, OrderStatus.SHIPPED)
     assert await due(store, over_ms) == []
-    assert [one.count for one in await store.backlog.behind(over_ms) if one.what == "order"] == [0]
+    assert [one.count for one in await store.backlog.overdue(over_ms) if one.what == "order"] == [0]
     await store.orders.change(order.order_sn, rejected)
     assert await due(store, over_ms) == [order.order_sn]
 

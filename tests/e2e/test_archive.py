@@ -16,7 +16,7 @@ from shop_order.cmd.run import job_locks
 from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.e2e.started import Ran, run
 from tests.plugins.engines import available
 from tests.shop import ADDRESS, Shop

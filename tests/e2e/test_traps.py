@@ -17,7 +17,7 @@ from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.api.proto.shop_order_pb2_grpc import OrderStub
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_sandbox.goods import Article
 from tests.shop import ADDRESS, Shop
 

@@ -19,7 +19,7 @@ from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.faults.buyers import Buyer, Notebook
 from tests.faults.processes import GOODS, SANDBOX, SERVICE, STOCK, Processes
 

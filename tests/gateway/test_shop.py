@@ -19,7 +19,7 @@ from deploy.nginx.render import Instance
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import order_pb2_grpc as rpc
 from shop_order.configs import load
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.gateway.running import GOOD_ORIGIN, Nginx
 from tests.shop import ADDRESS, Shop
 

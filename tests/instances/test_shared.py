@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.pkg.ids import MAX_WORKER
 from tests.e2e.started import run
 from tests.faults.processes import SANDBOX, SERVICE

@@ -106,7 +106,7 @@ FAULTS = (
         argument(
             "Settlement._send",
             "refund(refund=refund)",
-            "__import__('dataclasses').replace(refund, refund_sn=self._attempts._next_refund_sn())",
+            "__import__('dataclasses').replace(refund, refund_sn=self.attempts.next_refund_sn())",
         ),
     ),
     fault(
@@ -198,9 +198,7 @@ FAULTS = (
     fault(
         "refused events are forgotten",
         USE_CASES,
-        swap(
-            "Relay.run_once", "self._outbox.published(...)", "self._outbox.published([e.id for e in events])"
-        ),
+        swap("Relay.run_once", "self.outbox.published(...)", "self.outbox.published([e.id for e in events])"),
     ),
     # ---- time, access, batches ----
     fault(

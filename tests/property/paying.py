@@ -20,7 +20,7 @@ from shop_order.domain.errors import (
     UseRefund,
 )
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.service.pay import PayOrder
 from tests.property.buying import Buying
 from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelOrder, ModelPayment

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from shop_order.domain.errors import OrderServiceError
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.pricing import Pricing
+from shop_order.domain.valueobject.item import Pricing
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.place import OrderRules
 from tests.property.model import (
     AUTO_CONFIRM_MS,

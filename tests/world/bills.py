@@ -9,8 +9,8 @@ from shop_order.domain.bill import Bill, BillLine, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import BillNotOut, Trade, TradeState
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.reconcile import ReconciliationService

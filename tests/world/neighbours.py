@@ -9,9 +9,8 @@ from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.errors import AddressNotFound, DependencyDown
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import StockLease
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
 from shop_order.gateway.events import cloud_event
 from shop_order.gateway.neighbours import lease_of, refusal
 from shop_order.service.reservation import ReservationService

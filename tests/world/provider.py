@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment, Redirect
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, SignatureInvalid
 from shop_order.domain.ports import (
     Device,

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods
+from shop_order.domain.valueobject.parties import PostalAddress
+from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao import open_store
 from shop_order.repository.oplog import open_order_log
+from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
@@ -32,7 +33,6 @@ from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
-from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -130,6 +130,7 @@ class World:
             clock=self.clock,
             rules=lambda: self.rules,
             on_unreadable=self.unreadable.report,
+            shown=self.store.orders,
         )
         self.carts = CartService(
             carts=self.store.carts,
@@ -138,6 +139,7 @@ class World:
             clock=self.clock,
             next_id=self.ids.__next__,
             pricing=lambda: self.rules.pricing,
+            shown=self.shelf,
         )
         self.payments = self.payment_service()
         self._settle()
@@ -178,7 +180,7 @@ class World:
         )
 
     def _read_the_history(self) -> None:
-        self.relay = Relay(outbox=self.store.outbox, inboxes=self.inboxes, real_clock=self.real_now)
+        self.relay = Relay(outbox=self.store.outbox, publisher=self.inboxes, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(

@@ -16,8 +16,8 @@ from datetime import date
 from typing import Any
 
 from shop_order.domain.bill import Bill, BillLine
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import BridgeParameters, Done, Payment, PaymentAction, QrCode
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import (
     BillNotOut,

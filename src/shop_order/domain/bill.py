@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentType, RefundState
 
 DAY_MS = 86_400_000
@@ -197,13 +197,13 @@ class Comparison:
         self._only_theirs(Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line)
 
     def add_missing_payment(self, payment: Payment) -> None:
-        """Add a payment of ours that is in no bill."""
+        """Add our payment that no bill lists."""
         self.ours.add(payment.amount_fen, is_refund=False)
         number, fen = payment.payment_sn, payment.amount_fen
         self._add(Difference(Mismatch.NOT_IN_BILL, number, payment.order_sn, fen, 0, payment.trade_no))
 
     def add_missing_refund(self, refund: Refund) -> None:
-        """Add a refund of ours that is in no bill."""
+        """Add our refund that no bill lists."""
         self.ours.add(refund.amount_fen, is_refund=True)
         number, fen = refund.refund_sn, refund.amount_fen
         self._add(Difference(Mismatch.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn))

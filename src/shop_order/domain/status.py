@@ -81,10 +81,7 @@ DUE_REFUND = OPEN_REFUND - {RefundState.REQUESTED}  # approved: sent until its r
 SETTLED_REFUND = frozenset({RefundState.SUCCEEDED, RefundState.REJECTED})  # a failed one needs an operator
 
 _PAYMENT_WIRE = {
-    PaymentState.CREATED: 1,
-    PaymentState.PENDING: 1,
-    PaymentState.PROCESSING: 1,
-    PaymentState.UNKNOWN: 1,
+    **dict.fromkeys(OPEN_PAYMENT, 1),
     PaymentState.PAID: 2,
     PaymentState.PART_REFUNDED: 2,
     PaymentState.REFUNDED: 3,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -15,7 +16,6 @@ from shop_order.domain.errors import (
     AddressNotFound,
     DeadlineExceeded,
     DependencyDown,
-    OrderServiceError,
     OutOfStock,
     Overloaded,
     PlacingGivenUp,
@@ -23,8 +23,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.ports import NumberTaken, StockLease
 from shop_order.domain.problems import Dependency
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Goods, Line
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.grpc.client import Neighbour
 from shop_order.pkg.tracing import Origin, origin
@@ -39,13 +39,18 @@ GoodsQuery = tuple[Sequence[int], Origin]
 Reservation = tuple[str, Sequence[Line], Origin]
 
 
-def failure(name: Dependency, error: grpc.aio.AioRpcError, address: str = "") -> OrderServiceError:
-    """Return what our own caller gets for a failed call to `address`."""
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(f"{name} at {address}" if address else name)
-    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded()
-    return DependencyDown(name, address)
+@contextmanager
+def calling(name: Dependency, neighbour: Neighbour) -> Iterator[None]:
+    """Raise DeadlineExceeded, Overloaded or DependencyDown if the call inside fails."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        address = neighbour.address
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise DeadlineExceeded(f"{name} at {address}" if address else name) from error
+        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise Overloaded from error
+        raise DependencyDown(name, address) from error
 
 
 class GrpcGoods:
@@ -75,10 +80,8 @@ class GrpcGoods:
         found: dict[int, Goods] = {}
         for at in range(0, len(ids), MAX_IDS_PER_CALL):
             request = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
-            try:
+            with calling("goods_service", self._neighbour):
                 answer = await self._neighbour.call(self._stub.BatchGetGoods, request, origins=origins)
-            except grpc.aio.AioRpcError as error:
-                raise failure("goods_service", error, self._neighbour.address) from error
             found |= {g.id: goods_of(g) for g in answer.goods}
         return [found] * len(wanted)
 
@@ -97,7 +100,7 @@ def goods_of(info: pb.GoodsInfo) -> Goods:
 
 
 class GrpcStock:
-    """See `domain.ports.Stock` and `domain.ports.Leases`."""
+    """See `domain.ports.Stock` and `domain.ports.StockLeases`."""
 
     def __init__(
         self,
@@ -134,18 +137,13 @@ class GrpcStock:
         return {stock.goods_id: (stock.reserved, stock.sold) for stock in answer.stocks}
 
     async def _stock(self, goods_ids: Sequence[int]) -> pb.StockList:
-        try:
+        with calling(INVENTORY, self._neighbour):
             return await self._neighbour.call(self._stub.GetStock, pb.GoodsIds(ids=goods_ids))
-        except grpc.aio.AioRpcError as error:
-            raise failure(INVENTORY, error, self._neighbour.address) from error
 
     async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
-        try:
-            answer = await self._neighbour.call(
-                self._stub.ListLeases, pb.LeaseFilter(after_order_sn=after, limit=limit)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise failure(INVENTORY, error, self._neighbour.address) from error
+        request = pb.LeaseFilter(after_order_sn=after, limit=limit)
+        with calling(INVENTORY, self._neighbour):
+            answer = await self._neighbour.call(self._stub.ListLeases, request)
         return [lease_of(lease) for lease in answer.leases]
 
     async def _reserve(self, wanted: Sequence[Reservation]) -> Sequence[Exception | None]:
@@ -158,12 +156,9 @@ class GrpcStock:
             for order_sn, lines, _ in wanted
         ]
         origins = [caller for _, _, caller in wanted]
-        try:
-            answer = await self._neighbour.call(
-                self._stub.Reserve, pb.ReserveRequests(requests=requests), origins=origins
-            )
-        except grpc.aio.AioRpcError as error:
-            raise failure(INVENTORY, error, self._neighbour.address) from error
+        batch = pb.ReserveRequests(requests=requests)
+        with calling(INVENTORY, self._neighbour):
+            answer = await self._neighbour.call(self._stub.Reserve, batch, origins=origins)
         if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
             raise DependencyDown(INVENTORY, self._neighbour.address)  # the answer is to another request
         return [None if result.ok else refusal(result) for result in answer.results]
@@ -171,10 +166,8 @@ class GrpcStock:
     async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
         released = pb.OrderSns(order_sns=[order_sn for order_sn, _ in wanted])
         origins = [caller for _, caller in wanted]
-        try:
+        with calling(INVENTORY, self._neighbour):
             await self._neighbour.call(self._stub.Release, released, origins=origins)
-        except grpc.aio.AioRpcError as error:
-            raise failure(INVENTORY, error, self._neighbour.address) from error
         return [None] * len(wanted)
 
 
@@ -198,7 +191,7 @@ def lease_of(lease: pb.Lease) -> StockLease:
 
 
 class GrpcAddresses:
-    """See `domain.ports.Addresses`."""
+    """See `domain.ports.AddressBook`."""
 
     def __init__(self, channel: grpc.aio.Channel, neighbour: Neighbour) -> None:
         self._stub = UsersStub(channel)
@@ -206,12 +199,13 @@ class GrpcAddresses:
 
     async def get(self, user: int, address_id: int) -> PostalAddress:
         request = pb.AddressRequest(user_id=user, address_id=address_id)
-        try:
-            a = await self._neighbour.call(self._stub.GetAddress, request)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise AddressNotFound from error
-            raise failure("user_service", error, self._neighbour.address) from error
+        with calling("user_service", self._neighbour):
+            try:
+                a = await self._neighbour.call(self._stub.GetAddress, request)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise AddressNotFound from error
+                raise
         # Not cleaned: the buyer must correct the entry, and the error names the field of the request.
         with inside("address_id"):
             return PostalAddress(a.name, a.phone, a.detail, a.province, a.city, a.district)
@@ -234,7 +228,5 @@ class GrpcInboxes:
 
 
 async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:
-    try:
+    with calling("event_inbox", neighbour):
         return await neighbour.call(stub.Deliver, batch, origins=())
-    except grpc.aio.AioRpcError as error:
-        raise failure("event_inbox", error, neighbour.address) from error

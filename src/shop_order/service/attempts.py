@@ -4,47 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeNoTaken, TradeState
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
+from shop_order.service.alerts import Alert
 from shop_order.service.channels import Channels
 
 MAX_AHEAD_MS = 86_400_000  # a payment time further in the future is more than clock skew
 
 
-class Alert(Protocol):
-    """Alerts the operator: a person has to act."""
-
-    def __call__(self, name: str, **about: object) -> None: ...
-
-
+@dataclass(kw_only=True, eq=False)
 class Attempts:
     """Queries and closes attempts at their providers, and applies the answers to the orders."""
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        payments: Payments,
-        channels: Channels,
-        clock: Clock,
-        next_refund_sn: Callable[[], str],
-        alert: Alert,
-    ) -> None:
-        self._orders = orders
-        self._payments = payments
-        self._channels = channels
-        self._now = clock
-        self._next_refund_sn = next_refund_sn
-        self._alert = alert
+    orders: Orders
+    payments: Payments
+    channels: Channels
+    clock: Clock
+    next_refund_sn: Callable[[], str]
+    alert: Alert
 
     async def find(self, payment_sn: str, payment_type: int | None = None) -> Payment:
         """The attempt of this channel. Raises AmountMismatch if there is none."""
-        if (payment := await self._payments.find(payment_sn)) is None:
+        if (payment := await self.payments.find(payment_sn)) is None:
             raise AmountMismatch("payment")
         if payment_type not in (None, payment.payment_type):
             raise AmountMismatch("payment_type")
@@ -55,7 +41,7 @@ class Attempts:
 
         Raises ChannelUnavailable.
         """
-        channel = self._channels.get(payment.payment_type)
+        channel = self.channels.get(payment.payment_type)
         return await self._answer(payment, channel.query(payment.payment_sn))
 
     async def close(self, payment: Payment) -> Payment:
@@ -63,7 +49,7 @@ class Attempts:
 
         The attempt stays open if the provider's answer is unknown. Raises ChannelUnavailable.
         """
-        channel = self._channels.get(payment.payment_type)
+        channel = self.channels.get(payment.payment_type)
         trade = await self._answer(payment, channel.close(payment.payment_sn))
         if trade.state is TradeState.ABSENT:
             trade = Trade(TradeState.CLOSED)  # its link still works until it expires: it is queried again
@@ -85,30 +71,30 @@ class Attempts:
             sn = payment.payment_sn
 
             def close(order: Order) -> None:
-                order.close_attempt(sn, SYSTEM, self._now())
+                order.close_attempt(sn, SYSTEM, self.clock())
 
-            return (await self._orders.change(payment.order_sn, close))[0].payments[sn]
+            return (await self.orders.change(payment.order_sn, close))[0].payments[sn]
         return payment
 
     async def _pay(self, payment: Payment, trade: Trade) -> Payment:
-        if trade.paid_ms > self._now() + MAX_AHEAD_MS:
+        if trade.paid_ms > self.clock() + MAX_AHEAD_MS:
             raise AmountMismatch("paid_ms")  # no reconciled day would ever contain it
         sn = payment.payment_sn
-        refund_sn = self._next_refund_sn()  # drawn here, since the store's thread must not draw numbers
+        refund_sn = self.next_refund_sn()  # drawn here, since the store's thread must not draw numbers
 
         def arrive(order: Order) -> None:
             order.receive_payment(
                 sn,
                 trade_no=trade.trade_no,
                 amount_fen=trade.amount_fen,
-                paid_ms=trade.paid_ms or self._now(),
-                now_ms=self._now(),
+                paid_ms=trade.paid_ms or self.clock(),
+                now_ms=self.clock(),
                 refund_sn=refund_sn,
             )
 
-        seller = self._channels.seller(payment.payment_type)
+        seller = self.channels.seller(payment.payment_type)
         try:
-            return (await self._orders.change(payment.order_sn, arrive, seller=seller))[0].payments[sn]
+            return (await self.orders.change(payment.order_sn, arrive, seller=seller))[0].payments[sn]
         except TradeNoTaken as taken:
             raise AmountMismatch("trade_no") from taken
 
@@ -125,5 +111,5 @@ class Attempts:
         try:
             yield
         except AmountMismatch as wrong:
-            self._alert("notice_mismatch", payment_sn=payment_sn, trade_no=trade_no, **wrong.details)
+            self.alert("notice_mismatch", payment_sn=payment_sn, trade_no=trade_no, **wrong.details)
             raise

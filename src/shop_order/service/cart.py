@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.domain.errors import CartLineNotFound, GoodsUnavailable, InvalidArgument
 from shop_order.domain.ports import Carts, Clock, GoodsCatalogue, Stock
-from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.item import Goods, Line
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Goods, Line, Pricing
+from shop_order.domain.valueobject.parties import Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +51,24 @@ class CartView:
         return [view for view in self.lines if view.line.checked and view.orderable]
 
 
+@dataclass(kw_only=True, eq=False)
 class CartService:
     """The use cases of the cart (specification 4.1)."""
 
-    def __init__(
-        self,
-        *,
-        carts: Carts,
-        goods: GoodsCatalogue,
-        stock: Stock,
-        clock: Clock,
-        next_id: Callable[[], int],
-        pricing: Callable[[], Pricing],
-        shown: GoodsCatalogue | None = None,
-    ) -> None:
-        """`shown` looks up goods that are only shown (may be cached); `goods` by default."""
-        self._carts = carts
-        self._goods = goods
-        self._shown = shown or goods
-        self._stock = stock
-        self._now = clock
-        self._next_id = next_id
-        self._pricing = pricing
+    carts: Carts
+    goods: GoodsCatalogue
+    stock: Stock
+    clock: Clock
+    next_id: Callable[[], int]
+    pricing: Callable[[], Pricing]
+    shown: GoodsCatalogue  # for goods that are only shown: may be cached
 
     async def view(self, actor: Actor) -> CartView:
         """The cart with current stock, and goods that may be some seconds old.
 
         Raises DependencyDown, DeadlineExceeded.
         """
-        return await self._show(await self._carts.get(actor.buyer_id()))
+        return await self._show(await self.carts.get(actor.buyer_id()))
 
     async def add(self, actor: Actor, goods: int, nums: int = 1, *, checked: bool = True) -> CartLineView:
         """Add goods to the cart.
@@ -90,12 +78,12 @@ class CartService:
         user = actor.buyer_id()
         Line(goods, nums)
         # All that may fail comes before the change: after an error the caller adds again.
-        fresh, stocks = await asyncio.gather(self._goods.get_many([goods]), self._stock.available([goods]))
+        fresh, stocks = await asyncio.gather(self.goods.get_many([goods]), self.stock.available([goods]))
         found = fresh.get(goods)
         if found is None or not found.on_sale:
             raise GoodsUnavailable([goods])
-        line = await self._carts.change(
-            user, lambda cart: cart.add(goods, nums, checked=checked, id=self._next_id(), now_ms=self._now())
+        line = await self.carts.change(
+            user, lambda cart: cart.add(goods, nums, checked=checked, id=self.next_id(), now_ms=self.clock())
         )
         return CartLineView(line, found, stocks.get(goods, 0))
 
@@ -109,15 +97,15 @@ class CartService:
 
         def change(cart: Cart) -> None:
             line = find_line(cart, goods, id)
-            cart.update(line.goods, nums=nums, checked=checked, now_ms=self._now())
+            cart.update(line.goods, nums=nums, checked=checked, now_ms=self.clock())
 
-        await self._carts.change(actor.buyer_id(), change)
+        await self.carts.change(actor.buyer_id(), change)
 
     async def check(self, actor: Actor, checked: bool, *, goods: int = 0, id: int = 0) -> None:
         """Set the check mark of one line, or of all without goods and id. Raises CartLineNotFound."""
         if goods or id:
             return await self.update(actor, goods, id=id, checked=checked)
-        await self._carts.change(actor.buyer_id(), lambda cart: cart.check_all(checked, now_ms=self._now()))
+        await self.carts.change(actor.buyer_id(), lambda cart: cart.check_all(checked, now_ms=self.clock()))
 
     async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
         """Remove a line, if it is there. Raises InvalidArgument."""
@@ -128,16 +116,16 @@ class CartService:
             except CartLineNotFound:
                 return
 
-        await self._carts.change(actor.buyer_id(), change)
+        await self.carts.change(actor.buyer_id(), change)
 
     async def _show(self, cart: Cart) -> CartView:
         ids = sorted(cart.lines)
         if not ids:
-            return CartView(cart.user, cart.version, (), self._pricing())
-        goods, stocks = await asyncio.gather(self._shown.get_many(ids), self._stock.available(ids))
+            return CartView(cart.user, cart.version, (), self.pricing())
+        goods, stocks = await asyncio.gather(self.shown.get_many(ids), self.stock.available(ids))
         lines = sorted(cart.lines.values(), key=lambda line: (line.created_ms, line.id))
         views = tuple(CartLineView(line, goods.get(line.goods), stocks.get(line.goods, 0)) for line in lines)
-        return CartView(cart.user, cart.version, views, self._pricing())
+        return CartView(cart.user, cart.version, views, self.pricing())
 
 
 def find_line(cart: Cart, goods: int, id: int) -> CartLine:

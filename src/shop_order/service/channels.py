@@ -18,14 +18,6 @@ class ChosenChannel:
     channel: PaymentChannel
     trade_type: str
 
-    def check_order(self, order: Order, now_ms: int) -> None:
-        """Check that the order can be paid through the channel now.
-
-        Raises IllegalTransition, PayWindowClosed (too little time is left), AmountNotPayable.
-        """
-        order.require_payable(now_ms)
-        self.check_amount(order.pay_fen)
-
     def check_amount(self, amount_fen: int) -> None:
         """Check that the channel takes this amount in one payment. Raises AmountNotPayable."""
         channel = self.channel

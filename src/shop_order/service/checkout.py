@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
 
@@ -13,7 +13,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
 from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import ReturnUrls
@@ -56,8 +56,8 @@ def stage_of(order: Order, now_ms: int) -> Stage:
     ]
     if any(refund.state not in SETTLED_REFUND for refund in refunds):
         return Stage.REFUNDING
-    back_fen = sum(refund.amount_fen for refund in refunds)
-    if back_fen and (cancelled or back_fen >= order.pay_fen):
+    refunded_fen = sum(refund.amount_fen for refund in refunds)
+    if refunded_fen and (cancelled or refunded_fen >= order.pay_fen):
         return Stage.REFUNDED
     return Stage(order.status.name.lower())
 
@@ -78,36 +78,27 @@ class _Query:
         return self.task.result() if known else TradeState.UNKNOWN
 
 
+@dataclass(kw_only=True, eq=False)
 class Checkout:
-    """What the holder of an order's cashier link may see and do."""
+    """What the holder of an order's cashier link may see and do.
 
-    def __init__(
-        self,
-        *,
-        orders: OrderService,
-        payments: PaymentService,
-        settlement: Settlement,
-        clock: Clock,
-        monotonic_s: Callable[[], float],
-        return_urls: ReturnUrls,
-        turn: Callable[[str, int], Awaitable[bool]] = single_instance,
-        wait_s: float = WAIT_S,
-    ) -> None:
-        """`turn(payment_sn, for_ms)`: whether no other instance queried the attempt within this time."""
-        self._orders = orders
-        self._payments = payments
-        self._settlement = settlement
-        self._now = clock
-        self._monotonic_s = monotonic_s
-        self._wait_s = wait_s
-        self._return_urls = return_urls
-        self._turn = turn
-        self._queries: dict[str, _Query] = {}  # the oldest first
-        self._running = 0
+    `turn(payment_sn, for_ms)` returns whether no other instance queried the attempt within this time.
+    """
+
+    orders: OrderService
+    payments: PaymentService
+    settlement: Settlement
+    clock: Clock
+    monotonic_s: Callable[[], float]
+    return_urls: ReturnUrls
+    turn: Callable[[str, int], Awaitable[bool]] = single_instance
+    wait_s: float = WAIT_S
+    _queries: dict[str, _Query] = field(default_factory=dict, init=False)  # the oldest first
+    _running: int = field(default=0, init=False)
 
     async def get(self, order_sn: str) -> Order:
         """The order as it is stored. Raises OrderNotFound."""
-        return await self._orders.get(SYSTEM, order_sn)
+        return await self.orders.get(SYSTEM, order_sn)
 
     async def refresh(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
         """Query the attempts that may still be paid; return the order afterwards, and the first one's state.
@@ -117,7 +108,7 @@ class Checkout:
         Raises OrderNotFound.
         """
         order = await self.get(order_sn)
-        attempts = [p for p in self._to_query(order, back_from) if self._now() < p.grace_end_ms + QUERIED_MS]
+        attempts = [p for p in self._to_query(order, back_from) if self.clock() < p.grace_end_ms + QUERIED_MS]
         if not attempts:
             return order, None
         states = await asyncio.gather(*(self._state_of(attempt) for attempt in attempts))
@@ -134,16 +125,16 @@ class Checkout:
         now_open = order.money.open_payment()
         try:
             async with asyncio.timeout(CHANGE_S if now_open else None):
-                return (await self._payments.pay(actor, command)).result.payment
+                return (await self.payments.pay(actor, command)).result.payment
         except (ChannelUnavailable, DependencyDown, TimeoutError):
             if now_open is None or now_open.payment_type is not chosen:
                 raise
         command = replace(command, trade_type=now_open.trade_type)
-        return (await self._payments.pay(actor, command)).result.payment
+        return (await self.payments.pay(actor, command)).result.payment
 
     def pages(self, order: Order) -> tuple[str, str]:
         """The order's return and cancel URLs; empty if not given, or no longer allowed."""
-        allowed = self._return_urls.allowed_or_empty
+        allowed = self.return_urls.allowed_or_empty
         return allowed(order.return_url), allowed(order.cancel_url)
 
     def _to_query(self, order: Order, back_from: str) -> list[Payment]:
@@ -158,13 +149,13 @@ class Checkout:
         query = self._query_of(payment)
         if query is None:
             return TradeState.UNKNOWN
-        left_s = query.sent_s + self._wait_s - self._monotonic_s()
+        left_s = query.sent_s + self.wait_s - self.monotonic_s()
         await asyncio.wait([query.task], timeout=max(left_s, 0.0))
         return query.state
 
     def _query_of(self, payment: Payment) -> _Query | None:
         """The query of the last 2 s, otherwise a new one; None if there are too many queries."""
-        now_s = self._monotonic_s()
+        now_s = self.monotonic_s()
         self._forget(now_s)
         known = self._queries.get(payment.payment_sn)
         if known and (not known.task.done() or now_s - known.sent_s < EVERY_S):
@@ -186,10 +177,10 @@ class Checkout:
         self._running += 1
         try:
             async with asyncio.timeout(QUERY_S):
-                if not await self._turn(payment.payment_sn, round(EVERY_S * 1000)):
+                if not await self.turn(payment.payment_sn, round(EVERY_S * 1000)):
                     self._queries.pop(payment.payment_sn, None)  # the next refresh tries again
                     return TradeState.UNKNOWN  # the other instance stores the answer
-                return (await self._settlement.query(payment))[1]
+                return (await self.settlement.query(payment))[1]
         except (OrderServiceError, UnreadableRow, TimeoutError):
             return TradeState.UNKNOWN  # the jobs will query it
         finally:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from shop_order.domain.errors import InvalidArgument, KeyReused
@@ -52,25 +52,19 @@ class SharedFlights(Protocol):
         """End the work under this ticket."""
 
 
+@dataclass(eq=False)
 class Idempotency:
-    """Runs a command with an idempotency key once."""
+    """Runs a command with an idempotency key once.
 
-    def __init__(
-        self,
-        orders: Orders,
-        real_clock: Clock,
-        shared: SharedFlights | None = None,
-        tokens: SubmitTokens | None = None,
-    ) -> None:
-        """`shared` saves work if there are several processes; correctness does not depend on it.
+    `shared` saves work if there are several processes; correctness does not depend on it. Without `tokens`,
+    keys that look like submit tokens are refused.
+    """
 
-        Without `tokens`, keys that look like submit tokens are refused.
-        """
-        self._orders = orders
-        self._now = real_clock
-        self._shared = shared
-        self._tokens = tokens
-        self._running: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
+    orders: Orders
+    real_clock: Clock
+    shared: SharedFlights | None = None
+    tokens: SubmitTokens | None = None
+    _running: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = field(default_factory=dict, init=False)
 
     async def once(
         self,
@@ -90,7 +84,7 @@ class Idempotency:
         checked_key(key)
         if key.startswith(SUBMIT_TOKEN_PREFIX):
             self._check_token(key, int(scope.partition(":")[0]))
-        wanted = Key(scope, key, command_hash(command), self._now())
+        wanted = Key(scope, key, command_hash(command), self.real_clock())
         if running := self._running.get((scope, key)):
             return await self._join(wanted, *running)
         task = asyncio.create_task(self._execute(wanted, run, replay))
@@ -101,9 +95,9 @@ class Idempotency:
     def _check_token(self, token: str, user: int) -> None:
         """Raise InvalidArgument unless this is a valid submit token of the user."""
         try:
-            if self._tokens is None:
+            if self.tokens is None:
                 raise BadToken("submit tokens are not configured")
-            self._tokens.verify(token, user, self._now() / 1000)
+            self.tokens.verify(token, user, self.real_clock() / 1000)
         except BadToken as bad:
             raise InvalidArgument("idempotency_key", "expired_token") from bad
 
@@ -134,16 +128,16 @@ class Idempotency:
             if record is None:
                 return Outcome(await run(wanted))
         finally:
-            if ticket and self._shared:
-                await self._shared.leave(wanted.scope, wanted.key, ticket)
+            if ticket and self.shared:
+                await self.shared.leave(wanted.scope, wanted.key, ticket)
         return Outcome(await replay(same_command(wanted, record)), replayed=True)
 
     async def _acquire(self, wanted: Key) -> tuple[str, KeyRecord | None]:
         """The ticket and the key's result, once no other process works on it, or after a timeout."""
         scope, key, ticket = wanted.scope, wanted.key, None
         for pause_s in WAITS_S:
-            ticket = await self._shared.enter(scope, key) if self._shared else ""
-            record = await self._orders.key(scope, key, self._now())
+            ticket = await self.shared.enter(scope, key) if self.shared else ""
+            record = await self.orders.key(scope, key, self.real_clock())
             if record or ticket is not None:
                 return ticket or "", record
             await asyncio.sleep(pause_s)

@@ -1,4 +1,4 @@
-"""Payment notices: size limits, and the notices of our own gateway over gRPC (contract, chapter 4)."""
+"""Payment notices: size limits, and the notices of our own gateway over gRPC (decision callbacks)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
@@ -26,31 +26,22 @@ from shop_order.domain.ports import (
     Orders,
 )
 from shop_order.domain.status import OrderStatus
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.place import OrderRules
 
 MAX_PAGE_SIZE = 100
 
 
+@dataclass(kw_only=True, eq=False)
 class OrderService:
     """The use cases of orders; see the methods for what each raises."""
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        clock: Clock,
-        rules: Callable[[], OrderRules],
-        on_unreadable: OnUnreadable,
-        shown: OrderLookup | None = None,
-    ) -> None:
-        """`shown` looks up orders that are only shown (may be cached); `orders` by default."""
-        self._orders = orders
-        self._shown = shown or orders
-        self._now = clock
-        self._rules = rules
-        self._on_unreadable = on_unreadable
+    orders: Orders
+    clock: Clock
+    rules: Callable[[], OrderRules]
+    on_unreadable: OnUnreadable
+    shown: OrderLookup  # for orders that are only shown: may be cached
 
     # ---- reading ----
 
@@ -59,17 +50,17 @@ class OrderService:
 
         Raises OrderNotFound.
         """
-        return visible(await self._shown.get(order_sn), actor, owner)
+        return visible(await self.shown.get(order_sn), actor, owner)
 
     async def get_by_id(self, actor: Actor, id: int, *, owner: int = 0) -> Order:
         """The order with this id. Raises OrderNotFound, InvalidArgument."""
         if id <= 0:
             raise InvalidArgument("id", "not_an_id")
-        return visible(await self._shown.get_by_id(id), actor, owner)
+        return visible(await self.shown.get_by_id(id), actor, owner)
 
     async def history(self, order: Order) -> Sequence[Event]:
         """The events of an order that the caller may see."""
-        return await self._orders.history(order.order_sn)
+        return await self.orders.history(order.order_sn)
 
     async def list(
         self,
@@ -97,11 +88,11 @@ class OrderService:
             raise PageTooDeep(COUNT_CAP)
         if not actor.is_admin:
             where = replace(where, user=actor.buyer_id())
-        found = await self._orders.list(
+        found = await self.orders.list(
             where, offset=offset, limit=page_size, after=after, max_items=max_items
         )
         for row in found.unreadable:
-            self._on_unreadable(row)
+            self.on_unreadable(row)
         return found
 
     # ---- after placing ----
@@ -124,9 +115,9 @@ class OrderService:
 
         def decide(order: Order) -> None:
             expect(visible(order, actor, owner), expected)
-            order.cancel(reason, actor, self._now(), code=code)
+            order.cancel(reason, actor, self.clock(), code=code)
 
-        return (await self._orders.change(order_sn, decide))[0]
+        return (await self.orders.change(order_sn, decide))[0]
 
     async def ship(
         self, actor: Actor, order_sn: str, company: str, no: str, *, expected: OrderStatus | None = None
@@ -138,9 +129,9 @@ class OrderService:
 
         def decide(order: Order) -> None:
             expect(order, expected)
-            order.ship(company, no, actor, self._now(), auto_confirm_ms=self._rules().auto_confirm_ms)
+            order.ship(company, no, actor, self.clock(), auto_confirm_ms=self.rules().auto_confirm_ms)
 
-        return (await self._orders.change(order_sn, decide))[0]
+        return (await self.orders.change(order_sn, decide))[0]
 
     async def confirm(self, actor: Actor, order_sn: str, *, expected: OrderStatus | None = None) -> Order:
         """Record that the buyer received the order. Idempotent.
@@ -150,9 +141,9 @@ class OrderService:
 
         def decide(order: Order) -> None:
             expect(visible(order, actor), expected)
-            order.complete(actor, self._now())
+            order.complete(actor, self.clock())
 
-        return (await self._orders.change(order_sn, decide))[0]
+        return (await self.orders.change(order_sn, decide))[0]
 
     async def apply_timeout(self, order_sn: str) -> Order:
         """Cancel an unpaid order, or complete a shipped one, if it timed out; otherwise do nothing.
@@ -161,7 +152,7 @@ class OrderService:
         """
 
         def decide(order: Order) -> None:
-            now_ms = self._now()
+            now_ms = self.clock()
             if order.due_ms is None or order.due_ms > now_ms:
                 return
             if order.status is OrderStatus.PENDING:
@@ -169,7 +160,7 @@ class OrderService:
             else:
                 order.complete(SYSTEM, now_ms)
 
-        return (await self._orders.change(order_sn, decide))[0]
+        return (await self.orders.change(order_sn, decide))[0]
 
     async def update_status(
         self,

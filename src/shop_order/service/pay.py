@@ -29,10 +29,11 @@ from shop_order.domain.ports import (
     TradeState,
 )
 from shop_order.domain.status import PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor
 from shop_order.domain.valueobject.item import title
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.domain.valueobject.text import plain_text
-from shop_order.service.attempts import Alert, Attempts
+from shop_order.service.alerts import Alert
+from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels, ChosenChannel
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
 from shop_order.service.notice import GatewayNotice, GatewaySecret, check_size
@@ -78,33 +79,20 @@ class AnotherAttempt(Exception):
     """A different attempt was opened meanwhile, or ours was closed: retry."""
 
 
+@dataclass(kw_only=True, eq=False)
 class PaymentService:
     """The use cases of payments (specification 4.3); see the methods for what each raises."""
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        payments: Payments,
-        channels: Channels,
-        attempts: Attempts,
-        idempotency: Idempotency,
-        clock: Clock,
-        next_payment_sn: Callable[[], str],
-        return_urls: ReturnUrls,
-        gateway_secret: GatewaySecret,
-        alert: Alert,
-    ) -> None:
-        self._orders = orders
-        self._payments = payments
-        self._channels = channels
-        self._attempts = attempts
-        self._idempotency = idempotency
-        self._now = clock
-        self._next_payment_sn = next_payment_sn
-        self._return_urls = return_urls
-        self._gateway_secret = gateway_secret
-        self._alert = alert
+    orders: Orders
+    payments: Payments
+    channels: Channels
+    attempts: Attempts
+    idempotency: Idempotency
+    clock: Clock
+    next_payment_sn: Callable[[], str]
+    return_urls: ReturnUrls
+    gateway_secret: GatewaySecret
+    alert: Alert
 
     # ---- opening ----
 
@@ -115,11 +103,11 @@ class PaymentService:
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, AmountNotPayable,
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
-        self._return_urls.check("return_url", cmd.return_url)
+        self.return_urls.check("return_url", cmd.return_url)
         plain_text("trade_type", cmd.trade_type, max_length=MAX_TRADE_TYPE)
         plain_text("openid", cmd.payer.openid, max_length=MAX_OPENID)
         plain_text("client_ip", cmd.payer.client_ip, max_length=MAX_ADDRESS)
-        return await self._idempotency.once(
+        return await self.idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
             cmd.normalized(),
@@ -128,10 +116,11 @@ class PaymentService:
         )
 
     async def _pay(self, actor: Actor, cmd: PayOrder, key: Key | None) -> Attempt:
-        choice = self._channels.choose(cmd.payment_type, cmd.trade_type)
+        choice = self.channels.choose(cmd.payment_type, cmd.trade_type)
         for _ in range(TRIES):
-            order = visible(await self._orders.get(cmd.order_sn), actor)
-            choice.check_order(order, self._now())
+            order = visible(await self.orders.get(cmd.order_sn), actor)
+            order.require_payable(self.clock())
+            choice.check_amount(order.pay_fen)
             draft = self._draft(order, choice)
             earlier = order.money.open_payment()
             if earlier and equal(earlier, draft):
@@ -139,7 +128,7 @@ class PaymentService:
             elif len(order.payments) >= MAX_ATTEMPTS:
                 raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
             elif earlier:
-                if (await self._attempts.close(earlier)).is_open:
+                if (await self.attempts.close(earlier)).is_open:
                     raise DependencyDown("payment_provider")  # the earlier attempt may still be paid
                 continue
             else:
@@ -156,21 +145,21 @@ class PaymentService:
         def decide(order: Order) -> Payment:
             now_open = order.money.open_payment()
             if now_open is None and draft.payment_sn not in order.payments:
-                order.open_attempt(draft, actor, self._now())
+                order.open_attempt(draft, actor, self.clock())
                 return draft
             if now_open is None or not equal(now_open, draft):
                 raise AnotherAttempt
             return now_open
 
         try:
-            return Attempt(*await self._orders.change(draft.order_sn, decide, key=key))
+            return Attempt(*await self.orders.change(draft.order_sn, decide, key=key))
         except KeyTaken as taken:
             assert key is not None
             return await self._replay(actor, same_command(key, taken.record))
 
     def _draft(self, order: Order, choice: ChosenChannel) -> Payment:
         return Payment(
-            payment_sn=self._next_payment_sn(),
+            payment_sn=self.next_payment_sn(),
             order_sn=order.order_sn,
             user=order.user,
             payment_type=choice.channel.payment_type,
@@ -178,24 +167,24 @@ class PaymentService:
             amount_fen=order.pay_fen,
             state=PaymentState.PENDING,
             payment_url="",
-            created_ms=self._now(),
+            created_ms=self.clock(),
             expire_ms=order.expire_ms,
         )
 
     async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, cmd: PayOrder) -> Payment:
-        subject, lasts_ms = title(order.items, order.order_sn), draft.expire_ms - self._now()
+        subject, lasts_ms = title(order.items, order.order_sn), draft.expire_ms - self.clock()
         request = OpenRequest(draft, subject, lasts_ms, cmd.return_url, cmd.payer)
         return draft.opened(await choice.channel.open(request))
 
     async def _replay(self, actor: Actor, record: KeyRecord) -> Attempt:
-        order = visible(await self._orders.get(record.order_sn), actor)
+        order = visible(await self.orders.get(record.order_sn), actor)
         return Attempt(order, order.payments[record.payment_sn])
 
     # ---- reading ----
 
     async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
         """The order with its paying attempt, otherwise its latest. Raises OrderNotFound, PaymentNotFound."""
-        order = visible(await self._orders.get(order_sn), actor, owner)
+        order = visible(await self.orders.get(order_sn), actor, owner)
         payment = order.shown_payment()
         if payment is None:
             raise PaymentNotFound
@@ -214,47 +203,47 @@ class PaymentService:
         check_size(body, headers)
         try:
             named = {name.lower(): value for name, value in headers.items()}
-            notice = self._channels.get(payment_type).verify(body, named)
+            notice = self.channels.get(payment_type).verify(body, named)
         except AmountMismatch as wrong:
-            self._alert("notice_mismatch", **wrong.details)
+            self.alert("notice_mismatch", **wrong.details)
             raise
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)
         if notice.is_refund:  # its trade may look paid; `Settlement` queries the refund by its own number
-            await self._payments.request_refund(notice.refund_sn, self._now())
+            await self.payments.request_refund(notice.refund_sn, self.clock())
             return ""
-        with self._attempts.alerting(notice.payment_sn, notice.trade.trade_no):
-            payment = await self._attempts.find(notice.payment_sn, payment_type)
-            return (await self._attempts.apply(payment, notice.trade)).order_sn
+        with self.attempts.alerting(notice.payment_sn, notice.trade.trade_no):
+            payment = await self.attempts.find(notice.payment_sn, payment_type)
+            return (await self.attempts.apply(payment, notice.trade)).order_sn
 
     async def _query_instead(self, notice: Notice, payment_type: PaymentType) -> str:
-        """Let `Settlement` query the provider, since anybody could send ambiguous notices endlessly.
+        """Let `Settlement` query the provider later, since a sender could repeat such a notice endlessly.
 
         Raises AmountMismatch, so that the provider sends the notice again.
         """
-        with self._attempts.alerting(notice.payment_sn):
-            payment = await self._attempts.find(notice.payment_sn, payment_type)
+        with self.attempts.alerting(notice.payment_sn):
+            payment = await self.attempts.find(notice.payment_sn, payment_type)
             if payment.is_paid:
                 return payment.order_sn
-            await self._payments.request_query(payment.payment_sn, self._now())
+            await self.payments.request_query(payment.payment_sn, self.clock())
             raise AmountMismatch(notice.ambiguous)
 
     async def gateway_notice(self, notice: GatewayNotice) -> None:
-        """Handle a notice of our own payment gateway (contract, chapter 4).
+        """Handle a notice of our own payment gateway (decision callbacks).
 
         Raises SignatureInvalid, AmountInexact, InvalidArgument, AmountMismatch.
         """
-        amount_fen = self._gateway_secret.check(notice)
+        amount_fen = self.gateway_secret.check(notice)
         if not notice.means_paid:
             return
         if not notice.trade_no:
             raise InvalidArgument("trade_no", "required")
-        with self._attempts.alerting(notice.payment_sn, notice.trade_no):
-            paid = Trade(TradeState.PAID, notice.trade_no, amount_fen, paid_ms=self._now())
-            payment = await self._attempts.find(notice.payment_sn, notice.payment_type)
+        with self.attempts.alerting(notice.payment_sn, notice.trade_no):
+            paid = Trade(TradeState.PAID, notice.trade_no, amount_fen, paid_ms=self.clock())
+            payment = await self.attempts.find(notice.payment_sn, notice.payment_type)
             if payment.order_sn != notice.order_sn:
                 raise AmountMismatch("order")
-            await self._attempts.apply(payment, paid)
+            await self.attempts.apply(payment, paid)
 
 
 def equal(one: Payment, other: Payment) -> bool:

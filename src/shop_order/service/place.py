@@ -18,6 +18,7 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.ports import (
+    MAX_PLACING_MS,
     AddressBook,
     Carts,
     Clock,
@@ -30,11 +31,8 @@ from shop_order.domain.ports import (
     Stock,
 )
 from shop_order.domain.status import PaymentType
-from shop_order.domain.tombstone import MAX_PLACING_MS
-from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import PostalAddress
-from shop_order.domain.valueobject.item import Line, merge_lines
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Line, Pricing, merge_lines
+from shop_order.domain.valueobject.parties import Actor, PostalAddress
 from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.channels import Channels
 from shop_order.service.idempotency import Idempotency, Outcome, same_command
@@ -158,42 +156,24 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)
 
 
+@dataclass(kw_only=True, eq=False)
 class PlacingService:
     """Places orders, for every protocol."""
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        carts: Carts,
-        goods: GoodsCatalogue,
-        stock: Stock,
-        addresses: AddressBook,
-        idempotency: Idempotency,
-        clock: Clock,
-        next_sn: Callable[[], str],
-        next_id: Callable[[], int],
-        rules: Callable[[], OrderRules],
-        release_soon: Callable[[str], None],
-        return_urls: ReturnUrls,
-        channels: Channels,
-        real_clock: Clock,
-    ) -> None:
-        """`release_soon` releases the stock of an order that was not stored, in the background."""
-        self._orders = orders
-        self._carts = carts
-        self._goods = goods
-        self._stock = stock
-        self._addresses = addresses
-        self._idempotency = idempotency
-        self._now = clock
-        self._next_sn = next_sn
-        self._next_id = next_id
-        self._rules = rules
-        self._release_soon = release_soon
-        self._return_urls = return_urls
-        self._channels = channels
-        self._real_now = real_clock
+    orders: Orders
+    carts: Carts
+    goods: GoodsCatalogue
+    stock: Stock
+    addresses: AddressBook
+    idempotency: Idempotency
+    clock: Clock
+    next_sn: Callable[[], str]
+    next_id: Callable[[], int]
+    rules: Callable[[], OrderRules]
+    release_soon: Callable[[str], None]  # the stock of an order that was not stored, in the background
+    return_urls: ReturnUrls
+    channels: Channels
+    real_clock: Clock
 
     async def place(self, actor: Actor, cmd: PlaceOrder) -> Outcome[Order]:
         """Place an order: reserve its stock, then store it and empty the cart in one commit.
@@ -206,10 +186,10 @@ class PlacingService:
         # Bounded, since errors name them, and must fit into gRPC metadata.
         plain_text("coupon_id", cmd.coupon_id, max_length=64)
         plain_text("quote_token", cmd.quote_token, max_length=512)
-        self._return_urls.check("return_url", cmd.return_url)
-        self._return_urls.check("cancel_url", cmd.cancel_url)
+        self.return_urls.check("return_url", cmd.return_url)
+        self.return_urls.check("cancel_url", cmd.cancel_url)
         cmd = replace(cmd, lines=merge_lines(cmd.lines)) if cmd.lines else cmd
-        return await self._idempotency.once(
+        return await self.idempotency.once(
             f"{user}:place",
             cmd.key,
             cmd.normalized(),
@@ -219,13 +199,13 @@ class PlacingService:
 
     async def _place(self, actor: Actor, cmd: PlaceOrder, key: Key | None) -> Order:
         if cmd.pay_type:
-            self._channels.choose(cmd.pay_type)
+            self.channels.choose(cmd.pay_type)
         if cmd.coupon_id:
             raise CouponUnknown(cmd.coupon_id)
         if cmd.quote_token:
             raise QuoteUnknown
-        rules = self._rules()  # once, so that a reload does not change them halfway
-        if rules.unpaid_limit and await self._orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
+        rules = self.rules()  # once, so that a reload does not change them halfway
+        if rules.unpaid_limit and await self.orders.count_unpaid(actor.user_id) >= rules.unpaid_limit:
             raise TooManyUnpaid(rules.unpaid_limit)
         basket = await self._basket(actor, cmd)
         for _ in range(FRESH_NUMBERS):
@@ -238,55 +218,57 @@ class PlacingService:
     async def _reserve_and_store(
         self, actor: Actor, cmd: PlaceOrder, basket: Basket, key: Key | None, rules: OrderRules
     ) -> Order:
-        goods = await self._goods.get_many([line.goods for line in basket.lines])
-        began_ms = self._real_now()  # before the number is drawn, which somebody could ask about
+        goods = await self.goods.get_many([line.goods for line in basket.lines])
+        began_ms = (
+            self.real_clock()
+        )  # before the number is drawn: from then on, the inventory may ask about it
         order = Order.place(
             basket.lines,
             goods,
-            order_sn=self._next_sn(),
+            order_sn=self.next_sn(),
             actor=actor,
             address=basket.address,
             note=cmd.note,
             pay_type=cmd.pay_type,
-            now_ms=self._now(),
+            now_ms=self.clock(),
             pay_timeout_ms=rules.pay_timeout_ms,
-            next_id=self._next_id,
+            next_id=self.next_id,
             expected_fen=cmd.expected_fen,
             pricing=rules.pricing,
             return_url=cmd.return_url,
             cancel_url=cmd.cancel_url,
         )
-        await self._stock.reserve(order.order_sn, basket.lines)
+        await self.stock.reserve(order.order_sn, basket.lines)
         try:
-            await self._orders.add(
+            await self.orders.add(
                 order,
                 cart_version=basket.cart_version,
                 key=key,
                 unpaid_limit=rules.unpaid_limit,
-                in_time=lambda: self._real_now() - began_ms < MAX_PLACING_MS,
+                in_time=lambda: self.real_clock() - began_ms < MAX_PLACING_MS,
             )
         except KeyTaken as taken:
-            self._release_soon(order.order_sn)
+            self.release_soon(order.order_sn)
             assert key is not None
             return await self._replay(same_command(key, taken.record))
         except DependencyDown:
             raise  # it may be stored after all: the inventory asks when the lease expires
         except OrderServiceError:
-            self._release_soon(order.order_sn)
+            self.release_soon(order.order_sn)
             raise
         return order
 
     async def _basket(self, actor: Actor, cmd: PlaceOrder) -> Basket:
         place = cmd.address
-        address = await self._addresses.get(actor.user_id, place) if isinstance(place, int) else place
+        address = await self.addresses.get(actor.user_id, place) if isinstance(place, int) else place
         if cmd.lines is not None:
             basket = Basket(cmd.lines, None, address)
         else:
-            cart = await self._carts.get(actor.user_id)
+            cart = await self.carts.get(actor.user_id)
             basket = Basket(cart.checked_lines(), cart.version, address)
         if not basket.lines:
             raise EmptyOrder
         return basket
 
     async def _replay(self, record: KeyRecord) -> Order:
-        return await self._orders.get(record.order_sn)
+        return await self.orders.get(record.order_sn)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, UnreadableRow
 from shop_order.domain.ports import (
     Clock,
@@ -19,7 +20,8 @@ from shop_order.domain.ports import (
     TradeState,
 )
 from shop_order.domain.status import DUE_REFUND, OrderStatus
-from shop_order.service.attempts import Alert, Attempts
+from shop_order.service.alerts import Alert
+from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
 
 BATCH = 32  # concurrently, so that a slow provider does not delay the others
@@ -28,34 +30,24 @@ QUERY_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
 
+@dataclass(kw_only=True, eq=False)
 class Settlement:
     """Background use cases; each call handles one batch."""
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        payments: Payments,
-        channels: Channels,
-        attempts: Attempts,
-        on_unreadable: OnUnreadable,
-        clock: Clock,
-        alert: Alert,
-    ) -> None:
-        self._orders = orders
-        self._on_unreadable = on_unreadable
-        self._payments = payments
-        self._channels = channels
-        self._attempts = attempts
-        self._now = clock
-        self._alert = alert
+    orders: Orders
+    payments: Payments
+    channels: Channels
+    attempts: Attempts
+    on_unreadable: OnUnreadable
+    clock: Clock
+    alert: Alert
 
     async def query_due(self) -> int:
         """Query attempts that may have been paid without a notice; return how many.
 
         Raises the first error, after all were tried.
         """
-        due = await self._payments.due_queries(self._now(), BATCH)
+        due = await self.payments.due_queries(self.clock(), BATCH)
         await run_all(self._reporting(self._query_one(payment, tries)) for payment, tries in due)
         return len(due)
 
@@ -64,25 +56,25 @@ class Settlement:
         try:
             await task
         except UnreadableRow as row:
-            self._on_unreadable(row)
+            self.on_unreadable(row)
 
     async def _query_one(self, payment: Payment | UnreadableRow, tries: int) -> None:
         number = payment.number if isinstance(payment, UnreadableRow) else payment.payment_sn
-        await self._payments.postpone_query(number, self._now() + backoff(QUERY_BACKOFF_MS, tries))
+        await self.payments.postpone_query(number, self.clock() + backoff(QUERY_BACKOFF_MS, tries))
         if isinstance(payment, UnreadableRow):
             raise payment
         known = await self.settle(payment)
         if known and not payment.is_open:
-            await self._payments.stop_queries(payment.payment_sn)
-        elif not known and self._now() > payment.expire_ms + STUCK_MS:
-            self._alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
+            await self.payments.stop_queries(payment.payment_sn)
+        elif not known and self.clock() > payment.expire_ms + STUCK_MS:
+            self.alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
 
     async def settle(self, payment: Payment) -> bool:
         """Query an attempt; return whether its final state is known."""
         payment, state = await self.query(payment)
         if state is TradeState.UNKNOWN:
             return False
-        return payment.is_paid or (self._now() >= payment.grace_end_ms and not payment.is_open)
+        return payment.is_paid or (self.clock() >= payment.grace_end_ms and not payment.is_open)
 
     async def query(self, payment: Payment) -> tuple[Payment, TradeState]:
         """Query the provider and apply its answer; return the attempt afterwards, and the provider's state.
@@ -92,14 +84,14 @@ class Settlement:
         configured now.
         """
         try:
-            trade = await self._attempts.query(payment)
+            trade = await self.attempts.query(payment)
             if trade.state in (TradeState.PAID, TradeState.CLOSED):
-                return await self._attempts.apply_trade(payment.payment_sn, trade), trade.state
+                return await self.attempts.apply_trade(payment.payment_sn, trade), trade.state
             # An attempt that no buyer has opened can't be closed: until its link expires, it may be paid
             # without a notice.
-            over = self._now() >= payment.grace_end_ms
+            over = self.clock() >= payment.grace_end_ms
             if trade.state is not TradeState.UNKNOWN and (over or await self._is_unwanted(payment, trade)):
-                payment = await self._attempts.close(payment)
+                payment = await self.attempts.close(payment)
         except (AmountMismatch, ChannelUnavailable):
             return payment, TradeState.UNKNOWN
         return payment, trade.state
@@ -108,40 +100,40 @@ class Settlement:
         """Whether a buyer is about to pay, though the order no longer waits for payment."""
         if trade.state is not TradeState.WAITING or not payment.is_open:
             return trade.state is TradeState.WAITING
-        return (await self._orders.get(payment.order_sn)).status is not OrderStatus.PENDING
+        return (await self.orders.get(payment.order_sn)).status is not OrderStatus.PENDING
 
     async def refund_due(self) -> int:
         """Send approved refunds, and those without a result again; return how many.
 
         Raises the first error, after all were tried.
         """
-        due = await self._payments.due_refunds(self._now(), BATCH)
+        due = await self.payments.due_refunds(self.clock(), BATCH)
         await run_all(self._reporting(self._refund_one(refund, tries)) for refund, tries in due)
         return len(due)
 
     async def _refund_one(self, refund: Refund, tries: int) -> None:
-        await self._payments.postpone_refund(
-            refund.refund_sn, self._now() + backoff(REFUND_BACKOFF_MS, tries)
+        await self.payments.postpone_refund(
+            refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
         )
         known = await self._refund(refund)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
-            self._alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
+            self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund) -> bool:
         """Send a refund if it is approved; return whether nothing is left to do for it."""
         sn = refund.refund_sn
 
         def sent(order: Order) -> tuple[Payment, Refund]:
-            order.refund_sent(sn, self._now())
+            order.refund_sent(sn, self.clock())
             return order.payments[refund.payment_sn], order.refunds[sn]
 
         def succeeded(order: Order) -> None:
-            order.refund_succeeded(sn, self._now())
+            order.refund_succeeded(sn, self.clock())
 
         def failed(order: Order) -> None:
-            order.refund_failed(sn, self._now())
+            order.refund_failed(sn, self.clock())
 
-        _, (payment, refund) = await self._orders.change(refund.order_sn, sent)
+        _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
         if refund.state not in DUE_REFUND:
             return True
         try:
@@ -149,14 +141,14 @@ class Settlement:
         except ChannelUnavailable:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
-            await self._orders.change(refund.order_sn, succeeded)
+            await self.orders.change(refund.order_sn, succeeded)
         elif result is RefundResult.FAILED:
-            self._alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
-            await self._orders.change(refund.order_sn, failed)
+            self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
+            await self.orders.change(refund.order_sn, failed)
         return result in (RefundResult.SUCCEEDED, RefundResult.FAILED)
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
-        channel = self._channels.get(payment.payment_type)
+        channel = self.channels.get(payment.payment_type)
         result = await channel.refund(payment, refund=refund)
         if result is RefundResult.PROCESSING:
             result = await channel.query_refund(refund)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shop_order.domain.errors import InvalidArgument, NotYourself, Unauthenticated
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
 

@@ -20,10 +20,10 @@ from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.cashier import CashierLinks
 from shop_order.web.cashier_page import CashierPage
 from shop_order.web.context import RequestLog
 from shop_order.web.document import build_document, route_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grpc import StatusCode
 
 from shop_order.api.proto.shop import neighbours_pb2
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.component.abuse import scenes, tokens
 from tests.component.abuse.acts import (
     OK,

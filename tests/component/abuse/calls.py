@@ -15,7 +15,7 @@ from grpc import StatusCode
 
 from shop_order.api.proto import order_pb2, shop_order_pb2
 from shop_order.api.proto.shop import neighbours_pb2
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.shop import ADDRESS, Shop
 
 ORDER = "order.OrderService"

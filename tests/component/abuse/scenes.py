@@ -8,7 +8,7 @@ from itertools import count
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.pkg.ids import is_order_sn
 from shop_sandbox.goods import Article
 from tests.component.abuse.acts import Act, Check, Send, Step, act, checkout, order

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from shop_order.api.proto import order_pb2, shop_order_pb2
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.web.dto import requests
 from tests.component.abuse.calls import ORDER, SHOP, Scene, address, types_of
 from tests.component.abuse.judging import must_be, must_not_leak

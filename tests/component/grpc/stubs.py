@@ -14,9 +14,8 @@ from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
 from shop_order.pkg.ids import is_order_sn
 from shop_order.pkg.log import bound_fields
 from shop_order.pkg.ratelimit import MemoryRateLimiter

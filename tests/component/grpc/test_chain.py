@@ -12,7 +12,7 @@ from grpc import StatusCode
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.errors import DependencyDown, OutOfStock
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.web.auth.client_address import peer_address
 from shop_order.web.auth.limits import Rates
 from tests.component.grpc.stubs import ACTING, ADMIN, SERVICE, SN, World, bearer, token

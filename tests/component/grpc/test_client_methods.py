@@ -24,7 +24,7 @@ from shop_order.api.client import (
 from shop_order.domain import status
 from shop_order.domain.ports import Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import PaymentState
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from tests.component.grpc.stubs import NOW_MS, SN, StubOrders, World, an_order, token
 
 ADDRESS = AddressInfo("张三", "13800138000", "文三路 100 号", "浙江省", "杭州市", "西湖区")

@@ -12,8 +12,8 @@ from google.rpc.status_pb2 import Status
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.ports import Cursor, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from tests.component.grpc.stubs import ADMIN, NOW_MS, SN, World, bearer
 
 ADDRESS = pb.AddressInfo(name="张三", phone="13800138000", province="浙江省", detail="文三路 100 号")

@@ -14,7 +14,7 @@ from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from tests.component.grpc.stubs import ADMIN, NOW_MS, SN, World, bearer
 
 ME = Actor(Role.USER, 7)

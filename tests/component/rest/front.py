@@ -9,14 +9,14 @@ from typing import Any, Self
 
 import httpx
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.gateway.payment import notice_routes
 from shop_order.pkg.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer, SubmitTokens
+from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
-from shop_order.web.cashier import CashierLinks
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http

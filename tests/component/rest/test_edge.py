@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.web.auth.limits import Rates
 from shop_order.web.auth.roles import ROLES
 from shop_order.web.auth.tokens import mint_token

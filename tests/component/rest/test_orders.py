@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.service.place import OrderRules
 from shop_order.web.dto.answers import OrderDetailData, OrderListData, OrderStatusData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, admin, refused, token

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.gateway.payment import notice_routes
 from shop_order.web.dto.fields import EXAMPLE_SN
 from shop_order.web.http import describe

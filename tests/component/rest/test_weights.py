@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shop_order.domain.ports import OrderPage
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.pkg.ratelimit import open_limiter
 from shop_order.web.auth.limits import BYTES_PER_CALL, MAX_CONCURRENT_LISTS, RateLimits, Rates
 from tests.component.rest.front import Rest, admin, refused, token

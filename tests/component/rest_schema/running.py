@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
 from tests.shop import ADDRESS, Shop, alipay

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from shop_order.gateway.payment import notice_routes
 from shop_order.web.http import describe
 from tests.component.rest_schema.running import GOOD, Good, Running, form

@@ -14,7 +14,7 @@ import pytest
 
 from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 from tests.faults.buyers import Buyer, Notebook
 from tests.faults.engines.own import Mortal
 from tests.faults.engines.town import ALL, SECOND, Town

@@ -7,9 +7,8 @@ import itertools
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
 
 NOW_MS = 1_795_000_000_000
 PAY_TIMEOUT_MS = 1_800_000

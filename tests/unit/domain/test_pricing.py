@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_order.domain.errors import InvalidArgument, PriceChanged
-from shop_order.domain.valueobject.address import PostalAddress
-from shop_order.domain.valueobject.item import MAX_ORDER_FEN
-from shop_order.domain.valueobject.pricing import Pricing
+from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Pricing
+from shop_order.domain.valueobject.parties import PostalAddress
 from tests.unit.domain.orders import place
 
 FAR = {"浙江": 0, "新疆": 1500, "西藏": 2000}

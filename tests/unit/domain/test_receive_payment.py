@@ -7,7 +7,7 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import AmountMismatch, IllegalTransition, PayWindowClosed
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState, RefundStatus
-from shop_order.domain.valueobject.actor import SYSTEM
+from shop_order.domain.valueobject.parties import SYSTEM
 from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, money, order_in, place
 
 S = OrderStatus

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import PAY_WINDOW_MS, Order
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.checkout import Stage, stage_of
 from tests.unit.domain.orders import BUYER, NOW_MS, attempt, money, order_in, place

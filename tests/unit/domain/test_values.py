@@ -8,8 +8,8 @@ import pytest
 
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import CartLineNotFound, InvalidArgument
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.domain.valueobject.text import person_name, plain_text
 from tests.unit.domain.orders import ADDRESS
 

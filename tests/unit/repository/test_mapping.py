@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from shop_order.domain.entity.cart import CartLine
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.rows import Columns
 from shop_order.repository.schema import SQLITE_SCRIPT

@@ -15,8 +15,8 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, DependencyDown, IllegalTransition
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import MAX_ATTEMPTS, PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.settle import STUCK_MS

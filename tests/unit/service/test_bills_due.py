@@ -172,7 +172,7 @@ async def test_the_fence_is_taken_before_the_first_look(
     world: World, desk: Desk, service: ReconciliationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = [2]
-    service._fence = lambda: Fence("reconcile", number[0])
+    service.fence = lambda: Fence("reconcile", number[0])
     real = desk.bill
 
     async def paused(day: date) -> Bill:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from tests.world.shop import World
 
 BUYER = Actor(Role.USER, 7)

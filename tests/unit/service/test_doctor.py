@@ -11,8 +11,8 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import Backfill
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep import doctor as doctor_module

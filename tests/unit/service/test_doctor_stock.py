@@ -12,8 +12,8 @@ from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor, DoctorReport, Finding

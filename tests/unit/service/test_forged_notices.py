@@ -6,8 +6,8 @@ import pytest
 
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder

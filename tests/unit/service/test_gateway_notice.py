@@ -10,8 +10,8 @@ import pytest
 
 from shop_order.domain.errors import AmountInexact, AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.pkg.money import float32_of_fen
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
 from shop_order.service.pay import PayOrder

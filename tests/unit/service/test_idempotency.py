@@ -10,8 +10,8 @@ import pytest
 
 from shop_order.domain.errors import InvalidArgument, KeyReused, OutOfStock
 from shop_order.domain.ports import Key, KeyRecord, Orders
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.service.idempotency import Idempotency, Outcome, checked_key, command_hash
 from shop_order.service.place import PlaceOrder
 

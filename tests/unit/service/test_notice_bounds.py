@@ -11,8 +11,8 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.ports import Notice, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.attempts import MAX_AHEAD_MS
 from shop_order.service.channels import Channels
 from shop_order.service.notice import GatewayNotice, GatewaySecret, notify_payment, pay_callback
@@ -144,7 +144,7 @@ async def test_a_provider_tells_of_its_own_payments_only(world: World) -> None:
     payment = await waiting(world)
     world.provider.pay(payment.payment_sn)
     both = {PaymentType.ALIPAY: world.provider, PaymentType.WECHAT: world.provider}
-    world.payments._channels = Channels(both)
+    world.payments.channels = Channels(both)
     notice = world.provider.notice(payment.payment_sn)
     with pytest.raises(AmountMismatch):
         await world.payments.provider_notice(PaymentType.WECHAT, notice, {})

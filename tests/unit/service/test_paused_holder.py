@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder

@@ -11,9 +11,8 @@ import pytest
 from shop_order.domain.event.order_events import ORDER_CREATED, NewEvent, payload, seal
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
-from shop_order.domain.valueobject.item import Line
-from shop_order.domain.valueobject.pricing import Pricing
+from shop_order.domain.valueobject.item import Line, Pricing
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.service.upkeep.doctor import Doctor, DoctorReport, history_faults

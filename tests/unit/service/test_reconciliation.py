@@ -185,7 +185,7 @@ async def test_money_that_nobody_told_us_of_is_asked_for_and_settled_the_usual_w
     assert await kinds(service, DAY) == [Mismatch.NOT_PAID_HERE]
     order = await world.store.orders.get(payment.order_sn)
     assert order.status is OrderStatus.PENDING, "a reconciliation itself settles nothing"
-    service._settle_s = 5.0
+    service.settle_s = 5.0
     reconciling = asyncio.create_task(service.reconcile(ALIPAY, DAY))
     async with asyncio.timeout(5):
         while not (asked := await world.settlement.query_due()):  # noqa: ASYNC110 - asking is what is tested

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from tests.world.shop import ADDRESS, World

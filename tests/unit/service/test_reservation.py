@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from shop_order.domain import tombstone
 from shop_order.domain.errors import Forbidden, InvalidArgument, OrderNotFound, PlacingGivenUp, RateLimited
+from shop_order.domain.ports import MAX_PLACING_MS, TOMBSTONE_LIFETIME_MS
 from shop_order.domain.status import PaymentType
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.reservation import MARGIN_MS, Verdict
 from tests.unit.service.test_use_cases import BUYER, attempted, placed
 from tests.world.neighbours import INVENTORY
@@ -59,7 +59,7 @@ async def test_owners_ask_about_a_thousand_at_once_and_give_up_so_many_a_minute(
     numbers = [world.next_sn() for _ in range(1001)]
     with pytest.raises(InvalidArgument):
         await world.reservation.check(INVENTORY, numbers)
-    monkeypatch.setattr("shop_order.domain.tombstone.MAX_PER_MINUTE", 10)
+    monkeypatch.setattr("shop_order.domain.ports.MAX_TOMBSTONES_PER_MINUTE", 10)
     stands = await placed(world)
     given_up = await world.reservation.check(INVENTORY, numbers[:10])
     assert [one.answer for one in given_up] == ["ABANDONED"] * 10
@@ -80,7 +80,7 @@ async def test_an_order_that_took_so_long_that_its_tombstone_may_be_gone_is_give
     async def frozen() -> None:
         """Its process stands still; meanwhile the stock is given back, and in the end the tombstone goes."""
         await world.reservation.check(INVENTORY, [late])
-        world.real_ms += tombstone.KEEP_MS + 1
+        world.real_ms += TOMBSTONE_LIFETIME_MS + 1
         assert await world.store.orders.purge_tombstones(world.real_ms) == 1
 
     world.stock.after_reserve = frozen
@@ -92,7 +92,7 @@ async def test_an_order_that_took_so_long_that_its_tombstone_may_be_gone_is_give
 
 async def test_an_order_may_take_its_time_up_to_the_bound(world: World) -> None:
     async def slow() -> None:
-        world.real_ms += tombstone.MAX_PLACING_MS - 1
+        world.real_ms += MAX_PLACING_MS - 1
 
     world.stock.after_reserve = slow
     await placed(world)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shop_order.domain.errors import UnreadableRow
-from shop_order.service.upkeep import unreadable
-from shop_order.service.upkeep.unreadable import REPEAT_MS, UnreadableRowAlerts
+from shop_order.service import alerts
+from shop_order.service.alerts import REPEAT_MS, UnreadableRowAlerts
 
 
 class Told:
@@ -39,7 +39,7 @@ def test_a_row_is_told_of_again_after_half_an_hour() -> None:
 
 
 def test_however_many_rows_there_are_half_an_hour_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unreadable, "MAX_ROWS", 10)
+    monkeypatch.setattr(alerts, "MAX_ROWS", 10)
     told = Told()
     assert told.met(*range(25)) == [str(n) for n in range(10)]
     for _ in range(5):

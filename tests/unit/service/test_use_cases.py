@@ -23,8 +23,8 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.ports import Notice, OrderFilter, Payer, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
-from shop_order.domain.valueobject.actor import Actor, Role
 from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import Attempt, PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS, STUCK_MS, backoff

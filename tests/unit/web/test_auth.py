@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from shop_order.domain.errors import DependencyDown, Unauthenticated
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.web.auth.keys import DevKey, Jwks, parse_key_set
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 

@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.domain.errors import SignatureInvalid
 from shop_order.pkg.signing import Signer
-from shop_order.web.cashier import CashierLinks
+from shop_order.web.auth.cashier_links import CashierLinks
 from tests.unit.domain.orders import place
 
 OLD, NEW = b"o" * 32, b"n" * 32

@@ -5,7 +5,7 @@ import pytest
 from shop_order.api.proto import order_pb2, shop_order_pb2
 from shop_order.api.proto.shop import neighbours_pb2
 from shop_order.domain.errors import Forbidden, Unauthenticated
-from shop_order.domain.valueobject.actor import SYSTEM, Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.web.auth.roles import (
     BUYER,
     LOCAL,

@@ -9,7 +9,7 @@ import typer
 
 from shop_order.cmd.cli.command import loaded, refuse
 from shop_order.configs import Settings
-from shop_order.domain.valueobject.actor import Role
+from shop_order.domain.valueobject.parties import Role
 
 USAGE = "pass --user ID [--role user|admin], or --role service --name NAME [--act-for ID]; ids begin at 1"
 MAX_ID = 2**63 - 1

@@ -180,7 +180,7 @@ class Jobs:
 
     async def _measure_backlog(self) -> None:
         now_ms = self._core.clock()
-        for one in await self._core.store.backlog.behind(now_ms):
+        for one in await self._core.store.backlog.overdue(now_ms):
             oldest_s = (now_ms - one.since_ms) / 1000 if one.count else 0.0
             self._core.metrics.behind(one.what, one.count, oldest_s)
 

@@ -14,6 +14,7 @@ from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.tracing import traced, tracing
 from shop_order.configs import Loaded, Settings, key_bytes
 from shop_order.gateway.events import MessageEventPublisher
+from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
@@ -23,11 +24,11 @@ from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao import open_store
 from shop_order.repository.dao.store import StoreOptions
 from shop_order.repository.oplog import open_order_log
+from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
-from shop_order.service.clock import ShopClock
 from shop_order.service.idempotency import Idempotency
 from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
@@ -45,7 +46,6 @@ from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
-from shop_order.service.upkeep.unreadable import UnreadableRowAlerts
 
 log = get_logger("core")
 
@@ -144,7 +144,7 @@ class Core:
             clock=clock,
             rules=lambda: order_rules(self.settings),
             on_unreadable=self.unreadable.report,
-            shown=self.views,
+            shown=self.views or orders,
         )
         self.carts = CartService(
             carts=carts,
@@ -153,7 +153,7 @@ class Core:
             clock=clock,
             next_id=self.ids.next,
             pricing=lambda: pricing(self.settings),
-            shown=self.shared.goods(goods),
+            shown=self.shared.goods(goods) or goods,
         )
         self._payments(numbers)
         unreadable, owners = self.unreadable.report, settings.auth.lease_owners
@@ -215,7 +215,7 @@ class Core:
         store, clock = self.store, self.clock
         self.relay = Relay(
             outbox=store.outbox,
-            inboxes=self.inboxes,
+            publisher=self.inboxes,
             real_clock=real_ms,
             batch=settings.limit.relay_batch,
             # Commits of another process send no hint.

@@ -6,8 +6,8 @@ import time
 from urllib.parse import urlsplit
 
 from shop_order.configs import Settings
-from shop_order.domain.valueobject.actor import Role
-from shop_order.domain.valueobject.pricing import Pricing
+from shop_order.domain.valueobject.item import Pricing
+from shop_order.domain.valueobject.parties import Role
 from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls

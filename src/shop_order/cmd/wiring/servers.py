@@ -15,12 +15,12 @@ from shop_order.gateway.payment import notice_routes
 from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.http.server import HttpServer
 from shop_order.pkg.log import get_logger
+from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.keys import DevKey, Jwks, KeySource
 from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.refusals import REASONS, RefusedTokens
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.cashier import CashierLinks
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.grpc.chain import Interceptors
 from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shop_order.domain.entity.money import Money
+from shop_order.domain.entity.money import Money, Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     IllegalTransition,
     PayWindowClosed,
@@ -24,10 +23,8 @@ from shop_order.domain.status import (
     RefundStatus,
     advance,
 )
-from shop_order.domain.valueobject.actor import SYSTEM, Actor
-from shop_order.domain.valueobject.address import PostalAddress
-from shop_order.domain.valueobject.item import Goods, Line, OrderItem, order_items
-from shop_order.domain.valueobject.pricing import NO_FREIGHT, Pricing
+from shop_order.domain.valueobject.item import NO_FREIGHT, Goods, Line, OrderItem, Pricing, order_items
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, PostalAddress
 from shop_order.domain.valueobject.text import plain_text
 
 PAY_WINDOW_MS = 90_000  # with less time left, a buyer sent to the provider would pay too late
@@ -59,7 +56,7 @@ class Order:
     trade_no: str = ""
     pay_ms: int = 0
     payment_sn: str = ""
-    cancel_reason: str = ""  # as given by whoever cancelled it, if at all
+    cancel_reason: str = ""  # the reason that was given, if any
     cancel_code: str = ""  # BUYER, ADMIN or TIMEOUT, as in the history
     logistics_company: str = ""
     logistics_no: str = ""
@@ -261,7 +258,7 @@ class Order:
 
     @property
     def shown_cancel_reason(self) -> str:
-        """The reason given by whoever cancelled it, otherwise the code; empty unless it is cancelled."""
+        """The reason that was given, otherwise the code; empty unless it is cancelled."""
         return self.cancel_reason or self.cancel_code
 
     @property

@@ -1,7 +1,6 @@
 """Events of an order: recorded by the aggregate, chained by hash when stored.
 
-They hold references, no personal data (architecture, chapter 5), so that names can be erased without
-breaking the chain.
+They hold references, no personal data, so that names can be erased without breaking the chain.
 """
 
 from __future__ import annotations
@@ -76,8 +75,8 @@ def event_hash(
     return hashlib.sha256(prev_hash + head + payload).digest()
 
 
-def seal(new: NewEvent, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
-    """Turn a new event into a stored one, chained to `prev_hash`."""
+def seal(new: NewEvent | Event, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
+    """Chain an event to `prev_hash`; sealing a stored one again shows whether it was altered."""
     digest = event_hash(
         prev_hash,
         id=id,
@@ -87,13 +86,4 @@ def seal(new: NewEvent, *, id: int, order_sn: str, prev_hash: bytes) -> Event:
         payload=new.payload,
         created_ms=new.created_ms,
     )
-    return Event(
-        id,
-        order_sn,
-        new.version,
-        new.type,
-        new.payload,
-        prev_hash,
-        digest,
-        new.created_ms,
-    )
+    return Event(id, order_sn, new.version, new.type, new.payload, prev_hash, digest, new.created_ms)

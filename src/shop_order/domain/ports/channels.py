@@ -1,4 +1,4 @@
-"""Payment channels: what a provider is asked, and what it may answer."""
+"""Payment channels: the requests to a provider, and its possible answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import (
     Payment,
     PaymentAction,
@@ -14,7 +15,6 @@ from shop_order.domain.entity.payment import (
     provider_ms,
     trade_number,
 )
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports.upkeep import BillSource
 from shop_order.domain.status import PaymentType
 

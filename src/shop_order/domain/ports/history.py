@@ -46,7 +46,7 @@ class OverdueWork:
 class Backlog(Protocol):
     """Overdue work, for operators."""
 
-    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
+    async def overdue(self, now_ms: int) -> Sequence[OverdueWork]:
         """One result per kind, also if nothing is overdue."""
 
 

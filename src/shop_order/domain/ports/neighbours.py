@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Goods, Line
+from shop_order.domain.valueobject.parties import PostalAddress
 
 
 class GoodsCatalogue(Protocol):

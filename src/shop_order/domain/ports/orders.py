@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from shop_order.domain.entity.cart import Cart
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus
+
+# A tombstone makes the late commit of an order fail whose stock was released meanwhile. It may be deleted
+# when no such order can be committed any more: a number is drawn before its stock is reserved, hence before
+# another service knows it, and placing fails at the commit MAX_PLACING_MS after the number was drawn, by the
+# clock of the placing process. The database ends the transaction of a process that freezes between that check
+# and its commit. The process that adds a tombstone and the one that deletes it may have different clocks.
+MAX_PLACING_MS = 3_600_000  # the longest request deadline and the longest lease that settings allow
+FROZEN_COMMIT_MS = 120_000  # twice MySQL's timeout for an idle transaction
+CLOCK_SKEW_MS = 3_600_000
+TOMBSTONE_LIFETIME_MS = MAX_PLACING_MS + FROZEN_COMMIT_MS + CLOCK_SKEW_MS
+MAX_TOMBSTONES_PER_MINUTE = 6000  # by all instances: more than a crash of some of them requires
 
 T = TypeVar("T")
 OnUnreadable = Callable[[UnreadableRow], None]  # called with a row that was skipped
@@ -115,12 +126,17 @@ class Due:
     id: int
 
 
-def no_deadline() -> bool:
-    """Always in time."""
-    return True
+class OrderLookup(Protocol):
+    """Orders to show, maybe cached; decisions are made on `Orders`."""
+
+    async def get(self, order_sn: str) -> Order:
+        """The whole order. Raises OrderNotFound."""
+
+    async def get_by_id(self, id: int) -> Order:
+        """The whole order. Raises OrderNotFound."""
 
 
-class Orders(Protocol):
+class Orders(OrderLookup, Protocol):
     """Orders with their items, payments, refunds, history, outbox and idempotency keys."""
 
     async def add(
@@ -130,7 +146,7 @@ class Orders(Protocol):
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = no_deadline,
+        in_time: Callable[[], bool],
     ) -> None:
         """Store an order, its events and key, and remove its lines from the cart, in one commit. Idempotent.
 
@@ -148,12 +164,6 @@ class Orders(Protocol):
         its channel and `seller`.
         Raises OrderNotFound, KeyTaken, TradeNoTaken, TooMuchContention, Overloaded.
         """
-
-    async def get(self, order_sn: str) -> Order:
-        """The whole order. Raises OrderNotFound."""
-
-    async def get_by_id(self, id: int) -> Order:
-        """The whole order. Raises OrderNotFound."""
 
     async def list(
         self,
@@ -181,7 +191,7 @@ class Orders(Protocol):
         """The standing of each order, or why it can't be read. If there is none, store a tombstone, so that
         the number can't be stored later, and return None for it.
 
-        Raises RateLimited, before storing any, above `tombstone.MAX_PER_MINUTE`."""
+        Raises RateLimited, before storing any, above `MAX_TOMBSTONES_PER_MINUTE`."""
 
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         """The result under the key, unless it has expired."""
@@ -190,17 +200,7 @@ class Orders(Protocol):
         """Delete expired keys; return how many."""
 
     async def purge_tombstones(self, now_ms: int) -> int:
-        """Delete some of those older than `tombstone.KEEP_MS`; return how many."""
-
-
-class OrderLookup(Protocol):
-    """Orders to show, maybe cached; decisions are made on `Orders`."""
-
-    async def get(self, order_sn: str) -> Order:
-        """The whole order. Raises OrderNotFound."""
-
-    async def get_by_id(self, id: int) -> Order:
-        """The whole order. Raises OrderNotFound."""
+        """Delete some of those older than `TOMBSTONE_LIFETIME_MS`; return how many."""
 
 
 class Payments(Protocol):

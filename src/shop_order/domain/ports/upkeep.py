@@ -8,8 +8,8 @@ from datetime import date
 from typing import Protocol
 
 from shop_order.domain.bill import Bill, BillCursor, DayResult, Reconciliation
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.history_root import Leaf, Root
 from shop_order.domain.order_log import Backfill, FeedEntry, Figures, LogEntry, LogUpdate, OrderSummary
@@ -56,7 +56,7 @@ class BillSource(Protocol):
     out_ms: int  # a day's bill is published this long after the day's end
 
     def available(self) -> bool:
-        """Whether the provider can be asked."""
+        """Whether the provider can be called now."""
 
     async def bill(self, day: date) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""

@@ -1,6 +1,6 @@
 """The table of payment channels, in the cashier's order.
 
-A channel is a package beside this file that implements `domain.ports.PaymentChannel`, and one row here
+A channel is a package in this folder that implements `domain.ports.PaymentChannel`, and one row here
 (CONTRIBUTING, "A payment channel").
 """
 

@@ -10,6 +10,7 @@ from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRo
 from shop_order.domain.event.order_events import Event, NewEvent
 from shop_order.domain.ports import (
     COUNT_CAP,
+    TOMBSTONE_LIFETIME_MS,
     Cursor,
     Due,
     Key,
@@ -18,10 +19,8 @@ from shop_order.domain.ports import (
     OrderPage,
     OrderStanding,
     OverdueWork,
-    no_deadline,
 )
 from shop_order.domain.status import DUE_REFUND, RefundStatus
-from shop_order.domain.tombstone import KEEP_MS
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -77,7 +76,7 @@ class Orders:
         cart_version: int | None,
         key: Key | None,
         unpaid_limit: int,
-        in_time: Callable[[], bool] = no_deadline,
+        in_time: Callable[[], bool],
     ) -> None:
         new = prepare(order, self._next_id, cart_version, key, unpaid_limit, in_time)
         await self._db.writer.submit(BulkJob(new, store_one, store_many))
@@ -167,7 +166,7 @@ class Orders:
         )
 
     async def purge_tombstones(self, now_ms: int) -> int:
-        return await self._db.writer.submit(lambda session: purge(session, now_ms - KEEP_MS))
+        return await self._db.writer.submit(lambda session: purge(session, now_ms - TOMBSTONE_LIFETIME_MS))
 
 
 # Each count walks an index.
@@ -188,7 +187,7 @@ class Backlog:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def behind(self, now_ms: int) -> Sequence[OverdueWork]:
+    async def overdue(self, now_ms: int) -> Sequence[OverdueWork]:
         async def job(session: Session) -> list[OverdueWork]:
             found = [(what, await session.first(sql, (now_ms,)) or (0, None)) for what, sql in BACKLOG]
             return [OverdueWork(what, int(count), int(since_ms or 0)) for what, (count, since_ms) in found]

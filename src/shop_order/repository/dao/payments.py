@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
 from shop_order.repository.dao import rows

@@ -13,16 +13,15 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from shop_order.domain.entity.cart import CartLine
-from shop_order.domain.entity.money import Money
+from shop_order.domain.entity.money import Money, Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import OrderStanding
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao.engine.base import Row
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shop_order.domain import tombstone
+from shop_order.domain import ports
 from shop_order.domain.errors import RateLimited, UnreadableRow
 from shop_order.domain.ports import OrderStanding
 from shop_order.repository.dao.engine.base import Session, insert, marks
 from shop_order.repository.dao.loading import find_standings
 from shop_order.repository.dao.placing import INSERT_CLAIM, TOMBSTONE
 
+MINUTE_MS = 60_000
 INSERT_TOMBSTONE = "INSERT INTO order_sn_tombstone (order_sn, created_ms) VALUES"
 PLANTED_SINCE = "SELECT count(*) FROM order_sn_tombstone WHERE created_ms > ?"
 EXPIRED_TOMBSTONES = (
@@ -38,9 +39,9 @@ async def plant(session: Session, order_sns: Sequence[str], now_ms: int) -> list
     sql = f"SELECT order_sn, order_id FROM order_sn_claim WHERE order_sn IN ({marks(len(order_sns))})"
     claimed = {str(sn): order_id for sn, order_id in await session.all(sql, order_sns)}
     if new := [sn for sn in order_sns if sn not in claimed]:
-        (planted,) = await session.first(PLANTED_SINCE, (now_ms - tombstone.MINUTE_MS,)) or (0,)
-        if planted + len(new) > tombstone.MAX_PER_MINUTE:
-            raise RateLimited(tombstone.MINUTE_MS / 1000)
+        (planted,) = await session.first(PLANTED_SINCE, (now_ms - MINUTE_MS,)) or (0,)
+        if planted + len(new) > ports.MAX_TOMBSTONES_PER_MINUTE:
+            raise RateLimited(MINUTE_MS / 1000)
         # Another process may claim first: its claim stays, and is read below.
         await insert(session, INSERT_CLAIM, [(sn, TOMBSTONE, now_ms) for sn in new], skip_existing)
         claimed = {str(sn): order_id for sn, order_id in await session.all(sql, order_sns)}

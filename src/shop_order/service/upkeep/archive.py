@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shop_order.domain.ports import Archive, Clock, Cursor, OnUnreadable
 
@@ -26,26 +26,17 @@ class ArchivedPage:
     is_last: bool
 
 
+@dataclass(kw_only=True, eq=False)
 class ArchiveService:
     """Scans old orders, oldest first. Idempotent, also across processes."""
 
-    def __init__(
-        self,
-        *,
-        archive: Archive,
-        on_unreadable: OnUnreadable,
-        clock: Clock,
-        after_days: Callable[[], int],
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`after_days` is read at every step; 0 disables archiving."""
-        self._archive = archive
-        self._on_unreadable = on_unreadable
-        self._clock = clock
-        self._after_days = after_days
-        self._now_s = monotonic_s
-        self._after: Cursor | None = None
-        self._pause_s = DISABLED_POLL_S
+    archive: Archive
+    on_unreadable: OnUnreadable
+    clock: Clock
+    after_days: Callable[[], int]  # called at every step; 0 disables archiving
+    monotonic_s: Callable[[], float] = time.monotonic
+    _after: Cursor | None = field(default=None, init=False)
+    _pause_s: float = field(default=DISABLED_POLL_S, init=False)
 
     async def run_once(self, days: int) -> ArchivedPage:
         """Process the next page of orders placed more than `days` days ago.
@@ -53,19 +44,19 @@ class ArchiveService:
         An order's age counts from its last change. One whose version changes meanwhile stays.
         Raises DependencyDown, Overloaded.
         """
-        before_ms = self._clock() - days * DAY_MS
-        page = await self._archive.oldest(before_ms, self._after, PAGE)
+        before_ms = self.clock() - days * DAY_MS
+        page = await self.archive.oldest(before_ms, self._after, PAGE)
         for row in page.unreadable:
-            self._on_unreadable(row)
+            self.on_unreadable(row)
         old = {o.order_sn: o.version for o in page.orders if o.is_settled and o.updated_ms < before_ms}
-        archived = await self._archive.move(old) if old else 0
+        archived = await self.archive.move(old) if old else 0
         self._after = page.next
         return ArchivedPage(page.total, archived, page.next is None)
 
     @property
     def is_enabled(self) -> bool:
         """Whether the settings enable the job."""
-        return bool(self._after_days())
+        return bool(self.after_days())
 
     @property
     def is_idle(self) -> bool:
@@ -76,9 +67,9 @@ class ArchiveService:
         """Process the next page as configured, if enabled. Return how many orders were archived."""
         if not self.is_enabled:
             return 0
-        began_s = self._now_s()
-        page = await self.run_once(self._after_days())
-        took_s = self._now_s() - began_s
+        began_s = self.monotonic_s()
+        page = await self.run_once(self.after_days())
+        took_s = self.monotonic_s() - began_s
         self._pause_s = NEXT_SCAN_S if page.is_last else min(took_s * PAUSE_FACTOR, MAX_PAUSE_S)
         return page.archived
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import GENESIS, Event, event_hash
+from shop_order.domain.event.order_events import GENESIS, Event, seal
 from shop_order.domain.history_root import (
     BEFORE_FIRST_ID,
     DayDigest,
@@ -95,16 +95,7 @@ def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> Broke
             return BrokenChain(order_sn, version, "is missing")
         if event.prev_hash != prev:
             return BrokenChain(order_sn, version, "does not follow the one before")
-        digest = event_hash(
-            prev,
-            id=event.id,
-            order_sn=order_sn,
-            version=version,
-            type=event.type,
-            payload=event.payload,
-            created_ms=event.created_ms,
-        )
-        if digest != event.hash:
+        if seal(event, id=event.id, order_sn=order_sn, prev_hash=prev).hash != event.hash:
             return BrokenChain(order_sn, version, "was altered")
         prev = event.hash
     if order is None:
@@ -136,32 +127,30 @@ class RootReport:
     not_compared: str = ""
 
 
+@dataclass(kw_only=True, eq=False)
 class RootAudit:
     """Verifies the daily roots: their chain and signatures, the events they cover, and the witness's copies.
 
     Days whose events differ are reported and skipped; verification ends where the chain of roots is broken.
     """
 
-    def __init__(
-        self, *, roots: Roots, keys: RootKeys, real_clock: Clock, witness: Witness | None = None
-    ) -> None:
-        self._roots = roots
-        self._keys = keys
-        self._real_clock = real_clock
-        self._witness = witness
+    roots: Roots
+    keys: RootKeys
+    real_clock: Clock
+    witness: Witness | None = None
 
     async def verify(self) -> RootReport:
         """Verify all roots. Raises DependencyDown."""
         copies: Mapping[str, bytes] = {}
         not_compared = ""
         try:
-            copies = await self._witness.all() if self._witness else {}
+            copies = await self.witness.all() if self.witness else {}
         except WitnessUnavailable as error:
             not_compared = str(error)
         days, last, without_copy = 0, None, 0
-        settled_ms = self._real_clock() - LATE_MS
+        settled_ms = self.real_clock() - LATE_MS
         broken: list[BrokenDay] = []
-        while page := await self._roots.page(last.sealed.day if last else "", PAGE):
+        while page := await self.roots.page(last.sealed.day if last else "", PAGE):
             for root in page:
                 if end := _missing_between(last, root, copies) or self._fault(root, last, copies):
                     return _report(days, last, [*broken, end], not_compared)
@@ -169,7 +158,7 @@ class RootAudit:
                     broken.append(BrokenDay(root.sealed.day, what))
                 days, last = days + 1, root
                 without_copy += root.sealed.day not in copies and day_end_ms(root.sealed.day) <= settled_ms
-        if self._witness and without_copy and not not_compared:
+        if self.witness and without_copy and not not_compared:
             not_compared = f"it has no roots of {without_copy} days"
         return _report(days, last, [*broken, *await self._missing_after(last, copies)], not_compared)
 
@@ -185,7 +174,7 @@ class RootAudit:
                 return "has a root that does not follow the previous one: one of them was inserted later"
             if sealed.root != root.root:
                 return "has a root that was altered"
-            is_valid = self._keys.verify(root.key_id, signing_input(root.root), root.signature)
+            is_valid = self.keys.verify(root.key_id, signing_input(root.root), root.signature)
         except LookupError:
             return f"is signed by the key {root.key_id}, which AUDIT__ROOT_KEY_FILE does not hold"
         except UNREADABLE_ERRORS as altered:
@@ -201,7 +190,7 @@ class RootAudit:
         sealed, digest, full = root.sealed, DayDigest(last.sealed.last_id if last else BEFORE_FIRST_ID), True
         try:
             while full:
-                page = await self._roots.leaves(digest.at, sealed.last_id, PAGE)
+                page = await self.roots.leaves(digest.at, sealed.last_id, PAGE)
                 full = len(page) == PAGE
                 digest.add(page, full=full)
         except UNREADABLE_ERRORS as altered:
@@ -220,9 +209,9 @@ class RootAudit:
         day = last.sealed.day if last else ""
         if later := min((each for each in copies if each > day), default=""):
             return [BrokenDay(later, REMOVED)]
-        due_day = last_full_day(self._real_clock() - LATE_MS)
+        due_day = last_full_day(self.real_clock() - LATE_MS)
         after_id = last.sealed.last_id if last else BEFORE_FIRST_ID
-        if due_day > day and await self._roots.leaves(after_id, last_id_before(day_end_ms(due_day)), 1):
+        if due_day > day and await self.roots.leaves(after_id, last_id_before(day_end_ms(due_day)), 1):
             first = next_day(day) if day else "the first day"
             what = "is long over and not sealed: the job is late, or its root was removed"
             return [BrokenDay(first, what)]

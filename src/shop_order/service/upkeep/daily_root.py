@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shop_order.domain.event.order_events import GENESIS
 from shop_order.domain.history_root import (
@@ -32,6 +32,7 @@ from shop_order.domain.ports import (
 )
 from shop_order.pkg.ids import last_id_before
 from shop_order.pkg.log import get_logger
+from shop_order.service.alerts import Alert
 
 log = get_logger("daily_root")
 JOB = "daily_root"
@@ -55,28 +56,19 @@ class _OpenDay:
     digest: DayDigest
 
 
+@dataclass(kw_only=True, eq=False)
 class DailyRoot:
     """Call `step`, then `wait`, in a loop. A restart begins the current day again."""
 
-    def __init__(
-        self,
-        *,
-        roots: Roots,
-        keys: RootKeys,
-        real_clock: Clock,
-        database_ms: Callable[[], Awaitable[int]],
-        alert: Callable[..., None],
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._roots = roots
-        self._keys = keys
-        self._real_clock = real_clock
-        self._database_ms = database_ms
-        self._alert = alert
-        self._now_s = monotonic_s
-        self._open_day: _OpenDay | None = None
-        self._copied_day = ""  # the witness has all days up to this one
-        self._pause_s = IDLE_S
+    roots: Roots
+    keys: RootKeys
+    real_clock: Clock
+    database_ms: Callable[[], Awaitable[int]]
+    alert: Alert
+    monotonic_s: Callable[[], float] = time.monotonic
+    _open_day: _OpenDay | None = field(default=None, init=False)
+    _copied_day: str = field(default="", init=False)  # the witness has all days up to this one
+    _pause_s: float = field(default=IDLE_S, init=False)
 
     async def step(self, fence: Fence, witness: Witness | None = None) -> int:
         """Read the next page of the day to be sealed, or else update the witness. Return how many events were
@@ -84,21 +76,19 @@ class DailyRoot:
 
         Raises LeaseLost, DependencyDown, Overloaded.
         """
-        began_s = self._now_s()
-        open_day, self._open_day = (
-            self._open_day,
-            None,
-        )  # after a failure below, the next step begins the day again
+        began_s = self.monotonic_s()
+        # After a failure below, the next step begins the day again.
+        open_day, self._open_day = self._open_day, None
         if open_day is None or open_day.fence != fence:
             open_day = await self._begin(fence)
         if open_day is None:
             copied = await self._copy(fence, witness)
             self._pause_s = MAX_PAUSE_S if copied else IDLE_S
             return 0
-        page = await self._roots.leaves(open_day.digest.at, open_day.last_id, PAGE)
+        page = await self.roots.leaves(open_day.digest.at, open_day.last_id, PAGE)
         full = len(page) == PAGE
         open_day.digest.add(page, full=full)
-        self._pause_s = min((self._now_s() - began_s) * PAUSE_FACTOR, MAX_PAUSE_S)
+        self._pause_s = min((self.monotonic_s() - began_s) * PAUSE_FACTOR, MAX_PAUSE_S)
         if full:
             self._open_day = open_day
         elif not await self._seal(open_day, witness):
@@ -114,7 +104,7 @@ class DailyRoot:
 
         Raises DependencyDown.
         """
-        last, now_ms = await self._roots.last(), self._real_clock()
+        last, now_ms = await self.roots.last(), self.real_clock()
         return now_ms - day_end_ms(last.sealed.day if last else last_full_day(now_ms - DAY_MS))
 
     async def _begin(self, fence: Fence) -> _OpenDay | None:
@@ -123,7 +113,7 @@ class DailyRoot:
 
         The day must be over by both clocks: one that is fast would seal a day on which others still sell.
         """
-        last, now_ms = await self._roots.last(), min(self._real_clock(), await self._database_ms())
+        last, now_ms = await self.roots.last(), min(self.real_clock(), await self.database_ms())
         day = next_day(last.sealed.day) if last else last_full_day(now_ms - MARGIN_MS)
         if now_ms < day_end_ms(day) + MARGIN_MS:
             return None
@@ -132,7 +122,7 @@ class DailyRoot:
 
     async def _seal(self, open_day: _OpenDay, witness: Witness | None) -> bool:
         """Store the day's root. Return False if the witness has another one: the key signs no second root of
-        a day, so that nobody gets a new one after removing rows together with their root."""
+        a day, so that a day can't be sealed again after rows were removed together with their root."""
         sealed = SealedDay(
             open_day.day,
             open_day.last_id,
@@ -141,12 +131,12 @@ class DailyRoot:
             open_day.prev_root,
         )
         if await self._is_contradicted(sealed, witness):
-            self._alert("root_contradicted", day=sealed.day, root=sealed.root.hex())
+            self.alert("root_contradicted", day=sealed.day, root=sealed.root.hex())
             return False
-        key_id, signature = self._keys.sign(signing_input(sealed.root))
-        root = Root(sealed, sealed.root, key_id, signature, self._real_clock())
+        key_id, signature = self.keys.sign(signing_input(sealed.root))
+        root = Root(sealed, sealed.root, key_id, signature, self.real_clock())
         try:
-            await self._roots.add(root, open_day.fence)
+            await self.roots.add(root, open_day.fence)
         except RootConflict as conflict:
             log.info("day_sealed_by_another", day=open_day.day, why=str(conflict))
             return True
@@ -179,7 +169,7 @@ class DailyRoot:
         """Copy the next roots to the witness, unless it has them. Return how many were compared."""
         if witness is None:
             return 0
-        page = await self._roots.page(self._copied_day, COPIED)
+        page = await self.roots.page(self._copied_day, COPIED)
         try:
             for root in page:
                 day = root.sealed.day
@@ -187,7 +177,7 @@ class DailyRoot:
                 if copy is None and not await witness.put(day, root.document()):
                     raise LeaseLost(fence)
                 if _contradicts(copy, root.root):
-                    self._alert("root_contradicted", day=day, root=root.root.hex())
+                    self.alert("root_contradicted", day=day, root=root.root.hex())
                 self._copied_day = day
         except WitnessUnavailable as error:
             log.warning("roots_not_copied", after=self._copied_day, error=str(error))

@@ -77,16 +77,14 @@ class StockCount:
             self.sold[goods] -= nums
 
 
+@dataclass(kw_only=True, eq=False)
 class Doctor:
     """Merges all orders with all leases, both in order of number."""
 
-    def __init__(
-        self, *, audit: Audit, outbox: Outbox, leases: StockLeases | None, log: OrderLog | None = None
-    ) -> None:
-        self._audit = audit
-        self._outbox = outbox
-        self._leases = leases
-        self._log = log
+    audit: Audit
+    outbox: Outbox
+    leases: StockLeases | None
+    log: OrderLog | None = None
 
     async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> DoctorReport:
         """Report the findings that persist: orders change meanwhile, so a second scan has to confirm each.
@@ -107,7 +105,7 @@ class Doctor:
     async def _scan(self, miscounted: Collection[int] = ()) -> DoctorReport:
         report, held = DoctorReport(), StockCount()
         before = await self._counters(miscounted)
-        waiting = await self._outbox.orders_waiting()
+        waiting = await self.outbox.orders_waiting()
         leases = self._all_leases(held)
         lease = await anext(leases, None)
         async for order_sn, counted in self._all_orders():
@@ -133,9 +131,9 @@ class Doctor:
     async def _counters(self, goods_ids: Collection[int]) -> dict[int, tuple[int, int]]:
         found: dict[int, tuple[int, int]] = {}
         ids = sorted(goods_ids)
-        for at in range(0, len(ids) if self._leases is not None else 0, PAGE):
-            assert self._leases is not None
-            found |= await self._leases.counters(ids[at : at + PAGE])
+        for at in range(0, len(ids) if self.leases is not None else 0, PAGE):
+            assert self.leases is not None
+            found |= await self.leases.counters(ids[at : at + PAGE])
         return found
 
     def _compare(
@@ -162,11 +160,11 @@ class Doctor:
     ) -> Order | None:
         report.orders += 1
         try:
-            order = await self._audit.order(order_sn)
+            order = await self.audit.order(order_sn)
         except UNREADABLE_ERRORS as altered:
             report.findings.add(Finding("history", order_sn, f"can't be read: {altered!r}"))
             return None
-        chain = list(await self._audit.chain(order_sn))
+        chain = list(await self.audit.chain(order_sn))
         broken = check_chain(order_sn, chain, order)
         if broken:
             report.findings.add(Finding("history", order_sn, f"version {broken.version} {broken.what}"))
@@ -181,7 +179,7 @@ class Doctor:
         report.in_flight += sum(r.is_open for r in order.refunds.values())
         if order.status is not OrderStatus.PENDING and order.money.open_payment():
             report.in_flight += 1
-        if self._leases is not None and (fault := stock_fault(order, lease)):
+        if self.leases is not None and (fault := stock_fault(order, lease)):
             if waiting:
                 report.in_flight += 1
             else:
@@ -201,8 +199,8 @@ class Doctor:
 
         None while the log is being backfilled, and from its first failure on.
         """
-        after, log = "", self._log
-        while page := await self._audit.order_sns(after, PAGE):
+        after, log = "", self.log
+        while page := await self.audit.order_sns(after, PAGE):
             counted: Mapping[str, OrderSummary] = {}
             try:
                 if log is not None and (await log.backfill()).is_complete:
@@ -215,7 +213,7 @@ class Doctor:
 
     async def _all_leases(self, held: StockCount) -> AsyncIterator[StockLease]:
         after = ""
-        while self._leases is not None and (page := await self._leases.leases(after, PAGE)):
+        while self.leases is not None and (page := await self.leases.leases(after, PAGE)):
             for lease in page:
                 held.add(lease)
                 yield lease
@@ -310,10 +308,10 @@ def money_faults(order: Order) -> list[str]:
         faults.append("has two open attempts")
     for payment in order.payments.values():
         refunds = [r for r in order.refunds.values() if r.payment_sn == payment.payment_sn]
-        back_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
-        if back_fen != payment.refunded_fen or back_fen > payment.amount_fen:
+        sum_fen = sum(r.amount_fen for r in refunds if r.state is RefundState.SUCCEEDED)
+        if sum_fen != payment.refunded_fen or sum_fen > payment.amount_fen:
             faults.append(
-                f"{payment.payment_sn}: refunds of {back_fen} fen, the payment says {payment.refunded_fen}"
+                f"{payment.payment_sn}: refunds of {sum_fen} fen, the payment says {payment.refunded_fen}"
             )
         surplus = payment.is_paid and payment.payment_sn != order.payment_sn
         if surplus and sum(r.amount_fen for r in refunds if r.surplus) != payment.amount_fen:

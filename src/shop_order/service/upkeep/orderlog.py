@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import (
@@ -19,6 +19,7 @@ from shop_order.domain.order_log import (
     log_updates,
 )
 from shop_order.domain.ports import Audit, Clock, Feed, OrderLog
+from shop_order.service.alerts import Alert
 
 PAGE = 64  # feed entries, or orders of the backfill, in one step: a step may delay orders only briefly
 EVENTS = 128  # in one call of the log
@@ -32,42 +33,32 @@ UNCONFIRMED_S = 60.0
 NEVER_S = float("-inf")
 
 
+@dataclass(kw_only=True, eq=False)
 class OrderLogService:
     """Call `run_once`, then `wait`, in a loop. Idempotent, also across processes."""
 
-    def __init__(
-        self,
-        *,
-        feed: Feed,
-        log: OrderLog,
-        history: Audit,
-        alert: Callable[..., None],
-        clock: Clock,
-        keep_days: Callable[[], int],
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`keep_days` 0 keeps entries for ever."""
-        self._feed = feed
-        self._log = log
-        self._history = history
-        self._alert = alert
-        self._clock = clock
-        self._keep_days = keep_days
-        self._now_s = monotonic_s
-        self._after = 0
-        self._unconfirmed: dict[int, float] = {}  # event id -> when it was written
-        self._pause_s = IDLE_S
-        self.unavailable = False
+    feed: Feed
+    log: OrderLog
+    history: Audit
+    alert: Alert
+    clock: Clock
+    keep_days: Callable[[], int]  # 0 keeps entries forever
+    monotonic_s: Callable[[], float] = time.monotonic
+    _after: int = field(default=0, init=False)
+    # By event id: when it was written.
+    _unconfirmed: dict[int, float] = field(default_factory=dict, init=False)
+    _pause_s: float = field(default=IDLE_S, init=False)
+    unavailable: bool = field(default=False, init=False)
 
     async def run_once(self) -> int:
         """Process a page of the feed, and of an incomplete backfill. Return how many entries left the feed.
 
         Raises DependencyDown, DeadlineExceeded, Overloaded.
         """
-        began_s = self._now_s()
+        began_s = self.monotonic_s()
         try:
             backfilled = await self.backfill_once()
-            page = await self._feed.take(self._after, PAGE)
+            page = await self.feed.take(self._after, PAGE)
             done = await self._process(page)
         except DependencyDown:
             self.unavailable = True
@@ -77,7 +68,7 @@ class OrderLogService:
         self._after = page[-1].event_id if full else 0
         if not full:
             self._drop_old_unconfirmed()
-        took_s = self._now_s() - began_s
+        took_s = self.monotonic_s() - began_s
         self._pause_s = min(took_s * PAUSE_FACTOR, MAX_PAUSE_S) if full or backfilled else IDLE_S
         return done
 
@@ -90,20 +81,20 @@ class OrderLogService:
 
         Summaries made by other rules are reset and recomputed. Raises DependencyDown.
         """
-        progress = await self._log.backfill()
+        progress = await self.log.backfill()
         if not progress.is_current:
-            await self._log.reset_summaries(progress)
-            progress = await self._log.backfill()
+            await self.log.reset_summaries(progress)
+            progress = await self.log.backfill()
         if progress.is_complete:
             return 0
-        order_sns = await self._history.order_sns(progress.position, PAGE)
+        order_sns = await self.history.order_sns(progress.position, PAGE)
         await self._update(order_sns)
-        await self._log.advance_backfill(progress, order_sns[-1] if order_sns else COMPLETE)
+        await self.log.advance_backfill(progress, order_sns[-1] if order_sns else COMPLETE)
         return len(order_sns)
 
     async def rebuild(self) -> int:
         """Clear the log and backfill it. Return how many orders it has. Raises DependencyDown."""
-        await self._log.clear()
+        await self.log.clear()
         total = 0
         while count := await self.backfill_once():
             total += count
@@ -116,22 +107,22 @@ class OrderLogService:
         """
         try:
             await self._update([order_sn])
-            entries = await self._log.entries(order_sn, MAX_ENTRIES)
+            entries = await self.log.entries(order_sn, MAX_ENTRIES)
         except DependencyDown:
-            events = await self._feed.events({order_sn: 0}, MAX_ENTRIES)
+            events = await self.feed.events({order_sn: 0}, MAX_ENTRIES)
             entries = [entry_of(event) for event in events]
-        if not entries and not await self._feed.events({order_sn: 0}, 1):
+        if not entries and not await self.feed.events({order_sn: 0}, 1):
             raise OrderNotFound
         return entries
 
     async def purge(self) -> int:
         """Delete some expired entries. Return how many. Raises DependencyDown."""
         before_ms = self._expired_before_ms()
-        return await self._log.purge(before_ms, PURGE) if before_ms else 0
+        return await self.log.purge(before_ms, PURGE) if before_ms else 0
 
     def _expired_before_ms(self) -> int:
-        days = self._keep_days()
-        return self._clock() - days * DAY_MS if days else 0
+        days = self.keep_days()
+        return self.clock() - days * DAY_MS if days else 0
 
     def _without_expired(self, update: LogUpdate) -> LogUpdate:
         """Leave out expired entries: a rebuilt log would have to delete them again."""
@@ -140,11 +131,11 @@ class OrderLogService:
 
     async def _process(self, page: Sequence[FeedEntry]) -> int:
         """Bring the log up to these events, and delete those from the feed that it has for good."""
-        now_s, durable_s = self._now_s(), self._log.durable_after_s
+        now_s, durable_s = self.monotonic_s(), self.log.durable_after_s
         due = [one for one in page if now_s - self._unconfirmed.get(one.event_id, NEVER_S) >= durable_s]
         if not due:
             return 0
-        known = await self._log.summaries({one.order_sn for one in due})
+        known = await self.log.summaries({one.order_sn for one in due})
         stored, written = await self._update({one.order_sn for one in due if not _covers(known, one)}, known)
         done = []
         for one in due:
@@ -156,7 +147,7 @@ class OrderLogService:
             elif len(self._unconfirmed) < MAX_UNCONFIRMED:
                 self._unconfirmed[one.event_id] = now_s
         if done:
-            await self._feed.done(done)
+            await self.feed.done(done)
         return len(done)
 
     async def _update(
@@ -168,16 +159,16 @@ class OrderLogService:
         """
         stored: set[str] = set()
         numbers = sorted(order_sns)
-        summaries = dict(await self._log.summaries(numbers) if known is None else known)
+        summaries = dict(await self.log.summaries(numbers) if known is None else known)
         while numbers:
             since = {sn: summaries[sn].version if sn in summaries else 0 for sn in numbers}
-            events = await self._feed.events(since, EVENTS)
+            events = await self.feed.events(since, EVENTS)
             updates, unreadable = log_updates(events, summaries)
             if updates:
-                stored |= set(await self._log.append([self._without_expired(one) for one in updates]))
+                stored |= set(await self.log.append([self._without_expired(one) for one in updates]))
             summaries |= {one.summary.order_sn: one.summary for one in updates}
             for event, error in unreadable:
-                self._alert(
+                self.alert(
                     "log_unreadable", order_sn=event.order_sn, version=event.version, error=repr(error)
                 )
             if len(events) < EVENTS:
@@ -187,8 +178,8 @@ class OrderLogService:
         return stored, summaries
 
     def _drop_old_unconfirmed(self) -> None:
-        """Drop events whose feed entry another process deleted: they would stay here for ever."""
-        before_s = self._now_s() - UNCONFIRMED_S
+        """Drop events whose feed entry another process deleted: they would stay here forever."""
+        before_s = self.monotonic_s() - UNCONFIRMED_S
         self._unconfirmed = {id: at_s for id, at_s in self._unconfirmed.items() if at_s > before_s}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from shop_order.domain.bill import (
@@ -25,8 +26,8 @@ from shop_order.domain.bill import (
     first_ms,
     is_before,
 )
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
 from shop_order.domain.status import PaymentType, RefundState
@@ -43,29 +44,18 @@ DUE_EVERY_S = 60.0  # between checks for days that are due
 WATCHED_DAYS = 30
 
 
+@dataclass(kw_only=True, eq=False)
 class ReconciliationService:
     """Reconciles one day at a time; a later result of a day replaces the earlier one."""
 
-    def __init__(
-        self,
-        *,
-        store: Reconciliations,
-        sources: Mapping[PaymentType, BillSource],
-        real_clock: Clock,
-        clock: Clock,
-        fence: Callable[[], Fence],
-        warn: Callable[..., None],
-        settle_s: float = SETTLE_S,
-    ) -> None:
-        """`fence` is that of this job's lease; `clock`, the shop's, only schedules queries."""
-        self._store = store
-        self._sources = sources
-        self._now = real_clock
-        self._clock = clock
-        self._fence = fence
-        self._warn = warn
-        self._settle_s = settle_s
-        self._not_before: dict[tuple[PaymentType, date], float] = {}
+    store: Reconciliations
+    sources: Mapping[PaymentType, BillSource]
+    real_clock: Clock
+    clock: Clock  # the shop's: it only schedules queries
+    fence: Callable[[], Fence]  # of this job's lease
+    warn: Callable[..., None]
+    settle_s: float = SETTLE_S
+    _not_before: dict[tuple[PaymentType, date], float] = field(default_factory=dict, init=False)
 
     # ---- the job ----
 
@@ -81,10 +71,10 @@ class ReconciliationService:
             except BillNotOut:
                 wait_s = NOT_OUT_S
             except (ChannelUnavailable, DependencyDown) as error:
-                self._warn("bill_away", channel=channel.code, day=str(day), error=str(error))
+                self.warn("bill_away", channel=channel.code, day=str(day), error=str(error))
             except (BillUnusable, UnreadableRow) as error:
                 wait_s = UNUSABLE_S
-                self._warn("bill_unusable", channel=channel.code, day=str(day), error=str(error))
+                self.warn("bill_unusable", channel=channel.code, day=str(day), error=str(error))
             finally:
                 self._not_before[channel, day] = time.monotonic() + wait_s
         return done
@@ -94,14 +84,14 @@ class ReconciliationService:
 
         A day with differences is compared again a day later: it may agree by then.
         """
-        now_ms, found = self._now(), []
+        now_ms, found = self.real_clock(), []
         today = day_at(now_ms)
         days = [today - timedelta(days=n) for n in range(CATCH_UP_DAYS, 0, -1)]
         self._not_before = {key: s for key, s in self._not_before.items() if key[1] in days}
-        for channel, source in self._sources.items():
+        for channel, source in self.sources.items():
             if not source.available():
                 continue
-            kept = await self._store.days(channel, days[0])
+            kept = await self.store.days(channel, days[0])
             done = {day for day, one in kept.items() if one.is_final and not one.is_stale(now_ms)}
             for day in days:
                 is_out = now_ms >= first_ms(day) + DAY_MS + source.out_ms
@@ -117,11 +107,11 @@ class ReconciliationService:
     async def lag(self) -> Sequence[tuple[PaymentType, float, int]]:
         """For each channel: seconds since the start of the oldest unreconciled day of a week, and the number
         of differences of a month."""
-        now_ms, found = self._now(), []
+        now_ms, found = self.real_clock(), []
         today = day_at(now_ms)
-        for channel, source in self._sources.items():
+        for channel, source in self.sources.items():
             if source.available():
-                kept = await self._store.days(channel, today - timedelta(days=WATCHED_DAYS))
+                kept = await self.store.days(channel, today - timedelta(days=WATCHED_DAYS))
                 day = today - timedelta(days=CATCH_UP_DAYS)
                 while day < today and day in kept and kept[day].is_final:
                     day += timedelta(days=1)
@@ -131,7 +121,7 @@ class ReconciliationService:
 
     def _log(self, result: Reconciliation) -> None:
         if result.differences or result.settled:
-            self._warn(
+            self.warn(
                 "bill_differs" if result.differences else "bill_settled",
                 channel=result.channel.code,
                 day=str(result.day),
@@ -148,12 +138,12 @@ class ReconciliationService:
         Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
         DependencyDown, LeaseLost, UnreadableRow (an altered row).
         """
-        fence = self._fence()
-        if day > day_at(self._now()):
+        fence = self.fence()
+        if day > day_at(self.real_clock()):
             raise InvalidArgument("date", "too_late", other="today")
-        if channel not in self._sources:
+        if channel not in self.sources:
             raise ChannelUnavailable(channel.code, "bill")
-        source = self._sources[channel]
+        source = self.sources[channel]
         bill = await self._bill(source, day) if file is None else await source.read(day, file)
         comparison = Comparison(channel)
         theirs = BillNumbers()
@@ -170,9 +160,9 @@ class ReconciliationService:
             settled=settled,
             waiting=waiting,
             digest=bill.digest,
-            created_ms=self._now(),
+            created_ms=self.real_clock(),
         )
-        await self._store.keep(result, fence)
+        await self.store.keep(result, fence)
         return result
 
     async def _bill(self, source: BillSource, day: date) -> Bill:
@@ -180,7 +170,7 @@ class ReconciliationService:
         try:
             return await source.bill(day)
         except BillNotOut:
-            if self._now() < first_ms(day) + EMPTY_MS:
+            if self.real_clock() < first_ms(day) + EMPTY_MS:
                 raise
             return Bill(day, ())
 
@@ -209,7 +199,7 @@ class ReconciliationService:
         self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
     ) -> Sequence[BillLine]:
         unpaid: list[BillLine] = []
-        known = await self._store.payments([line.payment_sn for line in lines])
+        known = await self.store.payments([line.payment_sn for line in lines])
         for line in lines:
             payment = known.get(line.payment_sn)
             if payment and payment.payment_type is not comparison.channel:
@@ -227,7 +217,7 @@ class ReconciliationService:
     async def _compare_refunds(
         self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
     ) -> None:
-        known = await self._store.refunds([line.refund_sn for line in lines])
+        known = await self.store.refunds([line.refund_sn for line in lines])
         for line in lines:
             refund, number = known.get(line.refund_sn), (line.payment_sn, line.refund_sn)
             done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
@@ -246,8 +236,8 @@ class ReconciliationService:
     async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
         """Request a query of each, wait a moment, then compare. Return how many were settled."""
         for line in unpaid[:MAX_QUERIED]:
-            await self._store.request_query(line.payment_sn, self._clock())
-        settled, until_s = 0, time.monotonic() + self._settle_s
+            await self.store.request_query(line.payment_sn, self.clock())
+        settled, until_s = 0, time.monotonic() + self.settle_s
         for lines in pages(unpaid):
             now = await self._paid_until(lines, until_s)
             for line in lines:
@@ -258,7 +248,7 @@ class ReconciliationService:
 
     async def _paid_until(self, lines: Sequence[BillLine], until_s: float) -> Mapping[str, Payment]:
         while True:
-            found = await self._store.payments([line.payment_sn for line in lines])
+            found = await self.store.payments([line.payment_sn for line in lines])
             if all(one.is_paid for one in found.values()) or time.monotonic() >= until_s:
                 return found
             await asyncio.sleep(POLL_S)
@@ -274,7 +264,7 @@ class ReconciliationService:
         begin, end = BillCursor(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
         after: BillCursor | None = begin
         while after is not None:
-            paid = await self._store.paid(channel, after, end, PAGE)
+            paid = await self.store.paid(channel, after, end, PAGE)
             for payment in paid:
                 if payment.payment_sn in theirs.payments:
                     continue
@@ -285,7 +275,7 @@ class ReconciliationService:
             after = BillCursor(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
         after = begin
         while after is not None:
-            refunded = await self._store.refunded(channel, after, end, PAGE)
+            refunded = await self.store.refunded(channel, after, end, PAGE)
             for refund in refunded:
                 if refund.refund_sn in theirs.refunds:
                     continue

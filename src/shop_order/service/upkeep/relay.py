@@ -5,36 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, EventPublisher, Outbox
 
 
+@dataclass(kw_only=True, eq=False)
 class Relay:
     """Publishes waiting events: after a `hint`, and every `idle_s`.
 
     A hint takes effect after `gather_s`, since a large batch costs no more than a small one.
     """
 
-    def __init__(
-        self,
-        *,
-        outbox: Outbox,
-        inboxes: EventPublisher,
-        real_clock: Clock,
-        batch: int = 128,
-        idle_s: float = 1.0,
-        gather_s: float = 0.02,
-        observe: Callable[[int], None] = lambda size: None,
-    ) -> None:
-        self._outbox = outbox
-        self._inboxes = inboxes
-        self._now = real_clock
-        self._batch = batch
-        self._idle_s = idle_s
-        self._gather_s = gather_s
-        self._observe = observe
-        self._awake = asyncio.Event()
+    outbox: Outbox
+    publisher: EventPublisher
+    real_clock: Clock
+    batch: int = 128
+    idle_s: float = 1.0
+    gather_s: float = 0.02
+    observe: Callable[[int], None] = lambda size: None
+    _awake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def hint(self) -> None:
         """Wake the relay after a commit."""
@@ -46,20 +37,20 @@ class Relay:
         An event that is not acknowledged is retried, and holds back the later ones of its order.
         Raises DependencyDown, DeadlineExceeded.
         """
-        events = await self._outbox.take(self._batch, self._now())
+        events = await self.outbox.take(self.batch, self.real_clock())
         if not events:
             return 0
-        acknowledged = set(await self._inboxes.deliver(events))
+        acknowledged = set(await self.publisher.deliver(events))
         if acknowledged:
-            await self._outbox.published(acknowledged)
-            self._observe(len(acknowledged))
+            await self.outbox.published(acknowledged)
+            self.observe(len(acknowledged))
         if refused := [event.id for event in events if event.id not in acknowledged]:
-            await self._outbox.refused(refused, self._now())
+            await self.outbox.refused(refused, self.real_clock())
         return len(acknowledged)
 
     def has_more(self, done: int) -> bool:
         """Whether more events may be waiting after a batch of `done`."""
-        return done >= self._batch
+        return done >= self.batch
 
     async def drain(self, deadline_s: float) -> None:
         """At a stop, publish waiting events until one fails or the time is up."""
@@ -73,7 +64,7 @@ class Relay:
     async def wait(self) -> None:
         """Sleep until a hint, for at most `idle_s`."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(self.idle_s):
                 await self._awake.wait()
-                await asyncio.sleep(self._gather_s)
+                await asyncio.sleep(self.gather_s)
         self._awake.clear()

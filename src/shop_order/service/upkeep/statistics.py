@@ -61,31 +61,31 @@ class StatisticsReport:
     is_complete: bool
 
 
+@dataclass(kw_only=True, eq=False)
 class Statistics:
     """Statistics from the order log."""
 
-    def __init__(self, *, log: OrderLog, outbox: Outbox, feed: Feed, clock: Clock) -> None:
-        self._log = log
-        self._outbox = outbox
-        self._feed = feed
-        self._clock = clock
+    log: OrderLog
+    outbox: Outbox
+    feed: Feed
+    clock: Clock
 
     async def report(self, first_day: str = "", last_day: str = "") -> StatisticsReport:
         """The figures of these days, by default of the last `DEFAULT_DAYS`.
 
         Raises InvalidArgument (not a day, or too many days), DependencyDown.
         """
-        last = parse_day("end", last_day or day_of(self._clock()))
+        last = parse_day("end", last_day or day_of(self.clock()))
         default = date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1))
         first = parse_day("start", first_day) if first_day else default
         if last < first:
             raise InvalidArgument("end", "too_early", other="start")
         if (last - first).days >= MAX_DAYS:
             raise InvalidArgument("start", "range_too_long", max=MAX_DAYS)
-        unpublished, _ = await self._outbox.lag()
-        unlogged, _ = await self._feed.lag()
-        is_complete = (await self._log.backfill()).is_complete
-        found = await self._log.figures(first.isoformat(), last.isoformat())
+        unpublished, _ = await self.outbox.lag()
+        unlogged, _ = await self.feed.lag()
+        is_complete = (await self.log.backfill()).is_complete
+        found = await self.log.figures(first.isoformat(), last.isoformat())
         return StatisticsReport(
             first.isoformat(),
             last.isoformat(),

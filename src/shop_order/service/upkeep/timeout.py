@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 from shop_order.domain.errors import RefundOpen, UnreadableRow
 from shop_order.domain.ports import Clock, Due, OnUnreadable, Orders
@@ -12,39 +13,31 @@ from shop_order.service.settle import Settlement
 BATCH = 32  # also the number of concurrent queries: a provider that hangs must not block the others
 
 
+@dataclass(kw_only=True, eq=False)
 class TimeoutService:
-    """Scans overdue orders, longest overdue first, over and over. Idempotent.
+    """Scans overdue orders, longest overdue first, again and again. Idempotent.
 
     Orders that can't be processed are skipped until the next scan, so that they block no others.
     """
 
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        service: OrderService,
-        settlement: Settlement,
-        on_unreadable: OnUnreadable,
-        clock: Clock,
-    ) -> None:
-        self._orders = orders
-        self._on_unreadable = on_unreadable
-        self._after: Due | None = None
-        self._service = service
-        self._settlement = settlement
-        self._now = clock
+    orders: Orders
+    service: OrderService
+    settlement: Settlement
+    on_unreadable: OnUnreadable
+    clock: Clock
+    _after: Due | None = field(default=None, init=False)
 
     async def run_once(self) -> int:
         """Process a batch of overdue orders concurrently. Return how many were processed.
 
         Raises the first unexpected error after the whole batch.
         """
-        due = await self._orders.due(self._now(), BATCH, self._after)
+        due = await self.orders.due(self.clock(), BATCH, self._after)
         self._after = due[-1] if len(due) == BATCH else None
         results = await asyncio.gather(*(self.decide(one.order_sn) for one in due), return_exceptions=True)
         for result in results:
             if isinstance(result, UnreadableRow):
-                self._on_unreadable(result)
+                self.on_unreadable(result)
             elif isinstance(result, BaseException):
                 raise result
         return sum(result is True for result in results)
@@ -59,11 +52,11 @@ class TimeoutService:
         Open attempts are queried first, so that a buyer whose notice was lost gets the goods.
         Raises OrderNotFound, UnreadableRow, DependencyDown.
         """
-        order = await self._orders.get(order_sn)
+        order = await self.orders.get(order_sn)
         for attempt in order.attempts_to_query():
-            await self._settlement.settle(attempt)
+            await self.settlement.settle(attempt)
         try:
-            await self._service.apply_timeout(order_sn)
+            await self.service.apply_timeout(order_sn)
         except RefundOpen:
             return False
         return True

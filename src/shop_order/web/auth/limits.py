@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from shop_order.domain.errors import Overloaded, RateLimited
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.grpc.server import AddressBound
 from shop_order.pkg.ratelimit import RateLimiter
 from shop_order.web.auth.client_address import Network, contains, limit_key

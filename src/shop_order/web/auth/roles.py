@@ -10,7 +10,7 @@ from enum import Flag, auto
 from functools import lru_cache
 
 from shop_order.domain.errors import Forbidden, Unauthenticated
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 
 
 class Who(Flag):

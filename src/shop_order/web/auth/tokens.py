@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import jwt
 
 from shop_order.domain.errors import Unauthenticated
-from shop_order.domain.valueobject.actor import Actor, Role
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.web.auth.keys import KeySource
 from shop_order.web.auth.refusals import OnRefusal, TokenRefused
 

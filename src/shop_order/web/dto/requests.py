@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS
-from shop_order.service.clock import MAX_ADVANCE_S
+from shop_order.pkg.clock import MAX_ADVANCE_S
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="件数 / Quantity", examples=[2])]

@@ -11,7 +11,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import BridgeParameters, Payment, QrCode, Redirect
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import Cursor, OrderFilter
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.signing import BadSignature, Signer
 
 GMT8 = timezone(timedelta(hours=8))

@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from shop_order.domain.errors import OrderServiceError
-from shop_order.domain.valueobject.actor import Actor
+from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.grpc.admission import Context, MethodHandler
 from shop_order.pkg.grpc.server import Handler, Interceptor, with_interceptors
 from shop_order.web.auth.client_address import Network, peer_address, resolve_address

@@ -20,8 +20,8 @@ from shop_order.domain.errors import InvalidArgument, inside
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import OrderItem
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.ids import is_order_sn
 from shop_order.service.cart import CartLineView, CartView
 from shop_order.web.dto.wire import attempts, bounded_ms, jsapi_params, payment_url, rfc3339

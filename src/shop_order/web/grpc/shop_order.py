@@ -10,8 +10,7 @@ from shop_order.api.proto import shop_order_pb2 as pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
-from shop_order.domain.valueobject.actor import Actor
-from shop_order.domain.valueobject.address import PostalAddress
+from shop_order.domain.valueobject.parties import Actor, PostalAddress
 from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
 from shop_order.service.order import OrderService

@@ -16,8 +16,8 @@ from shop_order.domain.ports import Clock, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
+from shop_order.web.auth.cashier_links import PATH, CashierLinks
 from shop_order.web.auth.client_address import device_of
-from shop_order.web.cashier import PATH, CashierLinks
 from shop_order.web.cashier_page import CashierPage, CashierView
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES

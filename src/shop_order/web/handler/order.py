@@ -36,12 +36,12 @@ from shop_order.domain.errors import (
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
-from shop_order.domain.valueobject.address import PostalAddress
 from shop_order.domain.valueobject.item import Line, lines_of
+from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MAX_PAGE_SIZE, OrderService
 from shop_order.service.place import PlaceOrder, PlacingService
-from shop_order.web.cashier import CashierLinks
+from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.context import log_order_sn
 from shop_order.web.dto.answers import (
     LogData,

@@ -23,6 +23,7 @@ from shop_order.domain.errors import (
     OrderServiceError,
     UnsupportedMediaType,
 )
+from shop_order.web.auth.cashier_links import PATH as CASHIER
 from shop_order.web.auth.client_address import (
     Network,
     client_address,
@@ -32,7 +33,6 @@ from shop_order.web.auth.client_address import (
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.cashier import PATH as CASHIER
 from shop_order.web.context import log_order_sn, remaining_s, validated_key
 from shop_order.web.handler.answer import context
 

@@ -1,4 +1,4 @@
-"""Alipay: page and wap payment (facts: open platform documents, RSA2)."""
+"""Alipay: page and wap payment, by its open platform's documents, with RSA2 signatures."""
 
 from __future__ import annotations
 

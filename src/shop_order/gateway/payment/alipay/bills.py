@@ -1,4 +1,4 @@
-"""Alipay's bills: a signed call for the URL, then the download (facts: bill.downloadurl.query)."""
+"""Alipay's bills: a signed call for the URL, then the download (`bill.downloadurl.query`)."""
 
 from __future__ import annotations
 

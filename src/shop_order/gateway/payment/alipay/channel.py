@@ -1,11 +1,11 @@
-"""The calls to Alipay's gateway: open, query, close, refund (facts: open platform documents, RSA2)."""
+"""The payment channel Alipay: open, query, close, refund, and verify notices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Payment, Redirect
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import (
     Clock,
@@ -53,13 +53,10 @@ class Alipay:
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
+        self.seller = settings.seller_id
         self._gateway = AlipayGateway(settings, real_clock, log)
         self._now = real_clock
         self.bills = AlipayBills(self._gateway)
-
-    @property
-    def seller(self) -> str:
-        return self.settings.seller_id
 
     async def aclose(self) -> None:
         await self._gateway.aclose()

@@ -1,4 +1,4 @@
-"""Calls to Alipay's gateway: signed requests and verified answers (open platform documents, RSA2)."""
+"""Calls to Alipay's gateway: signed requests and verified answers (RSA2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alipay's notices: verify the signed bytes, read the fields, reply (facts, chapter 1)."""
+"""Alipay's notices: verify the signed bytes, read the fields, reply."""
 
 from __future__ import annotations
 

@@ -1,26 +1,37 @@
-"""Alerts about unreadable rows, written by another program or a newer version; they are skipped."""
+"""Alerts for the operator."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Protocol
+
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.ports import Clock
-from shop_order.service.attempts import Alert
 
 REPEAT_MS = 1_800_000
 MAX_ROWS = 1000  # that are reported per half hour
 
 
-class UnreadableRowAlerts:
-    """Raises one alert per row and half hour, however often the row is met."""
+class Alert(Protocol):
+    """Alerts the operator: a person has to act."""
 
-    def __init__(self, alert: Alert, real_clock: Clock) -> None:
-        self._alert = alert
-        self._now = real_clock
-        self._reported_ms: dict[str, int] = {}
+    def __call__(self, name: str, **about: object) -> None: ...
+
+
+@dataclass(eq=False)
+class UnreadableRowAlerts:
+    """Raises one alert per skipped row and half hour, however often the row is met.
+
+    Such a row was written by another program or a newer version.
+    """
+
+    alert: Alert
+    real_clock: Clock
+    _reported_ms: dict[str, int] = field(default_factory=dict, init=False)
 
     def report(self, row: UnreadableRow) -> None:
         """Report a row that was skipped."""
-        now_ms = self._now()
+        now_ms = self.real_clock()
         if now_ms - self._reported_ms.get(row.number, -REPEAT_MS) < REPEAT_MS:
             return
         self._reported_ms.pop(row.number, None)
@@ -30,4 +41,4 @@ class UnreadableRowAlerts:
                 return
             del self._reported_ms[oldest]
         self._reported_ms[row.number] = now_ms
-        self._alert("row_unreadable", number=row.number, error=str(row))
+        self.alert("row_unreadable", number=row.number, error=str(row))

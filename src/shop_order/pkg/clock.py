@@ -1,11 +1,9 @@
-"""The shop's clock: real time plus an offset, which operators may advance in `dev` and `test`."""
+"""The clock of the shop: real time plus an offset, which operators may advance in `dev` and `test`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
-
-from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.ports import Clock
 
 MAX_ADVANCE_S = 366 * 86_400
 
@@ -23,7 +21,7 @@ class OffsetStore(Protocol):
 class ShopClock:
     """Calling it returns the shop's time in epoch ms."""
 
-    def __init__(self, time: OffsetStore, real_clock: Clock, *, may_move: bool) -> None:
+    def __init__(self, time: OffsetStore, real_clock: Callable[[], int], *, may_move: bool) -> None:
         self._time = time
         self._real = real_clock
         self._may_move = may_move
@@ -39,8 +37,8 @@ class ShopClock:
             self._offset_ms = max(self._offset_ms, await self._time.offset_ms())
 
     async def advance(self, by_s: int) -> int:
-        """Advance by at most a year. Return the new time. Raises InvalidArgument."""
+        """Advance by at most `MAX_ADVANCE_S`. Return the new time. Raises ValueError."""
         if not self._may_move or not 0 < by_s <= MAX_ADVANCE_S:
-            raise InvalidArgument("advance_s", "out_of_range", min=1, max=MAX_ADVANCE_S)
+            raise ValueError(f"the clock can't be advanced by {by_s} s")
         self._offset_ms = await self._time.advance(by_s * 1000)
         return self()
