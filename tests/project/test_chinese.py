@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shop_order.gateway.payment import notice_routes
 from shop_order.web.http import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
-WRITTEN = (".html", ".css", ".js")
+WRITTEN = (".html", ".jinja", ".css", ".js", ".yaml")
 # Files whose lines and columns are laid down by the provider; a mark of ours would change what is read.
 FOREIGN = {"bill_file.py", "bills.py"}
 
@@ -87,7 +88,10 @@ def strings(node: object) -> Iterator[str]:
 @pytest.mark.parametrize("path", [*sources()], ids=lambda path: str(path.relative_to(ROOT / "src")))
 def test_chinese_texts_have_chinese_punctuation(path: Path) -> None:
     text = path.read_text("utf-8")
-    texts = texts_of(ast.parse(text)) if path.suffix == ".py" else [text]
+    if path.suffix == ".py":
+        texts = texts_of(ast.parse(text))
+    else:
+        texts = strings([*yaml.safe_load_all(text)]) if path.suffix == ".yaml" else iter([text])
     assert [fault for one in texts for fault in faults(one)] == []
 
 

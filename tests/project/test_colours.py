@@ -154,8 +154,10 @@ def test_the_pictures_of_goods_can_be_read() -> None:
 @pytest.mark.parametrize("page", sorted(SRC.rglob("*.html")), ids=lambda page: page.name)
 def test_the_frame_of_a_page_has_a_language_and_fits_a_phone_and_the_dark(page: Path) -> None:
     text = page.read_text("utf-8")
+    if text.startswith('{% extends "base.html" %}'):
+        text = (page.parent / "base.html").read_text("utf-8") + text
     viewport = 'name="viewport" content="width=device-width'
-    for part in ('<html lang="$lang">', viewport, 'content="light dark"'):
+    for part in ('<html lang="{{ lang }}">', viewport, 'content="light dark"'):
         assert part in text, part
     assert not re.search(r"https?://", text)
 

@@ -1,6 +1,6 @@
 """The errors that callers can receive: one class per reason, with parameters instead of texts.
 
-`web/messages.py` has their messages, `web/status.py` their status in both protocols (docs/errors.md).
+`web/messages.py` has their messages and their status in both protocols (docs/errors.md).
 """
 
 from __future__ import annotations

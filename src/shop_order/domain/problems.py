@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-# Problems of a field. Their texts and parameters: web/texts_en.py and web/texts_zh.py.
+# Problems of a field. Their texts and parameters: web/texts/en.yaml and zh.yaml.
 Problem = Literal[
     "cart_full",
     "contains_ampersand",

@@ -24,19 +24,17 @@ from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.cashier_page import CashierPage
 from shop_order.web.context import RequestLog
 from shop_order.web.document import build_document, route_options
-from shop_order.web.document.pages import DocumentHandler
 from shop_order.web.dto.wire import Cursors
 from shop_order.web.handler import answer
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
-from shop_order.web.handler.landing import LandingHandler, LandingPage, Places
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
+from shop_order.web.handler.pages import DocumentHandler, LandingHandler, Places
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
 from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
@@ -138,7 +136,6 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         checkout=parts.checkout,
         channels=parts.channels,
         links=parts.links,
-        page=CashierPage(),
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
@@ -158,7 +155,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         AdminHandler(parts.orders, parts.order_log, parts.statistics),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(lambda: build_document(app)),
-        LandingHandler(LandingPage(), parts.places, trusted),
+        LandingHandler(parts.places, trusted),
     ]
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))

@@ -1,18 +1,65 @@
-"""Messages for callers in Chinese and English: errors by code and parameters, and names of statuses."""
+"""The status and the message of each error, in both protocols and languages (contract, chapter 10)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from types import ModuleType
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any, cast, get_args
 
-from shop_order.domain.errors import InvalidArgument, OrderServiceError
-from shop_order.domain.problems import Problem
+import yaml
+from grpc import StatusCode
+
+from shop_order.domain.errors import InvalidArgument, Kind, OrderServiceError
+from shop_order.domain.problems import Dependency, Problem
 from shop_order.domain.status import OrderStatus
-from shop_order.web import texts_en, texts_zh
+
+ERROR_DOMAIN = "order.shop"
+INTERNAL_CODE = "INTERNAL"
+# HTTP errors that occur before a route is found
+ROUTING_CODES: Mapping[int, str] = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+# ---- statuses ----
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """The status of an error in both protocols."""
+
+    grpc: StatusCode
+    http: int
+
+
+STATUS: Mapping[Kind, WireStatus] = {
+    Kind.INVALID: WireStatus(StatusCode.INVALID_ARGUMENT, 400),
+    Kind.UNAUTHENTICATED: WireStatus(StatusCode.UNAUTHENTICATED, 401),
+    Kind.FORBIDDEN: WireStatus(StatusCode.PERMISSION_DENIED, 403),
+    Kind.NOT_FOUND: WireStatus(StatusCode.NOT_FOUND, 404),
+    Kind.PRECONDITION: WireStatus(StatusCode.FAILED_PRECONDITION, 409),
+    Kind.CONFLICT: WireStatus(StatusCode.ABORTED, 409),
+    Kind.EXHAUSTED: WireStatus(StatusCode.RESOURCE_EXHAUSTED, 429),
+    Kind.UNAVAILABLE: WireStatus(StatusCode.UNAVAILABLE, 503),
+    Kind.DEADLINE: WireStatus(StatusCode.DEADLINE_EXCEEDED, 504),
+    Kind.UNIMPLEMENTED: WireStatus(StatusCode.UNIMPLEMENTED, 501),
+}
+INTERNAL = WireStatus(StatusCode.INTERNAL, 500)  # any other exception
+
+
+def grpc_code(error: OrderServiceError | type[OrderServiceError]) -> StatusCode:
+    """The gRPC code of an error."""
+    return STATUS[error.kind].grpc
+
+
+def http_status(error: OrderServiceError | type[OrderServiceError]) -> int:
+    """The HTTP status of an error: its own if it has one, otherwise that of its kind."""
+    return error.http_status or STATUS[error.kind].http
+
+
+# ---- texts ----
 
 
 class Language(StrEnum):
@@ -32,12 +79,18 @@ class Texts:
     field: str
     join: str
     list: str
+    sections: Mapping[str, Mapping[str, Any]]  # page or document -> its texts
 
-    def fact_and_advice(self, code: str, problem: str = "") -> tuple[str, str]:
-        """The templates for what is wrong and what to do about it."""
-        return self.errors.get(f"{code}.{problem}") or self.errors[code]
+    def message(self, code: str, problem: str, details: Mapping[str, str | int]) -> str:
+        """What is wrong, and what to do; of a field, its path and its problem."""
+        shown = self._shown(details)
+        if code == InvalidArgument.code:
+            told = self.problems[cast(Problem, problem)].format_map(shown)
+            return self.field.format(field=details["field"], problem=told)
+        fact_and_advice = self.errors.get(f"{code}.{problem}") or self.errors[code]
+        return self.join.join(fact_and_advice).format_map(shown)
 
-    def shown(self, details: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    def _shown(self, details: Mapping[str, str | int]) -> Mapping[str, str | int]:
         """The details with display names in place of codes."""
         found = {name: self.words.get(name, {}).get(str(value), value) for name, value in details.items()}
         if "allowed" in found:
@@ -45,29 +98,60 @@ class Texts:
         return found
 
 
-def _table(of: ModuleType) -> Texts:
-    states = {"state": of.STATUSES, "wanted": of.STATUSES}
-    words = {**states, "dependency": of.DEPENDENCIES, "channel": of.CHANNELS}
-    return Texts(of.ERRORS, of.PROBLEMS, words, of.FIELD, of.JOIN, of.LIST)
+@cache
+def texts() -> Mapping[Language, Texts]:
+    """The texts of each language, from `texts/*.yaml`; read once.
+
+    Raises ValueError if a text is missing, or if the languages differ in keys or placeholders.
+    """
+    folder = files("shop_order.web") / "texts"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, where there is libyaml
+    zh, en = (
+        yaml.load((folder / name).read_text("utf-8"), loader)  # noqa: S506 - a SafeLoader
+        for name in ("zh.yaml", "en.yaml")
+    )
+    if differences := set(_leaves(zh)) ^ set(_leaves(en)):
+        raise ValueError(f"zh.yaml and en.yaml differ in {sorted(differences)}")
+    required = {
+        "errors": {leaf.code for leaf in OrderServiceError.__subclasses__()},
+        "problems": set(get_args(Problem)),
+        "dependencies": set(get_args(Dependency)),
+        "statuses": set(OrderStatus.__members__),
+    }
+    for section, names in required.items():
+        if missing := names - zh[section].keys():
+            raise ValueError(f"the texts lack {section}: {sorted(missing)}")
+    return {Language.ZH: _texts(zh), Language.EN: _texts(en)}
 
 
-TEXTS: Mapping[Language, Texts] = {Language.ZH: _table(texts_zh), Language.EN: _table(texts_en)}
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The path of each text, and its placeholders."""
+    if isinstance(node, str):
+        yield path, " ".join(sorted(set(re.findall(r"\{(\w+)\}", node))))
+        return
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield from _leaves(value, f"{path}/{key}")
+
+
+def _texts(read: Mapping[str, Any]) -> Texts:
+    words = {
+        "state": read["statuses"],
+        "wanted": read["statuses"],
+        "dependency": read["dependencies"],
+        "channel": read["channels"],
+    }
+    errors = {code: (fact, advice) for code, (fact, advice) in read["errors"].items()}
+    return Texts(errors, read["problems"], words, read["field"], read["join"], read["list"], read)
 
 
 def error_text(error: OrderServiceError, language: Language) -> str:
-    """The message of an error in the caller's language: what is wrong, and what to do."""
-    texts = TEXTS[language]
-    details = texts.shown(error.details)
-    if isinstance(error, InvalidArgument):
-        problem = texts.problems[error.problem].format_map(details)
-        return texts.field.format(field=error.field, problem=problem)
-    return texts.join.join(texts.fact_and_advice(error.code, error.problem)).format_map(details)
+    """The message of an error in the caller's language."""
+    return texts()[language].message(error.code, error.problem, error.details)
 
 
 def plain_error_text(code: str, language: Language) -> str:
     """The message of an error outside the domain: INTERNAL, NOT_FOUND, METHOD_NOT_ALLOWED."""
-    texts = TEXTS[language]
-    return texts.join.join(texts.errors[code])
+    return texts()[language].message(code, "", {})
 
 
 def operator_text(error: OrderServiceError) -> str:
@@ -78,7 +162,10 @@ def operator_text(error: OrderServiceError) -> str:
 
 def status_text(status: OrderStatus, language: Language) -> str:
     """The display name of an order's status."""
-    return TEXTS[language].words["state"][status.name]
+    return texts()[language].words["state"][status.name]
+
+
+# ---- the caller's language ----
 
 
 @lru_cache(maxsize=512)

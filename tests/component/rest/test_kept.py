@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from shop_order.web.document import pages
-from shop_order.web.document.pages import matches
+from shop_order.web import html
+from shop_order.web.handler import pages
+from shop_order.web.handler.pages import matches
 from tests.component.rest.front import Rest
 
 DOCUMENTS = ("openapi.json", "openapi.yaml", "openapi.md", "docs", "redoc", "docs/assets/favicon.png")
@@ -17,7 +18,7 @@ DOCUMENTS = ("openapi.json", "openapi.yaml", "openapi.md", "docs", "redoc", "doc
 async def test_a_document_is_made_once_and_in_a_thread(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     for place, name in (
-        (pages, "as_json"), (pages, "as_yaml"), (pages, "as_markdown"), (pages.DocumentPage, "_html")
+        (pages, "as_json"), (pages, "as_yaml"), (pages, "as_markdown"), (html.Page, "html")
     ):  # fmt: skip
         make = getattr(place, name)
 
@@ -30,7 +31,7 @@ async def test_a_document_is_made_once_and_in_a_thread(rest: Rest, monkeypatch: 
     for path in DOCUMENTS:
         answers = await asyncio.gather(*(rest.call("GET", f"/{path}", as_="") for _ in range(5)))
         assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
-    assert sorted(made) == ["_html", "_html", "as_json", "as_markdown", "as_yaml"]
+    assert sorted(made) == ["as_json", "as_markdown", "as_yaml", "html", "html"]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)

@@ -8,7 +8,7 @@ import pytest
 
 from shop_order.cmd.wiring.from_settings import places
 from shop_order.configs import load
-from shop_order.web.handler.landing import Places
+from shop_order.web.handler.pages import Places
 
 PRODUCTION = {
     "APP__ENV": "production",

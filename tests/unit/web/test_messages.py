@@ -17,15 +17,19 @@ from shop_order.domain.problems import Dependency, Problem
 from shop_order.domain.status import ORDER_TRANSITIONS, OrderStatus
 from shop_order.web.handler.answer import _PROBLEMS as PYDANTIC
 from shop_order.web.messages import (
-    TEXTS,
+    INTERNAL_CODE,
+    ROUTING_CODES,
+    STATUS,
     Language,
     accepted_language,
     error_text,
+    grpc_code,
+    http_status,
     operator_text,
     plain_error_text,
     status_text,
+    texts,
 )
-from shop_order.web.status import INTERNAL_CODE, ROUTING_CODES, STATUS, grpc_code, http_status
 
 SOURCE = Path(str(shop_order.__file__)).parent
 # One of each leaf; those with several problems stand below.
@@ -116,26 +120,26 @@ def test_every_leaf_has_both_languages_and_both_statuses(error: OrderServiceErro
 def test_no_text_is_left_without_its_error(language: Language) -> None:
     codes = {error.code for error in ALL} | WITHOUT_A_CLASS
     cases = {key(error) for error in ALL if not isinstance(error, InvalidArgument)}
-    assert TEXTS[language].errors.keys() == codes | cases
-    assert TEXTS[language].problems.keys() == set(get_args(Problem))
-    assert TEXTS[language].words["dependency"].keys() == set(get_args(Dependency))
-    assert TEXTS[language].words["state"].keys() == {status.name for status in OrderStatus}
+    assert texts()[language].errors.keys() == codes | cases
+    assert texts()[language].problems.keys() == set(get_args(Problem))
+    assert texts()[language].words["dependency"].keys() == set(get_args(Dependency))
+    assert texts()[language].words["state"].keys() == {status.name for status in OrderStatus}
 
 
 @pytest.mark.parametrize("language", list(Language))
 def test_a_text_names_nothing_but_details(language: Language) -> None:
     details = {key(error): error.details.keys() for error in ALL}
-    for code, texts in TEXTS[language].errors.items():
+    for code, told in texts()[language].errors.items():
         if code in details:
-            assert names_in(*texts) <= details[code], code
+            assert names_in(*told) <= details[code], code
         else:
-            assert not names_in(*texts) or "." not in code, code
+            assert not names_in(*told) or "." not in code, code
 
 
 def test_both_languages_say_the_same_numbers() -> None:
-    zh, en = TEXTS[Language.ZH], TEXTS[Language.EN]
-    for code, texts in en.errors.items():
-        assert names_in(*texts) == names_in(*zh.errors[code]), code
+    zh, en = texts()[Language.ZH], texts()[Language.EN]
+    for code, told in en.errors.items():
+        assert names_in(*told) == names_in(*zh.errors[code]), code
     for problem, text in en.problems.items():
         assert names_in(text) == names_in(zh.problems[problem]), problem
 
@@ -197,15 +201,15 @@ def label(value: str | frozenset[str]) -> str:
 def test_a_field_is_refused_with_the_parameters_its_text_needs(
     place: str, problem: str, given: frozenset[str]
 ) -> None:
-    for texts in TEXTS.values():
-        assert names_in(texts.problems[problem]) <= given, place  # type: ignore[index]
+    for known in texts().values():
+        assert names_in(known.problems[problem]) <= given, place  # type: ignore[index]
     must_be_told(InvalidArgument("it", problem, **dict.fromkeys(given, 7)))  # type: ignore[arg-type]
 
 
 def test_what_pydantic_refuses_has_the_parameters_its_text_needs() -> None:
     for problem, parameters in PYDANTIC.values():
-        for texts in TEXTS.values():
-            assert names_in(texts.problems[problem]) == parameters.keys(), problem
+        for known in texts().values():
+            assert names_in(known.problems[problem]) == parameters.keys(), problem
 
 
 def test_no_problem_is_unused() -> None:

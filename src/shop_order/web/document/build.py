@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,45 +13,14 @@ from pydantic import TypeAdapter
 from shop_order.domain.errors import KeyReused
 from shop_order.pkg.version import version
 from shop_order.web.auth.roles import Who, needs_token, role_of
-from shop_order.web.document.errors import examples, responses_of, shared_responses
+from shop_order.web.document.errors import both_languages, examples, responses_of, shared_responses
 from shop_order.web.dto.answers import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
-from shop_order.web.status import http_status
+from shop_order.web.messages import http_status
 
-_TITLE = "Shop 订单服务 / Order service"
-_INTRO = """\
-购物车、订单与支付。除收银台、支付通知、健康检查与文档外，所有接口都需要令牌，放在请求头 \
-`Authorization: Bearer …` 中；`shop-order token --user 7` 会打印一个开发用的令牌。要在浏览器中试用，请打开 \
-[/api/v1/docs](/api/v1/docs)，点击页首的 **Authorize**，粘贴令牌。
-
-- 成功：`{"code": 200, "message": "…", "data": …}`；失败：`{"code": 409, "message": "…", "error": \
-"OUT_OF_STOCK", "details": {…}, "request_id": "…"}`，HTTP 状态码相同。
-- `message` 跟随 `Accept-Language`（默认 zh-CN，可选 en）；程序请判断 `error`。
-- 金额同时给出元（字符串）与分（整数）；编号为字符串；时间为带时区的 RFC 3339。
-- 创建与支付建议带 `Idempotency-Key`；重放的应答带 `Idempotency-Replayed: true`。
-- 未知的查询参数与字段返回 400 并指明名称；请求体须为 `application/json`（UTF-8）；支持 \
-GET 的地址也支持 HEAD。
-
-Cart, orders and payments. Every route needs a token in the header `Authorization: Bearer …`, except the \
-cashier, payment notices, health and documentation; `shop-order token --user 7` prints one for development. \
-To try the API in a browser, open [/api/v1/docs](/api/v1/docs), click **Authorize** at the top and paste the \
-token. The language of `message` follows `Accept-Language` (zh-CN or en); programs should use `error`. \
-Amounts are in yuan (string) and fen (integer), ids are strings, times are RFC 3339 with an offset. Send an \
-`Idempotency-Key` when you create or pay an order. Unknown parameters and fields are refused with 400, by \
-name; bodies must be `application/json` in UTF-8; HEAD works wherever GET does.
-"""
-_TAGS = {
-    "cart": "购物车 / Cart",
-    "orders": "订单 / Orders",
-    "payments": "支付 / Payments",
-    "cashier": "收银台：凭链接签名访问 / Cashier: access by signed link",
-    "notices": "支付机构的通知 / Payment notices",
-    "admin": "运营 / Administration",
-    "operation": "运维 / Operations",
-}
+_TAGS = ("cart", "orders", "payments", "cashier", "notices", "admin", "operation")
 _COMMON_STATUSES = (400, 401, 403, 429, 431, 500, 503, 504)
 _UNGUARDED_TAGS = ("notices", "operation")
-_BOUNDS = ("minimum", "maximum")
 
 
 def route_options(operation: Operation) -> dict[str, Any]:
@@ -67,12 +37,12 @@ def route_options(operation: Operation) -> dict[str, Any]:
 def build_document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of the registered routes."""
     document = get_openapi(
-        title=_TITLE,
+        title=f"Shop {both_languages('title')}",
         version=version(),
         openapi_version="3.1.0",
-        description=_INTRO,
+        description=both_languages("intro", joined_by="\n\n") + "\n",
         routes=app.routes,
-        tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        tags=[{"name": name, "description": both_languages("tags", name)} for name in _TAGS],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -91,7 +61,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
     }
     _tidy(document)
-    return document
+    return _with_integers(document)
 
 
 def _complete(
@@ -99,14 +69,12 @@ def _complete(
 ) -> None:
     secured = needs_token(row)
     described["security"] = [{"bearer": []}] if secured else []
-    described["responses"] = _responses(operation, described, secured, schemas)
+    described["responses"] = _responses(operation, secured, schemas)
     extra = {name: value for name, value in operation.extra.items() if name != "responses"}
     described |= extra
 
 
-def _responses(
-    operation: Operation, described: dict[str, Any], secured: bool, schemas: dict[str, Any]
-) -> dict[str, Any]:
+def _responses(operation: Operation, secured: bool, schemas: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if operation.data is not None:
         found["200"] = _success(operation, schemas)
@@ -161,7 +129,7 @@ def _schema(model: Any) -> dict[str, Any]:
 def _tidy(document: dict[str, Any]) -> None:
     """Adapt the output of FastAPI and pydantic for client generators.
 
-    Bounds become integers, fields have no titles, and parameters are not nullable.
+    Fields have no titles, and parameters are not nullable.
     """
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -175,7 +143,6 @@ def _tidy(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         for field in schema.get("properties", {}).values():
             field.pop("title", None)
-    _make_bounds_integers(document)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +150,12 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return dict(kinds[0]) if len(kinds) == 1 else schema
 
 
-def _make_bounds_integers(node: Any) -> None:
-    if isinstance(node, dict):
-        for name in _BOUNDS:
-            if isinstance(node.get(name), float) and node[name].is_integer():
-                node[name] = int(node[name])
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _make_bounds_integers(child)
+def _with_integers(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with whole numbers as integers; FastAPI's models make every bound a float."""
+
+    def number(text: str) -> int | float:
+        value = float(text)
+        return int(value) if value.is_integer() else value
+
+    found: dict[str, Any] = json.loads(json.dumps(document), parse_float=number)
+    return found

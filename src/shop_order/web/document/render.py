@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import yaml
+
+from shop_order.web.html import environment
 
 
 def as_json(document: dict[str, Any]) -> str:
@@ -26,79 +28,28 @@ class _Plain(yaml.SafeDumper):
 
 
 def as_markdown(document: dict[str, Any]) -> str:
-    """Markdown: a section per tag, a heading per operation, a table per schema."""
-    return "\n".join(_document(document)).rstrip() + "\n"
+    """Markdown: a section for each tag, a heading for each operation, a table for each schema."""
+    components = document["components"]
+    template = environment().get_template("openapi.md.jinja")
+    return template.render(
+        document,
+        type=_type,
+        cell=_cell,
+        example=partial(_example_json, components),
+        answer=partial(_answer, components),
+    )
 
 
-def _document(document: dict[str, Any]) -> Iterator[str]:
-    info = document["info"]
-    yield f"# {info['title']}\n\n{info['version']} · OpenAPI {document['openapi']}\n"
-    yield info["description"]
-    operations = [
-        (method.upper(), path, operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    ]
-    for tag in document["tags"]:
-        mine = [entry for entry in operations if tag["name"] in entry[2]["tags"]]
-        if mine:
-            yield f"## {tag['description']}\n"
-        for method, path, operation in mine:
-            yield from _operation(method, path, operation, document)
-    yield "## 数据结构 / Schemas\n"
-    for name, schema in document["components"]["schemas"].items():
-        yield from _schema(name, schema)
-    yield "## 错误 / Errors\n\n| | |\n|---|---|"
-    for response in document["components"]["responses"].values():
-        reason = next(iter(response["content"]["application/json"]["examples"]))
-        status = document["components"]["examples"][reason]["value"]["code"]
-        yield f"| {status} | {response['description']} |"
-
-
-def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
-    yield f"### {operation['summary']}\n\n`{method} {path}`" + (" 🔒" if operation["security"] else "") + "\n"
-    if text := operation.get("description"):
-        yield f"{text}\n"
-    if parameters := operation.get("parameters"):
-        yield "| 参数 / Parameter | 位置 / In | 类型 / Type | 必填 / Required | |\n|---|---|---|---|---|"
-        for each in parameters:
-            required = "✓" if each.get("required") else ""
-            text = each.get("description", "")
-            kind = _type(each["schema"])
-            yield f"| `{each['name']}` | {each['in']} | {kind} | {required} | {_cell(text)} |"
-        yield ""
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        yield f"请求体 / Body (`{kind}`): {_type(content['schema'])}\n"
-        if example := _example(content["schema"], document):
-            yield f"```json\n{json.dumps(example, ensure_ascii=False, indent=2)}\n```\n"
-    yield "| 状态 / Status | 应答 / Answer |\n|---|---|"
-    for status, response in operation["responses"].items():
-        yield f"| {status} | {_answer(response, document)} |"
-    yield ""
-
-
-def _answer(response: dict[str, Any], document: dict[str, Any]) -> str:
+def _answer(components: dict[str, Any], response: dict[str, Any]) -> str:
     if "$ref" in response:
-        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        response = components["responses"][_name(response)]
     types = [_type(content["schema"]) for content in response.get("content", {}).values()]
     return _cell(f"{response['description']} {' · '.join(types)}")
 
 
-def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    yield f"### {name}\n"
-    if text := schema.get("description"):
-        yield f"{text}\n"
-    yield "| 字段 / Field | 类型 / Type | 必有 / Required | |\n|---|---|---|---|"
-    for field, kind in schema.get("properties", {}).items():
-        required = "✓" if field in schema.get("required", ()) else ""
-        yield f"| `{field}` | {_type(kind)} | {required} | {_cell(kind.get('description', ''))} |"
-    yield ""
-
-
 def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return f"[{_name(schema)}](#{_name(schema).lower()})"
     if "anyOf" in schema:
         return " or ".join(_type(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
@@ -110,17 +61,28 @@ def _type(schema: dict[str, Any]) -> str:
     return str(schema.get("format") or schema.get("type") or "any")
 
 
-def _example(schema: dict[str, Any], document: dict[str, Any]) -> Any:
+def _example_json(components: dict[str, Any], schema: dict[str, Any]) -> str:
+    """The example of a body; empty if it has no required fields."""
+    example = _example(components, schema)
+    return json.dumps(example, ensure_ascii=False, indent=2) if example else ""
+
+
+def _example(components: dict[str, Any], schema: dict[str, Any]) -> Any:
     """The example of a body, or one built from the examples of its required fields."""
     if "anyOf" in schema:
-        return _example(schema["anyOf"][0], document)
+        return _example(components, schema["anyOf"][0])
     if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        schema = components["schemas"][_name(schema)]
     if examples := schema.get("examples"):
         return examples[0]
     required = schema.get("required", ())
     fields = schema.get("properties", {})
     return {name: fields[name]["examples"][0] for name in required if fields[name].get("examples")}
+
+
+def _name(reference: dict[str, Any]) -> str:
+    name: str = reference["$ref"].rpartition("/")[2]
+    return name
 
 
 def _cell(text: str) -> str:

@@ -20,8 +20,15 @@ from shop_order.pkg.grpc.server import Handler, Interceptor, with_interceptors
 from shop_order.web.auth.client_address import Network, peer_address, resolve_address
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import RequestContext, accepted_request_id, enter
-from shop_order.web.messages import Language, accepted_language, error_text, plain_error_text
-from shop_order.web.status import ERROR_DOMAIN, INTERNAL, INTERNAL_CODE
+from shop_order.web.messages import (
+    ERROR_DOMAIN,
+    INTERNAL,
+    INTERNAL_CODE,
+    Language,
+    accepted_language,
+    error_text,
+    plain_error_text,
+)
 
 DETAILS = "grpc-status-details-bin"
 

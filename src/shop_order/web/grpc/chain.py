@@ -32,7 +32,7 @@ from shop_order.web.context import RequestContext, RequestLog, log_order_sn, val
 from shop_order.web.grpc.call import DETAILS, Call, error_status, internal_status
 from shop_order.web.grpc.streams import OpenStreams
 from shop_order.web.grpc.traced import traced
-from shop_order.web.status import INTERNAL, grpc_code
+from shop_order.web.messages import INTERNAL, grpc_code
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing

@@ -18,8 +18,7 @@ from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderService
 from shop_order.domain.problems import Problem
 from shop_order.web.context import RequestContext, current
 from shop_order.web.dto.fields import FieldRefused
-from shop_order.web.messages import Language, error_text, plain_error_text
-from shop_order.web.status import ROUTING_CODES, http_status
+from shop_order.web.messages import ROUTING_CODES, Language, error_text, http_status, plain_error_text
 
 JSON = "application/json; charset=utf-8"
 _MAX_FIELD = 128  # characters of a field name that the caller chose

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -10,22 +11,36 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from shop_order.domain.entity.payment import Redirect
-from shop_order.domain.errors import InvalidArgument, OrderNotFound, OrderServiceError, SignatureInvalid
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import QrCode, Redirect
+from shop_order.domain.errors import (
+    DeadlineExceeded,
+    DependencyDown,
+    InvalidArgument,
+    OrderNotFound,
+    OrderServiceError,
+    SignatureInvalid,
+    TooMuchContention,
+)
 from shop_order.domain.ports import Clock, TradeState
-from shop_order.domain.status import PaymentType
+from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
 from shop_order.web.auth.cashier_links import PATH, CashierLinks
 from shop_order.web.auth.client_address import device_of
-from shop_order.web.cashier_page import CashierPage, CashierView
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.handler.answer import context, refusal, success
 from shop_order.web.handler.payment import PAY_ERRORS
 from shop_order.web.handler.route import operation
+from shop_order.web.html import Page
+from shop_order.web.messages import error_text, texts
 
 TAG = "cashier"
+UNPAID_STATES = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
+_POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
+# Errors whose messages are for developers; buyers are asked to try again.
+_TRY_AGAIN = frozenset({DeadlineExceeded.code, DependencyDown.code, TooMuchContention.code})
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -53,6 +68,70 @@ _Expiry = Annotated[str, Query(max_length=64, description="链接有效期 / Exp
 _Sign = Annotated[str, Query(max_length=64, description="链接签名 / Signature of the link")]
 
 
+@dataclass(frozen=True, slots=True)
+class CashierView:
+    """The order, the state of its payment, and how it can be paid.
+
+    `provider_state` is None if the provider was not queried. `channels` has the reason why each channel is
+    unavailable, or None. URLs are empty if there are none.
+    """
+
+    order: Order
+    stage: Stage
+    provider_state: TradeState | None
+    may_pay: bool
+    channels: Mapping[PaymentType, OrderServiceError | None]
+    now_ms: int
+    shop_name: str
+    return_url: str
+    cancel_url: str
+
+    @property
+    def left_s(self) -> int:
+        """Seconds left to pay; not positive after the deadline."""
+        return (self.order.expire_ms - self.now_ms) // 1000
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether the provider has no payment and the buyer may still pay."""
+        return self.provider_state in UNPAID_STATES and self.may_pay
+
+    @property
+    def first_channel(self) -> PaymentType | None:
+        """The channel that is chosen at first; None if none is available."""
+        return next((kind for kind, error in self.channels.items() if error is None), None)
+
+    @property
+    def qr_code(self) -> str:
+        """The text of the QR code to pay with; empty if there is none."""
+        payment = self.order.money.open_payment()
+        action = payment.action if payment else None
+        return action.text if isinstance(action, QrCode) else ""
+
+    @property
+    def poll_s(self) -> int | None:
+        """Seconds until the next refresh; None if the page is final."""
+        late = self.order.money.open_payment() or self.provider_state in (
+            TradeState.WAITING,
+            TradeState.UNKNOWN,
+        )
+        if self.stage is Stage.CANCELLED and late:
+            return _POLL_S[Stage.OVER]  # a late payment may still arrive, and is refunded
+        return _POLL_S.get(self.stage)
+
+    @property
+    def refresh_s(self) -> int:
+        """The same for browsers without scripts; longer where a refresh would reset the buyer's choice."""
+        answered = self.provider_state not in (None, TradeState.UNKNOWN)
+        return 20 if (self.may_pay and answered) or self.stage is Stage.PENDING else 5
+
+    @property
+    def next_url(self) -> str:
+        """The shop's page to continue on; `cancel_url` unless the order is paid."""
+        unpaid = self.order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
+        return self.cancel_url if unpaid else self.return_url
+
+
 class CashierHandler:
     """Routes below /cashier."""
 
@@ -62,14 +141,14 @@ class CashierHandler:
         checkout: Checkout,
         channels: Channels,
         links: CashierLinks,
-        page: CashierPage,
         clock: Clock,
         shop_name: Callable[[], str],
     ) -> None:
         self._checkout = checkout
         self._channels = channels
         self._links = links
-        self._page = page
+        self._page = Page("cashier", "cashier")
+        self._policy = self._page.policy("connect-src 'self'")
         self._now = clock
         self._shop_name = shop_name
 
@@ -93,7 +172,7 @@ class CashierHandler:
         view = await self._view(request, order_sn)
         if _wants_json(request):
             return success(CashierData.of(view, context().language), "成功", "ok")
-        return self._html(self._page.order(view, context().language))
+        return self._html(view=view)
 
     @operation(
         "POST",
@@ -149,14 +228,17 @@ class CashierHandler:
         if isinstance(error, InvalidArgument) and error.field in ("order_sn", "e", "s"):
             error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
-        page = self._page.refusal(error, context().language, back=back, shop_name=self._shop_name())
-        answer = self._html(page, plain.status_code)
+        language = context().language
+        again = texts()[language].sections["cashier"]["no_answer"]
+        message = again if error.code in _TRY_AGAIN else error_text(error, language)
+        answer = self._html(plain.status_code, message=message, back=back)
         if "retry-after" in plain.headers:
             answer.headers["Retry-After"] = plain.headers["retry-after"]
         return answer
 
-    def _html(self, page: str, status: int = 200) -> Response:
-        return HTMLResponse(page, status, {"Content-Security-Policy": self._page.policy})
+    def _html(self, status: int = 200, *, view: CashierView | None = None, **data: str) -> Response:
+        page = self._page.html(context().language, view=view, shop_name=self._shop_name(), **data)
+        return HTMLResponse(page, status, {"Content-Security-Policy": self._policy})
 
 
 def _link(request: Request) -> str:

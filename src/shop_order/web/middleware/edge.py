@@ -13,8 +13,7 @@ from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServ
 from shop_order.pkg.http.protocol import REFUSED
 from shop_order.web.context import RequestContext, RequestLog, accepted_request_id, enter
 from shop_order.web.handler.answer import context, failure, refusal
-from shop_order.web.messages import accepted_language, plain_error_text
-from shop_order.web.status import INTERNAL_CODE
+from shop_order.web.messages import INTERNAL_CODE, accepted_language, plain_error_text
 
 Observe = Callable[[str, str, float], None]  # method and route, status, seconds
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"

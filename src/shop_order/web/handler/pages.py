@@ -1,33 +1,30 @@
-"""Swagger UI and ReDoc, served from this machine: their scripts in our own pages."""
+"""The landing page, the REST document, and Swagger UI and ReDoc, whose scripts we serve ourselves."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import re
-from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from mimetypes import guess_type
 from pathlib import Path
-from string import Template
-from threading import Lock
 from typing import Any
 
 import fastapi_offline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from shop_order.pkg.single_flight import Once
+from shop_order.web.auth.client_address import Network, client_address, is_loopback
 from shop_order.web.document.render import as_json, as_markdown, as_yaml
 from shop_order.web.handler.answer import context
 from shop_order.web.handler.route import operation
+from shop_order.web.html import Page
 from shop_order.web.messages import Language
 
-_TITLE = "Shop 订单服务 / Order service"
-_HTML = "text/html; charset=utf-8"
 _DOCUMENT_S = 300
 ASSETS = "/api/v1/docs/assets"
 REDOC = "redoc.standalone.js"
@@ -35,6 +32,31 @@ _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 _DAY_S = 86_400
 # ReDoc loads its logo from another server, which our policy blocks and browsers report.
 _LOGO = re.compile(rb'\w+\.createElement\("img",\{alt:"redocly logo"[^{}]*\}\)')
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Addresses for developers: `host:port` of gRPC, base URL of the sandbox; hidden if empty."""
+
+    grpc: str = ""
+    sandbox: str = ""
+
+
+class LandingHandler:
+    """The route `/`, which is not in the REST document."""
+
+    def __init__(self, places: Callable[[], Places], trusted_proxies: tuple[Network, ...]) -> None:
+        self._page = Page("landing", "landing")
+        self._policy = self._page.policy("form-action 'none'")
+        self._places = places
+        self._trusted = trusted_proxies
+
+    @operation("GET", "/", id="landing", tag="", summary="入口 / Landing page")
+    async def landing(self, request: Request) -> Response:
+        """The page for this caller."""
+        local = is_loopback(client_address(request.scope, self._trusted))
+        page = self._page.html(context().language, places=self._places(), local=local)
+        return HTMLResponse(page, headers={"Content-Security-Policy": self._policy})
 
 
 class CachedResponse:
@@ -72,58 +94,26 @@ def matches(if_none_match: list[str], tag: str) -> bool:
     return "*" in given or any(each.removeprefix("W/") == tag for each in given)
 
 
-class DocumentPage:
-    """The page of Swagger UI or ReDoc, from `{name}.html`, `.css` and `.js`."""
-
-    def __init__(self, name: str) -> None:
-        folder = files("shop_order.web") / "pages"
-        self._page = Template((folder / f"{name}.html").read_text("utf-8"))
-        self._style = "".join((folder / each).read_text("utf-8") for each in ("palette.css", f"{name}.css"))
-        self._script = (folder / f"{name}.js").read_text("utf-8")
-        start = b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
-        # Both use inline styles and fetch the document from us; nothing else may be loaded.
-        policy = (
-            f"default-src 'none'; script-src 'self' 'sha256-{start}'; style-src 'self' 'unsafe-inline'; "
-            "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
-            "base-uri 'none'; frame-ancestors 'none'"
-        )
-        headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
-        self._responses = {language: self._response(language, headers) for language in Language}
-
-    def _response(self, language: Language, headers: Mapping[str, str]) -> CachedResponse:
-        return CachedResponse(lambda: self._html(language), _HTML, max_age_s=_DOCUMENT_S, headers=headers)
-
-    async def answer(self, request: Request) -> Response:
-        """The page in the caller's language."""
-        return await self._responses[context().language].answer(request)
-
-    def _html(self, language: Language) -> bytes:
-        page = self._page.substitute(
-            lang=str(language), title=_TITLE, assets=ASSETS, style=self._style, script=self._script
-        )
-        return page.encode()
-
-
 class DocumentHandler:
     """Routes of the documents; each is built once, on first use."""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
-        document = _once(document)
+        document = cache(document)
         self._json = _cached(lambda: as_json(document()), "application/json; charset=utf-8")
         self._yaml = _cached(lambda: as_yaml(document()), "application/yaml; charset=utf-8")
         self._markdown = _cached(lambda: as_markdown(document()), "text/markdown; charset=utf-8")
-        self._swagger, self._redoc = DocumentPage("swagger"), DocumentPage("redoc")
+        self._swagger, self._redoc = _page("swagger"), _page("redoc")
         self._assets = assets()
 
     @operation("GET", "/api/v1/docs", id="docs", tag="", summary="Swagger UI")
     async def swagger(self, request: Request) -> Response:
         """Swagger UI."""
-        return await self._swagger.answer(request)
+        return await self._swagger[context().language].answer(request)
 
     @operation("GET", "/api/v1/redoc", id="redoc", tag="", summary="ReDoc")
     async def redoc(self, request: Request) -> Response:
         """ReDoc."""
-        return await self._redoc.answer(request)
+        return await self._redoc[context().language].answer(request)
 
     @operation("GET", f"{ASSETS}/{{name}}", id="docsAsset", tag="", summary="Scripts and styles")
     async def asset(self, request: Request, name: str) -> Response:
@@ -148,20 +138,26 @@ class DocumentHandler:
         return await self._markdown.answer(request)
 
 
-def _once(document: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """The same function, which builds the document only once even if several threads call it."""
-    building = Lock()
-    built = cache(document)
-
-    def locked() -> dict[str, Any]:
-        with building:
-            return built()
-
-    return locked
+def _cached(text: Callable[[], str], kind: str, headers: Mapping[str, str] | None = None) -> CachedResponse:
+    return CachedResponse(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S, headers=headers)
 
 
-def _cached(text: Callable[[], str], kind: str) -> CachedResponse:
-    return CachedResponse(lambda: text().encode(), kind, max_age_s=_DOCUMENT_S)
+def _page(name: str) -> Mapping[Language, CachedResponse]:
+    """The page of Swagger UI or ReDoc in each language."""
+    page = Page(name, "document_page")
+    # Both use inline styles and fetch the document from us; nothing else may be loaded.
+    policy = (
+        f"default-src 'none'; script-src 'self' '{page.script_hash}'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy, "Vary": "Accept-Language"}
+
+    def response(language: Language) -> CachedResponse:
+        kind = "text/html; charset=utf-8"
+        return _cached(lambda: page.html(language, assets=ASSETS), kind, headers)
+
+    return {language: response(language) for language in Language}
 
 
 def assets() -> Mapping[str, CachedResponse]:
