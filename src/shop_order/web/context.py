@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,7 @@ class RequestContext:
     replayed: bool = False
     head: bool = False
     status: int = 0
+    client_ip: Callable[[], str] = str  # the caller's address; empty if unknown
     failure: str = ""  # for the log: what was unavailable, and where
 
     @property

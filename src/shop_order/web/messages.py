@@ -15,7 +15,7 @@ from grpc import StatusCode
 
 from shop_order.domain.errors import InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.problems import Dependency, Problem
-from shop_order.domain.status import OrderStatus
+from shop_order.domain.status import OrderStatus, PaymentType
 
 ERROR_DOMAIN = "order.shop"
 INTERNAL_CODE = "INTERNAL"
@@ -117,6 +117,7 @@ def texts() -> Mapping[Language, Texts]:
         "problems": set(get_args(Problem)),
         "dependencies": set(get_args(Dependency)),
         "statuses": set(OrderStatus.__members__),
+        "channels": {kind.code for kind in PaymentType if kind.code},
     }
     for section, names in required.items():
         if missing := names - zh[section].keys():
@@ -163,6 +164,11 @@ def operator_text(error: OrderServiceError) -> str:
 def status_text(status: OrderStatus, language: Language) -> str:
     """The display name of an order's status."""
     return texts()[language].words["state"][status.name]
+
+
+def channel_names(language: Language) -> Mapping[str, str]:
+    """The display names of the payment channels, by their codes."""
+    return texts()[language].words["channel"]
 
 
 # ---- the caller's language ----

@@ -20,9 +20,7 @@ from shop_order.web.messages import Language, texts
 WEB = Path(str(shop_order.web.__file__)).parent
 # Looked up by name: the stages, and the texts that handlers read.
 STAGES = {stage.value for stage in Stage} - {"pending"}
-BY_NAME = {
-    "cashier": STAGES | {f"{stage}_text" for stage in STAGES} | {"alipay", "wechat", "balance", "no_answer"}
-}
+BY_NAME = {"cashier": STAGES | {f"{stage}_text" for stage in STAGES} | {"no_answer"}}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:[0-9]{2}$)")
 
 STATUSES = [int(status) for status in OrderStatus]
-PAY_TYPES = {"alipay": PaymentType.ALIPAY, "wechat": PaymentType.WECHAT, "balance": PaymentType.BALANCE}
+PAY_TYPES = {kind.code: kind for kind in PaymentType if kind.code}
 
 
 class Body(BaseModel):
