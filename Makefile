@@ -102,10 +102,11 @@ fix: .venv/.dev ## let ruff repair what it can
 bench: .venv/.engines ## the benchmarks, with their ratios
 	@$(PY) -m bench $(ARGS)
 
-proto: .venv/.dev ## generate the gRPC code again from the .proto files
+proto: .venv/.dev ## generate the gRPC code and the synchronous client again
 	@cd src && PATH="$(CURDIR)/.venv/bin:$$PATH" python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
 		--mypy_out=. --mypy_grpc_out=. shop_order/api/proto/order.proto shop_order/api/proto/shop_order.proto \
 		shop_order/api/proto/shop/neighbours.proto
+	@$(PY) -m tests.baseline.sync_client
 
 proto-accept: .venv/.dev ## promise what was added to the .proto files (refuses what breaks callers)
 	@$(PY) -m tests.baseline.promise

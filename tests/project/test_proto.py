@@ -1,4 +1,4 @@
-"""The published protos: generated code is current, and no promise to a caller is broken."""
+"""The published protos and the client: generated code is current, and no promise to a caller is broken."""
 
 import re
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from grpc_tools import protoc
 
+from tests.baseline import sync_client
 from tests.baseline.promise import PROTOS, SOURCE_ROOT, WELL_KNOWN, broken, compiled, facts, promised
 
 BASELINE = Path(__file__).resolve().parents[1] / "baseline"
@@ -159,3 +160,7 @@ def test_additions_to_the_messages_of_9_1_begin_at_field_20() -> None:
         and int(match[2]) < FIRST_NUMBER_OF_ADDITIONS
     ]
     assert too_low == []
+
+
+def test_the_synchronous_client_is_current() -> None:
+    assert sync_client.TARGET.read_text("utf-8") == sync_client.generated(), "run `make proto`"

@@ -29,7 +29,7 @@ RIDDLES = {
     r"\blook again\b": 0,  # refresh and retry
     r"\bis no \w+ such\b": 0,  # must be
 }
-GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
+GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$|^sync_order_client\.py$")
 FORBIDDEN_FILES = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py"}
 FORBIDDEN_CLASS = re.compile(r"(?:Impl|Manager)$|^Base(?=[A-Z])|^I(?=[A-Z][a-z])")
 UNFINISHED = re.compile("|".join(rf"\b{word}\b" for word in ("TO" + "DO", "FIX" + "ME", "X" * 3)))

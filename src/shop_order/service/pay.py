@@ -43,7 +43,6 @@ from shop_order.service.place import ReturnUrls
 TRIES = 3
 MAX_TRADE_TYPE = 20  # characters, as in the table
 MAX_OPENID = 128  # characters
-MAX_ADDRESS = 45  # characters of an IP address
 MAX_ATTEMPTS = 20  # of one order: each is loaded with it, recorded in its history, and queried
 
 
@@ -106,7 +105,6 @@ class PaymentService:
         self.return_urls.check("return_url", cmd.return_url)
         plain_text("trade_type", cmd.trade_type, max_length=MAX_TRADE_TYPE)
         plain_text("openid", cmd.payer.openid, max_length=MAX_OPENID)
-        plain_text("client_ip", cmd.payer.client_ip, max_length=MAX_ADDRESS)
         return await self.idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,

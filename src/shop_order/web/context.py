@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +17,9 @@ from shop_order.pkg.log import bind_fields, bound_fields
 from shop_order.web.messages import Language
 
 if TYPE_CHECKING:
-    from shop_order.pkg.tracing.otlp import Span
+    from shop_order.pkg.tracing.otlp import Span, Tracing
 
+Observe = Callable[[str, str, float], None]  # gRPC method or route, status, seconds
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _ORDER_SN = re.compile(r"[0-9]{27}", re.ASCII)
 
@@ -93,7 +95,8 @@ def validated_key(key: str, *, repeated: bool) -> str:
     return key
 
 
-_current: ContextVar[RequestContext | None] = ContextVar("shop_order_request", default=None)
+_current: ContextVar[RequestContext] = ContextVar("shop_order_request")
+_NO_REQUEST = RequestContext(request_id="")
 
 
 def enter(context: RequestContext) -> None:
@@ -111,31 +114,37 @@ def log_order_sn(order_sn: object) -> None:
         bind_fields(order_sn=order_sn)
 
 
-def annotate_span(span: Span) -> None:
-    """Add the request id and order number to the span; called at the end of the request."""
-    fields = bound_fields()
-    for name in ("request_id", "order_sn"):
-        if value := fields.get(name):
-            span.set(f"shop.{name}", str(value))
+@contextmanager
+def server_span(
+    tracing: Tracing, name: str, headers: Mapping[str, str], attributes: Mapping[str, str]
+) -> Iterator[Span]:
+    """A span in the trace that the headers continue; all log lines of the request have its trace id."""
+    parent, state = headers.get("traceparent", ""), headers.get("tracestate", "")
+    with tracing.server(name, parent, state, attributes) as span:
+        bind_fields(trace_id=span.trace_id)
+        try:
+            yield span
+        finally:
+            fields = bound_fields()
+            for field in ("request_id", "order_sn"):
+                if value := fields.get(field):
+                    span.set(f"shop.{field}", str(value))
 
 
-def current() -> RequestContext | None:
-    """The current request; None in background work."""
-    return _current.get()
+def context() -> RequestContext:
+    """The context of the current request; in background work, one without id and deadline."""
+    return _current.get(_NO_REQUEST)
 
 
 def request_id() -> str:
     """The current request's id, for logs and for calls to other services; empty in background work."""
-    context = _current.get()
-    return context.request_id if context else ""
+    return context().request_id
 
 
 def remaining_s() -> float | None:
     """Seconds until the request's deadline, at least 0; None in background work."""
-    context = _current.get()
-    if context is None or not context.deadline:
-        return None
-    return max(context.deadline - time.monotonic(), 0.0)
+    deadline = context().deadline
+    return max(deadline - time.monotonic(), 0.0) if deadline else None
 
 
 def accepted_request_id(given: str | None) -> str:

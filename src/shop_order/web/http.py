@@ -24,21 +24,20 @@ from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.context import RequestLog
+from shop_order.web.context import Observe, RequestLog
 from shop_order.web.document import build_document, route_options
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler import answer
+from shop_order.web.document.pages import DocumentHandler, LandingHandler, Places
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.handler import errors
 from shop_order.web.handler.admin import AdminHandler, AdvanceClock, ClockHandler
 from shop_order.web.handler.cart import CartHandler
 from shop_order.web.handler.cashier import CashierHandler
 from shop_order.web.handler.health import HealthHandler, Readiness
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
-from shop_order.web.handler.pages import DocumentHandler, LandingHandler, Places
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded, mount
-from shop_order.web.middleware.edge import BodyLimit, Edge, Observe, Recovery
-from shop_order.web.middleware.traced import CurrentSpan
+from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -139,7 +138,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
-    answer.install(app, cashier.page_of)
+    errors.install(app, cashier.page_of)
     handlers: list[object] = [
         CartHandler(parts.carts),
         OrderHandler(
@@ -147,7 +146,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
             orders=parts.orders,
             tokens=parts.tokens,
             cursors=parts.cursors,
-            links=parts.links,
+            cashier_links=parts.links,
             real_now_s=parts.real_now_s,
         ),
         PaymentHandler(parts.payments),

@@ -31,12 +31,12 @@ from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Methods
-from shop_order.web.grpc.chain import Interceptors
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.grpc.chain import Methods
 from shop_order.web.grpc.server import (
     GrpcServices,
     GrpcSettings,
+    Interceptors,
     OrderGrpcServer,
     build_server,
     published,

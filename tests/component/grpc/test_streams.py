@@ -11,7 +11,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shop_order.web.grpc import order_service
-from shop_order.web.grpc.call import Call
+from shop_order.web.grpc.chain import Call
 from tests.component.grpc.stubs import World, bearer
 
 pytestmark = pytest.mark.usefixtures("transport")

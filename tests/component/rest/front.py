@@ -17,7 +17,7 @@ from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
-from shop_order.web.dto.wire import Cursors
+from shop_order.web.dto.cursors import Cursors
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
 from tests.world.shop import World

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from shop_order.web import html
-from shop_order.web.handler import pages
-from shop_order.web.handler.pages import matches
+from shop_order.web.document import pages
+from shop_order.web.document.pages import matches
 from tests.component.rest.front import Rest
 
 DOCUMENTS = ("openapi.json", "openapi.yaml", "openapi.md", "docs", "redoc", "docs/assets/favicon.png")

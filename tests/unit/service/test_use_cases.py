@@ -366,7 +366,7 @@ async def test_the_channel_learns_who_pays(world: World) -> None:
     assert (await world.payments.pay(BUYER, moved)).result.payment == first.result.payment
     with pytest.raises(KeyReused):
         await world.payments.pay(BUYER, replace(cmd, payer=Payer("openid-of-8")))
-    for wrong in (Payer("o" * 129), Payer("o\0"), Payer(client_ip="1" * 46)):
+    for wrong in (Payer("o" * 129), Payer("o\0")):
         with pytest.raises(InvalidArgument):
             await world.payments.pay(BUYER, replace(cmd, payer=wrong))
 

@@ -15,7 +15,7 @@ from shop_order.domain import errors
 from shop_order.domain.errors import IllegalTransition, InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.problems import Dependency, Problem
 from shop_order.domain.status import ORDER_TRANSITIONS, OrderStatus
-from shop_order.web.handler.answer import _PROBLEMS as PYDANTIC
+from shop_order.web.handler.errors import _PROBLEMS as PYDANTIC
 from shop_order.web.messages import (
     INTERNAL_CODE,
     ROUTING_CODES,

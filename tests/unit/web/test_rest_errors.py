@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shop_order.web.dto.fields import Day, OrderSn, Status, TimeMs
 from shop_order.web.dto.requests import PlaceOrderBody
-from shop_order.web.handler.answer import invalid_argument
+from shop_order.web.handler.errors import invalid_argument
 from shop_order.web.messages import Language, error_text
 
 PLACE: dict[str, Any] = {

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
+from shop_order.web.dto.fields import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
 from shop_order.web.messages import Language
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime
 
-from shop_order.web.dto.wire import rfc3339, time_ms
+from shop_order.web.dto.fields import rfc3339, time_ms
 
 
 def test_times_are_told_to_the_millisecond_in_china() -> None:

@@ -1,29 +1,25 @@
-"""Shared by both clients: methods, channel options, metadata and the retry policy."""
+"""Shared by both clients: channels, metadata and the retry policy."""
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import grpc
-from google.protobuf.empty_pb2 import Empty
+import grpc.aio
 from google.protobuf.message import Message
 
 from shop_order.api.client.errors import OrderApiError
-from shop_order.api.proto import order_pb2 as pb
-from shop_order.api.proto import shop_order_pb2 as shop
 
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 Token = str | Callable[[], str]
 Trace = Callable[[], tuple[tuple[str, str], ...]]  # trace metadata of a call
 
-ORDER_SERVICE = "order.OrderService"  # specification 9.1
-SHOP_ORDER = "shop.order.Order"  # specification 3
 CHANNEL_OPTIONS = (
     # Without a retry policy gRPC retries only calls that no server has seen, as when a proxy reloads.
     # All other retries are up to `Retry`.
@@ -32,61 +28,6 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Method(Generic[Q, R]):
-    """A method. A `repeatable` one can always be retried, others only with an idempotency key."""
-
-    name: str
-    answer: type[R]
-    repeatable: bool = False
-    service: str = ORDER_SERVICE
-
-    @property
-    def path(self) -> str:
-        """The full method name."""
-        return f"/{self.service}/{self.name}"
-
-
-CREATE_ORDER: Method[pb.CreateOrderRequest, pb.OrderInfo] = Method("CreateOrder", pb.OrderInfo)
-GET_ORDER: Method[pb.GetOrderRequest, pb.OrderInfo] = Method("GetOrder", pb.OrderInfo, repeatable=True)
-GET_ORDER_BY_ORDER_SN: Method[pb.GetOrderByOrderSnRequest, pb.OrderInfo] = Method(
-    "GetOrderByOrderSn", pb.OrderInfo, repeatable=True
-)
-LIST_ORDERS: Method[pb.ListOrdersRequest, pb.OrderListResponse] = Method(
-    "ListOrders", pb.OrderListResponse, repeatable=True
-)
-CANCEL_ORDER: Method[pb.CancelOrderRequest, Empty] = Method("CancelOrder", Empty)
-PAY_ORDER: Method[pb.PayOrderRequest, pb.PaymentInfo] = Method("PayOrder", pb.PaymentInfo)
-GET_PAYMENT_INFO: Method[pb.GetPaymentInfoRequest, pb.PaymentInfo] = Method(
-    "GetPaymentInfo", pb.PaymentInfo, repeatable=True
-)
-CHECK_ORDER_STATUS: Method[pb.CheckOrderStatusRequest, pb.OrderStatusResponse] = Method(
-    "CheckOrderStatus", pb.OrderStatusResponse, repeatable=True
-)
-SHIP_ORDER: Method[pb.ShipOrderRequest, pb.OrderInfo] = Method("ShipOrder", pb.OrderInfo)
-CONFIRM_RECEIPT: Method[pb.ConfirmReceiptRequest, pb.OrderInfo] = Method("ConfirmReceipt", pb.OrderInfo)
-
-# Adding is not idempotent, so it is never retried; the other cart methods are.
-ADD_SHOPPING_CART: Method[shop.CartItemRequest, shop.ShoppingCartInfo] = Method(
-    "AddShoppingCart", shop.ShoppingCartInfo, service=SHOP_ORDER
-)
-UPDATE_SHOPPING_CART: Method[shop.CartItemRequest, Empty] = Method(
-    "UpdateShoppingCart", Empty, repeatable=True, service=SHOP_ORDER
-)
-DELETE_SHOPPING_CART: Method[shop.CartItemRequest, Empty] = Method(
-    "DeleteShoppingCart", Empty, repeatable=True, service=SHOP_ORDER
-)
-GET_SHOPPING_CART: Method[shop.UserInfo, shop.CartItemListResponse] = Method(
-    "GetShoppingCart", shop.CartItemListResponse, repeatable=True, service=SHOP_ORDER
-)
-UPDATE_CART_ITEM_CHECK: Method[shop.CartItemRequest, Empty] = Method(
-    "UpdateCartItemCheck", Empty, repeatable=True, service=SHOP_ORDER
-)
-CHECK_OUT_CART: Method[shop.OrderRequest, shop.OrderInfoResponse] = Method(
-    "CreateOrder", shop.OrderInfoResponse, service=SHOP_ORDER
 )
 
 
@@ -121,11 +62,6 @@ def new_request_id() -> str:
     return secrets.token_hex(12)
 
 
-def no_trace() -> tuple[tuple[str, str], ...]:
-    """No trace metadata."""
-    return ()
-
-
 def metadata(
     token: Token | None, request_id: str, key: str, language: str, trace: tuple[tuple[str, str], ...] = ()
 ) -> tuple[tuple[str, str], ...]:
@@ -150,3 +86,25 @@ def credentials(cert_file: str, client_cert: tuple[str, str] | None) -> grpc.Cha
         return grpc.ssl_channel_credentials(ca)
     chain, key = (Path(path).read_bytes() for path in client_cert)
     return grpc.ssl_channel_credentials(ca, key, chain)
+
+
+def open_channel(
+    target: str, secure: grpc.ChannelCredentials | None, interceptors: Sequence[grpc.aio.ClientInterceptor]
+) -> grpc.aio.Channel:
+    """A channel that connects on the first call; plain text without credentials."""
+    if secure is None:
+        return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, secure, options=CHANNEL_OPTIONS, interceptors=interceptors)
+
+
+def open_sync_channel(
+    target: str,
+    secure: grpc.ChannelCredentials | None,
+    interceptors: Sequence[grpc.UnaryUnaryClientInterceptor],
+) -> grpc.Channel:
+    """The same for programs without an event loop."""
+    if secure is None:
+        channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    else:
+        channel = grpc.secure_channel(target, secure, options=CHANNEL_OPTIONS)
+    return grpc.intercept_channel(channel, *interceptors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -138,30 +139,11 @@ class IllegalTransition(FailedPrecondition):
     """The order's status does not allow this; `problem` says why: already_paid, not_shipped, …."""
 
 
-_BY_CODE: Mapping[grpc.StatusCode, type[OrderApiError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
-    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
-    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
-    grpc.StatusCode.NOT_FOUND: NotFound,
-    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
-    grpc.StatusCode.ABORTED: Aborted,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
-    grpc.StatusCode.UNAVAILABLE: Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
-}
-_BY_REASON: Mapping[str, type[OrderApiError]] = {
-    "KEY_REUSED": KeyReused,
-    "OUT_OF_STOCK": OutOfStock,
-    "GOODS_UNAVAILABLE": GoodsUnavailable,
-    "PRICE_CHANGED": PriceChanged,
-    "COUPON_UNKNOWN": CouponUnknown,
-    "CHANNEL_UNAVAILABLE": ChannelUnavailable,
-    "AMOUNT_NOT_PAYABLE": AmountNotPayable,
-    "TOO_MANY_UNPAID": TooManyUnpaid,
-    "USE_REFUND": UseRefund,
-    "PAY_WINDOW_CLOSED": PayWindowClosed,
-    "ILLEGAL_TRANSITION": IllegalTransition,
+# A class is named after a reason or a gRPC code: OutOfStock after OUT_OF_STOCK.
+_CLASSES: Mapping[str, type[OrderApiError]] = {
+    re.sub(r"\B(?=[A-Z])", "_", found.__name__).upper(): found
+    for base in (OrderApiError, InvalidArgument, FailedPrecondition)
+    for found in base.__subclasses__()
 }
 
 
@@ -178,8 +160,8 @@ def error_of(code: grpc.StatusCode, message: str, trailing: Iterable[Any], reque
                 retry_after_s = RetryInfo.FromString(detail.value).retry_delay.ToNanoseconds() / 1e9
             elif detail.Is(ErrorInfo.DESCRIPTOR):
                 info = ErrorInfo.FromString(detail.value)
-    kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, OrderApiError)
-    return kind(
+    found = _CLASSES.get(info.reason) or _CLASSES.get(code.name, OrderApiError)
+    return found(
         code,
         message,
         reason=info.reason,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import IntEnum
 
@@ -51,25 +51,7 @@ class CreateOrderRequest:
 
     def message(self) -> pb.CreateOrderRequest:
         """The protobuf message."""
-        return pb.CreateOrderRequest(
-            user_id=self.user_id,
-            items=[pb.OrderItemRequest(product_id=i.product_id, quantity=i.quantity) for i in self.items],
-            address=pb.AddressInfo(
-                name=self.address.name,
-                phone=self.address.phone,
-                province=self.address.province,
-                city=self.address.city,
-                district=self.address.district,
-                detail=self.address.detail,
-            ),
-            remark=self.remark,
-            coupon_id=self.coupon_id,
-            payment_type=self.payment_type,
-            quote_token=self.quote_token,
-            expected_total_fen=self.expected_total_fen,
-            return_url=self.return_url,
-            cancel_url=self.cancel_url,
-        )
+        return pb.CreateOrderRequest(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +135,7 @@ class PayOrderRequest:
 
     def message(self) -> pb.PayOrderRequest:
         """The protobuf message."""
-        return pb.PayOrderRequest(
-            order_sn=self.order_sn,
-            user_id=self.user_id,
-            payment_type=self.payment_type,
-            trade_type=self.trade_type,
-            openid=self.openid,
-            client_ip=self.client_ip,
-            return_url=self.return_url,
-        )
+        return pb.PayOrderRequest(**asdict(self))
 
 
 # ---- the numbers of the wire, by name ----

@@ -1,18 +1,30 @@
+# Generated from order_client.py by `make proto`. Do not edit.
 """The client of the order service for programs without an event loop (specification 9.4)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import grpc
 
-from shop_order.api.client import calling
 from shop_order.api.client.call_log import SyncLoggingInterceptor
-from shop_order.api.client.calling import Method, Q, R, Retry, Token, Trace, no_trace
+from shop_order.api.client.calling import (
+    Q,
+    R,
+    Retry,
+    Token,
+    Trace,
+    credentials,
+    metadata,
+    new_key,
+    new_request_id,
+    open_sync_channel,
+)
 from shop_order.api.client.errors import error_of
 from shop_order.api.client.requests import (
     CheckOutCartRequest,
@@ -22,6 +34,8 @@ from shop_order.api.client.requests import (
 )
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop
+from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
+from shop_order.api.proto.shop_order_pb2_grpc import OrderStub
 
 
 class SyncOrderClient:
@@ -39,30 +53,26 @@ class SyncOrderClient:
         token: Token | None = None,
         language: str = "",
         retry: Retry | None = None,
-        trace: Trace = no_trace,
+        trace: Trace = tuple,
     ) -> None:
         """`token` is a bearer token or a function that returns one. Functions are called for every call.
 
         With `trace=tracing.current_trace`, calls continue the trace of OpenTelemetry's current span.
         """
         self._channel = channel
+        self._orders = OrderServiceStub(channel)
+        self._shop = OrderStub(channel)
         self._timeout_s = timeout_s
         self._token = token
         self._language = language
         self._retry = retry or Retry()
         self._trace = trace
-        self._stubs: dict[str, Any] = {}
 
     def with_token(self, token: Token) -> SyncOrderClient:
         """A client with another token on the same connection."""
-        return SyncOrderClient(
-            self._channel,
-            timeout_s=self._timeout_s,
-            token=token,
-            language=self._language,
-            retry=self._retry,
-            trace=self._trace,
-        )
+        client = copy(self)
+        client._token = token
+        return client
 
     def close(self) -> None:
         """Close the connection, also for clients made by `with_token`."""
@@ -83,75 +93,79 @@ class SyncOrderClient:
 
         Raises InvalidArgument, GoodsUnavailable, OutOfStock, PriceChanged, TooManyUnpaid, KeyReused, ….
         """
-        key = idempotency_key or calling.new_key()
-        return self._call(calling.CREATE_ORDER, request.message(), key)
+        key = idempotency_key or new_key()
+        return self._call(self._orders.CreateOrder, request.message(), key)
 
     def get_order(self, id: int, user_id: int = 0) -> pb.OrderInfo:
         """The order with this id. Raises NotFound."""
-        return self._call(calling.GET_ORDER, pb.GetOrderRequest(id=id, user_id=user_id))
+        request = pb.GetOrderRequest(id=id, user_id=user_id)
+        return self._call(self._orders.GetOrder, request, repeatable=True)
 
     def get_order_by_order_sn(self, order_sn: str, user_id: int = 0) -> pb.OrderInfo:
         """The order with this number. Raises NotFound."""
         request = pb.GetOrderByOrderSnRequest(order_sn=order_sn, user_id=user_id)
-        return self._call(calling.GET_ORDER_BY_ORDER_SN, request)
+        return self._call(self._orders.GetOrderByOrderSn, request, repeatable=True)
 
     def list_orders(self, request: ListOrdersRequest | None = None) -> pb.OrderListResponse:
         """A page of orders, newest first; continue with `next_cursor`."""
-        return self._call(calling.LIST_ORDERS, (request or ListOrdersRequest()).message())
+        message = (request or ListOrdersRequest()).message()
+        return self._call(self._orders.ListOrders, message, repeatable=True)
 
     def each_order(self, request: ListOrdersRequest | None = None) -> Iterator[pb.OrderInfo]:
         """All orders from the request's page on, newest first, fetched page by page."""
         wanted: ListOrdersRequest | None = request or ListOrdersRequest()
         while wanted:
             page = self.list_orders(wanted)
-            yield from page.orders
+            for order in page.orders:
+                yield order
             wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
 
     def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
         """Cancel an unpaid order. Raises NotFound, UseRefund, IllegalTransition."""
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
-        self._call(calling.CANCEL_ORDER, request)
+        self._call(self._orders.CancelOrder, request)
 
     def check_order_status(self, order_sn: str) -> pb.OrderStatusResponse:
         """The status of an order and its display name. Raises NotFound."""
-        return self._call(calling.CHECK_ORDER_STATUS, pb.CheckOrderStatusRequest(order_sn=order_sn))
+        request = pb.CheckOrderStatusRequest(order_sn=order_sn)
+        return self._call(self._orders.CheckOrderStatus, request, repeatable=True)
 
     def ship_order(self, order_sn: str, logistics_company: str, logistics_no: str) -> pb.OrderInfo:
         """Ship an order; for admins. Raises NotFound, IllegalTransition."""
         request = pb.ShipOrderRequest(
             order_sn=order_sn, logistics_company=logistics_company, logistics_no=logistics_no
         )
-        return self._call(calling.SHIP_ORDER, request)
+        return self._call(self._orders.ShipOrder, request)
 
     def confirm_receipt(self, order_sn: str) -> pb.OrderInfo:
         """Confirm that the buyer has received the order. Raises NotFound, IllegalTransition."""
-        return self._call(calling.CONFIRM_RECEIPT, pb.ConfirmReceiptRequest(order_sn=order_sn))
+        return self._call(self._orders.ConfirmReceipt, pb.ConfirmReceiptRequest(order_sn=order_sn))
 
     # ---- the cart ----
 
     def add_shopping_cart(self, goods_id: int, nums: int = 1, user_id: int = 0) -> shop.ShoppingCartInfo:
         """Add goods to the cart, on top of the existing quantity. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
-        return self._call(calling.ADD_SHOPPING_CART, request)
+        return self._call(self._shop.AddShoppingCart, request)
 
     def update_shopping_cart(self, goods_id: int, nums: int, user_id: int = 0) -> None:
         """Set the quantity of a line. Raises NotFound, InvalidArgument."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, nums=nums)
-        self._call(calling.UPDATE_SHOPPING_CART, request)
+        self._call(self._shop.UpdateShoppingCart, request, repeatable=True)
 
     def delete_shopping_cart(self, goods_id: int, user_id: int = 0) -> None:
         """Remove a line. Idempotent."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id)
-        self._call(calling.DELETE_SHOPPING_CART, request)
+        self._call(self._shop.DeleteShoppingCart, request, repeatable=True)
 
     def get_shopping_cart(self, user_id: int = 0) -> shop.CartItemListResponse:
         """The cart with current names and prices."""
-        return self._call(calling.GET_SHOPPING_CART, shop.UserInfo(id=user_id))
+        return self._call(self._shop.GetShoppingCart, shop.UserInfo(id=user_id), repeatable=True)
 
     def update_cart_item_check(self, checked: bool, goods_id: int = 0, user_id: int = 0) -> None:
         """Set the check mark of a line, or of all lines without `goods_id`. Raises NotFound."""
         request = shop.CartItemRequest(user_id=user_id, goods_id=goods_id, checked=checked)
-        self._call(calling.UPDATE_CART_ITEM_CHECK, request)
+        self._call(self._shop.UpdateCartItemCheck, request, repeatable=True)
 
     def check_out_cart(
         self, request: CheckOutCartRequest, *, idempotency_key: str = ""
@@ -160,8 +174,8 @@ class SyncOrderClient:
 
         Raises InvalidArgument if nothing is checked, and what create_order raises.
         """
-        key = idempotency_key or calling.new_key()
-        return self._call(calling.CHECK_OUT_CART, request.message(), key)
+        key = idempotency_key or new_key()
+        return self._call(self._shop.CreateOrder, request.message(), key)
 
     # ---- payments ----
 
@@ -170,44 +184,41 @@ class SyncOrderClient:
 
         Raises NotFound, ChannelUnavailable, PayWindowClosed, IllegalTransition, KeyReused.
         """
-        return self._call(calling.PAY_ORDER, request.message(), idempotency_key or calling.new_key())
+        return self._call(self._orders.PayOrder, request.message(), idempotency_key or new_key())
 
     def get_payment_info(self, order_sn: str, user_id: int = 0) -> pb.PaymentInfo:
         """The attempt that paid the order, otherwise the latest. Raises NotFound."""
         request = pb.GetPaymentInfoRequest(order_sn=order_sn, user_id=user_id)
-        return self._call(calling.GET_PAYMENT_INFO, request)
+        return self._call(self._orders.GetPaymentInfo, request, repeatable=True)
 
-    def _call(self, method: Method[Q, R], request: Q, key: str = "") -> R:
-        stub = self._stub(method)
-        request_id = calling.new_request_id()
+    def _call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        key: str = "",
+        *,
+        repeatable: bool = False,
+    ) -> R:
+        """Call until it succeeds or `Retry` ends it; without a key, only `repeatable` calls are retried."""
+        request_id = new_request_id()
         ends_s = time.monotonic() + self._timeout_s
         attempt = 0
         while True:
             attempt += 1
-            carried = calling.metadata(self._token, request_id, key, self._language, self._trace())
+            carried = metadata(self._token, request_id, key, self._language, self._trace())
             left_s = max(ends_s - time.monotonic(), 0.001)
             try:
-                answer: R = stub(request, timeout=left_s, metadata=carried)
-                return answer
+                return method(request, timeout=left_s, metadata=carried)
             except grpc.RpcError as failed:
                 error = error_of(
                     failed.code(), failed.details() or "", failed.trailing_metadata() or (), request_id
                 )
                 pause_s = None
-                if method.repeatable or key:
+                if repeatable or key:
                     pause_s = self._retry.pause_s(error, attempt, ends_s - time.monotonic())
                 if pause_s is None:
                     raise error from failed
             time.sleep(pause_s)
-
-    def _stub(self, method: Method[Q, R]) -> Any:
-        if method.path not in self._stubs:
-            self._stubs[method.path] = self._channel.unary_unary(
-                method.path,
-                request_serializer=lambda message: message.SerializeToString(),
-                response_deserializer=method.answer.FromString,
-            )
-        return self._stubs[method.path]
 
 
 def new_sync_order_client(
@@ -220,7 +231,7 @@ def new_sync_order_client(
     language: str = "",
     retry: Retry | None = None,
     client_cert: tuple[str, str] | None = None,
-    trace: Trace = no_trace,
+    trace: Trace = tuple,
     interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (SyncLoggingInterceptor(),),
 ) -> SyncOrderClient:
     """A client of `target` (host:port); it connects on the first call and reconnects after a loss.
@@ -228,13 +239,9 @@ def new_sync_order_client(
     `cert_file` is the server's CA, `client_cert` our certificate and key for mutual TLS. Each
     attempt passes through `interceptors`; () turns the log off. Raises OSError.
     """
-    options = calling.CHANNEL_OPTIONS
-    if use_tls:
-        secure = calling.credentials(cert_file, client_cert)
-        channel = grpc.secure_channel(target, secure, options=options)
-    else:
-        channel = grpc.insecure_channel(target, options=options)
-    channel = grpc.intercept_channel(channel, *interceptors)
+    channel = open_sync_channel(
+        target, credentials(cert_file, client_cert) if use_tls else None, interceptors
+    )
     return SyncOrderClient(
         channel, timeout_s=timeout_s, token=token, language=language, retry=retry, trace=trace
     )

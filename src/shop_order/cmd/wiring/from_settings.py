@@ -14,7 +14,7 @@ from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
 from shop_order.service.place import OrderRules
 from shop_order.web.auth.tokens import TokenRules, mint_token
-from shop_order.web.handler.pages import Places
+from shop_order.web.document.pages import Places
 
 DEV_TOKEN_S = 3600
 

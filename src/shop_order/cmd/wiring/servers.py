@@ -21,9 +21,8 @@ from shop_order.web.auth.keys import DevKey, Jwks, KeySource
 from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.refusals import REASONS, RefusedTokens
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.chain import Interceptors
-from shop_order.web.grpc.server import GrpcServices, GrpcSettings, OrderGrpcServer, build_server
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.grpc.server import GrpcServices, GrpcSettings, Interceptors, OrderGrpcServer, build_server
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
 

@@ -26,13 +26,9 @@ _PHONE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|Opera Mini|\(Phone;", re.IG
 _LARGE = re.compile(r"iPad|Tablet|PlayBook|Kindle|Silk/", re.IGNORECASE)
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks (cached). Raises ValueError."""
-    return _networks(tuple(texts))
-
-
 @lru_cache(maxsize=16)
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Parse addresses and networks. Raises ValueError."""
     return tuple(_unmapped(ip_network(text, strict=False)) for text in texts)
 
 

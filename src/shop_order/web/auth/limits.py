@@ -53,42 +53,39 @@ class RateLimits:
 
         Only the global limit applies to a service that acts for no user. Raises RateLimited.
         """
-        rates = self._rates()
-        if rates.user_rate > 0 and (key := _key(actor, address)):
-            # The user's own limit first: whoever exceeds it must not use up the global one.
-            await self._take(key, rates.user_rate, rates.user_burst)
-        if rates.global_rate > 0:
-            await self._take("global", rates.global_rate, rates.global_burst)
+        for bucket in self._buckets(actor, address):
+            retry_after_s = await self._limiter.acquire(*bucket)
+            if retry_after_s > 0:
+                raise RateLimited(retry_after_s)
 
     async def charge(self, actor: Actor | None, answered_bytes: int) -> None:
         """Count the additional calls that a large answer amounts to."""
-        cost = answered_bytes // BYTES_PER_CALL
-        if not cost:
-            return
+        if cost := answered_bytes // BYTES_PER_CALL:
+            for bucket in self._buckets(actor):
+                await self._limiter.charge(*bucket, cost)
+
+    def _buckets(self, actor: Actor | None, address: str = "") -> Iterator[tuple[str, int, int]]:
+        """Key, rate and burst of each limit that applies."""
         rates = self._rates()
-        if rates.user_rate > 0 and (key := _key(actor, "")):
-            await self._limiter.charge(key, rates.user_rate, rates.user_burst, cost)
+        if rates.user_rate > 0 and (key := _key(actor, address)):
+            # The user's own limit first: whoever exceeds it must not use up the global one.
+            yield key, rates.user_rate, rates.user_burst
         if rates.global_rate > 0:
-            await self._limiter.charge("global", rates.global_rate, rates.global_burst, cost)
+            yield "global", rates.global_rate, rates.global_burst
 
     @asynccontextmanager
     async def list_slot(self, actor: Actor | None) -> AsyncIterator[None]:
         """Wait for one of the caller's MAX_CONCURRENT_LISTS slots. Acquire it before calling `check`."""
         key = _key(actor, "")
-        turns = self._list_slots.setdefault(key, _ListSlots())
-        turns.waiting += 1
+        slots = self._list_slots.setdefault(key, _ListSlots())
+        slots.waiting += 1
         try:
-            async with turns.free:
+            async with slots.free:
                 yield
         finally:
-            turns.waiting -= 1
-            if not turns.waiting:
+            slots.waiting -= 1
+            if not slots.waiting:
                 del self._list_slots[key]
-
-    async def _take(self, key: str, rate: int, burst: int) -> None:
-        retry_after_s = await self._limiter.acquire(key, rate, burst)
-        if retry_after_s > 0:
-            raise RateLimited(retry_after_s)
 
 
 def _key(actor: Actor | None, address: str) -> str:

@@ -6,15 +6,24 @@ from typing import Any
 
 from shop_order.domain.status import OrderStatus
 from shop_order.web.dto.answers import LogData
-from shop_order.web.dto.fields import EXAMPLE_SN
-from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
+from shop_order.web.dto.fields import (
+    EXAMPLE_SN,
+    Answer,
+    argument,
+    attribute,
+    computed,
+    fen,
+    id_text,
+    timestamp,
+    yuan,
+)
 from shop_order.web.messages import status_text
 
 
 class AdminLogData(LogData):
     """An entry of the order log, with the remaining data of the event."""
 
-    id: str = id_text("7398511212347392", words="事件编号 / The event's id")
+    id: str = id_text("7398511212347392", description="事件编号 / The event's id")
     version: int = attribute(example=1)
     details: dict[str, Any] = attribute("事件的其余内容 / The remaining data of the event")
 

@@ -10,9 +10,20 @@ from pydantic import BaseModel, Field
 from shop_order.domain.entity.order import Order
 from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
-from shop_order.web.dto.fields import EXAMPLE_SN
-from shop_order.web.dto.shape import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
-from shop_order.web.dto.wire import attempts, jsapi_params, payment_url
+from shop_order.web.dto.fields import (
+    EXAMPLE_SN,
+    Answer,
+    argument,
+    attempts,
+    attribute,
+    computed,
+    fen,
+    id_text,
+    jsapi_params,
+    payment_url,
+    timestamp,
+    yuan,
+)
 from shop_order.web.messages import Language, error_text, status_text
 
 T = TypeVar("T")

@@ -1,42 +1,51 @@
-"""The interceptors of every method: request log, recovery, limits, deadline, authentication, idempotency.
+"""A call, its interceptors (log, recovery, limits, deadline, authentication, idempotency) and its handler.
 
 An interceptor wraps a method once, when it is registered, and returns the handler unchanged if it does not
-apply. Streams have fewer of them; see `Interceptors.stream`.
+apply. `Interceptors` in `server.py` puts them in order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
+import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
 from grpc.aio import AbortError
 
-from shop_order.domain.errors import (
-    DeadlineExceeded,
-    Forbidden,
-    InvalidArgument,
-    OrderServiceError,
-    Unimplemented,
+from shop_order.domain.errors import DeadlineExceeded, Forbidden, InvalidArgument, OrderServiceError
+from shop_order.pkg.grpc.admission import Context, MethodHandler
+from shop_order.pkg.grpc.server import Handler, Interceptor, with_interceptors
+from shop_order.web.auth.client_address import (
+    Network,
+    contains,
+    is_loopback,
+    networks,
+    peer_address,
+    resolve_address,
 )
-from shop_order.pkg.grpc.server import Handler, Interceptor
-from shop_order.web.auth.client_address import Network, contains, is_loopback, networks, peer_address
 from shop_order.web.auth.limits import LISTS, NOTICES, Pools, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.context import RequestContext, RequestLog, log_order_sn, validated_key
-from shop_order.web.grpc.call import DETAILS, Call, error_status, internal_status
-from shop_order.web.grpc.streams import OpenStreams
-from shop_order.web.grpc.traced import traced
-from shop_order.web.messages import INTERNAL, grpc_code
+from shop_order.web.context import (
+    Observe,
+    RequestContext,
+    RequestLog,
+    accepted_request_id,
+    enter,
+    log_order_sn,
+    validated_key,
+)
+from shop_order.web.grpc.convert import error_status, internal_status
+from shop_order.web.messages import INTERNAL, accepted_language, grpc_code
 
-if TYPE_CHECKING:
-    from shop_order.pkg.tracing.otlp import Tracing
-
+DETAILS = "grpc-status-details-bin"
 KEYED = frozenset(
     f"/{service}/{method}"
     for service in ("order.OrderService", "shop.order.Order")
@@ -46,55 +55,92 @@ KEYED = frozenset(
 Request = TypeVar("Request", bound=Message)
 
 
-class Observe(Protocol):
-    """Record the duration of a call by method and code."""
+class Call:
+    """One call, as interceptors and handlers see it; `code` is the status that is returned.
 
-    def __call__(self, method: str, code: str, seconds: float) -> None: ...
+    `body` is the request message; a bidirectional stream has `messages` instead.
+    `metadata` has the keys that were sent once; `repeated` has the names of the others.
+    """
+
+    __slots__ = ("body", "code", "context", "messages", "metadata", "repeated", "request")
+
+    def __init__(self, body: bytes, context: Context, messages: AsyncIterator[bytes] | None = None) -> None:
+        self.body = body
+        self.messages = messages
+        self.context = context
+        self.code = StatusCode.OK
+        sent: tuple[tuple[str, str], ...] = tuple(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        self.metadata, self.repeated = dict(sent), frozenset[str]()
+        if len(self.metadata) < len(sent):  # ambiguous, so neither is used
+            counted = Counter(name for name, _ in sent)
+            self.repeated = frozenset(name for name, times in counted.items() if times > 1)
+            self.metadata = {name: value for name, value in sent if name not in self.repeated}
+        self.request = RequestContext(accepted_request_id(self.metadata.get("x-request-id")))
+        if accept := self.metadata.get("accept-language"):
+            self.request.language = accepted_language(accept)
+        enter(self.request)
+
+    async def send(self, message: bytes) -> None:
+        """Write one message of a stream; waits while the caller is slow to read."""
+        await self.context.write(message)
+
+    def address(self, trusted: tuple[Network, ...]) -> str:
+        """The caller's address without its port; empty if unknown."""
+        metadata = self.context.invocation_metadata() or ()
+        forwarded = [str(value) for name, value in metadata if name == "x-forwarded-for"]
+        return resolve_address(peer_address(self.context.peer()), forwarded, trusted)
+
+    def trailing(self) -> tuple[tuple[str, str], ...]:
+        """The trailing metadata of every response."""
+        if self.request.replayed:
+            return (("x-request-id", self.request.request_id), ("idempotency-replayed", "true"))
+        return (("x-request-id", self.request.request_id),)
 
 
 @dataclass(frozen=True, slots=True)
-class Interceptors:
-    """Builds the chains; `deadline_s` is called for every request, because settings can be reloaded."""
+class Methods:
+    """The handlers of a service by method name. Stream handlers write with `call.send` and return b""."""
 
-    log: RequestLog
-    observe: Observe
-    observe_stream: Observe
-    deadline_s: Callable[[], float]
-    pools: Pools
-    authenticator: Authenticator
-    limits: RateLimits
-    callback_allow: Callable[[], tuple[str, ...]] = tuple  # networks that may send notices; empty: all
-    tracing: Tracing | None = None
-    trusted_proxies: tuple[Network, ...] = ()
+    service: str
+    unary: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    server_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
+    bidi_streams: Mapping[str, Handler[Call]] = field(default_factory=dict)
 
-    def unary(self) -> Sequence[Interceptor[Call]]:
-        """The chain of unary methods, outermost first."""
-        return (
-            *self._outer("grpc request", self.observe),
-            open_call_limit(self.pools),
-            deadline(self.deadline_s),
-            authentication(self.authenticator, self.trusted_proxies),
-            allow_list(self.callback_allow, self.trusted_proxies),
-            rate_limit(self.limits),
-            idempotency,
+    def wrapped(
+        self, interceptors: Sequence[Interceptor[Call]], stream_interceptors: Sequence[Interceptor[Call]]
+    ) -> dict[str, MethodHandler]:
+        """The methods to register with grpc, each wrapped in its interceptors."""
+        kinds = (
+            (self.unary, _unary, interceptors),
+            (self.server_streams, _server_stream, stream_interceptors),
+            (self.bidi_streams, _bidi_stream, stream_interceptors),
         )
+        return {
+            name: registered(with_interceptors(f"/{self.service}/{name}", handler, wrapping))
+            for handlers, registered, wrapping in kinds
+            for name, handler in handlers.items()
+        }
 
-    def stream(self, streams: OpenStreams) -> Sequence[Interceptor[Call]]:
-        """The chain of streams: without a deadline, and ended when the server stops."""
-        return (
-            *self._outer("grpc stream", self.observe_stream),
-            open_call_limit(self.pools, streams=True),
-            authentication(self.authenticator, self.trusted_proxies),
-            rate_limit(self.limits),
-            streams.end_at_stop,
-        )
 
-    def _outer(self, event: str, observe: Observe) -> Sequence[Interceptor[Call]]:
-        return (
-            *([traced(self.tracing)] if self.tracing else ()),
-            request_log(self.log, observe, event),
-            recovery(self.log),
-        )
+def _unary(handler: Handler[Call]) -> MethodHandler:
+    async def answer(body: bytes, context: Context) -> bytes:
+        return await handler(Call(body, context))
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def _server_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(body: bytes, context: Context) -> None:
+        await handler(Call(body, context))
+
+    return grpc.unary_stream_rpc_method_handler(write_answers)
+
+
+def _bidi_stream(handler: Handler[Call]) -> MethodHandler:
+    async def write_answers(messages: AsyncIterator[bytes], context: Context) -> None:
+        await handler(Call(b"", context, messages))
+
+    return grpc.stream_stream_rpc_method_handler(write_answers)
 
 
 def request_log(log: RequestLog, observe: Observe, event: str) -> Interceptor[Call]:
@@ -175,9 +221,9 @@ def deadline(deadline_s: Callable[[], float]) -> Interceptor[Call]:
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def bounded(call: Call) -> bytes:
-            limit_s, left_s = deadline_s(), call.time_left_s()
-            if left_s is not None and left_s < limit_s:
-                limit_s = left_s
+            limit_s, left_s = deadline_s(), call.context.time_remaining()
+            if left_s is not None:
+                limit_s = min(limit_s, left_s)
             call.request.deadline = time.monotonic() + limit_s
             try:
                 async with asyncio.timeout(limit_s) as limit:
@@ -199,7 +245,9 @@ def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -
         row = ROLES.get(method)
 
         async def authenticated(call: Call) -> bytes:
-            call.request.actor = call.actor(authenticator)
+            sent, repeated = call.metadata.get("authorization"), "authorization" in call.repeated
+            call.request.actor = authenticator.actor(sent, repeated=repeated)
+            call.request.client_ip = partial(call.address, trusted)
             authorize(row, call.request.actor)
             return await handler(call)
 
@@ -223,8 +271,8 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
             return handler
 
         async def listed(call: Call) -> bytes:
-            listing = allowed()
-            if listing and not contains(networks(listing), call.address(trusted)):
+            nets = networks(allowed())
+            if nets and not contains(nets, call.address(trusted)):
                 raise Forbidden
             return await handler(call)
 
@@ -266,11 +314,6 @@ def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
         return await handler(call)
 
     return keyed
-
-
-async def unimplemented_stream(call: Call) -> bytes:
-    """A stream that is not implemented yet. Raises Unimplemented."""
-    raise Unimplemented
 
 
 def decoding(

@@ -7,16 +7,20 @@ and RFC 3339 with China's offset in chapter 3.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import InvalidArgument, inside
+from shop_order.domain.errors import InvalidArgument, OrderServiceError, inside
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.status import OrderStatus, PaymentType
@@ -24,14 +28,25 @@ from shop_order.domain.valueobject.item import OrderItem
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.ids import is_order_sn
 from shop_order.service.cart import CartLineView, CartView
-from shop_order.web.dto.wire import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
-from shop_order.web.messages import Language, status_text
+from shop_order.web.dto.fields import attempts, bounded_ms, jsapi_params, payment_url, rfc3339
+from shop_order.web.messages import (
+    ERROR_DOMAIN,
+    INTERNAL,
+    INTERNAL_CODE,
+    Language,
+    error_text,
+    plain_error_text,
+    status_text,
+)
 
+K = TypeVar("K", int, str)
+V = TypeVar("V")
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 _STATUSES = {int(status): status for status in OrderStatus}
 _TYPES = {int(payment_type): payment_type for payment_type in PaymentType}
 _CODES = {payment_type.code: payment_type for payment_type in PaymentType}
+_ADDRESS = ("name", "phone", "province", "city", "district", "detail")
 _MAX_INT32 = 2**31 - 1
 
 
@@ -41,14 +56,7 @@ _MAX_INT32 = 2**31 - 1
 def address_of(message: pb.AddressInfo) -> PostalAddress:
     """The address of a message. Raises InvalidArgument."""
     with inside("address"):
-        return PostalAddress(
-            name=message.name,
-            phone=message.phone,
-            detail=message.detail,
-            province=message.province,
-            city=message.city,
-            district=message.district,
-        )
+        return PostalAddress(**{field: getattr(message, field) for field in _ADDRESS})
 
 
 def order_sn_of(text: str) -> str:
@@ -60,41 +68,30 @@ def order_sn_of(text: str) -> str:
 
 def status_of(number: int, field: str = "status") -> OrderStatus | None:
     """The status with this number; None for 0, which means any. Raises InvalidArgument."""
-    if number == 0:
-        return None
-    if number not in _STATUSES:
-        raise InvalidArgument(field, "not_one_of", allowed=_allowed(_STATUSES))
-    return _STATUSES[number]
+    return _one_of(_STATUSES, number, field) if number else None
 
 
 def payment_type_of(number: int) -> PaymentType:
     """The channel with this number; NOT_CHOSEN for 0. Raises InvalidArgument."""
-    if number not in _TYPES:
-        raise InvalidArgument("payment_type", "not_one_of", allowed=_allowed(_TYPES))
-    return _TYPES[number]
+    return _one_of(_TYPES, number, "payment_type")
 
 
 def payment_type_of_code(code: str) -> PaymentType:
     """The channel with this code, such as `alipay`; NOT_CHOSEN for empty text. Raises InvalidArgument."""
-    if code not in _CODES:
-        raise InvalidArgument("pay_type", "not_one_of", allowed=_allowed(_CODES))
-    return _CODES[code]
+    return _one_of(_CODES, code, "pay_type")
 
 
 def page_of(page: int, page_size: int) -> tuple[int, int]:
     """The page and its size; 0 means the default, and sizes above 100 become 100. Raises InvalidArgument."""
-    if page < 0:
-        raise InvalidArgument("page", "too_small", min=0)
-    if page_size < 0:
-        raise InvalidArgument("page_size", "too_small", min=0)
-    return page or 1, min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    page = not_negative("page", page) or 1
+    return page, min(not_negative("page_size", page_size) or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def expected_of(expected_fen: int) -> int:
-    """The total that the caller expects. Raises InvalidArgument if negative."""
-    if expected_fen < 0:
-        raise InvalidArgument("expected_total_fen", "too_small", min=0)
-    return expected_fen
+def not_negative(field: str, value: int) -> int:
+    """The value. Raises InvalidArgument if it is negative."""
+    if value < 0:
+        raise InvalidArgument(field, "too_small", min=0)
+    return value
 
 
 def timestamp_ms(field: str, at: Timestamp) -> int:
@@ -104,9 +101,11 @@ def timestamp_ms(field: str, at: Timestamp) -> int:
     return bounded_ms(field, at.seconds * 1000 + at.nanos // 1_000_000)
 
 
-def _allowed(values: Iterable[object]) -> str:
-    """The valid values except the one for "not chosen"."""
-    return ",".join(str(value) for value in values if value)
+def _one_of(values: Mapping[K, V], key: K, field: str) -> V:
+    if key not in values:
+        allowed = ",".join(str(each) for each in values if each)  # without the one for "not chosen"
+        raise InvalidArgument(field, "not_one_of", allowed=allowed)
+    return values[key]
 
 
 # ---- responses ----
@@ -159,24 +158,17 @@ def _payment(payment: Payment) -> dict[str, Any]:
 
 def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
     """An order."""
-    address = order.address
-    info = pb.OrderInfo(
+    return pb.OrderInfo(
         **_order(order, pay_url),
         total_amount=order.total_fen / 100,
         pay_amount=order.pay_fen / 100,
         freight_amount=order.freight_fen / 100,
         payment_type=order.pay_type,
-        address=pb.AddressInfo(
-            name=address.name,
-            phone=address.phone,
-            province=address.province,
-            city=address.city,
-            district=address.district,
-            detail=address.detail,
-        ),
+        address=pb.AddressInfo(**{field: getattr(order.address, field) for field in _ADDRESS}),
         items=[_item(item, order.id) for item in order.items],
         remark=order.note,
         created_at=timestamp(order.created_ms),
+        paid_at=timestamp(order.pay_ms) if order.pay_ms else None,
         total_amount_fen=order.total_fen,
         pay_amount_fen=order.pay_fen,
         freight_amount_fen=order.freight_fen,
@@ -185,13 +177,9 @@ def order_info(order: Order, pay_url: str) -> pb.OrderInfo:
         logistics_company=order.logistics_company,
         logistics_no=order.logistics_no,
     )
-    if order.pay_ms:
-        info.paid_at.CopyFrom(timestamp(order.pay_ms))
-    return info
 
 
 def _item(item: OrderItem, order_id: int) -> pb.OrderItemInfo:
-    total_fen = item.total_fen
     return pb.OrderItemInfo(
         id=item.id,
         order_id=order_id,
@@ -200,25 +188,23 @@ def _item(item: OrderItem, order_id: int) -> pb.OrderItemInfo:
         product_image=item.goods_image,
         price=item.price_fen / 100,
         quantity=item.nums,
-        total_amount=total_fen / 100,
+        total_amount=item.total_fen / 100,
         price_fen=item.price_fen,
-        total_amount_fen=total_fen,
+        total_amount_fen=item.total_fen,
     )
 
 
 def payment_info(payment: Payment) -> pb.PaymentInfo:
     """A payment attempt."""
-    info = pb.PaymentInfo(
+    return pb.PaymentInfo(
         **_payment(payment),
         created_at=timestamp(payment.created_ms),
+        paid_at=timestamp(payment.paid_ms) if payment.paid_ms else None,
         expire_at=timestamp(payment.expire_ms),
         trade_no=payment.trade_no,
         trade_type=payment.trade_type,
         refunded_fen=payment.refunded_fen,
     )
-    if payment.paid_ms:
-        info.paid_at.CopyFrom(timestamp(payment.paid_ms))
-    return info
 
 
 def order_status(order: Order, language: Language) -> pb.OrderStatusResponse:
@@ -332,3 +318,37 @@ def shop_payment(payment: Payment) -> shop_pb.OrderPayResponse:
         paid_at=rfc3339(payment.paid_ms),
         expire_at=rfc3339(payment.expire_ms),
     )
+
+
+# ---- errors ----
+
+
+def error_status(error: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
+    """The text and the serialized `google.rpc.Status` of an error."""
+    text = error_text(error, language)
+    details: list[Message] = [
+        ErrorInfo(
+            reason=error.code,
+            domain=ERROR_DOMAIN,
+            metadata={name: str(value) for name, value in error.details.items()},
+        )
+    ]
+    if error.retry_after_s is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        details.append(retry)
+    return text, _status(code, text, details)
+
+
+def internal_status(language: Language) -> tuple[str, bytes]:
+    """The text and the serialized `google.rpc.Status` of an unexpected error."""
+    text = plain_error_text(INTERNAL_CODE, language)
+    return text, _status(INTERNAL.grpc, text, [ErrorInfo(reason=INTERNAL_CODE, domain=ERROR_DOMAIN)])
+
+
+def _status(code: StatusCode, text: str, details: Sequence[Message]) -> bytes:
+    status = Status(code=code.value[0], message=text)
+    for detail in details:
+        status.details.add().Pack(detail)
+    raw: bytes = status.SerializeToString()
+    return raw

@@ -10,7 +10,7 @@ from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.web.grpc.call import Call, Methods
+from shop_order.web.grpc.chain import Call, Methods
 
 SERVICE = "grpc.health.v1.Health"
 

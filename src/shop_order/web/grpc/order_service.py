@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from shop_order.api.proto import order_pb2 as pb
+from shop_order.api.proto.shop_order_pb2 import OrderPayRequest
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import InvalidArgument, Unimplemented
-from shop_order.domain.ports import OrderFilter
+from shop_order.domain.ports import OrderFilter, Payer
 from shop_order.domain.valueobject.item import lines_of
+from shop_order.domain.valueobject.parties import Role
+from shop_order.service.cart import CartService
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.context import RequestContext
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Methods
-from shop_order.web.grpc.chain import decoding, unimplemented_stream
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.grpc.chain import Call, Methods, decoding
 from shop_order.web.grpc.convert import (
     address_of,
-    expected_of,
+    not_negative,
     order_info,
     order_sn_of,
     order_status,
@@ -36,23 +41,43 @@ from shop_order.web.grpc.convert import (
 SERVICE = "order.OrderService"
 
 
-class OrderHandlers:
-    """The methods of 9.1; `cashier_link` returns an order's payment link, empty unless it is pending."""
+@dataclass(frozen=True)
+class Handlers:
+    """The use cases of both order services, and what both do in the same way.
 
-    def __init__(
-        self,
-        placing: PlacingService,
-        orders: OrderService,
-        payments: PaymentService,
-        *,
-        cashier_link: Callable[[Order], str],
-        cursors: Cursors,
-    ) -> None:
-        self._placing = placing
-        self._orders = orders
-        self._payments = payments
-        self._link = cashier_link
-        self._cursors = cursors
+    `cashier_link` returns an order's payment link, empty unless the order is pending.
+    """
+
+    carts: CartService
+    placing: PlacingService
+    orders: OrderService
+    payments: PaymentService
+    cashier_link: Callable[[Order], str]
+    cursors: Cursors
+
+    async def _place(self, command: PlaceOrder, context: RequestContext) -> Order:
+        outcome = await self.placing.place(context.caller, command)
+        context.replayed = outcome.replayed
+        return outcome.result
+
+    async def _pay(self, request: pb.PayOrderRequest | OrderPayRequest, context: RequestContext) -> Payment:
+        actor = context.caller
+        context.owner(request.user_id)
+        command = PayOrder(
+            order_sn=order_sn_of(request.order_sn),
+            payment_type=payment_type_of(request.payment_type),
+            trade_type=request.trade_type,
+            return_url=request.return_url,
+            payer=payer_of(request, context),
+            key=context.idempotency_key(request.idempotency_key),
+        )
+        outcome = await self.payments.pay(actor, command)
+        context.replayed = outcome.replayed
+        return outcome.result.payment
+
+
+class OrderHandlers(Handlers):
+    """The methods of 9.1."""
 
     def methods(self) -> Methods:
         """Every method of the service by its name."""
@@ -79,7 +104,6 @@ class OrderHandlers:
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """Buy the listed items."""
-        actor = context.caller
         context.owner(request.user_id)
         command = PlaceOrder(
             address_of(request.address),
@@ -88,19 +112,17 @@ class OrderHandlers:
             pay_type=payment_type_of(request.payment_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
-            expected_fen=expected_of(request.expected_total_fen) or None,
+            expected_fen=not_negative("expected_total_fen", request.expected_total_fen) or None,
             key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._placing.place(actor, command)
-        context.replayed = outcome.replayed
-        return self._order_info(outcome.result)
+        return self._order_info(await self._place(command, context))
 
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
         owner = context.owner(request.user_id)
-        return self._order_info(await self._orders.get_by_id(context.caller, request.id, owner=owner))
+        return self._order_info(await self.orders.get_by_id(context.caller, request.id, owner=owner))
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
@@ -108,7 +130,7 @@ class OrderHandlers:
         """The order with this number."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return self._order_info(await self._orders.get(context.caller, order_sn, owner=owner))
+        return self._order_info(await self.orders.get(context.caller, order_sn, owner=owner))
 
     async def list_orders(
         self, request: pb.ListOrdersRequest, context: RequestContext
@@ -124,12 +146,12 @@ class OrderHandlers:
             end_ms=timestamp_ms("end_time", request.end_time) if request.HasField("end_time") else None,
         )
         page, page_size = page_of(request.page, request.page_size)
-        after = self._cursors.open(actor, where, request.cursor)
-        found = await self._orders.list(actor, where, page=page, page_size=page_size, after=after)
+        after = self.cursors.open(actor, where, request.cursor)
+        found = await self.orders.list(actor, where, page=page, page_size=page_size, after=after)
         return pb.OrderListResponse(
             total=found.total,
             orders=[self._order_info(order) for order in found.orders],
-            next_cursor=self._cursors.seal(actor, where, found.next),
+            next_cursor=self.cursors.seal(actor, where, found.next),
             total_is_capped=found.total_is_capped,
         )
 
@@ -137,23 +159,12 @@ class OrderHandlers:
         """Cancel an unpaid order."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        await self._orders.cancel(context.caller, order_sn, request.reason, owner=owner)
+        await self.orders.cancel(context.caller, order_sn, request.reason, owner=owner)
         return Empty()
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
         """Open a payment attempt, or reuse the open one."""
-        actor = context.caller
-        context.owner(request.user_id)
-        command = PayOrder(
-            order_sn=order_sn_of(request.order_sn),
-            payment_type=payment_type_of(request.payment_type),
-            trade_type=request.trade_type,
-            return_url=request.return_url,
-            key=context.idempotency_key(request.idempotency_key),
-        )
-        outcome = await self._payments.pay(actor, command)
-        context.replayed = outcome.replayed
-        return payment_info(outcome.result.payment)
+        return payment_info(await self._pay(request, context))
 
     async def get_payment_info(
         self, request: pb.GetPaymentInfoRequest, context: RequestContext
@@ -161,7 +172,7 @@ class OrderHandlers:
         """The attempt that paid the order, otherwise the latest."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return payment_info((await self._payments.info(context.caller, order_sn, owner=owner)).payment)
+        return payment_info((await self.payments.info(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
         """Handle a payment reported by our payment gateway, authenticated by its signature."""
@@ -174,14 +185,14 @@ class OrderHandlers:
             amount_fen=request.amount_fen,
             sign=request.sign,
         )
-        await self._payments.gateway_notice(notice)
+        await self.payments.gateway_notice(notice)
         return Empty()
 
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
         """The status of an order and its display name."""
-        order = await self._orders.get(context.caller, order_sn_of(request.order_sn))
+        order = await self.orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
     async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -190,18 +201,33 @@ class OrderHandlers:
         if request.items:
             raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
-        return self._order_info(await self._orders.ship(context.caller, order_sn, company, no))
+        return self._order_info(await self.orders.ship(context.caller, order_sn, company, no))
 
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """Confirm that the buyer has received the order."""
-        return self._order_info(await self._orders.confirm(context.caller, order_sn_of(request.order_sn)))
+        return self._order_info(await self.orders.confirm(context.caller, order_sn_of(request.order_sn)))
 
     def _order_info(self, order: Order) -> pb.OrderInfo:
-        return order_info(order, self._link(order))
+        return order_info(order, self.cashier_link(order))
 
 
 async def unimplemented(request: Message, context: RequestContext) -> Message:
     """A published method that is not implemented yet. Raises Unimplemented."""
     raise Unimplemented
+
+
+async def unimplemented_stream(call: Call) -> bytes:
+    """The same for a stream. Raises Unimplemented."""
+    raise Unimplemented
+
+
+def payer_of(request: pb.PayOrderRequest | OrderPayRequest, context: RequestContext) -> Payer:
+    """Who pays. A service calls from its own address and sends the buyer's. Raises InvalidArgument."""
+    if context.caller.role is not Role.SERVICE:
+        return Payer(request.openid, context.client_ip())
+    try:
+        return Payer(request.openid, request.client_ip and str(ip_address(request.client_ip)))
+    except ValueError:
+        raise InvalidArgument("client_ip", "invalid") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
+from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 # Importing these modules registers their descriptors, from which reflection answers.
@@ -16,24 +19,168 @@ from shop_order.api.proto.shop import neighbours_pb2 as neighbours
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument
 from shop_order.pkg.address import join_host_port
-from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, ServerTls
+from shop_order.pkg.grpc.admission import STOPPING
+from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, Handler, Interceptor, ServerTls
 from shop_order.service.cart import CartService
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
-from shop_order.web.context import RequestContext
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.grpc.call import Call, Methods
-from shop_order.web.grpc.chain import Interceptors, decoding, recovery
+from shop_order.web.auth.client_address import Network
+from shop_order.web.auth.limits import Pools, RateLimits
+from shop_order.web.auth.tokens import Authenticator
+from shop_order.web.context import Observe, RequestContext, RequestLog, server_span
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.grpc.chain import (
+    Call,
+    Methods,
+    allow_list,
+    authentication,
+    deadline,
+    decoding,
+    idempotency,
+    open_call_limit,
+    rate_limit,
+    recovery,
+    request_log,
+)
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
-from shop_order.web.grpc.streams import OpenStreams
+
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
 
 RESERVATION_CHECK = "shop.neighbours.ReservationCheck"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+STREAM_GRACE_S = 0.2  # for streams to end by themselves
+# Codes that mark a span as failed; all others are the caller's errors.
+SERVER_ERRORS = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Interceptors:
+    """Builds the chains of interceptors.
+
+    `deadline_s` and `callback_allow` are called for every request, because settings can be reloaded.
+    """
+
+    log: RequestLog
+    observe: Observe
+    observe_stream: Observe
+    deadline_s: Callable[[], float]
+    pools: Pools
+    authenticator: Authenticator
+    limits: RateLimits
+    callback_allow: Callable[[], tuple[str, ...]] = tuple  # networks that may send notices; empty: all
+    tracing: Tracing | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+
+    def unary(self) -> Sequence[Interceptor[Call]]:
+        """The chain of unary methods, outermost first."""
+        return (
+            *self._outer("grpc request", self.observe),
+            open_call_limit(self.pools),
+            deadline(self.deadline_s),
+            authentication(self.authenticator, self.trusted_proxies),
+            allow_list(self.callback_allow, self.trusted_proxies),
+            rate_limit(self.limits),
+            idempotency,
+        )
+
+    def stream(self, streams: OpenStreams) -> Sequence[Interceptor[Call]]:
+        """The chain of streams: without a deadline, and ended when the server stops."""
+        return (
+            *self._outer("grpc stream", self.observe_stream),
+            open_call_limit(self.pools, streams=True),
+            authentication(self.authenticator, self.trusted_proxies),
+            rate_limit(self.limits),
+            streams.end_at_stop,
+        )
+
+    def _outer(self, event: str, observe: Observe) -> Sequence[Interceptor[Call]]:
+        return (
+            *([traced(self.tracing)] if self.tracing else ()),
+            request_log(self.log, observe, event),
+            recovery(self.log),
+        )
+
+
+def traced(tracing: Tracing) -> Interceptor[Call]:
+    """Record a span for every call, and add its trace id to all log lines."""
+
+    def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
+        name = method.removeprefix("/")
+        service, _, short = name.rpartition("/")
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": short}
+
+        async def in_span(call: Call) -> bytes:
+            with server_span(tracing, name, call.metadata, attributes) as span:
+                try:
+                    return await handler(call)
+                finally:
+                    span.set("rpc.grpc.status_code", call.code.value[0])
+                    if call.code in SERVER_ERRORS:
+                        span.failed(call.code.name)
+
+        return in_span
+
+    return wrap
+
+
+class OpenStreams:
+    """The streams that are currently open.
+
+    A stream handler takes a call, writes with `call.send`, and returns b"". When the server stops, handlers
+    may return by themselves; otherwise callers receive UNAVAILABLE and reconnect to another instance.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[asyncio.Timeout] = set()
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def end_at_stop(self, method: str, handler: Handler[Call]) -> Handler[Call]:
+        """The interceptor that ends the stream when the server stops."""
+
+        async def ending(call: Call) -> bytes:
+            limit = asyncio.timeout(None)
+            try:
+                async with limit:
+                    if self._ended:
+                        limit.reschedule(0)
+                    self._open.add(limit)
+                    return await handler(call)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+            finally:
+                self._open.discard(limit)
+            call.code = StatusCode.UNAVAILABLE
+            await call.context.abort(call.code, STOPPING, call.trailing())
+
+        return ending
+
+    async def end(self) -> None:
+        """End all streams, and from now on every new one."""
+        self._ended = True
+        if self._open:
+            await asyncio.sleep(STREAM_GRACE_S)
+        for limit in self._open:
+            if not limit.expired():
+                limit.reschedule(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +272,8 @@ def published(
     services: GrpcServices, *, cashier_link: Callable[[Order], str], cursors: Cursors
 ) -> list[Methods]:
     """Our own services with their handlers."""
-    buying = (services.placing, services.orders, services.payments)
-    order = OrderHandlers(*buying, cashier_link=cashier_link, cursors=cursors)
-    shop = ShopOrderHandlers(services.carts, *buying, cashier_link=cashier_link, cursors=cursors)
+    buying = (services.carts, services.placing, services.orders, services.payments, cashier_link, cursors)
+    order, shop = OrderHandlers(*buying), ShopOrderHandlers(*buying)
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from google.protobuf.empty_pb2 import Empty
 
 from shop_order.api.proto import shop_order_pb2 as pb
@@ -11,48 +9,28 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.parties import Actor, PostalAddress
-from shop_order.service.cart import CartService
 from shop_order.service.notice import pay_callback
-from shop_order.service.order import OrderService
-from shop_order.service.pay import PaymentService, PayOrder
-from shop_order.service.place import PlaceOrder, PlacingService
+from shop_order.service.place import PlaceOrder
 from shop_order.web.context import RequestContext, log_order_sn
-from shop_order.web.dto.wire import Cursors, time_ms
+from shop_order.web.dto.fields import time_ms
 from shop_order.web.grpc import convert
-from shop_order.web.grpc.call import Methods
-from shop_order.web.grpc.chain import decoding
+from shop_order.web.grpc.chain import Methods, decoding
 from shop_order.web.grpc.convert import (
-    expected_of,
+    not_negative,
     order_sn_of,
     page_of,
     payment_type_of,
     payment_type_of_code,
     status_of,
 )
+from shop_order.web.grpc.order_service import Handlers
 
 SERVICE = "shop.order.Order"
 _UNSIGNED = frozenset({"sign", "amount", "raw_body", "headers"})
 
 
-class ShopOrderHandlers:
+class ShopOrderHandlers(Handlers):
     """The eleven methods of chapter 3, on the same use cases as 9.1 and REST."""
-
-    def __init__(
-        self,
-        carts: CartService,
-        placing: PlacingService,
-        orders: OrderService,
-        payments: PaymentService,
-        *,
-        cashier_link: Callable[[Order], str],
-        cursors: Cursors,
-    ) -> None:
-        self._carts = carts
-        self._placing = placing
-        self._orders = orders
-        self._payments = payments
-        self._link = cashier_link
-        self._cursors = cursors
 
     def methods(self) -> Methods:
         """Every method of the service by its name."""
@@ -82,12 +60,12 @@ class ShopOrderHandlers:
         actor = _own(context, request.user_id)
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
-        line = await self._carts.add(actor, request.goods_id, nums, checked=checked)
+        line = await self.carts.add(actor, request.goods_id, nums, checked=checked)
         return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set the quantity or the check mark of a line; absent fields are unchanged."""
-        await self._carts.update(
+        await self.carts.update(
             _own(context, request.user_id),
             request.goods_id,
             id=request.id,
@@ -98,28 +76,28 @@ class ShopOrderHandlers:
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Remove a line. Idempotent."""
-        await self._carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
+        await self.carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
     async def get_shopping_cart(
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
         """The cart with current goods and stock."""
-        return convert.shop_cart(await self._carts.view(_own(context, request.id)))
+        return convert.shop_cart(await self.carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set the check mark of one line, or of all lines if neither goods_id nor id is given."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
             raise InvalidArgument("checked", "required")
-        await self._carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
+        await self.carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
         return Empty()
 
     # ---- orders ----
 
     async def create_order(self, request: pb.OrderRequest, context: RequestContext) -> pb.OrderInfoResponse:
         """Check out the checked lines of the cart."""
-        actor = _own(context, request.user_id)
+        context.owner(request.user_id)
         given = request.HasField("expected_total_fen")
         with inside("address"):
             address = PostalAddress(
@@ -137,14 +115,12 @@ class ShopOrderHandlers:
             pay_type=payment_type_of_code(request.pay_type),
             coupon_id=request.coupon_id,
             quote_token=request.quote_token,
-            expected_fen=expected_of(request.expected_total_fen) if given else None,
+            expected_fen=not_negative("expected_total_fen", request.expected_total_fen) if given else None,
             key=context.idempotency_key(request.idempotency_key),
             return_url=request.return_url,
             cancel_url=request.cancel_url,
         )
-        outcome = await self._placing.place(actor, command)
-        context.replayed = outcome.replayed
-        return self._order_info(outcome.result)
+        return self._order_info(await self._place(command, context))
 
     async def order_list(
         self, request: pb.OrderFilterRequest, context: RequestContext
@@ -159,15 +135,13 @@ class ShopOrderHandlers:
             end_ms=time_ms("end_time", request.end_time),
         )
         page, page_size = page_of(request.pages, request.page_per_nums)
-        after = self._cursors.open(actor, where, request.cursor)
+        after = self.cursors.open(actor, where, request.cursor)
         # The response has no items, so as few as possible are read.
-        found = await self._orders.list(
-            actor, where, page=page, page_size=page_size, after=after, max_items=1
-        )
+        found = await self.orders.list(actor, where, page=page, page_size=page_size, after=after, max_items=1)
         return pb.OrderListResponse(
             total=found.total,
             data=[self._order_info(order) for order in found.orders],
-            next_cursor=self._cursors.seal(actor, where, found.next),
+            next_cursor=self.cursors.seal(actor, where, found.next),
             total_is_capped=found.total_is_capped,
         )
 
@@ -177,7 +151,7 @@ class ShopOrderHandlers:
         """The order with items, history and payments, by number or id; if both are given, both must match."""
         owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
-        return convert.shop_order_detail(order, self._link(order), await self._orders.history(order))
+        return convert.shop_order_detail(order, self.cashier_link(order), await self.orders.history(order))
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
         """Cancel, ship or complete an order; only a payment can make it paid."""
@@ -187,7 +161,7 @@ class ShopOrderHandlers:
         order_sn = request.order_sn
         if request.id or not order_sn:
             order_sn = (await self._found(context.caller, order_sn, request.id, 0)).order_sn
-        await self._orders.update_status(
+        await self.orders.update_status(
             context.caller,
             order_sn_of(order_sn),
             to,
@@ -201,41 +175,30 @@ class ShopOrderHandlers:
 
     async def pay_order(self, request: pb.OrderPayRequest, context: RequestContext) -> pb.OrderPayResponse:
         """Open a payment attempt, or reuse the open one."""
-        actor = context.caller
-        context.owner(request.user_id)
-        command = PayOrder(
-            order_sn=order_sn_of(request.order_sn),
-            payment_type=payment_type_of(request.payment_type),
-            trade_type=request.trade_type,
-            return_url=request.return_url,
-            key=context.idempotency_key(request.idempotency_key),
-        )
-        outcome = await self._payments.pay(actor, command)
-        context.replayed = outcome.replayed
-        return convert.shop_payment(outcome.result.payment)
+        return convert.shop_payment(await self._pay(request, context))
 
     async def order_pay_callback(self, request: pb.OrderPayCallbackRequest, context: RequestContext) -> Empty:
         """Handle a provider's notice, forwarded byte for byte, or a notice signed by our payment gateway."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
-            log_order_sn(await self._payments.provider_notice(provider, request.raw_body, request.headers))
+            log_order_sn(await self.payments.provider_notice(provider, request.raw_body, request.headers))
             return Empty()
         notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
-        await self._payments.gateway_notice(notice)
+        await self.payments.gateway_notice(notice)
         return Empty()
 
     async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
         if id < 0 or not (id or order_sn):
             raise InvalidArgument("id", "not_an_id")
         if not order_sn:
-            return await self._orders.get_by_id(actor, id, owner=owner)
-        order = await self._orders.get(actor, order_sn_of(order_sn), owner=owner)
+            return await self.orders.get_by_id(actor, id, owner=owner)
+        order = await self.orders.get(actor, order_sn_of(order_sn), owner=owner)
         if id and order.id != id:
             raise OrderNotFound
         return order
 
     def _order_info(self, order: Order) -> pb.OrderInfoResponse:
-        return convert.shop_order(order, self._link(order))
+        return convert.shop_order(order, self.cashier_link(order))
 
 
 def _own(context: RequestContext, user_id: int) -> Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query
@@ -19,24 +20,24 @@ from shop_order.domain.status import OrderStatus
 from shop_order.service.order import OrderService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.web.context import context
 from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.fields import Day, OrderSn
 from shop_order.web.dto.requests import ClockBody, ShipBody
-from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.route import operation
+from shop_order.web.handler.route import operation, success
 
 TAG = "admin"
 AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time in epoch ms
 
 
+@dataclass(frozen=True)
 class AdminHandler:
     """Routes below /admin."""
 
-    def __init__(self, orders: OrderService, order_log: OrderLogService, statistics: Statistics) -> None:
-        self._orders = orders
-        self._order_log = order_log
-        self._statistics = statistics
+    orders: OrderService
+    order_log: OrderLogService
+    statistics: Statistics
 
     @operation(
         "POST",
@@ -52,7 +53,7 @@ class AdminHandler:
         """Ship the order."""
         ctx = context()
         expected = None if body.expected_status is None else OrderStatus(body.expected_status)
-        order = await self._orders.ship(
+        order = await self.orders.ship(
             ctx.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
         )
         return success(OrderData.of(order, ctx.language, pay_url=None), "订单已发货", "order shipped")
@@ -70,7 +71,7 @@ class AdminHandler:
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
-        entries = await self._order_log.entries(order_sn)
+        entries = await self.order_log.entries(order_sn)
         return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "ok")
 
     @operation(
@@ -89,7 +90,7 @@ class AdminHandler:
         end: Annotated[Day | None, Query(description="结束日（含）/ Last day")] = None,
     ) -> Response:
         """Order counts and amounts."""
-        report = await self._statistics.report(start or "", end or "")
+        report = await self.statistics.report(start or "", end or "")
         return success(StatisticsData.of(report, context().language), "查询成功", "ok")
 
 

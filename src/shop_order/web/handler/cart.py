@@ -12,11 +12,11 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.service.cart import CartService
+from shop_order.web.context import context
 from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
-from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.route import links, operation
+from shop_order.web.handler.route import links, operation, success
 
 TAG = "cart"
 

@@ -29,11 +29,12 @@ from shop_order.service.checkout import Checkout, Stage, stage_of
 from shop_order.service.pay import MAX_OPENID
 from shop_order.web.auth.cashier_links import PATH, CashierLinks
 from shop_order.web.auth.client_address import device_of
+from shop_order.web.context import context
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
-from shop_order.web.handler.answer import context, refusal, success
+from shop_order.web.handler.errors import refusal
 from shop_order.web.handler.payment import PAY_ERRORS
-from shop_order.web.handler.route import operation
+from shop_order.web.handler.route import operation, success
 from shop_order.web.html import Page
 from shop_order.web.messages import Language, channel_names, error_text, texts
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from shop_order.domain.errors import Forbidden, Unauthenticated
 from shop_order.pkg.http.server import METRICS_TYPE
-from shop_order.web.handler.answer import JSON
+from shop_order.web.handler.errors import JSON
 from shop_order.web.handler.route import operation
 
 TAG = "operation"

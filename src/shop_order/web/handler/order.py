@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -42,7 +43,7 @@ from shop_order.pkg.signing import SubmitTokens
 from shop_order.service.order import MAX_PAGE_SIZE, OrderService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.auth.cashier_links import CashierLinks
-from shop_order.web.context import log_order_sn
+from shop_order.web.context import context, log_order_sn
 from shop_order.web.dto.answers import (
     LogData,
     OrderData,
@@ -51,11 +52,10 @@ from shop_order.web.dto.answers import (
     OrderStatusData,
     SubmitTokenData,
 )
+from shop_order.web.dto.cursors import Cursors
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
 from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
-from shop_order.web.dto.wire import Cursors
-from shop_order.web.handler.answer import context, success
-from shop_order.web.handler.route import links, operation
+from shop_order.web.handler.route import links, operation, success
 
 TAG = "orders"
 MAX_LISTED_ITEMS = 5  # items of each order in a list; `items_total` is their number
@@ -70,25 +70,16 @@ _LINKED_OPERATIONS = (
 )
 
 
+@dataclass(frozen=True)
 class OrderHandler:
     """Routes below /orders, except paying."""
 
-    def __init__(
-        self,
-        *,
-        placing: PlacingService,
-        orders: OrderService,
-        tokens: SubmitTokens,
-        cursors: Cursors,
-        links: CashierLinks,
-        real_now_s: Callable[[], float],
-    ) -> None:
-        self._placing = placing
-        self._orders = orders
-        self._tokens = tokens
-        self._cursors = cursors
-        self._links = links
-        self._real_now_s = real_now_s
+    placing: PlacingService
+    orders: OrderService
+    tokens: SubmitTokens
+    cursors: Cursors
+    cashier_links: CashierLinks
+    real_now_s: Callable[[], float]
 
     @operation(
         "POST",
@@ -102,9 +93,9 @@ class OrderHandler:
     )
     async def token(self) -> Response:
         """Create a submit token."""
-        now_s = self._real_now_s()
-        token = self._tokens.mint(context().caller.buyer_id(), now_s)
-        expires_ms = (int(now_s) + self._tokens.ttl_s) * 1000
+        now_s = self.real_now_s()
+        token = self.tokens.mint(context().caller.buyer_id(), now_s)
+        expires_ms = (int(now_s) + self.tokens.ttl_s) * 1000
         return success(SubmitTokenData.of(expires_ms, token=token), "令牌已生成", "token created")
 
     @operation(
@@ -154,7 +145,7 @@ class OrderHandler:
             return_url=body.return_url,
             cancel_url=body.cancel_url,
         )
-        outcome = await self._placing.place(actor, command)
+        outcome = await self.placing.place(actor, command)
         ctx.replayed = outcome.replayed
         log_order_sn(outcome.result.order_sn)
         return self._answer(outcome.result, "订单创建成功", "order created")
@@ -192,9 +183,9 @@ class OrderHandler:
         where = OrderFilter(
             owner or None, OrderStatus(status) if status else None, order_sn, start_time, end_time
         )
-        after = self._cursors.open(ctx.caller, where, cursor)
+        after = self.cursors.open(ctx.caller, where, cursor)
         page_size = min(page_size, MAX_PAGE_SIZE)
-        found = await self._orders.list(
+        found = await self.orders.list(
             ctx.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
         )
         data = OrderListData.of(
@@ -202,7 +193,7 @@ class OrderHandler:
             items=[self._listed(order, found.items_total) for order in found.orders],
             page=page,
             page_size=page_size,
-            next_cursor=self._cursors.seal(ctx.caller, where, found.next) or None,
+            next_cursor=self.cursors.seal(ctx.caller, where, found.next) or None,
         )
         return success(data, "成功", "ok")
 
@@ -219,10 +210,12 @@ class OrderHandler:
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order with items, history and payments."""
         ctx = context()
-        order = await self._orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
-        history = await self._orders.history(order)
+        order = await self.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        history = await self.orders.history(order)
         logs = [LogData.of(entry_of(event)) for event in history]
-        data = OrderDetailData.of(order, ctx.language, pay_url=self._links.of(order) or None, logs=logs)
+        data = OrderDetailData.of(
+            order, ctx.language, pay_url=self.cashier_links.of(order) or None, logs=logs
+        )
         return success(data, "成功", "ok")
 
     @operation(
@@ -238,7 +231,7 @@ class OrderHandler:
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
         ctx = context()
-        order = await self._orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        order = await self.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
         return success(OrderStatusData.of(order, ctx.language), "成功", "ok")
 
     @operation(
@@ -257,7 +250,7 @@ class OrderHandler:
         body = body or CancelBody()
         ctx = context()
         owner = ctx.owner(body.user_id)
-        order = await self._orders.cancel(
+        order = await self.orders.cancel(
             ctx.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
         return self._answer(order, "订单已取消", "order cancelled")
@@ -277,15 +270,15 @@ class OrderHandler:
         body = body or ConfirmBody()
         ctx = context()
         ctx.owner(body.user_id)
-        order = await self._orders.confirm(ctx.caller, order_sn, expected=_expected(body.expected_status))
+        order = await self.orders.confirm(ctx.caller, order_sn, expected=_expected(body.expected_status))
         return self._answer(order, "已确认收货", "receipt confirmed")
 
     def _answer(self, order: Order, zh: str, en: str) -> Response:
-        data = OrderData.of(order, context().language, pay_url=self._links.of(order) or None)
+        data = OrderData.of(order, context().language, pay_url=self.cashier_links.of(order) or None)
         return success(data, zh, en)
 
     def _listed(self, order: Order, items_total: Mapping[int, int]) -> dict[str, Any]:
-        link = self._links.of(order) or None
+        link = self.cashier_links.of(order) or None
         total = items_total.get(order.id, len(order.items))
         return OrderData.of(order, context().language, pay_url=link, items_total=total)
 

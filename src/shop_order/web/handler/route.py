@@ -1,10 +1,10 @@
-"""Routes: declaration, and the checks of caller, role, rate and form before a handler runs."""
+"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the answer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -24,17 +24,13 @@ from shop_order.domain.errors import (
     UnsupportedMediaType,
 )
 from shop_order.web.auth.cashier_links import PATH as CASHIER
-from shop_order.web.auth.client_address import (
-    Network,
-    client_address,
-    is_loopback,
-    limit_key_of,
-)
+from shop_order.web.auth.client_address import Network, client_address, is_loopback, limit_key_of
 from shop_order.web.auth.limits import LISTS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
-from shop_order.web.context import log_order_sn, remaining_s, validated_key
-from shop_order.web.handler.answer import context
+from shop_order.web.context import context, log_order_sn, remaining_s, validated_key
+from shop_order.web.handler.errors import JSON
+from shop_order.web.messages import Language
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -49,39 +45,26 @@ _UTF_8 = ("utf-8", "utf8")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A route and its documentation."""
+    """A route and its documentation; a decorator of handler methods."""
 
     method: str
     path: str
+    _: KW_ONLY
     id: str
     tag: str
     summary: str
-    description: str
+    description: str = ""
     data: Any = None  # the type of the response data; None if it is not JSON
     errors: tuple[type[OrderServiceError], ...] = ()  # in addition to those of every route
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)  # for OpenAPI
 
-
-def operation(
-    method: str,
-    path: str,
-    *,
-    id: str,
-    tag: str,
-    summary: str,
-    description: str = "",
-    data: Any = None,
-    errors: tuple[type[OrderServiceError], ...] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> Callable[[F], F]:
-    """Declare a handler method as a route; `errors` are in addition to those of every route."""
-
-    def mark(endpoint: F) -> F:
-        found = Operation(method, path, id, tag, summary, description, data, errors, extra or {})
-        setattr(endpoint, _MARK, found)
+    def __call__(self, endpoint: F) -> F:
+        """Declare the method as the handler of this route."""
+        setattr(endpoint, _MARK, self)
         return endpoint
 
-    return mark
+
+operation = Operation  # as a decorator
 
 
 def links(parameter: str, expression: str, *operations: str) -> Mapping[str, Any]:
@@ -103,7 +86,7 @@ class Guard:
         ctx = context()
         local = False
         if row is not None and Who.LOOPBACK in row:
-            local = is_loopback(self._address(request))
+            local = is_loopback(client_address(request.scope, self.trusted_proxies))
         if needs_token(row) or (row is not None and Who.LOOPBACK in row and not local):
             sent = request.headers.getlist("authorization")
             ctx.actor = self.authenticator.actor(sent[0] if sent else None, repeated=len(sent) > 1)
@@ -119,9 +102,6 @@ class Guard:
         elif request.url.path.startswith(CASHIER):
             address = limit_key_of(request.scope, self.trusted_proxies)
             await self.limits.check(None, address=address)
-
-    def _address(self, request: Request) -> str:
-        return client_address(request.scope, self.trusted_proxies)
 
 
 def _key(headers: Headers) -> str:
@@ -196,7 +176,7 @@ def mount(
     route_class: type[APIRoute],
     document: Callable[[Operation], Any],
 ) -> None:
-    """Register the marked ones of `endpoints`; `document` gives FastAPI's words for an operation."""
+    """Register the endpoints that are operations; `document` returns FastAPI's options for one."""
     for method in endpoints:
         found: Operation | None = getattr(method, _MARK, None)
         if found is not None:
@@ -214,6 +194,16 @@ def operation_of(route: object) -> Operation | None:
     """The operation of a registered route; None if the route is not one of ours."""
     found: Operation | None = getattr(getattr(route, "endpoint", None), _MARK, None)
     return found
+
+
+def success(data: object, zh: str, en: str) -> Response:
+    """A 200 response; a header marks replays."""
+    request = context()
+    message = en if request.language is Language.EN else zh
+    response = Response(orjson.dumps({"code": 200, "message": message, "data": data}), media_type=JSON)
+    if request.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 # ---- strict requests: known parameters and fields only, each once; JSON bodies only ----
@@ -251,10 +241,7 @@ def check_no_fields(body: bytes) -> None:
 
 
 def check_media_type(scope: Scope) -> bool:
-    """Whether there is a body; it must be uncompressed JSON in UTF-8.
-
-    Raises UnsupportedMediaType.
-    """
+    """Whether there is a body. Raises UnsupportedMediaType unless it is uncompressed JSON in UTF-8."""
     kinds = []
     has_body = False
     for name, value in scope["headers"]:

@@ -1,9 +1,10 @@
-"""ASGI middleware of every REST request: log, headers, unexpected errors, HEAD, body size."""
+"""ASGI middleware of every REST request: log, trace, headers, unexpected errors, HEAD, body size."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -11,13 +12,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
 from shop_order.pkg.http.protocol import REFUSED
-from shop_order.web.context import RequestContext, RequestLog, accepted_request_id, enter
-from shop_order.web.handler.answer import context, failure, refusal
+from shop_order.web.context import (
+    Observe,
+    RequestContext,
+    RequestLog,
+    accepted_request_id,
+    context,
+    enter,
+    server_span,
+)
+from shop_order.web.handler.errors import failure, refusal
 from shop_order.web.messages import INTERNAL_CODE, accepted_language, plain_error_text
 
-Observe = Callable[[str, str, float], None]  # method and route, status, seconds
+if TYPE_CHECKING:
+    from shop_order.pkg.tracing.otlp import Tracing
+
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_MAX_ID = 128
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})  # probed every few seconds
 _REFUSALS: Mapping[int, OrderServiceError] = {
     400: InvalidArgument("request", "invalid_http"),
     431: HeadersTooLarge(),
@@ -56,7 +67,7 @@ class Edge:
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
         context = RequestContext(
-            request_id=accepted_request_id(single(headers, "x-request-id")[: _MAX_ID + 1]),
+            request_id=accepted_request_id(single(headers, "x-request-id")),
             language=accepted_language(single(headers, "accept-language")),
             deadline=started + self._deadline_s(),
         )
@@ -154,10 +165,8 @@ class BodyLimit:
         """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        announced = 0
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                announced = int(value)
+        length = single(Headers(scope=scope), "content-length")
+        announced = int(length) if length.isdecimal() else 0
         seen = 0
 
         async def counted() -> Message:
@@ -172,3 +181,40 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+class CurrentSpan:
+    """Record a span for every request, named after its route, and add its trace id to all log lines."""
+
+    def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:
+        self._app = app
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["path"] in UNTRACED:
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        trace = {
+            "traceparent": single(headers, "traceparent"),
+            "tracestate": headers.get("tracestate", ""),
+        }
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        attributes = {"http.request.method": scope["method"], "url.scheme": scope.get("scheme", "http")}
+        with server_span(self._tracing, scope["method"], trace, attributes) as span:
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                if route := getattr(scope.get("route"), "path", ""):
+                    span.rename(f"{scope['method']} {route}")
+                    span.set("http.route", route)
+                span.set("http.response.status_code", status)
+                if status >= 500 or not status:
+                    span.failed(str(status or "no answer"))

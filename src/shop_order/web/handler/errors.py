@@ -1,4 +1,4 @@
-"""The envelope of every response, and the translation of errors into it."""
+"""Error responses; exceptions of FastAPI and Starlette become our errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from starlette.routing import Match
 
 from shop_order.domain.errors import BodyTooLarge, InvalidArgument, OrderServiceError, Unauthenticated
 from shop_order.domain.problems import Problem
-from shop_order.web.context import RequestContext, current
+from shop_order.web.context import context
 from shop_order.web.dto.fields import FieldRefused
-from shop_order.web.messages import ROUTING_CODES, Language, error_text, http_status, plain_error_text
+from shop_order.web.messages import ROUTING_CODES, error_text, http_status, plain_error_text
 
 JSON = "application/json; charset=utf-8"
 _MAX_FIELD = 128  # characters of a field name that the caller chose
@@ -42,22 +42,6 @@ _PROBLEMS: Mapping[str, tuple[Problem, Mapping[str, str]]] = {
     "string_too_long": ("too_long", {"max": "max_length"}),
     "too_long": ("too_many", {"max": "max_length"}),
 }
-_NO_REQUEST = RequestContext(request_id="")
-
-
-def context() -> RequestContext:
-    """The context of the current request."""
-    return current() or _NO_REQUEST
-
-
-def success(data: object, zh: str, en: str) -> Response:
-    """A 200 response; a header marks replays."""
-    request = context()
-    message = en if request.language is Language.EN else zh
-    response = Response(orjson.dumps({"code": 200, "message": message, "data": data}), media_type=JSON)
-    if request.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
 
 
 def refusal(error: OrderServiceError) -> Response:

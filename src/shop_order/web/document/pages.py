@@ -19,8 +19,8 @@ from starlette.responses import HTMLResponse, Response
 
 from shop_order.pkg.single_flight import Once
 from shop_order.web.auth.client_address import Network, client_address, is_loopback
+from shop_order.web.context import context
 from shop_order.web.document.render import as_json, as_markdown, as_yaml
-from shop_order.web.handler.answer import context
 from shop_order.web.handler.route import operation
 from shop_order.web.html import Page
 from shop_order.web.messages import Language
