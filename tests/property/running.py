@@ -80,8 +80,11 @@ class Running(Reading):
     def ask_about_attempts(self) -> None:
         sql = "SELECT payment_sn FROM payment WHERE ask_ms <= ? ORDER BY ask_ms"
         due = [sn for (sn,) in self.rows(sql, self.now_ms())]
+        unreachable = self.world.provider.mode in ("down", "mute")
         for sn in due:
-            self.model_asks(self.model.payments[sn])
+            payment = self.model.payments[sn]
+            self.model.alerts += unreachable and self.now_ms() > payment.expire_ms + STUCK_MS
+            self.model_asks(payment)
         assert self.run(self.world.settlement.query_due()) == len(due)
 
     def model_asks(self, payment: ModelPayment) -> None:

@@ -179,7 +179,7 @@ async def test_another_instance_that_asked_just_now_is_enough(
         turns.append((what, for_ms))
         return len(turns) > 1
 
-    monkeypatch.setattr(world.checkout, "_turn", turn)
+    monkeypatch.setattr(world.checkout, "turn", turn)
     assert (await state(rest, order))["provider_says"] == "unknown"
     assert world.provider.asked == []
     assert (await state(rest, order))["provider_says"] == "absent"
@@ -203,7 +203,7 @@ async def test_a_provider_that_hangs_holds_no_page(
     async with asyncio.timeout(5):
         await shown(rest, order, "confirming", CONFIRMING)
         world.real_ms += 10_000
-        monkeypatch.setattr(world.checkout, "_wait_s", 9.0)
+        monkeypatch.setattr(world.checkout, "wait_s", 9.0)
         await shown(rest, order, "confirming")
     assert asked == 1, "a question on its way is not asked again, and was waited for long enough"
     answers.set()
