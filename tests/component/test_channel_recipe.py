@@ -21,8 +21,8 @@ PLUGINS = ("no:cacheprovider", "pytest_asyncio.plugin", "pytest_timeout")
 # A provider that the protos have no number for needs one, and its names.
 NUMBER = {
     "domain/status.py": (("    BALANCE = 3\n", "    BALANCE = 3\n    TOY = 9\n"),),
-    "web/texts/en.yaml": (("channels:\n", "channels:\n  toy: Toy\n"),),
-    "web/texts/zh.yaml": (("channels:\n", "channels:\n  toy: 玩具\n"),),
+    "web/texts/en.yaml": (("  channel:\n", "  channel:\n    toy: Toy\n"),),
+    "web/texts/zh.yaml": (("  channel:\n", "  channel:\n    toy: 玩具\n"),),
 }
 # The places of the recipe, in its order.
 PLACES = {

@@ -49,7 +49,7 @@ class Page:
         """The page with this data."""
         return self._template.render(
             lang=language,
-            t=texts()[language].sections[self._section],
+            t=texts()[language].pages[self._section],
             style=self._style,
             script=self._script,
             **data,
@@ -73,7 +73,7 @@ def _hash(text: str) -> str:
 
 
 def _check_texts(template: str, section: str) -> None:
-    known = texts()[Language.EN].sections[section]
+    known = texts()[Language.EN].pages[section]
     for node in environment().parse(template).find_all(nodes.Getattr):
         if node.node == nodes.Name("t", "load") and node.attr not in known:
             raise ValueError(f"the texts lack {section}.{node.attr}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -73,13 +73,13 @@ class Language(StrEnum):
 class Texts:
     """The texts of one language; placeholders such as `{limit}` are filled from the error's details."""
 
-    errors: Mapping[str, tuple[str, str]]  # code or code.problem -> fact, advice
-    problems: Mapping[Problem, str]
-    words: Mapping[str, Mapping[str, str]]  # name of a detail -> display names of its values
-    field: str
     join: str
     list: str
-    sections: Mapping[str, Mapping[str, Any]]  # page or document -> its texts
+    field: str
+    errors: Mapping[str, Sequence[str]]  # code or code.problem -> fact, advice
+    problems: Mapping[Problem, str]
+    details: Mapping[str, Mapping[str, str]]  # name of a detail -> display names of its values
+    pages: Mapping[str, Mapping[str, Any]]  # page or document -> its texts
 
     def message(self, code: str, problem: str, details: Mapping[str, str | int]) -> str:
         """What is wrong, and what to do; of a field, its path and its problem."""
@@ -92,7 +92,7 @@ class Texts:
 
     def _shown(self, details: Mapping[str, str | int]) -> Mapping[str, str | int]:
         """The details with display names in place of codes."""
-        found = {name: self.words.get(name, {}).get(str(value), value) for name, value in details.items()}
+        found = {name: self.details.get(name, {}).get(str(value), value) for name, value in details.items()}
         if "allowed" in found:
             found["allowed"] = self.list.join(str(found["allowed"]).split(","))
         return found
@@ -112,17 +112,16 @@ def texts() -> Mapping[Language, Texts]:
     )
     if differences := set(_leaves(zh)) ^ set(_leaves(en)):
         raise ValueError(f"zh.yaml and en.yaml differ in {sorted(differences)}")
-    required = {
-        "errors": {leaf.code for leaf in OrderServiceError.__subclasses__()},
-        "problems": set(get_args(Problem)),
-        "dependencies": set(get_args(Dependency)),
-        "statuses": set(OrderStatus.__members__),
-        "channels": {kind.code for kind in PaymentType if kind.code},
-    }
-    for section, names in required.items():
-        if missing := names - zh[section].keys():
-            raise ValueError(f"the texts lack {section}: {sorted(missing)}")
-    return {Language.ZH: _texts(zh), Language.EN: _texts(en)}
+    found = {Language.ZH: Texts(**zh), Language.EN: Texts(**en)}
+    chinese = found[Language.ZH]
+    missing = {leaf.code for leaf in OrderServiceError.__subclasses__()} - chinese.errors.keys()
+    missing |= set(get_args(Problem)) - chinese.problems.keys()
+    missing |= set(get_args(Dependency)) - chinese.details["dependency"].keys()
+    missing |= OrderStatus.__members__.keys() - chinese.details["state"].keys()
+    missing |= {kind.code for kind in PaymentType if kind.code} - chinese.details["channel"].keys()
+    if missing:
+        raise ValueError(f"there are no texts for {sorted(missing)}")
+    return found
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -132,17 +131,6 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
         return
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         yield from _leaves(value, f"{path}/{key}")
-
-
-def _texts(read: Mapping[str, Any]) -> Texts:
-    words = {
-        "state": read["statuses"],
-        "wanted": read["statuses"],
-        "dependency": read["dependencies"],
-        "channel": read["channels"],
-    }
-    errors = {code: (fact, advice) for code, (fact, advice) in read["errors"].items()}
-    return Texts(errors, read["problems"], words, read["field"], read["join"], read["list"], read)
 
 
 def error_text(error: OrderServiceError, language: Language) -> str:
@@ -163,12 +151,12 @@ def operator_text(error: OrderServiceError) -> str:
 
 def status_text(status: OrderStatus, language: Language) -> str:
     """The display name of an order's status."""
-    return texts()[language].words["state"][status.name]
+    return texts()[language].details["state"][status.name]
 
 
 def channel_names(language: Language) -> Mapping[str, str]:
     """The display names of the payment channels, by their codes."""
-    return texts()[language].words["channel"]
+    return texts()[language].details["channel"]
 
 
 # ---- the caller's language ----

@@ -122,8 +122,8 @@ def test_no_text_is_left_without_its_error(language: Language) -> None:
     cases = {key(error) for error in ALL if not isinstance(error, InvalidArgument)}
     assert texts()[language].errors.keys() == codes | cases
     assert texts()[language].problems.keys() == set(get_args(Problem))
-    assert texts()[language].words["dependency"].keys() == set(get_args(Dependency))
-    assert texts()[language].words["state"].keys() == {status.name for status in OrderStatus}
+    assert texts()[language].details["dependency"].keys() == set(get_args(Dependency))
+    assert texts()[language].details["state"].keys() == {status.name for status in OrderStatus}
 
 
 @pytest.mark.parametrize("language", list(Language))

@@ -48,7 +48,7 @@ def test_no_key_is_given_twice(name: str) -> None:
     [
         ("  EMPTY_ORDER:", "  EMPTY_ORDERS:"),
         ("pages end at {limit} rows", "pages end at {max} rows"),
-        ("  scan: Scan this code to pay\n", ""),
+        ("    scan: Scan this code to pay\n", ""),
     ],
 )
 def test_languages_that_differ_are_refused(folder: Path, old: str, new: str) -> None:
@@ -60,7 +60,7 @@ def test_languages_that_differ_are_refused(folder: Path, old: str, new: str) -> 
 def test_an_error_without_a_text_is_refused(folder: Path) -> None:
     for file in (folder / "zh.yaml", folder / "en.yaml"):
         change(file, "  EMPTY_ORDER:", "  EMPTY_ORDERS:")
-    with pytest.raises(ValueError, match=r"lack errors: \['EMPTY_ORDER'\]"):
+    with pytest.raises(ValueError, match=r"no texts for \['EMPTY_ORDER'\]"):
         texts.__wrapped__()
 
 
@@ -78,7 +78,7 @@ def test_a_page_without_its_data_is_no_page() -> None:
 def test_no_text_of_a_page_is_unused(section: str) -> None:
     template = environment().parse(html._source(f"{section}.html"))
     used = {node.attr for node in template.find_all(nodes.Getattr) if node.node == nodes.Name("t", "load")}
-    known: Any = texts()[Language.EN].sections[section]
+    known: Any = texts()[Language.EN].pages[section]
     assert used | BY_NAME.get(section, set()) == known.keys()
 
 

@@ -69,8 +69,8 @@ _EXAMPLES: Mapping[str, str | int] = {
 
 def both_languages(*path: str, joined_by: str = " / ") -> str:
     """A text of the REST document, in Chinese and in English."""
-    sections: list[Any] = [texts()[language].sections["rest_document"] for language in Language]
-    return joined_by.join(reduce(getitem, path, section) for section in sections)
+    known: list[Any] = [texts()[language].pages["rest_document"] for language in Language]
+    return joined_by.join(reduce(getitem, path, section) for section in known)
 
 
 def shared_responses() -> dict[str, Any]:
@@ -148,15 +148,12 @@ def errors_page(language: Language) -> str:
     ]
     rows += [(code, "–", "–", status) for status, code in ROUTING_CODES.items()]
     rows.append((INTERNAL_CODE, "–", INTERNAL.grpc.name, INTERNAL.http))
-    return (
-        environment()
-        .get_template("errors.md.jinja")
-        .render(
-            t=known.sections["errors_page"],
-            reasons=[(*row, known.errors[row[0]]) for row in rows],
-            cases=[(*key.split("."), text) for key, text in known.errors.items() if "." in key],
-            problems=[(problem, text, _names_in(text)) for problem, text in known.problems.items()],
-        )
+    template = environment().get_template("errors.md.jinja")
+    return template.render(
+        t=known.pages["errors_page"],
+        reasons=[(*row, known.errors[row[0]]) for row in rows],
+        cases=[(*key.split("."), text) for key, text in known.errors.items() if "." in key],
+        problems=[(problem, text, _names_in(text)) for problem, text in known.problems.items()],
     )
 
 

@@ -39,7 +39,7 @@ from shop_order.web.html import Page
 from shop_order.web.messages import Language, channel_names, error_text, texts
 
 TAG = "cashier"
-UNPAID_STATES = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
+_UNPAID = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
 _POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
 # Errors whose messages are for developers; buyers are asked to try again.
 _TRY_AGAIN = frozenset({DeadlineExceeded.code, DependencyDown.code, TooMuchContention.code})
@@ -104,7 +104,7 @@ class CashierView:
     @property
     def is_unpaid(self) -> bool:
         """Whether the provider has no payment and the buyer may still pay."""
-        return self.provider_state in UNPAID_STATES and self.may_pay
+        return self.provider_state in _UNPAID and self.may_pay
 
     @property
     def first_channel(self) -> PaymentType | None:
@@ -139,7 +139,7 @@ class CashierView:
 
     @property
     def refresh_s(self) -> int:
-        """The same for browsers without scripts; longer where a refresh would reset the buyer's choice."""
+        """Seconds until a refresh without scripts; longer where it would reset the buyer's choice."""
         answered = self.provider_state not in (None, TradeState.UNKNOWN)
         return 20 if (self.may_pay and answered) or self.stage is Stage.PENDING else 5
 
@@ -251,7 +251,7 @@ class CashierHandler:
             error = SignatureInvalid("cashier_link")
         back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
         language = context().language
-        again = texts()[language].sections["cashier"]["no_answer"]
+        again = texts()[language].pages["cashier"]["no_answer"]
         message = again if error.code in _TRY_AGAIN else error_text(error, language)
         answer = self._html(plain.status_code, message=message, back=back)
         if "retry-after" in plain.headers:
