@@ -83,8 +83,7 @@ def check(settings: Settings, *, complete: bool = True) -> None:
         with _explained("MESSAGE__URL"):
             parse_rocketmq(settings.message.url)
         require_extra("MESSAGE__URL", "rocketmq", "rocketmq")
-    ports = settings.server.http_port, settings.server.grpc_port
-    if ports[0] == ports[1] != 0:
+    if settings.server.http_port == settings.server.grpc_port != 0:
         raise ConfigError("SERVER__GRPC_PORT: must differ from SERVER__HTTP_PORT")
     _check_registry(settings, schemes["registry"])
     if schemes["trace"] != "none":

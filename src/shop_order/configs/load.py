@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from operator import attrgetter
 from pathlib import Path as FilePath
 from typing import Any
@@ -203,19 +202,15 @@ def values_of(settings: Settings) -> dict[Path, Any]:
     return {path: attrgetter(".".join(path))(settings) for path in tree.leaves()}
 
 
-def _folder() -> Traversable:
-    return resources.files("shop_order.configs")
-
-
 @cache
 def _packaged_document(name: str) -> Mapping[Path, Any]:
     """Cached: parsing all of them takes 30 ms."""
-    return tree.parse(name, (_folder() / name).read_text(encoding="utf-8"))
+    return tree.parse(name, (resources.files(__package__) / name).read_text(encoding="utf-8"))
 
 
 def _packaged() -> _Layers:
     layers = _Layers()
-    for name in sorted(entry.name for entry in _folder().iterdir()):
+    for name in sorted(entry.name for entry in resources.files(__package__).iterdir()):
         if name.endswith(".yaml") and name.count(".") == 1:
             layers.put(f"default {name}", _packaged_document(name))
     return layers

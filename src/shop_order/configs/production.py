@@ -1,6 +1,7 @@
 """What production requires of the settings, at a start and in `shop-order config check`."""
 
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from shop_order.configs.dev_keys import SECRETS
@@ -37,7 +38,7 @@ def wrong_in_production(settings: Settings) -> list[str]:
 
 
 def _development_keys(settings: Settings) -> list[str]:
-    dev_dir = os.path.realpath(os.path.join(settings.data_dir, "dev"))
+    dev_dir = Path(os.path.realpath(Path(settings.data_dir, "dev")))
     own = _keys_in(dev_dir)
     auth, pay = settings.auth, settings.pay
     secrets = [
@@ -52,19 +53,14 @@ def _development_keys(settings: Settings) -> list[str]:
     }
     for name, channel in pay.channels.items():
         files |= {channel_key(name, key): value for key, value in channel if key.endswith("_file")}
-    inside = dev_dir + os.sep
-    found += [name for name, path in files.items() if path and os.path.realpath(path).startswith(inside)]
+    found += [
+        name for name, path in files.items() if path and dev_dir in Path(os.path.realpath(path)).parents
+    ]
     return list(dict.fromkeys(found))
 
 
-def _keys_in(folder: str) -> set[str]:
-    texts = set()
-    for name in SECRETS:
-        try:
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                texts.add(file.read().strip())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ConfigError(f"can't read {os.path.join(folder, name)}: {error.strerror}") from error
-    return texts
+def _keys_in(folder: Path) -> set[str]:
+    try:
+        return {file.read_text("utf-8").strip() for name in SECRETS if (file := folder / name).exists()}
+    except OSError as error:
+        raise ConfigError(f"can't read the development keys in {folder}: {error.strerror}") from error
