@@ -43,12 +43,12 @@ def test_the_simulators_gateways_are_those_of_the_sandbox() -> None:
 
 def test_every_place_of_the_recipe_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    recipe = text[text.index("**A payment channel**") : text.index("**An engine**")]
+    recipe = text[text.index("**A payment channel**") : text.index("**An error**")]
     paths = re.findall(r"`([\w./*]+/[\w./*]*)`", recipe)
     there = [path for path in paths if list(ROOT.glob(path)) or list((ROOT / "src/shop_order").glob(path))]
     assert len(paths) >= 9
     assert paths == there
-    assert [int(number) for number in re.findall(r"\((?:place )?(\d)\)", recipe)] == list(range(1, 7))
+    assert [int(number) for number in re.findall(r"`[\w./]+` \((\d)\)", recipe)] == list(range(1, 7))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
-from shop_order.repository.dao.engine.base import BulkJob, Database, Session
+from shop_order.repository.dao.engine.base import BulkJob, Database, Session, literals
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
@@ -37,7 +37,7 @@ from shop_order.repository.dao.placing import (
     store_many,
     store_one,
 )
-from shop_order.repository.dao.rows import EVENT, listed
+from shop_order.repository.dao.rows import EVENT
 from shop_order.repository.dao.tombstones import plant_unless_stored, purge
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ BACKLOG = (
     (
         "refund",
         "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
-        f" AND state IN ({listed(DUE_REFUND)}) AND created_ms <= ?",
+        f" AND state IN ({literals(DUE_REFUND)}) AND created_ms <= ?",
     ),
 )
 

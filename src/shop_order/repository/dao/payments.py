@@ -10,13 +10,13 @@ from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
-from shop_order.repository.dao.engine.base import Database, Session
-from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND, listed
+from shop_order.repository.dao.engine.base import Database, Session, literals
+from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
 # A paid one needs no query.
 ASK_AGAIN = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
-    f" WHERE payment_sn = ? AND state NOT IN ({listed(PAID_PAYMENT)})"
+    f" WHERE payment_sn = ? AND state NOT IN ({literals(PAID_PAYMENT)})"
 )
 ARCHIVED = (
     "SELECT o.order_sn, o.version FROM payment_history p JOIN order_info_history o"
@@ -48,7 +48,7 @@ class Payments:
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
             f"SELECT {REFUND.select}, tries FROM refund"
-            f" WHERE try_ms <= ? AND state IN ({listed(DUE_REFUND)}) ORDER BY try_ms LIMIT ?"
+            f" WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)}) ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
         return [(rows.refund_of(row), row[-1]) for row in found]

@@ -5,7 +5,7 @@ A new scalar field of an order is one `Column` here, besides the entity's own fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -240,11 +240,6 @@ id_of = ORDER.of("id")
 order_sn_of = ORDER.of("order_sn")
 version_of = ORDER.of("version")
 created_of = ORDER.of("created_at")
-
-
-def listed(states: Iterable[str]) -> str:
-    """Return the states as a list of SQL texts."""
-    return ", ".join(f"'{state}'" for state in sorted(states))
 
 
 def stored_address(**fields: str) -> PostalAddress:

@@ -326,13 +326,8 @@ def shop_payment(payment: Payment) -> shop_pb.OrderPayResponse:
 def error_status(error: OrderServiceError, code: StatusCode, language: Language) -> tuple[str, bytes]:
     """The text and the serialized `google.rpc.Status` of an error."""
     text = error_text(error, language)
-    details: list[Message] = [
-        ErrorInfo(
-            reason=error.code,
-            domain=ERROR_DOMAIN,
-            metadata={name: str(value) for name, value in error.details.items()},
-        )
-    ]
+    metadata = {name: str(value) for name, value in error.details.items()}
+    details: list[Message] = [ErrorInfo(reason=error.code, domain=ERROR_DOMAIN, metadata=metadata)]
     if error.retry_after_s is not None:
         retry = RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))
