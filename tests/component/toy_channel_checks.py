@@ -18,6 +18,7 @@ from shop_order.domain.bill import day_at
 from shop_order.domain.ports import Payer
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.gateway.payment import notice_routes
+from shop_order.web.html import qr_svg
 from shop_order.web.http import describe
 from tests.shop import Shop
 
@@ -131,7 +132,9 @@ async def test_the_cashier_offers_it_in_the_tables_order_and_shows_its_code(shop
     data = shown.json()["data"]
     assert (data["state"], data["provider_says"]) == ("confirming", "waiting")
     assert data["qr_code"].startswith("toy://pay/P")
-    assert data["qr_code"] in (await shop.http.get(link, headers={"accept": "text/html"})).text
+    page = (await shop.http.get(link, headers={"accept": "text/html"})).text
+    assert data["qr_code"] in page
+    assert qr_svg(data["qr_code"]) in page
     toy(shop).paid[data["qr_code"].rpartition("/")[2]] = data["pay_fen"]
 
     async def paid() -> bool:
