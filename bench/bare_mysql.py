@@ -15,8 +15,7 @@ import asyncmy
 
 from bench.bare import CHUNK, Step, order_chunks
 from shop_order.repository.dao.engine.base import MYSQL
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import SQL_MODE
+from shop_order.repository.dao.engine.mysql_session import SQL_MODE, MysqlAddress
 
 CONNECTIONS = 16
 WARM_UP = 200  # orders, not counted

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import uvloop
 
 from bench import bare, machine
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 from shop_order.repository.schema import migrate
 
 SQLITE = "sqlite"

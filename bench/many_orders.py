@@ -20,8 +20,7 @@ from pathlib import Path
 from bench.seeding import HEAVIEST_BUYER, SPAN_MS, START_MS, USERS, connected, make_orders
 from shop_order.domain.ports import COUNT_CAP, Cursor, OrderFilter, OrderPage
 from shop_order.domain.status import OrderStatus
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from shop_order.repository.dao.engine.sqlite import SqliteSession, connect
 from shop_order.repository.dao.lists import list_orders
 
@@ -150,7 +149,7 @@ def sqlite_lister(file: sqlite3.Connection) -> Lister:
     session = SqliteSession(file, writes=False)
 
     async def page(query: PageQuery) -> OrderPage:
-        return await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
+        return await list_orders(session, query.where, query.offset, PAGE, query.after)
 
     async def read() -> int:
         return 0
@@ -162,7 +161,7 @@ def server_lister(session: MysqlSession) -> Lister:
     """A lister on a server, which counts reads from tables and indexes by session."""
 
     async def page(query: PageQuery) -> OrderPage:
-        found = await list_orders(session, query.where, query.offset, PAGE, query.after, COUNT_CAP)
+        found = await list_orders(session, query.where, query.offset, PAGE, query.after)
         await session.rollback()
         return found
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 from shop_order.repository.schema import migrate
 
 BLOCK = 100_000

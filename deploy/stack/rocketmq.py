@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.stack import processes
 from deploy.stack.processes import HOST
-from shop_order.pkg.message.base import BrokerUnavailable
+from shop_order.pkg.message import BrokerUnavailable
 from shop_order.pkg.message.rocketmq.admin import Admin
 
 VERSION = "5.4.0"

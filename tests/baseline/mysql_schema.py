@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from shop_order.repository.schema import head
+from shop_order.script.migrations import head
 from tests.contract.servers import connected, drop, own_database
 from tests.plugins.engines import available
 

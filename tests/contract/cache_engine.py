@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from shop_order.pkg.ratelimit import RateLimiter, open_limiter
 from shop_order.pkg.redis import open_redis
-from shop_order.repository.cache import open_cache
-from shop_order.repository.cache.base import Cache
+from shop_order.repository.cache import Cache, open_cache
 
 PATIENT_S = 2.0  # the machine that tests is busy: only the fault tests measure time
 
@@ -29,7 +28,7 @@ async def instance(
 ) -> AsyncIterator[Instance]:
     """An instance with an open cache."""
     link = open_redis(url, timeout_s=lambda: timeout_s)
-    cache = open_cache(url, max_entries=max_entries, link=link)
+    cache = open_cache(url, max_entries=max_entries, redis=link)
     await cache.open()
     try:
         yield Instance(cache, open_limiter(url, 100, link))

@@ -11,6 +11,7 @@ import pytest
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, FileEngine
 from tests.contract.oplog import Log, empty_log
+from tests.contract.sealing import Sealing
 from tests.contract.tidb import left_out
 from tests.plugins.engines import available
 from tests.world.files import fresh_folder, migrated_copy
@@ -124,3 +125,9 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     """An empty order log."""
     async with empty_log(request.param) as found:
         yield found
+
+
+@pytest.fixture
+async def sealing(engine: Engine) -> Sealing:
+    """Noon of the first day, nothing sealed."""
+    return await Sealing(engine).open()

@@ -15,9 +15,8 @@ from shop_order.domain.ports import Key
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.item import Goods, Line
 from shop_order.domain.valueobject.parties import Actor, PostalAddress, Role
-from shop_order.repository.dao import open_store
-from shop_order.repository.dao.store import Store
-from shop_order.repository.schema import GUARDS
+from shop_order.repository.dao.engine.base import GUARDS
+from shop_order.repository.dao.store import Store, open_store
 
 NOW_MS = 1_795_000_000_123
 DAY_MS = 86_400_000

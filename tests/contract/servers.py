@@ -10,9 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
+import pytest
 
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.schema import MYSQL_GUARDS, head, migrate
+from shop_order.repository.dao.engine.base import MYSQL_GUARDS
+from shop_order.repository.dao.engine.mysql_session import LostConnection, MysqlAddress, MysqlSession
+from shop_order.repository.schema import migrate
+from shop_order.script.migrations import head
 from tests.contract.engine import Engine
 
 MODE = "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES"
@@ -52,6 +55,22 @@ def connected(url: str) -> Any:
         sql_mode=MODE,
         init_command="SET SESSION lock_wait_timeout = 20",
     )
+
+
+def cut_commits(monkeypatch: pytest.MonkeyPatch, cut: list[str]) -> None:
+    """Break the connection before, or after, the server has the next COMMIT: one for each word in `cut`."""
+    commit = MysqlSession.commit
+
+    async def cut_off(self: MysqlSession) -> None:
+        if not cut:
+            return await commit(self)
+        self.committing = True
+        if cut.pop() == "after":
+            await self.run("COMMIT")
+        self.drop()
+        raise LostConnection("cut")
+
+    monkeypatch.setattr(MysqlSession, "commit", cut_off)
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shop_order.pkg.ratelimit import MAX_DEBT_S
-from shop_order.repository.cache.base import Cache, Entry
+from shop_order.repository.cache import Cache, Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
 

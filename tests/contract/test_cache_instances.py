@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shop_order.pkg.redis import open_redis
-from shop_order.repository.cache.base import Entry
+from shop_order.repository.cache import Entry
 from tests.contract.cache_engine import Instance, instance
 from tests.plugins.engines import available
 

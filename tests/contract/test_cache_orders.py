@@ -15,7 +15,7 @@ from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import Orders
 from shop_order.domain.valueobject.item import Goods
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 from shop_order.repository.cache.goods import CachedGoods
 from shop_order.repository.cache.orders import (
     InvalidatingPublisher,

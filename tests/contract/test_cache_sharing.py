@@ -14,8 +14,7 @@ import pytest
 from shop_order.domain.errors import KeyReused, Unauthenticated
 from shop_order.domain.ports import Key, KeyRecord, Orders
 from shop_order.domain.valueobject.parties import Role
-from shop_order.repository.cache import revocations
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown, revocations
 from shop_order.repository.cache.flights import KeyFlights, Turns
 from shop_order.repository.cache.revocations import Revocations
 from shop_order.service.idempotency import Idempotency

@@ -16,6 +16,10 @@ from typer.testing import CliRunner
 from shop_order.cmd.cli.root import app as cli
 from shop_order.cmd.run.relay import dead_letters
 from shop_order.pkg.message import (
+    GROUPS,
+    ORDER_EVENTS,
+    ORDER_TIMEOUTS,
+    TOPICS,
     BrokerUnavailable,
     Delivery,
     Group,
@@ -25,7 +29,6 @@ from shop_order.pkg.message import (
     open_consumer,
     open_publisher,
 )
-from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS
 from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from tests.plugins.engines import available
@@ -303,7 +306,7 @@ def test_migrate_makes_the_topics_of_the_contract_and_may_be_repeated(url: str, 
         done = CliRunner().invoke(cli, ["migrate"], env=environ)
         assert done.exit_code == 0, done.output
         assert "the broker has the topics and groups" in done.stderr
-    made = asyncio.run(Admin(parse(url).namesrv).kinds(name))
+    made = asyncio.run(Admin(parse(url).namesrv).topic_types(name))
     assert made == {f"{name}-{topic.name}": topic.kind for topic in TOPICS}
 
 

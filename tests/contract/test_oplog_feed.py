@@ -16,6 +16,8 @@ from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.order_log import COMPLETE, Backfill, LogUpdate, OrderSummary, day_of, entry_of
 from shop_order.domain.ports import OrderLog
 from shop_order.domain.status import PaymentType
+from shop_order.repository.dao.engine.base import Job
+from shop_order.repository.dao.engine.sqlite import SqliteExecutor
 from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog.sqlite import SqliteOrderLog
 from shop_order.service.upkeep import orderlog
@@ -345,29 +347,32 @@ async def test_what_the_log_acknowledged_and_lost_is_told_again(store: Store, tm
     await forgetful.close()
 
 
-class AwayLog(SqliteOrderLog):
-    """A log that can be gone."""
+class AwayFile(SqliteExecutor):
+    """A log's file that can be gone."""
 
     gone = False
 
-    def _do(self, job):  # type: ignore[no-untyped-def]
+    def _batch(self, jobs: Sequence[Job]) -> Sequence[Any]:
         if self.gone:
             raise DependencyDown("order_log")
-        return super()._do(job)
+        return super()._batch(jobs)
 
 
-async def test_a_log_that_is_away_holds_up_nobody_and_catches_up(store: Store, tmp_path: Path) -> None:
-    log = AwayLog(tmp_path / "log.db")
+async def test_a_log_that_is_away_holds_up_nobody_and_catches_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shop_order.repository.oplog.sqlite.SqliteExecutor", AwayFile)
+    log = SqliteOrderLog(tmp_path / "log.db")
     clock = Time()
     feeding = service(store, log, clock)
-    log.gone = True
+    monkeypatch.setattr(AwayFile, "gone", True)
     number = await buy(store)
     assert await store.outbox.orders_waiting() == set()
     with pytest.raises(DependencyDown):
         await feeding.run_once()
     assert feeding.unavailable
     assert [e.version for e in await feeding.entries(number)] == [1, 2, 3]  # out of the order's own history
-    log.gone = False
+    monkeypatch.setattr(AwayFile, "gone", False)
     await settle(feeding, clock)
     assert not feeding.unavailable
     assert [e.version for e in await log.entries(number, 10)] == [1, 2, 3]

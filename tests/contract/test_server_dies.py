@@ -14,8 +14,7 @@ import pytest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import KeyTaken
-from shop_order.repository.dao import open_store
-from shop_order.repository.dao.store import Store
+from shop_order.repository.dao.store import Store, open_store
 from shop_order.repository.schema import migrate
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.engine import add, key, order

@@ -8,13 +8,11 @@ import pytest
 
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.repository.dao.engine.base import Session
-from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from shop_order.repository.dao.leases import SharedJobLeases, require_fence
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import Engine, added
 from tests.contract.sealing import FIRST_DAY, Sealing
-from tests.contract.servers import connected
+from tests.contract.servers import connected, cut_commits
 
 JOB = "daily_root"
 
@@ -130,18 +128,9 @@ async def test_a_root_whose_commit_has_no_answer_is_stored_once(
     sealing = await Sealing(server).open()
     await sealing.story()
     sealing.is_after(FIRST_DAY)
-    fence, commit, cut = await sealing.fence(), MysqlSession.commit, [when]
-
-    async def cut_off(self: MysqlSession) -> None:
-        if not cut:
-            return await commit(self)
-        self.committing = True
-        if cut.pop() == "after":
-            await self.run("COMMIT")
-        self.drop()
-        raise LostConnection("cut")
-
-    monkeypatch.setattr(MysqlSession, "commit", cut_off)
+    fence = await sealing.fence()
+    cut = [when]
+    cut_commits(monkeypatch, cut)
     await sealing.sealer().step(fence)
     assert cut == []
     assert server.sql("SELECT day, events, fence FROM history_root") == [(FIRST_DAY, 4, 1)]

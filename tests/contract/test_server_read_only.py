@@ -12,9 +12,8 @@ import pytest
 
 from deploy.stack import mariadb, mysql
 from shop_order.domain.errors import DependencyDown
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao import store as stores
-from shop_order.repository.dao.store import Store
+from shop_order.repository.dao.store import Store, open_store
 from shop_order.repository.schema import migrate
 from tests.contract.engine import NOW_MS, add, added, order
 from tests.contract.own_server import Server, make_of, own_server

@@ -14,7 +14,7 @@ import pytest
 from shop_order.domain.errors import DependencyDown
 from shop_order.pkg.redis import open_redis
 from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao.store import open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from tests.contract.engine import added

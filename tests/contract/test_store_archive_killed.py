@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.repository.dao import open_store
-from shop_order.repository.dao.store import Store
+from shop_order.repository.dao.store import Store, open_store
 from tests.contract.archived import LATER_MS, PAIRS, archive_all, cancelled, clean, completed, late_money
 from tests.contract.engine import Engine
 from tests.recording.recorder import child_path
@@ -52,7 +51,7 @@ async def test_two_that_archive_while_money_comes_late_double_and_lose_nothing(e
 
 RUN = """
 import asyncio, itertools, sys
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao.store import open_store
 from shop_order.service.upkeep.archive import ArchiveService
 import shop_order.service.upkeep.archive as module
 

@@ -20,10 +20,10 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.ports import KeyTaken, TradeNoTaken
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql_session
 from shop_order.repository.dao.engine.base import MYSQL
 from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.store import open_store
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn

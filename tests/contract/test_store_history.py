@@ -16,10 +16,10 @@ import pytest
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao.engine.base import GUARDS
 from shop_order.repository.dao.engine.sqlite import SqliteSession, run_to_completion
-from shop_order.repository.dao.store import SchemaMismatch, Store, StoreInUse, check_schema
-from shop_order.repository.schema import GUARDS, create, migrate
+from shop_order.repository.dao.store import SchemaMismatch, Store, StoreInUse, check_schema, open_store
+from shop_order.repository.schema import create, migrate
 from shop_order.service.upkeep.audit import AuditService, BrokenChain
 from shop_order.service.upkeep.doctor import Doctor
 from tests.contract.engine import BUYER, NOW_MS, Engine, FileEngine, added, opened, paid, sn

@@ -24,13 +24,11 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao.archive import move_statements
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.rows import HISTORY, LIVE
-from shop_order.repository.dao.store import Store
+from shop_order.repository.dao.store import Store, open_store
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, key, opened, order, paid, sn
 from tests.contract.servers import connected
 from tests.recording.recorder import recorded
@@ -134,7 +132,7 @@ async def a_cursor_is_near_wherever_it_stands(url: str) -> None:
     session = await MysqlSession.open(MysqlAddress.of(url), writes=False)
     before = await rows_read(session)
     deep = Cursor(1_767_300_000_000, FIRST + 75_600)
-    page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep, 100)
+    page = await list_orders(session, OrderFilter(status=OrderStatus.COMPLETED), 0, 20, deep)
     read = await rows_read(session) - before
     await session.close()
     assert len(page.orders) == 20

@@ -15,7 +15,7 @@ from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.upkeep import daily_root
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archiving
-from tests.contract.engine import BUYER, Engine
+from tests.contract.engine import BUYER
 from tests.contract.sealing import (
     FIRST_DAY,
     HOUR_MS,
@@ -26,13 +26,6 @@ from tests.contract.sealing import (
     days_of,
     three_days,
 )
-
-
-@pytest.fixture
-async def sealing(engine: Engine) -> Sealing:
-    """Noon of the first day, nothing sealed."""
-    return await Sealing(engine).open()
-
 
 # ---- sealing ----
 

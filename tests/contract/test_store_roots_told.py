@@ -12,7 +12,6 @@ from shop_order.domain.ports import LeaseLost
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.log.masking import mask
 from shop_order.service.upkeep import daily_root
-from tests.contract.engine import Engine
 from tests.contract.sealing import (
     FIRST_DAY,
     HOUR_MS,
@@ -23,12 +22,6 @@ from tests.contract.sealing import (
     days_of,
     three_days,
 )
-
-
-@pytest.fixture
-async def sealing(engine: Engine) -> Sealing:
-    """Noon of the first day, nothing sealed."""
-    return await Sealing(engine).open()
 
 
 async def test_each_root_is_told_outside_with_all_that_its_signature_needs(sealing: Sealing) -> None:

@@ -16,19 +16,16 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, TooManyUnpaid, TooMuchContention
 from shop_order.domain.ports import KeyTaken, OrderFilter
-from shop_order.repository.dao import open_store
 from shop_order.repository.dao.engine import mysql as database
 from shop_order.repository.dao.engine import mysql_session as sessions
 from shop_order.repository.dao.engine.mysql import OPEN_S
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_errors import LostConnection
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
-from shop_order.repository.dao.store import SchemaMismatch, Store
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
+from shop_order.repository.dao.store import SchemaMismatch, Store, open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
-from tests.contract.servers import connected, described, empty
+from tests.contract.servers import connected, cut_commits, described, empty
 
 SCRIPT = Path(str(shop_order.script.__file__)).parent / "mysql" / "schema.sql"
 COLUMNS = "order_sn, version, id, type, payload, prev_hash, hash, created_ms"
@@ -263,7 +260,8 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_keep_its_rows(
     frozen = await MysqlSession.open(MysqlAddress.of(server.url), writes=True)
     await frozen.all("SELECT id FROM order_info WHERE order_sn = ? FOR UPDATE", (new.order_sn,))
     async with asyncio.timeout(10):
-        await opened(server.store, new)
+        attempt = await opened(server.store, new)
+    assert list((await server.store.orders.get(new.order_sn)).payments) == [attempt.payment_sn]
     frozen.drop()
 
 
@@ -293,20 +291,9 @@ async def test_connections_that_are_killed_under_load_cost_no_order(server: Engi
 
 @pytest.fixture
 def silent_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The connection dies around the next COMMIT: before it reaches the server, or after."""
+    """Of the next commits, those whose connection breaks: `before` or `after` the server has the COMMIT."""
     cut: list[str] = []
-    commit = MysqlSession.commit
-
-    async def cut_off(self: MysqlSession) -> None:
-        if not cut:
-            return await commit(self)
-        self.committing = True
-        if cut.pop() == "after":
-            await self.run("COMMIT")
-        self.drop()
-        raise LostConnection("cut")
-
-    monkeypatch.setattr(sessions.MysqlSession, "commit", cut_off)
+    cut_commits(monkeypatch, cut)
     yield cut
     assert not cut
 

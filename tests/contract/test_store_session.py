@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
 from tests.contract.engine import Engine
 
 

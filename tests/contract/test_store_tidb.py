@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from deploy.stack.tidb import CHECKS
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 from shop_order.repository.schema import migrate
 from tests.contract.engine import Engine, added
 

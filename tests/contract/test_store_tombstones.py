@@ -97,6 +97,7 @@ async def test_an_order_that_is_stored_already_is_in_time(store: Store) -> None:
     twin = order(order_sn=stands.order_sn)
     twin.id = stands.id
     await store.orders.add(twin, cart_version=None, key=None, unpaid_limit=0, in_time=lambda: False)
+    assert (await store.orders.get(stands.order_sn)).id == stands.id
 
 
 async def test_tombstones_from_before_the_list_are_listed(engine: Engine) -> None:

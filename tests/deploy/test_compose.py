@@ -50,8 +50,9 @@ def needs(service: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def test_it_is_what_the_schema_wants(compose: dict[str, Any]) -> None:
-    jsonschema.validate(compose, schema())
+def test_the_file_is_valid_compose(compose: dict[str, Any]) -> None:
+    faults = jsonschema.validators.validator_for(schema())(schema()).iter_errors(compose)
+    assert [fault.message for fault in faults] == []
 
 
 def test_a_wrong_file_would_be_found(compose: dict[str, Any]) -> None:

@@ -41,7 +41,8 @@ def test_systemd_finds_no_fault(unit: Path, analyze: str) -> None:
 @analyze
 def test_it_is_hardened(unit: Path, analyze: str) -> None:
     command = [analyze, "security", "--offline=true", f"--threshold={MAX_EXPOSURE}", str(unit)]
-    subprocess.run(command, capture_output=True, check=True)
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout  # it is 1 above the threshold
 
 
 def test_an_instance_s_name_gives_its_ports(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from shop_order.cmd.cli import root as main
 from shop_order.cmd.cli.root import app
 from shop_order.configs import load
-from shop_order.repository.schema import head, migrate
+from shop_order.repository.schema import migrate
+from shop_order.script.migrations import head
 
 NOBODY_S = "261121100000123456789012340"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from shop_order import version
 from shop_order.cmd.cli.root import app
-from shop_order.pkg.version import version
 from shop_order.repository.schema import migrate
 from shop_sandbox.main import app as sandbox_app
 from tests.e2e.started import ROOT

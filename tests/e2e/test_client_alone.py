@@ -91,7 +91,7 @@ def test_nothing_of_ours_that_it_imports_is_missing_whenever_it_is_imported(inst
     imports = re.compile(r"^ *(?:from|import) (shop_order[\w.]*)", re.MULTILINE)
     assert {name for text in texts for name in imports.findall(text)} - there == set()
     rooms = {path.name for path in found if path.parent.name == "pkg"}
-    assert rooms == {"__init__", "address", "url", "version"}
+    assert rooms == {"__init__", "address", "url"}
 
 
 def test_it_has_the_server_s_version_and_bounds() -> None:

@@ -110,8 +110,16 @@ COMMANDS = [
 @pytest.mark.parametrize(
     ("number", "after_s"),
     [
-        *((signal.SIGTERM, after_s) for after_s in (0.0, 0.02, 0.1, 0.3, 0.6, 1.2)),
-        *((signal.SIGINT, after_s) for after_s in (0.0, 0.2)),
+        (signal.SIGTERM, 0.0),
+        (signal.SIGTERM, 0.3),
+        (signal.SIGINT, 0.0),
+        *(
+            pytest.param(number, after_s, marks=pytest.mark.long)
+            for number, after_s in (
+                *((signal.SIGTERM, after_s) for after_s in (0.02, 0.1, 0.6, 1.2)),
+                (signal.SIGINT, 0.2),
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -15,7 +15,7 @@ from deploy.stack import nginx
 from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.redis import parse as redis_address
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 
 ANSWER_S = 20.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.eE+]+)$", re.MULTILINE)
@@ -49,7 +49,7 @@ def _rocketmq(url: str) -> int:
 
     async def stored() -> int:
         admin = Admin(parse(url).namesrv)
-        return sum([await admin.stored(topic) for topic in await admin.kinds("")])
+        return sum([await admin.message_count(topic) for topic in await admin.topic_types("")])
 
     return asyncio.run(stored())
 

@@ -19,7 +19,7 @@ import pytest
 
 from deploy.stack import rocketmq
 from deploy.stack.__main__ import ROOT as STACK
-from shop_order.pkg.message.base import GROUPS, TIMEOUTS, TOPICS
+from shop_order.pkg.message import GROUPS, TIMEOUTS, TOPICS
 from shop_order.pkg.message.rocketmq import admin, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from shop_order.pkg.message.rocketmq.consumer import THREADS

@@ -44,16 +44,21 @@ async def test_kills_lose_no_answered_order_and_make_none_twice(tmp_path: Path) 
             f" {notebook.replayed} of them were done all the same"
         )
         assert notebook.unanswered, "no call was on its way at any kill: nothing was tried"
-        async with grpc.aio.insecure_channel(town.grpc_address) as channel:
-            await come_to_rest(town)
-            await orders_are_what_was_answered(town, OrderServiceStub(channel), notebook)
-        await money_is_where_it_belongs(town, notebook)
-        await stock_is_where_it_belongs(town, notebook)
-        for words in (("doctor",), ("audit", "verify")):
-            code, said = await town.says(*words)
-            assert code == 0, said
+        await all_is_well(town, notebook)
     finally:
         town.end()
+
+
+async def all_is_well(town: Processes, notebook: Notebook) -> None:
+    """The books of the service, the provider and the inventory agree with those of the buyers."""
+    async with grpc.aio.insecure_channel(town.grpc_address) as channel:
+        await come_to_rest(town)
+        await orders_are_what_was_answered(town, OrderServiceStub(channel), notebook)
+    await money_is_where_it_belongs(town, notebook)
+    await stock_is_where_it_belongs(town, notebook)
+    for words in (("doctor",), ("audit", "verify")):
+        code, said = await town.says(*words)
+        assert code == 0, said
 
 
 async def busy_run(town: Processes, notebook: Notebook, random: Random) -> None:

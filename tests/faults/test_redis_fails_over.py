@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.repository.cache.base import CacheDown, Entry
+from shop_order.repository.cache import CacheDown, Entry
 from tests.contract.cache_engine import instance, until_up
 from tests.faults.redis_server import RedisServer
 from tests.shop import free_ports

@@ -15,18 +15,11 @@ import grpc.aio
 import pytest
 
 from shop_order.api.client import Retry
-from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import InventoryStub
 from tests.faults.buyers import Buyer, Notebook
 from tests.faults.processes import SANDBOX, SERVICE, Processes
-from tests.faults.test_kill import (
-    LEASE_S,
-    come_to_rest,
-    money_is_where_it_belongs,
-    orders_are_what_was_answered,
-    stock_is_where_it_belongs,
-)
+from tests.faults.test_kill import LEASE_S, all_is_well
 from tests.instances.town import INSTANCES, NEEDED, RELAY, TEA, Engines, SharedTown, offered
 
 BUYERS = 8
@@ -106,18 +99,6 @@ async def busy_run(town: SharedTown, random: Random, blows: Sequence[Any]) -> No
     )
     assert notebook.unanswered, "no call was on its way at any blow: nothing was tried"
     return notebook
-
-
-async def all_is_well(town: SharedTown, notebook: Notebook) -> None:
-    """The books of the service, the provider and the inventory agree with those of the buyers."""
-    async with grpc.aio.insecure_channel(town.grpc_address) as channel:
-        await come_to_rest(town)
-        await orders_are_what_was_answered(town, OrderServiceStub(channel), notebook)
-    await money_is_where_it_belongs(town, notebook)
-    await stock_is_where_it_belongs(town, notebook)
-    for words in (("doctor",), ("audit", "verify")):
-        code, said = await town.says(*words)
-        assert code == 0, said
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import pymongo
 
 from shop_order.api.client import AddressInfo, CreateOrderRequest, OrderClient, OrderItemRequest, Retry
 from shop_order.api.client.calling import CHANNEL_OPTIONS
-from shop_order.pkg.message.base import GROUPS, TOPICS
+from shop_order.pkg.message import GROUPS, TOPICS
 from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from tests.contract.servers import connected, make

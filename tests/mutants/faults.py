@@ -124,19 +124,19 @@ FAULTS = (
         FEN,
         swap("fen_of_yuan", "return int(match[1]) * 100 + ...", "return int(float(text) * 100)"),
     ),
-    fault("float32 that hides a fen", FEN, never("fen_of_float32", "_float32(...) != yuan")),
+    fault("float32 that hides a fen", FEN, never("fen_of_float32", "float32_of_fen(...) != yuan")),
     # ---- carts, keys, limits ----
     fault(
         "cart removal without version",
         ADD,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "times[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault(
         "cart removal without version, told by a story",
         STORIES,
         reword("dao:take_from_carts", "user = ? AND version = ?", "user = ? AND ? IS NOT NULL"),
-        swap("with_changed_carts", "clicks[user] > 1 or ...", "clicks[user] > 1"),
+        swap("with_changed_carts", "times[user] > 1 or ...", "clicks[user] > 1"),
     ),
     fault("cart add overwrites", VALUES, argument("Cart.add", "replace(nums=line.nums + nums)", "nums")),
     fault(
@@ -176,21 +176,21 @@ FAULTS = (
         "replace passes the guards",
         HISTORY,
         reword(
-            "_SQLITE_GUARDS",
-            "WHEN EXISTS (SELECT 1 FROM order_event",
-            "WHEN 0 AND EXISTS (SELECT 1 FROM order_event",
+            "make_append_only",
+            "WHEN EXISTS (SELECT 1 FROM ",
+            "WHEN 0 AND EXISTS (SELECT 1 FROM ",
         ),
     ),
     fault(
         "a later version goes out first",
         OUTBOX,
-        reword("dao:take", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
+        reword("dao:take_events", "ORDER BY o.order_sn, o.version", "ORDER BY o.order_sn, o.version DESC"),
     ),
     fault(
         "a held order's later events go out",
         OUTBOX,
         reword(
-            "dao:take",
+            "dao:take_events",
             "WHERE order_sn NOT IN (SELECT order_sn FROM outbox",
             "WHERE event_id NOT IN (SELECT event_id FROM outbox",
         ),

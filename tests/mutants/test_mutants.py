@@ -114,9 +114,9 @@ def _told(done: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("fitting", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_fits_the_sources_of_today(fitting: Fault) -> None:
     for change in fitting.changes:
-        place(change)
+        assert place(change).count == 1
     for test in fitting.tests:
-        file_named(test)
+        assert file_named(test).exists()
 
 
 def test_faults_are_told_apart_and_are_many() -> None:

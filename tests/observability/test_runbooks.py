@@ -52,5 +52,5 @@ def test_settings_exist() -> None:
 def test_queries_are_answered() -> None:
     with sqlite3.connect(":memory:") as connection:
         connection.executescript((SOURCES / "script" / "sqlite" / "schema.sql").read_text("utf-8"))
-        for _, query in named(r"`(SELECT [^`]*)`"):
-            connection.execute(query)
+        for page, query in named(r"`(SELECT [^`]*)`"):
+            assert connection.execute(query).description, (page, query)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from shop_order.repository import schema
-from shop_order.script.migrations import versions
+from shop_order.script import migrations
 from shop_sandbox.alipay.keys import ensure_keys
 
 _MEMORY = Path("/dev/shm")
@@ -31,7 +31,7 @@ def _template() -> Path:
         folder = Path(tempfile.mkdtemp(prefix="shop-template-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     digest = hashlib.sha256(Path(str(schema.__file__)).read_bytes())
-    for path in sorted(Path(str(versions.__file__)).parent.glob("*.py")):
+    for path in sorted(Path(str(migrations.__file__)).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     template = folder / f"{digest.hexdigest()[:16]}.db"
     if not template.exists():

@@ -14,7 +14,7 @@ from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
-from shop_order.repository.dao import open_store
+from shop_order.repository.dao.store import open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts

@@ -7,11 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from shop_order.configs.production import missing_in_production, wrong_in_production
 from shop_order.configs.settings import ConfigError, Settings
-from shop_order.pkg import tls
 from shop_order.pkg.message.rocketmq import parse as parse_rocketmq
 from shop_order.pkg.redis import SCHEMES as REDIS_SCHEMES
 from shop_order.pkg.redis import parse as redis_address
-from shop_order.pkg.url import cut_password
+from shop_order.pkg.url import cut_password, parse_tls
 
 _SCHEMES: dict[str, frozenset[str]] = {
     "db": frozenset({"sqlite", "mysql"}),
@@ -125,7 +124,7 @@ def _explained(key: str) -> Iterator[None]:
 
 
 def _check_tls(query: str) -> None:
-    if chosen := tls.parse(query):
+    if chosen := parse_tls(query):
         chosen.context()
 
 

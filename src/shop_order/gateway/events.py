@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event
-from shop_order.pkg.message import BrokerUnavailable, Message, Publisher
-from shop_order.pkg.message.base import ORDER_EVENTS, ORDER_TIMEOUTS
+from shop_order.pkg.message import ORDER_EVENTS, ORDER_TIMEOUTS, BrokerUnavailable, Message, Publisher
 from shop_order.pkg.tracing import is_recorded
 
 if TYPE_CHECKING:

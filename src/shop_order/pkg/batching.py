@@ -1,4 +1,4 @@
-"""Batching without a timer: items gather while a batch is in flight (architecture, chapter 6)."""
+"""Concurrent callers share work: batches without a timer (architecture, chapter 6), and shared calls."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Generic, Self, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-MAX_YIELD_S = 0.02  # not longer: the others may be waiting for a service that hangs
+MAX_YIELD_S = 0.02  # since the others may be waiting for a service that hangs
 
 
 class Batcher(Generic[In, Out]):
-    """Hands items to `run` in batches of at most `most`, one batch at a time; a lone item waits for nothing.
+    """Passes items to `run` in batches of at most `max_batch`, one batch at a time.
 
-    `run` returns one result or exception an item, in order. It runs in a task of its own: a caller that
-    gives up takes nobody with it. More than `queue` waiting items: `full()` is raised at once. Put `behind`
-    others, a batch lets these go first: more gathers meanwhile, and the group moves on together.
+    Items that arrive while a batch is running form the next one; a lone item never waits. `run` returns one
+    result or exception per item, in order. It runs in its own task, so a cancelled caller does not affect the
+    others. With more than `queue` waiting items, `full()` is raised at once.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Batcher(Generic[In, Out]):
         return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
     def yield_to(self, *others: Batcher[Any, Any]) -> Self:
-        """Let the batches of these run first, each for at most MAX_YIELD_S."""
+        """Let the batches of these run first, at most MAX_YIELD_S each: meanwhile more items gather here."""
         self._yields_to = others
         return self
 
@@ -104,3 +104,38 @@ class Batcher(Generic[In, Out]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+class SingleFlight(Generic[Out]):
+    """Calls `find` once for all concurrent callers, and returns its result for `ttl_s` seconds.
+
+    An exception is raised for all waiting callers, and not cached. The work continues when callers are
+    cancelled.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Out]],
+        ttl_s: float = float("inf"),
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find = find
+        self._ttl_s = ttl_s
+        self._now_s = now_s
+        self._result: asyncio.Future[Out] | None = None
+        self._expires_s = 0.0
+
+    async def __call__(self) -> Out:
+        """Return the result, at most `ttl_s` old."""
+        found = self._result
+        if found is None or (found.done() and self._is_stale(found)):
+            found = self._result = asyncio.ensure_future(self._run())
+        return await asyncio.shield(found)
+
+    def _is_stale(self, found: asyncio.Future[Out]) -> bool:
+        return found.cancelled() or found.exception() is not None or self._now_s() >= self._expires_s
+
+    async def _run(self) -> Out:
+        found = await self._find()
+        self._expires_s = self._now_s() + self._ttl_s
+        return found

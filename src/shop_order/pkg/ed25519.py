@@ -28,18 +28,13 @@ class Ed25519Keys:
         blocks = list(_BLOCK.finditer(pem))[: MAX_KEYS + 1]
         if not blocks or len(blocks) > MAX_KEYS:
             raise ValueError(f"needs 1 to {MAX_KEYS} PEM blocks")
-        signing_key: Ed25519PrivateKey | None = None
-        self._public: dict[str, Ed25519PublicKey] = {}
-        for number, block in enumerate(blocks, start=1):
-            key = _key(block.group(0), private=b"PRIVATE" in block.group(1), number=number)
-            if isinstance(key, Ed25519PrivateKey):
-                signing_key = signing_key or (key if number == 1 else None)
-                key = key.public_key()
-            self._public[key_id(key)] = key
-        if signing_key is None:
+        keys = [_key(block, number) for number, block in enumerate(blocks, start=1)]
+        if not isinstance(keys[0], Ed25519PrivateKey):
             raise ValueError("its first key must be private")
-        self._signing_key = signing_key
-        self._id = key_id(signing_key.public_key())
+        self._signing_key = keys[0]
+        public_keys = [key.public_key() if isinstance(key, Ed25519PrivateKey) else key for key in keys]
+        self._public = {key_id(key): key for key in public_keys}
+        self._id = key_id(public_keys[0])
 
     def sign(self, message: bytes) -> tuple[str, bytes]:
         """Return the key's id and the signature."""
@@ -65,9 +60,10 @@ def new_private_pem() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _key(block: bytes, *, private: bool, number: int) -> Ed25519PrivateKey | Ed25519PublicKey:
+def _key(block: re.Match[bytes], number: int) -> Ed25519PrivateKey | Ed25519PublicKey:
+    pem = block.group(0)
     try:
-        key = load_pem_private_key(block, None) if private else load_pem_public_key(block)
+        key = load_pem_private_key(pem, None) if b"PRIVATE" in block.group(1) else load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as bad:
         raise ValueError(f"its key number {number} can't be read: {bad}") from bad
     if not isinstance(key, Ed25519PrivateKey | Ed25519PublicKey):

@@ -1,4 +1,4 @@
-"""RSA keys from files of providers' tools, not all of which `cryptography` can read.
+"""RSA keys in the files that providers' tools write, not all of which `cryptography` can read.
 
 PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
 spaces, a byte order mark. Errors never contain any of the file.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-Loader = Callable[[bytes], object]
 MAX_BYTES = 64 * 1024
 MIN_BITS = 2048
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_private = partial(load_der_private_key, password=None)
 _ENCRYPTED = "is encrypted: remove the password, which the service can't enter"
 
 
@@ -54,25 +55,26 @@ def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 def private_key(path: Path) -> RSAPrivateKey:
     """Return the private key in a file. Raises BadKeyFile."""
-    wrong = "contains a public key instead of the private key"
-    key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey, "PRIVATE", (_private, load_der_public_key), wrong)
+    key: RSAPrivateKey = _rsa_key(path, RSAPrivateKey)
     return key
 
 
 def public_key(path: Path) -> RSAPublicKey:
     """Return the public key in a file. Raises BadKeyFile."""
-    wrong = "contains a private key instead of the provider's public key"
-    key: RSAPublicKey = _rsa_key(path, RSAPublicKey, "PUBLIC", (load_der_public_key, _private), wrong)
+    key: RSAPublicKey = _rsa_key(path, RSAPublicKey)
     return key
 
 
-def _rsa_key(path: Path, key_type: Any, wanted: str, loaders: tuple[Loader, Loader], wrong: str) -> Any:
-    """Load by the first loader; `wrong` is the error for a key that only the second can load."""
-    der, label = _der(read(path), wanted)
-    key = _loaded(loaders[0], der)
+def _rsa_key(path: Path, key_type: Any) -> Any:
+    is_private = key_type is RSAPrivateKey
+    load, load_other = (_private, load_der_public_key) if is_private else (load_der_public_key, _private)
+    der, label = _der(read(path), "PRIVATE" if is_private else "PUBLIC")
+    key = _loaded(load, der)
+    if key is None and is_private and _loaded(load_other, der):
+        raise BadKeyFile("contains a public key instead of the private key")
+    if key is None and not is_private and ("PRIVATE" in label or _loaded(load_other, der)):
+        raise BadKeyFile("contains a private key instead of the provider's public key")
     if key is None:
-        if (wanted == "PUBLIC" and "PRIVATE" in label) or _loaded(loaders[1], der) is not None:
-            raise BadKeyFile(wrong)
         raise BadKeyFile(_content(der, label))
     if not isinstance(key, key_type):
         raise BadKeyFile("contains no RSA key")
@@ -83,7 +85,7 @@ def _rsa_key(path: Path, key_type: Any, wanted: str, loaders: tuple[Loader, Load
 
 def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
     """Return the key's DER and PEM label; of several blocks, the first `wanted` one."""
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
@@ -103,11 +105,7 @@ def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
         raise BadKeyFile("is not a key: neither PEM nor base64") from None
 
 
-def _private(der: bytes) -> object:
-    return load_der_private_key(der, None)
-
-
-def _loaded(load: Loader, der: bytes) -> object | None:
+def _loaded(load: Callable[[bytes], object], der: bytes) -> object | None:
     try:
         return load(der)
     except TypeError:

@@ -15,13 +15,12 @@ from prometheus_client import (
     write_to_textfile,
 )
 
-from shop_order.pkg.message.base import GROUPS
-from shop_order.pkg.version import version
+from shop_order import version
+from shop_order.pkg.message import GROUPS
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# Exposed as 0, since a rule misses the first event of a counter that appears with it.
 ALERTS = (
     "notice_mismatch",
     "payment_stuck",
@@ -31,59 +30,50 @@ ALERTS = (
     "row_unreadable",
     "root_contradicted",
 )
+# `away`: a source was unreachable; `copy`: its last copy on disk was used.
 CONFIG_OUTCOMES = ("applied", "unchanged", "refused", "failed", "away", "copy")
-JOB_OUTCOMES = ("ok", "failed")
-SPAN_OUTCOMES = ("sent", "lost")
-
-
-def expose_zero(counter: Counter, outcomes: Sequence[str]) -> None:
-    """Expose these outcomes as 0."""
-    for outcome in outcomes:
-        counter.labels(outcome)
 
 
 class Metrics:
-    """The counters of one application."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         build = self._gauge("shop_order_build_info", "Always 1; the label is the version", "version")
         build.labels(version()).set(1)
-        self._config = self._counter("shop_order_config_loads", "Configurations that were read", "outcome")
-        self._requests = Histogram(
-            "shop_order_request_seconds",
-            "Answered requests",
-            ["protocol", "method", "code"],
-            buckets=LATENCY_S,
-            registry=self.registry,
+        self.config_loads = self._counter(
+            "shop_order_config_loads", "Loads of the configuration", "outcome", zero=CONFIG_OUTCOMES
         )
-        self._streams = self._counter("shop_order_grpc_streams", "Streams that ended", "method", "code")
-        self._grpc_open = self._gauge("shop_order_grpc_open", "Calls that run now", "pool")
+        self._requests = self._histogram(
+            "shop_order_request_seconds", "Answered requests", LATENCY_S, "protocol", "method", "code"
+        )
+        self._streams = self._counter("shop_order_grpc_streams", "Ended streams", "method", "code")
+        self._grpc_open = self._gauge("shop_order_grpc_open", "Running calls", "pool")
         self._events = self._counter("shop_order_events", "Stored events", "type")
-        self._batches = Histogram(
-            "shop_order_batch_size", "Items a batch", ["batch"], buckets=BATCH, registry=self.registry
+        self._batches = self._histogram("shop_order_batch_size", "Items per batch", BATCH, "batch")
+        self.alerts = self._counter(
+            "shop_order_alerts", "Conditions that need an operator", "name", zero=ALERTS
         )
-        self._alerts = self._counter("shop_order_alerts", "What an operator must look at", "name")
-        self._jobs = self._counter("shop_order_job_runs", "Runs of jobs", "name", "outcome")
-        self._outbox = self._gauge("shop_order_outbox_waiting", "Events to be published")
+        self.job_runs = self._counter("shop_order_job_runs", "Runs of jobs", "name", "outcome")
+        self._outbox = self._gauge("shop_order_outbox_waiting", "Unpublished events")
         self._lag = self._gauge("shop_order_outbox_lag_seconds", "Age of the oldest of them")
-        self._dead = self._gauge("shop_order_dead_letters", "Dead letters of a consumer group", "group")
+        self.dead_letters = self._gauge("shop_order_dead_letters", "Dead letters by consumer group", "group")
         for group in GROUPS:
-            self._dead.labels(group.name)
-        self._log_waiting = self._gauge("shop_order_log_waiting", "Events the order log is not known to have")
+            self.dead_letters.labels(group.name)
+        self._log_waiting = self._gauge("shop_order_log_waiting", "Events not confirmed by the order log")
         self._log_lag = self._gauge("shop_order_log_lag_seconds", "Age of the oldest of them")
-        self._roots_behind = self._gauge(
-            "shop_order_roots_behind_seconds", "How long ago the last day ended whose history is sealed"
+        self.roots_behind = self._gauge(
+            "shop_order_roots_behind_seconds", "Time since the end of the last sealed day"
         )
         self._cache = self._counter("shop_order_cache_lookups", "Look-ups in the cache", "cache", "outcome")
-        self._cache_up = self._gauge("shop_order_cache_up", "The cache answers")
-        self._cache_losses = self._counter("shop_order_cache_losses", "How often the cache was lost")
-        self._spans = self._counter("shop_order_trace_spans", "Spans handed to the collector", "outcome")
-        self._worker_changes = self._counter(
-            "shop_order_worker_changes", "Worker ids that were lost to another process"
+        self._cache_up = self._gauge("shop_order_cache_up", "Whether the cache is available")
+        self._cache_losses = self._counter("shop_order_cache_losses", "Losses of the cache")
+        self._spans = self._counter(
+            "shop_order_trace_spans", "Spans handed to the collector", "outcome", zero=("sent", "lost")
         )
-        self._held = self._gauge("shop_order_job_held", "Whether we do the job", "name")
-        self._behind = self._gauge("shop_order_behind", "What should have gone on by itself", "what")
+        self.worker_changes = self._counter("shop_order_worker_changes", "Worker ids lost to another process")
+        self.job_held = self._gauge("shop_order_job_held", "Whether this process runs the job", "name")
+        self._behind = self._gauge("shop_order_behind", "Overdue items", "what")
         self._behind_s = self._gauge("shop_order_behind_seconds", "Age of the oldest of them", "what")
         self._differences = self._gauge(
             "shop_order_reconciliation_differences",
@@ -95,16 +85,9 @@ class Metrics:
             "Age of the last day up to which a week is reconciled",
             "channel",
         )
-        self._degraded = self._gauge("shop_order_degraded", "What is missing though we serve", "part")
+        self._degraded = self._gauge("shop_order_degraded", "Whether the part is missing", "part")
         ProcessCollector(registry=self.registry)
-        expose_zero(self._config, CONFIG_OUTCOMES)
-        expose_zero(self._alerts, ALERTS)
-        expose_zero(self._spans, SPAN_OUTCOMES)
         self._known: dict[tuple[str, str, str], Callable[[float], None]] = {}
-
-    def config(self, outcome: str) -> None:
-        """Count a load: `applied`, `unchanged`, `refused`, `failed`, source `away` or `copy` used."""
-        self._config.labels(outcome).inc()
 
     def request(self, protocol: str, method: str, code: str, seconds: float) -> None:
         """Observe an answered request."""
@@ -115,7 +98,7 @@ class Metrics:
         observe(seconds)
 
     def stream_ended(self, method: str, code: str, seconds: float) -> None:
-        """Count an ended stream; its duration is up to the client."""
+        """Count an ended stream; its duration, which the client decides, is not observed."""
         self._streams.labels(method, code).inc()
 
     def grpc_open(self, taken: Mapping[str, int]) -> None:
@@ -130,35 +113,17 @@ class Metrics:
 
     def tokens_refused(self, reasons: Sequence[str]) -> Callable[[str], None]:
         """Return a counter of refused tokens by reason."""
-        meaning = "Refused tokens"
-        refused = self._counter("shop_order_tokens_refused", meaning, "reason")
-        expose_zero(refused, reasons)
+        refused = self._counter("shop_order_tokens_refused", "Refused tokens", "reason", zero=reasons)
         return lambda reason: refused.labels(reason).inc()
 
     def batch(self, name: str) -> Callable[[int], None]:
         """Return an observer of a batcher's batch sizes."""
         return self._batches.labels(name).observe
 
-    def alert(self, name: str) -> None:
-        """Count an alert for the operator."""
-        self._alerts.labels(name).inc()
-
-    def job(self, name: str, outcome: str) -> None:
-        """Count a run of a job: `ok` or `failed`."""
-        self._jobs.labels(name, outcome).inc()
-
     def register_job(self, name: str) -> None:
         """Expose the job's counters."""
-        for outcome in JOB_OUTCOMES:
-            self._jobs.labels(name, outcome)
-
-    def job_held(self, name: str, ours: bool) -> None:
-        """Set whether this process runs the job."""
-        self._held.labels(name).set(int(ours))
-
-    def worker_changed(self) -> None:
-        """Count a worker id lost to another process, after a pause longer than its lease."""
-        self._worker_changes.inc()
+        for outcome in ("ok", "failed"):
+            self.job_runs.labels(name, outcome)
 
     def behind(self, what: str, count: int, oldest_s: float) -> None:
         """Set the number of overdue items and the age of the oldest."""
@@ -180,18 +145,10 @@ class Metrics:
         self._outbox.set(waiting)
         self._lag.set(lag_s)
 
-    def dead_letters(self, group: str, count: int) -> None:
-        """Set the number of the group's dead letters, ever."""
-        self._dead.labels(group).set(count)
-
     def order_log(self, waiting: int, lag_s: float) -> None:
         """Set the number of events missing in the order log and the age of the oldest."""
         self._log_waiting.set(waiting)
         self._log_lag.set(lag_s)
-
-    def roots_behind(self, seconds: float) -> None:
-        """Set the age of the last sealed day."""
-        self._roots_behind.set(seconds)
 
     def cache(self, name: str) -> Callable[[str], None]:
         """Return a counter of a cache's look-ups: `hit`, `absent`, `miss` or `down`."""
@@ -211,8 +168,15 @@ class Metrics:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(name, meaning, labels, registry=self.registry)
+    def _counter(self, name: str, meaning: str, *labels: str, zero: Sequence[str] = ()) -> Counter:
+        """Return a counter; it exposes `zero` from the start: alert rules need a change to see an event."""
+        counter = Counter(name, meaning, labels, registry=self.registry)
+        for value in zero:
+            counter.labels(value)
+        return counter
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry)
@@ -221,10 +185,10 @@ class Metrics:
 def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None:
     """Write the doctor's findings by area for node_exporter's textfile collector. Raises OSError."""
     registry = CollectorRegistry()
-    found = Gauge("shop_order_doctor_findings", "What does not agree", ["area"], registry=registry)
+    found = Gauge("shop_order_doctor_findings", "Findings of the last run", ["area"], registry=registry)
     for area in ("money", "stock", "history", "figures"):
         found.labels(area).set(findings.get(area, 0))
-    Gauge("shop_order_doctor_orders", "Orders that were looked at", registry=registry).set(orders)
+    Gauge("shop_order_doctor_orders", "Orders checked by the last run", registry=registry).set(orders)
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)
     ended.set_to_current_time()
     write_to_textfile(str(path), registry)

@@ -90,7 +90,7 @@ class SubmitTokens:
         self.ttl_s = ttl_s
 
     def mint(self, user_id: int, now_s: float) -> str:
-        """Return a token for one submit of this user, valid for `ttl_s`."""
+        """Return a token for one order of this user, valid for `ttl_s`."""
         expiry_s = int(now_s) + self.ttl_s
         body = f"{urlsafe_b64encode(self._random_bytes(_RANDOM_BYTES)).decode()}.{expiry_s:x}"
         return f"{SUBMIT_TOKEN_PREFIX}{body}.{self._signer.sign(_PURPOSE, _signed(body, user_id))}"

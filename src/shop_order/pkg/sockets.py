@@ -1,4 +1,4 @@
-"""Listening sockets of this process, and how their connections are ended."""
+"""Listening sockets of this process, and their connections."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 def stop_listening(port: int) -> None:
     """Refuse new connections to the port, including those not accepted yet."""
-    _shutdown(port, listening=True)
+    for listener in _sockets(port, listening=True):
+        with suppress(OSError):  # closed by its owner meanwhile
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 def close_connections(port: int) -> None:
     """Shut down this process's connections on the port; written data is still delivered."""
-    _shutdown(port, listening=False)
+    for connection in _sockets(port, listening=False):
+        with suppress(OSError):  # the peer is gone
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def close_excess_connections(port: int, limit: int, client_of: Callable[[str], str]) -> int:
@@ -47,36 +51,31 @@ def close_excess_connections(port: int, limit: int, client_of: Callable[[str], s
     `client_of` maps an address to a client; an empty text exempts it.
     """
     held: Counter[str] = Counter()
-    ended = 0
-    for one in _sockets():
-        with one, suppress(OSError):
-            if _matches(one, port, listening=False) and (name := client_of(one.getpeername()[0])):
-                held[name] += 1
-                if held[name] > limit:
-                    one.shutdown(socket.SHUT_RDWR)
-                    ended += 1
-    return ended
+    closed = 0
+    for connection in _sockets(port, listening=False):
+        with suppress(OSError):  # the peer is gone
+            if client := client_of(connection.getpeername()[0]):
+                held[client] += 1
+                if held[client] > limit:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    closed += 1
+    return closed
 
 
-def _shutdown(port: int, *, listening: bool) -> None:
-    for one in _sockets():
-        with one, suppress(OSError):  # the peer is gone
-            if _matches(one, port, listening=listening):
-                one.shutdown(socket.SHUT_RDWR)
+def _sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """Yield duplicates of this process's sockets on the port, roughly oldest first.
 
-
-def _matches(one: socket.socket, port: int, *, listening: bool) -> bool:
-    is_ours = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
-    return is_ours and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening
-
-
-def _sockets() -> Iterator[socket.socket]:
-    """Yield duplicates of all sockets of this process, roughly oldest first: owners may close theirs."""
+    Duplicates, since the owners may close theirs meanwhile.
+    """
     try:
         names = sorted(os.listdir("/dev/fd"), key=int)
     except OSError:
-        return  # not available here: connections end with the process
+        return  # not available on this platform: connections end with the process
     for name in names:
         with suppress(OSError):
             if S_ISSOCK(os.fstat(int(name)).st_mode):
-                yield socket.socket(fileno=os.dup(int(name)))
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    is_listening = bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+                    is_ip = found.family in (socket.AF_INET, socket.AF_INET6)
+                    if is_ip and is_listening is listening and found.getsockname()[1] == port:
+                        yield found

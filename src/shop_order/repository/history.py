@@ -59,21 +59,11 @@ class _Server:
 def _on_server(url: str) -> Iterator[Records]:
     import pymysql
 
-    from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+    from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 
     at = MysqlAddress.of(url)
     try:
-        with pymysql.connect(
-            host=at.host,
-            port=at.port,
-            user=at.user,
-            password=at.password,
-            database=at.database,
-            charset="utf8mb4",
-            ssl=at.tls.context() if at.tls else None,
-            connect_timeout=5,
-            read_timeout=5,
-        ) as connection:
+        with pymysql.connect(**at.connect_args(), connect_timeout=5, read_timeout=5) as connection:
             yield _Server(connection.cursor())
             connection.commit()
     except (pymysql.err.MySQLError, OSError) as error:

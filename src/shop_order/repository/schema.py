@@ -1,11 +1,10 @@
-"""The schema's revision, and migrations to it."""
+"""Creating and migrating the tables of the order database."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +13,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.script import ScriptDirectory
 
-GUARDS = frozenset(
-    f"{table}_no_{what}"
-    for table in ("order_event", "history_root")
-    for what in ("update", "delete", "second")
-)
-# The primary key refuses a second INSERT; the triggers refuse a REPLACE or an UPDATE of a row.
 SQLITE_SCRIPT = files("shop_order.script") / "sqlite" / "schema.sql"
-MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second"))
 LOCK_S = 60  # how long a migration waits for another one
-
-
-@cache
-def head() -> str:
-    """Return the revision this version needs, which is the newest migration's."""
-    names = (file.name for file in files("shop_order.script.migrations.versions").iterdir())
-    return max(name[:4] for name in names if name[:4].isdigit())
 
 
 class DataWouldBeLost(Exception):
@@ -40,7 +25,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
     """Upgrade the database of a `DB__URL` to `revision`, or downgrade it unless `keep_data`.
 
     Raises OSError if it can't be used, ValueError for an unknown revision, DataWouldBeLost.
-    Imports Alembic, which a running server does not need: it only compares `head`.
+    Imports Alembic, which a running server does not need.
     """
     import sqlalchemy as sa
     from alembic import command
@@ -65,7 +50,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
                 _prepare_server(connection)
             config.attributes["connection"] = connection
             now = MigrationContext.configure(connection).get_current_revision() or ""
-            if _leads_down(ScriptDirectory.from_config(config), now, revision):
+            if _is_downgrade(ScriptDirectory.from_config(config), now, revision):
                 if keep_data:
                     raise DataWouldBeLost
                 command.downgrade(config, revision)
@@ -77,7 +62,7 @@ def migrate(url: str, revision: str = "head", *, keep_data: bool = False) -> Non
         engine.dispose()
 
 
-def _leads_down(script: ScriptDirectory, now: str, revision: str) -> bool:
+def _is_downgrade(script: ScriptDirectory, now: str, revision: str) -> bool:
     """Return whether this is a downgrade. Raises ValueError, OSError for a newer database."""
     known = ["", *reversed([one.revision for one in script.walk_revisions()])]
     wanted = {"head": known[-1], "base": ""}.get(revision, revision)
@@ -134,11 +119,8 @@ def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
 
     if url.startswith("mysql://"):
-        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+        from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 
-        at = MysqlAddress.of(url)
         # SQLAlchemy quotes what Alembic sends: the connection needs no SQL mode of ours.
-        charset = {"charset": "utf8mb4"}
-        target = sa.URL.create("mysql+pymysql", at.user, at.password, at.host, at.port, at.database, charset)
-        return sa.create_engine(target, connect_args={"ssl": at.tls.context()} if at.tls else {})
+        return sa.create_engine("mysql+pymysql://", connect_args=MysqlAddress.of(url).connect_args())
     return sa.create_engine(url)

@@ -78,10 +78,10 @@ class RequestContext:
 class RequestLog(Protocol):
     """A logger, such as structlog's."""
 
-    def info(self, msg: str, /, **fields: Any) -> object:
+    def info(self, event: str, **fields: Any) -> object:
         """Log a request or call."""
 
-    def exception(self, msg: str, /, **fields: Any) -> object:
+    def exception(self, event: str, **fields: Any) -> object:
         """Log an error with the stack of the current exception."""
 
 

@@ -1,4 +1,4 @@
-"""The status and the message of each error, in both protocols and languages (contract, chapter 10)."""
+"""The status and the message of each error, in both protocols and languages (docs/errors.md)."""
 
 from __future__ import annotations
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import pytest
 from grpc import StatusCode
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop_pb
+from shop_order.pkg.http.protocol import BoundedProtocol
 from tests.component.abuse import scenes
 from tests.component.abuse.acts import OK, Act, Check, Expect, Row, Send, act, grpc, rest, row
 from tests.component.abuse.calls import ORDER, SHOP, Answer, Scene, address, of_http
@@ -43,6 +46,21 @@ def raw(name: str, *pieces: bytes) -> Act:
         return of_http(int(first.split()[1]), body.decode(), headers)
 
     return Act(name, {"rest": send})
+
+
+def silent(name: str, *pieces: bytes) -> Act:
+    """The same, whose head never ends: the service waits 10 s for it, and here 0.3 s."""
+    sent = raw(name, *pieces).sends["rest"]
+
+    async def send(scene: Scene) -> Answer:
+        servers = [one for one in BoundedProtocol.__subclasses__() if one.bounds.head_s == 10]
+        assert servers
+        with pytest.MonkeyPatch.context() as patch:
+            for server in servers:
+                patch.setattr(server, "bounds", replace(server.bounds, head_s=0.3))
+            return await sent(scene)
+
+    return Act(name, {"rest": send}).gets(CLOSED)
 
 
 def names(field: str) -> Check:
@@ -105,12 +123,12 @@ EDGE: tuple[Row, ...] = (
         raw("one of 1 MB", _HEAD + b"X-A: " + b"a" * 1_000_000),
         raw("101 lines", _HEAD + b"X-A: a\r\n" * 101 + b"\r\n"),
         raw("a path of 17 KB", b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\n\r\n"),
-        raw("half a head for 10 s", _HEAD + b"X-A: ").gets(CLOSED),
+        silent("half a head for 10 s", _HEAD + b"X-A: "),
         raw("an extension of 17 KB", _CHUNKED + b"1;a=" + b"a" * 17_000 + b"\r\nx\r\n"),
         raw("a trailer of 17 KB", _CHUNKED + b"0\r\nX-A: " + b"a" * 17_000),
         raw("101 trailers", _CHUNKED + b"0\r\n" + b"X-A: a\r\n" * 101 + b"\r\n"),
     ),
-    row(72, "a connection that sends nothing", CLOSED, raw("nothing"), raw("blank lines", b"\r\n\r\n")),
+    row(72, "a connection that sends nothing", CLOSED, silent("nothing"), silent("blank lines", b"\r\n\r\n")),
     row(
         76,
         "an unknown query parameter or body field",

@@ -26,7 +26,10 @@ CASES = [
     pytest.param(
         row, act, send, transport, id=f"{row.number}-{act.name[:40]!a}-{protocol}{tail}", marks=marks
     )
-    for transport, tail, marks in (("grpcio", "", ()), ("native", "-native", pytest.mark.slow))
+    for transport, tail, marks in (
+        ("grpcio", "", ()),
+        ("native", "-native", (pytest.mark.slow,)),
+    )
     for row in TABLE
     for act in row.acts
     for protocol, send in act.sends.items()

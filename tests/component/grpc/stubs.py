@@ -6,6 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc.aio
+import pytest
+from google.protobuf.empty_pb2 import Empty
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from shop_order.domain.entity.cart import CartLine
 from shop_order.domain.entity.order import Order
@@ -259,12 +263,12 @@ class Journal:
         self.bound: list[dict[str, Any]] = []
         self.observed: list[tuple[str, str]] = []
 
-    def info(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append((msg, fields))
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
         self.bound.append(dict(bound_fields()))
 
-    def exception(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append((msg, fields))
+    def exception(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
 
     def observe(self, method: str, code: str, seconds: float) -> None:
         assert seconds >= 0
@@ -345,3 +349,14 @@ class World:
                 response_deserializer=answer.FromString,
             )
             return await stub(request, metadata=bearer() if metadata is None else metadata, **options)
+
+    async def refused(
+        self, method: str, request: Any, metadata: tuple[tuple[str, str], ...] | None = None
+    ) -> tuple[str, str]:
+        """The code and the field, or reason, of a call that must be refused."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.call(method, request, Empty, metadata)
+        raw = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+        assert isinstance(raw, bytes)
+        info = ErrorInfo.FromString(Status.FromString(raw).details[0].value)
+        return caught.value.code().name, info.metadata.get("field", info.reason)

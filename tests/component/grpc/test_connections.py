@@ -7,6 +7,7 @@ import pytest
 
 from shop_order.pkg.grpc import server as server_module
 from shop_order.pkg.grpc.server import CannotListen, ServerTls, chosen_transport
+from shop_order.web.grpc.server import OrderGrpcServer
 from tests.component.grpc.stubs import World
 from tests.component.grpc.test_server import SERVICES, reflected
 
@@ -18,12 +19,8 @@ async def test_reflection_shows_the_services_to_this_machine() -> None:
     await server.stop(0)
 
 
-@pytest.mark.parametrize("sent", [b"", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-async def test_whoever_never_begins_http_2_is_hung_up_on(
-    monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr("shop_order.pkg.grpc.server.HANDSHAKE_MS", 300)
-    server = World().server()
+async def closed_by_the_server(server: OrderGrpcServer, sent: bytes) -> bool:
+    """Open a connection, send this, and read until the server closes it. Raises TimeoutError after 20 s."""
     reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
     writer.write(sent)
     async with asyncio.timeout(20):
@@ -31,18 +28,22 @@ async def test_whoever_never_begins_http_2_is_hung_up_on(
             pass
     writer.close()
     await server.stop(0)
+    return reader.at_eof()
 
 
-async def test_a_connection_without_calls_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sent", [b"", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+async def test_a_connection_that_does_not_start_http_2_is_closed(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("shop_order.pkg.grpc.server.HANDSHAKE_MS", 300)
+    assert await closed_by_the_server(World().server(), sent)
+
+
+async def test_a_connection_without_calls_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shop_order.pkg.grpc.server.IDLE_MS", 1_000)
-    server = World().server()
-    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))  # and empty settings
-    async with asyncio.timeout(20):
-        while await reader.read(1024):
-            pass
-    writer.close()
-    await server.stop(0)
+    empty_settings = bytes(3) + b"\x04" + bytes(5)
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings
+    assert await closed_by_the_server(World().server(), preface)
 
 
 def test_the_transport_is_grpcio_unless_native_is_asked_for_and_the_port_has_no_tls() -> None:

@@ -33,8 +33,22 @@ async def everybody_is_served(world: World) -> None:
     assert not world.pools.full
 
 
-@pytest.mark.parametrize(("connections", "calls"), [(1, 4096), (41, 100)])
-@pytest.mark.parametrize("path", [STATUS, CHECK, WATCH])
+@pytest.mark.parametrize(
+    ("path", "connections", "calls"),
+    [
+        (STATUS, 41, 100),
+        (WATCH, 1, 4096),
+        *(
+            pytest.param(path, connections, calls, marks=pytest.mark.long)
+            for path, connections, calls in (
+                (STATUS, 1, 4096),
+                (CHECK, 1, 4096),
+                (CHECK, 41, 100),
+                (WATCH, 41, 100),
+            )
+        ),
+    ],
+)
 async def test_calls_without_a_message_take_no_place(
     world: World, path: str, connections: int, calls: int
 ) -> None:
@@ -133,7 +147,7 @@ async def test_a_call_of_one_address_too_many_is_refused_and_no_sign_of_a_full_s
 async def test_an_address_has_its_own_bound_of_connections(
     transport: str, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...], left: int
 ) -> None:
-    monkeypatch.setattr(server_module, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(server_module, "CHECK_INTERVAL_S", 0.05)
     world = World(trusted_proxies=trusted, bounds=Bounds(grpc_address_connections=3))
     server = world.server()
     port = await server.start()
@@ -150,8 +164,7 @@ async def test_calls_without_a_message_hold_up_no_stop(transport: str) -> None:
     async with crowd(await server.start(), STATUS, connections=2, calls=100) as opened:
         async with asyncio.timeout(5):
             await server.stop(30)
-            for raw in opened:
-                await raw.closed.wait()
+            assert all([await raw.closed.wait() for raw in opened])
 
 
 # ---- what grpcio does, and the native transport can't ----

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.domain.ports import Cursor, OrderFilter
@@ -28,12 +25,7 @@ async def call(
 
 async def refused(world: World, name: str, request: Any, metadata: Any = None) -> tuple[str, str]:
     """The code and the field, or reason, of a refusal; nothing may have reached the use cases."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(world, name, request, Empty, metadata)
-    raw = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
-    assert isinstance(raw, bytes)
-    info = ErrorInfo.FromString(Status.FromString(raw).details[0].value)
-    return caught.value.code().name, info.metadata.get("field", info.reason)
+    return await world.refused(f"/order.OrderService/{name}", request, metadata)
 
 
 async def test_create_order_hands_on_every_field(world: World) -> None:

@@ -3,11 +3,8 @@
 import json
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from shop_order.api.proto import shop_order_pb2 as pb
 from shop_order.domain.errors import AmountMismatch
@@ -26,12 +23,7 @@ async def call(world: World, name: str, request: Any, answer: Any = Empty, metad
 
 
 async def refused(world: World, name: str, request: Any, metadata: Any = None) -> tuple[str, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(world, name, request, Empty, metadata)
-    raw = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
-    assert isinstance(raw, bytes)
-    info = ErrorInfo.FromString(Status.FromString(raw).details[0].value)
-    return caught.value.code().name, info.metadata.get("field", info.reason)
+    return await world.refused(f"/shop.order.Order/{name}", request, metadata)
 
 
 async def test_add_means_one_and_checked_unless_it_says_otherwise(world: World) -> None:

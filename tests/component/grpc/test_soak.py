@@ -55,6 +55,7 @@ def running(server: GrpcServer) -> int:
     return int(vars(gate)["_running"]) + len(vars(gate)["_waiting"])
 
 
+@pytest.mark.long  # `make test` takes one of the two transports
 async def test_cancelled_calls_leave_nothing_behind(transport: str) -> None:
     dice = random.Random(11)
     calls = int(os.environ.get("SHOP_SOAK_CALLS", CALLS))

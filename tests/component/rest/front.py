@@ -37,8 +37,8 @@ class Log:
 
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def info(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append((msg, fields))
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
 
     exception = info
 

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from shop_order.web.document.pages import REDOC, Places
 
+from shop_order.web.document.pages import REDOC, Places
 from shop_order.web.http import HttpSettings, build_http
 from tests.component.rest.front import Rest, refused
 from tests.world.shop import World

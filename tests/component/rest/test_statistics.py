@@ -91,4 +91,5 @@ async def test_days_that_cant_be_are_refused(rest: Rest, query: str) -> None:
 
 
 async def test_the_longest_span_is_a_leap_year(rest: Rest) -> None:
-    await rest.data("GET", "/admin/stats/orders?start=2025-11-18&end=2026-11-18", as_=admin())
+    found = await rest.data("GET", "/admin/stats/orders?start=2025-11-18&end=2026-11-18", as_=admin())
+    assert (found["start"], found["end"]) == ("2025-11-18", "2026-11-18")

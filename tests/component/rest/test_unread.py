@@ -37,6 +37,7 @@ async def test_an_answer_that_is_never_read_ends_the_connection(close: bytes, pa
             await loop.sock_sendall(deaf, GET + close + b"\r\n")
             await asyncio.wait_for(gone.wait(), LATE_S)
             async with asyncio.timeout(LATE_S):
+                # Fails with TimeoutError if the server keeps the connection.
                 while not reset(deaf):  # noqa: ASYNC110 - nothing tells of a reset but asking
                     await asyncio.sleep(0.05)
 

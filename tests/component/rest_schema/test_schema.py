@@ -67,15 +67,21 @@ def fits() -> dict[str, Good]:
     return {}
 
 
-@schema.parametrize()
-@settings(
-    max_examples=20,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
+FEW, MANY = (
+    settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    for examples in (6, 40)
 )
+
+
+@schema.parametrize()
+@FEW
 def test_every_answer_is_a_documented_one(
     case: schemathesis.Case[Any],
     running: Running,
@@ -83,6 +89,30 @@ def test_every_answer_is_a_documented_one(
     reached: Reached,
     fits: dict[str, Good],
 ) -> None:
+    ask_each_role(case, running, session, reached, fits)
+
+
+@pytest.mark.long
+@schema.parametrize()
+@MANY
+def test_so_are_the_answers_to_many_more_requests(
+    case: schemathesis.Case[Any],
+    running: Running,
+    session: requests.Session,
+    reached: Reached,
+    fits: dict[str, Good],
+) -> None:
+    ask_each_role(case, running, session, reached, fits)
+
+
+def ask_each_role(
+    case: schemathesis.Case[Any],
+    running: Running,
+    session: requests.Session,
+    reached: Reached,
+    fits: dict[str, Good],
+) -> None:
+    """Send the case as a buyer and as an operator, and once more with ids that exist."""
     for role in (Role.USER, Role.ADMIN):
         ask(case, running, session, reached, running.headers(role))
     operation_id = id_of(case)

@@ -80,7 +80,7 @@ async def test_a_change_is_told(shared: Place, tmp_path: Path) -> None:
         for seconds in (78, 79):
             told.clear()
             await asyncio.to_thread(shared.say, f"order: {{pay_timeout_s: {seconds}}}\n")
-            await asyncio.wait_for(told.wait(), PUSHED_S)
+            assert await asyncio.wait_for(told.wait(), PUSHED_S)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

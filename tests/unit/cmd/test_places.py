@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shop_order.web.document.pages import Places
 
 from shop_order.cmd.wiring.from_settings import places
 from shop_order.configs import load
+from shop_order.web.document.pages import Places
 
 PRODUCTION = {
     "APP__ENV": "production",

@@ -204,10 +204,16 @@ def test_an_override_can_not_move_what_decides_where_it_is_read(tmp_path: Path, 
         loaded(tmp_path)
 
 
-def test_what_kubernetes_adds_for_a_service_called_shop_order_is_no_setting(tmp_path: Path) -> None:
-    loaded(
-        tmp_path, PORT="tcp://10.0.0.1:80", PORT_80_TCP="x", SERVICE_HOST="10.0.0.1", SERVICE_PORT_GRPC="1"
-    )
+def test_variables_that_kubernetes_adds_for_a_service_called_shop_order_change_nothing(
+    tmp_path: Path,
+) -> None:
+    added = {
+        "PORT": "tcp://10.0.0.1:80",
+        "PORT_80_TCP": "x",
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT_GRPC": "1",
+    }
+    assert loaded(tmp_path, **added).settings == loaded(tmp_path).settings
 
 
 def test_lists_are_written_with_commas_or_as_json(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_full_queue_drops_info_at_once_counts_it_and_says_so() -> None:
 
 
 def test_a_warning_gets_the_room_as_soon_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop_order.pkg.log.handlers.ROOM_S", 30)
+    monkeypatch.setattr("shop_order.pkg.log.handlers.FULL_WAIT_S", 30)
     disk, queue = Stuck(), LogQueue(1)
     writer = writing(queue, disk)
     queue.put("first\n", 20)

@@ -18,7 +18,7 @@ from shop_order.pkg.redis.connection import (
     RedisUnavailable,
     Script,
 )
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls
 
 
 @pytest.mark.parametrize(

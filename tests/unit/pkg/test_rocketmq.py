@@ -8,8 +8,7 @@ import pytest
 
 from shop_order.domain.event.order_events import GENESIS, Event, payload
 from shop_order.gateway.events import MAX_DELAY_MS, MessageEventPublisher
-from shop_order.pkg.message import Message
-from shop_order.pkg.message.base import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS, Group, Topic
+from shop_order.pkg.message import GROUPS, ORDER_EVENTS, ORDER_TIMEOUTS, TOPICS, Group, Message, Topic
 from shop_order.pkg.message.rocketmq import RocketMQAddress, parse
 from shop_order.pkg.message.rocketmq.admin import commands, group_config, topic_fields
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shop_order.pkg.single_flight import SingleFlight
+from shop_order.pkg.batching import SingleFlight
 
 
 class Finder:

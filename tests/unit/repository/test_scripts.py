@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing
 from importlib.resources import files
 
-from shop_order.repository.schema import SQLITE_SCRIPT, head
+from shop_order.repository.schema import SQLITE_SCRIPT
+from shop_order.script.migrations import head
 from tests.baseline.sqlite_schema import migrated_script
 
 TABLE = re.compile(r"^CREATE TABLE `(\w+)` \((.*?)^\)", re.MULTILINE | re.DOTALL)

@@ -95,7 +95,8 @@ async def test_an_order_may_take_its_time_up_to_the_bound(world: World) -> None:
         world.real_ms += MAX_PLACING_MS - 1
 
     world.stock.after_reserve = slow
-    await placed(world)
+    in_time = await placed(world)
+    assert (await world.store.orders.get(in_time.order_sn)).id == in_time.id
 
 
 async def test_the_lease_of_an_order_that_was_removed_stays_and_those_of_others_are_answered(

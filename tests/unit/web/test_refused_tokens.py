@@ -162,8 +162,8 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
-    def warning(self, msg: str, /, **fields: Any) -> None:
-        self.lines.append({"msg": msg, **fields})
+    def warning(self, event: str, **fields: Any) -> None:
+        self.lines.append({"msg": event, **fields})
 
 
 def test_a_flood_is_counted_and_fills_no_log() -> None:

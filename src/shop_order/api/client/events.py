@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from shop_order.pkg.message import Consumer, Delivery, Group, Handler, open_consumer
-from shop_order.pkg.message.base import ORDER_EVENTS
+from shop_order.pkg.message import ORDER_EVENTS, Consumer, Delivery, Group, Handler, open_consumer
 
 
 def order_events(url: str, group: str, handler: Handler, *, types: tuple[str, ...] = ()) -> Consumer:

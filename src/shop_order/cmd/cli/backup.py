@@ -31,7 +31,7 @@ def backup(
 
     url = loaded().settings.db.url
     if not url.startswith("sqlite:"):
-        from shop_order.repository.dao.engine.mysql_address import MysqlAddress
+        from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 
         at = MysqlAddress.of(url)
         host, user, database, file = map(quoted, (at.host, at.user, at.database, str(to)))

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Shop's o
 def show_version(requested: bool) -> None:
     """Print the version and exit."""
     if requested:
-        from shop_order.pkg.version import version
+        from shop_order import version
 
         typer.echo(f"shop-order {version()}")
         raise typer.Exit
@@ -89,8 +89,7 @@ def migrate(
 
 
 def _migrate_topics(url: str) -> None:
-    from shop_order.pkg.message import BrokerUnavailable
-    from shop_order.pkg.message.base import GROUPS, TOPICS
+    from shop_order.pkg.message import GROUPS, TOPICS, BrokerUnavailable
     from shop_order.pkg.message.rocketmq import parse
     from shop_order.pkg.message.rocketmq.admin import Admin, Refused, commands
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from shop_order import version
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
 from shop_order.cmd.run.registration import Registration
@@ -18,11 +19,9 @@ from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.gateway.payment import CHANNELS
+from shop_order.pkg.batching import SingleFlight
 from shop_order.pkg.log import get_logger, log_failing
-from shop_order.pkg.message import Delivery, open_consumer
-from shop_order.pkg.message.base import ORDER_TIMEOUTS, TIMEOUTS
-from shop_order.pkg.single_flight import SingleFlight
-from shop_order.pkg.version import version
+from shop_order.pkg.message import ORDER_TIMEOUTS, TIMEOUTS, Delivery, open_consumer
 from shop_order.web.handler.health import DATABASE, Readiness
 
 log = get_logger("app")

@@ -116,7 +116,7 @@ class Jobs:
         else:
             held = False
             await self._locks.release(name)
-        self._core.metrics.job_held(name, held)
+        self._core.metrics.job_held.labels(name).set(int(held))
         return held
 
     def _loop(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:
@@ -131,14 +131,14 @@ class Jobs:
                 done = await step() or 0
             except Exception as failed:
                 failures += 1
-                self._core.metrics.job(name, "failed")
+                self._core.metrics.job_runs.labels(name, "failed").inc()
                 log.error("job_failed", job=name, error=repr(failed), exc_info=failures == 1)
                 await asyncio.sleep(min(FAILED_PAUSE_S * failures, MAX_PAUSE_S))
                 continue
             failures = 0
-            self._core.metrics.job(name, "ok")
+            self._core.metrics.job_runs.labels(name, "ok").inc()
             if done and self._core.tracing is not None:
-                self._core.tracing.ended(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
+                self._core.tracing.record(f"job {name}", started_ns, {"shop.job": name, "shop.done": done})
             if not more(done):
                 await pause()
 
@@ -156,7 +156,7 @@ class Jobs:
         return await core.daily_root.step(core.store.leases.fence(DAILY_ROOT), registry)
 
     async def _measure_root_lag(self) -> None:
-        self._core.metrics.roots_behind(await self._core.daily_root.lag_ms() / 1000)
+        self._core.metrics.roots_behind.set(await self._core.daily_root.lag_ms() / 1000)
 
     async def _reconcile(self) -> int:
         core = self._core

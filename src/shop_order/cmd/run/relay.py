@@ -47,7 +47,7 @@ async def _relay(core: Core, signals: Signals) -> None:
 
     async def count_dead_letters() -> None:
         for group, count in (await dead_letters(core.settings.message.url)).items():
-            core.metrics.dead_letters(group, count)
+            core.metrics.dead_letters.labels(group).set(count)
 
     async def drain() -> None:
         with suppress(OrderServiceError):  # the rest stays in the outbox

@@ -38,7 +38,7 @@ class Reloading:
         settings = self._core.settings
         if self.trouble:
             log.error("config_degraded", why=self.trouble)
-            self._core.metrics.config("copy")
+            self._core.metrics.config_loads.labels("copy").inc()
         sources = shared_sources(settings.config.url, settings.registry.url)
         self._tasks = [asyncio.create_task(self._watch(source)) for source in sources]
         self._tasks.append(asyncio.create_task(self._follow(polls=bool(sources))))
@@ -63,7 +63,7 @@ class Reloading:
                 self._failed("away", "; ".join(reloaded.loaded.notes))
             else:
                 self.trouble = ""
-            self._core.metrics.config("applied" if reloaded.applied else "unchanged")
+            self._core.metrics.config_loads.labels("applied" if reloaded.applied else "unchanged").inc()
             if reloaded.applied:
                 await asyncio.to_thread(self._record, reloaded.loaded)
             if reloaded.applied or reloaded.needs_restart != self._waiting:
@@ -89,7 +89,7 @@ class Reloading:
         if why == self.trouble:
             return  # logged already
         self.trouble = why
-        self._core.metrics.config(outcome)
+        self._core.metrics.config_loads.labels(outcome).inc()
         log.error(f"reload_{outcome}", error=why)
 
     async def _watch(self, source: SharedSource) -> None:

@@ -15,7 +15,8 @@ from shop_order.cmd.run.bootstrap import logged
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
-from shop_order.repository.schema import create, head
+from shop_order.repository.schema import create
+from shop_order.script.migrations import head
 
 GC_THRESHOLD = 20_000  # new objects per collection; the default of 700 costs 5 % of a busy server's CPU
 

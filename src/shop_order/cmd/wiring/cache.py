@@ -41,7 +41,7 @@ class SharedCache:
             observe=metrics.batch("redis"),
         )
         self._is_redis = connection is not None
-        self.cache = open_cache(cache.url, max_entries=cache.max_entries, link=connection)
+        self.cache = open_cache(cache.url, max_entries=cache.max_entries, redis=connection)
         self.limiter = open_limiter(cache.url, limit.rate_keys, connection)
         self.flights = KeyFlights(self.cache, new_ticket=lambda: secrets.token_hex(8), lease=self._is_redis)
         self.revocations = Revocations(self.cache, real_clock)

@@ -21,8 +21,7 @@ from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
-from shop_order.repository.dao import open_store
-from shop_order.repository.dao.store import StoreOptions
+from shop_order.repository.dao.store import StoreOptions, open_store
 from shop_order.repository.oplog import open_order_log
 from shop_order.service.alerts import UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
@@ -281,7 +280,7 @@ class Core:
 
     def alert(self, name: str, **about: object) -> None:
         """Alert the operator with a log line at level error and a counter."""
-        self.metrics.alert(name)
+        self.metrics.alerts.labels(name).inc()
         log.error(name, alert=True, **about)
 
     def _on_stored(self, types: Sequence[str]) -> None:

@@ -51,7 +51,7 @@ class IdAllocator:
             self._report(store.write_error)
         if (worker_id := await store.leases.worker_id()) != self._worker_id:
             log.warning("worker_changed", before=self._worker_id, now=worker_id)
-            self._metrics.worker_changed()
+            self._metrics.worker_changes.inc()
             self._worker_id = worker_id
             self._snowflakes = Snowflakes(self._clock, worker_id, after=self._snowflakes.next_id())
         self._expires_s = store.leases.worker_id_expires_s

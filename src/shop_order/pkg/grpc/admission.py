@@ -13,7 +13,7 @@ import grpc.aio
 MESSAGE_WAIT_S = 10.0  # from a call's headers to its message
 MAX_WAITING = 4096  # calls waiting for their message; one more ends the oldest
 STOPPING = "the service is stopping"
-_HANDED_OVER_S = 0.1  # by then a call read by grpc has reached its handler or was refused
+_HAND_OVER_S = 0.1  # within which a call that grpc has read reaches its handler
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -29,8 +29,8 @@ class Gate(grpc.GenericRpcHandler):
     def __init__(self, services: Mapping[str, Mapping[str, MethodHandler]]) -> None:
         """Methods by full service name and short method name, over bytes."""
         self._services = services
-        self._reading = {
-            f"/{service}/{name}": self._with_reading(method)
+        self._methods = {
+            f"/{service}/{name}": self._admitted(method, reads=True)
             for service, methods in services.items()
             for name, method in methods.items()
         }
@@ -41,91 +41,74 @@ class Gate(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> MethodHandler | None:
         """Look up a method, once per call of grpcio."""
-        return self._reading.get(details.method)
+        return self._methods.get(details.method)
 
     def registered(self) -> Mapping[str, Mapping[str, MethodHandler]]:
         """Return the methods for a transport that delivers calls with their message."""
         return {
-            service: {name: self._without_reading(method) for name, method in methods.items()}
+            service: {name: self._admitted(method, reads=False) for name, method in methods.items()}
             for service, methods in self._services.items()
         }
 
     async def close(self, grace_s: float) -> None:
         """Refuse new calls and wait for running ones, at most `grace_s`; streams are not waited for."""
         self._closed = True
-        await asyncio.sleep(min(_HANDED_OVER_S, grace_s))
+        await asyncio.sleep(min(_HAND_OVER_S, grace_s))
         self._idle.clear()
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), grace_s)
 
-    def _with_reading(self, method: MethodHandler) -> MethodHandler:
+    def _admitted(self, method: MethodHandler, *, reads: bool) -> MethodHandler:
+        """Return the method for registration; with `reads`, it reads a single request itself."""
         unary: Any = method.unary_unary
+        streaming: Any = method.unary_stream or method.stream_stream
+        reads = reads and method.stream_stream is None
 
-        async def answer(requests: object, context: Context) -> bytes:
-            body = await self._message(context)
-            return await self._counted(unary, body, context)
+        async def answer(request: Any, context: Context) -> bytes:
+            body: bytes = await self._message(context) if reads else request
+            if self._closed:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
+            self._running += 1
+            context.add_done_callback(self._answered)  # type: ignore[arg-type]  # its own type has no name
+            answer: bytes = await unary(body, context)
+            return answer
 
-        async def write_answers(requests: object, context: Context) -> None:
-            answers: Any = method.unary_stream
-            await self._open(answers, await self._message(context), context)
+        async def write_answers(request: Any, context: Context) -> None:
+            message = await self._message(context) if reads else request
+            if self._closed:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
+            await streaming(message, context)
 
         if unary is not None:
-            return grpc.stream_unary_rpc_method_handler(answer)
-        if method.unary_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(write_answers)
-        return self._without_reading(method)
-
-    def _without_reading(self, method: MethodHandler) -> MethodHandler:
-        handler: Any = method.unary_unary or method.unary_stream or method.stream_stream
-
-        async def answer(body: bytes, context: Context) -> bytes:
-            return await self._counted(handler, body, context)
-
-        async def write_answers(request: object, context: Context) -> None:
-            await self._open(handler, request, context)
-
-        if method.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(answer)
-        if method.unary_stream is not None:
+            register = grpc.stream_unary_rpc_method_handler if reads else grpc.unary_unary_rpc_method_handler
+            return register(answer)
+        if method.unary_stream is not None and not reads:
             return grpc.unary_stream_rpc_method_handler(write_answers)
         return grpc.stream_stream_rpc_method_handler(write_answers)
 
     async def _message(self, context: Context) -> bytes:
-        limit = asyncio.timeout(MESSAGE_WAIT_S)
+        timeout = asyncio.timeout(MESSAGE_WAIT_S)
         try:
-            async with limit:
-                self._wait(limit)
-                body = await context.read()
+            async with timeout:
+                self._add_waiting(timeout)
+                message: Any = await context.read()
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's message did not come in time")
         finally:
-            self._waiting.pop(limit, None)
-        if body is grpc.aio.EOF:
+            self._waiting.pop(timeout, None)
+        if message is grpc.aio.EOF:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
-        message: bytes = body
-        return message
+        body: bytes = message
+        return body
 
-    def _wait(self, limit: asyncio.Timeout) -> None:
-        self._waiting[limit] = None
+    def _add_waiting(self, timeout: asyncio.Timeout) -> None:
+        self._waiting[timeout] = None
         if len(self._waiting) > MAX_WAITING:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             if not oldest.expired():
                 oldest.reschedule(0)
-
-    async def _counted(self, handler: Any, body: bytes, context: Context) -> bytes:
-        if self._closed:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
-        self._running += 1
-        context.add_done_callback(self._answered)  # type: ignore[arg-type]  # its own type has no name
-        answer: bytes = await handler(body, context)
-        return answer
-
-    async def _open(self, handler: Any, request: object, context: Context) -> None:
-        if self._closed:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
-        await handler(request, context)
 
     def _answered(self, _: object) -> None:
         self._running -= 1

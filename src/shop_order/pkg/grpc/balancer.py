@@ -14,8 +14,8 @@ import grpc.aio
 
 FIRST_ANSWER_S = 5.0
 # Answers of a stopping instance; cancellation by our caller raises another error.
-_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-_DEAD = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+_RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_UNREACHABLE = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
 class BalancedChannel(grpc.aio.Channel):
@@ -25,14 +25,13 @@ class BalancedChannel(grpc.aio.Channel):
     once on another.
     """
 
-    def __init__(self, name: str, open_one: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
+    def __init__(self, name: str, open_channel: Callable[[str], grpc.aio.Channel], *, grace_s: float) -> None:
         """`grace_s` is how long calls to a removed instance may continue."""
         self._name = name
-        self._open_one = open_one
+        self._open_channel = open_channel
         self._grace_s = grace_s
         self._members: dict[str, grpc.aio.Channel] = {}
-        self._order: tuple[grpc.aio.Channel, ...] = ()
-        self._turn = 0
+        self._next = 0
         self._known = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -44,26 +43,24 @@ class BalancedChannel(grpc.aio.Channel):
             task.add_done_callback(self._closing.discard)
         for address in addresses:
             if address not in self._members:
-                channel = self._members[address] = self._open_one(address)
+                channel = self._members[address] = self._open_channel(address)
                 channel.get_state(try_to_connect=True)
-        self._order = tuple(self._members.values())
         self._known.set()
 
-    async def candidates(self, timeout_s: float = FIRST_ANSWER_S) -> tuple[grpc.aio.Channel, ...]:
-        """Return the instances to try: the next in turn first, unreachable ones last."""
+    async def candidates(self, timeout_s: float) -> tuple[grpc.aio.Channel, ...]:
+        """Return the instances to try: the next one first, unreachable ones last."""
         if not self._known.is_set():
             try:
                 await asyncio.wait_for(self._known.wait(), timeout_s)
             except TimeoutError:
                 raise self._unavailable("the registry has not answered yet") from None
-        order = self._order
-        if not order:
+        channels = [*self._members.values()]
+        if not channels:
             raise self._unavailable("no healthy instance")
-        self._turn = turn = (self._turn + 1) % len(order)
-        turned = order[turn:] + order[:turn]
-        # This also reconnects idle or broken ones.
-        dead = {channel for channel in turned if channel.get_state(try_to_connect=True) in _DEAD}
-        return tuple(sorted(turned, key=dead.__contains__))
+        self._next = start = (self._next + 1) % len(channels)
+        # Asking for the state also reconnects idle and broken channels.
+        unreachable = {c for c in channels if c.get_state(try_to_connect=True) in _UNREACHABLE}
+        return tuple(sorted(channels[start:] + channels[:start], key=unreachable.__contains__))
 
     def _unavailable(self, why: str) -> grpc.aio.AioRpcError:
         empty = grpc.aio.Metadata()
@@ -81,37 +78,24 @@ class BalancedChannel(grpc.aio.Channel):
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """READY if any instance is; TRANSIENT_FAILURE if none can be reached, or there is none."""
-        states = [channel.get_state(try_to_connect) for channel in self._order]
+        states = [channel.get_state(try_to_connect) for channel in self._members.values()]
         if not states:
             return grpc.ChannelConnectivity.TRANSIENT_FAILURE
         for state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING):
             if state in states:
                 return state
-        return grpc.ChannelConnectivity.IDLE if any(s not in _DEAD for s in states) else states[0]
+        return grpc.ChannelConnectivity.IDLE if any(s not in _UNREACHABLE for s in states) else states[0]
 
     async def close(self, grace: float | None = None) -> None:
         """Close every connection."""
-        members, self._members, self._order = [*self._members.values()], {}, ()
+        members, self._members = [*self._members.values()], {}
         await asyncio.gather(*(channel.close(grace) for channel in members), *self._closing)
 
-    async def channel_ready(self) -> None:
-        """Wait until an instance is connected."""
-        first, *_ = await self.candidates()
-        await first.channel_ready()
+    def _unsupported(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("only unary_unary, get_state and close are supported")
 
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        raise NotImplementedError("use get_state")
-
-    async def __aenter__(self) -> BalancedChannel:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    def unary_stream(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError("only unary methods are supported")
-
-    stream_unary = stream_stream = unary_stream
+    unary_stream = stream_unary = stream_stream = channel_ready = wait_for_state_change = _unsupported
+    __aenter__ = __aexit__ = _unsupported
 
 
 class _Method:
@@ -132,16 +116,16 @@ class _Method:
 
         first, *others = await self._balanced.candidates(timeout or FIRST_ANSWER_S)
         try:
-            return await self._on(first)(request, timeout=remaining_s(), **options)
+            return await self._method_of(first)(request, timeout=remaining_s(), **options)
         except grpc.aio.AioRpcError as failed:
-            if failed.code() not in _ELSEWHERE or not others:
+            if failed.code() not in _RETRYABLE or not others:
                 raise
         except grpc.aio.UsageError:
             if not others:  # the channel was closed between choosing and calling
                 raise
-        return await self._on(others[0])(request, timeout=remaining_s(), **options)
+        return await self._method_of(others[0])(request, timeout=remaining_s(), **options)
 
-    def _on(self, channel: grpc.aio.Channel) -> Any:
+    def _method_of(self, channel: grpc.aio.Channel) -> Any:
         call = self._calls.get(channel)
         if call is None:
             if len(self._calls) > 64:  # channels of removed instances

@@ -1,13 +1,12 @@
 """The gRPC server: handlers over raw bytes, with interceptors wrapped around each method once.
 
-An interceptor wraps a handler when its method is registered; a call then only awaits. grpc's own ones run at
+An interceptor wraps a handler when its method is registered, so a call only awaits. grpc's own ones run for
 every call, and see a decoding error only after grpc has answered it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,16 +18,22 @@ import grpc
 import grpc.aio
 
 from shop_order.pkg.grpc.admission import Gate, MethodHandler
-from shop_order.pkg.sockets import close_connections, close_excess_connections, stop_listening
+from shop_order.pkg.sockets import close_connections, close_excess_connections, listen, stop_listening
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS = 128  # open calls of one connection
 MAX_CONNECTIONS = 1024
 HANDSHAKE_MS = 10_000  # from connecting to HTTP/2; grpc's default is 120 s
 IDLE_MS = 60_000  # without a call; clients reconnect
-PING_AFTER_MS, PING_TIMEOUT_MS = 30_000, 20_000  # detects peers that stopped reading
-_MIN_PING_MS = 10_000
-CHECK_EVERY_S = 1.0  # for addresses with too many connections
+CHECK_INTERVAL_S = 1.0  # for clients with too many connections
+_OPTIONS = (
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),  # detects peers that stopped reading
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 
 C = TypeVar("C")
 Handler = Callable[[C], Awaitable[bytes]]
@@ -87,7 +92,6 @@ class GrpcServer:
         *,
         transport: str = "auto",
         tls: ServerTls | None = None,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_connections: int = MAX_CONNECTIONS,
         address_bound: AddressBound | None = None,
     ) -> None:
@@ -99,7 +103,6 @@ class GrpcServer:
         self._gate = Gate(services)
         self.transport = chosen_transport(transport, tls)
         self._tls = tls
-        self._max_message_bytes = max_message_bytes
         self._max_connections = max_connections
         self._address_bound = address_bound
         self._watching: asyncio.Task[None] | None = None
@@ -124,9 +127,9 @@ class GrpcServer:
         return port
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, wait for those that run, at most `grace_s`."""
+        """Refuse new calls, and wait at most `grace_s` for running ones."""
         if self._server is not None:
-            ends = monotonic() + grace_s
+            deadline_s = monotonic() + grace_s
             if self._watching is not None:
                 self._watching.cancel()
             if self.transport == "grpcio":
@@ -136,24 +139,19 @@ class GrpcServer:
                 # A stopping grpcio cancels calls of clients that have not seen GOAWAY, and CANCELLED is not
                 # retried. A closed connection is UNAVAILABLE to them.
                 close_connections(self._port)
-            await self._server.stop(max(ends - monotonic(), 0.0))
-
-    async def wait_closed(self) -> None:
-        """Wait until it has stopped."""
-        if self._server is not None:
-            await self._server.wait_for_termination()
+            await self._server.stop(max(deadline_s - monotonic(), 0.0))
 
     async def _keep_bound(self, bound: AddressBound) -> None:
         """Enforce the bound, which no transport does: one address could take all connections."""
         while True:
-            await asyncio.sleep(CHECK_EVERY_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
             if limit := bound.connections():
                 await asyncio.to_thread(close_excess_connections, self._port, limit, bound.counted)
 
     def _grpcio(self) -> grpc.aio.Server:
         pending = MAX_STREAMS * self._max_connections
         options = [
-            *self._options(),
+            *_OPTIONS,
             # Calls waiting for our loop: above 1000, grpcio would cancel some at random.
             ("grpc.server.max_pending_requests", pending),
             ("grpc.server.max_pending_requests_hard_limit", pending),
@@ -161,40 +159,27 @@ class GrpcServer:
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", IDLE_MS),
             ("grpc.max_allowed_incoming_connections", self._max_connections),
-            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ]
         server = grpc.aio.server(options=options)
-        # Not registered by name: grpc.aio would then run a waiter per method, at every call.
+        # Not registered by name: grpc.aio would then run a waiter per method for every call.
         server.add_generic_rpc_handlers((self._gate,))
         return server
 
     def _native(self) -> grpc.aio.Server:
         import pygrpc_native.aio
 
-        server = pygrpc_native.aio.server(options=self._options())
+        server = pygrpc_native.aio.server(options=_OPTIONS)
         for service, methods in self._gate.registered().items():
             server.add_registered_method_handlers(service, dict(methods))
         return server
-
-    def _options(self) -> list[tuple[str, int]]:
-        return [
-            ("grpc.max_concurrent_streams", MAX_STREAMS),
-            ("grpc.max_receive_message_length", self._max_message_bytes),
-            ("grpc.max_send_message_length", self._max_message_bytes),
-            ("grpc.keepalive_time_ms", PING_AFTER_MS),
-            ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ]
 
 
 def _require_free(address: str) -> None:
     """Try the port before grpc does, which would print its own errors. Raises CannotListen."""
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_server(
-            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        ):
-            pass
+        listen(host.strip("[]"), int(port)).close()
     except OSError as error:
         raise CannotListen(_refusal(address)) from error
 

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shop_order.pkg.http.protocol import REFUSED, BoundedProtocol, Bounds
 from shop_order.pkg.sockets import listen
 
-DEFAULT = Bounds()
 _WANTED_FILES = 16_384
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METRICS_METHODS = ("GET", "HEAD")
@@ -25,12 +24,7 @@ class HttpServer:
     """uvicorn on a port taken exclusively."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        host: str,
-        port: int,
-        bounds: Bounds = DEFAULT,
+        self, app: ASGIApp, *, host: str, port: int, bounds: Bounds = BoundedProtocol.bounds
     ) -> None:
         self._app = app
         self._bounds = bounds
@@ -42,7 +36,7 @@ class HttpServer:
         """Listen; return the port. Raises OSError if it is in use."""
         listener = listen(*self._address)
         bounds = replace(self._bounds, connections=min(self._bounds.connections, _max_open_files() // 2))
-        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "owing": {}})
+        protocol = type("Connection", (BoundedProtocol,), {"bounds": bounds, "pending_connections": {}})
         config = uvicorn.Config(
             self._app,
             http=protocol,
@@ -80,14 +74,15 @@ class _Server(uvicorn.Server):
 
 
 def _max_open_files() -> int:
-    """Raise and return the limit on open files; half of them are for connections."""
+    """Raise the limit on open files to _WANTED_FILES, as far as allowed, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _WANTED_FILES
     wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return _WANTED_FILES if soft == resource.RLIM_INFINITY else soft
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
     return soft
 
 
@@ -95,8 +90,6 @@ def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
     """Return an application that answers GET and HEAD of any path with the metrics."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         answer: Response
         if refused := scope.get(REFUSED):
             answer = PlainTextResponse("refused", refused)

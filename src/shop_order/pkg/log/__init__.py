@@ -5,19 +5,11 @@ from structlog.contextvars import bound_contextvars as with_fields
 from structlog.contextvars import get_contextvars as bound_fields
 
 from shop_order.pkg.log.handlers import LogConfig, Logging
-from shop_order.pkg.log.logger import (
-    Logger,
-    RateLimitedLog,
-    current_request_id,
-    get_logger,
-    log_failing,
-    set_level,
-)
+from shop_order.pkg.log.logger import RateLimitedLog, current_request_id, get_logger, log_failing, set_level
 from shop_order.pkg.log.masking import mask_phone
 
 __all__ = [
     "LogConfig",
-    "Logger",
     "Logging",
     "RateLimitedLog",
     "bind_fields",

@@ -1,4 +1,4 @@
-"""Writes lines: a bounded queue, one thread, and the standard library's handlers."""
+"""Writes log lines: a bounded queue, a thread, and the standard library's handlers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from structlog.stdlib import ProcessorFormatter, add_logger_name
 from shop_order.pkg.log.logger import LEVELS, PLACE, outlet, render, set_level, to_stderr
 
 GATHER_S = 0.02  # lines are written in batches: waking the thread for each would slow the event loop
-ROOM_S = 0.05  # how long a warning waits if the queue is full
+FULL_WAIT_S = 0.05  # for which a warning waits if the queue is full
 BATCH_LINES = 1000
 CLOSE_S = 5.0
 # Their own handlers would write every line twice.
@@ -49,17 +49,17 @@ class LogConfig:
 
 
 class WholeLines:
-    """A stream whose partial line, written to a full disk, is never joined with the next line."""
+    """A stream that never appends a line to a partial one, which a full disk may leave."""
 
     def __init__(self, stream: BinaryIO, *, is_file: bool = False, torn: bool = False) -> None:
-        """`torn` if the content does not end with a complete line."""
-        self._stream, self._is_file, self._torn = stream, is_file, torn
+        """`torn`: the content ends with an incomplete line."""
+        self._is_file, self._torn = is_file, torn
         self._raw = getattr(stream, "raw", stream)  # a buffer would keep what could not be written
         self.flush, self.seek, self.tell, self.close = stream.flush, stream.seek, stream.tell, stream.close
 
     def write(self, text: str) -> None:
         """Write; after an OSError, the next call starts a new line."""
-        self.flush()  # what was written by others
+        self.flush()  # may contain what others have written
         batch = memoryview(("\n" + text if self._torn else text).encode())
         done = 0
         try:
@@ -69,17 +69,17 @@ class WholeLines:
                 done += taken
         except OSError:
             if done:
-                self._torn = not self._cut(done - (bytes(batch[:done]).rfind(b"\n") + 1))
+                self._torn = not self._remove_partial_line(done - (bytes(batch[:done]).rfind(b"\n") + 1))
             raise
         self._torn = False
 
-    def _cut(self, half: int) -> bool:
-        """Remove a partial line of `half` bytes; whether the last line is complete."""
-        if half and self._is_file:
+    def _remove_partial_line(self, size: int) -> bool:
+        """Remove a partial line of `size` bytes from a file; return whether the last line is now complete."""
+        if size and self._is_file:
             with suppress(OSError):
-                os.ftruncate(self._raw.fileno(), os.fstat(self._raw.fileno()).st_size - half)
+                os.ftruncate(self._raw.fileno(), os.fstat(self._raw.fileno()).st_size - size)
                 return True
-        return not half
+        return not size
 
 
 class StreamTarget(logging.StreamHandler[Any]):
@@ -90,16 +90,14 @@ class StreamTarget(logging.StreamHandler[Any]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a batch of lines, preceded by the number of lost ones."""
-        lost, self.lost = self.lost, 0
-        batch = logging.makeLogRecord({**record.__dict__, "msg": _dropped(lost) + record.msg})
-        super().emit(batch)
-        if self.lost and not lost:
+        lost_before, self.lost = self.lost, 0
+        super().emit(logging.makeLogRecord({**record.__dict__, "msg": _dropped(lost_before) + record.msg}))
+        if self.lost and not lost_before:
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"the log can't be written: {self._error}\n")
-        self.lost += lost if self.lost else 0
+        self.lost += lost_before if self.lost else 0
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """The batch could not be written."""
         self.lost, self._error = record.__dict__["lines"], sys.exc_info()[1]
 
 
@@ -129,7 +127,6 @@ class FileTarget(StreamTarget, RotatingFileHandler):
         return bool(super().shouldRollover(record) and self.stream and self.stream.tell())
 
     def rotation_filename(self, default_name: str) -> str:
-        """Return the name of the rotated file."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         return str(self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
 
@@ -190,7 +187,7 @@ def compress(path: Path) -> None:
 
 
 class LogQueue(QueueHandler):
-    """The root logger's handler, also for lines of uvicorn, grpc, alembic and others."""
+    """The root logger's handler, which also gets the records of uvicorn, grpc, alembic and others."""
 
     def __init__(self, max_lines: int) -> None:
         self.lines: SimpleQueue[Any] = SimpleQueue()
@@ -205,7 +202,6 @@ class LogQueue(QueueHandler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the record as a line."""
         if record.levelno >= outlet.threshold:  # some loggers have their own level
             super().emit(record)
 
@@ -214,10 +210,10 @@ class LogQueue(QueueHandler):
         self.put(record.msg, record.levelno)
 
     def put(self, line: str, level: int) -> None:
-        """Queue a line; a full queue drops and counts it, a warning or worse after ROOM_S."""
+        """Queue a line; a full queue drops and counts it, a warning or worse after FULL_WAIT_S."""
         until_s = 0.0
         while self.lines.qsize() >= self._max_lines:
-            until_s = until_s or time.monotonic() + (ROOM_S if level >= LEVELS["warn"] else 0)
+            until_s = until_s or time.monotonic() + (FULL_WAIT_S if level >= LEVELS["warn"] else 0)
             if time.monotonic() >= until_s:
                 self.dropped += 1
                 return
@@ -234,7 +230,7 @@ class Writer(QueueListener):
         self._reported = 0
 
     def dequeue(self, block: bool) -> Any:
-        """Return lines, and events to set once these are written."""
+        """Return a batch of lines, and of events to set once these are written."""
         lines = self._queue.lines
         if (first := lines.get(block)) is None:  # the sentinel
             return None

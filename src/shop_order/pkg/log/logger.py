@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol, Self
+from typing import Any
 
 import orjson
 import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder, format_exc_info
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from shop_order.pkg.log.masking import mask, mask_text
 
@@ -23,18 +23,6 @@ LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 SPECIFIED_NAMES = {"warning": "warn", "critical": "fatal"}
 FIXED_KEYS = frozenset({"time", "level", "logger", "caller", "msg", "stacktrace"})
 MAX_STACK_CHARS = 16_384
-
-
-class Logger(Protocol):
-    """structlog's bound logger. Fields are keywords; `exc_info=True`, or an exception, adds a stack trace."""
-
-    def debug(self, msg: str, /, **fields: Any) -> None: ...
-    def info(self, msg: str, /, **fields: Any) -> None: ...
-    def warning(self, msg: str, /, **fields: Any) -> None: ...
-    def error(self, msg: str, /, **fields: Any) -> None: ...
-    def exception(self, msg: str, /, **fields: Any) -> None: ...
-    def critical(self, msg: str, /, **fields: Any) -> None: ...
-    def bind(self, **fields: Any) -> Self: ...
 
 
 class Outlet:
@@ -91,14 +79,16 @@ PLACE: Processor = CallsiteParameterAdder(
     {CallsiteParameter.PATHNAME, CallsiteParameter.LINENO}, additional_ignores=["shop_order.pkg.log"]
 )
 PROCESSORS: list[Processor] = [drop_below_threshold, merge_contextvars, PLACE, format_exc_info, render]
-_Bound: Any = structlog.make_filtering_bound_logger(logging.DEBUG)
+_BoundLogger: Any = structlog.make_filtering_bound_logger(logging.DEBUG)
 outlet = Outlet()  # one per process, as in the standard library: loggers are made before the log is open
 
 
-def get_logger(name: str) -> Logger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """Return the logger of a module; may be called before the log is open."""
-    bound: Logger = _Bound(outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")})
-    return bound
+    logger: FilteringBoundLogger = _BoundLogger(
+        outlet, PROCESSORS, {"logger": name.removeprefix("shop_order.")}
+    )
+    return logger
 
 
 def set_level(level: str) -> None:
@@ -119,7 +109,7 @@ def current_request_id() -> str:
 
 @lru_cache(4096)
 def short_place(path: str, line: int) -> str:
-    """Return last folder, file and line."""
+    """Return the last folder, file and line of a call."""
     return f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 2)[-2:])}:{line}"
 
 

@@ -1,36 +1,129 @@
-"""Messages between services; the scheme of the URL picks the engine."""
+"""Messages between services; the scheme of the URL picks the engine (contract, section 9)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from shop_order.pkg.message.base import (
-    BrokerUnavailable,
-    Consumer,
-    Delivery,
-    Group,
-    Handler,
-    Message,
-    Publisher,
+ORDER_EVENTS = "order-events"
+ORDER_TIMEOUTS = "order-timeouts"
+QUEUES = 8
+
+RETRY_S = (1, 2, 4, 8)  # after a failed attempt; the last one is repeated
+MAX_RETRIES = 3  # of a refused message, before it becomes a dead letter of the group
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic; `kind` is FIFO (in order per key) or DELAY (delivered at a given time)."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Consumers that share the messages of a topic; `in_order` keeps the order of each key."""
+
+    name: str
+    in_order: bool
+
+
+TOPICS = (
+    Topic(ORDER_EVENTS, "FIFO"),
+    Topic(ORDER_TIMEOUTS, "DELAY"),
+    Topic("wallet-commands", "FIFO"),
+    Topic("wallet-events", "FIFO"),
 )
+TIMEOUTS = Group("order-service-timeouts", in_order=False)
+GROUPS = (TIMEOUTS,)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to send. `id` is unique within a call; messages of one `key` keep their order.
+
+    With `deliver_ms` (epoch ms, real time), it is delivered at that time and in no order.
+    """
+
+    id: str
+    topic: str
+    key: str
+    tag: str
+    body: bytes
+    properties: Mapping[str, str] = field(default_factory=dict)
+    deliver_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A received message; it may be received more than once. `attempt` counts from 1."""
+
+    key: str
+    tag: str
+    body: bytes
+    properties: Mapping[str, str]
+    attempt: int
+
+
+Handler = Callable[[Delivery], Awaitable[bool]]
+"""True: done. False: refused; after MAX_RETRIES the message becomes a dead letter.
+An exception is a failure of the consumer: the message is redelivered until it is done."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker can't be reached; it is unknown whether any message was stored."""
+
+
+class Publisher(Protocol):
+    """The sending side."""
+
+    brokered: bool
+    """Whether there is a broker: it delays messages, carries properties, and needs a relay process."""
+
+    async def open(self) -> None:
+        """Start; an unreachable broker is no error."""
+
+    async def close(self) -> None:
+        """Stop."""
+
+    async def publish(self, messages: Sequence[Message]) -> set[str]:
+        """Send messages; return the ids of those that were stored.
+
+        After a failed message, no other of its key is sent. Raises BrokerUnavailable if none could be sent.
+        """
+
+
+class Consumer(Protocol):
+    """The receiving side: calls its handler until it is closed."""
+
+    async def open(self) -> None:
+        """Start; connects in the background when the broker can be reached."""
+
+    async def close(self) -> None:
+        """Accept no new messages; those being handled are finished or redelivered."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages are being received."""
+
 
 HandOver = Callable[[Sequence[bytes]], Awaitable[set[str]]]
-"""Delivers bodies to every inbox, in order; the ids that all of them accepted."""
+"""Delivers message bodies to every inbox, in order; returns the ids that all inboxes accepted."""
 
 
 class EmbeddedPublisher:
-    """See `base.Publisher`; only bodies are carried."""
+    """See `Publisher`; sends only the bodies."""
 
     brokered = False
 
     def __init__(self, hand_over: HandOver) -> None:
         self._hand_over = hand_over
 
-    async def open(self) -> None:
-        """Nothing to open: the channels belong to their owner."""
+    async def open(self) -> None: ...
 
-    async def close(self) -> None:
-        """Nothing to close."""
+    async def close(self) -> None: ...
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
         """Raises what `hand_over` raises."""
@@ -39,9 +132,9 @@ class EmbeddedPublisher:
 
 
 def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
-    """The publisher of an engine URL, not opened yet; `embedded:` delivers by `hand_over`.
+    """Return the publisher of an engine URL, not opened yet; `embedded:` delivers by `hand_over`.
 
-    Raises ValueError for a scheme that is not built, or a URL that can't be read.
+    Raises ValueError for an unknown scheme or an invalid URL.
     """
     scheme = url.partition(":")[0]
     if scheme == "embedded":
@@ -57,9 +150,9 @@ def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
 def open_consumer(
     url: str, handler: Handler, *, group: Group, topic: str, tags: tuple[str, ...] = ()
 ) -> Consumer | None:
-    """A consumer, not opened yet; None for `embedded:`, which calls the inboxes itself.
+    """Return a consumer, not opened yet; None for `embedded:`, which calls the inboxes itself.
 
-    Without `tags` it gets every message of the topic. Raises ValueError as `open_publisher` does.
+    Without `tags` it receives every message of the topic. Raises ValueError like `open_publisher`.
     """
     scheme = url.partition(":")[0]
     if scheme == "embedded":
@@ -70,18 +163,3 @@ def open_consumer(
 
         return RocketConsumer(parse(url), handler, group=group, topic=topic, tags=tags)
     raise ValueError(f"no messages over {scheme}:")
-
-
-__all__ = [
-    "BrokerUnavailable",
-    "Consumer",
-    "Delivery",
-    "EmbeddedPublisher",
-    "Group",
-    "HandOver",
-    "Handler",
-    "Message",
-    "Publisher",
-    "open_consumer",
-    "open_publisher",
-]

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from shop_order.pkg import tls
 from shop_order.pkg.address import split_host_port
 from shop_order.pkg.redis.connection import RedisConnection
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls, parse_tls
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
 SCHEMES = {f"redis{s}{rest}": kind for rest, kind in _KINDS.items() for s in ("", "s")}
@@ -34,7 +33,7 @@ def parse(url: str) -> RedisAddress:
     """Parse a URL. Raises ValueError, without the password.
 
     `redis://user:pw@host:port/db`, `redis+sentinel://pw@host:port,host:port/master/db`,
-    `redis+cluster://host:port,host:port`; `rediss` variants use TLS, with the options of `pkg.tls`.
+    `redis+cluster://host:port,host:port`; `rediss` variants use TLS, with the options of `pkg.url.parse_tls`.
     """
     parts = urlsplit(url)
     kind = SCHEMES.get(parts.scheme)
@@ -43,9 +42,9 @@ def parse(url: str) -> RedisAddress:
     secure = parts.scheme.startswith("rediss")
     if parts.fragment or (parts.query and not secure):
         raise ValueError("must have no #fragment, and a ?query with TLS only (rediss:)")
-    credentials, _, places = parts.netloc.rpartition("@")
+    credentials, _, addresses = parts.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
-    hosts = tuple(split_host_port(place, _PORTS[kind]) for place in places.split(","))
+    hosts = tuple(split_host_port(address, _PORTS[kind]) for address in addresses.split(","))
     if kind == "single" and len(hosts) != 1:
         raise ValueError("must have one host; for several use redis+sentinel: or redis+cluster:")
     path = [unquote(part) for part in parts.path.strip("/").split("/") if part]
@@ -61,7 +60,7 @@ def parse(url: str) -> RedisAddress:
         master=master,
         username=unquote(username) if colon else "",
         password=unquote(password if colon else username),
-        tls=(tls.parse(parts.query) or EngineTls()) if secure else None,
+        tls=(parse_tls(parts.query) or EngineTls()) if secure else None,
     )
 
 
@@ -69,7 +68,6 @@ def open_redis(
     url: str,
     *,
     timeout_s: Callable[[], float],
-    queue: int = 4096,
     on_change: Callable[[bool, str], None] = lambda up, why: None,
     observe: Callable[[int], None] | None = None,
 ) -> RedisConnection | None:
@@ -82,5 +80,5 @@ def open_redis(
     from shop_order.pkg.redis.client import connect
 
     return RedisConnection(
-        partial(connect, parse(url)), timeout_s=timeout_s, queue=queue, on_change=on_change, observe=observe
+        partial(connect, parse(url)), timeout_s=timeout_s, on_change=on_change, observe=observe
     )

@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shop_order.pkg.redis import RedisAddress
 from shop_order.pkg.redis.connection import Command, CommandFailed, NoScript
-from shop_order.pkg.tls import EngineTls
+from shop_order.pkg.url import EngineTls
 
 FAILURES = (RedisError, RedisClusterException, OSError, EOFError)
 MAX_CONNECTIONS = 16
@@ -28,11 +28,7 @@ class RedisClient:
         self._redis = redis
 
     async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
-        pipeline: Any = (
-            self._redis.pipeline(transaction=False)
-            if isinstance(self._redis, Redis)
-            else self._redis.pipeline()
-        )
+        pipeline: Any = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         try:
@@ -66,24 +62,22 @@ def answer_of(answer: Any) -> Any:
 
 def connect(address: RedisAddress, timeout_s: float) -> RedisClient:
     """Return an unconnected client without retries: callers can't wait."""
+    connection: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        **_tls(address.tls),
+    }
     login: dict[str, Any] = {
         "username": address.username or None,
         "password": address.password or None,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
-        **_tls(address.tls),
+        **connection,
     }
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisClient(RedisCluster(startup_nodes=nodes, max_connections=MAX_CONNECTIONS, **login))
     if address.kind == "sentinel":
-        sentinel_login = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            **_tls(address.tls),
-        }
-        sentinels: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=sentinel_login)
+        sentinels: Any = cast(Any, Sentinel)(address.hosts, sentinel_kwargs=connection)
         return RedisClient(sentinels.master_for(address.master, db=address.db, **login))
     host, port = address.hosts[0]
     return RedisClient(Redis(host=host, port=port, db=address.db, max_connections=MAX_CONNECTIONS, **login))

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from shop_order.pkg.batching import Batcher
 
 PROBE_FIRST_S, PROBE_MAX_S = 0.05, 1.0
-STEADY_S = 5.0  # a server up for less is probed less often: it answers pings but fails commands
+STEADY_S = 5.0  # a connection that was up for less is probed less often: its server fails commands
+MAX_BATCH = 128  # commands
 Command = tuple[Any, ...]
 
 
@@ -54,11 +55,10 @@ class Script:
 
 
 class RedisConnection:
-    """Sends commands that arrive while a pipeline is in flight together in the next one.
+    """Sends the commands that arrive during a pipeline together in the next one.
 
     The first failure opens the circuit: every call fails at once, until a background probe succeeds.
-    `on_recovery` registers writes that must precede closing the circuit. `timeout_s` is called for every
-    pipeline; `connect` creates a client with this socket timeout.
+    `timeout_s` is called for every pipeline; `connect` creates a client with this socket timeout.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class RedisConnection:
         connect: Callable[[float], Client],
         *,
         timeout_s: Callable[[], float] = lambda: 0.1,
-        max_batch: int = 128,
         queue: int = 4096,
         on_change: Callable[[bool, str], None] = lambda up, why: None,
         observe: Callable[[int], None] | None = None,
@@ -85,14 +84,14 @@ class RedisConnection:
         self._up_since_s = float("-inf")
         self._batches: Batcher[Command, Any] = Batcher(
             self._run,
-            max_batch=max_batch,
+            max_batch=MAX_BATCH,
             queue=queue,
             full=lambda: RedisUnavailable("the queue is full"),
             observe=observe,
         )
 
     def on_recovery(self, do: Callable[[], Awaitable[bool]]) -> None:
-        """Before the circuit closes, call `do` until it returns False; RedisUnavailable keeps it open."""
+        """Before the circuit closes, call `do` until it returns False; it stays open on RedisUnavailable."""
         self._on_recovery.append(do)
 
     async def open(self) -> None:
@@ -123,7 +122,7 @@ class RedisConnection:
         return await self.script_now(script, keys, *arguments)
 
     async def script_now(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """Run it even while the circuit is open, for `on_recovery`. Raises RedisUnavailable."""
+        """Like `script`, even while the circuit is open: for `on_recovery`."""
         try:
             return await self._submit(("EVALSHA", script.sha, len(keys), *keys, *arguments))
         except NoScript:
@@ -178,7 +177,7 @@ class RedisConnection:
             client = self._current()
             async with asyncio.timeout(self._current_timeout_s):
                 await client.ping()
-            # More writes may be missed while one waits; a callback with nothing to do does not wait.
+            # While one callback waits, another may miss more writes, so all must return False in a row.
             while any([await do() for do in self._on_recovery]):
                 continue
         except (CommandFailed, TimeoutError, RedisUnavailable):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RegistryUnavailable(Exception):
-    """The registry can't be reached, or returned an error; the text says which."""
+    """The registry can't be reached, or returned an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +31,20 @@ class Instance:
 class RegistryLock(Protocol):
     """A lock held for a limited time."""
 
-    @property
-    def fence(self) -> int:
-        """Increases with every holder, so that late writes of earlier holders can be refused."""
-        ...
+    fence: int
+    """Increases with every holder, so that late writes of earlier holders can be refused."""
 
     def held(self) -> bool:
-        """Whether it is certainly still ours, by our clock."""
-        ...
+        """Whether the lock is certainly still ours, by our clock."""
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store a value if the registry confirms that the lock is ours; whether it was stored.
+        """Store a value if the registry confirms that the lock is ours; return whether it was stored.
 
         Raises RegistryUnavailable.
         """
-        ...
 
     async def release(self) -> None:
         """Release the lock; idempotent. Raises RegistryUnavailable."""
-        ...
 
 
 class Registry(Protocol):
@@ -57,38 +52,30 @@ class Registry(Protocol):
 
     async def register(self, instance: Instance) -> None:
         """Register the instance; idempotent."""
-        ...
 
     async def knows(self, instance: Instance) -> bool:
-        """Whether the registration is still there: a registry may lose its data."""
-        ...
+        """Whether the instance is registered: a registry may lose its data."""
 
     async def deregister(self, instance: Instance) -> None:
         """Remove the registration."""
-        ...
 
     def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
         """Yield `host:port` of all healthy instances of a service, at once and after each change.
 
         Never ends. While the registry is unreachable, nothing is yielded.
         """
-        ...
 
     async def lock(self, name: str, ttl_s: float) -> RegistryLock | None:
         """Return the lock, or None while another process has it."""
-        ...
 
     async def get(self, key: str) -> bytes | None:
         """Return a value stored by `RegistryLock.put`."""
-        ...
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        """Return all values by key whose key has this prefix."""
-        ...
+        """Return the values whose keys have this prefix, by key."""
 
     async def aclose(self) -> None:
         """Close all connections."""
-        ...
 
 
 def open_registry(url: str) -> Registry:
@@ -103,6 +90,3 @@ def open_registry(url: str) -> Registry:
 
         return Consul(url)
     raise ValueError(f"no registry for {scheme}:")
-
-
-__all__ = ["Instance", "Registry", "RegistryLock", "RegistryUnavailable", "open_registry"]

@@ -1,8 +1,4 @@
-"""Consul over its HTTP API (specification 6.2).
-
-py-consul would add aiohttp and requests, and not solve what is hard: locks by our own clock, and a
-Consul that lost its data.
-"""
+"""Consul over its HTTP API (specification 6.2)."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ LOCK_DELAY = "15s"  # Consul's default: how long the lock of a dead session stay
 
 
 class Consul:
-    """See `base.Registry`; `consul://host:port`, or `consul://:token@host:port`."""
+    """See `Registry`; `consul://host:port`, or `consul://:token@host:port`."""
 
     def __init__(self, url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         split = urlsplit(url)
@@ -39,10 +35,7 @@ class Consul:
         self._monotonic_s = monotonic_s
         self._address = join_host_port(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{self._address}/v1",
-            headers=token,
-            timeout=ANSWER_S,
-            trust_env=False,
+            base_url=f"http://{self._address}/v1", headers=token, timeout=ANSWER_S, trust_env=False
         )
 
     async def register(self, instance: Instance) -> None:
@@ -66,11 +59,11 @@ class Consul:
         await self.request("PUT", "/agent/service/register", json=registration)
 
     async def knows(self, instance: Instance) -> bool:
-        answer = await self.request("GET", f"/agent/service/{quote(instance.id)}", absent=True)
+        answer = await self.request("GET", f"/agent/service/{quote(instance.id)}", accept=404)
         return answer.status_code == 200
 
     async def deregister(self, instance: Instance) -> None:
-        await self.request("PUT", f"/agent/service/deregister/{quote(instance.id)}", absent=True)
+        await self.request("PUT", f"/agent/service/deregister/{quote(instance.id)}", accept=404)
 
     async def watch(self, name: str) -> AsyncIterator[Sequence[str]]:
         index, known, may_be_empty, retry_s = 0, None, False, FIRST_RETRY_S
@@ -100,13 +93,13 @@ class Consul:
         return lock if await lock.acquire() else None
 
     async def get(self, key: str) -> bytes | None:
-        answer = await self.request("GET", f"/kv/{quote(key)}", absent=True)
+        answer = await self.request("GET", f"/kv/{quote(key)}", accept=404)
         if answer.status_code == 404:
             return None
         return base64.b64decode(answer.json()[0]["Value"] or "")
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        answer = await self.request("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, absent=True)
+        answer = await self.request("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, accept=404)
         rows = answer.json() if answer.status_code == 200 else ()
         return {row["Key"]: base64.b64decode(row["Value"] or "") for row in rows}
 
@@ -121,10 +114,9 @@ class Consul:
         params: dict[str, str] | None = None,
         json: Any = None,
         wait_s: float = 0.0,
-        absent: bool = False,
-        conflict: bool = False,
+        accept: int = 200,
     ) -> httpx.Response:
-        """Send a request; `absent` accepts a 404, `conflict` a 409. Raises RegistryUnavailable."""
+        """Send a request; return its answer if the status is 200 or `accept`. Raises RegistryUnavailable."""
         limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
         try:
             answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
@@ -132,8 +124,7 @@ class Consul:
             raise RegistryUnavailable(
                 f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
             ) from error
-        expected = {200} | ({404} if absent else set()) | ({409} if conflict else set())
-        if answer.status_code not in expected:
+        if answer.status_code not in (200, accept):
             raise RegistryUnavailable(
                 f"Consul at {self._address} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
             )
@@ -141,11 +132,11 @@ class Consul:
 
 
 class ConsulLock:
-    """A key held by a session, which a task renews. See `base.RegistryLock`."""
+    """A key held by a session, which a task renews. See `RegistryLock`."""
 
     def __init__(self, consul: Consul, key: str, ttl_s: float, monotonic_s: Callable[[], float]) -> None:
         self._consul = consul
-        self._key = key
+        self._key, self._path = key, f"/kv/{quote(key)}"
         self._ttl_s = ttl_s
         self._monotonic_s = monotonic_s
         self._session = ""
@@ -155,10 +146,10 @@ class ConsulLock:
 
     async def acquire(self) -> bool:
         """Try to acquire the lock; whether it is ours. Raises RegistryUnavailable."""
-        row = await self._consul.request("GET", f"/kv/{quote(self._key)}", absent=True)
+        row = await self._consul.request("GET", self._path, accept=404)
         if row.status_code == 200 and row.json()[0].get("Session"):
             return False  # avoid creating a session
-        asked_s = self._monotonic_s()
+        sent_s = self._monotonic_s()
         wanted = {
             "Name": self._key,
             "TTL": f"{self._ttl_s:g}s",
@@ -168,20 +159,18 @@ class ConsulLock:
         self._session = str((await self._consul.request("PUT", "/session/create", json=wanted)).json()["ID"])
         acquired = False
         try:
-            answer = await self._consul.request(
-                "PUT", f"/kv/{quote(self._key)}", params={"acquire": self._session}
-            )
+            answer = await self._consul.request("PUT", self._path, params={"acquire": self._session})
             if answer.json() is True:
-                row = (await self._consul.request("GET", f"/kv/{quote(self._key)}")).json()[0]
+                row = (await self._consul.request("GET", self._path)).json()[0]
                 # If the session has expired meanwhile, the number is another holder's.
                 acquired = row.get("Session") == self._session
                 self.fence = int(row["LockIndex"])
         finally:
             if not acquired:
                 with suppress(RegistryUnavailable):
-                    await self._consul.request("PUT", f"/session/destroy/{self._session}", absent=True)
+                    await self._consul.request("PUT", f"/session/destroy/{self._session}", accept=404)
         if acquired:
-            self._until_s = asked_s + self._ttl_s
+            self._until_s = sent_s + self._ttl_s
             self._renewing = asyncio.create_task(self._renew())
         return acquired
 
@@ -191,7 +180,7 @@ class ConsulLock:
     async def put(self, key: str, value: bytes) -> bool:
         check = {"Verb": "check-session", "Key": self._key, "Session": self._session}
         put = {"Verb": "set", "Key": key, "Value": base64.b64encode(value).decode()}
-        answer = await self._consul.request("PUT", "/txn", json=[{"KV": check}, {"KV": put}], conflict=True)
+        answer = await self._consul.request("PUT", "/txn", json=[{"KV": check}, {"KV": put}], accept=409)
         return answer.status_code == 200
 
     async def release(self) -> None:
@@ -200,28 +189,25 @@ class ConsulLock:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        await self._consul.request("PUT", f"/kv/{quote(self._key)}", params={"release": self._session})
-        await self._consul.request("PUT", f"/session/destroy/{self._session}", absent=True)
+        await self._consul.request("PUT", self._path, params={"release": self._session})
+        await self._consul.request("PUT", f"/session/destroy/{self._session}", accept=404)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._ttl_s / 3)
-            asked_s = self._monotonic_s()
-            if asked_s >= self._until_s:
+            sent_s = self._monotonic_s()
+            if sent_s >= self._until_s:
                 return  # it may have expired: a late renewal must not extend it
             try:
-                answer = await self._consul.request("PUT", f"/session/renew/{self._session}", absent=True)
+                answer = await self._consul.request("PUT", f"/session/renew/{self._session}", accept=404)
             except RegistryUnavailable:
                 continue
             if answer.status_code == 404:
                 self._until_s = float("-inf")
                 return
-            self._until_s = asked_s + self._ttl_s
+            self._until_s = sent_s + self._ttl_s
 
 
 def _addresses(rows: Any) -> tuple[str, ...]:
-    found = set()
-    for row in rows:
-        host = str(row["Service"]["Address"] or row["Node"]["Address"])
-        found.add(join_host_port(host, row["Service"]["Port"]))
-    return tuple(sorted(found))
+    services = [(row["Service"]["Address"] or row["Node"]["Address"], row["Service"]["Port"]) for row in rows]
+    return tuple(sorted({join_host_port(str(host), port) for host, port in services}))

@@ -9,7 +9,7 @@ from shop_order.pkg.registry import Instance
 
 
 class NoRegistry:
-    """`none://`: see `base.Registry`. Locks are valid within this process."""
+    """`none://`: see `Registry`. Locks are valid within this process."""
 
     def __init__(self) -> None:
         self._fences = itertools.count(1)

@@ -1,7 +1,4 @@
-"""Traces, off unless a URL names a collector.
-
-While they are off, OpenTelemetry is not imported, and no call is slower.
-"""
+"""Tracing. While it is off, the default, OpenTelemetry is not imported and no call is slower."""
 
 from __future__ import annotations
 
@@ -19,40 +16,40 @@ PARENT_SAMPLER, OWN_SAMPLER = "parentbased_traceidratio", "traceidratio"
 
 
 class Origin(NamedTuple):
-    """The request that caused something; unknown parts are empty."""
+    """The request that caused an action; unknown parts are empty."""
 
     request_id: str
     traceparent: str = ""
 
 
 class CurrentSpan(Protocol):
-    """A span as its children see it."""
+    """The part of a span that its children need."""
 
     @property
     def traceparent(self) -> str:
-        """W3C's `traceparent` of this span."""
+        """W3C's `traceparent` header of this span."""
 
 
 current_span: ContextVar[CurrentSpan | None] = ContextVar("shop_order_span", default=None)
 
 
 def is_recorded(traceparent: str) -> bool:
-    """Whether the trace is sampled; no further spans are made of others."""
+    """Whether the trace is sampled; spans are created only for those that are."""
     return bool(int(traceparent[-2:] or "0", 16) & 1)
 
 
 def origin() -> Origin:
-    """The request that this task answers; empty in background work."""
+    """Return the request of this task; empty in background work."""
     span = current_span.get()
     return Origin(current_request_id(), span.traceparent if span is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
 class TraceConfig:
-    """Where spans go (`none:`, `otlp://host:port`, with TLS `otlps://…`), whose, and how many.
+    """The collector (`none:`, `otlp://host:port`, with TLS `otlps://…`), the service, and the sampled share.
 
-    With PARENT_SAMPLER a caller's decision holds and `ratio` is for traces that begin here; with OWN_SAMPLER
-    it is for all.
+    `ratio` applies to all traces with OWN_SAMPLER; with PARENT_SAMPLER only to those that start here, and
+    callers decide about theirs.
     """
 
     url: str
@@ -65,7 +62,7 @@ class TraceConfig:
 def open_tracing(
     config: TraceConfig, observe: Callable[[str, int], None] = lambda outcome, spans: None
 ) -> Tracing | None:
-    """The tracing, not opened yet; None if it is off. `observe` gets the number of spans `sent` or `lost`.
+    """Return the tracing, not opened yet; None if it is off. `observe` counts spans: `sent` or `lost`.
 
     Raises ValueError for another scheme, ImportError without the extra `otel`.
     """

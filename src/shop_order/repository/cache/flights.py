@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from shop_order.domain.errors import KeyReused
 from shop_order.pkg.signing import SUBMIT_TOKEN_PREFIX
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 
 LEASE_MS = 15_000  # longer than any request may take
 TOKEN_MS = 3_600_000  # the lifetime of a submit token
@@ -33,11 +33,8 @@ class KeyFlights:
             if not self._lease:
                 return ""
             ticket = self._new_ticket()
-            return (
-                ticket
-                if await self._cache.claim(_name("flight", scope, key), ticket, LEASE_MS) == ticket
-                else None
-            )
+            owner = await self._cache.claim(_name("flight", scope, key), ticket, LEASE_MS)
+            return ticket if owner == ticket else None
         except CacheDown:
             return ""
 

@@ -9,7 +9,7 @@ import orjson
 
 from shop_order.domain.ports import Clock, GoodsCatalogue
 from shop_order.domain.valueobject.item import Goods
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 
 ABSENT = b"-"
 

@@ -6,11 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from shop_order.repository.cache.base import Entry, Marks
+from shop_order.repository.cache import Entry, Marks
 
 
 class MemoryCache:
-    """See `base.Cache`; `now_s` is a monotonic clock."""
+    """See `repository.cache.Cache`; `now_s` is a monotonic clock."""
 
     up = True
 

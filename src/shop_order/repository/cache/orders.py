@@ -13,12 +13,12 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, OrderNotFound
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import EventPublisher, Key, Orders
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 from shop_order.repository.dao import rows
 
 T = TypeVar("T")
 ABSENT = b"-"
-ITEM_WIDTH = rows.column_count(rows.ITEM_COLUMNS)
+ITEM_WIDTH = 1 + len(rows.ITEM.names)  # without the times
 
 
 @dataclass(frozen=True, slots=True)

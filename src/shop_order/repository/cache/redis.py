@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from shop_order.pkg.redis.connection import RedisConnection, RedisUnavailable, Script
-from shop_order.repository.cache.base import CacheDown, Entry, Marks
+from shop_order.repository.cache import CacheDown, Entry, Marks
 
 # The 1 is the version of the format: releases with different formats share no entries.
 PREFIX = "order-service:1:"
@@ -50,36 +50,36 @@ return {revision, redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[2], '+inf', '
 
 
 class RedisCache:
-    """See `base.Cache`."""
+    """See `repository.cache.Cache`."""
 
     def __init__(
-        self, link: RedisConnection, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
+        self, connection: RedisConnection, *, max_missed: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._max_missed = max_missed
         self._now_s = now_s
         self._missed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        link.on_recovery(self._send_missed)
+        connection.on_recovery(self._send_missed)
 
     @property
     def up(self) -> bool:
-        return self._link.up
+        return self._connection.up
 
     async def open(self) -> None:
-        await self._link.open()
+        await self._connection.open()
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._connection.close()
 
     async def get(self, key: str) -> Entry | None:
-        kept = await self._answer(self._link.command("GET", PREFIX + key))
+        kept = await self._answer(self._connection.command("GET", PREFIX + key))
         if kept is None:
             return None
         version, bar, value = kept.partition(b"|")
         return Entry(int(version), value) if bar and version.isdigit() else None
 
     async def put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        return bool(await self._answer(self._link.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
+        return bool(await self._answer(self._connection.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
         try:
@@ -92,7 +92,7 @@ class RedisCache:
                 self._missed.popitem(last=False)
 
     async def _send_missed(self) -> bool:
-        """Send some of the missed ones; return whether there were any. Raises RedisUnavailable."""
+        """Send some of the updates it missed; return whether there were any. Raises RedisUnavailable."""
         if not self._missed:
             return False
         some = list(islice(self._missed.items(), MAX_SENT_AT_ONCE))
@@ -102,32 +102,32 @@ class RedisCache:
     async def _send(self, key: str, version: int, until_s: float) -> None:
         ttl_ms = int((until_s - self._now_s()) * 1000)
         if ttl_ms > 0:
-            await self._link.script_now(PUT, (PREFIX + key,), version, b"", ttl_ms)
+            await self._connection.script_now(PUT, (PREFIX + key,), version, b"", ttl_ms)
         if self._missed.get(key, (0, 0.0))[0] == version:
             del self._missed[key]
 
     async def claim(self, key: str, owner: str, ttl_ms: int) -> str:
-        held: bytes = await self._answer(self._link.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
+        held: bytes = await self._answer(self._connection.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
         return held.decode()
 
     async def release(self, key: str, owner: str) -> None:
-        await self._answer(self._link.script(RELEASE, (PREFIX + key,), owner))
+        await self._answer(self._connection.script(RELEASE, (PREFIX + key,), owner))
 
     async def mark(self, name: str, member: str, until_ms: int) -> None:
         now_ms = time.time_ns() // 1_000_000
-        await self._answer(self._link.script(MARK, _keys_of(name), member, until_ms, now_ms))
+        await self._answer(self._connection.script(MARK, _keys_of(name), member, until_ms, now_ms))
 
     async def marks(self, name: str, known: int, now_ms: int) -> Marks | None:
-        found = await self._answer(self._link.script(MARKS, _keys_of(name), known, now_ms))
+        found = await self._answer(self._connection.script(MARKS, _keys_of(name), known, now_ms))
         if len(found) == 1:
             return None
         flat = found[1]
         ends = {flat[at].decode(): int(float(flat[at + 1])) for at in range(0, len(flat), 2)}
         return Marks(int(found[0]), ends)
 
-    async def _answer(self, asked: Awaitable[Any]) -> Any:
+    async def _answer(self, command: Awaitable[Any]) -> Any:
         try:
-            return await asked
+            return await command
         except RedisUnavailable as down:
             raise CacheDown from down
 

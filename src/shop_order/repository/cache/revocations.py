@@ -7,7 +7,7 @@ import hashlib
 from contextlib import suppress
 
 from shop_order.domain.ports import Clock
-from shop_order.repository.cache.base import Cache, CacheDown
+from shop_order.repository.cache import Cache, CacheDown
 
 LIST = "revoked"
 REFRESH_S = 1.0
@@ -63,9 +63,8 @@ class Revocations:
             await asyncio.sleep(REFRESH_S)
 
     async def _add(self, member: str, until_ms: int) -> None:
-        self._take(
-            {**self._until_ms, member: until_ms}
-        )  # here at once, in other instances within two seconds
+        # Here at once, in other instances within two seconds.
+        self._take({**self._until_ms, member: until_ms})
         self._revision = -1  # the next refresh sends it again if the cache lost it
         await self._cache.mark(LIST, member, until_ms)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.ports import Cursor, OrderPage
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session, marks
+from shop_order.repository.dao.engine.base import Row, Session, StorePart, marks
 from shop_order.repository.dao.lists import page_of
 from shop_order.repository.dao.loading import orders_of
 from shop_order.repository.dao.rows import HISTORY, ITEM_COLUMNS, LIVE, ORDER, PAYMENT, REFUND, Tables
@@ -18,11 +18,6 @@ _STORED = Tables(
     f"{PAYMENT.select}, open_order_sn, ask_ms, ask_tries",
     f"{REFUND.select}, surplus_of, try_ms, tries",
 )
-
-
-def select_pending_queries(orders: int) -> str:
-    """Return the query for those of `orders` orders with a pending provider query, which must stay live."""
-    return f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(orders)}) AND ask_ms IS NOT NULL"
 
 
 def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
@@ -42,11 +37,8 @@ def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tup
         yield f"DELETE FROM {source_table} {condition}", by_id
 
 
-class Archive:
+class Archive(StorePart):
     """See `domain.ports.Archive`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def oldest(self, before_ms: int, after: Cursor | None, limit: int) -> OrderPage:
         async def job(session: Session) -> OrderPage:
@@ -70,9 +62,11 @@ async def move(session: Session, versions: Mapping[str, int]) -> int:
     """Archive the orders at these versions without pending provider queries; return how many."""
     # Locked: a concurrent change has committed before, or finds the order in the history tables.
     locked = await lock_at_version(session, LIVE, versions)
+    if not locked:
+        return 0
     numbers = [sn for _, sn in locked]
-    pending_rows = await session.all(select_pending_queries(len(numbers)), numbers) if numbers else ()
-    pending = {sn for (sn,) in pending_rows}
+    sql = f"SELECT order_sn FROM payment WHERE order_sn IN ({marks(len(numbers))}) AND ask_ms IS NOT NULL"
+    pending = {sn for (sn,) in await session.all(sql, numbers)}
     movable = [row for row in locked if row[1] not in pending]
     await move_rows(session, LIVE, HISTORY, movable)
     return len(movable)

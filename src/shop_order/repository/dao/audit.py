@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import OrderNotFound
@@ -10,7 +11,7 @@ from shop_order.domain.event.order_events import GENESIS, Event
 from shop_order.domain.history_root import Leaf, Root, SealedDay
 from shop_order.domain.ports import Fence, RootConflict
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Row, Session
+from shop_order.repository.dao.engine.base import Row, Session, StorePart
 from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.loading import load
 from shop_order.repository.dao.orders import HISTORY_OF_ORDER
@@ -24,19 +25,16 @@ ORDER_SNS = (
 )
 
 
-class Audit:
+class Audit(StorePart):
     """See `domain.ports.Audit`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
         values = (after, limit, after, limit, after, limit, limit)
-        found = await self._db.scanner.submit(lambda session: session.all(ORDER_SNS, values))
+        found = await self._db.scanner.all(ORDER_SNS, values)
         return [sn for (sn,) in found]
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
-        found = await self._db.scanner.submit(lambda session: session.all(HISTORY_OF_ORDER, (order_sn,)))
+        found = await self._db.scanner.all(HISTORY_OF_ORDER, (order_sn,))
         return [rows.event_of(row) for row in found]
 
     async def order(self, order_sn: str) -> Order | None:
@@ -57,31 +55,33 @@ ADD = f"INSERT INTO history_root ({_COLUMNS}, fence) VALUES (?, ?, ?, ?, ?, ?, ?
 STORED = "SELECT day FROM history_root WHERE day = ? AND signature = ?"
 
 
-class Roots:
+class Roots(StorePart):
     """See `domain.history_root.Roots`."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
     async def last(self) -> Root | None:
-        row = await self._db.scanner.submit(lambda session: session.first(LAST))
+        row = await self._db.scanner.first(LAST)
         return root_of(row) if row else None
 
     async def page(self, after_day: str, limit: int) -> Sequence[Root]:
-        rows = await self._db.scanner.submit(lambda session: session.all(PAGE, (after_day, limit)))
+        rows = await self._db.scanner.all(PAGE, (after_day, limit))
         return [root_of(row) for row in rows]
 
     async def leaves(self, after_id: int, upto_id: int, limit: int) -> Sequence[Leaf]:
         values = (after_id, upto_id, limit)
-        rows = await self._db.scanner.submit(lambda session: session.all(LEAVES, values))
+        rows = await self._db.scanner.all(LEAVES, values)
         return [Leaf(*row) for row in rows]
 
     async def add(self, root: Root, fence: Fence) -> None:
         async def job(session: Session) -> None:
             await require_fence(session, fence)
-            require_next(root, await session.first(LAST))
-            await session.run(ADD, row_of(root, fence))
-            session.set_commit_check(STORED, (root.sealed.day, root.signature))
+            last = await session.first(LAST)
+            day, end = (last[0], last[5]) if last else ("", GENESIS)
+            sealed = root.sealed
+            if sealed.prev_root != end or sealed.day <= day:
+                raise RootConflict(f"the root of {sealed.day} does not follow that of {day or 'nothing'}")
+            signed = (root.root, root.key_id, root.signature, root.created_ms)
+            await session.run(ADD, (*astuple(sealed), *signed, fence.number))
+            session.set_commit_check(STORED, (sealed.day, root.signature))
 
         await self._db.writer.submit(job)
 
@@ -90,19 +90,3 @@ def root_of(row: Row) -> Root:
     """Return the root of a row."""
     day, last_id, events, digest, prev_root, root, key_id, signature, created_ms = row
     return Root(SealedDay(day, last_id, events, digest, prev_root), root, key_id, signature, created_ms)
-
-
-def row_of(root: Root, fence: Fence) -> Row:
-    """Return the row of a root."""
-    sealed = root.sealed
-    return (
-        sealed.day, sealed.last_id, sealed.events, sealed.digest, sealed.prev_root,
-        root.root, root.key_id, root.signature, root.created_ms, fence.number,
-    )  # fmt: skip
-
-
-def require_next(root: Root, last: Row | None) -> None:
-    """Check that the root follows the last one. Raises RootConflict."""
-    day, end = (last[0], last[5]) if last else ("", GENESIS)
-    if root.sealed.prev_root != end or root.sealed.day <= day:
-        raise RootConflict(f"the root of {root.sealed.day} does not follow that of {day or 'nothing'}")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from shop_order.domain.entity.cart import Cart, CartLine
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.engine.base import Database, Session, marks
+from shop_order.repository.dao.engine.base import Session, StorePart, marks
 from shop_order.repository.dao.placing import lock_buyers
 from shop_order.repository.dao.rows import CART_LINE
 
@@ -16,11 +16,8 @@ INSERT_LINE = f"INSERT INTO shopping_cart (user, {CART_LINE.select}) VALUES ({ma
 UPDATE_LINE = f"UPDATE shopping_cart SET {CART_LINE.changing} WHERE user = ? AND goods = ?"
 
 
-class Carts:
+class Carts(StorePart):
     """See `domain.ports.Carts`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def get(self, user: int) -> Cart:
         return await self._db.reader.submit(lambda session: load_cart(session, user))

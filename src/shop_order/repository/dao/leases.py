@@ -12,12 +12,11 @@ import secrets
 import socket
 import time
 from time import monotonic
-from typing import Protocol
 
 from shop_order.domain.errors import DependencyDown, OrderServiceError
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.pkg.log import get_logger
-from shop_order.repository.dao.engine.base import Database, Session
+from shop_order.repository.dao.engine.base import Database, Session, StorePart
 
 log = get_logger("leases")
 JOB_LEASE_S = 10.0
@@ -38,7 +37,6 @@ _FENCE = "SELECT fence FROM job_lease WHERE name = ?"
 _RELEASE = "UPDATE job_lease SET until_ms = 0 WHERE holder = ?"
 _TAKEN = f"SELECT name FROM job_lease WHERE name LIKE ? AND until_ms >= {_NOW} AND holder <> ?"
 
-
 ONLY_FENCE = 1  # the number of every fence where one process serves
 TEST_ROW = "writes"  # there, the row of test writes, which is no lease
 TEST_BYTES = 128 * 1024  # the size of a large test write, before hex() doubles it
@@ -49,40 +47,54 @@ SMALL_WRITE = (
 LARGE_WRITE = "UPDATE job_lease SET holder = hex(zeroblob(?)) WHERE name = ?"
 
 
-class JobLeases(Protocol):
-    """Which of the processes that share a database runs which job; leases expire."""
+class JobLeases(StorePart):
+    """Which process runs which job. Here one process serves, by the file's lock, and holds every lease."""
 
     async def hold(self, name: str) -> bool:
         """Acquire or renew the lease; return whether this process holds it. Raises DependencyDown."""
+        return True
 
     def fence(self, name: str) -> Fence:
         """Return the fence of a lease this process acquired; else raises LookupError.
 
         Once another process acquires the lease, writes under this fence raise LeaseLost.
         """
+        return Fence(name, ONLY_FENCE)
 
     async def now_ms(self) -> int:
         """Return the time of the clock that ends leases, in epoch milliseconds. Raises DependencyDown."""
+        return time.time_ns() // 1_000_000
 
     async def worker_id(self) -> int:
         """Return the worker id for snowflakes, a new one if it was lost. Raises DependencyDown."""
+        return 0
 
     @property
     def worker_id_expires_s(self) -> float:
         """When the worker id expires unless renewed, by this process's monotonic clock."""
+        return float("inf")
 
     async def renew(self) -> None:
-        """Renew the worker id at once, which is also a test write. Raises DependencyDown."""
+        """Renew the worker id at once, which is also a test write. Raises DependencyDown.
+
+        In a file: after a refused write also a large one, since an order must fit; a small one may succeed on
+        a full disk because it changes a page in place.
+        """
+        writer, small = self._db.writer, (TEST_ROW, time.time_ns() // 1_000_000)
+        if writer.write_error:
+            await writer.run(SMALL_WRITE, small)  # creates the row
+            await writer.run(LARGE_WRITE, (TEST_BYTES, TEST_ROW))
+        await writer.run(SMALL_WRITE, small)
 
     async def release_all(self) -> None:
         """Release all leases."""
 
 
-class SharedJobLeases:
-    """See `JobLeases`: rows of a database that several processes share."""
+class SharedJobLeases(JobLeases):
+    """The leases of processes that share a database; each is a row."""
 
     def __init__(self, db: Database) -> None:
-        self._db = db
+        super().__init__(db)
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._until: dict[str, float] = {}  # when each held lease expires, in monotonic seconds
         self._retry_at: dict[str, float] = {}
@@ -96,13 +108,13 @@ class SharedJobLeases:
         return Fence(name, self._fences[name])
 
     async def now_ms(self) -> int:
-        (now_ms,) = await self._db.writer.submit(lambda session: session.first(f"SELECT {_NOW}")) or (0,)
+        (now_ms,) = await self._db.writer.first(f"SELECT {_NOW}") or (0,)
         return int(now_ms)
 
     async def worker_id(self) -> int:
         if self._worker_id is not None and await self._hold(f"worker-{self._worker_id}", WORKER_ID_LEASE_S):
             return self._worker_id
-        rows = await self._db.writer.submit(lambda session: session.all(_TAKEN, ("worker-%", self._holder)))
+        rows = await self._db.writer.all(_TAKEN, ("worker-%", self._holder))
         taken = {name for (name,) in rows}
         for number in range(MAX_WORKER_IDS):
             name = f"worker-{number}"
@@ -123,7 +135,7 @@ class SharedJobLeases:
         if not self._until:
             return
         try:
-            await self._db.writer.submit(lambda session: session.run(_RELEASE, (self._holder,)))
+            await self._db.writer.run(_RELEASE, (self._holder,))
         except OrderServiceError as down:
             log.warning("leases_end_by_themselves", error=str(down))
         self._until.clear()
@@ -153,41 +165,6 @@ class SharedJobLeases:
             log.warning("lease_lost", lease=name, holder=self._holder)
         self._retry_at[name] = now + RETRY_S
         return False
-
-
-class SingleProcessLeases:
-    """See `JobLeases`: the file lock admits only one process, which holds every lease."""
-
-    worker_id_expires_s = float("inf")
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    async def hold(self, name: str) -> bool:
-        return True
-
-    def fence(self, name: str) -> Fence:
-        return Fence(name, ONLY_FENCE)
-
-    async def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    async def worker_id(self) -> int:
-        return 0
-
-    async def renew(self) -> None:
-        """Make a test write; after a refused write also a large one, since an order must fit.
-
-        A small one may succeed on a full disk because it changes a page in place.
-        """
-        small = (TEST_ROW, time.time_ns() // 1_000_000)
-        if self._db.writer.write_error:
-            await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))  # creates the row
-            await self._db.writer.submit(lambda session: session.run(LARGE_WRITE, (TEST_BYTES, TEST_ROW)))
-        await self._db.writer.submit(lambda session: session.run(SMALL_WRITE, small))
-
-    async def release_all(self) -> None:
-        """Nothing to do: no other process waits for them."""
 
 
 async def require_fence(session: Session, fence: Fence) -> None:

@@ -22,16 +22,15 @@ async def list_orders(
     offset: int,
     limit: int,
     after: Cursor | None,
-    cap: int = COUNT_CAP,
     max_items: int | None = None,
 ) -> OrderPage:
-    """Return one page, newest first, with at most `max_items` items of each order; the total stops at `cap`.
+    """Return one page, newest first, with at most `max_items` items of each order.
 
     Archived orders are found by number only.
     """
-    page = await _list(session, where, offset, limit, after, cap, LIVE, max_items)
+    page = await _list(session, where, offset, limit, after, max_items, LIVE)
     if where.order_sn is not None and not page.total:
-        page = await _list(session, where, offset, limit, after, cap, HISTORY, max_items)
+        page = await _list(session, where, offset, limit, after, max_items, HISTORY)
     return page
 
 
@@ -41,9 +40,8 @@ async def _list(
     offset: int,
     limit: int,
     after: Cursor | None,
-    cap: int,
-    tables: Tables,
     max_items: int | None,
+    tables: Tables,
 ) -> OrderPage:
     condition, values = conditions(where)
     counted, order = [*values], NEWEST_FIRST
@@ -63,7 +61,7 @@ async def _list(
     if after is None and not more and (found or not offset):
         total = offset + len(found)  # this page is the last one
     else:
-        (total,) = await session.first(count, (*counted, cap)) or (0,)
+        (total,) = await session.first(count, (*counted, COUNT_CAP)) or (0,)
     totals: dict[int, int] = {}
     orders = await orders_of(session, shown, hashes=False, tables=tables, max_items=max_items, totals=totals)
     return page_of(shown, orders, total, more=more, items_total=totals)

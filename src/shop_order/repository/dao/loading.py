@@ -34,19 +34,16 @@ _order_sn_of_refund = REFUND.of("order_sn")
 
 async def load(session: Session, wanted: OrderKey) -> Order:
     """Load a live or archived order. Raises OrderNotFound, UnreadableRow."""
-    column, value = wanted
-    for tables in (LIVE, HISTORY, LIVE):  # it may be restored between two reads
-        found = await session.all(f"SELECT {ORDER.select} FROM {tables.orders} WHERE {column} = ?", (value,))
-        if found:
-            (order,) = rows.require_readable(await orders_of(session, found, hashes=True, tables=tables))
-            return order
-    raise OrderNotFound
+    (order,) = await load_many(session, [wanted])
+    if isinstance(order, Exception):
+        raise order
+    return order
 
 
 async def load_many(session: Session, wanted: Sequence[OrderKey]) -> Sequence[Order | Exception]:
     """Load many orders; each caller gets its own copy, since it may change it."""
     orders: list[Order | Exception | None] = [None] * len(wanted)
-    for tables in (LIVE, HISTORY):
+    for tables in (LIVE, HISTORY, LIVE):  # it may be restored between two reads
         found = await rows_of(session, tables, [one for at, one in enumerate(wanted) if orders[at] is None])
         there = [at for at, one in enumerate(wanted) if orders[at] is None and one in found]
         loaded = await orders_of(session, [found[wanted[at]] for at in there], hashes=True, tables=tables)
@@ -77,7 +74,7 @@ async def find_standings(
         if missing := [sn for sn in order_sns if sn not in found]:
             sql = f"SELECT {STANDING_COLUMNS} FROM {tables.orders} WHERE order_sn IN"
             stored = await session.all(f"{sql} ({marks(len(missing))})", missing)
-            found |= {row[0]: rows.standing_or_error(row) for row in stored}
+            found |= {row[0]: rows.or_error(rows.standing_of, row) for row in stored}
     return found
 
 
@@ -109,7 +106,8 @@ async def orders_of(
     items = await _items(session, [id_of(row) for row in found], tables, max_items, totals)
     last = await _last_hashes(session, found) if hashes else {}
     return [
-        rows.order_or_error(
+        rows.or_error(
+            rows.order_of,
             row,
             items.get(id_of(row), ()),
             payments.get(sn := order_sn_of(row), ()),

@@ -1,15 +1,15 @@
-"""Orders: look-ups, and the jobs that store and change them; counts of overdue work."""
+"""Orders and their events: look-ups, jobs that store and change orders, outbox and feed, overdue work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import Overloaded, TooMuchContention, UnreadableRow
 from shop_order.domain.event.order_events import Event, NewEvent
+from shop_order.domain.order_log import FeedEntry
 from shop_order.domain.ports import (
-    COUNT_CAP,
     TOMBSTONE_LIFETIME_MS,
     Cursor,
     Due,
@@ -25,7 +25,7 @@ from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
-from shop_order.repository.dao.engine.base import BulkJob, Database, Session, literals
+from shop_order.repository.dao.engine.base import BulkJob, Database, Session, StorePart, literals, marks
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
@@ -54,6 +54,12 @@ PURGE_KEYS = {
     ),
     "mysql": f"DELETE FROM idempotency_key WHERE created_ms <= ? ORDER BY created_ms LIMIT {MAX_PURGED}",
 }
+# MySQL assigns from left to right: the first assignment needs the old `tries`.
+REFUSED = (
+    "UPDATE outbox SET"
+    " not_before_ms = ? + CASE WHEN tries < 6 THEN 1000 << tries ELSE 60000 END, tries = tries + 1 WHERE "
+)
+EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version > ? ORDER BY version LIMIT ?"
 
 
 class Orders:
@@ -121,11 +127,11 @@ class Orders:
         max_items: int | None = None,
     ) -> OrderPage:
         return await self._db.scanner.submit(
-            lambda session: list_orders(session, where, offset, limit, after, COUNT_CAP, max_items)
+            lambda session: list_orders(session, where, offset, limit, after, max_items)
         )
 
     async def history(self, order_sn: str) -> Sequence[Event]:
-        found = await self._db.reader.submit(lambda session: session.all(HISTORY_OF_ORDER, (order_sn,)))
+        found = await self._db.reader.all(HISTORY_OF_ORDER, (order_sn,))
         return [rows.event_of(row) for row in found]
 
     async def count_unpaid(self, user: int) -> int:
@@ -169,6 +175,108 @@ class Orders:
         return await self._db.writer.submit(lambda session: purge(session, now_ms - TOMBSTONE_LIFETIME_MS))
 
 
+class Outbox(StorePart):
+    """See `domain.ports.Outbox`."""
+
+    async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
+        return await self._db.scanner.submit(lambda session: take_events(session, limit, now_ms))
+
+    async def published(self, event_ids: Iterable[int]) -> None:
+        if ids := list(event_ids):
+            await self._db.writer.submit(lambda session: hand_over(session, ids))
+
+    async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
+        if ids := list(event_ids):
+
+            async def job(session: Session) -> None:
+                condition, values = session.dialect.in_list("event_id", ids)
+                await session.run(REFUSED + condition, (now_ms, *values))
+
+            await self._db.writer.submit(job)
+
+    async def orders_waiting(self) -> set[str]:
+        sql = "SELECT DISTINCT order_sn FROM outbox"
+        return {sn for (sn,) in await self._db.scanner.all(sql)}
+
+    async def lag(self) -> tuple[int, int]:
+        return await lag_of(self._db, "outbox")
+
+
+async def take_events(session: Session, limit: int, now_ms: int) -> list[Event]:
+    """Return at most `limit` events of the orders that wait longest, in the sequence of their versions.
+
+    An order with a refused event is skipped until its retry: no event overtakes an earlier one.
+    """
+    sql = (
+        "SELECT DISTINCT order_sn FROM (SELECT order_sn FROM outbox WHERE order_sn NOT IN"
+        " (SELECT order_sn FROM outbox WHERE not_before_ms > 0 AND not_before_ms > ?)"
+        " ORDER BY event_id LIMIT ?) AS line"
+    )
+    numbers = [sn for (sn,) in await session.all(sql, (now_ms, limit))]
+    if not numbers:
+        return []
+    sql = (
+        f"SELECT {EVENT.prefixed('e')}, o.request_id, o.traceparent FROM outbox o"
+        " JOIN order_event e ON e.order_sn = o.order_sn AND e.version = o.version"
+        f" WHERE o.order_sn IN ({marks(len(numbers))}) ORDER BY o.order_sn, o.version LIMIT ?"
+    )
+    return [rows.event_of(row) for row in await session.all(sql, (*numbers, limit))]
+
+
+async def hand_over(session: Session, event_ids: Collection[int]) -> None:
+    """Move published events from the outbox to the feed."""
+    condition, ids = session.dialect.in_list("event_id", event_ids)
+    await session.run(
+        f"{session.dialect.insert_ignore} INTO log_feed (event_id, order_sn, version, created_ms)"
+        f" SELECT event_id, order_sn, version, created_ms FROM outbox WHERE {condition}",
+        ids,
+    )
+    await session.run(f"DELETE FROM outbox WHERE {condition}", ids)
+
+
+class Feed(StorePart):
+    """See `domain.ports.Feed`."""
+
+    async def take(self, after: int, limit: int) -> Sequence[FeedEntry]:
+        sql = "SELECT event_id, order_sn, version FROM log_feed WHERE event_id > ? ORDER BY event_id LIMIT ?"
+        found = await self._db.scanner.all(sql, (after, limit))
+        return [FeedEntry(*row) for row in found]
+
+    async def events(self, since: Mapping[str, int], limit: int) -> Sequence[Event]:
+        return await self._db.scanner.submit(lambda session: events_since(session, since, limit))
+
+    async def done(self, event_ids: Collection[int]) -> None:
+        async def job(session: Session) -> None:
+            condition, ids = session.dialect.in_list("event_id", event_ids)
+            await session.run(f"DELETE FROM log_feed WHERE {condition}", ids)
+
+        if event_ids:
+            await self._db.writer.submit(job)
+
+    async def lag(self) -> tuple[int, int]:
+        return await lag_of(self._db, "log_feed")
+
+
+async def lag_of(db: Database, table: str) -> tuple[int, int]:
+    """Return the number of events in the outbox or the feed, and the time of the oldest."""
+    count, oldest = await db.scanner.first(f"SELECT count(*), coalesce(min(created_ms), 0) FROM {table}") or (
+        0,
+        0,
+    )
+    return count, oldest
+
+
+async def events_since(session: Session, since: Mapping[str, int], limit: int) -> list[Event]:
+    """Return at most `limit` events, order by order."""
+    found: list[Event] = []
+    for order_sn, version in since.items():
+        rest = await session.all(EVENTS, (order_sn, version, limit - len(found)))
+        found.extend(map(rows.event_of, rest))
+        if len(found) >= limit:
+            break
+    return found
+
+
 # Each count walks an index.
 BACKLOG = (
     ("order", f"SELECT count(*), min(due_ms) FROM order_info WHERE {DUE}"),
@@ -181,11 +289,8 @@ BACKLOG = (
 )
 
 
-class Backlog:
+class Backlog(StorePart):
     """See `domain.ports.Backlog`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def overdue(self, now_ms: int) -> Sequence[OverdueWork]:
         async def job(session: Session) -> list[OverdueWork]:

@@ -10,7 +10,7 @@ from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
-from shop_order.repository.dao.engine.base import Database, Session, literals
+from shop_order.repository.dao.engine.base import Session, StorePart, literals
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
 # A paid one needs no query.
@@ -24,11 +24,8 @@ ARCHIVED = (
 )
 
 
-class Payments:
+class Payments(StorePart):
     """See `domain.ports.Payments`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     async def find(self, payment_sn: str) -> Payment | None:
         async def job(session: Session) -> Payment | None:
@@ -42,15 +39,15 @@ class Payments:
 
     async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
         sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
-        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
-        return [(rows.payment_or_error(row), row[-1]) for row in found]
+        found = await self._db.scanner.all(sql, (now_ms, limit))
+        return [(rows.or_error(rows.payment_of, row), row[-1]) for row in found]
 
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
             f"SELECT {REFUND.select}, tries FROM refund"
             f" WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)}) ORDER BY try_ms LIMIT ?"
         )
-        found = await self._db.scanner.submit(lambda session: session.all(sql, (now_ms, limit)))
+        found = await self._db.scanner.all(sql, (now_ms, limit))
         return [(rows.refund_of(row), row[-1]) for row in found]
 
     async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
@@ -58,22 +55,22 @@ class Payments:
             "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
             " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
         )
-        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, payment_sn)))
+        await self._db.writer.run(sql, (at_ms, payment_sn))
 
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
     async def stop_queries(self, payment_sn: str) -> None:
         sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
-        await self._db.writer.submit(lambda session: session.run(sql, (payment_sn,)))
+        await self._db.writer.run(sql, (payment_sn,))
 
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
-        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn)))
+        await self._db.writer.run(sql, (at_ms, refund_sn))
 
     async def request_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ? WHERE refund_sn = ? AND try_ms > ?"
-        await self._db.writer.submit(lambda session: session.run(sql, (at_ms, refund_sn, at_ms)))
+        await self._db.writer.run(sql, (at_ms, refund_sn, at_ms))
 
 
 async def request_query(session: Session, payment_sn: str, at_ms: int) -> None:

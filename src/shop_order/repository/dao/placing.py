@@ -180,10 +180,10 @@ async def with_changed_carts(session: Session, orders: Sequence[NewOrder]) -> se
     bought = [(new.user, new.cart_version) for new in orders if new.cart_version is not None]
     if not bought:
         return set()
-    clicks = Counter(user for user, _ in bought)
-    sql = f"SELECT user, version FROM cart_version WHERE user IN ({marks(len(clicks))})"
-    versions = {row[0]: row[1] for row in await session.all(sql, sorted(clicks))}
-    return {user for user, version in bought if clicks[user] > 1 or versions.get(user) != version}
+    times = Counter(user for user, _ in bought)
+    sql = f"SELECT user, version FROM cart_version WHERE user IN ({marks(len(times))})"
+    versions = {row[0]: row[1] for row in await session.all(sql, sorted(times))}
+    return {user for user, version in bought if times[user] > 1 or versions.get(user) != version}
 
 
 async def claim(session: Session, new: NewOrder) -> bool:

@@ -275,12 +275,10 @@ def order_of(
         raise UnreadableRow(order_sn_of(row), altered) from altered
 
 
-def order_or_error(
-    row: Row, items: Sequence[Row], payments: Sequence[Row], refunds: Sequence[Row], hash: bytes
-) -> Order | UnreadableRow:
-    """Return the order, or the error, so that the other orders can be read."""
+def or_error(read: Callable[..., T], *args: object) -> T | UnreadableRow:
+    """Return `read(*args)`, or its UnreadableRow, so that the other rows can be read."""
     try:
-        return order_of(row, items, payments, refunds, hash)
+        return read(*args)
     except UnreadableRow as error:
         return error
 
@@ -293,13 +291,13 @@ def require_readable(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
     return [order for order in orders if isinstance(order, Order)]
 
 
-def standing_or_error(row: Row) -> OrderStanding | UnreadableRow:
-    """Return the standing of a row of STANDING_COLUMNS, or the error."""
+def standing_of(row: Row) -> OrderStanding:
+    """Return the standing of a row of STANDING_COLUMNS. Raises UnreadableRow."""
     order_sn, status, expire_ms = row
     try:
         return OrderStanding(OrderStatus(status), int(expire_ms))
     except (ValueError, TypeError) as altered:
-        return UnreadableRow(order_sn, altered)
+        raise UnreadableRow(order_sn, altered) from altered
 
 
 def item_rows(order: Order) -> list[Row]:
@@ -314,14 +312,6 @@ def payment_of(row: Row) -> Payment:
         return _payment(row)
     except ValueError as altered:
         raise UnreadableRow(row[0], altered) from altered
-
-
-def payment_or_error(row: Row) -> Payment | UnreadableRow:
-    """Return the payment of a row, or the error."""
-    try:
-        return payment_of(row)
-    except UnreadableRow as error:
-        return error
 
 
 def refund_of(row: Row) -> Refund:
@@ -340,8 +330,3 @@ def event_of(row: Row) -> Event:
 def outbox_row(e: Event, origin: Origin) -> Row:
     """Return the values of OUTBOX_COLUMNS."""
     return (e.id, e.order_sn, e.version, e.created_ms, *origin)
-
-
-def column_count(columns: str) -> int:
-    """Count the columns of a list."""
-    return columns.count(",") + 1

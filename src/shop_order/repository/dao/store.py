@@ -1,24 +1,24 @@
-"""One order database: its parts share connections, batches and transactions."""
+"""The order database: its parts share connections, batches and transactions; its URL selects the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 
 from shop_order.pkg.log import get_logger
 from shop_order.repository.dao.archive import Archive
 from shop_order.repository.dao.audit import Audit, Roots
 from shop_order.repository.dao.carts import Carts
-from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions
-from shop_order.repository.dao.leases import JobLeases, SharedJobLeases, SingleProcessLeases
-from shop_order.repository.dao.orders import Backlog, Orders
-from shop_order.repository.dao.outbox import Feed, Outbox
+from shop_order.repository.dao.engine.base import Database, Session, StoreInUse, StoreOptions, StorePart
+from shop_order.repository.dao.leases import JobLeases, SharedJobLeases
+from shop_order.repository.dao.orders import Backlog, Feed, Orders, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
 from shop_order.repository.dao.rows import HISTORY, LIVE
-from shop_order.repository.schema import head
+from shop_order.script.migrations import head
 
-__all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions"]
+__all__ = ["OffsetStore", "SchemaMismatch", "Store", "StoreInUse", "StoreOptions", "open_store"]
 
 log = get_logger("store")
 HANGING_S = 8.0  # longer than one lock wait; a server may wait for disk space without an error
@@ -50,7 +50,7 @@ class Store:
         self.backlog = Backlog(db)
         self.reconciliations = Reconciliations(db)
         self.time = OffsetStore(db)
-        self.leases: JobLeases = SharedJobLeases(db) if db.is_shared else SingleProcessLeases(db)
+        self.leases = (SharedJobLeases if db.is_shared else JobLeases)(db)
 
     async def open(self, *, serve: bool = True) -> None:
         """Connect; `serve` locks a database file. Raises StoreInUse, SchemaMismatch, DependencyDown."""
@@ -65,7 +65,7 @@ class Store:
 
     async def ping(self) -> None:
         """Check that the database can be read. Raises DependencyDown."""
-        await self._db.reader.submit(lambda session: session.first("SELECT 1"))
+        await self._db.reader.first("SELECT 1")
 
     async def check_writes(self) -> None:
         """Make a test write, which updates `write_error`. Raises DependencyDown."""
@@ -83,15 +83,28 @@ class Store:
 
     async def last_id(self) -> int:
         """Return the largest stored id; new ids are larger, even if the clock was set back."""
-        (largest,) = await self._db.reader.submit(lambda session: session.first(LAST_ID)) or (0,)
+        (largest,) = await self._db.reader.first(LAST_ID) or (0,)
         return int(largest)
 
 
-class OffsetStore:
-    """The offset of the test clock, which survives a restart."""
+def open_store(url: str, *, next_id: Callable[[], int], options: StoreOptions | None = None) -> Store:
+    """Return the store of `url`, not opened yet. Raises ValueError for an unknown scheme."""
+    options = options or StoreOptions()
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
+        from shop_order.repository.dao.engine.sqlite import SqliteDatabase
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+        return Store(SqliteDatabase(Path(rest[1:]), options), next_id)
+    if scheme == "mysql":
+        from shop_order.repository.dao.engine.mysql import MysqlDatabase
+        from shop_order.repository.dao.engine.mysql_session import MysqlAddress
+
+        return Store(MysqlDatabase(MysqlAddress.of(url), options), next_id)
+    raise ValueError(f"no order database for {scheme}:")
+
+
+class OffsetStore(StorePart):
+    """The offset of the test clock, which survives a restart."""
 
     async def offset_ms(self) -> int:
         """Return how far the clock is ahead of real time, in milliseconds."""

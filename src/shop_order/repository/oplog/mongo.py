@@ -1,8 +1,8 @@
 """The order log in MongoDB: `shop_logs.order_logs` (specification 6.4), and `order_stats` beside it.
 
-Entries are upserted by event id; facts are updated from the version that was read. Both are written in one
-transaction if the server supports it, else entries first, so that no facts refer to a missing entry (decision
-oplog).
+Entries are upserted by event id; summaries are updated from the version that was read. Both are written in
+one transaction if the server supports it, else entries first, so that no summary refers to a missing entry
+(decision oplog).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FIND_SERVER_MS = 2000
 DUPLICATE = 11000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_WALK = {"_id": "walk"}
+_BACKFILL = {"_id": "walk"}
 
 
 class MongoOrderLog:
@@ -115,7 +115,7 @@ class MongoOrderLog:
 
     async def backfill(self) -> Backfill:
         async with self._server():
-            found = await self._meta.find_one(_WALK)
+            found = await self._meta.find_one(_BACKFILL)
             return Backfill(found.get("walk", ""), found["mark"]) if found else Backfill()
 
     async def advance_backfill(self, since: Backfill, position: str) -> None:
@@ -126,10 +126,14 @@ class MongoOrderLog:
         """Update the mark if it is still `since`; return whether it was."""
         if since == Backfill():
             with suppress(DuplicateKeyError):  # another instance was first
-                done = await self._meta.update_one(_WALK, {"$setOnInsert": to}, upsert=True)
+                done = await self._meta.update_one(_BACKFILL, {"$setOnInsert": to}, upsert=True)
                 return done.upserted_id is not None
             return False
-        read = {**_WALK, "walk": since.run or None, "mark": since.position}  # None: there is no such field
+        read = {
+            **_BACKFILL,
+            "walk": since.run or None,
+            "mark": since.position,
+        }  # None: there is no such field
         return (await self._meta.update_one(read, {"$set": to})).matched_count > 0
 
     async def purge(self, before_ms: int, limit: int) -> int:
@@ -147,19 +151,19 @@ class MongoOrderLog:
             await self._empty(self._stats)
 
     async def clear(self) -> None:
-        # The facts twice: those written while the entries were deleted would refer to missing entries.
+        # The summaries twice: those written while the entries were deleted would refer to missing entries.
         await self._empty(self._stats, self._logs, self._stats)
 
     async def _empty(self, *collections: AsyncCollection[Document]) -> None:
         async with self._server():
-            await self._begin_walk()  # before: stops a walk in progress
+            await self._begin_backfill()  # before: stops one in progress
             for collection in collections:
                 await collection.drop()
-            await self._begin_walk()  # after: concurrent writes may be lost
+            await self._begin_backfill()  # after: concurrent writes may be lost
             self._prepared = False  # the indexes are dropped with them
 
-    async def _begin_walk(self) -> None:
-        await self._meta.replace_one(_WALK, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
+    async def _begin_backfill(self) -> None:
+        await self._meta.replace_one(_BACKFILL, {"walk": new_backfill_id(), "mark": ""}, upsert=True)
 
     async def close(self) -> None:
         await self._client.close()
@@ -220,24 +224,11 @@ def only_duplicates(failed: BulkWriteError) -> bool:
     )
 
 
-def document_of(e: LogEntry) -> Document:
+def document_of(entry: LogEntry) -> Document:
     """Return the document of specification 6.4 without `_id`, `reason` and `details` only if not empty."""
-    document = {
-        "order_sn": e.order_sn,
-        "version": Int64(e.version),
-        "user_id": Int64(e.user_id),
-        "action": e.action,
-        "old_status": e.old_status,
-        "new_status": e.new_status,
-        "operator": e.operator,
-        "operator_id": Int64(e.operator_id),
-        "timestamp": _EPOCH + e.at_ms * _MS,
-    }
-    if e.reason:
-        document["reason"] = e.reason
-    if e.details:
-        document["details"] = dict(e.details)
-    return document
+    document = {**_document(entry), "timestamp": _EPOCH + entry.at_ms * _MS}
+    empty = {name for name in ("reason", "details") if not document[name]}
+    return {name: value for name, value in document.items() if name not in {"id", "at_ms", *empty}}
 
 
 def entry_of(d: Document) -> LogEntry:
@@ -248,19 +239,24 @@ def entry_of(d: Document) -> LogEntry:
 
 def stats_update(one: LogUpdate) -> UpdateOne:
     """Return the update from the version that was read, or the insert of a first version."""
-    document = asdict(one.summary)
+    document = _document(one.summary)
     order_sn = document.pop("order_sn")
-    for name, value in document.items():
-        if isinstance(value, int) and name != "status":
-            document[name] = Int64(value)
     if one.since:
         return UpdateOne({"_id": order_sn, "version": one.since}, {"$set": document})
     return UpdateOne({"_id": order_sn}, {"$setOnInsert": document}, upsert=True)
 
 
 def summary_of(d: Document) -> OrderSummary:
-    """Return the facts of a document of `order_stats`."""
+    """Return the summary of a document of `order_stats`."""
     return _dataclass_of(OrderSummary, {**d, "order_sn": d["_id"]})
+
+
+def _document(values: LogEntry | OrderSummary) -> Document:
+    """Return the fields of a dataclass, with Int64 for numbers except statuses."""
+    return {
+        name: Int64(value) if isinstance(value, int) and not name.endswith("status") else value
+        for name, value in asdict(values).items()
+    }
 
 
 def _dataclass_of(kind: type[T], d: Document) -> T:

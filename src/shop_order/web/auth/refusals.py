@@ -47,7 +47,7 @@ class TokenRefused(Exception):
 class WarningLog(Protocol):
     """A logger, such as structlog's."""
 
-    def warning(self, msg: str, /, **fields: Any) -> object:
+    def warning(self, event: str, **fields: Any) -> object:
         """Log a line that an operator may want to see."""
 
 

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from shop_order import version
 from shop_order.domain.errors import KeyReused
-from shop_order.pkg.version import version
 from shop_order.web.auth.roles import Who, needs_token, role_of
 from shop_order.web.document.errors import both_languages, examples, responses_of, shared_responses
 from shop_order.web.dto.answers import Envelope, Failure

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from shop_order.pkg.single_flight import Once
+from shop_order.pkg.batching import SingleFlight
 from shop_order.web.auth.client_address import Network, client_address, is_loopback
 from shop_order.web.context import context
 from shop_order.web.document.render import as_json, as_markdown, as_yaml
@@ -73,7 +73,7 @@ class CachedResponse:
         self._make = make
         self._media_type = media_type
         self._headers = {"Cache-Control": f"public, max-age={max_age_s}", **(headers or {})}
-        self._made = Once(self._in_thread)
+        self._made = SingleFlight(self._in_thread)
 
     async def answer(self, request: Request) -> Response:
         """200 with the bytes, or 304."""

@@ -13,24 +13,24 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import split_host_port
-from shop_order.pkg.message.base import MAX_RETRIES, QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
+from shop_order.pkg.message import MAX_RETRIES, QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
 from shop_order.pkg.message.rocketmq import RocketMQAddress
 
-MAKE_TOPIC, ALL_TOPICS, CLUSTERS, MAKE_GROUP, STATISTICS = 17, 21, 106, 200, 202
-DEAD_LETTERS = "%DLQ%"  # before a group's name: the topic of its dead letters
+CREATE_TOPIC, LIST_TOPICS, CLUSTERS, CREATE_GROUP, STATISTICS = 17, 21, 106, 200, 202
+DEAD_LETTERS = "%DLQ%"  # followed by a group's name: the topic of its dead letters
 READ_WRITE = 6
 ANSWER_S = 5.0
 MAX_BYTES = 1 << 24
-_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # the JSON has bare numbers as keys
-_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # and objects
+_BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # in brokers' JSON, keys may be numbers
+_MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # or objects
 
 
 class Refused(Exception):
-    """The broker refused."""
+    """The broker refused a request."""
 
 
 class Admin:
-    """Calls the brokers that a name server knows."""
+    """Sends requests to the brokers of a name server."""
 
     def __init__(self, namesrv: str) -> None:
         self._namesrv = namesrv
@@ -38,7 +38,7 @@ class Admin:
 
     async def brokers(self) -> list[str]:
         """Return host:port of every master. Raises BrokerUnavailable."""
-        body = await self._ask(self._namesrv, CLUSTERS, {})
+        body = await self._request(self._namesrv, CLUSTERS, {})
         table = json.loads(_BARE_KEY.sub(rb'\1"\2":', body)).get("brokerAddrTable", {})
         masters = (row.get("brokerAddrs", {}).get("0") for row in table.values())
         return sorted(master for master in masters if master)
@@ -50,44 +50,50 @@ class Admin:
             raise BrokerUnavailable(f"the name server {self._namesrv} knows no broker")
         for broker in brokers:
             for topic in topics:
-                await self._ask(broker, MAKE_TOPIC, topic_fields(address, topic))
+                await self._request(broker, CREATE_TOPIC, topic_fields(address, topic))
             for group in groups:
-                await self._ask(broker, MAKE_GROUP, {}, json.dumps(group_config(address, group)).encode())
+                await self._request(
+                    broker, CREATE_GROUP, {}, json.dumps(group_config(address, group)).encode()
+                )
 
-    async def kinds(self, prefix: str) -> dict[str, str]:
+    async def topic_types(self, prefix: str) -> dict[str, str]:
         """Return the type of each topic with this prefix. Raises BrokerUnavailable, Refused."""
         found: dict[str, str] = {}
         for broker in await self.brokers():
-            table = json.loads(await self._ask(broker, ALL_TOPICS, {}))["topicConfigTable"]
+            table = json.loads(await self._request(broker, LIST_TOPICS, {}))["topicConfigTable"]
             for name, topic in table.items():
                 if name.startswith(prefix):
                     found[name] = topic.get("attributes", {}).get("message.type", "NORMAL")
         return found
 
     async def dead_letters(self, address: RocketMQAddress) -> dict[str, int]:
-        """Count the dead letters of each group, ever. Raises BrokerUnavailable, Refused."""
+        """Return how many dead letters each group has had. Raises BrokerUnavailable, Refused."""
         head = DEAD_LETTERS + address.full("")
-        return {name.removeprefix(head): await self.stored(name) for name in await self.kinds(head)}
+        return {
+            name.removeprefix(head): await self.message_count(name) for name in await self.topic_types(head)
+        }
 
-    async def stored(self, topic: str) -> int:
-        """Count the messages of a topic, ever; 0 if there is no such topic. Raises BrokerUnavailable."""
+    async def message_count(self, topic: str) -> int:
+        """Return how many messages a topic has had; 0 if there is no such topic. Raises BrokerUnavailable."""
         count = 0
         for broker in await self.brokers():
             try:
-                body = await self._ask(broker, STATISTICS, {"topic": topic})
+                body = await self._request(broker, STATISTICS, {"topic": topic})
             except Refused:
                 continue
             count += sum(int(end) for end in _MAX_OFFSET.findall(body))
         return count
 
-    async def _ask(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
+    async def _request(self, host: str, code: int, fields: Mapping[str, str], body: bytes = b"") -> bytes:
         name, port = split_host_port(host)
+        request = {"code": code, "language": "PYTHON", "version": 0, "opaque": next(self._opaque), "flag": 0}
+        header = json.dumps(request | {"serializeTypeCurrentRPC": "JSON", "extFields": dict(fields)}).encode()
         try:
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_connection(name, port)
                 try:
-                    writer.write(self._frame(code, fields, body))
-                    (length,) = struct.unpack(">i", await reader.readexactly(4))
+                    writer.write(struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body)
+                    length = int.from_bytes(await reader.readexactly(4), "big")
                     if not 4 <= length <= MAX_BYTES:
                         raise BrokerUnavailable(f"{host} does not speak RocketMQ's remoting protocol")
                     answer = await reader.readexactly(length)
@@ -95,25 +101,11 @@ class Admin:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise BrokerUnavailable(f"{host} can't be reached: {error!r}") from error
-        (packed,) = struct.unpack(">i", answer[:4])
-        end = 4 + (packed & 0xFFFFFF)
-        header = json.loads(answer[4:end])
-        if header["code"] != 0:
-            raise Refused(f"{host} answered {header['code']}: {header.get('remark', '')}")
+        end = 4 + int.from_bytes(answer[1:4], "big")
+        result = json.loads(answer[4:end])
+        if result["code"] != 0:
+            raise Refused(f"{host} answered {result['code']}: {result.get('remark', '')}")
         return answer[end:]
-
-    def _frame(self, code: int, fields: Mapping[str, str], body: bytes) -> bytes:
-        header = {
-            "code": code,
-            "language": "PYTHON",
-            "version": 0,
-            "opaque": next(self._opaque),
-            "flag": 0,
-            "serializeTypeCurrentRPC": "JSON",
-            "extFields": dict(fields),
-        }
-        head = json.dumps(header).encode()
-        return struct.pack(">ii", 4 + len(head) + len(body), len(head)) + head + body
 
 
 def topic_fields(address: RocketMQAddress, topic: Topic) -> dict[str, str]:
@@ -133,7 +125,6 @@ def topic_fields(address: RocketMQAddress, topic: Topic) -> dict[str, str]:
 
 def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
     """Return a group in the broker's format."""
-    waits = [seconds * 1000 for seconds in RETRY_S]
     return {
         "groupName": address.full(group.name),
         "consumeEnable": True,
@@ -142,7 +133,10 @@ def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
         "consumeMessageOrderly": group.in_order,
         "retryQueueNums": 1,
         "retryMaxTimes": MAX_RETRIES,
-        "groupRetryPolicy": {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": waits}},
+        "groupRetryPolicy": {
+            "type": "CUSTOMIZED",
+            "customizedRetryPolicy": {"next": [1000 * s for s in RETRY_S]},
+        },
         "brokerId": 0,
         "whichBrokerWhenConsumeSlowly": 1,
         "notifyConsumerIdsChangedEnable": True,
@@ -150,7 +144,7 @@ def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
 
 
 def commands(address: RocketMQAddress, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
-    """Return the same as commands of RocketMQ's own tool, for clusters that only operators may change."""
+    """Return equivalent `mqadmin` commands, for clusters that only operators may change."""
     queues = f"-r {QUEUES} -w {QUEUES}"
     made = [
         f"mqadmin updateTopic -c DefaultCluster -t {address.full(t.name)} {queues} -a +message.type={t.kind}"

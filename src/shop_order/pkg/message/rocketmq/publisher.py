@@ -1,4 +1,4 @@
-"""Sends through the proxy from a thread of its own: the client blocks while it looks for routes."""
+"""Sends through the proxy, in a thread: the client blocks while it looks up routes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message.base import BrokerUnavailable, Message
+from shop_order.pkg.message import BrokerUnavailable, Message
 from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 
 log = get_logger("message")
-IN_FLIGHT = 128  # messages on their way at once
-SEND_S = 12.0  # the client tries three times, three seconds each
-MS = 1000
+MAX_CONCURRENT = 128  # messages
+SEND_S = 12.0  # the client makes three attempts of three seconds
 T = TypeVar("T")
 
 
 class RocketPublisher:
-    """See `base.Publisher`. Messages of one topic and key form a queue: each waits for the one before it."""
+    """See `Publisher`. Messages of one topic and key are sent one after the other."""
 
     brokered = True
 
@@ -31,16 +30,17 @@ class RocketPublisher:
         self._producer: Any = None
 
     async def open(self) -> None:
-        """Begin; the broker may be away. Raises ImportError without the extra `rocketmq`."""
+        """Start; the broker may be unreachable. Raises ImportError without the extra `rocketmq`."""
         await self._in_thread(self._start)
 
     async def close(self) -> None:
-        """Close the producer, if it was opened."""
-        await self._in_thread(self._stop)
+        if self._producer is not None:
+            await self._in_thread(self._producer.shutdown)
+            self._producer = None
         self._thread.shutdown()
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
-        """See `base.Publisher`; different queues are sent concurrently, at most IN_FLIGHT."""
+        """See `Publisher`; messages of different keys are sent concurrently."""
         return await self._in_thread(lambda: self._publish(messages))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -50,50 +50,46 @@ class RocketPublisher:
         self._producer = library().Producer(configuration(self._address))
         self._producer.startup()
 
-    def _stop(self) -> None:
-        if self._producer is not None:
-            self._producer.shutdown()
-            self._producer = None
-
     def _publish(self, messages: Sequence[Message]) -> set[str]:
         queues: dict[tuple[str, str], deque[Message]] = {}
         for message in messages:
             queues.setdefault((message.topic, message.key), deque()).append(message)
         stored: set[str] = set()
         while queues:
-            names = list(islice(queues, IN_FLIGHT))
-            heads = [queues[name].popleft() for name in names]
-            failures = self._wave(heads)
-            stored.update(head.id for head, failure in zip(heads, failures, strict=True) if failure is None)
-            if reason := next((failure for failure in failures if failure is not None), None):
-                if not stored and not is_about_the_message(reason):
-                    at = ",".join(self._address.proxies)
-                    raise BrokerUnavailable(f"RocketMQ at {at} took nothing: {reason!r}") from reason
-                count = len(failures) - failures.count(None)
-                log.warning("messages_not_stored", count=count, first=repr(reason))
-            for name, failure in zip(names, failures, strict=True):
-                if failure is not None or not queues[name]:
+            names = list(islice(queues, MAX_CONCURRENT))
+            batch = [queues[name].popleft() for name in names]
+            errors = self._send(batch)
+            stored.update(message.id for message, error in zip(batch, errors, strict=True) if error is None)
+            if first := next((error for error in errors if error is not None), None):
+                if not stored and not is_permanent(first):
+                    proxies = ",".join(self._address.proxies)
+                    raise BrokerUnavailable(f"RocketMQ at {proxies} stored nothing: {first!r}") from first
+                failed = len(errors) - errors.count(None)
+                log.warning("messages_not_stored", count=failed, first=repr(first))
+            for name, error in zip(names, errors, strict=True):
+                if error is not None or not queues[name]:
                     del queues[name]
         return stored
 
-    def _wave(self, heads: Sequence[Message]) -> list[Exception | None]:
-        """Send all, then wait for all: the failure of each, None for those that were stored."""
-        sent: list[Future[Any] | Exception] = []
-        for head in heads:
+    def _send(self, batch: Sequence[Message]) -> list[Exception | None]:
+        """Send concurrently; return the error of each message, None if it was stored."""
+        sent: list[Future[Any]] = []
+        for message in batch:
             try:
-                sent.append(self._producer.send_async(outgoing(self._address, head)))
-            except Exception as refused:  # noqa: BLE001 - the client has no common class for what it raises
-                sent.append(refused)
-        return [_failure(one) for one in sent]
+                sent.append(self._producer.send_async(client_message(self._address, message)))
+            except Exception as error:  # noqa: BLE001 - the client's errors have no common class
+                sent.append(Future())
+                sent[-1].set_exception(error)
+        return [_error_of(future) for future in sent]
 
 
-def outgoing(address: RocketMQAddress, message: Message) -> Any:
-    """The client's message. Its times are seconds, rounded up so that nothing is delivered too early."""
+def client_message(address: RocketMQAddress, message: Message) -> Any:
+    """Return the client's message. Its times are seconds, rounded up: nothing is delivered too early."""
     out = library().Message()
     out.topic, out.tag, out.body = address.full(message.topic), message.tag, message.body
-    out.keys = message.key  # adds it
+    out.keys = message.key  # the setter appends
     if message.deliver_ms:
-        out.delivery_timestamp = -(-message.deliver_ms // MS)
+        out.delivery_timestamp = -(-message.deliver_ms // 1000)
     else:
         out.message_group = message.key
     for name, value in message.properties.items():
@@ -101,26 +97,24 @@ def outgoing(address: RocketMQAddress, message: Message) -> Any:
     return out
 
 
-def is_about_the_message(failure: Exception) -> bool:
+def is_permanent(error: Exception) -> bool:
     """Whether sending the same message again can't succeed."""
     library()
-    from rocketmq.v5.exception import client_exception as of
+    from rocketmq.v5.exception import client_exception as client
 
     return isinstance(
-        failure,
-        of.BadRequestException
-        | of.IllegalArgumentException
-        | of.PayloadEmptyException
-        | of.PayloadTooLargeException
-        | of.RequestHeaderFieldsTooLargeException,
+        error,
+        client.BadRequestException
+        | client.IllegalArgumentException
+        | client.PayloadEmptyException
+        | client.PayloadTooLargeException
+        | client.RequestHeaderFieldsTooLargeException,
     )
 
 
-def _failure(sent: Future[Any] | Exception) -> Exception | None:
-    if isinstance(sent, Exception):
-        return sent
+def _error_of(sent: Future[Any]) -> Exception | None:
     try:
         sent.result(SEND_S)
-    except Exception as failed:  # noqa: BLE001 - the client has no common class for what it raises
-        return failed
+    except Exception as error:  # noqa: BLE001 - the client's errors have no common class
+        return error
     return None

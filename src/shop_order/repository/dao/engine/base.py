@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -12,7 +12,14 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from shop_order.domain.errors import DependencyDown, Overloaded
 from shop_order.pkg.batching import Batcher
-from shop_order.repository.schema import GUARDS, MYSQL_GUARDS
+
+GUARDS = frozenset(
+    f"{table}_no_{what}"
+    for table in ("order_event", "history_root")
+    for what in ("update", "delete", "second")
+)
+# The primary key refuses a second INSERT; the triggers refuse a REPLACE or an UPDATE of a row.
+MYSQL_GUARDS = frozenset(name for name in GUARDS if not name.endswith("_second"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Dialect:
         # Written out: MySQL's optimizer reads no range from a comparison of pairs.
         return f"{column} {sign}= ? AND ({column} {sign} ? OR id {sign} ?)", [value, value, id]
 
-    def in_list(self, column: str, ids: Collection[int]) -> tuple[str, Sequence[object]]:
+    def in_list(self, column: str, ids: Collection[int | str]) -> tuple[str, Sequence[object]]:
         """Return the condition `column IN ids` with its values; on SQLite its text is always the same."""
         if self.single_writer:
             return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(sorted(ids))]
@@ -71,10 +78,7 @@ MYSQL = Dialect(
     ),
     guards=MYSQL_GUARDS,
 )
-TIDB = replace(
-    MYSQL, guards=frozenset()
-)  # has no triggers; the hash chain protects the history (decision tidb)
-
+TIDB = replace(MYSQL, guards=frozenset())  # no triggers: the hash chain protects the history (decision tidb)
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -89,12 +93,15 @@ class Session(Protocol):
     """
 
     dialect: Dialect
+    writes: bool
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         """Return every row."""
 
     async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row."""
+        found = await self.all(sql, values)
+        return found[0] if found else None
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the number of changed rows; a server does not count an update that changes nothing."""
@@ -106,13 +113,19 @@ class Session(Protocol):
         """
 
     async def savepoint(self, name: str) -> None:
-        """Set a savepoint; does nothing on a read-only connection."""
+        """Set a savepoint. On a read-only connection, this and the next three do nothing."""
+        if self.writes:
+            await self.run(f"SAVEPOINT {name}")
 
     async def undo(self, name: str) -> None:
         """Roll back to the savepoint."""
+        if self.writes:
+            await self.run(f"ROLLBACK TO SAVEPOINT {name}")
 
     async def release(self, name: str) -> None:
         """Release the savepoint."""
+        if self.writes:
+            await self.run(f"RELEASE SAVEPOINT {name}")
 
     async def restart(self) -> None:
         """Roll the whole transaction back and begin a new one."""
@@ -181,6 +194,18 @@ class Executor(ABC):
             down.where = down.where or self._where
             raise
 
+    async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """Run one statement; return every row."""
+        return await self.submit(lambda session: session.all(sql, values))
+
+    async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """Run one statement; return the first row."""
+        return await self.submit(lambda session: session.first(sql, values))
+
+    async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; return the number of changed rows."""
+        return await self.submit(lambda session: session.run(sql, values))
+
     async def close(self) -> None:
         """Finish the queue, then disconnect."""
         await self.batches.join()
@@ -213,6 +238,13 @@ class Database:
         """Finish every queue, and disconnect."""
         for executor in (self.scanner, self.reader, self.writer):
             await executor.close()
+
+
+class StorePart:
+    """Access to some of the tables."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
 
 async def run_jobs(session: Session, jobs: Sequence[Job]) -> list[Any]:
@@ -294,18 +326,11 @@ def insertion(into: str, columns: int, size: int, suffix: str = "") -> str:
     return f"{into} {', '.join([f'({marks(columns)})'] * size)}{suffix}"
 
 
-def insertions(
-    into: str, rows: Sequence[Row], suffix: str, max_rows: int
-) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield the statements that insert these rows, with their values."""
-    for at in range(0, len(rows), max_rows):
-        part = rows[at : at + max_rows]
-        yield insertion(into, len(part[0]), len(part), suffix), [*chain.from_iterable(part)]
-
-
 async def insert(session: Session, into: str, rows: Sequence[Row], suffix: str = "") -> int:
     """Insert rows in as few statements as the engine allows; return how many were inserted."""
-    count = 0
-    for sql, values in insertions(into, rows, suffix, session.dialect.max_rows):
-        count += await session.run(sql, values)
+    count, max_rows = 0, session.dialect.max_rows
+    for at in range(0, len(rows), max_rows):
+        part = rows[at : at + max_rows]
+        sql = insertion(into, len(part[0]), len(part), suffix)
+        count += await session.run(sql, [*chain.from_iterable(part)])
     return count

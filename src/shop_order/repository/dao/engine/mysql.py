@@ -17,14 +17,14 @@ from shop_order.repository.dao.engine.base import (
     TransactionAborted,
     run_jobs,
 )
-from shop_order.repository.dao.engine.mysql_address import MysqlAddress
-from shop_order.repository.dao.engine.mysql_errors import (
+from shop_order.repository.dao.engine.mysql_session import (
     LostConnection,
+    MysqlAddress,
+    MysqlSession,
     ReadOnly,
     cause_name,
     is_write_refusal,
 )
-from shop_order.repository.dao.engine.mysql_session import MysqlSession
 
 log = get_logger("store")
 log_unreachable = RateLimitedLog(log.error)
@@ -37,74 +37,20 @@ OUTCOME_S = 10.0  # how long the outcome of an unanswered commit is queried
 PAUSE_S = (0.05, 1.0)  # between attempts to connect: first, longest
 
 
-class ReconnectingSession:
-    """A connection that is opened on use, and again after it was lost."""
+class MysqlExecutor(Executor):
+    """The connection is opened on use, and again after it was lost; an aborted transaction is retried."""
 
-    def __init__(self, address: MysqlAddress, *, writes: bool) -> None:
+    def __init__(self, address: MysqlAddress, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+        super().__init__(str(address), options, writes=writes, max_batch=max_batch)
         self._address = address
         self._writes = writes
         self._session: MysqlSession | None = None
         self._pause_s = 0.0
         self._not_before = 0.0
 
-    async def session(self) -> MysqlSession:
-        """Return the open session. Raises DependencyDown, at once during a back-off."""
-        if self._session is None:
-            if monotonic() < self._not_before:
-                raise DependencyDown("order_database", str(self._address))
-            try:
-                async with asyncio.timeout(OPEN_S):  # a hanging server accepts connections without answering
-                    self._session = await MysqlSession.open(self._address, writes=self._writes)
-            except (TransactionAborted, DependencyDown, TimeoutError) as failed:
-                self.back_off()
-                log_unreachable(
-                    "database_away",
-                    kind=type(failed).__name__,
-                    database=str(self._address),
-                    error=repr(failed),
-                )
-                raise DependencyDown("order_database", str(self._address)) from failed
-        return self._session
-
-    def back_off(self) -> None:
-        """Delay the next connection, longer each time until `reset_backoff`."""
-        first, longest = PAUSE_S
-        self._pause_s = min(max(first, self._pause_s * 2), longest)
-        self._not_before = monotonic() + self._pause_s
-
-    def reset_backoff(self) -> None:
-        """Reset the delay after a success."""
-        self._pause_s = 0.0
-
-    def drop(self) -> None:
-        """Drop the broken connection."""
-        if self._session is not None:
-            self._session.drop()
-            self._session = None
-
-    async def close(self) -> None:
-        """Disconnect."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-
-class MysqlExecutor(Executor):
-    """See `engine.base.Executor`. An aborted transaction is retried a few times."""
-
-    def __init__(self, address: MysqlAddress, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
-        super().__init__(str(address), options, writes=writes, max_batch=max_batch)
-        self._connection = ReconnectingSession(address, writes=writes)
-        self._writes = writes
-
     async def _run(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        return await (self._write_recording(jobs) if self._writes else self._read(jobs))
-
-    async def _disconnect(self) -> None:
-        await self._connection.close()
-
-    async def _write_recording(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """Call `_write`, and record why the server refused writes."""
+        if not self._writes:
+            return await self._read(jobs)
         try:
             results = await self._write(jobs)
         except DependencyDown as refused:
@@ -114,16 +60,52 @@ class MysqlExecutor(Executor):
             self.write_error = cause_name(result)
         return results
 
+    async def _disconnect(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _connected(self) -> MysqlSession:
+        """Return the open session. Raises DependencyDown, at once during a back-off."""
+        if self._session is None:
+            if monotonic() < self._not_before:
+                raise DependencyDown("order_database")
+            try:
+                async with asyncio.timeout(OPEN_S):  # a hanging server accepts connections without answering
+                    self._session = await MysqlSession.open(self._address, writes=self._writes)
+            except (TransactionAborted, DependencyDown, TimeoutError) as failed:
+                self._back_off()
+                log_unreachable(
+                    "database_away",
+                    kind=type(failed).__name__,
+                    database=str(self._address),
+                    error=repr(failed),
+                )
+                raise DependencyDown("order_database") from failed
+        return self._session
+
+    def _back_off(self) -> None:
+        """Delay the next connection, longer each time until a batch succeeds."""
+        first, longest = PAUSE_S
+        self._pause_s = min(max(first, self._pause_s * 2), longest)
+        self._not_before = monotonic() + self._pause_s
+
+    def _drop(self) -> None:
+        """Close the broken connection at once."""
+        if self._session is not None:
+            self._session.drop()
+            self._session = None
+
     async def _write(self, jobs: Sequence[Job]) -> Sequence[Any]:
         refused = False
         for _ in range(MAX_TRIES):
-            session = await self._connection.session()
+            session = await self._connected()
             results: Sequence[Any] = ()
             try:
                 async with asyncio.timeout(BATCH_S):
                     results = await run_jobs(session, jobs)
                     await session.commit()
-                self._connection.reset_backoff()
+                self._pause_s = 0.0
                 return results
             except (LostConnection, TimeoutError) as lost:
                 log_lost_connection(
@@ -132,19 +114,19 @@ class MysqlExecutor(Executor):
                     committing=session.committing,
                     error=repr(lost),
                 )
-                self._connection.drop()
+                self._drop()
                 if session.committing and await self._was_committed(session):
                     return results
                 if isinstance(lost, ReadOnly):
                     if refused:  # by the server behind a new connection too
-                        self._connection.back_off()
+                        self._back_off()
                         raise DependencyDown("order_database") from lost
                     refused = True
             except TransactionAborted as interrupted:
                 log.info("transaction_retried", error=str(interrupted), jobs=len(jobs))
                 await self._undo(session)
             except BaseException:
-                self._connection.drop()  # its state is unknown
+                self._drop()  # its state is unknown
                 raise
         if len(jobs) == 1:
             raise TooMuchContention
@@ -160,7 +142,7 @@ class MysqlExecutor(Executor):
         try:
             await session.rollback()
         except TransactionAborted:
-            self._connection.drop()
+            self._drop()
 
     async def _was_committed(self, lost: MysqlSession) -> bool:
         """Return whether a commit whose answer was lost took effect. Raises DependencyDown."""
@@ -170,14 +152,14 @@ class MysqlExecutor(Executor):
         end = monotonic() + OUTCOME_S
         while monotonic() < end:
             try:
-                session = await self._connection.session()
+                session = await self._connected()
                 async with asyncio.timeout(BATCH_S):
                     # FOR UPDATE waits for the lost transaction if it is still running.
                     found = await session.first(f"{sql} FOR UPDATE", values)
                     await session.rollback()
                 return found is not None
             except (TransactionAborted, TimeoutError):
-                self._connection.drop()
+                self._drop()
                 await asyncio.sleep(PAUSE_S[0])
             except DependencyDown:
                 await asyncio.sleep(PAUSE_S[0])
@@ -185,21 +167,21 @@ class MysqlExecutor(Executor):
 
     async def _read(self, jobs: Sequence[Job]) -> Sequence[Any]:
         for _ in range(2):
-            session = await self._connection.session()
+            session = await self._connected()
             try:
                 async with asyncio.timeout(READ_S):
                     # One snapshot for the whole batch: an order and its payments are consistent.
                     results = await run_jobs(session, jobs)
                     await session.rollback()
-                self._connection.reset_backoff()
+                self._pause_s = 0.0
                 return results
             except (TransactionAborted, TimeoutError) as lost:
                 log_lost_connection(
                     "connection_lost", kind=type(lost).__name__, committing=False, error=repr(lost)
                 )
-                self._connection.drop()
+                self._drop()
             except BaseException:
-                self._connection.drop()
+                self._drop()
                 raise
         raise DependencyDown("order_database")
 

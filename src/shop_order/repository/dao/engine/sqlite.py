@@ -21,6 +21,7 @@ from shop_order.repository.dao.engine.base import (
     Executor,
     Job,
     Row,
+    Session,
     StoreInUse,
     StoreOptions,
     TransactionAborted,
@@ -56,14 +57,17 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     return conn
 
 
-class SqliteSession:
-    """See `engine.base.Session`. Its methods never suspend: see `run_to_completion`."""
+class SqliteSession(Session):
+    """Its methods never suspend: see `run_to_completion`."""
 
     dialect = SQLITE
 
-    def __init__(self, conn: sqlite3.Connection, *, writes: bool) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, *, writes: bool, database: Dependency = "order_database"
+    ) -> None:
         self._conn = conn
-        self._writes = writes
+        self.writes = writes
+        self._database: Dependency = database
 
     async def all(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         try:
@@ -71,14 +75,6 @@ class SqliteSession:
         except sqlite3.DatabaseError as error:
             self._translate(error)
             raise
-
-    async def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        try:
-            found: Row | None = self._conn.execute(sql, values).fetchone()
-        except sqlite3.DatabaseError as error:
-            self._translate(error)
-            raise
-        return found
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         try:
@@ -91,31 +87,19 @@ class SqliteSession:
         if not self._conn.in_transaction:  # SQLite rolled the whole transaction back, or it never began
             raise TransactionAborted from error
         if is_file_error(error):
-            raise database_down(error) from error
+            raise database_down(error, self._database) from error
 
     def set_commit_check(self, sql: str, values: Row) -> None:
         """Nothing to do: the answer to a COMMIT is never lost."""
 
-    async def savepoint(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"SAVEPOINT {name}")
-
-    async def undo(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"ROLLBACK TO {name}")
-
-    async def release(self, name: str) -> None:
-        if self._writes:
-            await self.run(f"RELEASE {name}")
-
     async def restart(self) -> None:
-        if self._writes:
+        if self.writes:
             await self.run("ROLLBACK")
             await self.begin()
 
     async def begin(self) -> None:
         """Begin a transaction; a reader has one snapshot from here on."""
-        await self.run("BEGIN IMMEDIATE" if self._writes else "BEGIN")
+        await self.run("BEGIN IMMEDIATE" if self.writes else "BEGIN")
 
     async def transaction(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """Run jobs and commit them together. Raises TransactionAborted, DependencyDown."""
@@ -146,12 +130,23 @@ def run_to_completion(job: Coroutine[Any, Any, T]) -> T:
 
 
 class SqliteExecutor(Executor):
-    """A thread with one connection."""
+    """A thread with one connection. `prepare` creates the tables of a database without migrations."""
 
-    def __init__(self, path: Path, options: StoreOptions, *, writes: bool, max_batch: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        options: StoreOptions,
+        *,
+        writes: bool,
+        max_batch: int,
+        database: Dependency = "order_database",
+        prepare: Sequence[str] = (),
+    ) -> None:
         super().__init__(str(path), options, writes=writes, max_batch=max_batch)
         self._path = path
         self._writes = writes
+        self._database: Dependency = database
+        self._prepare = prepare
         self._session: SqliteSession | None = None
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="sqlite-writer" if writes else "sqlite-reader"
@@ -167,7 +162,7 @@ class SqliteExecutor(Executor):
     def _batch(self, jobs: Sequence[Job]) -> Sequence[Any]:
         try:
             if self._session is None:
-                self._session = SqliteSession(connect(self._path, writes=self._writes), writes=self._writes)
+                self._session = self._connect()
             results = run_to_completion(self._session.transaction(jobs))
         except DependencyDown as refused:
             self._record_refusal(refused.__cause__)
@@ -178,11 +173,24 @@ class SqliteExecutor(Executor):
             if not is_file_error(error):
                 raise error from None
             self._record_refusal(error)
-            raise database_down(error) from error
+            raise database_down(error, self._database) from error
         for result in results:
             if isinstance(result, DependencyDown):
                 self._record_refusal(result.__cause__)
         return results
+
+    def _connect(self) -> SqliteSession:
+        if self._prepare:
+            with suppress(OSError):  # the file can't be opened then
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        conn = connect(self._path, writes=self._writes)
+        try:
+            for statement in self._prepare:
+                conn.execute(statement)
+        except BaseException:
+            conn.close()
+            raise
+        return SqliteSession(conn, writes=self._writes, database=self._database)
 
     def _record_refusal(self, why: BaseException | None) -> None:
         """Record a refused write, and drop the connection if a new one may do better."""
@@ -253,10 +261,8 @@ def needs_new_connection(error: BaseException | None) -> bool:
     return blocks_writes(error) and error_code(error) not in (_FULL, _BUSY)
 
 
-def database_down(error: Exception, what: Dependency = "order_database", where: str = "") -> DependencyDown:
+def database_down(error: Exception, database: Dependency) -> DependencyDown:
     """Log the error, and return what the caller gets. SQLite's own texts hold no values."""
     code = error_name(error)
-    log_failure("database_failed", kind=f"{what} {code}", database=what, code=code, error=repr(error))
-    result = DependencyDown(what, where)
-    result.__cause__ = error
-    return result
+    log_failure("database_failed", kind=f"{database} {code}", database=database, code=code, error=repr(error))
+    return DependencyDown(database)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from shop_order.script.migrations.steps import drop_table, make_table
+from shop_order.script.migrations.steps import ID, drop_table, make_table
 
 revision = "0003"
 down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
-    """Create the table; existing orders need no row, since a new log walks over all of them."""
+    """Create the table; existing orders need no row, since a new log reads all of them."""
     make_table(
         "log_feed",
-        sa.Column(
-            "event_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        sa.Column("event_id", ID, primary_key=True, autoincrement=False),
         sa.Column("order_sn", sa.String(30), nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),

@@ -47,8 +47,11 @@ def _fill(orders: str, refunds: str) -> None:
     while page := bind.execute(find, {"after": after}).all():
         after = page[-1][0]
         numbers = [order_sn for _, order_sn in page]
-        for write, told in ((write_code, _codes(bind, numbers)), (write_back, _late(bind, refunds, numbers))):
-            if changed := [{"id": id, "value": told[sn]} for id, sn in page if sn in told]:
+        for write, values in (
+            (write_code, _codes(bind, numbers)),
+            (write_back, _late(bind, refunds, numbers)),
+        ):
+            if changed := [{"id": id, "value": values[sn]} for id, sn in page if sn in values]:
                 bind.execute(write, changed)
         if bind.dialect.name != "sqlite":
             bind.exec_driver_sql("COMMIT")
@@ -56,7 +59,9 @@ def _fill(orders: str, refunds: str) -> None:
 
 def _codes(bind: sa.Connection, order_sns: Sequence[str]) -> dict[str, str]:
     """Return the cancellation codes of these orders, without malformed payloads."""
-    found = _of(bind, "SELECT order_sn, payload FROM order_event WHERE type = 'order.cancelled'", order_sns)
+    found = _select(
+        bind, "SELECT order_sn, payload FROM order_event WHERE type = 'order.cancelled'", order_sns
+    )
     codes = {}
     for order_sn, payload in found:
         try:
@@ -72,11 +77,11 @@ def _late(bind: sa.Connection, refunds: str, order_sns: Sequence[str]) -> dict[s
     """Return 1 (open) or 2 (complete) for the orders with a refund of a late payment."""
     late = f"SELECT order_sn, state FROM {refunds} WHERE surplus = 1 AND reason = 'LATE_PAYMENT'"
     back: dict[str, int] = {}
-    for order_sn, state in _of(bind, late, order_sns):
+    for order_sn, state in _select(bind, late, order_sns):
         back[order_sn] = min(back.get(order_sn, 2), 2 if state == "succeeded" else 1)
     return back
 
 
-def _of(bind: sa.Connection, select: str, order_sns: Sequence[str]) -> Sequence[Any]:
+def _select(bind: sa.Connection, select: str, order_sns: Sequence[str]) -> Sequence[Any]:
     these = sa.text(f"{select} AND order_sn IN :these").bindparams(sa.bindparam("these", expanding=True))
     return bind.execute(these, {"these": list(order_sns)}).all()

@@ -46,21 +46,21 @@ def _claim(table: str) -> None:
         " WHERE trade_no <> '' AND paid_ms >= :ms AND (paid_ms > :ms OR payment_sn > :sn)"
         f" ORDER BY paid_ms, payment_sn LIMIT {PAGE}"
     )
-    unless_there = "ON CONFLICT DO NOTHING" if is_file else "ON DUPLICATE KEY UPDATE created_ms = created_ms"
+    skip_existing = "ON CONFLICT DO NOTHING" if is_file else "ON DUPLICATE KEY UPDATE created_ms = created_ms"
     claim = sa.text(
         "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms)"
-        f" VALUES (:trade_no, :payment_type, '', :payment_sn, :paid_ms) {unless_there}"
+        f" VALUES (:trade_no, :payment_type, '', :payment_sn, :paid_ms) {skip_existing}"
     )
     at: dict[str, Any] = {"ms": 1, "sn": ""}  # 0: not paid
     while page := bind.execute(paid, at).mappings().all():
         bind.execute(claim, [dict(row) for row in page])
-        _tell(page)
+        _report(page)
         if not is_file:
             bind.exec_driver_sql("COMMIT")  # TiDB limits the size of a transaction
         at = {"ms": page[-1]["paid_ms"], "sn": page[-1]["payment_sn"]}
 
 
-def _tell(page: Sequence[sa.RowMapping]) -> None:
+def _report(page: Sequence[sa.RowMapping]) -> None:
     held = sa.text("SELECT trade_no, payment_type, payment_sn FROM trade_no_claim WHERE trade_no IN :numbers")
     numbers = {"numbers": sorted({row["trade_no"] for row in page})}
     found = op.get_bind().execute(held.bindparams(sa.bindparam("numbers", expanding=True)), numbers)

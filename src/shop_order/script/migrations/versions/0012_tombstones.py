@@ -23,7 +23,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     make_index("idx_tombstone_created", "order_sn_tombstone", ["created_ms", "order_sn"])
-    _list_those_that_stand()
+    _fill()
 
 
 def downgrade() -> None:
@@ -31,12 +31,12 @@ def downgrade() -> None:
     drop_table("order_sn_tombstone")
 
 
-def _list_those_that_stand() -> None:
+def _fill() -> None:
     # Read, then written: INSERT … SELECT would lock every claim in MySQL.
     bind = op.get_bind()
     there = {order_sn for (order_sn,) in bind.execute(sa.text("SELECT order_sn FROM order_sn_tombstone"))}
-    stand = sa.text(f"SELECT order_sn, created_ms FROM order_sn_claim WHERE order_id = {_TOMBSTONE}")
-    rows = [{"sn": sn, "ms": ms} for sn, ms in bind.execute(stand) if sn not in there]
-    listed = sa.text("INSERT INTO order_sn_tombstone (order_sn, created_ms) VALUES (:sn, :ms)")
+    existing = sa.text(f"SELECT order_sn, created_ms FROM order_sn_claim WHERE order_id = {_TOMBSTONE}")
+    rows = [{"sn": sn, "ms": ms} for sn, ms in bind.execute(existing) if sn not in there]
+    insert = sa.text("INSERT INTO order_sn_tombstone (order_sn, created_ms) VALUES (:sn, :ms)")
     for at in range(0, len(rows), _AT_ONCE):
-        bind.execute(listed, rows[at : at + _AT_ONCE])
+        bind.execute(insert, rows[at : at + _AT_ONCE])
