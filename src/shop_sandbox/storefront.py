@@ -16,7 +16,7 @@ from shop_sandbox.providers import PROVIDERS, Words
 _SANDBOX: Words = ("商城沙箱", "The Shop's sandbox")
 _ABOUT: Words = (
     "订单服务以外的部分：商品、库存、用户，以及支付机构的模拟器。",
-    "The services around the order service: goods, inventory, users, and a simulated payment provider.",
+    "The services around the order service: goods, inventory, users, and simulated payment providers.",
 )
 _PAGES: Sequence[tuple[str, Words]] = (
     ("/shop", ("货架上的商品与库存", "goods and their stock")),
