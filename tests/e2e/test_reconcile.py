@@ -102,7 +102,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
         (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
         (("--channel", "alipay", "--date", "2199-01-01"), "date must not be after today"),
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
-        (("--channel", "balance", "--date", "2026-11-21"), "provides no bills"),
+        (("--channel", "balance", "--date", "2026-11-21"), "--channel balance: must be one of alipay"),
     ],
 )
 async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:
