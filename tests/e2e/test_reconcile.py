@@ -118,7 +118,7 @@ async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(s
     away = {"SHOP_ORDER_PAY__ALIPAY__GATEWAY": "http://127.0.0.1:9/gateway.do"}
     ran = await reconciled(shop, **away)
     assert (ran.code, ran.out) == (2, "")
-    said = "shop-order: The payment provider is not available; try again (http://127.0.0.1:9/gateway.do)\n"
+    said = "shop-order: the payment provider is not available; try again (http://127.0.0.1:9/gateway.do)\n"
     assert ran.err.endswith(said)
 
 
