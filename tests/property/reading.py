@@ -18,8 +18,8 @@ from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.doctor import Doctor, Finding
 from shop_order.service.upkeep.statistics import OrderTotals, StatisticsReport
 from shop_order.web.context import RequestContext
-from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.cursors import Cursors
+from shop_order.web.dto.responses import OrderData
 from shop_order.web.grpc.order_service import OrderHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.messages import Language

@@ -41,7 +41,7 @@ class SourceReader:
             return self._copy(source, str(unavailable))
         why = f"{source.kind} {source.identity} is empty now"
         if not documents and any(yaml.safe_load(text) for _, text in self._stored(source, why) or ()):
-            return self._copy(source, why)  # all keys vanished at once: that is never intended
+            return self._copy(source, why)  # all keys vanished at once, which is always a mistake
         self.fresh[_name(source)] = documents
         return documents
 

@@ -43,7 +43,7 @@ from shop_order.web.grpc.server import (
     Interceptors,
     OrderGrpcServer,
     build_server,
-    published,
+    service_methods,
 )
 
 TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
@@ -324,7 +324,7 @@ class World:
 
     def methods(self) -> list[Methods]:
         """What is registered."""
-        return published(self._services(), cashier_link=cashier_link, cursors=cursors())
+        return service_methods(self._services(), cashier_link=cashier_link, cursors=cursors())
 
     def _services(self) -> GrpcServices:
         return GrpcServices(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.configs import ConfigError, load, masked, show
+from shop_order.configs import ConfigError, load, mask, show
 from shop_order.configs.dev_keys import dev_keys
 from tests.unit.configs.test_load import env_of, loaded
 
@@ -90,7 +90,7 @@ def test_a_setting_of_what_is_not_built_yet_is_told_and_not_kept(tmp_path: Path)
     it = loaded(tmp_path, **given)
     assert set(it.unused) == set(given)
     assert not {"service_keys", "coupons", "wechat"} & {name for path in it.origins for name in path}
-    assert "geheim" not in show(it) + masked("it", "pay: {wechat: {api_v3_key: geheim}}\n")
+    assert "geheim" not in show(it) + mask("it", "pay: {wechat: {api_v3_key: geheim}}\n")
     with pytest.raises(ConfigError, match="unknown setting PAY__WECHAT__APPID"):
         loaded(tmp_path, PAY__WECHAT__APPID="x")
     with pytest.raises(ConfigError, match="unknown setting AUTH__SERVICE_KEY "):

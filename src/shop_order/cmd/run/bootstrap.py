@@ -23,7 +23,7 @@ SYSTEM_FOLDERS = frozenset({"lost+found"})  # created by mkfs
 
 
 @contextmanager
-def logged(settings: Settings) -> Iterator[None]:
+def log_to_files(settings: Settings) -> Iterator[None]:
     """Log until the block ends, and first restrict stored files to their owner. Raises OSError."""
     logging = open_log(settings)
     try:

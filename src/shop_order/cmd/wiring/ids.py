@@ -33,7 +33,7 @@ class IdAllocator:
         return self._snowflakes.next_id()
 
     async def start(self, store: Store, *, lease: bool) -> None:
-        """Continue after the last stored id. Raises DependencyDown."""
+        """Lease a worker id if `lease`, and continue after the last stored id. Raises DependencyDown."""
         if lease:
             self._worker_id = await store.leases.worker_id()
             self._expires_s = store.leases.worker_id_expires_s

@@ -167,7 +167,7 @@ class ReconciliationService:
         return result
 
     async def _bill(self, source: BillSource, day: date) -> Bill:
-        """The day's bill, empty once none can be expected. Raises as `BillSource.bill` does."""
+        """The day's bill; empty once it is certain that there is none. Raises like `BillSource.bill`."""
         try:
             return await source.bill(day)
         except BillNotOut:

@@ -17,9 +17,9 @@ from shop_order.domain.errors import (
 )
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.web.context import context
-from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
 from shop_order.web.dto.requests import PayBody
+from shop_order.web.dto.responses import PaymentData
 from shop_order.web.handler.route import operation, success
 
 TAG = "payments"

@@ -90,7 +90,7 @@ class SqliteSession(Session):
             raise database_down(error, self._database) from error
 
     def set_commit_check(self, sql: str, values: Row) -> None:
-        """Nothing to do: the answer to a COMMIT is never lost."""
+        """Nothing to do: the response to a COMMIT is never lost."""
 
     async def restart(self) -> None:
         if self.writes:
