@@ -48,7 +48,7 @@ def require_extra(key: str, extra: str, *modules: str) -> None:
 
 
 def _is_parseable(url: str) -> bool:
-    """Whether it can be parsed without taking part of a password for a host or a path."""
+    """Whether it can be parsed without mistaking a part of the password for a host or a path."""
     try:
         urlsplit(url)
     except ValueError:

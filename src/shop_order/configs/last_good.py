@@ -50,7 +50,7 @@ class SourceReader:
         return bool(self.fresh) and all(self._file(name).is_file() for name in self.fresh)
 
     def save(self) -> None:
-        """Save what was read, which was accepted, as the last good copies. Raises ConfigError if it can't."""
+        """Save the documents that were read and accepted as the last good copies. Raises ConfigError."""
         for name, documents in self.fresh.items():
             file = self._file(name)
             text = yaml.safe_dump([list(document) for document in documents], allow_unicode=True)

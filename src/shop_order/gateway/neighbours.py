@@ -218,7 +218,7 @@ class GrpcInboxes:
         self._inboxes = [(EventInboxStub(channel), neighbour) for channel, neighbour in inboxes]
 
     async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
-        """Deliver events to every inbox; return the ids that all accepted.
+        """Deliver events to every inbox; return the ids that all inboxes accepted.
 
         Raises DependencyDown, DeadlineExceeded, Overloaded.
         """

@@ -29,7 +29,7 @@ _ENCRYPTED = "is encrypted; remove its password, since the service can't prompt 
 
 
 class BadKeyFile(ValueError):
-    """The text says what is wrong, without any content of the file."""
+    """The message says what is wrong and contains none of the file's content."""
 
 
 def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,4 +1,4 @@
-"""Steps before a process serves: it opens its log, and closes stored files to other users.
+"""Steps before a process serves: open its log, and restrict stored files to their owner.
 
 New files are private by the umask of `startup`; an older version may have left some readable. Only our files
 are changed: DATA_DIR may be shared.

@@ -60,7 +60,7 @@ class IdAllocator:
         """Log a change, and also the end of an outage: the log may be on the same full disk."""
         if trouble and not self._trouble:
             self._since_s = time.monotonic()
-            store_log.error("database_takes_no_writes", code=trouble)
+            store_log.error("database_refuses_writes", code=trouble)
         if self._trouble and not trouble:
             lasted_s = round(time.monotonic() - self._since_s, 1)
             store_log.warning("database_takes_writes_again", code=self._trouble, lasted_s=lasted_s)

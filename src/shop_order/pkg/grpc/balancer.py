@@ -21,7 +21,7 @@ _UNREACHABLE = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnecti
 class BalancedChannel(grpc.aio.Channel):
     """A channel for unary calls to the addresses that `use` sets.
 
-    Calls must be idempotent, as all calls to neighbours are: one that an instance could not answer is retried
+    Calls must be idempotent, as all calls to neighbours are: one that failed at an instance is retried
     once on another.
     """
 
@@ -53,7 +53,7 @@ class BalancedChannel(grpc.aio.Channel):
             try:
                 await asyncio.wait_for(self._known.wait(), timeout_s)
             except TimeoutError:
-                raise self._unavailable("the registry has not answered yet") from None
+                raise self._unavailable("the registry has not responded yet") from None
         channels = [*self._members.values()]
         if not channels:
             raise self._unavailable("no healthy instance")

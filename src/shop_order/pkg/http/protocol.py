@@ -165,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unaccounted_bytes -= _CHUNK_OVERHEAD_BYTES
 
     def on_body(self, body: bytes) -> None:
-        """Pass the body on: the application bounds it until it has answered."""
+        """Pass the body on: until it responds, the application bounds it."""
         self._unaccounted_bytes -= len(body)
         if self.cycle.response_complete:
             self._leftover += len(body)

@@ -146,7 +146,7 @@ class ConsulLock:
         self.fence = 0
 
     async def acquire(self) -> bool:
-        """Try to acquire the lock; whether it is ours. Raises RegistryUnavailable."""
+        """Try to acquire the lock; return whether it is ours. Raises RegistryUnavailable."""
         row = await self._consul.request("GET", self._path, accept=404)
         if row.status_code == 200 and row.json()[0].get("Session"):
             return False  # avoid creating a session

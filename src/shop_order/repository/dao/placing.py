@@ -176,7 +176,7 @@ async def over_limits(session: Session, orders: Sequence[NewOrder]) -> set[int]:
 
 
 async def with_changed_carts(session: Session, orders: Sequence[NewOrder]) -> set[int]:
-    """Return the buyers whose cart has changed, or who order it twice in this batch."""
+    """Return the buyers whose cart has changed, or is ordered twice in this batch."""
     bought = [(new.user, new.cart_version) for new in orders if new.cart_version is not None]
     if not bought:
         return set()

@@ -121,7 +121,7 @@ def _unmapped(net: Network) -> Network:
 
 
 def is_phone(headers: Mapping[str, str]) -> bool:
-    """Whether the client hint or User-Agent is that of a phone; tablets don't count."""
+    """Whether the client hint or User-Agent is that of a phone; tablets are no phones."""
     if headers.get("sec-ch-ua-mobile") == "?1":
         return True  # ?0 proves nothing: it is sent with an overridden User-Agent, too
     agent = headers.get("user-agent", "")[:_MAX_AGENT]

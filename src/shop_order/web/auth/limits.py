@@ -42,7 +42,7 @@ class _ListSlots:
 
 
 class RateLimits:
-    """Limits calls per user and in total; large answers count as several calls."""
+    """Limits calls per user and in total; large responses count as several calls."""
 
     def __init__(self, limiter: RateLimiter, rates: Callable[[], Rates]) -> None:
         """`rates` is called for every request, because settings can be reloaded."""

@@ -73,7 +73,7 @@ class Handlers:
         return outcome.result.payment
 
 
-class OrderHandlers(Handlers):
+class OrderServiceHandlers(Handlers):
     """The methods of 9.1."""
 
     def methods(self) -> Methods:

@@ -46,7 +46,7 @@ from shop_order.web.grpc.chain import (
 )
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
-from shop_order.web.grpc.order_service import OrderHandlers
+from shop_order.web.grpc.order_service import OrderServiceHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def service_methods(
 ) -> list[Methods]:
     """Our own services with their handlers."""
     buying = (services.carts, services.placing, services.orders, services.payments, cashier_link, cursors)
-    order, shop = OrderHandlers(*buying), ShopOrderHandlers(*buying)
+    order, shop = OrderServiceHandlers(*buying), ShopOrderHandlers(*buying)
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 

@@ -72,7 +72,7 @@ class PaymentHandler:
         data=PaymentData,
         errors=(OrderNotFound, PaymentNotFound, NotYourself),
     )
-    async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
+    async def get_payment(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""
         ctx = context()
         found = await self._payments.info(ctx.caller, order_sn, owner=ctx.owner(user_id))

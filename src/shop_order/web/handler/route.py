@@ -1,4 +1,4 @@
-"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the answer."""
+"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the response."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
 
 
 class Recovery:
-    """Answer unexpected errors with 500, HEAD as GET without its body, and invalid HTTP with an error."""
+    """Return 500 for unexpected errors, the headers of GET for HEAD, and an error for invalid HTTP."""
 
     def __init__(self, app: ASGIApp, *, log: RequestLog) -> None:
         self._app = app
