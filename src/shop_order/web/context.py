@@ -41,6 +41,7 @@ class RequestContext:
     replayed: bool = False
     head: bool = False
     status: int = 0
+    client_ip: Callable[[], str] = str  # the caller's address; empty if unknown
     failure: str = ""  # for the log: what was unavailable, and where
 
     @property

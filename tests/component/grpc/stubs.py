@@ -171,8 +171,8 @@ class StubPayments(PaymentService):
         self.asked.append(("pay", actor, cmd))
         return Outcome(Attempt(an_order(), a_payment()))
 
-    async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
-        self.asked.append(("info", actor, order_sn, owner))
+    async def get_payment(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
+        self.asked.append(("get_payment", actor, order_sn, owner))
         return Attempt(an_order(), a_payment())
 
     async def provider_notice(

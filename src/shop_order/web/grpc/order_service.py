@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -13,8 +14,9 @@ from shop_order.api.proto.shop_order_pb2 import OrderPayRequest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import InvalidArgument, Unimplemented
-from shop_order.domain.ports import OrderFilter
+from shop_order.domain.ports import OrderFilter, Payer
 from shop_order.domain.valueobject.item import lines_of
+from shop_order.domain.valueobject.parties import Role
 from shop_order.service.cart import CartService
 from shop_order.service.notice import notify_payment
 from shop_order.service.order import OrderService
@@ -66,6 +68,7 @@ class Handlers:
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
             return_url=request.return_url,
+            payer=payer_of(request, context),
             key=context.idempotency_key(request.idempotency_key),
         )
         outcome = await self.payments.pay(actor, command)
@@ -169,7 +172,7 @@ class OrderServiceHandlers(Handlers):
         """The attempt that paid the order, otherwise the latest."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return payment_info((await self.payments.info(context.caller, order_sn, owner=owner)).payment)
+        return payment_info((await self.payments.get_payment(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
         """Handle a payment reported by our payment gateway, authenticated by its signature."""
@@ -218,3 +221,13 @@ async def unimplemented(request: Message, context: RequestContext) -> Message:
 async def unimplemented_stream(call: Call) -> bytes:
     """The same for a stream. Raises Unimplemented."""
     raise Unimplemented
+
+
+def payer_of(request: pb.PayOrderRequest | OrderPayRequest, context: RequestContext) -> Payer:
+    """Who pays. A service calls from its own address and sends the buyer's. Raises InvalidArgument."""
+    if context.caller.role is not Role.SERVICE:
+        return Payer(request.openid, context.client_ip())
+    try:
+        return Payer(request.openid, request.client_ip and str(ip_address(request.client_ip)))
+    except ValueError:
+        raise InvalidArgument("client_ip", "invalid") from None

@@ -15,6 +15,7 @@ from shop_order.domain.errors import (
     PayWindowClosed,
     TooMuchContention,
 )
+from shop_order.domain.ports import Payer
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.web.context import context
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
@@ -57,7 +58,8 @@ class PaymentHandler:
         """Open a payment attempt, or reuse the open one."""
         ctx = context()
         ctx.owner(body.user_id)
-        command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=ctx.key)
+        payer = Payer(body.openid, ctx.client_ip())
+        command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, payer, ctx.key)
         outcome = await self._payments.pay(ctx.caller, command)
         ctx.replayed = outcome.replayed
         return success(PaymentData.of(outcome.result.payment), "支付已发起", "payment opened")
@@ -75,5 +77,5 @@ class PaymentHandler:
     async def get_payment(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""
         ctx = context()
-        found = await self._payments.info(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        found = await self._payments.get_payment(ctx.caller, order_sn, owner=ctx.owner(user_id))
         return success(PaymentData.of(found.payment), "成功", "ok")
