@@ -32,7 +32,7 @@ STOPPING = "\n正在停止：先处理完已接受的请求…… / stopping: fi
 def start(chosen: SandboxSettings) -> NoReturn:
     """Run until INT or TERM. A refused start prints one line and exits with code 2."""
     point_to_sandbox(os.environ, chosen)
-    found = product.require_usable(product.loaded())
+    found = product.require_usable(product.load_settings())
     if found.settings.app.env == "production":
         product.refuse("APP__ENV: make run is for dev and test: its tokens are signed with a development key")
     product.run(lambda: _serve_until_stopped(chosen, found))
@@ -44,21 +44,21 @@ async def _serve_until_stopped(chosen: SandboxSettings, loaded: Loaded) -> int:
     signals = Signals()
     # The servers take a second to import: report a refused setting before that.
     from shop_order.cmd.run.app import App
-    from shop_order.cmd.run.bootstrap import logged
+    from shop_order.cmd.run.bootstrap import log_to_files
     from shop_order.cmd.run.serve import ensure_schema
-    from shop_order.configs.dev_wiring import published
+    from shop_order.configs.dev_wiring import publish
     from shop_sandbox.server import Sandbox
 
     settings = loaded.settings
     order = host_port(connectable(settings.server.host), settings.server.grpc_port)
     chosen = with_order_service(chosen, settings.data_dir, order, settings.trace.url)
     if await signals.unless_stopped(ensure_schema(loaded)):
-        with logged(settings):
+        with log_to_files(settings):
             app = App(loaded)
             signals.reload_by(app.reload)
             async with Sandbox(chosen) as sandbox:
                 if await signals.unless_stopped(app.start()):
-                    with published(settings):
+                    with publish(settings):
                         typer.echo(greeting(settings, chosen, app, sandbox))
                         await signals.stop.wait()
                     typer.echo(STOPPING)

@@ -22,8 +22,8 @@ from shop_order.repository.cache.orders import (
     OrderTimes,
     OrderViews,
     cached_orders,
-    decoded,
-    encoded,
+    decode,
+    encode,
     key_of,
 )
 from shop_order.repository.dao.store import Store
@@ -144,7 +144,7 @@ async def test_a_refund_survives_the_way_through_the_cache(store: Store, here: P
     await here.cancel(order.order_sn)
     late = await paid(store, order, payment)
     assert len(late.refunds) == 1
-    assert decoded(encoded(await store.orders.get(order.order_sn))) == await store.orders.get(order.order_sn)
+    assert decode(encode(await store.orders.get(order.order_sn))) == await store.orders.get(order.order_sn)
 
 
 async def test_a_change_is_seen_by_all_at_once(store: Store, here: Process, there: Process) -> None:

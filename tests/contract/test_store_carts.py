@@ -37,7 +37,7 @@ async def test_every_change_raises_the_version_and_survives_a_restart(engine: En
 async def test_a_change_that_changes_nothing_leaves_the_version(store: Store) -> None:
     await store.carts.change(7, put(1))
     await store.carts.change(7, lambda cart: cart.remove([9]))
-    await store.carts.change(7, lambda cart: cart.check_all(True, now_ms=NOW_MS + 1))
+    await store.carts.change(7, lambda cart: cart.set_all_checked(True, now_ms=NOW_MS + 1))
     assert (await store.carts.get(7)).version == 1
 
 

@@ -142,9 +142,11 @@ async def test_days_that_a_witness_was_not_told_of_are_counted_once_they_are_lat
     assert (await sealing.verified(beside)).not_compared == ""
     del beside.documents[FIRST_DAY], beside.documents[THIRD_DAY]
     found = await sealing.verified(beside)
-    assert (found.what, found.not_compared) == ("", "it has no roots of 1 days"), "not of the last"
+    assert (found.what, found.not_compared) == ("", "the registry lacks the roots of 1 day"), (
+        "not of the last"
+    )
     sealing.is_after(THIRD_DAY, 24 * HOUR_MS)
-    assert (await sealing.verified(beside)).not_compared == "it has no roots of 2 days"
+    assert (await sealing.verified(beside)).not_compared == "the registry lacks the roots of 2 days"
     assert (await sealing.verified()).not_compared == "", "there is none"
 
 

@@ -84,7 +84,7 @@ async def test_what_can_not_be_read_is_refused_so_too(nginx: Nginx) -> None:
 
 async def test_refusals_are_chinese_unless_asked_otherwise(nginx: Nginx) -> None:
     async with nginx.http() as http:
-        assert (await http.get("/")).json()["message"] == "没有这个地址"
+        assert (await http.get("/")).json()["message"] == "请求的路径不存在"
 
 
 async def test_a_plain_request_to_a_grpc_path_harms_no_instance(nginx: Nginx) -> None:

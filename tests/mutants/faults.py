@@ -221,7 +221,11 @@ FAULTS = (
         USE_CASES,
         swap("visible", "order.user == actor.user_id", "order.user != 0"),
     ),
-    fault("a bad order's rows stay in the batch", ADD, skip("engine:run_one", "await session.undo('one')")),
+    fault(
+        "a bad order's rows stay in the batch",
+        ADD,
+        skip("engine:run_one", "await session.rollback_to('one')"),
+    ),
     fault("a caller that leaves stops the batch", BATCHING, never("Batcher._run_one", "future.done()")),
     fault("a queue without end", BATCHING, never("Batcher.submit", "len(self._waiting) >= self._queue")),
     fault("no batch lets others go first", GROUPS, skip("Batcher._drain", "if self._yields_to: ...")),

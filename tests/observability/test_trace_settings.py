@@ -34,7 +34,7 @@ def test_a_url_that_names_no_collector_is_refused(url: str, tmp_path: Path) -> N
 
 
 def test_another_protocol_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^TRACE__URL: unknown engine zipkin: "):
+    with pytest.raises(ConfigError, match=r"^TRACE__URL: this version does not support zipkin: "):
         load(environ(tmp_path, URL="zipkin://host:9411"))
     with pytest.raises(ValueError, match="no traces over zipkin:"):
         open_tracing(TraceConfig("zipkin://host:9411", "x"))

@@ -18,9 +18,9 @@ from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.doctor import Doctor, Finding
 from shop_order.service.upkeep.statistics import OrderTotals, StatisticsReport
 from shop_order.web.context import RequestContext
-from shop_order.web.dto.answers import OrderData
 from shop_order.web.dto.cursors import Cursors
-from shop_order.web.grpc.order_service import OrderHandlers
+from shop_order.web.dto.responses import OrderData
+from shop_order.web.grpc.order_service import OrderServiceHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 from shop_order.web.messages import Language
 from tests.component.rest.front import Rest, admin, token
@@ -140,7 +140,7 @@ class Reading(Stage):
     async def _grpc_agrees(self, user: int) -> None:
         world, it = self.world, RequestContext("r", actor=buyer(user))
         parts: Any = {"cashier_link": lambda order: "", "cursors": Cursors(Signer([b"k" * 32]))}
-        old = OrderHandlers(world.carts, world.placing, world.orders, world.payments, **parts)
+        old = OrderServiceHandlers(world.carts, world.placing, world.orders, world.payments, **parts)
         shop = ShopOrderHandlers(world.carts, world.placing, world.orders, world.payments, **parts)
         wanted = {sn: self._wanted(order) for sn, order in self._of(user).items()}
         recent = {sn: one for sn, one in wanted.items() if sn not in self.archived}

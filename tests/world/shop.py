@@ -112,7 +112,7 @@ class World:
     async def _start(self) -> None:
         self.store = open_store(f"sqlite:///{self.path}", next_id=self.ids.__next__)
         await self.store.open()
-        self.clock = ShopClock(self.store.time, self.real_now, may_move=True)
+        self.clock = ShopClock(self.store.time, self.real_now, can_advance=True)
         await self.clock.load()
         self.unreadable = UnreadableRowAlerts(self.alert, self.real_now)
         self.channels = Channels({PaymentType.ALIPAY: self.provider})

@@ -49,7 +49,7 @@ def document(settings: Settings) -> str:
 
 
 @contextmanager
-def published(settings: Settings) -> Iterator[None]:
+def publish(settings: Settings) -> Iterator[None]:
     """Publish these settings until the block ends. Raises OSError."""
     file = wiring_file(settings.data_dir)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

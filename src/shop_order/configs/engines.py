@@ -29,9 +29,9 @@ def check_scheme(room: str, url: str) -> str:
     scheme, colon, _ = url.partition(":")
     key, can = f"{room.upper()}__URL", ", ".join(f"{name}:" for name in sorted(_SCHEMES[room]))
     if not colon:
-        raise ConfigError(f"{key}: not an engine URL (this version has {can})")
+        raise ConfigError(f"{key}: not an engine URL (supported: {can})")
     if scheme not in _SCHEMES[room]:
-        raise ConfigError(f"{key}: unknown engine {scheme}: (this version has {can})")
+        raise ConfigError(f"{key}: this version does not support {scheme}: (supported: {can})")
     if scheme not in _LOCAL and not _is_parseable(url):
         raise ConfigError(f"{key}: in a password, write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D")
     return scheme
@@ -48,7 +48,7 @@ def require_extra(key: str, extra: str, *modules: str) -> None:
 
 
 def _is_parseable(url: str) -> bool:
-    """Whether it can be parsed without taking part of a password for a host or a path."""
+    """Whether it can be parsed without mistaking a part of the password for a host or a path."""
     try:
         urlsplit(url)
     except ValueError:

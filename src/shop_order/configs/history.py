@@ -32,7 +32,7 @@ class UnknownEntry(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One accepted load; `created_ms` in epoch milliseconds."""
+    """One accepted configuration; `created_ms` in epoch milliseconds."""
 
     id: int
     digest: str

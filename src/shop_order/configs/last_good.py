@@ -41,7 +41,7 @@ class SourceReader:
             return self._copy(source, str(unavailable))
         why = f"{source.kind} {source.identity} is empty now"
         if not documents and any(_has_settings(text) for _, text in self._stored(source, why) or ()):
-            return self._copy(source, why)  # all keys vanished at once: that is never intended
+            return self._copy(source, why)  # all keys vanished at once, which is always a mistake
         self.fresh[_name(source)] = documents
         return documents
 
@@ -50,7 +50,7 @@ class SourceReader:
         return bool(self.fresh) and all(self._file(name).is_file() for name in self.fresh)
 
     def save(self) -> None:
-        """Save what was read, which was accepted, as the last good copies. Raises ConfigError if it can't."""
+        """Save the documents that were read and accepted as the last good copies. Raises ConfigError."""
         for name, documents in self.fresh.items():
             file = self._file(name)
             text = yaml.safe_dump([list(document) for document in documents], allow_unicode=True)

@@ -37,7 +37,7 @@ def masked_again(content: str) -> str:
     return dump(plain(yaml.safe_load(content), secrets=False))
 
 
-def masked(name: str, text: str) -> str:
+def mask(name: str, text: str) -> str:
     """Return a published document with its settings sorted and secrets masked. Raises ConfigError."""
     flat = parse(name, text)
     secret = PLANNED | secret_paths()

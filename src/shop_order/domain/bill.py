@@ -30,12 +30,12 @@ def day_at(ms: int) -> date:
 
 
 def is_before(known_ms: int, day: date) -> bool:
-    """Whether money that was known here at that time belongs to an earlier bill."""
+    """Whether a payment or refund that was known here at that time belongs to an earlier bill."""
     return known_ms < first_ms(day) - EDGE_MS
 
 
 def days_near(from_ms: int, to_ms: int, excluding: date) -> Sequence[date]:
-    """The days whose bills may list money of that time, latest first."""
+    """The days whose bills may list a payment or refund of that time, latest first."""
     first, last = day_at(from_ms - EDGE_MS), day_at(to_ms + EDGE_MS)
     days = [last - timedelta(days=n) for n in range((last - first).days + 1)]
     return [day for day in days if day != excluding][:MAX_EARLIER]

@@ -168,7 +168,7 @@ class IllegalTransition(OrderServiceError, kind=Kind.PRECONDITION):
 
 
 class GoodsUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
-    """Some goods do not exist or are off sale; `goods_ids` lists them."""
+    """Some goods do not exist or are no longer on sale; `goods_ids` lists them."""
 
     def __init__(self, goods_ids: Iterable[int]) -> None:
         super().__init__(goods_ids=_joined(goods_ids))

@@ -81,8 +81,8 @@ class GrpcGoods:
         for at in range(0, len(ids), MAX_IDS_PER_CALL):
             request = pb.GoodsIds(ids=ids[at : at + MAX_IDS_PER_CALL])
             with calling("goods_service", self._neighbour):
-                answer = await self._neighbour.call(self._stub.BatchGetGoods, request, origins=origins)
-            found |= {g.id: goods_of(g) for g in answer.goods}
+                response = await self._neighbour.call(self._stub.BatchGetGoods, request, origins=origins)
+            found |= {g.id: goods_of(g) for g in response.goods}
         return [found] * len(wanted)
 
 
@@ -129,12 +129,12 @@ class GrpcStock:
         await self._releasing.submit((order_sn, origin()))
 
     async def available(self, goods_ids: Sequence[int]) -> Mapping[int, int]:
-        answer = await self._stock(goods_ids)
-        return {stock.goods_id: stock.available for stock in answer.stocks}
+        response = await self._stock(goods_ids)
+        return {stock.goods_id: stock.available for stock in response.stocks}
 
     async def counters(self, goods_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
-        answer = await self._stock(goods_ids)
-        return {stock.goods_id: (stock.reserved, stock.sold) for stock in answer.stocks}
+        response = await self._stock(goods_ids)
+        return {stock.goods_id: (stock.reserved, stock.sold) for stock in response.stocks}
 
     async def _stock(self, goods_ids: Sequence[int]) -> pb.StockList:
         with calling(INVENTORY, self._neighbour):
@@ -143,8 +143,8 @@ class GrpcStock:
     async def leases(self, after: str, limit: int) -> Sequence[StockLease]:
         request = pb.LeaseFilter(after_order_sn=after, limit=limit)
         with calling(INVENTORY, self._neighbour):
-            answer = await self._neighbour.call(self._stub.ListLeases, request)
-        return [lease_of(lease) for lease in answer.leases]
+            response = await self._neighbour.call(self._stub.ListLeases, request)
+        return [lease_of(lease) for lease in response.leases]
 
     async def _reserve(self, wanted: Sequence[Reservation]) -> Sequence[Exception | None]:
         requests = [
@@ -158,10 +158,10 @@ class GrpcStock:
         origins = [caller for _, _, caller in wanted]
         batch = pb.ReserveRequests(requests=requests)
         with calling(INVENTORY, self._neighbour):
-            answer = await self._neighbour.call(self._stub.Reserve, batch, origins=origins)
-        if [result.key for result in answer.results] != [order_sn for order_sn, _, _ in wanted]:
-            raise DependencyDown(INVENTORY, self._neighbour.address)  # the answer is to another request
-        return [None if result.ok else refusal(result) for result in answer.results]
+            response = await self._neighbour.call(self._stub.Reserve, batch, origins=origins)
+        if [result.key for result in response.results] != [order_sn for order_sn, _, _ in wanted]:
+            raise DependencyDown(INVENTORY, self._neighbour.address)  # the response is to another request
+        return [None if result.ok else refusal(result) for result in response.results]
 
     async def _release(self, wanted: Sequence[tuple[str, Origin]]) -> Sequence[None]:
         released = pb.OrderSns(order_sns=[order_sn for order_sn, _ in wanted])
@@ -183,7 +183,7 @@ def refusal(result: pb.Result) -> Exception:
 
 
 def lease_of(lease: pb.Lease) -> StockLease:
-    """Return the lease of an answer."""
+    """Return the lease of a response."""
     lines, returned = (
         tuple((line.goods_id, line.nums) for line in some) for some in (lease.lines, lease.returned)
     )
@@ -218,13 +218,13 @@ class GrpcInboxes:
         self._inboxes = [(EventInboxStub(channel), neighbour) for channel, neighbour in inboxes]
 
     async def hand_over(self, cloud_events: Sequence[bytes]) -> set[str]:
-        """Deliver events to every inbox; return the ids that all accepted.
+        """Deliver events to every inbox; return the ids that all inboxes accepted.
 
         Raises DependencyDown, DeadlineExceeded, Overloaded.
         """
         batch = pb.EventBatch(cloud_events=cloud_events)
-        answers = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
-        return set.intersection(*(set(answer.accepted_ids) for answer in answers))
+        responses = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
+        return set.intersection(*(set(response.accepted_ids) for response in responses))
 
 
 async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:

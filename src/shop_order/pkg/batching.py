@@ -46,7 +46,7 @@ class Batcher(Generic[In, Out]):
         return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
     def yield_to(self, *others: Batcher[Any, Any]) -> Self:
-        """Let the batches of these run first, at most MAX_YIELD_S each: meanwhile more items gather here."""
+        """Let these batchers run first, at most MAX_YIELD_S each, so that more items gather here."""
         self._yields_to = others
         return self
 

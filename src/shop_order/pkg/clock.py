@@ -21,10 +21,10 @@ class OffsetStore(Protocol):
 class ShopClock:
     """Calling it returns the shop's time in epoch ms."""
 
-    def __init__(self, time: OffsetStore, real_clock: Callable[[], int], *, may_move: bool) -> None:
+    def __init__(self, time: OffsetStore, real_clock: Callable[[], int], *, can_advance: bool) -> None:
         self._time = time
         self._real = real_clock
-        self._may_move = may_move
+        self._may_move = can_advance
         self._offset_ms = 0
 
     def __call__(self) -> int:

@@ -25,11 +25,11 @@ MAX_BYTES = 64 * 1024
 MIN_BITS = 2048
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _private = partial(load_der_private_key, password=None)
-_ENCRYPTED = "is encrypted: remove the password, which the service can't enter"
+_ENCRYPTED = "is encrypted; remove its password, since the service can't prompt for one"
 
 
 class BadKeyFile(ValueError):
-    """The text says what is wrong, without any content of the file."""
+    """The message says what is wrong and contains none of the file's content."""
 
 
 def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -69,10 +69,10 @@ def _rsa_key(path: Path, key_type: Any) -> Any:
     is_private = key_type is RSAPrivateKey
     load, load_other = (_private, load_der_public_key) if is_private else (load_der_public_key, _private)
     der, label = _der(read(path), "PRIVATE" if is_private else "PUBLIC")
-    key = _loaded(load, der)
-    if key is None and is_private and _loaded(load_other, der):
+    key = _load_or_none(load, der)
+    if key is None and is_private and _load_or_none(load_other, der):
         raise BadKeyFile("contains a public key instead of the private key")
-    if key is None and not is_private and ("PRIVATE" in label or _loaded(load_other, der)):
+    if key is None and not is_private and ("PRIVATE" in label or _load_or_none(load_other, der)):
         raise BadKeyFile("contains a private key instead of the provider's public key")
     if key is None:
         raise BadKeyFile(_content(der, label))
@@ -105,7 +105,7 @@ def _der(content: bytes, wanted: str) -> tuple[bytes, str]:
         raise BadKeyFile("is not a key: neither PEM nor base64") from None
 
 
-def _loaded(load: Callable[[bytes], object], der: bytes) -> object | None:
+def _load_or_none(load: Callable[[bytes], object], der: bytes) -> object | None:
     try:
         return load(der)
     except TypeError:

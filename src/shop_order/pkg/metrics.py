@@ -101,7 +101,7 @@ class Metrics:
         """Count an ended stream; its duration, which the client decides, is not observed."""
         self._streams.labels(method, code).inc()
 
-    def grpc_open(self, taken: Mapping[str, int]) -> None:
+    def set_grpc_calls(self, taken: Mapping[str, int]) -> None:
         """Set the number of running calls by pool."""
         for pool, calls in taken.items():
             self._grpc_open.labels(pool).set(calls)
@@ -111,7 +111,7 @@ class Metrics:
         for type in types:
             self._events.labels(type).inc()
 
-    def tokens_refused(self, reasons: Sequence[str]) -> Callable[[str], None]:
+    def token_refusals(self, reasons: Sequence[str]) -> Callable[[str], None]:
         """Return a counter of refused tokens by reason."""
         refused = self._counter("shop_order_tokens_refused", "Refused tokens", "reason", zero=reasons)
         return lambda reason: refused.labels(reason).inc()
@@ -125,17 +125,17 @@ class Metrics:
         for outcome in ("ok", "failed"):
             self.job_runs.labels(name, outcome)
 
-    def behind(self, what: str, count: int, oldest_s: float) -> None:
+    def set_overdue(self, what: str, count: int, oldest_s: float) -> None:
         """Set the number of overdue items and the age of the oldest."""
         self._behind.labels(what).set(count)
         self._behind_s.labels(what).set(oldest_s)
 
-    def reconciled(self, channel: str, age_s: float, differences: int) -> None:
+    def set_reconciliation(self, channel: str, age_s: float, differences: int) -> None:
         """Set the age of the last reconciled day and the number of differences."""
         self._reconciled_s.labels(channel).set(age_s)
         self._differences.labels(channel).set(differences)
 
-    def degraded(self, parts: Sequence[str], missing: Collection[str]) -> None:
+    def set_degraded(self, parts: Sequence[str], missing: Collection[str]) -> None:
         """Set which of the parts are missing."""
         for part in parts:
             self._degraded.labels(part).set(int(part in missing))

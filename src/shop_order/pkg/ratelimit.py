@@ -44,7 +44,7 @@ class RateLimiter(Protocol):
         """
 
     async def charge(self, key: str, rate: int, burst: int, cost: int) -> None:
-        """Take `cost` more calls, even into debt of at most `MAX_DEBT_S`."""
+        """Charge `cost` more calls; the balance may become negative, by at most `MAX_DEBT_S`."""
 
 
 class MemoryRateLimiter:

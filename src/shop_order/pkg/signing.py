@@ -43,7 +43,7 @@ class Signer:
             raise BadSignature("the signature does not match")
 
     def seal(self, purpose: str, payload: bytes) -> str:
-        """Return payload and signature as URL-safe text, readable but tamper-proof."""
+        """Return payload and signature as URL-safe text, readable but protected against changes."""
         return _text(_mac(self._macs(purpose)[0], payload) + payload)
 
     def unseal(self, purpose: str, sealed: str) -> bytes:
@@ -78,7 +78,7 @@ def _text(raw: bytes) -> str:
 
 
 class BadToken(ValueError):
-    """The submit token is not ours, not this user's, or too old."""
+    """The submit token was not issued by us or to this user, or has expired."""
 
 
 class SubmitTokens:

@@ -17,7 +17,7 @@ _BACKLOG = 1024
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 picks a free one. Raises OSError naming the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Only with an explicit protocol does asyncio disable Nagle, which would delay answers by 40 ms.
+    # Only with an explicit protocol does asyncio disable Nagle, which would delay responses by 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

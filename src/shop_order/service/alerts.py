@@ -20,7 +20,7 @@ class Alert(Protocol):
 
 @dataclass(eq=False)
 class UnreadableRowAlerts:
-    """Raises one alert per skipped row and half hour, however often the row is met.
+    """Alerts once per half hour for each skipped row, however often it is read.
 
     Such a row was written by another program or a newer version.
     """

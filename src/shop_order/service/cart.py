@@ -105,7 +105,9 @@ class CartService:
         """Set the check mark of one line, or of all without goods and id. Raises CartLineNotFound."""
         if goods or id:
             return await self.update(actor, goods, id=id, checked=checked)
-        await self.carts.change(actor.buyer_id(), lambda cart: cart.check_all(checked, now_ms=self.clock()))
+        await self.carts.change(
+            actor.buyer_id(), lambda cart: cart.set_all_checked(checked, now_ms=self.clock())
+        )
 
     async def remove(self, actor: Actor, goods: int, *, id: int = 0) -> None:
         """Remove a line, if it is there. Raises InvalidArgument."""

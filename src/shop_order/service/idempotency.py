@@ -42,7 +42,7 @@ class Outcome(Generic[T]):
     replayed: bool = False
 
 
-class SharedFlights(Protocol):
+class KeysInProgress(Protocol):
     """The keys that any process is working on."""
 
     async def enter(self, scope: str, key: str) -> str | None:
@@ -62,7 +62,7 @@ class Idempotency:
 
     orders: Orders
     real_clock: Clock
-    shared: SharedFlights | None = None
+    shared: KeysInProgress | None = None
     tokens: SubmitTokens | None = None
     _running: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = field(default_factory=dict, init=False)
 

@@ -180,7 +180,7 @@ class PaymentService:
 
     # ---- reading ----
 
-    async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
+    async def get_payment(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
         """The order with its paying attempt, otherwise its latest. Raises OrderNotFound, PaymentNotFound."""
         order = visible(await self.orders.get(order_sn), actor, owner)
         payment = order.shown_payment()

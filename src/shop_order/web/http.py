@@ -36,7 +36,7 @@ from shop_order.web.handler.health import HealthHandler, Readiness
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
-from shop_order.web.handler.route import Guard, guarded, mount
+from shop_order.web.handler.route import Guard, guarded_route_class, mount
 from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def describe(notice_routes: Sequence[NoticeRoute]) -> dict[str, Any]:
 
 def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     trusted = networks(settings.trusted_proxies)
-    route_class = guarded(Guard(parts.authenticator, parts.limits, trusted))
+    route_class = guarded_route_class(Guard(parts.authenticator, parts.limits, trusted))
     cashier = CashierHandler(
         checkout=parts.checkout,
         channels=parts.channels,

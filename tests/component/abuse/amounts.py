@@ -62,7 +62,7 @@ async def shown_unavailable(scene: Scene, answer: Answer) -> None:
     assert not any(channel["available"] for channel in answer.data["channels"])
     assert answer.data["channels"][0]["reason"] == "AMOUNT_NOT_PAYABLE"
     link = await cashier(scene)
-    for language, words in (("zh-CN", "单笔支付范围"), ("en", "Limits per payment")):
+    for language, words in (("zh-CN", "单笔支付范围"), ("en", "Amount limits per payment")):
         page = await scene.rest("GET", link, headers={"Accept": "text/html", "Accept-Language": language})
         assert f"{words} ¥0.01–¥100000000.00" in page.data
         assert 'value="alipay" disabled' in page.data

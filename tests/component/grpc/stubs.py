@@ -43,7 +43,7 @@ from shop_order.web.grpc.server import (
     Interceptors,
     OrderGrpcServer,
     build_server,
-    published,
+    service_methods,
 )
 
 TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
@@ -171,8 +171,8 @@ class StubPayments(PaymentService):
         self.asked.append(("pay", actor, cmd))
         return Outcome(Attempt(an_order(), a_payment()))
 
-    async def info(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
-        self.asked.append(("info", actor, order_sn, owner))
+    async def get_payment(self, actor: Actor, order_sn: str, *, owner: int = 0) -> Attempt:
+        self.asked.append(("get_payment", actor, order_sn, owner))
         return Attempt(an_order(), a_payment())
 
     async def provider_notice(
@@ -324,7 +324,7 @@ class World:
 
     def methods(self) -> list[Methods]:
         """What is registered."""
-        return published(self._services(), cashier_link=cashier_link, cursors=cursors())
+        return service_methods(self._services(), cashier_link=cashier_link, cursors=cursors())
 
     def _services(self) -> GrpcServices:
         return GrpcServices(

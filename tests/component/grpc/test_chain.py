@@ -108,7 +108,7 @@ async def test_messages_follow_the_callers_language(world: World) -> None:
     world.orders.fails = OutOfStock([3])
     metadata = (*bearer(), ("accept-language", "en-GB,zh;q=0.5"))
     error, _ = await refusal(world, CREATE, ORDER, pb.OrderInfo, metadata)
-    assert error.details() == "not enough stock of goods 3; order fewer, or remove them"
+    assert error.details() == "not enough stock of goods 3; reduce the quantity, or remove them"
 
 
 async def test_where_a_retry_makes_sense_it_says_when(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from shop_order.web.dto.answers import CartData, CartItemData
+from shop_order.web.dto.responses import CartData, CartItemData
 from tests.component.rest.front import Rest, admin, refused, token
 from tests.world.shop import World
 

@@ -13,7 +13,7 @@ import pytest
 
 from shop_order.service.pay import MAX_ATTEMPTS
 from shop_order.web.auth.limits import Rates
-from shop_order.web.dto.answers import CashierData
+from shop_order.web.dto.responses import CashierData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.world.shop import World
 

@@ -11,7 +11,7 @@ import pytest
 
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.service import checkout
-from shop_order.web.dto.answers import CashierData
+from shop_order.web.dto.responses import CashierData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
 from tests.component.rest.test_cashier import HTML, JSON, choose, open_page, path
 from tests.world.shop import World

@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.domain.valueobject.parties import Role
 from shop_order.service.place import OrderRules
-from shop_order.web.dto.answers import OrderDetailData, OrderListData, OrderStatusData
+from shop_order.web.dto.responses import OrderDetailData, OrderListData, OrderStatusData
 from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, admin, refused, token
 from tests.world.shop import World
 

@@ -11,7 +11,7 @@ import pytest
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.service.notice import MAX_BODY
-from shop_order.web.dto.answers import PaymentData
+from shop_order.web.dto.responses import PaymentData
 from tests.component.rest.front import Rest, refused, token
 from tests.world.shop import World
 

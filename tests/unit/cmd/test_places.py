@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.cmd.wiring.from_settings import places
+from shop_order.cmd.wiring.from_settings import landing_links
 from shop_order.configs import load
 from shop_order.web.document.pages import Places
 
@@ -26,7 +26,7 @@ GATEWAY = "PAY__ALIPAY__GATEWAY"
 def found(folder: Path, **settings: str) -> Places:
     """What a service with these settings shows."""
     env = {f"SHOP_ORDER_{name}": value for name, value in settings.items()}
-    return places(load({"SHOP_ORDER_DATA_DIR": str(folder)} | env).settings, 50051)
+    return landing_links(load({"SHOP_ORDER_DATA_DIR": str(folder)} | env).settings, 50051)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.configs import ConfigError, load, masked, show
+from shop_order.configs import ConfigError, load, mask, show
 from shop_order.configs.dev_keys import dev_keys
 from shop_order.configs.tree import PLANNED, dump, key_of, nest
 from tests.unit.configs.test_load import env_of, loaded
@@ -87,6 +87,6 @@ def test_a_setting_of_what_is_not_built_yet_is_told_and_not_kept(tmp_path: Path)
     it = loaded(tmp_path, **given)
     assert set(it.unused) == set(given)
     assert not PLANNED & set(it.origins)
-    assert "geheim" not in show(it) + masked("it", dump(nest(dict.fromkeys(PLANNED, "geheim"))))
+    assert "geheim" not in show(it) + mask("it", dump(nest(dict.fromkeys(PLANNED, "geheim"))))
     with pytest.raises(ConfigError, match="unknown setting AUTH__SERVICE_KEY "):
         loaded(tmp_path, AUTH__SERVICE_KEY="x")

@@ -116,9 +116,9 @@ def test_a_cart_has_caps() -> None:
 def test_a_checkout_buys_the_checked_lines_in_order_of_goods() -> None:
     cart = filled()
     assert cart.checked_lines() == (Line(1, 2),)
-    cart.check_all(True, now_ms=9)
+    cart.set_all_checked(True, now_ms=9)
     assert cart.checked_lines() == (Line(1, 2), Line(2, 1))
-    cart.check_all(False, now_ms=9)
+    cart.set_all_checked(False, now_ms=9)
     assert cart.checked_lines() == ()
 
 

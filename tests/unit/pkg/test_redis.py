@@ -194,7 +194,7 @@ async def test_a_timeout_that_was_changed_holds_from_the_next_pipeline_on_for_so
 
     late = asyncio.create_task(slow())
     await asyncio.sleep(0)
-    with pytest.raises(RedisUnavailable, match=r"no answer within 0\.01 s"):
+    with pytest.raises(RedisUnavailable, match=r"no response within 0\.01 s"):
         await link.command("ECHO", 1)
     await late
     await until(link)

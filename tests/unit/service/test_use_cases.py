@@ -61,7 +61,7 @@ async def test_another_users_order_looks_as_if_it_did_not_exist(world: World) ->
         with pytest.raises(OrderNotFound):
             await world.payments.pay(actor, PayOrder(order.order_sn, PaymentType.ALIPAY))
         with pytest.raises(OrderNotFound):
-            await world.payments.info(actor, order.order_sn)
+            await world.payments.get_payment(actor, order.order_sn)
     with pytest.raises(OrderNotFound):
         await world.orders.get(ADMIN, order.order_sn, owner=8)
     assert (await world.store.orders.get(order.order_sn)).version == 1
@@ -189,13 +189,13 @@ async def test_the_test_clock_does_not_age_keys(world: World) -> None:
 async def test_an_equal_attempt_is_used_again_and_another_closes_it_first(world: World) -> None:
     order = await placed(world)
     with pytest.raises(PaymentNotFound):
-        await world.payments.info(BUYER, order.order_sn)
+        await world.payments.get_payment(BUYER, order.order_sn)
     first = await attempted(world, order)
     assert (await attempted(world, order, trade_type="page")).payment == first.payment
     world.provider.scan(first.payment.payment_sn)
     second = await attempted(world, order, trade_type="wap")
     assert world.provider.ledger[first.payment.payment_sn].state == "closed"
-    assert (await world.payments.info(BUYER, order.order_sn)).payment == second.payment
+    assert (await world.payments.get_payment(BUYER, order.order_sn)).payment == second.payment
     assert first.payment.payment_sn != second.payment.payment_sn
 
 

@@ -6,15 +6,24 @@ from types import SimpleNamespace
 
 import pytest
 
-from shop_order.web.dto.fields import Answer, argument, attribute, computed, fen, id_text, timestamp, yuan
+from shop_order.web.dto.fields import (
+    ResponseData,
+    argument,
+    attribute,
+    computed,
+    fen,
+    id_text,
+    timestamp,
+    yuan,
+)
 from shop_order.web.messages import Language
 
 
-class ParcelData(Answer):
+class ParcelData(ResponseData):
     no: str
 
 
-class ThingData(Answer):
+class ThingData(ResponseData):
     id: str = id_text("7")
     owner: str = attribute(source="user.name")
     size: int = attribute(source=lambda it: len(it.parts))

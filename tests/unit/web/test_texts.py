@@ -47,7 +47,7 @@ def test_no_key_is_given_twice(name: str) -> None:
     ("old", "new"),
     [
         ("  EMPTY_ORDER:", "  EMPTY_ORDERS:"),
-        ("pages end at {limit} rows", "pages end at {max} rows"),
+        ("pages beyond row {limit}", "pages beyond row {max}"),
         ("    scan: Scan this code to pay\n", ""),
     ],
 )

@@ -76,7 +76,7 @@ class FailedPrecondition(OrderApiError):
 
 
 class Aborted(OrderApiError):
-    """Lost to a concurrent change: refresh and retry."""
+    """A concurrent change won: refresh and retry."""
 
 
 class ResourceExhausted(OrderApiError):
@@ -104,7 +104,7 @@ class OutOfStock(FailedPrecondition):
 
 
 class GoodsUnavailable(FailedPrecondition):
-    """Some goods do not exist or are off sale; `goods_ids` lists them."""
+    """Some goods do not exist or are no longer on sale; `goods_ids` lists them."""
 
 
 class PriceChanged(FailedPrecondition):

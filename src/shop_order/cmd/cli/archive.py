@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import loaded, refuse, with_core
+from shop_order.cmd.cli.command import load_settings, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.run.job_locks import JobLocks
@@ -20,17 +20,19 @@ def archive(
     older_than: Annotated[
         int | None,
         typer.Option(
-            min=1, max=36_500, help="Days since an order's last change; without it ORDER__ARCHIVE_AFTER_DAYS."
+            min=1,
+            max=36_500,
+            help="Minimum days since an order's last change (default: ORDER__ARCHIVE_AFTER_DAYS).",
         ),
     ] = None,
 ) -> None:
-    """Move old finished orders to the history tables; they are still found by number.
+    """Move old finished orders to the history tables; they can still be found by number.
 
     It can be stopped or killed at any time: the next run continues.
     """
     from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
 
-    settings = loaded(dev_wiring=True).settings
+    settings = load_settings(dev_wiring=True).settings
     days = older_than or settings.order.archive_after_days
     if not days:
         refuse("automatic archiving is off: pass --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import typer
 
-from shop_order.cmd.cli.command import loaded, refuse
+from shop_order.cmd.cli.command import load_settings, refuse
 from shop_order.cmd.run.startup import BY_SIGNAL
 
 BUSY_S = 30.0
@@ -29,7 +29,7 @@ def backup(
     """
     from shop_order.configs.engines import sqlite_path
 
-    url = loaded().settings.db.url
+    url = load_settings().settings.db.url
     if not url.startswith("sqlite:"):
         from shop_order.repository.dao.engine.mysql_session import MysqlAddress
 

@@ -26,7 +26,7 @@ def with_core(work: Callable[[Core], Coroutine[Any, Any, int]]) -> None:
         from shop_order.cmd.wiring.core import Core
         from shop_order.cmd.wiring.from_settings import dev_token
 
-        found = loaded(dev_wiring=True)
+        found = load_settings(dev_wiring=True)
         core = Core(found, token=dev_token(found.settings))
         try:
             await core.open(serve=False)
@@ -78,7 +78,7 @@ def _explain(error: Exception) -> str | None:
             return None
 
 
-def loaded(*, dev_wiring: bool = False) -> Loaded:
+def load_settings(*, dev_wiring: bool = False) -> Loaded:
     """Return the settings, or exit with one line; `dev_wiring` uses the addresses of a running `make run`."""
     with refusing():
         return load(os.environ, dev_wiring=dev_wiring)
@@ -97,6 +97,11 @@ def require_usable(found: Loaded) -> Loaded:
     if wrong:
         refuse("; ".join(wrong))
     return found
+
+
+def pluralize(number: int, what: str) -> str:
+    """Return `1 payment`, `2 payments`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def refuse(line: str) -> NoReturn:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, loaded, refusing
-from shop_order.configs import ConfigError, load, masked, show
+from shop_order.cmd.cli.command import FOUND, load_settings, pluralize, refusing
+from shop_order.configs import ConfigError, load, mask, show
 from shop_order.configs.engines import sqlite_path
 from shop_order.configs.history import Records, UnknownEntry, content_of, entries, plan, write
 from shop_order.configs.load import config_url
@@ -39,7 +39,7 @@ def show_command(
     ] = False,
 ) -> None:
     """Print every setting with its value and where the value came from."""
-    typer.echo(show(loaded(), secrets=secrets), nl=False)
+    typer.echo(show(load_settings(), secrets=secrets), nl=False)
 
 
 @config_app.command("check")
@@ -68,7 +68,9 @@ def check_command() -> None:
     for text in found.renamed:
         typer.echo(f"note: {text}")
     count = len(wrong) + sum(map(len, channels.values()))
-    typer.echo(f"production would not start: {count} problems" if count else "production would start")
+    typer.echo(
+        f"production would not start: {pluralize(count, 'problem')}" if count else "production would start"
+    )
     raise typer.Exit(FOUND if count else 0)
 
 
@@ -167,7 +169,7 @@ def _published(versions: "Sequence[Version]", number: int) -> str:
 def _contents(*numbers: int) -> list[str]:
     if (published := _nacos()) is not None:
         versions = published.history()
-        return [masked(f"entry {n}", _published(versions, n)) for n in numbers]
+        return [mask(f"entry {n}", _published(versions, n)) for n in numbers]
     with _history() as connection:
         return [content_of(connection, number) for number in numbers]
 

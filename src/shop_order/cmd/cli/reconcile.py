@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, loaded, refuse, with_core
+from shop_order.cmd.cli.command import FOUND, load_settings, pluralize, refuse, with_core
 from shop_order.pkg.money import yuan_of_fen
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def reconcile(
     from shop_order.cmd.run.preflight import channel_problems
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    settings = loaded(dev_wiring=True).settings
+    settings = load_settings(dev_wiring=True).settings
     which, when = channel_of(channel), day_of(day)
 
     async def compare(core: Core) -> int:
@@ -172,24 +172,19 @@ def report(result: Reconciliation) -> list[str]:
         row("here", result.ours),
     ]
     if result.settled:
-        what = pluralized(result.settled, "payment")
+        what = pluralize(result.settled, "payment")
         lines.append(f"{what} unpaid here but paid at the provider: now settled")
     if result.waiting:
         lines.append(f"{result.waiting} in the day's last minutes: to be compared with the next bill")
     if not result.differences:
         return [*lines, "they agree"]
     lines.insert(4, row("here more", result.ours.minus(result.theirs)))
-    lines.append(pluralized(result.differences, "difference"))
+    lines.append(pluralize(result.differences, "difference"))
     for one in result.shown:
         lines += difference_lines(one)
     if result.differences > len(result.shown):
         lines.append(f"and {result.differences - len(result.shown)} more")
     return lines
-
-
-def pluralized(number: int, what: str) -> str:
-    """Return `1 payment`, `2 payments`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def row(name: str, sums: Totals) -> str:

@@ -10,7 +10,7 @@ import typer
 from shop_order.cmd.cli.archive import archive
 from shop_order.cmd.cli.backup import backup
 from shop_order.cmd.cli.checks import audit_app, doctor
-from shop_order.cmd.cli.command import loaded, refuse, require_usable, run
+from shop_order.cmd.cli.command import load_settings, refuse, require_usable, run
 from shop_order.cmd.cli.config import config_app
 from shop_order.cmd.cli.reconcile import reconcile
 from shop_order.cmd.cli.stats import stats_app
@@ -40,7 +40,7 @@ def common(
 @app.command()
 def serve() -> None:
     """Serve gRPC and REST until TERM or INT; HUP reloads the configuration."""
-    found = require_usable(loaded())  # before slow imports
+    found = require_usable(load_settings())  # before slow imports
     from shop_order.cmd.run.serve import serve_until_stopped
 
     run(lambda: serve_until_stopped(found))
@@ -49,7 +49,7 @@ def serve() -> None:
 @app.command()
 def relay() -> None:
     """Publish the outbox until TERM or INT; HUP reloads. With embedded delivery this runs inside `serve`."""
-    found = require_usable(loaded())
+    found = require_usable(load_settings())
     if found.settings.message.url.startswith("embedded:"):
         refuse("MESSAGE__URL is embedded: the relay runs inside `shop-order serve`; nothing to do")
     from shop_order.cmd.run.relay import relay_until_stopped
@@ -70,7 +70,7 @@ def migrate(
     from shop_order.repository.schema import DataWouldBeLost
     from shop_order.repository.schema import migrate as migrate_schema
 
-    settings = loaded().settings
+    settings = load_settings().settings
     url, production = settings.db.url, settings.app.env == "production"
     try:
         migrate_schema(url, revision, keep_data=production or not yes_drop_data)

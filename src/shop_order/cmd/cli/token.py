@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import loaded, refuse
+from shop_order.cmd.cli.command import load_settings, refuse
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.parties import Role
 
@@ -52,7 +52,7 @@ def token(
 ) -> None:
     """Print a JWT for development, signed with the key in the data directory."""
     try:
-        minted = mint(loaded().settings, user=user, role=role, name=name, act_for=act_for)
+        minted = mint(load_settings().settings, user=user, role=role, name=name, act_for=act_for)
     except ValueError as bad:
         refuse(str(bad))
     typer.echo(minted)

@@ -127,7 +127,7 @@ class App:
             return False
 
     def reload(self) -> None:
-        """Reload the settings soon; an invalid configuration is refused."""
+        """Request a reload of the settings; an invalid configuration is refused."""
         self._reloading.hint()
 
     async def _readiness(self) -> Readiness:
@@ -158,8 +158,8 @@ class App:
 
     async def _report_readiness(self) -> None:
         readiness = await self._readiness()
-        self.core.metrics.degraded(PARTS, readiness.missing)
-        self.core.metrics.grpc_open(self._servers.pools.taken())
+        self.core.metrics.set_degraded(PARTS, readiness.missing)
+        self.core.metrics.set_grpc_calls(self._servers.pools.taken())
         if not self._stopping:
             self._servers.grpc.report(serving=readiness.serving)
         for code in (kind.code for kind in CHANNELS):
@@ -171,7 +171,7 @@ class App:
             self._channel_problems[code] = why
 
     async def _handle_timeout(self, delivery: Delivery) -> bool:
-        """Handle the delayed message of an order whose payment time is over; the scan covers lost messages.
+        """Handle the delayed message that an order's time to pay is over; the scan covers lost messages.
 
         A transient failure is retried. A permanent one would block a consumer thread: the message is
         rejected, and becomes a dead letter.

@@ -1,4 +1,4 @@
-"""Steps before a process serves: it opens its log, and closes stored files to other users.
+"""Steps before a process serves: open its log, and restrict stored files to their owner.
 
 New files are private by the umask of `startup`; an older version may have left some readable. Only our files
 are changed: DATA_DIR may be shared.
@@ -24,7 +24,7 @@ SYSTEM_FOLDERS = frozenset({"lost+found"})  # created by mkfs
 
 
 @contextmanager
-def logged(settings: Settings) -> Iterator[None]:
+def log_to_files(settings: Settings) -> Iterator[None]:
     """Log until the block ends, and first restrict stored files to their owner. Raises OSError."""
     logging = open_log(settings)
     try:

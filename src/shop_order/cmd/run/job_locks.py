@@ -29,7 +29,7 @@ WAIT_S = 15.0  # longer than a lease: its holder may have died
 async def while_locked(
     renew: Callable[[], Awaitable[bool]], fence: Fence, work: Coroutine[Any, Any, T], every_s: float = RENEW_S
 ) -> T:
-    """Do long work, renewing the lock. Raises LeaseLost once another process has it."""
+    """Do long work while renewing the lock. Raises LeaseLost if another process gets it."""
     task = asyncio.create_task(work)
     try:
         while not (await asyncio.wait({task}, timeout=every_s))[0]:
@@ -56,7 +56,7 @@ class JobLocks:
         self._leases: dict[str, RegistryLock] = {}
 
     async def acquire(self, job: str) -> bool:
-        """Acquire or keep the lock; whether this instance may run the job now."""
+        """Acquire or renew the lock; return whether this instance may run the job now."""
         lease = self._leases.get(job)
         if (lease is not None and lease.held()) or self._monotonic_s() < self._retry_at_s:
             return True
@@ -88,12 +88,12 @@ class JobLocks:
 
 
 async def hold(core: Core, locks: JobLocks, job: str) -> bool:
-    """Acquire or keep lease and lock; whether this process may run the job now."""
+    """Acquire or renew lease and lock; return whether this process may run the job now."""
     return await core.store.leases.hold(job) and await locks.acquire(job)
 
 
 async def wait_for_lock(core: Core, locks: JobLocks, job: str) -> bool:
-    """Acquire lease and lock; whether that succeeded within `WAIT_S`."""
+    """Acquire lease and lock; return whether that succeeded within `WAIT_S`."""
     until = time.monotonic() + WAIT_S
     while not await hold(core, locks, job):
         if time.monotonic() > until:

@@ -29,8 +29,8 @@ Pause = Callable[[], Awaitable[None]]
 HasMore = Callable[[int], bool]  # whether to continue without a pause after so many items
 
 
-def never(done: int) -> bool:
-    """Always pause between two steps."""
+def never_more(done: int) -> bool:
+    """Say that there is no more work, so that the job pauses after every step."""
     return False
 
 
@@ -62,10 +62,10 @@ class Jobs:
         self._on_one_instance("refund", core.settlement.refund_due, scan_pause)
         self._on_one_instance("purge", lambda: orders.purge_keys(real_ms()), purge_pause)
         self._on_one_instance("tombstones", lambda: orders.purge_tombstones(real_ms()), purge_pause)
-        self._on_one_instance("order_log", core.order_log.run_once, core.order_log.wait, never)
+        self._on_one_instance("order_log", core.order_log.run_once, core.order_log.wait, never_more)
         self._on_one_instance("order_log_retention", core.order_log.purge, purge_pause)
-        self._loop("archive", self._archive, core.archive.wait, never)
-        self._on_one_instance(DAILY_ROOT, self._seal_days, core.daily_root.wait, never)
+        self._loop("archive", self._archive, core.archive.wait, never_more)
+        self._on_one_instance(DAILY_ROOT, self._seal_days, core.daily_root.wait, never_more)
         self.every("root_lag", self._measure_root_lag, ROOT_LAG_EVERY_S)
         self._loop(RECONCILE, self._reconcile, core.reconciliation.wait)
         self.every("reconciled", self._measure_reconciliation, RECONCILIATION_EVERY_S)
@@ -176,13 +176,13 @@ class Jobs:
 
     async def _measure_reconciliation(self) -> None:
         for channel, age_s, differences in await self._core.reconciliation.lag():
-            self._core.metrics.reconciled(channel.code, age_s, differences)
+            self._core.metrics.set_reconciliation(channel.code, age_s, differences)
 
     async def _measure_backlog(self) -> None:
         now_ms = self._core.clock()
         for one in await self._core.store.backlog.overdue(now_ms):
             oldest_s = (now_ms - one.since_ms) / 1000 if one.count else 0.0
-            self._core.metrics.behind(one.what, one.count, oldest_s)
+            self._core.metrics.set_overdue(one.what, one.count, oldest_s)
 
     async def _measure_lag(self) -> None:
         core = self._core

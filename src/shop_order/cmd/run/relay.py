@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from shop_order.cmd.run.bootstrap import logged
+from shop_order.cmd.run.bootstrap import log_to_files
 from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.reloading import Reloading
@@ -31,7 +31,7 @@ async def relay_until_stopped(loaded: Loaded) -> int:
     """Publish, and return the exit code; wait for an unavailable broker. Raises what refuses a start."""
     signals = Signals()
     settings = separate_log(loaded.settings)
-    with logged(settings), exclusive_job(settings, "relay"):
+    with log_to_files(settings), exclusive_job(settings, "relay"):
         await _relay(Core(loaded, token=dev_token(settings)), signals)
     return signals.finish()
 

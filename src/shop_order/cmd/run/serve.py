@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from shop_order.cmd.run.app import App
-from shop_order.cmd.run.bootstrap import logged
+from shop_order.cmd.run.bootstrap import log_to_files
 from shop_order.cmd.run.signals import Signals
 from shop_order.configs import Loaded
 from shop_order.configs.engines import sqlite_path
@@ -25,7 +25,7 @@ async def serve_until_stopped(loaded: Loaded) -> int:
     """Serve, and return the exit code. Raises what refuses a start."""
     signals = Signals()
     if await signals.unless_stopped(ensure_schema(loaded)):
-        with logged(loaded.settings):
+        with log_to_files(loaded.settings):
             app = App(loaded)
             signals.reload_by(app.reload)
             if await signals.unless_stopped(app.start()):

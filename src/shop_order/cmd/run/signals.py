@@ -11,7 +11,7 @@ from shop_order.cmd.run.startup import PENDING_RELOADS, STOPS, exit_on_signal, i
 
 
 class Signals:
-    """Handles the signals from its creation on; `startup` does so before."""
+    """Handles signals from its creation on; before that, `startup` does."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -29,7 +29,7 @@ class Signals:
             reload()
 
     async def unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Run a part of the start, cancelled by a stop; whether it completed. Raises what `work` raises."""
+        """Run `work`, cancelled by a stop; return whether it completed. Raises what `work` raises."""
         doing = asyncio.create_task(work)
         stopping = asyncio.create_task(self.stop.wait())
         try:

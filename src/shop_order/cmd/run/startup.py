@@ -47,7 +47,7 @@ def imports_done() -> None:
 def exit_on_signal(code: int | None, numbers: Sequence[signal.Signals] = STOPS) -> None:
     """Exit at once on these signals with this exit code (None: the signal's).
 
-    For when nothing has been accepted yet, or all is finished: there is nothing to clean up.
+    Used while there is nothing to clean up: before the first request, or after the last.
     """
 
     def end(number: int, frame: FrameType | None) -> None:

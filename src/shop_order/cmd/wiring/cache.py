@@ -25,7 +25,7 @@ REDIS_ORDER_TTL_S, REDIS_GOODS_TTL_S = 60.0, 10.0
 
 
 class SharedCache:
-    """The cache and what is built on it; without it all works, but slower or per instance."""
+    """The cache and what is built on it. Everything works without it, but more slowly or per instance."""
 
     def __init__(self, settings: Callable[[], Settings], metrics: Metrics, real_clock: Clock) -> None:
         """Raises ValueError: no key for links and tokens."""

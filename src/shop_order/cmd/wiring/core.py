@@ -11,7 +11,7 @@ from shop_order.cmd.wiring.from_settings import order_rules, pricing
 from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
-from shop_order.cmd.wiring.tracing import traced, tracing
+from shop_order.cmd.wiring.tracing import trace_port, tracing
 from shop_order.configs import Loaded, Settings, key_bytes
 from shop_order.gateway.events import MessageEventPublisher
 from shop_order.pkg.clock import ShopClock
@@ -76,7 +76,7 @@ class Core:
             ),
         )
         self.log_store = open_order_log(settings.oplog.url)
-        self.clock = ShopClock(self.store.time, real_ms, may_move=settings.app.env != "production")
+        self.clock = ShopClock(self.store.time, real_ms, can_advance=settings.app.env != "production")
         self.shared = SharedCache(lambda: self.settings, self.metrics, real_ms)
         self._gateways(settings, token)
         self._use_cases(settings)
@@ -99,7 +99,7 @@ class Core:
         store, goods, stock = self.store, self.goods.batches, self.stock.reservations
         store.lookups.yield_to(goods, stock, store.commits)
         goods.yield_to(stock, store.commits)
-        self.stored, self.views = self.shared.orders(traced(self.tracing, "orders", store.orders))
+        self.stored, self.views = self.shared.orders(trace_port(self.tracing, "orders", store.orders))
         inboxes = self.neighbours.inboxes
         self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
         published = MessageEventPublisher(
@@ -114,9 +114,9 @@ class Core:
 
     def _use_cases(self, settings: Settings) -> None:
         store, clock, orders = self.store, self.clock, self.stored
-        carts = traced(self.tracing, "carts", store.carts)
-        goods = traced(self.tracing, "goods", self.goods)
-        stock = traced(self.tracing, "stock", self.stock)
+        carts = trace_port(self.tracing, "carts", store.carts)
+        goods = trace_port(self.tracing, "goods", self.goods)
+        stock = trace_port(self.tracing, "stock", self.stock)
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = UnreadableRowAlerts(self.alert, real_ms)

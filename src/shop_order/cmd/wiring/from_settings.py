@@ -68,7 +68,7 @@ def grpc_tls(settings: Settings) -> ServerTls | None:
     return ServerTls(server.tls_cert, server.tls_key, server.tls_client_ca)
 
 
-def places(settings: Settings, grpc_port: int) -> Places:
+def landing_links(settings: Settings, grpc_port: int) -> Places:
     """Return the links of the page at `/`: the gRPC port, and the sandbox if it handles payments."""
     if settings.app.env == "production":
         return Places()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from shop_order.cmd.wiring.tracing import traced
+from shop_order.cmd.wiring.tracing import trace_port
 from shop_order.configs import Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, PaymentChannel
@@ -122,7 +122,7 @@ class Neighbours:
 def connect_channels(
     settings: Callable[[], Settings], real_clock: Clock, tracing: Tracing | None
 ) -> dict[PaymentType, PaymentChannel]:
-    """Return the channels whose settings are complete, in the order of the table."""
+    """Connect the configured channels; return them in the table's order."""
     current, connected = settings(), {}
     for payment_type, entry in CHANNELS.items():
         code = payment_type.code
@@ -133,7 +133,7 @@ def connect_channels(
             log=get_logger(code).warning,
         )
         if channel := entry.connect(current.pay.channels.get(code), context):
-            connected[payment_type] = traced(tracing, code, channel)
+            connected[payment_type] = trace_port(tracing, code, channel)
     return connected
 
 

@@ -33,7 +33,7 @@ class IdAllocator:
         return self._snowflakes.next_id()
 
     async def start(self, store: Store, *, lease: bool) -> None:
-        """Continue after the last stored id. Raises DependencyDown."""
+        """Lease a worker id if `lease`, and continue after the last stored id. Raises DependencyDown."""
         if lease:
             self._worker_id = await store.leases.worker_id()
             self._expires_s = store.leases.worker_id_expires_s
@@ -60,7 +60,7 @@ class IdAllocator:
         """Log a change, and also the end of an outage: the log may be on the same full disk."""
         if trouble and not self._trouble:
             self._since_s = time.monotonic()
-            store_log.error("database_takes_no_writes", code=trouble)
+            store_log.error("database_refuses_writes", code=trouble)
         if self._trouble and not trouble:
             lasted_s = round(time.monotonic() - self._since_s, 1)
             store_log.warning("database_takes_writes_again", code=self._trouble, lasted_s=lasted_s)

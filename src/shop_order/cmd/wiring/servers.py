@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import ASGIApp
 
 from shop_order.cmd.wiring.core import Core
-from shop_order.cmd.wiring.from_settings import grpc_tls, places, token_rules
+from shop_order.cmd.wiring.from_settings import grpc_tls, landing_links, token_rules
 from shop_order.configs import Settings
 from shop_order.gateway.payment import notice_routes
 from shop_order.pkg.address import join_host_port, reachable
@@ -45,7 +45,7 @@ class Servers:
             self._keys,
             token_rules(settings),
             revoked=core.shared.revocations,
-            on_refusal=RefusedTokens(get_logger("auth"), core.metrics.tokens_refused(REASONS)),
+            on_refusal=RefusedTokens(get_logger("auth"), core.metrics.token_refusals(REASONS)),
         )
         self._trusted = networks(settings.server.trusted_proxies)
         self.pools = Pools(lambda: core.settings.limit, self._trusted)
@@ -111,7 +111,7 @@ class Servers:
                 log=get_logger("rest"),
                 observe=lambda method, code, seconds: core.metrics.request("rest", method, code, seconds),
                 tracing=core.tracing,
-                places=lambda: places(core.settings, self.grpc_port),
+                places=lambda: landing_links(core.settings, self.grpc_port),
                 shop_name=lambda: core.settings.app.shop_name or "",
             ),
             HttpSettings(

@@ -27,7 +27,7 @@ def tracing(settings: Settings, metrics: Metrics) -> Tracing | None:
     return open_tracing(config, metrics.spans)
 
 
-def traced(tracing: Tracing | None, name: str, port: T) -> T:
+def trace_port(tracing: Tracing | None, name: str, port: T) -> T:
     """Return the port; with tracing, each call becomes a span below its caller's."""
     return port if tracing is None else cast(T, _TracedPort(tracing, name, port))
 

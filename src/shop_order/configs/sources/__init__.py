@@ -1,4 +1,4 @@
-"""Sources of configuration: what one must do, and the choice by the scheme of a URL."""
+"""Sources of configuration: their interface, and the choice by the scheme of a URL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def open_source(url: str) -> Source:
 
 
 def open_registry_source(url: str) -> SharedSource | None:
-    """The shared settings that the registry of a REGISTRY__URL keeps, if it keeps any. Raises ConfigError."""
+    """The settings source of the registry in REGISTRY__URL, None if it has none. Raises ConfigError."""
     if check_scheme("registry", url) != "consul":
         return None
     from shop_order.configs.sources.consul_kv import ConsulSource

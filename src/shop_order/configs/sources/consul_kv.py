@@ -53,8 +53,8 @@ class ConsulSource:
         """
         try:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=self._headers) as http:
-                answer = http.get(self._url(), params={"recurse": "true"})
-                rows = _rows(answer)
+                response = http.get(self._url(), params={"recurse": "true"})
+                rows = _rows(response)
         except (httpx.HTTPError, ValueError) as error:
             raise SourceUnavailable(
                 f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
@@ -72,9 +72,9 @@ class ConsulSource:
             while True:
                 query = {"recurse": "true", "index": str(index), "wait": f"{WAIT_S}s"}
                 try:
-                    answer = await http.get(self._url(), params=query)
-                    _rows(answer)
-                    new_index = int(answer.headers["X-Consul-Index"])
+                    response = await http.get(self._url(), params=query)
+                    _rows(response)
+                    new_index = int(response.headers["X-Consul-Index"])
                 except (httpx.HTTPError, ValueError, KeyError):
                     was_unreachable = True
                     await asyncio.sleep(RETRY_S)
@@ -88,13 +88,13 @@ class ConsulSource:
         return f"http://{self._address}/v1/kv/{PREFIX}"
 
 
-def _rows(answer: httpx.Response) -> Any:
-    """Return the rows below the prefix. Raises ValueError for an error answer."""
-    if answer.status_code == 404:
+def _rows(response: httpx.Response) -> Any:
+    """Return the rows below the prefix. Raises ValueError for an error response."""
+    if response.status_code == 404:
         return []
-    if answer.status_code != 200:
-        raise ValueError(f"{answer.status_code} {answer.text.strip()}")
-    return answer.json()
+    if response.status_code != 200:
+        raise ValueError(f"{response.status_code} {response.text.strip()}")
+    return response.json()
 
 
 def _settings(rows: Any) -> dict[tree.Path, str | None]:

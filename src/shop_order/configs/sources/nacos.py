@@ -89,11 +89,11 @@ class NacosSource:
         return f"{self._url.namespace}/{self._url.group}/{DATA_ID}"
 
     def documents(self, env: str) -> list[Document]:
-        """Return the document. Raises SourceUnavailable, also if it is missing: that is never intended."""
-        answer = self._ask("GET", "client/cs/config")
-        if answer is None:
+        """Return the document. Raises SourceUnavailable, also if it is missing, which is always a mistake."""
+        response = self._ask("GET", "client/cs/config")
+        if response is None:
             raise SourceUnavailable(f"Nacos has no document {self.identity}")
-        content = str(answer.get("content") or "")
+        content = str(response.get("content") or "")
         if not content.strip():
             raise SourceUnavailable(f"Nacos' document {self.identity} is empty; to set nothing, publish {{}}")
         return [(self.identity, content)]
@@ -173,7 +173,7 @@ class NacosSource:
     def _ask(
         self, method: str, path: str, more: Mapping[str, str] | None = None, expected_md5: str | None = None
     ) -> Any:
-        """Return the answer. Raises SourceUnavailable, _Conflict if the document has another MD5."""
+        """Return the response. Raises SourceUnavailable, _Conflict if the document has another MD5."""
         about = {"dataId": DATA_ID, "groupName": self._url.group, "namespaceId": self._url.namespace}
         sent: dict[str, Any] = {"params" if method == "GET" else "data": {**about, **(more or {})}}
         headers = {} if expected_md5 is None else {"casMd5": expected_md5}
@@ -198,15 +198,15 @@ class _Conflict(Exception):
     """The document has changed since it was read."""
 
 
-def _data(answer: httpx.Response) -> Any:
-    """Return the data of an answer, None if there is none. Raises ValueError for an error, _Conflict."""
-    body = answer.json()
+def _data(response: httpx.Response) -> Any:
+    """Return the data of a response, None if there is none. Raises ValueError for an error, _Conflict."""
+    body = response.json()
     if body.get("code") == _UNKNOWN:
         return None
     if body.get("code") == _CONFLICT:
         raise _Conflict
-    if answer.status_code != 200 or body.get("code") != 0:
-        raise ValueError(f"{answer.status_code} {body.get('message')}")
+    if response.status_code != 200 or body.get("code") != 0:
+        raise ValueError(f"{response.status_code} {body.get('message')}")
     return body["data"]
 
 

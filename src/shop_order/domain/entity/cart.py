@@ -61,7 +61,7 @@ class Cart:
         self.lines[goods] = line = replace(line, updated_ms=now_ms)
         return line
 
-    def check_all(self, checked: bool, *, now_ms: int) -> None:
+    def set_all_checked(self, checked: bool, *, now_ms: int) -> None:
         """Set the check mark of every line."""
         for goods, line in self.lines.items():
             if line.checked != checked:

@@ -23,7 +23,7 @@ MAX_QUERIED = 5  # attempts of one order whose provider is queried before the or
 class Refund:
     """One refund of one payment. The provider knows it by `refund_sn`, which never changes.
 
-    `surplus` marks money that the order does not take: paid too late, or twice (see `reason`).
+    `surplus` marks a payment that the order does not keep: too late, or a duplicate (see `reason`).
     """
 
     refund_sn: str
@@ -112,7 +112,7 @@ class Money:
     # ---- refunds ----
 
     def request_surplus_refund(self, refund_sn: str, payment: Payment, reason: str, now_ms: int) -> Refund:
-        """Add a refund of the whole payment, whose money the order does not take."""
+        """Add a refund of a whole payment that the order does not keep."""
         self.refunds[refund_sn] = refund = Refund(
             refund_sn,
             payment.payment_sn,
@@ -154,7 +154,7 @@ class Money:
     def refund_status(self, pay_fen: int) -> RefundStatus:
         """How much of the money for an order of `pay_fen` was refunded.
 
-        A refund of a late payment counts, and stays open if it fails, since that money must go back. A
+        A refund of a late payment counts, and stays open if it fails, since it must be returned. A
         refund of a duplicate payment does not count: the order keeps the money that paid it.
         """
         own = [refund for refund in self.refunds.values() if not refund.surplus or refund.is_late]

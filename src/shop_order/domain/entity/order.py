@@ -137,7 +137,7 @@ class Order:
         self._record(events.ORDER_PAID, actor, now_ms, data, old_status=old)
 
     def ship(self, company: str, no: str, actor: Actor, now_ms: int, *, auto_confirm_ms: int) -> None:
-        """Record the parcel; `auto_confirm_ms` later the order completes by itself. Idempotent.
+        """Record the parcel; `auto_confirm_ms` later the order completes automatically. Idempotent.
 
         Raises IllegalTransition, RefundOpen, InvalidArgument.
         """
@@ -231,12 +231,12 @@ class Order:
             self._record_refund(events.REFUND_SENT, refund, now_ms)
 
     def refund_succeeded(self, refund_sn: str, now_ms: int) -> None:
-        """Record that the buyer has the money back. Idempotent. Raises IllegalTransition."""
+        """Record that the buyer has received the refund. Idempotent. Raises IllegalTransition."""
         if refund := self.money.complete_refund(refund_sn, now_ms):
             self._record_refund(events.REFUND_SUCCEEDED, refund, now_ms)
 
     def refund_failed(self, refund_sn: str, now_ms: int) -> None:
-        """Record that the provider refused for good; an operator must decide. Raises IllegalTransition."""
+        """Record that the provider refused permanently; an operator must decide. Raises IllegalTransition."""
         self._record_refund(events.REFUND_FAILED, self.money.fail_refund(refund_sn, now_ms), now_ms)
 
     # ---- state as callers see it ----
@@ -263,7 +263,7 @@ class Order:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no transition leads on from its status."""
+        """Whether its status allows no further transition."""
         return not ORDER_TRANSITIONS[self.status]
 
     @property

@@ -15,7 +15,7 @@ class Outbox(Protocol):
     """Events still to be published."""
 
     async def take(self, limit: int, now_ms: int) -> Sequence[Event]:
-        """At most `limit` events of the orders that wait longest, each order's in sequence without gaps."""
+        """At most `limit` events of the orders that wait longest, in sequence and without gaps per order."""
 
     async def published(self, event_ids: Iterable[int]) -> None:
         """Remove acknowledged events from the outbox and pass them to the order log's feed."""

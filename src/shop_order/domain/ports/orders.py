@@ -158,7 +158,7 @@ class Orders(OrderLookup, Protocol):
     async def change(
         self, order_sn: str, decide: Callable[[Order], T], *, key: Key | None = None, seller: str = ""
     ) -> tuple[Order, T]:
-        """Load the order, apply `decide`, and store it if its version is unchanged; try at most thrice.
+        """Load the order, apply `decide`, and store it if its version is unchanged; try up to three times.
 
         `decide` is pure; if it raises, nothing is stored. The trade number of a payment must be unique for
         its channel and `seller`.

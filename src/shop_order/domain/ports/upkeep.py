@@ -28,7 +28,7 @@ class Fence:
 
 
 class LeaseLost(Exception):
-    """Another process took over the lease, and now does the job: nothing was written. Not a failure."""
+    """Another process holds the lease now and does the job: nothing was written. Not a failure."""
 
     def __init__(self, fence: Fence) -> None:
         super().__init__(f"{fence.lease} now belongs to another process; number {fence.number} was ours")
@@ -38,7 +38,7 @@ class LeaseLost(Exception):
 
 
 class BillNotOut(Exception):
-    """The provider has no bill of that day: it is not out yet, or nothing was paid on that day."""
+    """The provider has no bill of that day: it is not published yet, or nothing was paid that day."""
 
     def __init__(self, day: date) -> None:
         super().__init__(f"the provider has no bill of {day}")
@@ -184,7 +184,7 @@ class RootKeys(Protocol):
 
 
 class WitnessUnavailable(Exception):
-    """The witness does not answer."""
+    """The witness does not respond."""
 
 
 class Witness(Protocol):

@@ -58,7 +58,7 @@ def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """A product as the goods service has it now."""
+    """A product, as the goods service describes it now."""
 
     id: int
     name: str

@@ -1,4 +1,4 @@
-"""The parties of an order: the actor who calls a use case, and the receiver's postal address."""
+"""The parties of an order: the caller of a use case, and the receiver's postal address."""
 
 from __future__ import annotations
 

@@ -65,16 +65,16 @@ class Gate(grpc.GenericRpcHandler):
         streaming: Any = method.unary_stream or method.stream_stream
         reads = reads and method.stream_stream is None
 
-        async def answer(request: Any, context: Context) -> bytes:
+        async def respond(request: Any, context: Context) -> bytes:
             body: bytes = await self._message(context) if reads else request
             if self._closed:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
             self._running += 1
             context.add_done_callback(self._answered)  # type: ignore[arg-type]  # its own type has no name
-            answer: bytes = await unary(body, context)
-            return answer
+            response: bytes = await unary(body, context)
+            return response
 
-        async def write_answers(request: Any, context: Context) -> None:
+        async def write_responses(request: Any, context: Context) -> None:
             message = await self._message(context) if reads else request
             if self._closed:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
@@ -82,10 +82,10 @@ class Gate(grpc.GenericRpcHandler):
 
         if unary is not None:
             register = grpc.stream_unary_rpc_method_handler if reads else grpc.unary_unary_rpc_method_handler
-            return register(answer)
+            return register(respond)
         if method.unary_stream is not None and not reads:
-            return grpc.unary_stream_rpc_method_handler(write_answers)
-        return grpc.stream_stream_rpc_method_handler(write_answers)
+            return grpc.unary_stream_rpc_method_handler(write_responses)
+        return grpc.stream_stream_rpc_method_handler(write_responses)
 
     async def _message(self, context: Context) -> bytes:
         timeout = asyncio.timeout(MESSAGE_WAIT_S)

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-FIRST_ANSWER_S = 5.0
+FIRST_RESPONSE_S = 5.0
 # Answers of a stopping instance; cancellation by our caller raises another error.
 _RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _UNREACHABLE = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
@@ -21,7 +21,7 @@ _UNREACHABLE = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnecti
 class BalancedChannel(grpc.aio.Channel):
     """A channel for unary calls to the addresses that `use` sets.
 
-    Calls must be idempotent, as all calls to neighbours are: one that an instance could not answer is retried
+    Calls must be idempotent, as all calls to neighbours are: one that failed at an instance is retried
     once on another.
     """
 
@@ -53,7 +53,7 @@ class BalancedChannel(grpc.aio.Channel):
             try:
                 await asyncio.wait_for(self._known.wait(), timeout_s)
             except TimeoutError:
-                raise self._unavailable("the registry has not answered yet") from None
+                raise self._unavailable("the registry has not responded yet") from None
         channels = [*self._members.values()]
         if not channels:
             raise self._unavailable("no healthy instance")
@@ -114,7 +114,7 @@ class _Method:
         def remaining_s() -> float | None:  # one deadline for both attempts
             return None if deadline_s is None else max(deadline_s - clock(), 0.0)
 
-        first, *others = await self._balanced.candidates(timeout or FIRST_ANSWER_S)
+        first, *others = await self._balanced.candidates(timeout or FIRST_RESPONSE_S)
         try:
             return await self._method_of(first)(request, timeout=remaining_s(), **options)
         except grpc.aio.AioRpcError as failed:

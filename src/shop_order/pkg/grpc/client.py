@@ -88,7 +88,7 @@ class Neighbour:
         origins: Sequence[Origin] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """Return the method's answer. Raises grpc.aio.AioRpcError.
+        """Return the method's response. Raises grpc.aio.AioRpcError.
 
         `timeout_s` is the rest of the caller's deadline (negative if passed); the shorter timeout applies.
         `origins` are the requests this call serves, by default the one of this task.

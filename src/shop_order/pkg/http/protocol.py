@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, with bounds on what is read before the application, and on unread answers.
+"""uvicorn's HTTP connection, with bounds on what is read before the application, and on unread responses.
 
 httptools bounds nothing: a header may fill the memory, and is copied again with every packet. uvicorn's other
 parser, h11, is pure Python, and bounds only heads.
@@ -39,9 +39,9 @@ class Bounds:
 
     head_bytes: int = 16 * 1024
     head_lines: int = 100
-    idle_s: float = 30.0  # between an answer and the next request
+    idle_s: float = 30.0  # between a response and the next request
     head_s: float = 10.0  # from the connection or a head's first byte to the head's end
-    pipelined: int = 32  # requests that wait for earlier answers
+    pipelined: int = 32  # requests that wait for earlier responses
     leftover_bytes: int = 16 * 1024 * 1024  # of a body that arrives after its request was answered
     leftover_s: float = 10.0
     unread_s: float = 25.0  # a client that reads nothing for twice as long is disconnected
@@ -49,7 +49,7 @@ class Bounds:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection. Exceeding a bound is answered with 431; if no answer is possible, the connection ends."""
+    """A connection. Exceeding a bound gets 431; if no response is possible, the connection ends."""
 
     bounds: ClassVar[Bounds] = Bounds()
     pending_connections: ClassVar[dict[BoundedProtocol, None]] = {}
@@ -165,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unaccounted_bytes -= _CHUNK_OVERHEAD_BYTES
 
     def on_body(self, body: bytes) -> None:
-        """Pass the body on: the application bounds it until it has answered."""
+        """Pass the body on: until it responds, the application bounds it."""
         self._unaccounted_bytes -= len(body)
         if self.cycle.response_complete:
             self._leftover += len(body)
@@ -185,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.headers = []
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The answer preceded the end of the body, whose packets have cancelled uvicorn's timer.
+            # The response preceded the end of the body, whose packets have cancelled uvicorn's timer.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -247,7 +247,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reader_timer = None
 
     def _close_if_unread(self) -> None:
-        """Close even if the client never reads the rest of an answer, for which the transport waits."""
+        """Close even if the client never reads the rest of a response, for which the transport waits."""
         if self.transport.get_write_buffer_size():
             self._watch_reader()
 
@@ -257,12 +257,12 @@ class BoundedProtocol(HttpToolsProtocol):
         raise _BoundExceededError
 
     def _refuse(self, status: int) -> None:
-        """Let the application answer, as for all errors, and parse nothing more."""
+        """Let the application respond, as for all errors, and parse nothing more."""
         self._refusal_status = status
         self._cancel_deadline()
         busy = self._is_busy()
         if self.pipeline or (busy and (self._in_head or self.cycle.response_started)):
-            self._close()  # the client would take a refusal for the answer to an earlier request
+            self._close()  # the client would take a refusal for the response to an earlier request
             return
         if busy:
             self.cycle.disconnected = True
@@ -304,7 +304,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _half_close(self) -> None:
-        """Stop writing; closing at once would send a reset, which may destroy the unread answer."""
+        """Stop writing; closing at once would send a reset, which may destroy the unread response."""
         if not self.transport.is_closing() and self.transport.can_write_eof():
             self.transport.write_eof()
             self._set_deadline(self.bounds.leftover_s)

@@ -90,13 +90,13 @@ def metrics_app(text: Callable[[], bytes]) -> ASGIApp:
     """Return an application that answers GET and HEAD of any path with the metrics."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        answer: Response
+        response: Response
         if refused := scope.get(REFUSED):
-            answer = PlainTextResponse("refused", refused)
+            response = PlainTextResponse("refused", refused)
         elif scope["method"] not in _METRICS_METHODS:
-            answer = PlainTextResponse("method not allowed", 405, {"Allow": ", ".join(_METRICS_METHODS)})
+            response = PlainTextResponse("method not allowed", 405, {"Allow": ", ".join(_METRICS_METHODS)})
         else:
-            answer = Response(await asyncio.to_thread(text), media_type=METRICS_TYPE)
-        await answer(scope, receive, send)
+            response = Response(await asyncio.to_thread(text), media_type=METRICS_TYPE)
+        await response(scope, receive, send)
 
     return app

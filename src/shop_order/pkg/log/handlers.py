@@ -36,7 +36,7 @@ VERBOSE = ("uvicorn.access", "httpx", "httpcore")
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """Specification 6.6: sizes in MB, ages in days, 0 keeps all; without a filename only standard output."""
+    """Specification 6.6: sizes in MB, ages in days, 0 is unlimited; no filename: standard output only."""
 
     level: str = "info"
     filename: str | None = None
@@ -74,7 +74,7 @@ class WholeLines:
         self._torn = False
 
     def _remove_partial_line(self, size: int) -> bool:
-        """Remove a partial line of `size` bytes from a file; return whether the last line is now complete."""
+        """Remove a partial line of `size` bytes; return whether the file now ends with a complete line."""
         if size and self._is_file:
             with suppress(OSError):
                 os.ftruncate(self._raw.fileno(), os.fstat(self._raw.fileno()).st_size - size)
@@ -83,13 +83,13 @@ class WholeLines:
 
 
 class StreamTarget(logging.StreamHandler[Any]):
-    """A target where a full disk or closed pipe only loses lines, which are counted."""
+    """A target that drops and counts lines if the disk is full or the pipe is closed."""
 
     terminator = ""
     lost = 0  # lines lost since the last written batch
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a batch of lines, preceded by the number of lost ones."""
+        """Write a batch of lines, after a line with the number of lost ones."""
         lost_before, self.lost = self.lost, 0
         super().emit(logging.makeLogRecord({**record.__dict__, "msg": _dropped(lost_before) + record.msg}))
         if self.lost and not lost_before:
@@ -206,11 +206,11 @@ class LogQueue(QueueHandler):
             super().emit(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue what `prepare` has rendered."""
+        """Queue the line that `prepare` has rendered."""
         self.put(record.msg, record.levelno)
 
     def put(self, line: str, level: int) -> None:
-        """Queue a line; a full queue drops and counts it, a warning or worse after FULL_WAIT_S."""
+        """Queue a line. If the queue is full, drop and count it, warnings after `FULL_WAIT_S`."""
         until_s = 0.0
         while self.lines.qsize() >= self._max_lines:
             until_s = until_s or time.monotonic() + (FULL_WAIT_S if level >= LEVELS["warn"] else 0)
@@ -230,7 +230,7 @@ class Writer(QueueListener):
         self._reported = 0
 
     def dequeue(self, block: bool) -> Any:
-        """Return a batch of lines, and of events to set once these are written."""
+        """Return a batch: lines, and events to set once the lines are written."""
         lines = self._queue.lines
         if (first := lines.get(block)) is None:  # the sentinel
             return None
@@ -245,7 +245,7 @@ class Writer(QueueListener):
         return batch
 
     def handle(self, record: Any) -> None:
-        """Write a batch, and how many lines the full queue dropped."""
+        """Write a batch, and the number of lines that were dropped because the queue was full."""
         lines = [item for item in record if isinstance(item, str)]
         if (dropped := self._queue.dropped) != self._reported:
             lines.append(_dropped(dropped - self._reported))
@@ -295,7 +295,7 @@ class Logging:
         return written.wait(timeout_s)
 
     def close(self) -> None:
-        """Write queued lines for at most CLOSE_S, and close the file; later lines go to standard error."""
+        """Write queued lines for up to `CLOSE_S`, and close the file. Later lines go to standard error."""
         atexit.unregister(self.close)
         outlet.put, outlet.is_failing = to_stderr, lambda: False
         root = logging.getLogger()

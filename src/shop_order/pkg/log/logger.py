@@ -109,7 +109,7 @@ def current_request_id() -> str:
 
 @lru_cache(4096)
 def short_place(path: str, line: int) -> str:
-    """Return the last folder, file and line of a call."""
+    """Return folder, file and line, such as `dao/orders.py:12`."""
     return f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 2)[-2:])}:{line}"
 
 

@@ -32,10 +32,10 @@ class RedisClient:
         for command in commands:
             pipeline.execute_command(*command)
         try:
-            answers = await pipeline.execute(raise_on_error=False)
+            results = await pipeline.execute(raise_on_error=False)
         except FAILURES as failed:
             raise CommandFailed(repr(failed)) from failed
-        return [answer_of(answer) for answer in answers]
+        return [result_of(result) for result in results]
 
     async def ping(self) -> None:
         try:
@@ -53,11 +53,11 @@ class RedisClient:
             await self._redis.aclose()
 
 
-def answer_of(answer: Any) -> Any:
+def result_of(result: Any) -> Any:
     """Convert the driver's errors to ours."""
-    if isinstance(answer, NoScriptError):
+    if isinstance(result, NoScriptError):
         return NoScript()
-    return CommandFailed(repr(answer)) if isinstance(answer, Exception) else answer
+    return CommandFailed(repr(result)) if isinstance(result, Exception) else result
 
 
 def connect(address: RedisAddress, timeout_s: float) -> RedisClient:

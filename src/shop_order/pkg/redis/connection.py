@@ -22,7 +22,7 @@ Command = tuple[Any, ...]
 
 
 class CommandFailed(Exception):
-    """No answer, or an error: out of memory, read-only replica, missing permission."""
+    """No response, or an error: out of memory, read-only replica, missing permission."""
 
 
 class NoScript(Exception):
@@ -33,7 +33,7 @@ class Client(Protocol):
     """The driver, for one server or many."""
 
     async def run(self, commands: Sequence[Command]) -> Sequence[Any]:
-        """Return an answer, CommandFailed or NoScript per command, in order. Raises CommandFailed."""
+        """Return a response, CommandFailed or NoScript per command, in order. Raises CommandFailed."""
 
     async def ping(self) -> None:
         """Check that every primary answers. Raises CommandFailed."""
@@ -97,7 +97,7 @@ class RedisConnection:
     async def open(self) -> None:
         """Try once; if that fails, start with an open circuit and keep probing."""
         if not await self._recovered():
-            self._open_circuit("no answer at the start")
+            self._open_circuit("no response at the start")
 
     async def close(self) -> None:
         """Stop probing and disconnect."""
@@ -110,13 +110,13 @@ class RedisConnection:
         await asyncio.gather(self._client.close(), *self._retired)
 
     async def command(self, *command: Any) -> Any:
-        """Return the command's answer. Raises RedisUnavailable."""
+        """Return the command's response. Raises RedisUnavailable."""
         if not self.up:
             raise RedisUnavailable("down")
         return await self._submit(command)
 
     async def script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """Return the script's answer. Raises RedisUnavailable."""
+        """Return the script's response. Raises RedisUnavailable."""
         if not self.up:
             raise RedisUnavailable("down")
         return await self.script_now(script, keys, *arguments)
@@ -144,7 +144,7 @@ class RedisConnection:
             async with asyncio.timeout(self._current_timeout_s):
                 return await client.run(commands)
         except TimeoutError:
-            raise CommandFailed(f"no answer within {self._current_timeout_s} s") from None
+            raise CommandFailed(f"no response within {self._current_timeout_s} s") from None
 
     def _current(self) -> Client:
         """Return the client; a new one after the timeout changed."""

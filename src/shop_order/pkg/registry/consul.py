@@ -18,7 +18,7 @@ from shop_order.pkg.registry import Instance, RegistryUnavailable
 PORT = 8500
 INTERVAL, TIMEOUT, DEREGISTER = "10s", "5s", "90s"
 LOCKS = "order-service/locks/"
-ANSWER_S = 3.0
+RESPONSE_S = 3.0
 WAIT_S = 30
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 5.0
@@ -35,7 +35,7 @@ class Consul:
         self._monotonic_s = monotonic_s
         self._address = join_host_port(split.hostname or "", split.port or PORT)
         self._http = httpx.AsyncClient(
-            base_url=f"http://{self._address}/v1", headers=token, timeout=ANSWER_S, trust_env=False
+            base_url=f"http://{self._address}/v1", headers=token, timeout=RESPONSE_S, trust_env=False
         )
 
     async def register(self, instance: Instance) -> None:
@@ -59,8 +59,8 @@ class Consul:
         await self.request("PUT", "/agent/service/register", json=registration)
 
     async def knows(self, instance: Instance) -> bool:
-        answer = await self.request("GET", f"/agent/service/{quote(instance.id)}", accept=404)
-        return answer.status_code == 200
+        response = await self.request("GET", f"/agent/service/{quote(instance.id)}", accept=404)
+        return response.status_code == 200
 
     async def deregister(self, instance: Instance) -> None:
         await self.request("PUT", f"/agent/service/deregister/{quote(instance.id)}", accept=404)
@@ -70,12 +70,12 @@ class Consul:
         while True:
             query = {"passing": "1", "index": str(index), "wait": f"{WAIT_S}s"}
             try:
-                answer = await self.request(
+                response = await self.request(
                     "GET", f"/health/service/{quote(name)}", params=query, wait_s=WAIT_S
                 )
-                new_index, found = int(answer.headers["X-Consul-Index"]), _addresses(answer.json())
+                new_index, found = int(response.headers["X-Consul-Index"]), _addresses(response.json())
             except (RegistryUnavailable, KeyError, TypeError, ValueError):
-                index = 0  # start over: the next answer may come from a restarted Consul
+                index = 0  # start over: the next response may come from a restarted Consul
                 may_be_empty = known is not None
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, MAX_RETRY_S)
@@ -93,14 +93,14 @@ class Consul:
         return lock if await lock.acquire() else None
 
     async def get(self, key: str) -> bytes | None:
-        answer = await self.request("GET", f"/kv/{quote(key)}", accept=404)
-        if answer.status_code == 404:
+        response = await self.request("GET", f"/kv/{quote(key)}", accept=404)
+        if response.status_code == 404:
             return None
-        return base64.b64decode(answer.json()[0]["Value"] or "")
+        return base64.b64decode(response.json()[0]["Value"] or "")
 
     async def values_below(self, prefix: str) -> Mapping[str, bytes]:
-        answer = await self.request("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, accept=404)
-        rows = answer.json() if answer.status_code == 200 else ()
+        response = await self.request("GET", f"/kv/{quote(prefix)}", params={"recurse": "true"}, accept=404)
+        rows = response.json() if response.status_code == 200 else ()
         return {row["Key"]: base64.b64decode(row["Value"] or "") for row in rows}
 
     async def aclose(self) -> None:
@@ -116,19 +116,20 @@ class Consul:
         wait_s: float = 0.0,
         accept: int = 200,
     ) -> httpx.Response:
-        """Send a request; return its answer if the status is 200 or `accept`. Raises RegistryUnavailable."""
-        limit = httpx.Timeout(ANSWER_S, read=ANSWER_S + wait_s * 1.1)
+        """Return the response if its status is 200 or `accept`. Raises RegistryUnavailable."""
+        limit = httpx.Timeout(RESPONSE_S, read=RESPONSE_S + wait_s * 1.1)
         try:
-            answer = await self._http.request(method, path, params=params, json=json, timeout=limit)
+            response = await self._http.request(method, path, params=params, json=json, timeout=limit)
         except httpx.HTTPError as error:
             raise RegistryUnavailable(
                 f"Consul at {self._address} can't be reached: {str(error) or repr(error)}"
             ) from error
-        if answer.status_code not in (200, accept):
+        if response.status_code not in (200, accept):
             raise RegistryUnavailable(
-                f"Consul at {self._address} refused {path}: {answer.status_code} {answer.text.strip()[:200]}"
+                f"Consul at {self._address} refused {path}: {response.status_code}"
+                f" {response.text.strip()[:200]}"
             )
-        return answer
+        return response
 
 
 class ConsulLock:
@@ -145,7 +146,7 @@ class ConsulLock:
         self.fence = 0
 
     async def acquire(self) -> bool:
-        """Try to acquire the lock; whether it is ours. Raises RegistryUnavailable."""
+        """Try to acquire the lock; return whether it is ours. Raises RegistryUnavailable."""
         row = await self._consul.request("GET", self._path, accept=404)
         if row.status_code == 200 and row.json()[0].get("Session"):
             return False  # avoid creating a session
@@ -159,8 +160,8 @@ class ConsulLock:
         self._session = str((await self._consul.request("PUT", "/session/create", json=wanted)).json()["ID"])
         acquired = False
         try:
-            answer = await self._consul.request("PUT", self._path, params={"acquire": self._session})
-            if answer.json() is True:
+            response = await self._consul.request("PUT", self._path, params={"acquire": self._session})
+            if response.json() is True:
                 row = (await self._consul.request("GET", self._path)).json()[0]
                 # If the session has expired meanwhile, the number is another holder's.
                 acquired = row.get("Session") == self._session
@@ -180,8 +181,8 @@ class ConsulLock:
     async def put(self, key: str, value: bytes) -> bool:
         check = {"Verb": "check-session", "Key": self._key, "Session": self._session}
         put = {"Verb": "set", "Key": key, "Value": base64.b64encode(value).decode()}
-        answer = await self._consul.request("PUT", "/txn", json=[{"KV": check}, {"KV": put}], accept=409)
-        return answer.status_code == 200
+        response = await self._consul.request("PUT", "/txn", json=[{"KV": check}, {"KV": put}], accept=409)
+        return response.status_code == 200
 
     async def release(self) -> None:
         self._until_s = float("-inf")
@@ -199,10 +200,10 @@ class ConsulLock:
             if sent_s >= self._until_s:
                 return  # it may have expired: a late renewal must not extend it
             try:
-                answer = await self._consul.request("PUT", f"/session/renew/{self._session}", accept=404)
+                response = await self._consul.request("PUT", f"/session/renew/{self._session}", accept=404)
             except RegistryUnavailable:
                 continue
-            if answer.status_code == 404:
+            if response.status_code == 404:
                 self._until_s = float("-inf")
                 return
             self._until_s = sent_s + self._ttl_s

@@ -38,7 +38,7 @@ class Cache(Protocol):
 
     @property
     def up(self) -> bool:
-        """Whether it is reachable; callers do without it while it is not."""
+        """Whether the cache is reachable; while it is not, callers work without it."""
 
     async def open(self) -> None:
         """Connect; an unreachable server is not an error."""
@@ -53,7 +53,7 @@ class Cache(Protocol):
         """Store a value; return False if a newer version is stored. Raises CacheDown."""
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
-        """Outdate everything older than `version`.
+        """Mark every entry older than `version` as outdated.
 
         Never raises: while the cache is down it is queued, and sent before the cache is used again.
         """

@@ -14,7 +14,7 @@ TOKEN_MS = 3_600_000  # the lifetime of a submit token
 
 
 class KeyFlights:
-    """See `service.idempotency.SharedFlights`; while the cache is down, the store's unique key decides."""
+    """See `service.idempotency.KeysInProgress`; while the cache is down, the store's unique key decides."""
 
     def __init__(self, cache: Cache, *, new_ticket: Callable[[], str], lease: bool) -> None:
         """`lease` is False with a single instance, which knows its own flights."""

@@ -59,14 +59,14 @@ class CachedGoods:
         if entry and entry.value == ABSENT:
             self._count("absent")
             return ABSENT
-        found = decoded(entry.value) if entry else None
+        found = decode(entry.value) if entry else None
         self._count("hit" if found else "miss")
         return found
 
     async def _keep(self, goods_id: int, goods: Goods | None, asked_ms: int, ttl_ms: int) -> None:
         lasts_ms = int(ttl_ms * (1 - 0.2 * self._jitter())) or 1
         try:
-            await self._cache.put(key_of(goods_id), asked_ms, encoded(goods) if goods else ABSENT, lasts_ms)
+            await self._cache.put(key_of(goods_id), asked_ms, encode(goods) if goods else ABSENT, lasts_ms)
         except CacheDown:
             return
 
@@ -76,12 +76,12 @@ def key_of(goods_id: int) -> str:
     return f"goods:{{{goods_id}}}"
 
 
-def encoded(goods: Goods) -> bytes:
+def encode(goods: Goods) -> bytes:
     """Encode goods as JSON."""
     return orjson.dumps([goods.id, goods.name, goods.image, goods.price_fen, goods.on_sale])
 
 
-def decoded(value: bytes) -> Goods | None:
+def decode(value: bytes) -> Goods | None:
     """Decode goods, None if the bytes are malformed."""
     try:
         return Goods(*orjson.loads(value))

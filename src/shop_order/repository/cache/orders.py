@@ -1,4 +1,4 @@
-"""Cached orders for reading; a change updates the cache before the caller gets its answer."""
+"""Cached orders for reading; a change updates the cache before the caller gets its response."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class OrderViews:
                 if entry and entry.value == ABSENT:
                     self._count("absent")
                     raise OrderNotFound
-                if entry and entry.value and (found := decoded(entry.value)):
+                if entry and entry.value and (found := decode(entry.value)):
                     self._count("hit")
                     return found
                 self._count("miss")
@@ -131,7 +131,7 @@ class OrderViews:
     async def _keep(self, key: str, order: Order) -> bool:
         """Cache the order; False if a newer version is cached or the cache is down."""
         order_ms = self._times().order_ms
-        return not order_ms or await self._put(key, order.version, encoded(order), order_ms)
+        return not order_ms or await self._put(key, order.version, encode(order), order_ms)
 
     async def _put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
         # At most `ttl_ms`, with jitter so that entries do not expire together.
@@ -214,7 +214,7 @@ def key_of(order_sn: str) -> str:
     return f"order:{{{order_sn}}}"
 
 
-def encoded(order: Order) -> bytes:
+def encode(order: Order) -> bytes:
     """Encode the order's rows as JSON."""
     items = [row[:ITEM_WIDTH] for row in rows.item_rows(order)]
     payments = [rows.PAYMENT.row(p) for p in order.payments.values()]
@@ -222,7 +222,7 @@ def encoded(order: Order) -> bytes:
     return orjson.dumps([rows.ORDER.row(order), items, payments, refunds, order.last_hash.hex()])
 
 
-def decoded(value: bytes) -> Order | None:
+def decode(value: bytes) -> Order | None:
     """Decode an order, None if the bytes are malformed."""
     try:
         parts: list[Any] = orjson.loads(value)

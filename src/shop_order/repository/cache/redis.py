@@ -72,14 +72,14 @@ class RedisCache:
         await self._connection.close()
 
     async def get(self, key: str) -> Entry | None:
-        kept = await self._answer(self._connection.command("GET", PREFIX + key))
+        kept = await self._result(self._connection.command("GET", PREFIX + key))
         if kept is None:
             return None
         version, bar, value = kept.partition(b"|")
         return Entry(int(version), value) if bar and version.isdigit() else None
 
     async def put(self, key: str, version: int, value: bytes, ttl_ms: int) -> bool:
-        return bool(await self._answer(self._connection.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
+        return bool(await self._result(self._connection.script(PUT, (PREFIX + key,), version, value, ttl_ms)))
 
     async def outdate(self, key: str, version: int, ttl_ms: int) -> None:
         try:
@@ -107,25 +107,25 @@ class RedisCache:
             del self._missed[key]
 
     async def claim(self, key: str, owner: str, ttl_ms: int) -> str:
-        held: bytes = await self._answer(self._connection.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
+        held: bytes = await self._result(self._connection.script(CLAIM, (PREFIX + key,), owner, ttl_ms))
         return held.decode()
 
     async def release(self, key: str, owner: str) -> None:
-        await self._answer(self._connection.script(RELEASE, (PREFIX + key,), owner))
+        await self._result(self._connection.script(RELEASE, (PREFIX + key,), owner))
 
     async def mark(self, name: str, member: str, until_ms: int) -> None:
         now_ms = time.time_ns() // 1_000_000
-        await self._answer(self._connection.script(MARK, _keys_of(name), member, until_ms, now_ms))
+        await self._result(self._connection.script(MARK, _keys_of(name), member, until_ms, now_ms))
 
     async def marks(self, name: str, known: int, now_ms: int) -> Marks | None:
-        found = await self._answer(self._connection.script(MARKS, _keys_of(name), known, now_ms))
+        found = await self._result(self._connection.script(MARKS, _keys_of(name), known, now_ms))
         if len(found) == 1:
             return None
         flat = found[1]
         ends = {flat[at].decode(): int(float(flat[at + 1])) for at in range(0, len(flat), 2)}
         return Marks(int(found[0]), ends)
 
-    async def _answer(self, command: Awaitable[Any]) -> Any:
+    async def _result(self, command: Awaitable[Any]) -> Any:
         try:
             return await command
         except RedisUnavailable as down:

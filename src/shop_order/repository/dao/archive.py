@@ -1,4 +1,4 @@
-"""The history tables: settled orders move there, and back when one changes after all."""
+"""The history tables: settled orders move there, and back if they change again."""
 
 from __future__ import annotations
 

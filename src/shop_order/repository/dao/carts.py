@@ -1,4 +1,4 @@
-"""Carts. On a server a change locks the cart's version, so that processes take turns."""
+"""Carts. With MySQL a change locks the cart's version, so that processes take turns."""
 
 from __future__ import annotations
 

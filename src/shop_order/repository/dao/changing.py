@@ -74,12 +74,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An order before and after a change, and the answer of `decide`."""
+    """An order before and after a change, and the result of `decide`."""
 
     change: Change
     order: Order
     before: OrderSnapshot
-    answer: Any
+    result: Any
 
     @classmethod
     def of(cls, change: Change, order: Order) -> Decision:
@@ -97,8 +97,8 @@ class Decision:
 
     @property
     def payment_sn(self) -> str:
-        """The payment that was the answer, empty if it was none."""
-        return self.answer.payment_sn if isinstance(self.answer, Payment) else ""
+        """The payment that was the result, empty if it was none."""
+        return self.result.payment_sn if isinstance(self.result, Payment) else ""
 
 
 def order_values(order: Order, before: OrderSnapshot) -> Row:
@@ -107,7 +107,7 @@ def order_values(order: Order, before: OrderSnapshot) -> Row:
 
 
 async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
-    """Return the order and the answer.
+    """Return the order and the result.
 
     Raises VersionConflict, KeyTaken, TradeNoTaken, and what `decide` raises.
     """
@@ -123,11 +123,11 @@ async def change_one(session: Session, change: Change) -> tuple[Order, Any]:
         if holder := await take_trade_nos(session, [decided]):
             raise TradeNoTaken(holder)
         await _store(session, [decided])
-    return decided.order, decided.answer
+    return decided.order, decided.result
 
 
 async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[Any] | None:
-    """Decide and store a batch: an answer, an error or RUN_ALONE for each change.
+    """Decide and store a batch: a result, an error or RUN_ALONE for each change.
 
     None, with rows left to be rolled back, if one of them meets a conflict.
     """
@@ -137,14 +137,14 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
     loaded = rows.require_readable(await orders_of(session, stored, hashes=True))
     orders = {order.order_sn: order for order in loaded}
     unknown = await _missing(session, [sn for sn in numbers if sn not in orders])
-    answers: list[Any] = []
+    results: list[Any] = []
     for change in changes:  # only the first change of each order
         if order := orders.pop(change.order_sn, None):
-            answers.append(_decide(change, order))
+            results.append(_decide(change, order))
         else:
-            answers.append(OrderNotFound() if change.order_sn in unknown else RUN_ALONE)
+            results.append(OrderNotFound() if change.order_sn in unknown else RUN_ALONE)
     decided = sorted(
-        (one for one in answers if isinstance(one, Decision)), key=lambda one: one.order.order_sn
+        (one for one in results if isinstance(one, Decision)), key=lambda one: one.order.order_sn
     )
     keys = sorted((row for one in decided if (row := one.key_row)), key=tuple)
     if await insert(session, INSERT_KEY, keys, session.dialect.skip_existing) < len(keys):
@@ -157,7 +157,7 @@ async def change_many(session: Session, changes: Sequence[Change]) -> Sequence[A
         return None
     if changed:
         await _store(session, changed)
-    return [(one.order, one.answer) if isinstance(one, Decision) else one for one in answers]
+    return [(one.order, one.result) if isinstance(one, Decision) else one for one in results]
 
 
 async def take_trade_nos(session: Session, changed: Iterable[Decision]) -> str:

@@ -1,4 +1,4 @@
-"""Lists of orders: by page for people, by cursor for depth."""
+"""Lists of orders: by page number, or by cursor for any depth."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from shop_order.repository.dao.placing import (
     KEY_TTL_MS,
     KeyQuery,
     count_unpaid,
-    find_keys,
+    find_idempotency_records,
     prepare,
     store_many,
     store_one,
@@ -72,7 +72,10 @@ class Orders:
         self._next_id = next_id
         self._on_stored = on_stored
         self.lookups: Batcher[KeyQuery, KeyRecord | None] = Batcher(
-            self._find_keys, max_batch=db.options.batch, queue=db.options.queue, full=Overloaded
+            self._find_idempotency_records,
+            max_batch=db.options.batch,
+            queue=db.options.queue,
+            full=Overloaded,
         )
 
     async def add(
@@ -162,8 +165,8 @@ class Orders:
     async def key(self, scope: str, key: str, now_ms: int) -> KeyRecord | None:
         return await self.lookups.submit((scope, key, now_ms - KEY_TTL_MS))
 
-    async def _find_keys(self, wanted: Sequence[KeyQuery]) -> Sequence[KeyRecord | None]:
-        return await self._db.reader.submit(lambda session: find_keys(session, wanted))
+    async def _find_idempotency_records(self, wanted: Sequence[KeyQuery]) -> Sequence[KeyRecord | None]:
+        return await self._db.reader.submit(lambda session: find_idempotency_records(session, wanted))
 
     async def purge_keys(self, now_ms: int) -> int:
         expired_ms = now_ms - KEY_TTL_MS

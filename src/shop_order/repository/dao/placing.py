@@ -97,7 +97,7 @@ async def store_one(session: Session, new: NewOrder) -> None:
     """Store one order. Raises NumberTaken, PlacingGivenUp, KeyTaken, TooManyUnpaid, CartChanged."""
     await lock_buyers(session, buyers([new]))
     if not await claim(session, new):
-        return  # stored already: the answer to an earlier commit was lost
+        return  # stored already: the response to an earlier commit was lost
     if not new.in_time():
         raise PlacingGivenUp
     if new.key:
@@ -176,7 +176,7 @@ async def over_limits(session: Session, orders: Sequence[NewOrder]) -> set[int]:
 
 
 async def with_changed_carts(session: Session, orders: Sequence[NewOrder]) -> set[int]:
-    """Return the buyers whose cart has changed, or who order it twice in this batch."""
+    """Return the buyers whose cart has changed, or is ordered twice in this batch."""
     bought = [(new.user, new.cart_version) for new in orders if new.cart_version is not None]
     if not bought:
         return set()
@@ -204,7 +204,7 @@ async def take_key(session: Session, key: Key, order_sn: str, payment_sn: str) -
     if await insert(session, INSERT_KEY, [row], session.dialect.skip_existing):
         return
     expired_ms = key.created_ms - KEY_TTL_MS
-    if record := (await find_keys(session, [(key.scope, key.key, expired_ms)]))[0]:
+    if record := (await find_idempotency_records(session, [(key.scope, key.key, expired_ms)]))[0]:
         raise KeyTaken(record)
     sql = (
         "UPDATE idempotency_key SET command_hash = ?, order_sn = ?, payment_sn = ?, created_ms = ?"
@@ -218,7 +218,7 @@ def key_row(key: Key, order_sn: str, payment_sn: str) -> Row:
     return (key.scope, key.key, key.command_hash, order_sn, payment_sn, key.created_ms)
 
 
-async def find_keys(session: Session, wanted: Sequence[KeyQuery]) -> list[KeyRecord | None]:
+async def find_idempotency_records(session: Session, wanted: Sequence[KeyQuery]) -> list[KeyRecord | None]:
     """Return the result of each key that has not expired, else None."""
     either = " OR ".join(['(scope = ? AND "key" = ?)'] * len(wanted))
     sql = f"SELECT {KEY_COLUMNS} FROM idempotency_key WHERE {either}"

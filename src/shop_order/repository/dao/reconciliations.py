@@ -56,13 +56,13 @@ class Reconciliations(StorePart):
     async def paid(
         self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
     ) -> Sequence[Payment]:
-        found = await self._all(PAID, window(channel, after, before_ms, limit))
+        found = await self._all(PAID, window_parameters(channel, after, before_ms, limit))
         return sorted(map(payment_of, found), key=lambda p: (p.paid_ms, p.payment_sn))[:limit]
 
     async def refunded(
         self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
     ) -> Sequence[Refund]:
-        found = await self._all(REFUNDED, window(channel, after, before_ms, limit))
+        found = await self._all(REFUNDED, window_parameters(channel, after, before_ms, limit))
         return sorted(map(refund_of, found), key=lambda r: (r.finished_ms, r.refund_sn))[:limit]
 
     async def _all(self, statements: Sequence[str], values: Row) -> list[Row]:
@@ -87,7 +87,7 @@ class Reconciliations(StorePart):
         await self._db.writer.submit(job)
 
 
-def window(channel: PaymentType, after: BillCursor, before_ms: int, limit: int) -> Row:
+def window_parameters(channel: PaymentType, after: BillCursor, before_ms: int, limit: int) -> Row:
     """Return the values of PAID and REFUNDED."""
     return (after.at_ms, before_ms, after.at_ms, after.number, int(channel), limit)
 

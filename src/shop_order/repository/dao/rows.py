@@ -125,7 +125,7 @@ def time_ms(value: str | datetime | None) -> int:
 
 
 def stored_bytes(value: object) -> bytes:
-    """Return a BLOB. A text or number that replaced one is read too, so that the audit can report it."""
+    """Return a BLOB; also a text or number in its place, so that the audit can report it."""
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 

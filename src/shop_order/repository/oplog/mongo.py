@@ -48,7 +48,7 @@ class MongoOrderLog:
     durable_after_s = 2.0
 
     def __init__(self, url: str) -> None:
-        self._client = connected(url)
+        self._client = open_client(url)
         self._where = mask_url(url)
         database = self._client.get_default_database(DATABASE).with_options(
             write_concern=WriteConcern(w="majority", j=True, wtimeout=int(TIMEOUT_S * 1000))
@@ -120,10 +120,10 @@ class MongoOrderLog:
 
     async def advance_backfill(self, since: Backfill, position: str) -> None:
         async with self._server():
-            await self._move_mark(since, {"mark": position})
+            await self._advance(since, {"mark": position})
 
-    async def _move_mark(self, since: Backfill, to: Document) -> bool:
-        """Update the mark if it is still `since`; return whether it was."""
+    async def _advance(self, since: Backfill, to: Document) -> bool:
+        """Advance the backfill if it is still at `since`; return whether it was."""
         if since == Backfill():
             with suppress(DuplicateKeyError):  # another instance was first
                 done = await self._meta.update_one(_BACKFILL, {"$setOnInsert": to}, upsert=True)
@@ -146,7 +146,7 @@ class MongoOrderLog:
 
     async def reset_summaries(self, since: Backfill) -> None:
         async with self._server():
-            moved = await self._move_mark(since, {"walk": new_backfill_id(), "mark": ""})
+            moved = await self._advance(since, {"walk": new_backfill_id(), "mark": ""})
         if moved:
             await self._empty(self._stats)
 
@@ -191,7 +191,7 @@ class MongoOrderLog:
         self._prepared = True
 
 
-def connected(url: str) -> AsyncMongoClient[Document]:
+def open_client(url: str) -> AsyncMongoClient[Document]:
     """Return a client that connects on use. Raises OSError for a malformed URL."""
     try:
         return AsyncMongoClient(

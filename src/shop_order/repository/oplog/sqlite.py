@@ -99,11 +99,11 @@ class SqliteOrderLog:
         return Backfill(run, position)
 
     async def advance_backfill(self, since: Backfill, position: str) -> None:
-        new = mark_text(Backfill(since.run, position))
+        new = stored_text(Backfill(since.run, position))
         if since == Backfill():
             await self._file.run("INSERT INTO log_mark VALUES (1, ?) ON CONFLICT DO NOTHING", (new,))
         else:
-            await self._file.run("UPDATE log_mark SET mark = ? WHERE mark = ?", (new, mark_text(since)))
+            await self._file.run("UPDATE log_mark SET mark = ? WHERE mark = ?", (new, stored_text(since)))
 
     async def purge(self, before_ms: int, limit: int) -> int:
         sql = (
@@ -115,7 +115,7 @@ class SqliteOrderLog:
     async def reset_summaries(self, since: Backfill) -> None:
         async def job(session: Session) -> None:
             (mark,) = await session.first(MARK) or ("",)
-            if mark == mark_text(since):
+            if mark == stored_text(since):
                 await begin_backfill(session, "order_stats")
 
         await self._file.submit(job)
@@ -148,9 +148,9 @@ async def begin_backfill(session: Session, *tables: str) -> None:
     """Begin a new backfill, and empty these tables."""
     for table in ("log_mark", *tables):
         await session.run(f"DELETE FROM {table}")
-    await session.run("INSERT INTO log_mark VALUES (1, ?)", (mark_text(Backfill(new_backfill_id())),))
+    await session.run("INSERT INTO log_mark VALUES (1, ?)", (stored_text(Backfill(new_backfill_id())),))
 
 
-def mark_text(progress: Backfill) -> str:
-    """Return the mark as its column's text."""
+def stored_text(progress: Backfill) -> str:
+    """Return the progress of a backfill as the text of column `mark`."""
     return f"{progress.run}/{progress.position}" if progress.run else progress.position

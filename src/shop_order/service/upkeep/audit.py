@@ -159,7 +159,7 @@ class RootAudit:
                 days, last = days + 1, root
                 without_copy += root.sealed.day not in copies and day_end_ms(root.sealed.day) <= settled_ms
         if self.witness and without_copy and not not_compared:
-            not_compared = f"it has no roots of {without_copy} days"
+            not_compared = f"the registry lacks the roots of {without_copy} day{'s' * (without_copy > 1)}"
         return _report(days, last, [*broken, *await self._missing_after(last, copies)], not_compared)
 
     def _fault(self, root: Root, last: Root | None, copies: Mapping[str, bytes]) -> BrokenDay | None:

@@ -90,7 +90,7 @@ class Doctor:
         """Report the findings that persist: orders change meanwhile, so a second scan has to confirm each.
 
         An order's stock follows its events, which a broker may still hold: findings of stock are checked
-        again for half a minute. Raises DependencyDown if the inventory service does not answer.
+        again for half a minute. Raises DependencyDown if the inventory service does not respond.
         """
         report = await self._scan()
         for pause_s in (RECHECK_S, *SETTLE_S):

@@ -178,7 +178,7 @@ class OrderLogService:
         return stored, summaries
 
     def _drop_old_unconfirmed(self) -> None:
-        """Drop events whose feed entry another process deleted: they would stay here forever."""
+        """Drop events whose feed entry another process deleted: they would remain here forever."""
         before_s = self.monotonic_s() - UNCONFIRMED_S
         self._unconfirmed = {id: at_s for id, at_s in self._unconfirmed.items() if at_s > before_s}
 

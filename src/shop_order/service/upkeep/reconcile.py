@@ -37,7 +37,7 @@ PAGE = 500
 EMPTY_MS = 2 * DAY_MS  # after the start of a day: no bill by then means no payments
 CATCH_UP_DAYS = 7
 MAX_QUERIED = 500
-SETTLE_S = 15.0  # the wait for answers to the queries
+SETTLE_S = 15.0  # the wait for responses to the queries
 POLL_S = 0.5
 NOT_OUT_S, UNAVAILABLE_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
 DUE_EVERY_S = 60.0  # between checks for days that are due
@@ -166,7 +166,7 @@ class ReconciliationService:
         return result
 
     async def _bill(self, source: BillSource, day: date) -> Bill:
-        """The day's bill, empty once none can be expected. Raises as `BillSource.bill` does."""
+        """The day's bill; empty once it is certain that there is none. Raises like `BillSource.bill`."""
         try:
             return await source.bill(day)
         except BillNotOut:
@@ -258,7 +258,8 @@ class ReconciliationService:
     ) -> int:
         """Compare our payments and refunds that are not in the bill. Return how many may be in the next one.
 
-        Money of the last minutes of a day is compared together with the next day, when both bills are out.
+        Payments and refunds in the last minutes of a day are compared with the next day, when both bills are
+        published.
         """
         channel, waiting = comparison.channel, 0
         begin, end = BillCursor(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS

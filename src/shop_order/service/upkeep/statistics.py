@@ -90,9 +90,9 @@ class Statistics:
             first.isoformat(),
             last.isoformat(),
             total_of(found),
-            grouped(found, lambda one: one.day),
-            grouped(found, lambda one: one.channel),
-            grouped(found, lambda one: one.status),
+            totals_by(found, lambda one: one.day),
+            totals_by(found, lambda one: one.channel),
+            totals_by(found, lambda one: one.status),
             unpublished + unlogged,
             is_complete,
         )
@@ -117,7 +117,7 @@ def total_of(figures: Iterable[Figures]) -> OrderTotals:
     return total
 
 
-def grouped(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, OrderTotals]:
+def totals_by(figures: Iterable[Figures], by: Callable[[Figures], K]) -> dict[K, OrderTotals]:
     """Totals by the key `by`, in order of the key."""
     groups: dict[K, OrderTotals] = {}
     for one in sorted(figures, key=by):

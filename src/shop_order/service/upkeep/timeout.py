@@ -15,9 +15,9 @@ BATCH = 32  # also the number of concurrent queries: a provider that hangs must 
 
 @dataclass(kw_only=True, eq=False)
 class TimeoutService:
-    """Scans overdue orders, longest overdue first, again and again. Idempotent.
+    """Scans overdue orders repeatedly, the longest overdue first. Idempotent.
 
-    Orders that can't be processed are skipped until the next scan, so that they block no others.
+    Orders that can't be processed are skipped until the next scan, so that they do not block others.
     """
 
     orders: Orders
@@ -43,7 +43,7 @@ class TimeoutService:
         return sum(result is True for result in results)
 
     def has_more(self, done: int) -> bool:
-        """Whether the next batch should follow at once, after one of which `done` orders were processed."""
+        """Whether the next batch should follow at once, after a batch that processed `done` orders."""
         return bool(done) or self._after is not None
 
     async def decide(self, order_sn: str) -> bool:

@@ -159,10 +159,10 @@ async def read_location(location: str) -> bytes:
     body = bytearray()
     async with (
         httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
-        client.stream("GET", location) as answer,
+        client.stream("GET", location) as response,
     ):
-        answer.raise_for_status()
-        async for piece in answer.aiter_bytes():
+        response.raise_for_status()
+        async for piece in response.aiter_bytes():
             body += piece
             if len(body) > MAX_BYTES:
                 raise ValueError("the JWK Set is too large")

@@ -1,4 +1,4 @@
-"""Limits: calls per second, bytes per answer, and gRPC calls that are open at the same time."""
+"""Limits: calls per second, bytes per response, and gRPC calls that are open at the same time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from shop_order.pkg.grpc.server import AddressBound
 from shop_order.pkg.ratelimit import RateLimiter
 from shop_order.web.auth.client_address import Network, contains, limit_key
 
-BYTES_PER_CALL = 32 * 1024  # a larger answer counts as several calls
+BYTES_PER_CALL = 32 * 1024  # a larger response counts as several calls
 MAX_CONCURRENT_LISTS = 2  # of one caller: a list is charged when complete, so many at once would be free
-LISTS = frozenset({"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"})
-NOTICES = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
+LIST_METHODS = frozenset(
+    {"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"}
+)
+NOTICE_METHODS = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
 FULL_WINDOW_S = 10.0  # a pool counts as full for this long after a refusal
 
 
@@ -40,7 +42,7 @@ class _ListSlots:
 
 
 class RateLimits:
-    """Limits calls per user and in total; large answers count as several calls."""
+    """Limits calls per user and in total; large responses count as several calls."""
 
     def __init__(self, limiter: RateLimiter, rates: Callable[[], Rates]) -> None:
         """`rates` is called for every request, because settings can be reloaded."""
@@ -59,7 +61,7 @@ class RateLimits:
                 raise RateLimited(retry_after_s)
 
     async def charge(self, actor: Actor | None, answered_bytes: int) -> None:
-        """Count the additional calls that a large answer amounts to."""
+        """Count the additional calls that a large response amounts to."""
         if cost := answered_bytes // BYTES_PER_CALL:
             for bucket in self._buckets(actor):
                 await self._limiter.charge(*bucket, cost)

@@ -14,7 +14,7 @@ from shop_order import version
 from shop_order.domain.errors import KeyReused
 from shop_order.web.auth.roles import Who, needs_token, role_of
 from shop_order.web.document.errors import both_languages, examples, responses_of, shared_responses
-from shop_order.web.dto.answers import Envelope, Failure
+from shop_order.web.dto.responses import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
 from shop_order.web.messages import http_status
 
@@ -102,16 +102,16 @@ def _success(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     name = f"{operation.data.__name__.removesuffix('Data')}Answer"
     schemas |= {key: value for key, value in made.items() if key != model.__name__}
     schemas[name] = made[model.__name__] | {"title": name}
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "description": "成功 / Success",
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
         "headers": {"X-Request-ID": _header("请求编号 / Request id", {"type": "string"})},
     }
     if KeyReused in operation.errors:
-        answer["headers"]["Idempotency-Replayed"] = _header(
+        response["headers"]["Idempotency-Replayed"] = _header(
             "重放之前的结果 / A replay of an earlier result", {"type": "string", "enum": ["true"]}
         )
-    return answer
+    return response
 
 
 def _header(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def responses_of(statuses: Iterable[int], own: Iterable[type[OrderServiceError]]
 
 def _response(status: int, reasons: tuple[str, ...]) -> dict[str, Any]:
     text = both_languages("responses", SHARED[status][0])
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "description": f"{text}: {', '.join(f'`{reason}`' for reason in reasons)}",
         "content": {
             "application/json": {
@@ -114,8 +114,8 @@ def _response(status: int, reasons: tuple[str, ...]) -> dict[str, Any]:
     }
     if status in (429, 503):
         schema = {"type": "integer", "minimum": 1}
-        answer["headers"] = {"Retry-After": {"description": "秒 / Seconds", "schema": schema}}
-    return answer
+        response["headers"] = {"Retry-After": {"description": "秒 / Seconds", "schema": schema}}
+    return response
 
 
 def _example(status: int, reason: str) -> dict[str, Any]:

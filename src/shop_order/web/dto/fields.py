@@ -264,7 +264,7 @@ def computed(compute: Compute, description: str = "", example: Any = None) -> An
 
 
 def argument(description: str = "", example: Any = None) -> Any:
-    """A value that is passed to `Answer.of` as a keyword argument."""
+    """A value that is passed to `ResponseData.of` as a keyword argument."""
     return _field(_Source(given=True), description, example)
 
 
@@ -275,7 +275,7 @@ def _field(source: _Source, description: str, example: Any, **more: Any) -> Fiel
     return field
 
 
-class Answer(BaseModel):
+class ResponseData(BaseModel):
     """A response with exactly the declared fields."""
 
     model_config = ConfigDict(extra="forbid")
@@ -315,7 +315,9 @@ def _expression(name: str, field: FieldInfo, names: dict[str, Any]) -> str:
     else:
         value = f"it.{source.read or name.removesuffix(source.suffixes[0]) + source.suffixes[1]}"
     kinds = (field.annotation, *get_args(field.annotation))
-    if shape := next((each for each in kinds if isinstance(each, type) and issubclass(each, Answer)), None):
+    if shape := next(
+        (each for each in kinds if isinstance(each, type) and issubclass(each, ResponseData)), None
+    ):
         names[f"write_{name}"] = shape._write
         if get_origin(field.annotation) is list:
             return f"[write_{name}(each, language, {{}}) for each in {value}]"

@@ -28,7 +28,7 @@ class AddCartItem(Owned):
 
     goods_id: GoodsId
     nums: Nums = 1
-    checked: bool = Field(True, description="是否勾选 / Whether it is checked for checkout")
+    checked: bool = Field(True, description="是否勾选 / Whether it is selected for checkout")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"goods_id": "101", "nums": 1}]})
 

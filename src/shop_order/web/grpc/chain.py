@@ -30,7 +30,7 @@ from shop_order.web.auth.client_address import (
     peer_address,
     resolve_address,
 )
-from shop_order.web.auth.limits import LISTS, NOTICES, Pools, RateLimits
+from shop_order.web.auth.limits import LIST_METHODS, NOTICE_METHODS, Pools, RateLimits
 from shop_order.web.auth.roles import ROLES, Who, authorize, needs_token
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import (
@@ -123,24 +123,24 @@ class Methods:
 
 
 def _unary(handler: Handler[Call]) -> MethodHandler:
-    async def answer(body: bytes, context: Context) -> bytes:
+    async def respond(body: bytes, context: Context) -> bytes:
         return await handler(Call(body, context))
 
-    return grpc.unary_unary_rpc_method_handler(answer)
+    return grpc.unary_unary_rpc_method_handler(respond)
 
 
 def _server_stream(handler: Handler[Call]) -> MethodHandler:
-    async def write_answers(body: bytes, context: Context) -> None:
+    async def write_responses(body: bytes, context: Context) -> None:
         await handler(Call(body, context))
 
-    return grpc.unary_stream_rpc_method_handler(write_answers)
+    return grpc.unary_stream_rpc_method_handler(write_responses)
 
 
 def _bidi_stream(handler: Handler[Call]) -> MethodHandler:
-    async def write_answers(messages: AsyncIterator[bytes], context: Context) -> None:
+    async def write_responses(messages: AsyncIterator[bytes], context: Context) -> None:
         await handler(Call(b"", context, messages))
 
-    return grpc.stream_stream_rpc_method_handler(write_answers)
+    return grpc.stream_stream_rpc_method_handler(write_responses)
 
 
 def request_log(log: RequestLog, observe: Observe, event: str) -> Interceptor[Call]:
@@ -180,7 +180,7 @@ def recovery(log: RequestLog) -> Interceptor[Call]:
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
         async def recovered(call: Call) -> bytes:
             try:
-                answer = await handler(call)
+                response = await handler(call)
             except OrderServiceError as error:
                 call.code = grpc_code(error)
                 call.request.failure = repr(error) if error.where else ""
@@ -193,7 +193,7 @@ def recovery(log: RequestLog) -> Interceptor[Call]:
                 text, details = internal_status(call.request.language)
             else:
                 call.context.set_trailing_metadata(call.trailing())
-                return answer
+                return response
             await call.context.abort(call.code, text, (*call.trailing(), (DETAILS, details)))
 
         return recovered
@@ -205,7 +205,7 @@ def open_call_limit(pools: Pools, *, streams: bool = False) -> Interceptor[Call]
     """Bound the number of calls that are open at the same time. Raises Overloaded."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
-        pool = pools.streams if streams else pools.notices if method in NOTICES else pools.calls
+        pool = pools.streams if streams else pools.notices if method in NOTICE_METHODS else pools.calls
 
         async def in_slot(call: Call) -> bytes:
             with pool.slot(pools.address(peer_address(call.context.peer()))):
@@ -267,7 +267,7 @@ def allow_list(allowed: Callable[[], tuple[str, ...]], trusted: tuple[Network, .
     """Accept notices from the allowed networks only, if any are set (contract, chapter 4)."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
-        if method not in NOTICES:
+        if method not in NOTICE_METHODS:
             return handler
 
         async def listed(call: Call) -> bytes:
@@ -290,15 +290,15 @@ def rate_limit(limits: RateLimits) -> Interceptor[Call]:
 
         async def limited(call: Call) -> bytes:
             await limits.check(call.request.actor)
-            answer = await handler(call)
-            await limits.charge(call.request.actor, len(answer))
-            return answer
+            response = await handler(call)
+            await limits.charge(call.request.actor, len(response))
+            return response
 
         async def in_list_slot(call: Call) -> bytes:
             async with limits.list_slot(call.request.actor):
                 return await limited(call)
 
-        return in_list_slot if method in LISTS else limited
+        return in_list_slot if method in LIST_METHODS else limited
 
     return wrap
 
@@ -328,8 +328,8 @@ def decoding(
         except DecodeError:
             raise InvalidArgument("request", "malformed") from None
         log_order_sn(getattr(request, "order_sn", ""))
-        answer = await handle(request, call.request)
-        log_order_sn(getattr(answer, "order_sn", ""))
-        return answer.SerializeToString()
+        response = await handle(request, call.request)
+        log_order_sn(getattr(response, "order_sn", ""))
+        return response.SerializeToString()
 
     return decoded

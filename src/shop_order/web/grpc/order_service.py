@@ -76,7 +76,7 @@ class Handlers:
         return outcome.result.payment
 
 
-class OrderHandlers(Handlers):
+class OrderServiceHandlers(Handlers):
     """The methods of 9.1."""
 
     def methods(self) -> Methods:
@@ -172,7 +172,7 @@ class OrderHandlers(Handlers):
         """The attempt that paid the order, otherwise the latest."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return payment_info((await self.payments.info(context.caller, order_sn, owner=owner)).payment)
+        return payment_info((await self.payments.get_payment(context.caller, order_sn, owner=owner)).payment)
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
         """Handle a payment reported by our payment gateway, authenticated by its signature."""

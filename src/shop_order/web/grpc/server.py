@@ -46,7 +46,7 @@ from shop_order.web.grpc.chain import (
 )
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
-from shop_order.web.grpc.order_service import OrderHandlers
+from shop_order.web.grpc.order_service import OrderServiceHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ class Interceptors:
 
     def _outer(self, event: str, observe: Observe) -> Sequence[Interceptor[Call]]:
         return (
-            *([traced(self.tracing)] if self.tracing else ()),
+            *([trace_calls(self.tracing)] if self.tracing else ()),
             request_log(self.log, observe, event),
             recovery(self.log),
         )
 
 
-def traced(tracing: Tracing) -> Interceptor[Call]:
+def trace_calls(tracing: Tracing) -> Interceptor[Call]:
     """Record a span for every call, and add its trace id to all log lines."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
@@ -247,7 +247,7 @@ def build_server(
 
     Raises CannotListen if the transport is missing.
     """
-    ours = published(services, cashier_link=cashier_link, cursors=cursors)
+    ours = service_methods(services, cashier_link=cashier_link, cursors=cursors)
     names = [methods.service for methods in ours]
     health, streams = Health(["", "health", *names, HEALTH]), OpenStreams()
     unary, stream = interceptors.unary(), interceptors.stream(streams)
@@ -268,12 +268,12 @@ def build_server(
     return OrderGrpcServer(server, health, streams)
 
 
-def published(
+def service_methods(
     services: GrpcServices, *, cashier_link: Callable[[Order], str], cursors: Cursors
 ) -> list[Methods]:
     """Our own services with their handlers."""
     buying = (services.carts, services.placing, services.orders, services.payments, cashier_link, cursors)
-    order, shop = OrderHandlers(*buying), ShopOrderHandlers(*buying)
+    order, shop = OrderServiceHandlers(*buying), ShopOrderHandlers(*buying)
     return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
 
 

@@ -21,10 +21,10 @@ from shop_order.service.order import OrderService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.web.context import context
-from shop_order.web.dto.admin_answers import AdminLogsData, ClockData, StatisticsData
-from shop_order.web.dto.answers import OrderData
+from shop_order.web.dto.admin_responses import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.fields import Day, OrderSn
 from shop_order.web.dto.requests import ClockBody, ShipBody
+from shop_order.web.dto.responses import OrderData
 from shop_order.web.handler.route import operation, success
 
 TAG = "admin"

@@ -13,9 +13,9 @@ from shop_order.domain.errors import (
 )
 from shop_order.service.cart import CartService
 from shop_order.web.context import context
-from shop_order.web.dto.answers import CartData, CartItemData
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
+from shop_order.web.dto.responses import CartData, CartItemData
 from shop_order.web.handler.route import links, operation, success
 
 TAG = "cart"
@@ -39,7 +39,7 @@ class CartHandler:
     )
     async def view(self) -> Response:
         """The cart with fresh goods data."""
-        return await self._answer("成功", "ok")
+        return await self._respond("成功", "ok")
 
     @operation(
         "POST",
@@ -76,7 +76,7 @@ class CartHandler:
         if body.nums is None and body.checked is None:
             raise InvalidArgument("nums", "required")
         await self._carts.update(context().caller, goods_id, nums=body.nums, checked=body.checked)
-        return await self._answer("购物车已更新", "cart updated")
+        return await self._respond("购物车已更新", "cart updated")
 
     @operation(
         "DELETE",
@@ -91,7 +91,7 @@ class CartHandler:
     async def remove(self, goods_id: GoodsId) -> Response:
         """Remove a line."""
         await self._carts.remove(context().caller, goods_id)
-        return await self._answer("已移出购物车", "removed from the cart")
+        return await self._respond("已移出购物车", "removed from the cart")
 
     @operation(
         "PUT",
@@ -106,7 +106,7 @@ class CartHandler:
     async def check(self, body: CheckCart) -> Response:
         """Set check marks."""
         await self._carts.check(context().caller, body.checked, goods=body.goods_id or 0)
-        return await self._answer("勾选已更新", "check marks updated")
+        return await self._respond("勾选已更新", "check marks updated")
 
-    async def _answer(self, zh: str, en: str) -> Response:
+    async def _respond(self, zh: str, en: str) -> Response:
         return success(CartData.of(await self._carts.view(context().caller)), zh, en)

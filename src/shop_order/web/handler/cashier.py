@@ -30,8 +30,8 @@ from shop_order.service.pay import MAX_OPENID
 from shop_order.web.auth.cashier_links import PATH, CashierLinks
 from shop_order.web.auth.client_address import device_of
 from shop_order.web.context import context
-from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
+from shop_order.web.dto.responses import CashierData
 from shop_order.web.handler.errors import refusal
 from shop_order.web.handler.payment import PAY_ERRORS
 from shop_order.web.handler.route import operation, success

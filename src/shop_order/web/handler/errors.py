@@ -68,7 +68,7 @@ def failure(status: int, error: str, message: str, details: Mapping[str, Any] | 
 
 
 def install(app: FastAPI, page_of: Callable[[Request, OrderServiceError], Response | None]) -> None:
-    """Make `app` answer errors with our envelope, or with the page that `page_of` returns."""
+    """Make `app` return errors in our envelope, or with the page that `page_of` returns."""
 
     async def refused(request: Request, error: Exception) -> Response:
         found = _refusal_of(error)

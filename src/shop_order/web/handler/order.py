@@ -44,7 +44,10 @@ from shop_order.service.order import MAX_PAGE_SIZE, OrderService
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.context import context, log_order_sn
-from shop_order.web.dto.answers import (
+from shop_order.web.dto.cursors import Cursors
+from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
+from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
+from shop_order.web.dto.responses import (
     LogData,
     OrderData,
     OrderDetailData,
@@ -52,9 +55,6 @@ from shop_order.web.dto.answers import (
     OrderStatusData,
     SubmitTokenData,
 )
-from shop_order.web.dto.cursors import Cursors
-from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner, Status, TimeMs
-from shop_order.web.dto.requests import CancelBody, ConfirmBody, PlaceOrderBody
 from shop_order.web.handler.route import links, operation, success
 
 TAG = "orders"
@@ -148,7 +148,7 @@ class OrderHandler:
         outcome = await self.placing.place(actor, command)
         ctx.replayed = outcome.replayed
         log_order_sn(outcome.result.order_sn)
-        return self._answer(outcome.result, "订单创建成功", "order created")
+        return self._respond(outcome.result, "订单创建成功", "order created")
 
     @operation(
         "GET",
@@ -157,7 +157,7 @@ class OrderHandler:
         tag=TAG,
         summary="订单列表 / List orders",
         description="按创建时间倒序；最多翻到第 10000 条，之后请用 cursor。时间区间含起点不含终点。"
-        "每个订单只列前 5 项商品，`items_total` 为总项数；请求频率按应答大小计。\n\n"
+        "每个订单只列前 5 项商品，`items_total` 为总项数；响应越大，计入限流的次数越多。\n\n"
         "Newest first. Pages end at 10,000 rows; use `cursor` to continue. start_time <= created < end_time. "
         "Each order has its first 5 items, and `items_total` is their number. Large responses count as "
         "several calls.",
@@ -253,7 +253,7 @@ class OrderHandler:
         order = await self.orders.cancel(
             ctx.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
-        return self._answer(order, "订单已取消", "order cancelled")
+        return self._respond(order, "订单已取消", "order cancelled")
 
     @operation(
         "POST",
@@ -271,9 +271,9 @@ class OrderHandler:
         ctx = context()
         ctx.owner(body.user_id)
         order = await self.orders.confirm(ctx.caller, order_sn, expected=_expected(body.expected_status))
-        return self._answer(order, "已确认收货", "receipt confirmed")
+        return self._respond(order, "已确认收货", "receipt confirmed")
 
-    def _answer(self, order: Order, zh: str, en: str) -> Response:
+    def _respond(self, order: Order, zh: str, en: str) -> Response:
         data = OrderData.of(order, context().language, pay_url=self.cashier_links.of(order) or None)
         return success(data, zh, en)
 

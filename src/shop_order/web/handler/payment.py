@@ -18,9 +18,9 @@ from shop_order.domain.errors import (
 from shop_order.domain.ports import Payer
 from shop_order.service.pay import PaymentService, PayOrder
 from shop_order.web.context import context
-from shop_order.web.dto.answers import PaymentData
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
 from shop_order.web.dto.requests import PayBody
+from shop_order.web.dto.responses import PaymentData
 from shop_order.web.handler.route import operation, success
 
 TAG = "payments"
@@ -74,8 +74,8 @@ class PaymentHandler:
         data=PaymentData,
         errors=(OrderNotFound, PaymentNotFound, NotYourself),
     )
-    async def info(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
+    async def get_payment(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """The order's payment."""
         ctx = context()
-        found = await self._payments.info(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        found = await self._payments.get_payment(ctx.caller, order_sn, owner=ctx.owner(user_id))
         return success(PaymentData.of(found.payment), "成功", "ok")

@@ -1,4 +1,4 @@
-"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the answer."""
+"""Routes: declaration, the checks of caller, role, rate and form before a handler runs, and the response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shop_order.domain.errors import (
 )
 from shop_order.web.auth.cashier_links import PATH as CASHIER
 from shop_order.web.auth.client_address import Network, client_address, is_loopback, limit_key_of
-from shop_order.web.auth.limits import LISTS, RateLimits
+from shop_order.web.auth.limits import LIST_METHODS, RateLimits
 from shop_order.web.auth.roles import Who, authorize, needs_token, role_of
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import context, log_order_sn, remaining_s, validated_key
@@ -126,7 +126,7 @@ class StrictRequest(Request):
         return orjson.loads(await self.body())
 
 
-def guarded(guard: Guard) -> type[APIRoute]:
+def guarded_route_class(guard: Guard) -> type[APIRoute]:
     """A route class whose handlers are wrapped in the guard's checks at registration."""
 
     class GuardedRoute(APIRoute):
@@ -136,7 +136,7 @@ def guarded(guard: Guard) -> type[APIRoute]:
             row = role_of(f"{method} {self.path}")
             found = operation_of(self)
             strict = found is not None and found.tag not in _LENIENT
-            listed = f"{method} {self.path}" in LISTS
+            listed = f"{method} {self.path}" in LIST_METHODS
             takes_body = self.body_field is not None
             known = frozenset(field.alias for field in self.dependant.query_params)
 

@@ -53,14 +53,14 @@ class Edge:
         started = time.monotonic()
         context = self._enter(scope, started)
 
-        async def answer(message: Message) -> None:
+        async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 _add_headers(MutableHeaders(scope=message), context.request_id)
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, respond)
         finally:
             self._record(scope, context, time.monotonic() - started)
 
@@ -110,7 +110,7 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
 
 
 class Recovery:
-    """Answer unexpected errors with 500, HEAD as GET without its body, and invalid HTTP with an error."""
+    """Return 500 for unexpected errors, the headers of GET for HEAD, and an error for invalid HTTP."""
 
     def __init__(self, app: ASGIApp, *, log: RequestLog) -> None:
         self._app = app
@@ -201,7 +201,7 @@ class CurrentSpan:
         }
         status = 0
 
-        async def answer(message: Message) -> None:
+        async def respond(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -210,11 +210,11 @@ class CurrentSpan:
         attributes = {"http.request.method": scope["method"], "url.scheme": scope.get("scheme", "http")}
         with server_span(self._tracing, scope["method"], trace, attributes) as span:
             try:
-                await self._app(scope, receive, answer)
+                await self._app(scope, receive, respond)
             finally:
                 if route := getattr(scope.get("route"), "path", ""):
                     span.rename(f"{scope['method']} {route}")
                     span.set("http.route", route)
                 span.set("http.response.status_code", status)
                 if status >= 500 or not status:
-                    span.failed(str(status or "no answer"))
+                    span.failed(str(status or "no response"))

@@ -86,7 +86,7 @@ class AlipayGateway:
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
             **{key: value for key, value in urls.items() if value},
         }
-        text = signed_text({k: v.encode() for k, v in fields.items()}, without=frozenset({"sign"}))
+        text = signed_text({k: v.encode() for k, v in fields.items()}, excluded=frozenset({"sign"}))
         return fields | {"sign": sign(self.load_keys()[0], text)}
 
     async def call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def notice_of(
     Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us, or out of bounds).
     """
     signed = form(body)
-    text = signed_text(signed, without=UNSIGNED)
+    text = signed_text(signed, excluded=UNSIGNED)
     sign = signed.get("sign", b"").decode("ascii", "replace")
     if signed.get("sign_type") != b"RSA2" or not is_signed_by(key, text, sign):
         raise SignatureInvalid("notice")

@@ -41,7 +41,7 @@ _GB18030 = re.compile(rb"[\x81-\xfe](?:[\x40-\x7e\x80-\xfe]|[\x30-\x39][\x81-\xf
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
-def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> bytes:
+def signed_text(fields: Mapping[str, bytes], *, excluded: frozenset[str]) -> bytes:
     """Return the text that RSA2 signs: `key=value` of the non-empty fields, sorted, joined by `&`.
 
     The text of a request includes `sign_type`, that of a notice does not.
@@ -49,7 +49,7 @@ def signed_text(fields: Mapping[str, bytes], *, without: frozenset[str]) -> byte
     return b"&".join(
         b"%b=%b" % (key.encode(), value)
         for key, value in sorted(fields.items())
-        if value and key not in without
+        if value and key not in excluded
     )
 
 

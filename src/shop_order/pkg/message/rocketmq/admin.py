@@ -19,14 +19,14 @@ from shop_order.pkg.message.rocketmq import RocketMQAddress
 CREATE_TOPIC, LIST_TOPICS, CLUSTERS, CREATE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # followed by a group's name: the topic of its dead letters
 READ_WRITE = 6
-ANSWER_S = 5.0
+RESPONSE_S = 5.0
 MAX_BYTES = 1 << 24
 _BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # in brokers' JSON, keys may be numbers
 _MAX_OFFSET = re.compile(rb'"maxOffset":(\d+)')  # or objects
 
 
 class Refused(Exception):
-    """The broker refused a request."""
+    """The broker refused a command."""
 
 
 class Admin:
@@ -89,23 +89,23 @@ class Admin:
         request = {"code": code, "language": "PYTHON", "version": 0, "opaque": next(self._opaque), "flag": 0}
         header = json.dumps(request | {"serializeTypeCurrentRPC": "JSON", "extFields": dict(fields)}).encode()
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(RESPONSE_S):
                 reader, writer = await asyncio.open_connection(name, port)
                 try:
                     writer.write(struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body)
                     length = int.from_bytes(await reader.readexactly(4), "big")
                     if not 4 <= length <= MAX_BYTES:
                         raise BrokerUnavailable(f"{host} does not speak RocketMQ's remoting protocol")
-                    answer = await reader.readexactly(length)
+                    response = await reader.readexactly(length)
                 finally:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise BrokerUnavailable(f"{host} can't be reached: {error!r}") from error
-        end = 4 + int.from_bytes(answer[1:4], "big")
-        result = json.loads(answer[4:end])
+        end = 4 + int.from_bytes(response[1:4], "big")
+        result = json.loads(response[4:end])
         if result["code"] != 0:
             raise Refused(f"{host} answered {result['code']}: {result.get('remark', '')}")
-        return answer[end:]
+        return response[end:]
 
 
 def topic_fields(address: RocketMQAddress, topic: Topic) -> dict[str, str]:

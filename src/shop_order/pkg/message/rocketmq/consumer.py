@@ -145,7 +145,9 @@ class RocketConsumer:
             try:
                 return asyncio.run_coroutine_threadsafe(self._handle(delivery), self._loop).result()
             except Exception as error:  # noqa: BLE001 - the edge: our failure must not lose a message
-                log.error("message_not_handled", group=self._group.name, key=delivery.key, error=repr(error))
+                log.error(
+                    "message_handler_failed", group=self._group.name, key=delivery.key, error=repr(error)
+                )
             self._closing.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
         raise Closing

@@ -112,17 +112,17 @@ class Session(Protocol):
         It was if `sql` finds a row.
         """
 
-    async def savepoint(self, name: str) -> None:
+    async def set_savepoint(self, name: str) -> None:
         """Set a savepoint. On a read-only connection, this and the next three do nothing."""
         if self.writes:
             await self.run(f"SAVEPOINT {name}")
 
-    async def undo(self, name: str) -> None:
+    async def rollback_to(self, name: str) -> None:
         """Roll back to the savepoint."""
         if self.writes:
             await self.run(f"ROLLBACK TO SAVEPOINT {name}")
 
-    async def release(self, name: str) -> None:
+    async def release_savepoint(self, name: str) -> None:
         """Release the savepoint."""
         if self.writes:
             await self.run(f"RELEASE SAVEPOINT {name}")
@@ -282,7 +282,7 @@ async def _try_batch(
 ) -> Sequence[Any] | None:
     """Return the results, or None with nothing changed. `first`: the transaction is still empty."""
     if not first:
-        await session.savepoint("many")
+        await session.set_savepoint("many")
     try:
         results = await run_many(session, items)
     except TransactionAborted:
@@ -290,23 +290,23 @@ async def _try_batch(
     except Exception:  # noqa: BLE001 - each item runs alone in the end and raises its own error
         results = None
     if results is None:
-        await (session.restart() if first else session.undo("many"))
+        await (session.restart() if first else session.rollback_to("many"))
     if not first:
-        await session.release("many")
+        await session.release_savepoint("many")
     return results
 
 
 async def run_one(session: Session, job: Job) -> Any:
     """Return the job's result, or its exception after rolling back this job only."""
-    await session.savepoint("one")
+    await session.set_savepoint("one")
     try:
         result = await job(session)
     except TransactionAborted:
         raise
     except Exception as failed:  # noqa: BLE001 - it is raised to the job's own caller
-        await session.undo("one")
+        await session.rollback_to("one")
         result = failed
-    await session.release("one")
+    await session.release_savepoint("one")
     return result
 
 

@@ -145,7 +145,7 @@ class MysqlExecutor(Executor):
             self._drop()
 
     async def _was_committed(self, lost: MysqlSession) -> bool:
-        """Return whether a commit whose answer was lost took effect. Raises DependencyDown."""
+        """Return whether a commit whose response was lost took effect. Raises DependencyDown."""
         if lost.commit_check is None:
             raise DependencyDown("order_database")
         sql, values = lost.commit_check

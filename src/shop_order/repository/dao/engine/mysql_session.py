@@ -132,15 +132,15 @@ class MysqlSession(Session):
     def set_commit_check(self, sql: str, values: Row) -> None:
         self.commit_check = (sql, values)
 
-    async def savepoint(self, name: str) -> None:
+    async def set_savepoint(self, name: str) -> None:
         self._checks_at[name] = self.commit_check
-        await super().savepoint(name)
+        await super().set_savepoint(name)
 
-    async def undo(self, name: str) -> None:
-        await super().undo(name)
+    async def rollback_to(self, name: str) -> None:
+        await super().rollback_to(name)
         self.commit_check = self._checks_at[name]
 
-    async def release(self, name: str) -> None:
+    async def release_savepoint(self, name: str) -> None:
         """Nothing to do: the next savepoint of this name replaces it."""
 
     async def restart(self) -> None:

@@ -90,7 +90,7 @@ class SqliteSession(Session):
             raise database_down(error, self._database) from error
 
     def set_commit_check(self, sql: str, values: Row) -> None:
-        """Nothing to do: the answer to a COMMIT is never lost."""
+        """Nothing to do: the response to a COMMIT is never lost."""
 
     async def restart(self) -> None:
         if self.writes:
@@ -193,7 +193,7 @@ class SqliteExecutor(Executor):
         return SqliteSession(conn, writes=self._writes, database=self._database)
 
     def _record_refusal(self, why: BaseException | None) -> None:
-        """Record a refused write, and drop the connection if a new one may do better."""
+        """Record a refused write, and drop the connection if a new one may succeed."""
         if self._writes and blocks_writes(why):
             self.write_error = error_name(why)
         if needs_new_connection(why) or self._prepare:  # its tables may be missing: a new one creates them
@@ -237,7 +237,7 @@ class SqliteDatabase(Database):
 
 
 def is_file_error(error: BaseException) -> bool:
-    """Return whether the file is at fault (full, unreadable, corrupt), not the statement."""
+    """Return whether the file caused the error (full, unreadable, corrupt), not the statement."""
     return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 
@@ -257,7 +257,7 @@ def blocks_writes(error: BaseException | None) -> bool:
 
 
 def needs_new_connection(error: BaseException | None) -> bool:
-    """Return whether a new connection may work: it does not help with a full disk or a lock."""
+    """Return whether a new connection may help; it does not if the disk is full or the file locked."""
     return blocks_writes(error) and error_code(error) not in (_FULL, _BUSY)
 
 

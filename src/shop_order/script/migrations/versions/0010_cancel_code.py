@@ -49,7 +49,7 @@ def _fill(orders: str, refunds: str) -> None:
         numbers = [order_sn for _, order_sn in page]
         for write, values in (
             (write_code, _codes(bind, numbers)),
-            (write_back, _late(bind, refunds, numbers)),
+            (write_back, _late_refund_status(bind, refunds, numbers)),
         ):
             if changed := [{"id": id, "value": values[sn]} for id, sn in page if sn in values]:
                 bind.execute(write, changed)
@@ -73,13 +73,13 @@ def _codes(bind: sa.Connection, order_sns: Sequence[str]) -> dict[str, str]:
     return codes
 
 
-def _late(bind: sa.Connection, refunds: str, order_sns: Sequence[str]) -> dict[str, int]:
-    """Return 1 (open) or 2 (complete) for the orders with a refund of a late payment."""
-    late = f"SELECT order_sn, state FROM {refunds} WHERE surplus = 1 AND reason = 'LATE_PAYMENT'"
-    back: dict[str, int] = {}
+def _late_refund_status(bind: sa.Connection, refunds_table: str, order_sns: Sequence[str]) -> dict[str, int]:
+    """Return the refund status (1 open, 2 complete) of the orders with a late payment."""
+    late = f"SELECT order_sn, state FROM {refunds_table} WHERE surplus = 1 AND reason = 'LATE_PAYMENT'"
+    statuses: dict[str, int] = {}
     for order_sn, state in _select(bind, late, order_sns):
-        back[order_sn] = min(back.get(order_sn, 2), 2 if state == "succeeded" else 1)
-    return back
+        statuses[order_sn] = min(statuses.get(order_sn, 2), 2 if state == "succeeded" else 1)
+    return statuses
 
 
 def _select(bind: sa.Connection, select: str, order_sns: Sequence[str]) -> Sequence[Any]:

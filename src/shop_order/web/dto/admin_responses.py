@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shop_order.domain.status import OrderStatus
-from shop_order.web.dto.answers import LogData
 from shop_order.web.dto.fields import (
     EXAMPLE_SN,
-    Answer,
+    ResponseData,
     argument,
     attribute,
     computed,
@@ -17,6 +16,7 @@ from shop_order.web.dto.fields import (
     timestamp,
     yuan,
 )
+from shop_order.web.dto.responses import LogData
 from shop_order.web.messages import status_text
 
 
@@ -28,14 +28,14 @@ class AdminLogData(LogData):
     details: dict[str, Any] = attribute("事件的其余内容 / The remaining data of the event")
 
 
-class AdminLogsData(Answer):
+class AdminLogsData(ResponseData):
     """The log of an order, by version."""
 
     order_sn: str = argument(example=EXAMPLE_SN)
     logs: list[AdminLogData] = attribute(source=lambda log: log)
 
 
-class SumsData(Answer):
+class SumsData(ResponseData):
     """Orders and amounts. `paid` includes late and duplicate payments; `net` is `paid` minus `refunded`."""
 
     orders: int = attribute(example=1)
@@ -68,7 +68,7 @@ class StatusSumsData(SumsData):
     status_text: str = argument(example="已支付")
 
 
-class StatisticsData(Answer):
+class StatisticsData(ResponseData):
     """Statistics of the orders placed from `start` to `end`, inclusive."""
 
     start: str = attribute(example="2026-11-01", source="first_day")
@@ -90,7 +90,7 @@ class StatisticsData(Answer):
     complete: bool = attribute("重建期间为 false / False while being rebuilt", True, source="is_complete")
 
 
-class ClockData(Answer):
+class ClockData(ResponseData):
     """The time of the test clock."""
 
     now: str = timestamp("服务时间 / The current time of the service", source=lambda now_ms: now_ms)

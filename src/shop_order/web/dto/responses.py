@@ -12,7 +12,7 @@ from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import (
     EXAMPLE_SN,
-    Answer,
+    ResponseData,
     argument,
     attempts,
     attribute,
@@ -58,7 +58,7 @@ def _goods_price(view: CartLineView) -> str | None:
     return yuan_of_fen(view.goods.price_fen) if view.goods else None
 
 
-class CartItemData(Answer):
+class CartItemData(ResponseData):
     """A line of the cart with current goods; name, image and price are null if the goods were deleted."""
 
     id: str = id_text("730000000000000001", source="line.id")
@@ -74,7 +74,7 @@ class CartItemData(Answer):
     orderable: bool = attribute("当前可下单 / Whether it can be ordered now")
 
 
-class CartData(Answer):
+class CartData(ResponseData):
     """The whole cart."""
 
     user_id: str = id_text("7", source="user")
@@ -87,7 +87,7 @@ class CartData(Answer):
     checked_freight_fen: int = fen("其运费，不含部分省份的加价", 800)
 
 
-class AddressData(Answer):
+class AddressData(ResponseData):
     """A delivery address."""
 
     name: str
@@ -99,7 +99,7 @@ class AddressData(Answer):
     post: str
 
 
-class OrderItemData(Answer):
+class OrderItemData(ResponseData):
     """A line of an order, with goods and price at the time of purchase."""
 
     id: str = id_text()
@@ -113,7 +113,7 @@ class OrderItemData(Answer):
     total_fen: int = fen("小计")
 
 
-class LogisticsData(Answer):
+class LogisticsData(ResponseData):
     """The parcel."""
 
     company: str = attribute(example="顺丰速运", source="logistics_company")
@@ -129,7 +129,7 @@ def _payment_sn(order: Order) -> str:
     return payment.payment_sn if payment else ""
 
 
-class OrderData(Answer):
+class OrderData(ResponseData):
     """An order. Times and numbers of steps that have not happened yet are null."""
 
     id: str = id_text("730000000000000001")
@@ -177,7 +177,7 @@ class OrderData(Answer):
     items_total: int = attribute("商品行数 / Number of items", 1, source=lambda it: len(it.items))
 
 
-class LogData(Answer):
+class LogData(ResponseData):
     """An entry of an order's history."""
 
     action: str = attribute(example="create")
@@ -189,7 +189,7 @@ class LogData(Answer):
     at: str = timestamp("时间 / When", source="at_ms")
 
 
-class PaymentData(Answer):
+class PaymentData(ResponseData):
     """A payment attempt."""
 
     payment_sn: str = attribute(example="P" + EXAMPLE_SN)
@@ -224,7 +224,7 @@ class OrderDetailData(OrderData):
     payments: list[PaymentData] = attribute(source=attempts)
 
 
-class OrderListData(Answer):
+class OrderListData(ResponseData):
     """A page of orders, newest first."""
 
     items: list[OrderData] = argument()
@@ -235,7 +235,7 @@ class OrderListData(Answer):
     next_cursor: str | None = argument("下一页的游标 / Cursor of the next page")
 
 
-class OrderStatusData(Answer):
+class OrderStatusData(ResponseData):
     """The status of an order, for polling."""
 
     order_sn: str = attribute(example=EXAMPLE_SN)
@@ -247,14 +247,14 @@ class OrderStatusData(Answer):
     expire_at: str = timestamp("支付截止 / Payment deadline")
 
 
-class SubmitTokenData(Answer):
+class SubmitTokenData(ResponseData):
     """A token for one form submission, to be sent as Idempotency-Key."""
 
     token: str = argument(example="st_…")
     expires_at: str = timestamp("有效期至 / Valid until", source=lambda expires_ms: expires_ms)
 
 
-class ChannelData(Answer):
+class ChannelData(ResponseData):
     """A payment channel."""
 
     payment_type: str = argument(example="alipay")
@@ -270,7 +270,7 @@ class ChannelData(Answer):
     )
 
 
-class CashierData(Answer):
+class CashierData(ResponseData):
     """The cashier's view of an order."""
 
     order_sn: str = attribute(example=EXAMPLE_SN, source="order.order_sn")
