@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.databases import Database
+from shop_sandbox.providers import gateway_settings
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
@@ -57,6 +58,7 @@ class Shop:
         # As in an installation: compiled once, outside the source tree.
         inherited.pop("PYTHONDONTWRITEBYTECODE", None)
         inherited["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "compiled")
+        sandbox = f"http://127.0.0.1:{self._sandbox_http}"
         return {
             **inherited,
             "SHOP_ORDER_APP__ENV": "test",
@@ -64,7 +66,7 @@ class Shop:
             "SHOP_ORDER_SERVER__GRPC_PORT": str(self.grpc_port),
             "SHOP_ORDER_SERVER__HTTP_PORT": str(self.http_port),
             **{f"SHOP_ORDER_NEIGHBOURS__{n}": neighbours for n in ("GOODS", "INVENTORY", "USERS", "INBOXES")},
-            "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"http://127.0.0.1:{self._sandbox_http}/alipay/gateway.do",
+            **{f"SHOP_ORDER_{name}": url for name, url in gateway_settings(sandbox).items()},
             "SHOP_ORDER_LIMIT__USER_RATE": "0",
             "SHOP_ORDER_LIMIT__UNPAID_ORDERS": "0",
             "SHOP_ORDER_LOG__LEVEL": "info",

@@ -11,7 +11,7 @@ from typing import Any, Self
 from shop_order.domain.bill import Reconciliation, day_at, first_ms
 from shop_order.domain.status import PaymentType
 from shop_sandbox.server import Sandbox
-from tests.shop import Shop
+from tests.shop import Shop, alipay
 
 HOUR_MS = 3_600_000
 
@@ -31,7 +31,8 @@ class BilledShop(Shop):
     def _sandbox(self, **more: Any) -> Sandbox:
         self.provider_is_at(first_ms(self.day) + 12 * HOUR_MS)
         sandbox = super()._sandbox(**more)
-        for part in (sandbox.trades, sandbox.bills, sandbox.alipay):
+        provider = alipay(sandbox)
+        for part in (provider.trades, provider.bills, provider.simulator):
             part._clock_ms = self.provider_ms
         return sandbox
 

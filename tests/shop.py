@@ -18,11 +18,20 @@ from shop_order.configs import Loaded, load
 from shop_order.domain.valueobject.parties import Role
 from shop_order.repository.schema import migrate
 from shop_order.web.auth.tokens import mint_token
+from shop_sandbox.alipay.provider import AlipayProvider
+from shop_sandbox.providers import gateway_settings
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
 from tests.world.files import give_keys
 
 ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "人民路 1 号"}
+
+
+def alipay(sandbox: Sandbox) -> AlipayProvider:
+    """The simulated Alipay of a sandbox."""
+    provider = sandbox.providers["alipay"]
+    assert isinstance(provider, AlipayProvider)
+    return provider
 
 
 class Shop:
@@ -42,7 +51,7 @@ class Shop:
             "SHOP_ORDER_NEIGHBOURS__INVENTORY": neighbours,
             "SHOP_ORDER_NEIGHBOURS__USERS": neighbours,
             "SHOP_ORDER_NEIGHBOURS__INBOXES": neighbours,
-            "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"{self.sandbox_url}/alipay/gateway.do",
+            **{f"SHOP_ORDER_{name}": url for name, url in gateway_settings(self.sandbox_url).items()},
             "SHOP_ORDER_LIMIT__USER_RATE": "0",
             "SHOP_ORDER_LIMIT__UNPAID_ORDERS": "0",
             "SHOP_ORDER_ORDER__SCAN_INTERVAL_S": "0.2",

@@ -17,6 +17,7 @@ from deploy.nginx.render import Instance
 from deploy.stack import mariadb, mysql, nginx, processes
 from deploy.stack.__main__ import engine
 from deploy.stack.processes import HOST, StackError, run, say, wait
+from shop_sandbox.providers import gateway_settings
 
 NEEDED = ("redis", "rocketmq", "mongo", "consul", "nacos")
 DATABASES = {"mysql": mysql.URLS[0], "mariadb": mariadb.URLS[0]}
@@ -67,7 +68,7 @@ class StackShop:
             "NEIGHBOURS__INVENTORY": "inventory-service",
             "NEIGHBOURS__USERS": "user-service",
             "NEIGHBOURS__INBOXES": "event-inbox",
-            "PAY__ALIPAY__GATEWAY": f"http://{HOST}:{SANDBOX_HTTP}/alipay/gateway.do",
+            **gateway_settings(f"http://{HOST}:{SANDBOX_HTTP}"),
             "SERVER__PUBLIC_URL": PUBLIC,
             "SERVER__TRUSTED_PROXIES": HOST,
             "LOG__FILENAME": "",

@@ -33,6 +33,7 @@ from deploy.stack.instances import (
     StackShop,
 )
 from deploy.stack.processes import HOST, RUN, StackError, exclusive, say
+from shop_sandbox.providers import PROVIDERS
 
 DEFAULT_INSTANCES = 3
 POLL_INTERVAL_S = 1.0
@@ -55,6 +56,7 @@ def greeting(shop: StackShop, count: int) -> str:
     )
     target = f"{HOST}:{nginx.TLS}"
     where = f"SHOP_STACK={shop.root} " if "SHOP_STACK" in os.environ else ""
+    simulators = "\n".join(f"  {one.code:14}  http://{HOST}:{SANDBOX_HTTP}{one.page}" for one in PROVIDERS)
     return f"""
 The Shop runs on {shop.database}, Redis, RocketMQ, MongoDB's protocol, Consul and Nacos        Ctrl-C to stop
 
@@ -63,7 +65,7 @@ The Shop runs on {shop.database}, Redis, RocketMQ, MongoDB's protocol, Consul an
 {instances}
   relay           metrics http://{HOST}:{RELAY_METRICS}/metrics
   goods           http://{HOST}:{SANDBOX_HTTP}/shop
-  Alipay          http://{HOST}:{SANDBOX_HTTP}/alipay/sim
+{simulators}
   Consul          http://{urlsplit(engine("consul").URLS[0]).netloc}/ui
   logs            {shop.root / "log"}
 

@@ -16,6 +16,7 @@ import typer
 from shop_order.cmd.cli import command as product
 from shop_sandbox import welcome
 from shop_sandbox.address import connectable, host_port
+from shop_sandbox.providers import gateway_settings
 from shop_sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def point_to_sandbox(environ: MutableMapping[str, str], chosen: SandboxSettings)
         for name in ("GOODS", "INVENTORY", "USERS", "INBOXES"):
             environ.setdefault(f"SHOP_ORDER_NEIGHBOURS__{name}", host_port(host, chosen.grpc_port))
     if (host, chosen.http_port) != (packaged.host, packaged.http_port):
-        gateway = f"http://{host_port(host, chosen.http_port)}/alipay/gateway.do"
-        environ.setdefault("SHOP_ORDER_PAY__ALIPAY__GATEWAY", gateway)
+        for name, url in gateway_settings(f"http://{host_port(host, chosen.http_port)}").items():
+            environ.setdefault(f"SHOP_ORDER_{name}", url)
 
 
 def with_order_service(chosen: SandboxSettings, data_dir: str, order: str, trace: str) -> SandboxSettings:

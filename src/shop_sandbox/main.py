@@ -44,7 +44,7 @@ def common(
 
 @app.command()
 def serve() -> None:
-    """Serve the neighbours and the Alipay simulator until SIGTERM; settings: SHOP_SANDBOX_*."""
+    """Serve the neighbours and the payment simulators until SIGTERM; settings: SHOP_SANDBOX_*."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

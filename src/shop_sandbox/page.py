@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-Words = tuple[str, str]  # Chinese, English
+from shop_sandbox.providers import PROVIDERS, Words
 
 
 class Language(IntEnum):
@@ -60,7 +60,7 @@ _SITE: Words = ("沙箱：模拟环境，不涉及真实资金", "Sandbox: no re
 _NAVIGATION: tuple[tuple[str, Words], ...] = (
     ("/", ("首页", "Home")),
     ("/shop", ("商品", "Goods")),
-    ("/alipay/sim", ("支付宝模拟器", "Alipay simulator")),
+    *((one.page, one.name) for one in PROVIDERS),
 )
 _ERRORS: dict[int, Words] = {
     404: ("页面不存在", "Page not found"),

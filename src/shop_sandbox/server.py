@@ -14,15 +14,6 @@ from starlette.exceptions import HTTPException
 from shop_order.api.client.tracing import TraceConfig, open_tracing
 from shop_sandbox import events, goods, leases, rocketmq, seed, users
 from shop_sandbox.address import connectable, host_port
-from shop_sandbox.alipay import late, notices, trades
-from shop_sandbox.alipay.bills import Bills
-from shop_sandbox.alipay.gateway import Gateway
-from shop_sandbox.alipay.keys import ensure_keys
-from shop_sandbox.alipay.late import LateBuyers
-from shop_sandbox.alipay.notices import Notices
-from shop_sandbox.alipay.routes import AlipayPages
-from shop_sandbox.alipay.simulator import Simulator
-from shop_sandbox.alipay.trades import Trades
 from shop_sandbox.checkback import CheckBack
 from shop_sandbox.database import Database
 from shop_sandbox.goods import Goods
@@ -33,6 +24,7 @@ from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.order_token import TokenFile
 from shop_sandbox.page import error_page
+from shop_sandbox.providers import PROVIDERS
 from shop_sandbox.registry import Registration
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.users import Users
@@ -61,7 +53,6 @@ class Sandbox:
         self.inventory_db = Database(data_dir / "inventory.db", leases.SCHEMA)
         self.users_db = Database(data_dir / "users.db", users.SCHEMA)
         self.inbox_db = Database(data_dir / "inbox.db", events.SCHEMA)
-        self.alipay_db = Database(data_dir / "alipay.db", trades.SCHEMA + notices.SCHEMA + late.SCHEMA)
         self.goods = Goods(self.goods_db)
         self.inventory = Inventory(self.inventory_db, clock_ms)
         self.users = Users(self.users_db)
@@ -80,14 +71,7 @@ class Sandbox:
             clock_ms=clock_ms,
             interval_s=settings.check_interval_s,
         )
-        self.alipay_keys = ensure_keys(settings.keys_dir)
-        self.trades = Trades(self.alipay_db, clock_ms)
-        scale, ca_file = settings.notice_scale, settings.ca_file
-        self.notices = Notices(self.alipay_db, self.alipay_keys, clock_ms, scale, ca_file)
-        self.bills = Bills(self.alipay_db, clock_ms)
-        self.late = LateBuyers(self.alipay_db, clock_ms)
-        self.alipay_gateway = Gateway(self.trades, self.notices, self.late, self.bills, self.alipay_keys)
-        self.alipay = Simulator(self.trades, self.notices, self.late, clock_ms)
+        self.providers = {one.code: one.open(settings, clock_ms) for one in PROVIDERS}
         self.grpc_port = 0
         self.http_port = 0
 
@@ -113,7 +97,7 @@ class Sandbox:
             self.tracing.open()
             stack.push_async_callback(self.tracing.close)
         self.http_port = listener.getsockname()[1]
-        for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db, self.alipay_db):
+        for database in (self.goods_db, self.inventory_db, self.users_db, self.inbox_db):
             database.open()
             stack.push_async_callback(database.close)
         await self._seed()
@@ -124,8 +108,8 @@ class Sandbox:
         stack.push_async_callback(neighbours.stop)
         if settings.consul:
             await stack.enter_async_context(Registration(settings.consul, settings.host, self.grpc_port))
-        await stack.enter_async_context(self.notices.running())
-        await stack.enter_async_context(self.late.running(self.alipay.pay_late))
+        for provider in self.providers.values():
+            await stack.enter_async_context(provider.running())
         if settings.message:
             self.stock_db.open()
             stack.push_async_callback(self.stock_db.close)
@@ -142,12 +126,8 @@ class Sandbox:
     def _application(self) -> Starlette:
         more = (self.stock_inbox,) if self.settings.message else ()
         operator = OperatorPages(self.goods, self.inventory, self.inbox, *more, grpc=self._grpc)
-        alipay = AlipayPages(
-            self.trades, self.notices, self.bills, self.alipay_gateway, self.alipay, self.alipay_keys
-        )
-        return Starlette(
-            routes=[*operator.routes(), *alipay.routes()], exception_handlers={HTTPException: error_page}
-        )
+        routes = [*operator.routes(), *(route for one in self.providers.values() for route in one.routes())]
+        return Starlette(routes=routes, exception_handlers={HTTPException: error_page})
 
     def _grpc(self) -> str:
         host = self.settings.host

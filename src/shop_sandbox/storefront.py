@@ -10,22 +10,17 @@ from starlette.responses import HTMLResponse
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox.goods import Article
 from shop_sandbox.inbox import TABLES
-from shop_sandbox.page import Language, Words, page
+from shop_sandbox.page import Language, page
+from shop_sandbox.providers import PROVIDERS, Words
 
 _SANDBOX: Words = ("商城沙箱", "The Shop's sandbox")
 _ABOUT: Words = (
     "订单服务以外的部分：商品、库存、用户，以及支付机构的模拟器。",
-    "The services around the order service: goods, inventory, users, and a simulated payment provider.",
+    "The services around the order service: goods, inventory, users, and simulated payment providers.",
 )
 _PAGES: Sequence[tuple[str, Words]] = (
     ("/shop", ("货架上的商品与库存", "goods and their stock")),
-    (
-        "/alipay/sim",
-        (
-            "支付宝模拟器：交易，以及买家和支付机构的操作",
-            "the Alipay simulator: trades, and the actions of buyer and provider",
-        ),
-    ),
+    *((one.page, one.about) for one in PROVIDERS),
 )
 _TABLES: Mapping[str, Words] = {
     "notifications": ("发给买家的发货通知，JSON", "shipping notifications to buyers, as JSON"),
@@ -38,8 +33,7 @@ _TABLES: Mapping[str, Words] = {
 _ADMIN: Sequence[tuple[str, Words]] = (
     ("GET /admin/goods", ("商品与库存，JSON；POST 可修改单件", "goods and stock as JSON; POST changes one")),
     *((f"GET /admin/{table}", _TABLES.get(table, _TABLES[""])) for table in TABLES),
-    ("GET /alipay/sim", ("交易列表，JSON", "the trades as JSON")),
-    ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
+    *(program for one in PROVIDERS for program in one.programs),
     ("GET /healthz", ("健康检查", "health check")),
 )
 _GRPC: Words = (

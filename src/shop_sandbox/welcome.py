@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shop_sandbox.providers import PROVIDERS
+
 PYTHON = Path(".venv/bin/python")
 ADDRESS = ("张三", "13800138000", "文三路 100 号")
 
@@ -30,6 +32,9 @@ def text(shop: Running) -> str:
     """The whole text."""
     token = next(iter(shop.buyers.values()))
     tokens = "\n".join(f"  BUYER_{user}={one}" for user, one in shop.buyers.items())
+    simulators = "\n".join(
+        f"  {one.name[0]} / {one.name[1]}   {shop.sandbox_http}{one.page}" for one in PROVIDERS
+    )
     return f"""
 商城已启动 / The Shop is running                              Ctrl-C 停止 / to stop
 
@@ -38,7 +43,7 @@ def text(shop: Running) -> str:
   文档 / docs     {shop.rest}/api/v1/docs      {shop.rest}/api/v1/redoc
   gRPC            {shop.grpc}   order.OrderService, shop.order.Order
   商品 / goods    {shop.sandbox_http}/shop
-  支付宝模拟器 / Alipay simulator   {shop.sandbox_http}/alipay/sim
+{simulators}
   商品、库存、用户服务 / goods, inventory, users (gRPC)   {shop.sandbox_grpc}
   数据 / data     {shop.data_dir}
   日志 / log      {shop.log_file or "-"}

@@ -23,6 +23,7 @@ class Desk:
     """Gives one bill, once it may."""
 
     max_bytes = 1000
+    out_ms = 37_800_000
 
     def __init__(self, *lines: BillLine, paused: bool = False) -> None:
         self.lines = lines

@@ -102,7 +102,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
         (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
         (("--channel", "alipay", "--date", "2199-01-01"), "date must not be after today"),
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
-        (("--channel", "balance", "--date", "2026-11-21"), "provides no bills"),
+        (("--channel", "balance", "--date", "2026-11-21"), "--channel balance: must be one of alipay"),
     ],
 )
 async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:
@@ -118,7 +118,7 @@ async def test_a_bill_that_is_not_out_and_a_provider_that_is_away_are_one_line(s
     away = {"SHOP_ORDER_PAY__ALIPAY__GATEWAY": "http://127.0.0.1:9/gateway.do"}
     ran = await reconciled(shop, **away)
     assert (ran.code, ran.out) == (2, "")
-    said = "shop-order: Alipay is not available; try again (http://127.0.0.1:9/gateway.do)\n"
+    said = "shop-order: the payment provider is not available; try again (http://127.0.0.1:9/gateway.do)\n"
     assert ran.err.endswith(said)
 
 

@@ -103,7 +103,11 @@ FAULTS = (
     fault(
         "second refund number on retry",
         USE_CASES,
-        argument("Settlement._send", "refund(refund_sn=refund_sn)", "self.attempts.next_refund_sn()"),
+        argument(
+            "Settlement._send",
+            "refund(refund=refund)",
+            "__import__('dataclasses').replace(refund, refund_sn=self.attempts.next_refund_sn())",
+        ),
     ),
     fault(
         "a closed attempt never pays",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.mutants.faults import fault
 from tests.mutants.planting import never, swap
 
-NOTICES = "test_channel_notices"
-READING = "test_channel_reading"
+NOTICES = ("test_alipay_verify", "test_channels")
+READING = "test_alipay_reading"
 
 NOTICE_FAULTS = (
     fault("notice without seller check", NOTICES, never("notice_of", "fields.get('seller_id') != seller_id")),

@@ -32,6 +32,7 @@ class Desk:
     fails: Exception | None = None
     there: bool = True
     max_bytes = 1000
+    out_ms = 37_800_000
 
     def available(self) -> bool:
         return self.there

@@ -5,14 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from shop_order.domain.entity.payment import Redirect
+from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity.payment import Payment, Redirect
 from shop_order.domain.errors import AmountMismatch, SignatureInvalid
-from shop_order.domain.ports import Notice, RefundResult, Trade, TradeState, TradeTypes
-from shop_order.domain.status import PaymentType
+from shop_order.domain.ports import (
+    Device,
+    Notice,
+    OpenRequest,
+    RefundResult,
+    Trade,
+    TradeState,
+    TradeTypes,
+)
+from shop_order.domain.status import PaymentState, PaymentType, RefundState
 
 SEAL = "model-provider"
+
+
+def an_attempt(payment_sn: str, **changed: Any) -> Payment:
+    """An open attempt of 19.99 yuan."""
+    fields: dict[str, Any] = {
+        "payment_sn": payment_sn,
+        "order_sn": "261123134500123456789012349",
+        "user": 7,
+        "payment_type": PaymentType.ALIPAY,
+        "trade_type": "page",
+        "amount_fen": 1999,
+        "state": PaymentState.PENDING,
+        "payment_url": "",
+        "created_ms": 0,
+        "expire_ms": 1_800_000,
+    }
+    return Payment(**fields | changed)
+
+
+def a_refund(payment: Payment, refund_sn: str, amount_fen: int = 1) -> Refund:
+    """An approved refund of a part of the payment."""
+    about = (payment.payment_sn, payment.order_sn, amount_fen)
+    return Refund(refund_sn, *about, RefundState.SENT, "late_payment", surplus=True, created_ms=0)
 
 
 @dataclass(slots=True)
@@ -37,7 +69,7 @@ class ModelProvider:
     """
 
     payment_type = PaymentType.ALIPAY
-    trade_types = TradeTypes(("page", "wap"), on_phone="wap")
+    trade_types = TradeTypes(("page", "wap"), at_cashier={Device.PHONE: "wap"})
     smallest_fen = 1
     largest_fen = 100_000_000_00
     seller = "us"
@@ -47,25 +79,19 @@ class ModelProvider:
         self.ledger: dict[str, Account] = {}
         self.mode: Literal["up", "down", "mute", "refuses"] = "up"
         self.asked: list[str] = []  # the attempts it was asked about
+        self.opened: OpenRequest | None = None  # the last one
+        self.refund_calls = 0
 
     # ---- what the service asks ----
 
     def available(self) -> bool:
         return True
 
-    async def open(
-        self,
-        *,
-        payment_sn: str,
-        order_sn: str,
-        trade_type: str,
-        amount_fen: int,
-        subject: str,
-        lasts_ms: int,
-        return_url: str,
-    ) -> Redirect:
-        self.ledger[payment_sn] = Account(amount_fen)
-        return Redirect(f"pay://{payment_sn}?{trade_type}")
+    async def open(self, request: OpenRequest) -> Redirect:
+        payment = request.payment
+        self.opened = request
+        self.ledger[payment.payment_sn] = Account(payment.amount_fen)
+        return Redirect(f"pay://{payment.payment_sn}?{payment.trade_type}")
 
     async def query(self, payment_sn: str) -> Trade:
         self.asked.append(payment_sn)
@@ -79,18 +105,20 @@ class ModelProvider:
             account.state = "closed"
         return Trade(TradeState.UNKNOWN) if self.mode == "mute" else self._trade(payment_sn)
 
-    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
+    async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
+        self.refund_calls += 1
         if self.mode == "down":
             return RefundResult.UNKNOWN
-        account = self.ledger[payment_sn]
-        if refund_sn not in account.refunds:
-            if self.mode == "refuses" or account.holds_fen < amount_fen:
+        account = self.ledger[refund.payment_sn]
+        assert payment.payment_sn == refund.payment_sn
+        if refund.refund_sn not in account.refunds:
+            if self.mode == "refuses" or account.holds_fen < refund.amount_fen:
                 return RefundResult.FAILED
-            account.refunds[refund_sn] = amount_fen
+            account.refunds[refund.refund_sn] = refund.amount_fen
         return RefundResult.UNKNOWN if self.mode == "mute" else RefundResult.SUCCEEDED
 
-    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
-        known = self.mode == "up" and refund_sn in self.ledger[payment_sn].refunds
+    async def query_refund(self, refund: Refund) -> RefundResult:
+        known = self.mode == "up" and refund.refund_sn in self.ledger[refund.payment_sn].refunds
         return RefundResult.SUCCEEDED if known else RefundResult.UNKNOWN
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
@@ -99,9 +127,9 @@ class ModelProvider:
             raise SignatureInvalid("notice")
         if told.pop("seller") != "us":
             raise AmountMismatch("seller")
-        payment_sn, is_refund = told.pop("payment_sn"), told.pop("is_refund")
-        state = TradeState(told.pop("state"))
-        return Notice(payment_sn, Trade(state, **told), is_refund)
+        payment_sn, refund_sn = told.pop("payment_sn"), told.pop("refund_sn")
+        is_refund, state = told.pop("is_refund"), TradeState(told.pop("state"))
+        return Notice(payment_sn, Trade(state, **told), is_refund, refund_sn)
 
     async def aclose(self) -> None: ...
 
@@ -121,7 +149,13 @@ class ModelProvider:
         return True
 
     def notice(
-        self, payment_sn: str, *, more_fen: int = 0, seal: str = SEAL, is_refund: bool = False
+        self,
+        payment_sn: str,
+        *,
+        more_fen: int = 0,
+        seal: str = SEAL,
+        is_refund: bool = False,
+        refund_sn: str = "",
     ) -> bytes:
         """The bytes the provider would send now; `more_fen` forges the amount."""
         trade = self._trade(payment_sn)
@@ -131,7 +165,8 @@ class ModelProvider:
             "trade_no": trade.trade_no,
             "amount_fen": trade.amount_fen + more_fen,
         }
-        return json.dumps(told | {"seal": seal, "seller": "us", "is_refund": is_refund}).encode()
+        told |= {"seal": seal, "seller": "us", "is_refund": is_refund, "refund_sn": refund_sn}
+        return json.dumps(told).encode()
 
     def _trade(self, payment_sn: str) -> Trade:
         account = self.ledger[payment_sn]

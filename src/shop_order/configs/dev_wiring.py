@@ -43,7 +43,8 @@ def document(settings: Settings) -> str:
         for name, addresses in settings.neighbours.addresses.items()
         if all(":" in address for address in addresses)
     }
-    flat |= {("pay", name, "gateway"): channel.gateway for name, channel in settings.pay.channels.items()}
+    for name, channel in settings.pay.http_channels.items():
+        flat["pay", name, "gateway"] = channel.gateway
     return tree.dump(tree.nest(flat))
 
 

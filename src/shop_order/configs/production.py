@@ -31,7 +31,7 @@ def wrong_in_production(settings: Settings) -> list[str]:
         wrong.append(f"{name}: is a development key, which production refuses")
     wrong += [
         f"{channel_key(name, 'gateway')}: production requires https"
-        for name, channel in settings.pay.channels.items()
+        for name, channel in settings.pay.http_channels.items()
         if urlsplit(channel.gateway).scheme != "https"
     ]
     return wrong

@@ -122,11 +122,7 @@ class Auth(Section):
 class Channel(Section):
     """Settings of every payment channel; it is off while none of its `required` settings is set."""
 
-    required: ClassVar[tuple[str, ...]]
-
-    gateway: types.WebUrl
-    notify_url: types.OptWebUrl
-    timeout_s: types.Seconds
+    required: ClassVar[tuple[str, ...]] = ()
 
     @property
     def missing(self) -> list[str]:
@@ -136,10 +132,18 @@ class Channel(Section):
     @property
     def is_off(self) -> bool:
         """Whether the channel is not offered to buyers."""
-        return len(self.missing) == len(self.required)
+        return bool(self.missing) and len(self.missing) == len(self.required)
 
 
-class Alipay(Channel):
+class HttpChannel(Channel):
+    """Settings of every channel whose provider is called over HTTP and sends notices."""
+
+    gateway: types.WebUrl
+    notify_url: types.OptWebUrl
+    timeout_s: types.Seconds
+
+
+class Alipay(HttpChannel):
     """The Alipay channel."""
 
     required = ("app_id", "seller_id", "app_private_key_file", "public_key_file")
@@ -163,12 +167,10 @@ class Pay(Section):
         """The channels' sections by their codes."""
         return {name: section for name, section in self if isinstance(section, Channel)}
 
-
-CHANNEL_NAMES = tuple(
-    name
-    for name, field in Pay.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Channel)
-)
+    @property
+    def http_channels(self) -> dict[str, HttpChannel]:
+        """Those of them whose providers are called over HTTP."""
+        return {name: section for name, section in self if isinstance(section, HttpChannel)}
 
 
 def channel_key(code: str, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from shop_order.configs.settings import CHANNEL_NAMES, ConfigError, Section, Settings
+from shop_order.configs.settings import ConfigError, Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
@@ -21,14 +21,31 @@ def _paths(*section: str, names: str) -> set[Path]:
     return {(*section, name) for name in names.split()}
 
 
+@cache
+def leaves() -> Mapping[Path, FieldInfo]:
+    """Return the fields of all settings by their paths, in the order of the documents."""
+    return _leaves(Settings, ())
+
+
+def _leaves(section: type[Section], above: Path) -> dict[Path, FieldInfo]:
+    found: dict[Path, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            found |= _leaves(kind, (*above, name))
+        else:
+            found[*above, name] = field
+    return found
+
+
 PLANNED: frozenset[Path] = frozenset(
     {
         ("neighbours", "coupons"),
         *_paths("auth", names="service_keys wallet_services"),
         *_paths("pay", "wechat", names=_WECHAT),
     }
-)
-"""Settings of planned features: they are reported as unused and ignored."""
+).difference(leaves())
+"""Settings of planned features: they are reported as unused and ignored until they exist."""
 WORKERS: Path = ("server", "workers")
 """Removed: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
@@ -48,7 +65,7 @@ RELOADABLE: frozenset[Path] = frozenset(
         *_paths("limit", names="grpc_calls grpc_address_calls grpc_streams grpc_address_streams"),
         *_paths("limit", names="grpc_user_streams grpc_address_connections"),
         *_paths("log", names="level"),
-        *(("pay", name, "timeout_s") for name in CHANNEL_NAMES),
+        *(path for path in leaves() if path[0] == "pay" and path[-1] == "timeout_s"),
     }
 )
 """Settings that a reload applies; all others need a restart."""
@@ -68,23 +85,6 @@ class _NoRepeats(yaml.SafeLoader):
 def key_of(path: Path) -> str:
     """Return the name of a setting: ("db", "url") -> DB__URL."""
     return "__".join(path).upper()
-
-
-@cache
-def leaves() -> Mapping[Path, FieldInfo]:
-    """Return the fields of all settings by their paths, in the order of the documents."""
-    return _leaves(Settings, ())
-
-
-def _leaves(section: type[Section], above: Path) -> dict[Path, FieldInfo]:
-    found: dict[Path, FieldInfo] = {}
-    for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            found |= _leaves(kind, (*above, name))
-        else:
-            found[*above, name] = field
-    return found
 
 
 def flatten(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:

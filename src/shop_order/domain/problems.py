@@ -66,7 +66,6 @@ Problem = Literal[
 
 # Dependencies that can be unavailable. Their display names are in the tables of texts.
 Dependency = Literal[
-    "alipay",
     "event_inbox",
     "goods_service",
     "inventory_service",

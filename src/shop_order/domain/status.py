@@ -77,6 +77,7 @@ OPEN_PAYMENT = frozenset(
 )
 PAID_PAYMENT = frozenset({PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED})
 OPEN_REFUND = frozenset({RefundState.REQUESTED, RefundState.APPROVED, RefundState.SENT, RefundState.UNKNOWN})
+DUE_REFUND = OPEN_REFUND - {RefundState.REQUESTED}  # approved: sent until its result is known
 SETTLED_REFUND = frozenset({RefundState.SUCCEEDED, RefundState.REJECTED})  # a failed one needs an operator
 
 _PAYMENT_WIRE = {

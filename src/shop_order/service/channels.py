@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, InvalidArgument, OrderServiceError
-from shop_order.domain.ports import PaymentChannel
+from shop_order.domain.ports import Device, PaymentChannel
 from shop_order.domain.status import PaymentType
 
 
@@ -73,7 +73,7 @@ class Channels:
                     found[payment_type] = refused
         return found
 
-    def cashier_trade_type(self, payment_type: PaymentType, *, on_phone: bool) -> str:
+    def cashier_trade_type(self, payment_type: PaymentType, device: Device) -> str:
         """What the cashier asks for on this device; empty: the channel's default."""
         channel = self._configured.get(payment_type)
-        return channel.trade_types.on_phone if channel and on_phone else ""
+        return channel.trade_types.at_cashier.get(device, "") if channel else ""

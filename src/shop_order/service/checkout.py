@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
@@ -11,7 +11,7 @@ from itertools import takewhile
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
-from shop_order.domain.ports import Clock, TradeState
+from shop_order.domain.ports import Clock, Payer, TradeState
 from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
@@ -100,11 +100,13 @@ class Checkout:
         """The order as it is stored. Raises OrderNotFound."""
         return await self.orders.get(SYSTEM, order_sn)
 
-    async def refresh(self, order_sn: str, *, back_from: str = "") -> tuple[Order, TradeState | None]:
+    async def refresh(
+        self, order_sn: str, *, back_from: Iterable[str] = ()
+    ) -> tuple[Order, TradeState | None]:
         """Query the attempts that may still be paid; return the order afterwards, and the first one's state.
 
-        The state is None if there was nothing to query. `back_from` is the attempt whose provider's page the
-        buyer returned from.
+        The state is None if there was nothing to query. `back_from` may name the attempt whose
+        provider's page the buyer returned from.
         Raises OrderNotFound.
         """
         order = await self.get(order_sn)
@@ -114,14 +116,16 @@ class Checkout:
         states = await asyncio.gather(*(self._state_of(attempt) for attempt in attempts))
         return await self.get(order_sn), states[0]
 
-    async def pay(self, order: Order, chosen: PaymentType, trade_type: str, *, return_url: str) -> Payment:
+    async def pay(
+        self, order: Order, chosen: PaymentType, trade_type: str, payer: Payer, *, return_url: str
+    ) -> Payment:
         """Open an attempt for the buyer; an empty `trade_type` is the channel's default.
 
         If the open attempt of another device can't be closed now, return that one: its page is better than
         none. Raises what `PaymentService.pay` raises, and TimeoutError.
         """
         actor = Actor(Role.USER, order.user)  # only the buyer has the link
-        command = PayOrder(order.order_sn, chosen, trade_type, return_url=return_url)
+        command = PayOrder(order.order_sn, chosen, trade_type, return_url, payer)
         now_open = order.money.open_payment()
         try:
             async with asyncio.timeout(CHANGE_S if now_open else None):
@@ -137,9 +141,10 @@ class Checkout:
         allowed = self.return_urls.allowed_or_empty
         return allowed(order.return_url), allowed(order.cancel_url)
 
-    def _to_query(self, order: Order, back_from: str) -> list[Payment]:
+    def _to_query(self, order: Order, back_from: Iterable[str]) -> list[Payment]:
         """The open attempt, then the one the buyer returned from, which may have been closed meanwhile."""
-        now_open, returned = order.money.open_payment(), order.payments.get(back_from)
+        now_open = order.money.open_payment()
+        returned = next((order.payments[sn] for sn in back_from if sn in order.payments), None)
         found = [now_open] if now_open else []
         if returned and returned is not now_open and not returned.is_paid and order.status in _MAY_BE_PAID:
             found.append(returned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
@@ -21,7 +21,9 @@ from shop_order.domain.ports import (
     KeyRecord,
     KeyTaken,
     Notice,
+    OpenRequest,
     Orders,
+    Payer,
     Payments,
     Trade,
     TradeState,
@@ -39,6 +41,8 @@ from shop_order.service.order import visible
 from shop_order.service.place import ReturnUrls
 
 TRIES = 3
+MAX_TRADE_TYPE = 20  # characters, as in the table
+MAX_OPENID = 128  # characters
 MAX_ATTEMPTS = 20  # of one order: each is loaded with it, recorded in its history, and queried
 
 
@@ -50,11 +54,16 @@ class PayOrder:
     payment_type: PaymentType
     trade_type: str = ""
     return_url: str = ""
+    payer: Payer = field(default_factory=Payer)
     key: str = ""
 
     def normalized(self) -> list[object]:
-        """The command without the key, to compare requests."""
-        return ["pay", self.order_sn, int(self.payment_type), self.trade_type, self.return_url]
+        """The command to compare requests: without the key and the address, which changes with the network.
+
+        Empty payers are left out, so that keys stored by earlier versions stay valid.
+        """
+        payer = [self.payer.openid] if self.payer.openid else []
+        return ["pay", self.order_sn, int(self.payment_type), self.trade_type, self.return_url, *payer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,8 @@ class PaymentService:
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
         self.return_urls.check("return_url", cmd.return_url)
-        plain_text("trade_type", cmd.trade_type, max_length=20)
+        plain_text("trade_type", cmd.trade_type, max_length=MAX_TRADE_TYPE)
+        plain_text("openid", cmd.payer.openid, max_length=MAX_OPENID)
         return await self.idempotency.once(
             f"{actor.user_id}:pay",
             cmd.key,
@@ -120,7 +130,7 @@ class PaymentService:
                     raise DependencyDown("payment_provider")  # the earlier attempt may still be paid
                 continue
             else:
-                draft = await self._open(choice, order, draft, cmd.return_url)
+                draft = await self._open(choice, order, draft, cmd)
             try:
                 return await self._store(actor, draft, key)
             except AnotherAttempt:
@@ -159,17 +169,10 @@ class PaymentService:
             expire_ms=order.expire_ms,
         )
 
-    async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, return_url: str) -> Payment:
-        action = await choice.channel.open(
-            payment_sn=draft.payment_sn,
-            order_sn=order.order_sn,
-            trade_type=draft.trade_type,
-            amount_fen=draft.amount_fen,
-            subject=title(order.items, order.order_sn),
-            lasts_ms=draft.expire_ms - self.clock(),
-            return_url=return_url,
-        )
-        return draft.opened(action)
+    async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, cmd: PayOrder) -> Payment:
+        subject, lasts_ms = title(order.items, order.order_sn), draft.expire_ms - self.clock()
+        request = OpenRequest(draft, subject, lasts_ms, cmd.return_url, cmd.payer)
+        return draft.opened(await choice.channel.open(request))
 
     async def _replay(self, actor: Actor, record: KeyRecord) -> Attempt:
         order = visible(await self.orders.get(record.order_sn), actor)
@@ -197,14 +200,16 @@ class PaymentService:
         """
         check_size(body, headers)
         try:
-            notice = self.channels.get(payment_type).verify(body, headers)
+            named = {name.lower(): value for name, value in headers.items()}
+            notice = self.channels.get(payment_type).verify(body, named)
         except AmountMismatch as wrong:
             self.alert("notice_mismatch", **wrong.details)
             raise
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)
-        if notice.is_refund:
-            return ""  # it may say TRADE_SUCCESS; refunds are settled by their own number
+        if notice.is_refund:  # its trade may look paid; `Settlement` queries the refund by its own number
+            await self.payments.request_refund(notice.refund_sn, self.clock())
+            return ""
         with self.attempts.alerting(notice.payment_sn, notice.trade.trade_no):
             payment = await self.attempts.find(notice.payment_sn, payment_type)
             return (await self.attempts.apply(payment, notice.trade)).order_sn

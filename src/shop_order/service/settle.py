@@ -19,7 +19,7 @@ from shop_order.domain.ports import (
     Trade,
     TradeState,
 )
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import DUE_REFUND, OrderStatus
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
@@ -120,12 +120,12 @@ class Settlement:
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund) -> bool:
-        """Send a refund; return whether its result is final."""
+        """Send a refund if it is approved; return whether nothing is left to do for it."""
         sn = refund.refund_sn
 
-        def sent(order: Order) -> Payment:
+        def sent(order: Order) -> tuple[Payment, Refund]:
             order.refund_sent(sn, self.clock())
-            return order.payments[refund.payment_sn]
+            return order.payments[refund.payment_sn], order.refunds[sn]
 
         def succeeded(order: Order) -> None:
             order.refund_succeeded(sn, self.clock())
@@ -133,9 +133,11 @@ class Settlement:
         def failed(order: Order) -> None:
             order.refund_failed(sn, self.clock())
 
-        _, payment = await self.orders.change(refund.order_sn, sent)
+        _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
+        if refund.state not in DUE_REFUND:
+            return True
         try:
-            result = await self._send(payment.payment_type, refund)
+            result = await self._send(payment, refund)
         except ChannelUnavailable:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
@@ -145,13 +147,11 @@ class Settlement:
             await self.orders.change(refund.order_sn, failed)
         return result in (RefundResult.SUCCEEDED, RefundResult.FAILED)
 
-    async def _send(self, payment_type: PaymentType, refund: Refund) -> RefundResult:
-        channel, payment_sn, refund_sn = self.channels.get(payment_type), refund.payment_sn, refund.refund_sn
-        result = await channel.refund(
-            payment_sn=payment_sn, refund_sn=refund_sn, amount_fen=refund.amount_fen, reason=refund.reason
-        )
+    async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
+        channel = self.channels.get(payment.payment_type)
+        result = await channel.refund(payment, refund=refund)
         if result is RefundResult.PROCESSING:
-            result = await channel.query_refund(payment_sn=payment_sn, refund_sn=refund_sn)
+            result = await channel.query_refund(refund)
         return result
 
 

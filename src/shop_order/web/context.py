@@ -43,6 +43,7 @@ class RequestContext:
     head: bool = False
     status: int = 0
     streaming_since: float = 0.0
+    client_ip: Callable[[], str] = str  # the caller's address; empty if unknown
     failure: str = ""  # for the log: what was unavailable, and where
 
     @property

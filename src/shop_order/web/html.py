@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, nodes, select_autoescape
@@ -28,7 +28,20 @@ def environment() -> Environment:
         auto_reload=False,
     )
     found.filters["yuan"] = yuan_of_fen
+    found.filters["qr"] = qr_svg
     return found
+
+
+@lru_cache(maxsize=256)  # a page that waits is shown again and again
+def qr_svg(text: str) -> str:
+    """The QR code of the text as an SVG element; empty if the text is longer than any code."""
+    import segno
+
+    try:
+        code = segno.make_qr(text, error="m")
+    except segno.DataOverflowError:
+        return ""
+    return str(code.svg_inline(omitsize=True))
 
 
 class Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from shop_sandbox.page import Words
+from shop_sandbox.providers import Words
 
 TEXTS: Mapping[str, Words] = {
     "title": ("支付宝收银台（模拟）", "Alipay cashier (simulated)"),

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import httpx
 
+from shop_sandbox.providers import gateway_settings
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
@@ -50,7 +52,7 @@ class Stage:
             "SHOP_ORDER_SERVER__GRPC_PORT": str(grpc_port),
             "SHOP_ORDER_SERVER__HTTP_PORT": str(http_port),
             "SHOP_ORDER_ORDER__SCAN_INTERVAL_S": "0.2",
-            "SHOP_ORDER_PAY__ALIPAY__GATEWAY": f"{self.sandbox}/alipay/gateway.do",
+            **{f"SHOP_ORDER_{name}": url for name, url in gateway_settings(self.sandbox).items()},
             **{
                 f"SHOP_ORDER_NEIGHBOURS__{name}": f"127.0.0.1:{sandbox_grpc}"
                 for name in ("GOODS", "INVENTORY", "USERS", "INBOXES")

@@ -18,6 +18,7 @@ from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
 from tests.component.abuse.acts import Act, Check, Send, act
 from tests.component.abuse.calls import ORDER, SHOP, Answer, Scene
+from tests.shop import alipay
 
 NOTIFY = "/payments/notify/alipay"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -50,7 +51,7 @@ def said(*, sign: str = "", hides: str = "", **changes: str) -> Body:
             **changes,
         }
         text, charset = signing.notice_text(form), form.get("charset", "utf-8")
-        form["sign"] = sign or signing.sign(scene.shop.sandbox.alipay_keys.provider, text, charset)
+        form["sign"] = sign or signing.sign(alipay(scene.shop.sandbox).keys.provider, text, charset)
         if hides:
             before = max(name for name in form if name < hides and name != "sign")
             form[before] += f"&{hides}={form.pop(hides)}"

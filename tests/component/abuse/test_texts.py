@@ -46,8 +46,8 @@ GRPC: Mapping[str, Mapping[str, Any]] = {
 LATER = {f"{ORDER}/{name}" for name in ("RequestRefund", "DecideRefund", "GetRefund", "WatchOrderStatus")}
 SIGNED = {f"{ORDER}/NotifyPayment", f"{SHOP}/OrderPayCallback"}  # not a caller's: the gateway signs them
 UNREAD = {
-    f"{ORDER}/PayOrder": {"openid", "client_ip"},
-    f"{SHOP}/PayOrder": {"openid", "client_ip"},
+    f"{ORDER}/PayOrder": {"client_ip"},  # a service's only
+    f"{SHOP}/PayOrder": {"client_ip"},
     f"{SHOP}/CreateOrder": {"order_sn"},
     # A message that chapter 3 uses for three purposes.
     f"{SHOP}/OrderDetail": {

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from shop_order.domain.valueobject.parties import Role
 from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
-from tests.shop import ADDRESS, Shop
+from tests.shop import ADDRESS, Shop, alipay
 
 T = TypeVar("T")
 BUYER, OPERATOR = 7, 1
@@ -162,7 +162,7 @@ async def notice(shop: Shop) -> Good:
         "trade_status": "TRADE_SUCCESS",
         "total_amount": attempt["amount"],
     }
-    signature = signing.sign(shop.sandbox.alipay_keys.provider, signing.notice_text(form))
+    signature = signing.sign(alipay(shop.sandbox).keys.provider, signing.notice_text(form))
     return Good(body=form | {"sign": signature, "sign_type": "RSA2"})
 
 

@@ -9,6 +9,7 @@ from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
 from tests.component.sandbox.conftest import Clock
 from tests.component.sandbox.partners import ORDER_SN, Merchant, merchant_of
+from tests.shop import alipay
 
 
 async def until(is_so: Callable[[], object], within_s: float = 5.0) -> None:
@@ -62,7 +63,7 @@ async def test_the_schedule_is_the_providers(merchant: Merchant, sandbox: Sandbo
     merchant.answers = [(200, "failure")] * 99
     await merchant.open()
     await merchant.act("pay")
-    notice = (await sandbox.notices.newest("P1"))[0]
+    notice = (await alipay(sandbox).notices.newest("P1"))[0]
     assert (notice.next_ms or 0) - notice.sent_ms == 240_000 // 12_000
     for sent in range(2, 9):
         clock.ahead_ms += 54_000_000
@@ -70,7 +71,7 @@ async def test_the_schedule_is_the_providers(merchant: Merchant, sandbox: Sandbo
     clock.ahead_ms += 540_000_000
     await asyncio.sleep(0.2)
     assert len(merchant.notices) == 8, "after the eighth the provider gives up"
-    assert (await sandbox.notices.newest("P1"))[0].next_ms is None
+    assert (await alipay(sandbox).notices.newest("P1"))[0].next_ms is None
 
 
 async def test_pending_notices_survive_a_restart(settings: SandboxSettings) -> None:
@@ -83,7 +84,7 @@ async def test_pending_notices_survive_a_restart(settings: SandboxSettings) -> N
     second = Sandbox(settings)
     async with second, merchant_of(second) as merchant:
         move = "UPDATE notice SET url = ?"
-        await second.alipay_db.run(lambda one: one.execute(move, (merchant.notify_url,)).rowcount)
+        await alipay(second).database.run(lambda one: one.execute(move, (merchant.notify_url,)).rowcount)
         await until(lambda: merchant.notices)
         assert merchant.notices[0]["notify_id"] == silent
         assert merchant.notices[0]["trade_status"] == "TRADE_SUCCESS"

@@ -10,12 +10,14 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from shop_order.domain.errors import ChannelUnavailable, InvalidArgument
+from shop_order.domain.ports import OpenRequest
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import OrderItem, title
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.service.channels import Channels
 from shop_sandbox.alipay import requests
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID, Keys, ensure_keys
+from tests.world.provider import an_attempt
 
 ORDER_SN, PAYMENT_SN = "261123134500123456789012349", "P261121080000000000000000001"
 NOW_MS, BACK = 1_795_000_000_000, "http://127.0.0.1:8080/back?e=1&s=a"
@@ -41,15 +43,9 @@ async def opened(
         "http://127.0.0.1:8080/notify",
         lambda: 1.0,
     )
-    page = await Alipay(settings, lambda: NOW_MS, print).open(
-        payment_sn=PAYMENT_SN,
-        order_sn=ORDER_SN,
-        trade_type=trade_type,
-        amount_fen=1999,
-        subject=subject,
-        lasts_ms=1_800_000,
-        return_url=return_url,
-    )
+    payment = an_attempt(PAYMENT_SN, order_sn=ORDER_SN, trade_type=trade_type)
+    request = OpenRequest(payment, subject, 1_800_000, return_url)
+    page = await Alipay(settings, lambda: NOW_MS, print).open(request)
     call = dict(parse_qsl(urlsplit(page.url).query))
     return requests.pay_request(requests.verify(call, provider.merchant), call, NOW_MS)
 

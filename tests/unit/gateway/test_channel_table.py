@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shop_order.configs.settings import CHANNEL_NAMES
+from shop_order.configs.settings import Channel, Pay
 from shop_order.domain.entity.payment import (
     BridgeParameters,
     Done,
@@ -19,24 +19,36 @@ from shop_order.domain.entity.payment import (
 )
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment import CHANNELS
+from shop_sandbox.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_every_row_has_settings_and_its_own_notice_route() -> None:
-    assert {kind.code for kind in CHANNELS} == set(CHANNEL_NAMES)
-    assert all(entry.notice and entry.notice.payment_type is kind for kind, entry in CHANNELS.items())
+def test_every_section_has_a_row_and_every_notice_route_is_its_own() -> None:
+    sections = {
+        name
+        for name, field in Pay.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Channel)
+    }
+    assert sections <= {kind.code for kind in CHANNELS}
+    assert all(entry.notice.payment_type is kind for kind, entry in CHANNELS.items() if entry.notice)
     assert PaymentType.NOT_CHOSEN not in CHANNELS
+
+
+def test_the_simulators_gateways_are_those_of_the_sandbox() -> None:
+    assert {kind.code: entry.simulator for kind, entry in CHANNELS.items() if entry.simulator} == {
+        one.code: one.gateway for one in PROVIDERS
+    }
 
 
 def test_every_place_of_the_recipe_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    recipe = text[text.index("**A payment channel**") : text.index("**An engine**")]
+    recipe = text[text.index("**A payment channel**") : text.index("**An error**")]
     paths = re.findall(r"`([\w./*]+/[\w./*]*)`", recipe)
     there = [path for path in paths if list(ROOT.glob(path)) or list((ROOT / "src/shop_order").glob(path))]
     assert len(paths) >= 9
     assert paths == there
-    assert [int(number) for number in re.findall(r"\((?:place )?(\d)\)", recipe)] == list(range(1, 7))
+    assert [int(number) for number in re.findall(r"`[\w./]+` \((\d)\)", recipe)] == list(range(1, 7))
 
 
 @pytest.mark.parametrize(

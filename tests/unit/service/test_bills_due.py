@@ -69,7 +69,7 @@ async def test_a_day_is_due_at_half_past_ten_of_the_next_and_missed_ones_are_mad
     ("fails", "told"),
     [
         (BillNotOut(DAY), None),
-        (DependencyDown("alipay"), "bill_away"),
+        (DependencyDown("payment_provider"), "bill_away"),
         (ChannelUnavailable("alipay"), "bill_away"),
         (BillUnusable("cut off"), "bill_unusable"),
         (ValueError("nobody foresaw it"), None),

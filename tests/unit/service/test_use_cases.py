@@ -13,6 +13,7 @@ from shop_order.domain.errors import (
     DependencyDown,
     Forbidden,
     InvalidArgument,
+    KeyReused,
     OrderNotFound,
     PageTooDeep,
     PaymentNotFound,
@@ -20,7 +21,7 @@ from shop_order.domain.errors import (
     StateChanged,
     TooManyUnpaid,
 )
-from shop_order.domain.ports import OrderFilter
+from shop_order.domain.ports import Notice, OrderFilter, Payer, Trade, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
@@ -33,6 +34,7 @@ BUYER, OTHER = Actor(Role.USER, 7), Actor(Role.USER, 8)
 ADMIN, SERVICE = Actor(Role.ADMIN, 1), Actor(Role.SERVICE, 0, "user-operation")
 FOR_7 = Actor(Role.SERVICE, 7, "user-operation")
 ONE = PlaceOrder(ADDRESS, (Line(1, 1),))
+CLOSED = Trade(TradeState.CLOSED)
 
 
 async def placed(world: World, actor: Actor = BUYER, cmd: PlaceOrder = ONE) -> Order:
@@ -334,3 +336,50 @@ async def test_the_relay_takes_again_what_was_not_acknowledged(world: World) -> 
     assert await world.relay.run_once() == 1
     assert await world.store.outbox.lag() == (0, 0)
     assert world.inboxes.accepted == {order.order_sn: 1 for order in orders}
+
+
+async def test_only_an_approved_refund_is_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = await placed(world)
+    payment = (await attempted(world, order)).payment
+    await world.orders.cancel(BUYER, order.order_sn)
+    world.provider.pay(payment.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
+    ((refund, tries),) = await world.store.payments.due_refunds(world.clock(), 1)
+    assert await world.settlement.refund_due() == 1
+
+    async def due(now_ms: int, limit: int) -> Any:
+        return [(refund, tries)]
+
+    monkeypatch.setattr(world.store.payments, "due_refunds", due)
+    assert await world.settlement.refund_due() == 1
+    assert world.provider.refund_calls == 1, "it has succeeded meanwhile"
+
+
+async def test_the_channel_learns_who_pays(world: World) -> None:
+    order = await placed(world)
+    payer = Payer("openid-of-7", "203.0.113.9")
+    cmd = PayOrder(order.order_sn, PaymentType.ALIPAY, payer=payer, key="k")
+    first = await world.payments.pay(BUYER, cmd)
+    assert world.provider.opened is not None
+    assert world.provider.opened.payer == payer
+    moved = replace(cmd, payer=replace(payer, client_ip="203.0.113.10"))
+    assert (await world.payments.pay(BUYER, moved)).result.payment == first.result.payment
+    with pytest.raises(KeyReused):
+        await world.payments.pay(BUYER, replace(cmd, payer=Payer("openid-of-8")))
+    for wrong in (Payer("o" * 129), Payer("o\0")):
+        with pytest.raises(InvalidArgument):
+            await world.payments.pay(BUYER, replace(cmd, payer=wrong))
+
+
+async def test_a_channel_reads_the_headers_of_a_notice_in_lower_case(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def verify(body: bytes, headers: Any) -> Notice:
+        seen.append(headers)
+        return Notice("P1", CLOSED, is_refund=True)
+
+    monkeypatch.setattr(world.provider, "verify", verify)
+    await world.payments.provider_notice(PaymentType.ALIPAY, b"", {"Wechatpay-Serial": "S1"})
+    assert seen == [{"wechatpay-serial": "S1"}]

@@ -14,15 +14,13 @@ import shop_order.web
 from shop_order.configs.tree import _NoRepeats
 from shop_order.service.checkout import Stage
 from shop_order.web import html, messages
-from shop_order.web.html import Page, environment
+from shop_order.web.html import Page, environment, qr_svg
 from shop_order.web.messages import Language, texts
 
 WEB = Path(str(shop_order.web.__file__)).parent
 # Looked up by name: the stages, and the texts that handlers read.
 STAGES = {stage.value for stage in Stage} - {"pending"}
-BY_NAME = {
-    "cashier": STAGES | {f"{stage}_text" for stage in STAGES} | {"alipay", "wechat", "balance", "no_answer"}
-}
+BY_NAME = {"cashier": STAGES | {f"{stage}_text" for stage in STAGES} | {"no_answer"}}
 
 
 @pytest.fixture
@@ -89,3 +87,11 @@ def test_a_page_escapes_what_it_is_given() -> None:
     page = Page("landing", "landing").html(Language.EN, places=places, local=False)
     assert "&lt;b&gt;" in page
     assert "<script>" not in page
+
+
+def test_a_qr_code_is_drawn_unless_its_text_is_too_long_for_any() -> None:
+    drawn = qr_svg('weixin://wxpay/bizpayurl?pr=1"><script>')
+    assert drawn.startswith("<svg ")
+    assert "script" not in drawn
+    assert "style=" not in drawn, "the page's policy refuses it"
+    assert qr_svg("x" * 5000) == ""

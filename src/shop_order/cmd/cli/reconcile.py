@@ -102,7 +102,8 @@ def reconcile(
             with exclusive_job(settings, RECONCILE):
                 result = await run_exclusively(core, which, when, content)
         except BillNotOut as none:
-            refuse(f"{none}: it is published at about 10:00 the next day, if anything was paid")
+            hours, minutes = divmod(source.out_ms // 60_000, 60)
+            refuse(f"{none}: it is published by {hours}:{minutes:02d} the next day, if anything was paid")
         except (BillUnusable, UnreadableRow) as wrong:
             refuse(str(wrong))
         if result is None:
@@ -136,9 +137,9 @@ async def run_exclusively(
 
 def channel_of(name: str) -> PaymentType:
     """Return the channel of this name, or exit."""
-    from shop_order.domain.status import PaymentType
+    from shop_order.gateway.payment import CHANNELS
 
-    channels = {one.code: one for one in PaymentType if one.code}
+    channels = {one.code: one for one in CHANNELS}
     return channels.get(name.lower()) or refuse(f"--channel {name}: must be one of {', '.join(channels)}")
 
 

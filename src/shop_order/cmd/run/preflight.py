@@ -34,7 +34,7 @@ def channel_problems(settings: Settings) -> dict[str, list[str]]:
     for payment_type, entry in CHANNELS.items():
         code, section = payment_type.code, settings.pay.channels.get(payment_type.code)
         missing = section.missing if section and not section.is_off else ()
-        why = f"is not set, but {code.capitalize()} requires it"
+        why = "is not set, but the channel requires it"
         texts = [f"{channel_key(code, name)}: {why}" for name in missing]
         found[code] = [*texts, *entry.problems(section)]
     return found

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from shop_order.configs import Settings
 from shop_order.domain.valueobject.item import Pricing
 from shop_order.domain.valueobject.parties import Role
+from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.address import join_host_port, reachable
 from shop_order.pkg.grpc.client import TokenSource
 from shop_order.pkg.grpc.server import ServerTls
@@ -16,7 +17,6 @@ from shop_order.web.auth.tokens import TokenRules, mint_token
 from shop_order.web.document.pages import Places
 
 DEV_TOKEN_S = 3600
-SIMULATED = "/alipay/gateway.do"  # the path of the sandbox's gateway, unlike the provider's
 
 
 def order_rules(settings: Settings) -> OrderRules:
@@ -72,7 +72,15 @@ def places(settings: Settings, grpc_port: int) -> Places:
     """Return the links of the page at `/`: the gRPC port, and the sandbox if it handles payments."""
     if settings.app.env == "production":
         return Places()
-    server, gateway = settings.server, urlsplit(settings.pay.alipay.gateway)
-    host = reachable(server.advertise_host or server.host)
-    sandbox = f"{gateway.scheme}://{gateway.netloc.rpartition('@')[2]}/" if gateway.path == SIMULATED else ""
-    return Places(grpc=join_host_port(host, grpc_port), sandbox=sandbox)
+    host = reachable(settings.server.advertise_host or settings.server.host)
+    return Places(grpc=join_host_port(host, grpc_port), sandbox=_sandbox(settings))
+
+
+def _sandbox(settings: Settings) -> str:
+    """Return the sandbox's URL if the gateway of a channel is simulated there."""
+    for payment_type, entry in CHANNELS.items():
+        if channel := settings.pay.http_channels.get(payment_type.code):
+            gateway = urlsplit(channel.gateway)
+            if gateway.path == entry.simulator:
+                return f"{gateway.scheme}://{gateway.netloc.rpartition('@')[2]}/"
+    return ""

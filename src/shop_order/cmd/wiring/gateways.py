@@ -138,7 +138,7 @@ def connect_channels(
 
 
 def _timeout_s(settings: Callable[[], Settings], code: str) -> float:
-    return settings().pay.channels[code].timeout_s
+    return settings().pay.http_channels[code].timeout_s
 
 
 def channels_missing(configured: dict[PaymentType, PaymentChannel]) -> list[str]:

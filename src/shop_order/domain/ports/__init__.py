@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 from shop_order.domain.ports.channels import (
+    Device,
     Notice,
     NoticeReply,
     NoticeRoute,
+    OpenRequest,
+    Payer,
     PaymentChannel,
     RefundResult,
     Trade,

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from shop_order.domain.entity.payment import PaymentAction, provider_fen, provider_ms, trade_number
+from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity.payment import (
+    Payment,
+    PaymentAction,
+    provider_fen,
+    provider_ms,
+    trade_number,
+)
 from shop_order.domain.ports.upkeep import BillSource
 from shop_order.domain.status import PaymentType
 
@@ -55,12 +62,14 @@ class Trade:
 class Notice:
     """A verified notice: an attempt and its state at the provider.
 
-    `ambiguous` names a field that can be read in two ways; the provider is queried instead.
+    `ambiguous` names a field that can be read in two ways; the provider is queried instead. A notice about a
+    refund says nothing about the attempt: the provider is queried about `refund_sn`, if it is known.
     """
 
     payment_sn: str
     trade: Trade
     is_refund: bool = False
+    refund_sn: str = ""
     ambiguous: str = ""
 
 
@@ -87,16 +96,43 @@ class NoticeRoute:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Device(StrEnum):
+    """What the buyer's browser runs on."""
+
+    DESKTOP = "desktop"
+    PHONE = "phone"
+    WECHAT = "wechat"  # a phone, in the browser of the WeChat app
+
+
 @dataclass(frozen=True, slots=True)
 class TradeTypes:
     """The trade types of a channel; a channel without trade types offers only the empty one.
 
-    The first one is the default; the cashier uses `on_phone` on a phone (empty: the default).
+    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device.
     """
 
     offered: tuple[str, ...] = ("",)
     unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
-    on_phone: str = ""
+    at_cashier: Mapping[Device, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who pays: the buyer's id at the provider (WeChat's `openid`) and their IP address; empty if unknown."""
+
+    openid: str = ""
+    client_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """An attempt to open for `lasts_ms`; `subject` is the order's title, `return_url` may be empty."""
+
+    payment: Payment
+    subject: str
+    lasts_ms: int
+    return_url: str = ""
+    payer: Payer = Payer()
 
 
 class PaymentChannel(Protocol):
@@ -118,20 +154,14 @@ class PaymentChannel(Protocol):
     def available(self) -> bool:
         """Whether the channel can be used now, that is, whether its keys can be read."""
 
-    async def open(
-        self,
-        *,
-        payment_sn: str,
-        order_sn: str,
-        trade_type: str,
-        amount_fen: int,
-        subject: str,
-        lasts_ms: int,
-        return_url: str,
-    ) -> PaymentAction:
-        """Open an attempt for `lasts_ms` and return what the buyer has to do; `subject` is the order's title.
+    async def open(self, request: OpenRequest) -> PaymentAction:
+        """Open an attempt and return what the buyer has to do.
 
-        Raises ChannelUnavailable, DependencyDown, InvalidArgument (a URL too long for the provider).
+        The attempt is stored afterwards: a crash in between must cost nobody money. A channel that debits
+        without the buyer therefore sends nothing here and returns Done; the order's event
+        `payment.opened`, stored and published with the attempt, is its request.
+        Raises ChannelUnavailable, DependencyDown, InvalidArgument (a value is missing, or the provider takes
+        no such value: no `openid`, too long a URL).
         """
 
     async def query(self, payment_sn: str) -> Trade:
@@ -143,17 +173,22 @@ class PaymentChannel(Protocol):
         Raises AmountMismatch for an answer out of bounds.
         """
 
-    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
-        """Refund this amount. Idempotent by `refund_sn`."""
+    async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
+        """Refund `refund.amount_fen` of the payment. Idempotent by `refund_sn`."""
 
-    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
+    async def query_refund(self, refund: Refund) -> RefundResult:
         """The result of a refund that the provider accepted."""
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
-        """Verify a notice's signature, shape and addressee, and decode it.
+        """Verify a notice's signature, shape and addressee, and decode it. Header names are in lower case.
 
-        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us).
+        Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us), ChannelUnavailable
+        (a key is missing; the provider sends the notice again).
         """
 
     async def aclose(self) -> None:
-        """Close the connections to the provider."""
+        """End what the channel runs, and close the connections to the provider.
+
+        There is no start: a channel whose keys expire, such as platform certificates, fetches them in a task
+        of its own once it is used.
+        """

@@ -228,6 +228,9 @@ class Payments(Protocol):
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and schedule the next."""
 
+    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
+        """Schedule the next try of an open refund; ignored for any other number."""
+
 
 class Carts(Protocol):
     """The carts, one for each user."""

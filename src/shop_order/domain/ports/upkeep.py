@@ -53,6 +53,7 @@ class BillSource(Protocol):
     """A provider's daily bills."""
 
     max_bytes: int  # of a bill's file
+    out_ms: int  # a day's bill is published this long after the day's end
 
     def available(self) -> bool:
         """Whether the provider can be called now."""

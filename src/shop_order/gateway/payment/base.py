@@ -14,7 +14,7 @@ class ChannelContext:
     """What a channel gets besides its settings; times in seconds."""
 
     notify_url: str  # where it receives notices, unless its settings name another URL
-    timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
+    timeout_s: Callable[[], float]  # of a channel over HTTP; called for every request: it may be reloaded
     real_clock: Clock
     log: Callable[..., None]
 
@@ -30,3 +30,4 @@ class ChannelEntry:
     connect: Callable[[Any, ChannelContext], PaymentChannel | None]
     problems: Callable[[Any], Sequence[str]]
     notice: NoticeRoute | None = None
+    simulator: str = ""  # the path of its gateway in the sandbox, unlike the provider's

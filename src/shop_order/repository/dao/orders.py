@@ -20,12 +20,12 @@ from shop_order.domain.ports import (
     OrderStanding,
     OverdueWork,
 )
-from shop_order.domain.status import RefundStatus
+from shop_order.domain.status import DUE_REFUND, RefundStatus
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.changing import Change, VersionConflict, change_many, change_one
-from shop_order.repository.dao.engine.base import BulkJob, Database, Session, StorePart, marks
+from shop_order.repository.dao.engine.base import BulkJob, Database, Session, StorePart, literals, marks
 from shop_order.repository.dao.lists import list_orders
 from shop_order.repository.dao.loading import OrderKey, find_standings, load, load_many
 from shop_order.repository.dao.placing import (
@@ -284,7 +284,7 @@ BACKLOG = (
     (
         "refund",
         "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
-        " AND state IN ('approved', 'sent', 'unknown') AND created_ms <= ?",
+        f" AND state IN ({literals(DUE_REFUND)}) AND created_ms <= ?",
     ),
 )
 

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import UnreadableRow
+from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
-from shop_order.repository.dao.engine.base import Session, StorePart
+from shop_order.repository.dao.engine.base import Session, StorePart, literals
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
 # A paid one needs no query.
 ASK_AGAIN = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
-    " WHERE payment_sn = ? AND state NOT IN ('paid', 'part_refunded', 'refunded')"
+    f" WHERE payment_sn = ? AND state NOT IN ({literals(PAID_PAYMENT)})"
 )
 ARCHIVED = (
     "SELECT o.order_sn, o.version FROM payment_history p JOIN order_info_history o"
@@ -44,7 +45,7 @@ class Payments(StorePart):
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
             f"SELECT {REFUND.select}, tries FROM refund"
-            " WHERE try_ms <= ? AND state IN ('approved', 'sent', 'unknown') ORDER BY try_ms LIMIT ?"
+            f" WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)}) ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.all(sql, (now_ms, limit))
         return [(rows.refund_of(row), row[-1]) for row in found]
@@ -66,6 +67,10 @@ class Payments(StorePart):
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.run(sql, (at_ms, refund_sn))
+
+    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
+        sql = "UPDATE refund SET try_ms = ? WHERE refund_sn = ? AND try_ms > ?"
+        await self._db.writer.run(sql, (at_ms, refund_sn, at_ms))
 
 
 async def request_query(session: Session, payment_sn: str, at_ms: int) -> None:

@@ -34,7 +34,6 @@ from shop_order.domain.status import PaymentType, RefundState
 
 JOB = "reconcile"  # also the name of its lease
 PAGE = 500
-OUT_MS = 37_800_000  # a bill is published by 10:30 of the next day, in China
 EMPTY_MS = 2 * DAY_MS  # after the start of a day: no bill by then means no payments
 CATCH_UP_DAYS = 7
 MAX_QUERIED = 500
@@ -88,15 +87,15 @@ class ReconciliationService:
         now_ms, found = self.real_clock(), []
         today = day_at(now_ms)
         days = [today - timedelta(days=n) for n in range(CATCH_UP_DAYS, 0, -1)]
-        out = [day for day in days if now_ms >= first_ms(day) + DAY_MS + OUT_MS]
         self._not_before = {key: s for key, s in self._not_before.items() if key[1] in days}
         for channel, source in self.sources.items():
             if not source.available():
                 continue
             kept = await self.store.days(channel, days[0])
             done = {day for day, one in kept.items() if one.is_final and not one.is_stale(now_ms)}
-            for day in out:
-                if day not in done and time.monotonic() >= self._not_before.get((channel, day), 0.0):
+            for day in days:
+                is_out = now_ms >= first_ms(day) + DAY_MS + source.out_ms
+                if is_out and day not in done and time.monotonic() >= self._not_before.get((channel, day), 0):
                     found.append((channel, day))
                     break
         return found

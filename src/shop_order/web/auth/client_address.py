@@ -1,4 +1,4 @@
-"""The caller's address, as reported by trusted proxies, and whether the caller is a phone."""
+"""The caller's address, as reported by trusted proxies, and the caller's device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
+
+from shop_order.domain.ports import Device
 
 Network = IPv4Network | IPv6Network
 MAX_HOPS = 16
@@ -120,9 +122,10 @@ def _unmapped(net: Network) -> Network:
     return net
 
 
-def is_phone(headers: Mapping[str, str]) -> bool:
-    """Whether the client hint or User-Agent is that of a phone; tablets don't count."""
-    if headers.get("sec-ch-ua-mobile") == "?1":
-        return True  # ?0 proves nothing: it is sent with an overridden User-Agent, too
+def device_of(headers: Mapping[str, str]) -> Device:
+    """The device by its client hint or User-Agent; tablets count as desktops."""
     agent = headers.get("user-agent", "")[:_MAX_AGENT]
-    return bool(_PHONE.search(agent)) and not _LARGE.search(agent)
+    # A hint of ?0 proves nothing: it is sent with an overridden User-Agent, too.
+    if headers.get("sec-ch-ua-mobile") != "?1" and (_LARGE.search(agent) or not _PHONE.search(agent)):
+        return Device.DESKTOP
+    return Device.WECHAT if "MicroMessenger/" in agent else Device.PHONE

@@ -289,6 +289,9 @@ class CashierData(Answer):
         source="provider_state",
     )
     qr_code: str | None = attribute("待扫描的二维码内容 / The text of the QR code to scan")
+    jsapi_params: dict[str, str] | None = attribute(
+        "在支付机构的应用内调起支付的参数 / What the provider's app is called with"
+    )
     return_url: str | None = attribute("付款后的页面 / The shop's page after payment")
     cancel_url: str | None = attribute("未付款时的页面 / The shop's page if not paid")
     poll_s: int | None = attribute(

@@ -33,7 +33,7 @@ GMT8 = timezone(timedelta(hours=8))
 MAX_MS = 253_402_300_799_999  # the end of the year 9999
 EXAMPLE_SN = "261123134500123456789012349"
 STATUSES = [int(status) for status in OrderStatus]
-PAY_TYPES = {"alipay": PaymentType.ALIPAY, "wechat": PaymentType.WECHAT, "balance": PaymentType.BALANCE}
+PAY_TYPES = {kind.code: kind for kind in PaymentType if kind.code}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # An unescaped plus sign in a query arrives as a space.

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from shop_order.domain.valueobject.item import MAX_LINES, MAX_NUMS
 from shop_order.pkg.clock import MAX_ADVANCE_S
+from shop_order.service.pay import MAX_OPENID, MAX_TRADE_TYPE
 from shop_order.web.dto.fields import AddressId, Body, GoodsId, PayType, Source, Status, UserId
 
 Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="件数 / Quantity", examples=[2])]
@@ -129,7 +130,12 @@ class PayBody(Owned):
 
     payment_type: PayType
     trade_type: str = Field(
-        "", max_length=32, description="支付场景，空为默认 / Empty means the channel's default"
+        "", max_length=MAX_TRADE_TYPE, description="支付场景，空为默认 / Empty means the channel's default"
+    )
+    openid: str = Field(
+        "",
+        max_length=MAX_OPENID,
+        description="买家在支付机构的编号，如微信 openid / The buyer's id at the provider, such as WeChat's",
     )
     return_url: str = Field(
         "", max_length=512, description="支付后返回的地址 / Where the buyer returns after paying"

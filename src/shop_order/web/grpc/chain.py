@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -246,6 +247,7 @@ def authentication(authenticator: Authenticator, trusted: tuple[Network, ...]) -
         async def authenticated(call: Call) -> bytes:
             sent, repeated = call.metadata.get("authorization"), "authorization" in call.repeated
             call.request.actor = authenticator.actor(sent, repeated=repeated)
+            call.request.client_ip = partial(call.address, trusted)
             authorize(row, call.request.actor)
             return await handler(call)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -13,8 +14,9 @@ from shop_order.api.proto.shop_order_pb2 import OrderPayRequest
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import InvalidArgument, Unimplemented
-from shop_order.domain.ports import OrderFilter
+from shop_order.domain.ports import OrderFilter, Payer
 from shop_order.domain.valueobject.item import lines_of
+from shop_order.domain.valueobject.parties import Role
 from shop_order.service.notice import notify_payment
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
@@ -63,6 +65,7 @@ class Handlers:
             payment_type=payment_type_of(request.payment_type),
             trade_type=request.trade_type,
             return_url=request.return_url,
+            payer=payer_of(request, context),
             key=context.idempotency_key(request.idempotency_key),
         )
         outcome = await self.use_cases.payments.pay(actor, command)
@@ -221,3 +224,13 @@ async def unimplemented(request: Message, context: RequestContext) -> Message:
 def unimplemented_stream(requests: AsyncIterator[Message], context: RequestContext) -> Responses:
     """The same for a stream. Raises Unimplemented."""
     raise Unimplemented
+
+
+def payer_of(request: pb.PayOrderRequest | OrderPayRequest, context: RequestContext) -> Payer:
+    """Who pays. A service calls from its own address and sends the buyer's. Raises InvalidArgument."""
+    if context.caller.role is not Role.SERVICE:
+        return Payer(request.openid, context.client_ip())
+    try:
+        return Payer(request.openid, request.client_ip and str(ip_address(request.client_ip)))
+    except ValueError:
+        raise InvalidArgument("client_ip", "invalid") from None

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import QrCode, Redirect
+from shop_order.domain.entity.payment import BridgeParameters, PaymentAction, QrCode, Redirect
 from shop_order.domain.errors import (
     DeadlineExceeded,
     DependencyDown,
@@ -22,12 +22,13 @@ from shop_order.domain.errors import (
     SignatureInvalid,
     TooMuchContention,
 )
-from shop_order.domain.ports import Clock, TradeState
+from shop_order.domain.ports import Clock, Payer, TradeState
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
+from shop_order.service.pay import MAX_OPENID
 from shop_order.web.auth.cashier_links import PATH, CashierLinks
-from shop_order.web.auth.client_address import is_phone
+from shop_order.web.auth.client_address import device_of
 from shop_order.web.context import context
 from shop_order.web.dto.answers import CashierData
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
@@ -35,7 +36,7 @@ from shop_order.web.handler.errors import refusal
 from shop_order.web.handler.payment import PAY_ERRORS
 from shop_order.web.handler.route import operation, success
 from shop_order.web.html import Page
-from shop_order.web.messages import error_text, texts
+from shop_order.web.messages import Language, channel_names, error_text, texts
 
 TAG = "cashier"
 _UNPAID = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
@@ -67,6 +68,14 @@ _FORM: dict[str, Any] = {
 _Sn = Annotated[str, Path(max_length=64, description="订单编号 / Order number", examples=[EXAMPLE_SN])]
 _Expiry = Annotated[str, Query(max_length=64, description="链接有效期 / Expiry of the link, in seconds")]
 _Sign = Annotated[str, Query(max_length=64, description="链接签名 / Signature of the link")]
+_OpenId = Annotated[
+    str,
+    Query(
+        max_length=MAX_OPENID,
+        description="买家在支付机构的编号，如微信 openid，由商店的页面附加 / "
+        "The buyer's id at the provider, such as WeChat's openid; the shop's page appends it",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +112,19 @@ class CashierView:
         return next((kind for kind, error in self.channels.items() if error is None), None)
 
     @property
+    def _action(self) -> PaymentAction | None:
+        payment = self.order.money.open_payment()
+        return payment.action if payment else None
+
+    @property
     def qr_code(self) -> str:
         """The text of the QR code to pay with; empty if there is none."""
-        payment = self.order.money.open_payment()
-        action = payment.action if payment else None
-        return action.text if isinstance(action, QrCode) else ""
+        return self._action.text if isinstance(self._action, QrCode) else ""
+
+    @property
+    def jsapi_params(self) -> Mapping[str, str] | None:
+        """The parameters that the provider's app is called with; None if it is not used."""
+        return self._action.values if isinstance(self._action, BridgeParameters) else None
 
     @property
     def poll_s(self) -> int | None:
@@ -181,19 +198,23 @@ class CashierHandler:
         id="payAtCashier",
         tag=TAG,
         summary="在收银台支付 / Pay at the cashier",
-        description="打开或复用支付，并跳转到支付机构；扫码支付时返回收银台，由其显示二维码。\n\n"
+        description="打开或复用支付，并跳转到支付机构；扫码支付或在支付机构的应用内支付时返回收银台。\n\n"
         "Opens or reuses a payment attempt, and redirects to the provider, or to the cashier if the buyer "
-        "pays with a QR code.",
+        "pays with a QR code or inside the provider's app.",
         errors=(SignatureInvalid, *PAY_ERRORS),
         extra=_FORM,
     )
-    async def pay(self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "") -> Response:
+    async def pay(
+        self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "", openid: _OpenId = ""
+    ) -> Response:
         """Redirect to the provider, or back to the cashier if the provider has no page."""
         self._links.check(order_sn, e, s)
         order = await self._checkout.get(order_sn)
         chosen = _chosen(await request.body())
-        trade_type = self._channels.cashier_trade_type(chosen, on_phone=is_phone(request.headers))
-        payment = await self._checkout.pay(order, chosen, trade_type, return_url=self._links.of(order))
+        trade_type = self._channels.cashier_trade_type(chosen, device_of(request.headers))
+        payer = Payer(openid, context().client_ip())
+        return_url = self._links.of(order)
+        payment = await self._checkout.pay(order, chosen, trade_type, payer, return_url=return_url)
         action = payment.action
         return RedirectResponse(action.url if isinstance(action, Redirect) else _link(request), 303)
 
@@ -201,8 +222,8 @@ class CashierHandler:
         if context().head:
             order, provider_state = await self._checkout.get(order_sn), None
         else:
-            # Providers append the attempt's number when they send the buyer back.
-            back_from = request.query_params.get("out_trade_no", "")
+            # Providers append the attempt's number, by a name of their own, when they send the buyer back.
+            back_from = request.query_params.values()
             order, provider_state = await self._checkout.refresh(order_sn, back_from=back_from)
         now_ms = self._now()
         stage = stage_of(order, now_ms)
@@ -238,13 +259,18 @@ class CashierHandler:
         return answer
 
     def _html(self, status: int = 200, *, view: CashierView | None = None, **data: str) -> Response:
-        page = self._page.html(context().language, view=view, shop_name=self._shop_name(), **data)
+        language, names = context().language, channel_names(context().language)
+        emblems = {code: name[0] for code, name in channel_names(Language.ZH).items()}
+        page = self._page.html(
+            language, view=view, names=names, emblems=emblems, shop_name=self._shop_name(), **data
+        )
         return HTMLResponse(page, status, {"Content-Security-Policy": self._policy})
 
 
 def _link(request: Request) -> str:
     """A relative link to this page without what a provider appended; works under any proxy path."""
-    return "?" + urlencode({name: request.query_params.get(name, "") for name in ("e", "s")})
+    kept = [(name, request.query_params.get(name, "")) for name in ("e", "s", "openid")]
+    return "?" + urlencode([(name, value) for name, value in kept if value or name != "openid"])
 
 
 def _wants_json(request: Request) -> bool:

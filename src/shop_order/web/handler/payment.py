@@ -15,6 +15,7 @@ from shop_order.domain.errors import (
     PayWindowClosed,
     TooMuchContention,
 )
+from shop_order.domain.ports import Payer
 from shop_order.service.pay import PayOrder
 from shop_order.service.use_cases import UseCases
 from shop_order.web.context import context
@@ -58,7 +59,8 @@ class PaymentHandler:
         """Open a payment attempt, or reuse the open one."""
         ctx = context()
         ctx.owner(body.user_id)
-        command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, key=ctx.key)
+        payer = Payer(body.openid, ctx.client_ip())
+        command = PayOrder(order_sn, body.payment_type, body.trade_type, body.return_url, payer, ctx.key)
         outcome = await self._payments.pay(ctx.caller, command)
         ctx.replayed = outcome.replayed
         return success(PaymentData.of(outcome.result.payment), "支付已发起", "payment opened")

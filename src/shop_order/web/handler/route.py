@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -97,6 +97,7 @@ class Guard:
     async def admit(self, request: Request) -> None:
         """Read the idempotency key and apply rate limits. Raises InvalidArgument, RateLimited."""
         ctx = context()
+        ctx.client_ip = partial(client_address, request.scope, self.trusted_proxies)
         if ctx.actor is not None:
             ctx.key = _key(request.headers)
             await self.limits.check(ctx.actor)

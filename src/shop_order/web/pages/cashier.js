@@ -12,6 +12,15 @@ if (left) {
 // Reload a page restored from the back/forward cache, but never an error page, which would be submitted again.
 const page = document.querySelector(".card[data-state]");
 addEventListener("pageshow", (event) => { if (event.persisted && page) location.reload(); });
+// Inside the provider's app, its bridge takes the parameters of the payment.
+const bridge = document.getElementById("bridge");
+if (bridge) {
+  bridge.addEventListener("click", () => {
+    if (!window.WeixinJSBridge) return;
+    const parameters = JSON.parse(bridge.dataset.parameters);
+    window.WeixinJSBridge.invoke("getBrandWCPayRequest", parameters, () => location.reload());
+  });
+}
 if (card) {
   const until = performance.now() + 3600000;
   const first = Number(card.dataset.poll) * 1000;

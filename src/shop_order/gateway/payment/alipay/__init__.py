@@ -51,4 +51,4 @@ def _is_own_half(ours: Any, theirs: Any) -> bool:
     return bool(ours.public_key().public_numbers() == theirs.public_numbers())
 
 
-ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE)
+ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE, simulator="/alipay/gateway.do")

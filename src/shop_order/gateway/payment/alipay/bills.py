@@ -14,6 +14,7 @@ from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGatewa
 
 METHOD = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not issued yet, or no money moved on that day
+OUT_MS = 37_800_000  # at about 10:00; 10:30 at the latest
 DOWNLOAD_S = 120.0
 HOSTS = (".alipay.com", ".alipaydev.com", ".alipayobjects.com")
 
@@ -22,6 +23,7 @@ class AlipayBills:
     """See `domain.ports.BillSource`."""
 
     max_bytes = MAX_PACKED
+    out_ms = OUT_MS
 
     def __init__(self, gateway: AlipayGateway) -> None:
         self._gateway = gateway
@@ -46,7 +48,7 @@ class AlipayBills:
         if answer.get("code") == "10000" and url:
             return url
         if answer.get("code") in (None, "20000"):
-            raise DependencyDown("alipay", self._gateway.settings.gateway)
+            raise DependencyDown("payment_provider", self._gateway.settings.gateway)
         raise BillUnusable(f"alipay refuses the bill of {day}: {refused or answer.get('msg')}")
 
     async def read(self, day: date, content: bytes) -> Bill:
@@ -63,13 +65,13 @@ class AlipayBills:
                 self._gateway.http().stream("GET", url, headers=UNCOMPRESSED) as answer,
             ):
                 if answer.status_code != 200:
-                    raise DependencyDown("alipay", f"{host}: HTTP {answer.status_code}")
+                    raise DependencyDown("payment_provider", f"{host}: HTTP {answer.status_code}")
                 async for chunk in answer.aiter_raw():
                     content += chunk
                     if len(content) > MAX_PACKED:
                         raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as failed:
-            raise DependencyDown("alipay", host) from failed
+            raise DependencyDown("payment_provider", host) from failed
         return bytes(content)
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Redirect
+from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Payment, Redirect
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.ports import Clock, Notice, RefundResult, Trade, TradeState, TradeTypes
+from shop_order.domain.ports import (
+    Clock,
+    Device,
+    Notice,
+    OpenRequest,
+    RefundResult,
+    Trade,
+    TradeState,
+    TradeTypes,
+)
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.alipay.bills import AlipayBills
 from shop_order.gateway.payment.alipay.gateway import AlipayGateway, AlipaySettings
@@ -33,7 +43,11 @@ class Alipay:
     """See `domain.ports.PaymentChannel`."""
 
     payment_type = PaymentType.ALIPAY
-    trade_types = TradeTypes(("page", "wap"), unavailable=frozenset({"qr", "app"}), on_phone="wap")
+    trade_types = TradeTypes(
+        ("page", "wap"),
+        unavailable=frozenset({"qr", "app"}),
+        at_cashier={Device.PHONE: "wap", Device.WECHAT: "wap"},
+    )
     smallest_fen = 1
     largest_fen = MAX_PAYMENT_FEN
 
@@ -52,29 +66,20 @@ class Alipay:
 
     # ---- opening ----
 
-    async def open(
-        self,
-        *,
-        payment_sn: str,
-        order_sn: str,
-        trade_type: str,
-        amount_fen: int,
-        subject: str,
-        lasts_ms: int,
-        return_url: str,
-    ) -> Redirect:
+    async def open(self, request: OpenRequest) -> Redirect:
+        payment, return_url = request.payment, request.return_url
         if len(return_url) > MAX_RETURN_URL:
             raise InvalidArgument("return_url", "too_long", max=MAX_RETURN_URL)
-        method, product_code = METHODS[trade_type]
+        method, product_code = METHODS[payment.trade_type]
         content = {
-            "out_trade_no": payment_sn,
-            "total_amount": yuan_of_fen(amount_fen),
-            "subject": subject.translate(SUBJECT_MARKS)[:MAX_SUBJECT],
-            "body": order_sn,
+            "out_trade_no": payment.payment_sn,
+            "total_amount": yuan_of_fen(payment.amount_fen),
+            "subject": request.subject.translate(SUBJECT_MARKS)[:MAX_SUBJECT],
+            "body": payment.order_sn,
             "product_code": product_code,
-            "time_expire": beijing(self._now() + lasts_ms),
+            "time_expire": beijing(self._now() + request.lasts_ms),
         }
-        if trade_type == "wap" and return_url:
+        if payment.trade_type == "wap" and return_url:
             content["quit_url"] = return_url  # where a buyer goes who leaves without paying
         addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
         return Redirect(self._gateway.url(method, content, addresses))
@@ -97,12 +102,12 @@ class Alipay:
             return Trade(TradeState.ABSENT)
         return await self.query(payment_sn)  # refused, usually because it has been paid
 
-    async def refund(self, *, payment_sn: str, refund_sn: str, amount_fen: int, reason: str) -> RefundResult:
+    async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
         content = {
-            "out_trade_no": payment_sn,
-            "out_request_no": refund_sn,
-            "refund_amount": yuan_of_fen(amount_fen),
-            "refund_reason": reason,
+            "out_trade_no": payment.payment_sn,
+            "out_request_no": refund.refund_sn,
+            "refund_amount": yuan_of_fen(refund.amount_fen),
+            "refund_reason": refund.reason,
         }
         answer = await self._gateway.call("alipay.trade.refund", content)
         if answer.get("code") == "10000":
@@ -111,10 +116,10 @@ class Alipay:
             return RefundResult.FAILED
         return RefundResult.UNKNOWN
 
-    async def query_refund(self, *, payment_sn: str, refund_sn: str) -> RefundResult:
-        content = {"out_trade_no": payment_sn, "out_request_no": refund_sn}
+    async def query_refund(self, refund: Refund) -> RefundResult:
+        content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.refund_sn}
         answer = await self._gateway.call("alipay.trade.fastpay.refund.query", content)
-        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund_sn
+        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund.refund_sn
         # No status means that Alipay has not received the refund, or that it failed.
         succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
         return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN

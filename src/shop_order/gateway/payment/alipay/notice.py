@@ -74,7 +74,10 @@ def notice_of(
         raise AmountMismatch("seller_id")
     if len(fields.get("notify_id", "")) > _MAX_ID:
         raise AmountMismatch("notify_id")
-    return Notice(payment_sn, trade_of(fields, paid_at="gmt_payment"), is_refund(fields))
+    trade = trade_of(fields, paid_at="gmt_payment")
+    if is_refund(fields):
+        return Notice(payment_sn, trade, is_refund=True, refund_sn=fields.get("out_biz_no", "")[:_MAX_ID])
+    return Notice(payment_sn, trade)
 
 
 def form(body: bytes) -> dict[str, bytes]:

@@ -76,8 +76,7 @@ def codec_of(name: str) -> str:
 
 def header_charset(headers: Mapping[str, str]) -> str:
     """Return the charset of `content-type`, empty if there is none."""
-    found = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
-    named = _IN_HEADER.search(found)
+    named = _IN_HEADER.search(headers.get("content-type", ""))
     return named[1] if named else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -313,6 +313,11 @@ async def run_one(session: Session, job: Job) -> Any:
 def marks(n: int) -> str:
     """Return `n` placeholders."""
     return ", ".join("?" * n)
+
+
+def literals(states: Iterable[str]) -> str:
+    """Return the states as SQL texts, for a condition with IN."""
+    return ", ".join(f"'{state}'" for state in sorted(states))
 
 
 @lru_cache(maxsize=512)

@@ -16,8 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import RefundResult, Trade, TradeState
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
+from tests.world.provider import a_refund, an_attempt
 
 PAYMENT_SN, REFUND_SN = "P261121080000000000000000001", "R261121080000000000000000001"
+PAYMENT = an_attempt(PAYMENT_SN)
+REFUND = a_refund(PAYMENT, REFUND_SN)
 PAID = {
     "code": "10000",
     "out_trade_no": PAYMENT_SN,
@@ -207,9 +210,7 @@ async def test_an_answer_about_another_trade_is_no_answer(
 
     async with asking(provider, tmp_path, replayed) as channel:
         if method == "trade_refund":
-            answer = await channel.refund(
-                payment_sn=PAYMENT_SN, refund_sn=REFUND_SN, amount_fen=1, reason="late"
-            )
+            answer = await channel.refund(PAYMENT, REFUND)
             assert answer is RefundResult.UNKNOWN
         else:
             ask = channel.query if method == "trade_query" else channel.close
@@ -234,8 +235,8 @@ async def test_money_is_back_only_if_the_provider_says_so(
         return signed(provider, asked.replace(".", "_"), node)
 
     async with asking(provider, tmp_path, answers) as channel:
-        sent = await channel.refund(payment_sn=PAYMENT_SN, refund_sn=REFUND_SN, amount_fen=1, reason="late")
-        result = await channel.query_refund(payment_sn=PAYMENT_SN, refund_sn=REFUND_SN)
+        sent = await channel.refund(PAYMENT, REFUND)
+        result = await channel.query_refund(REFUND)
     assert (sent, result) == (RefundResult.PROCESSING, said)
 
 

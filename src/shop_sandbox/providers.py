@@ -1,0 +1,72 @@
+"""The simulated payment providers; each is a package beside this file and one row of `PROVIDERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from shop_sandbox.alipay.provider import AlipayProvider
+    from shop_sandbox.settings import SandboxSettings
+
+Words = tuple[str, str]  # Chinese, English
+
+
+class RunningProvider(Protocol):
+    """A provider that serves."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Open its database and send its notices, until the block ends."""
+
+    def routes(self) -> Sequence[Route]:
+        """Its gateway, and the pages for the buyer and the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider: the code of its channel, the paths of its gateway and its page, and texts for the links.
+
+    `open` starts nothing yet.
+    """
+
+    code: str
+    gateway: str
+    page: str
+    name: Words
+    about: Words
+    programs: Sequence[tuple[str, Words]]
+    open: Callable[[SandboxSettings, Callable[[], int]], RunningProvider]
+
+
+def _alipay(settings: SandboxSettings, clock_ms: Callable[[], int]) -> AlipayProvider:
+    from shop_sandbox.alipay.provider import AlipayProvider
+
+    return AlipayProvider(settings, clock_ms)
+
+
+PROVIDERS = (
+    Provider(
+        "alipay",
+        gateway="/alipay/gateway.do",
+        page="/alipay/sim",
+        name=("支付宝模拟器", "Alipay simulator"),
+        about=(
+            "支付宝模拟器：交易，以及买家和支付机构的操作",
+            "the Alipay simulator: trades, and the actions of buyer and provider",
+        ),
+        programs=(
+            ("GET /alipay/sim", ("交易列表，JSON", "the trades as JSON")),
+            ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
+        ),
+        open=_alipay,
+    ),
+)
+
+
+def gateway_settings(base_url: str) -> dict[str, str]:
+    """The order service's settings that point its channels to the sandbox at this URL, without a prefix."""
+    return {f"PAY__{one.code.upper()}__GATEWAY": base_url + one.gateway for one in PROVIDERS}
