@@ -40,7 +40,7 @@ class SourceReader:
         except SourceUnavailable as unavailable:
             return self._copy(source, str(unavailable))
         why = f"{source.kind} {source.identity} is empty now"
-        if not documents and any(yaml.safe_load(text) for _, text in self._stored(source, why) or ()):
+        if not documents and any(_has_settings(text) for _, text in self._stored(source, why) or ()):
             return self._copy(source, why)  # all keys vanished at once: that is never intended
         self.fresh[_name(source)] = documents
         return documents
@@ -95,6 +95,13 @@ def replace_file(file: Path, text: str) -> None:
         os.replace(draft, file)
     except OSError as error:
         raise ConfigError(f"can't write {file}: {error.strerror}") from error
+
+
+def _has_settings(text: str) -> bool:
+    try:
+        return bool(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return True  # reported when the copy is used
 
 
 def _name(source: SharedSource) -> str:

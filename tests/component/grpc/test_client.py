@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -49,6 +50,12 @@ def failing_first(world: World, *failures: Exception) -> None:
 
 def client_of(world: World, retry: Retry = QUICK, timeout_s: float = 5.0) -> OrderClient:
     return new_order_client(f"127.0.0.1:{world.port}", timeout_s=timeout_s, token=token(), retry=retry)
+
+
+def test_the_items_of_an_order_may_be_any_sequence() -> None:
+    items = ORDER.items
+    assert CreateOrderRequest(deque(items), ORDER.address).message() == ORDER.message()
+    assert [item.quantity for item in CreateOrderRequest(tuple(items), ORDER.address).message().items] == [2]
 
 
 async def test_it_does_what_9_4_promises(world: World) -> None:

@@ -51,7 +51,8 @@ class CreateOrderRequest:
 
     def message(self) -> pb.CreateOrderRequest:
         """The protobuf message."""
-        return pb.CreateOrderRequest(**asdict(self))
+        fields = asdict(self) | {"items": [asdict(item) for item in self.items]}  # of any sequence
+        return pb.CreateOrderRequest(**fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from shop_order.configs import Settings
@@ -58,8 +59,9 @@ def stored_files(settings: Settings) -> Iterator[Path]:
             yield from file.parent.glob(f"{file.name}*")  # with -wal, -shm and locks
     if settings.log.filename:
         file = Path(settings.log.filename)
-        yield from file.parent.glob(file.name)
-        yield from file.parent.glob(f"{file.stem}-*{file.suffix}*")  # old files
+        old = f"{escape(file.stem)}-*{escape(file.suffix)}"
+        for pattern in (escape(file.name), old, f"{old}.gz"):
+            yield from file.parent.glob(pattern)
     for name in FOLDERS:
         for folder, _, names in os.walk(Path(settings.data_dir, name), followlinks=False):
             yield Path(folder)
@@ -79,11 +81,11 @@ def is_private_folder(data: Path) -> bool:
 
 
 def restrict(path: Path) -> None:
-    """Restrict access to the owner; does not follow links."""
+    """Restrict a file or folder to its owner; not what a link leads to, nor a device such as /dev/null."""
     try:
         found = path.lstat()
         mode = stat.S_IMODE(found.st_mode)
-        if not mode & OTHERS or stat.S_ISLNK(found.st_mode):
+        if not mode & OTHERS or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             return
         if found.st_uid == os.geteuid():
             path.chmod(mode & ~OTHERS)

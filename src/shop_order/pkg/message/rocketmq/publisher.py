@@ -34,9 +34,7 @@ class RocketPublisher:
         await self._in_thread(self._start)
 
     async def close(self) -> None:
-        if self._producer is not None:
-            await self._in_thread(self._producer.shutdown)
-            self._producer = None
+        await self._in_thread(self._stop)  # after a start that still runs
         self._thread.shutdown()
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
@@ -49,6 +47,11 @@ class RocketPublisher:
     def _start(self) -> None:
         self._producer = library().Producer(configuration(self._address))
         self._producer.startup()
+
+    def _stop(self) -> None:
+        if self._producer is not None:
+            self._producer.shutdown()
+            self._producer = None
 
     def _publish(self, messages: Sequence[Message]) -> set[str]:
         queues: dict[tuple[str, str], deque[Message]] = {}
