@@ -49,6 +49,17 @@ def test_an_order_that_does_not_exist_is_not_called_broken(number: str) -> None:
 
 
 @pytest.mark.usefixtures("environ")
+def test_a_forged_number_in_the_history_can_be_verified_by_itself(tmp_path: Path) -> None:
+    forged = "INSERT INTO order_event VALUES ('123', 1, 1, 'order.created', x'7b7d', x'00', x'00', 1)"
+    with closing(sqlite3.connect(tmp_path / "order.db")) as connection, connection:
+        connection.execute(forged)
+    for words in (("audit", "verify"), ("audit", "verify", "--order", "123")):
+        ran = CliRunner().invoke(app, list(words))
+        assert ran.exit_code == 1, ran.output
+        assert "order 123: version 1" in ran.output
+
+
+@pytest.mark.usefixtures("environ")
 @pytest.mark.parametrize("words", [("doctor",), ("audit", "verify"), ("archive", "--older-than", "9")])
 def test_a_database_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -29,12 +29,13 @@ def verify(order: Annotated[str | None, typer.Option(help="Only this order.")] =
         from shop_order.domain.errors import OrderNotFound
         from shop_order.pkg.ids import is_order_sn
 
-        if order is not None and not is_order_sn(order):
-            refuse(f"--order {order}: is not a valid order number: 27 digits, the last is a check digit")
         try:
             count, broken = await core.audit.verify(order)
-        except OrderNotFound:
-            refuse(f"--order {order}: there is no such order")
+        except OrderNotFound:  # only now: a forged number in the history is verified too
+            why = "there is no such order"
+            if not is_order_sn(order or ""):
+                why = "is not a valid order number: 27 digits, the last is a check digit"
+            refuse(f"--order {order}: {why}")
         for fault in broken:
             typer.echo(f"order {fault.order_sn}: version {fault.version} {fault.what}")
         typer.echo(f"{count} chains verified, {len(broken)} broken")

@@ -196,7 +196,7 @@ class SqliteExecutor(Executor):
         """Record a refused write, and drop the connection if a new one may do better."""
         if self._writes and blocks_writes(why):
             self.write_error = error_name(why)
-        if needs_new_connection(why):
+        if needs_new_connection(why) or self._prepare:  # its tables may be missing: a new one creates them
             with suppress(sqlite3.Error):
                 self._close()
 
