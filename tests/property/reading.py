@@ -140,8 +140,8 @@ class Reading(Stage):
     async def _grpc_agrees(self, user: int) -> None:
         world, it = self.world, RequestContext("r", actor=buyer(user))
         parts: Any = {"cashier_link": lambda order: "", "cursors": Cursors(Signer([b"k" * 32]))}
-        old = OrderServiceHandlers(world.carts, world.placing, world.orders, world.payments, **parts)
-        shop = ShopOrderHandlers(world.carts, world.placing, world.orders, world.payments, **parts)
+        old = OrderServiceHandlers(world.use_cases, **parts)
+        shop = ShopOrderHandlers(world.use_cases, **parts)
         wanted = {sn: self._wanted(order) for sn, order in self._of(user).items()}
         recent = {sn: one for sn, one in wanted.items() if sn not in self.archived}
         page = await old.list_orders(pb.ListOrdersRequest(page_size=100), it)

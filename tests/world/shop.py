@@ -33,6 +33,7 @@ from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
+from shop_order.service.use_cases import UseCases
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -104,6 +105,21 @@ class World:
         await self._stop()
         await self.neighbours.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def use_cases(self) -> UseCases:
+        """What the handlers get."""
+        return UseCases(
+            carts=self.carts,
+            placing=self.placing,
+            orders=self.orders,
+            payments=self.payments,
+            channels=self.channels,
+            checkout=self.checkout,
+            reservations=self.reservation,
+            order_log=self.order_log,
+            statistics=self.statistics,
+        )
 
     async def _stop(self) -> None:
         await self.store.close()

@@ -229,6 +229,7 @@ class Limit(Section):
     grpc_address_calls: types.Rate
     grpc_streams: types.Count
     grpc_address_streams: types.Rate
+    grpc_user_streams: types.Rate
     grpc_connections: types.Count
     grpc_address_connections: types.Rate
 

@@ -63,7 +63,7 @@ RELOADABLE: frozenset[Path] = frozenset(
         *_paths("pricing", names="freight_fen free_freight_from_fen province_freight_fen"),
         *_paths("limit", names="unpaid_orders user_rate user_burst global_rate global_burst"),
         *_paths("limit", names="grpc_calls grpc_address_calls grpc_streams grpc_address_streams"),
-        *_paths("limit", names="grpc_address_connections"),
+        *_paths("limit", names="grpc_user_streams grpc_address_connections"),
         *_paths("log", names="level"),
         *(path for path in leaves() if path[0] == "pay" and path[-1] == "timeout_s"),
     }

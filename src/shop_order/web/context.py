@@ -30,7 +30,8 @@ class RequestContext:
 
     `key` is the idempotency key from the metadata or header; `replayed` is set if an earlier result is
     returned. `head` is set for HEAD: providers are not queried for data that would be discarded.
-    `status` is the HTTP status of the response, 0 until then.
+    `status` is the HTTP status of the response, 0 until then. `streaming_since` is when a streaming response
+    began, on the monotonic clock.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class RequestContext:
     replayed: bool = False
     head: bool = False
     status: int = 0
+    streaming_since: float = 0.0
     client_ip: Callable[[], str] = str  # the caller's address; empty if unknown
     failure: str = ""  # for the log: what was unavailable, and where
 

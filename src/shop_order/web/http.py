@@ -12,14 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from shop_order.domain.ports import Clock, NoticeRoute
 from shop_order.pkg.signing import SubmitTokens
-from shop_order.service.cart import CartService
-from shop_order.service.channels import Channels
-from shop_order.service.checkout import Checkout
-from shop_order.service.order import OrderService
-from shop_order.service.pay import PaymentService
-from shop_order.service.place import PlacingService
-from shop_order.service.upkeep.orderlog import OrderLogService
-from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.use_cases import UseCases
 from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.limits import RateLimits
@@ -38,6 +31,7 @@ from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
 from shop_order.web.handler.route import Guard, guarded_route_class, mount
 from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
+from shop_order.web.open_streams import OpenStreams
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
@@ -67,17 +61,11 @@ class HttpParts:
     `places` are the links on the page at `/`; none in production.
     """
 
-    carts: CartService
-    placing: PlacingService
-    orders: OrderService
-    payments: PaymentService
-    channels: Channels
+    use_cases: UseCases
     notice_routes: Sequence[NoticeRoute]
-    checkout: Checkout
-    order_log: OrderLogService
-    statistics: Statistics
     authenticator: Authenticator
     limits: RateLimits
+    streams: OpenStreams
     tokens: SubmitTokens
     cursors: Cursors
     links: CashierLinks
@@ -122,36 +110,38 @@ def describe(notice_routes: Sequence[NoticeRoute]) -> dict[str, Any]:
     """The OpenAPI document of all routes, including the test clock."""
     # Handlers are registered but never called, so they need no services.
     nothing = cast(Any, None)
-    names = HttpParts.__dataclass_fields__
-    given = {"advance_clock": cast(Any, describe), "notice_routes": notice_routes}
-    parts = HttpParts(**dict.fromkeys(names, nothing) | given)
+    given = {
+        "use_cases": UseCases(**dict.fromkeys(UseCases.__dataclass_fields__, nothing)),
+        "advance_clock": cast(Any, describe),
+        "notice_routes": notice_routes,
+    }
+    parts = HttpParts(**dict.fromkeys(HttpParts.__dataclass_fields__, nothing) | given)
     return build_document(build_http(parts, HttpSettings(deadline_s=float)))
 
 
 def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
-    trusted = networks(settings.trusted_proxies)
-    route_class = guarded_route_class(Guard(parts.authenticator, parts.limits, trusted))
+    use_cases, trusted = parts.use_cases, networks(settings.trusted_proxies)
+    route_class = guarded_route_class(Guard(parts.authenticator, parts.limits, parts.streams, trusted))
     cashier = CashierHandler(
-        checkout=parts.checkout,
-        channels=parts.channels,
+        checkout=use_cases.checkout,
+        channels=use_cases.channels,
         links=parts.links,
         clock=parts.clock,
         shop_name=parts.shop_name,
     )
     errors.install(app, cashier.page_of)
     handlers: list[object] = [
-        CartHandler(parts.carts),
+        CartHandler(use_cases),
         OrderHandler(
-            placing=parts.placing,
-            orders=parts.orders,
+            use_cases=use_cases,
             tokens=parts.tokens,
             cursors=parts.cursors,
             cashier_links=parts.links,
             real_now_s=parts.real_now_s,
         ),
-        PaymentHandler(parts.payments),
+        PaymentHandler(use_cases),
         cashier,
-        AdminHandler(parts.orders, parts.order_log, parts.statistics),
+        AdminHandler(use_cases),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(lambda: build_document(app)),
         LandingHandler(parts.places, trusted),
@@ -159,7 +149,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
     if parts.advance_clock is not None:
         handlers.append(ClockHandler(parts.advance_clock))
     notices = NoticeHandler(
-        payments=parts.payments,
+        payments=use_cases.payments,
         log=parts.log,
         allowed=settings.callback_allow,
         trusted_proxies=trusted,

@@ -31,6 +31,7 @@ from shop_order.service.order import OrderService, visible
 from shop_order.service.pay import Attempt, PaymentService, PayOrder
 from shop_order.service.place import PlaceOrder, PlacingService
 from shop_order.service.reservation import ReservationService, Verdict
+from shop_order.service.use_cases import UseCases
 from shop_order.web.auth.client_address import networks
 from shop_order.web.auth.keys import DevKey
 from shop_order.web.auth.limits import Pools, RateLimits, Rates
@@ -38,13 +39,13 @@ from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.dto.cursors import Cursors
 from shop_order.web.grpc.chain import Methods
 from shop_order.web.grpc.server import (
-    GrpcServices,
     GrpcSettings,
     Interceptors,
     OrderGrpcServer,
     build_server,
     service_methods,
 )
+from shop_order.web.open_streams import OpenStreams
 
 TRANSPORT = "grpcio"  # what serves; the fixture `transport` sets it
 SECRET = "0" * 64
@@ -283,6 +284,7 @@ class Bounds:
     grpc_address_calls: int = 1024
     grpc_streams: int = 1024
     grpc_address_streams: int = 64
+    grpc_user_streams: int = 16
     grpc_address_connections: int = 128
 
 
@@ -300,14 +302,15 @@ class World:
     trusted_proxies: tuple[str, ...] = ()
     settings: GrpcSettings = field(default_factory=lambda: GrpcSettings(reflection=True))
     port: int = 0
+    running: OrderGrpcServer = field(init=False)
     bounds: Bounds = field(default_factory=Bounds)
     pools: Pools = field(init=False)
 
     def __post_init__(self) -> None:
         self.pools = Pools(lambda: self.bounds, networks(self.trusted_proxies))
 
-    def server(self) -> OrderGrpcServer:
-        """Build it; nothing listens yet."""
+    def server(self, *more: Methods) -> OrderGrpcServer:
+        """Build it, with methods of the test's own; nothing listens yet."""
         front = Interceptors(
             log=self.journal,
             observe=self.journal.observe,
@@ -320,16 +323,20 @@ class World:
             trusted_proxies=networks(self.trusted_proxies),
         )
         settings = replace(self.settings, transport=TRANSPORT)
-        return build_server(self._services(), front, settings, cashier_link=cashier_link, cursors=cursors())
+        return build_server([*self.methods(), *more], front, settings, OpenStreams(self.pools))
 
     def methods(self) -> list[Methods]:
         """What is registered."""
-        return service_methods(self._services(), cashier_link=cashier_link, cursors=cursors())
-
-    def _services(self) -> GrpcServices:
-        return GrpcServices(
-            self.carts, StubPlacing(self.orders), self.orders, self.payments, StubReservations()
-        )
+        nothing: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__)
+        mine = {
+            "carts": self.carts,
+            "placing": StubPlacing(self.orders),
+            "orders": self.orders,
+            "payments": self.payments,
+            "reservations": StubReservations(),
+        }
+        use_cases = UseCases(**nothing | mine)
+        return service_methods(use_cases, cashier_link=cashier_link, cursors=cursors())
 
     async def call(
         self,

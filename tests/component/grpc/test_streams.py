@@ -1,22 +1,25 @@
 """The chain of streams, on Health/Watch and on a stream that talks both ways."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, cast
 
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shop_order.web.grpc import order_service
-from shop_order.web.grpc.chain import Call
+from shop_order.web.auth.roles import READERS, ROLES, Who
+from shop_order.web.context import RequestContext
+from shop_order.web.grpc.chain import Methods
+from shop_order.web.grpc.streams import bidi_stream
 from tests.component.grpc.stubs import World, bearer
 
 pytestmark = pytest.mark.usefixtures("transport")
 
-WATCH = "/order.OrderService/WatchOrderStatus"
+ECHO = "/test.Echo/Say"
 HEALTH = "/grpc.health.v1.Health/Watch"
 
 
@@ -32,21 +35,40 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def echo(call: Call) -> bytes:
+async def echo(
+    requests: AsyncIterator[StringValue], context: RequestContext
+) -> AsyncGenerator[StringValue, None]:
     """Tell the caller what they said, and who they are."""
-    assert call.messages is not None
-    async for message in call.messages:
-        if message == b"fail":
+    async for request in requests:
+        if request.value == "fail":
             raise RuntimeError("SELECT secret")
-        await call.send(message + b" " + str(call.request.caller.user_id).encode())
-    return b""
+        yield StringValue(value=f"{request.value} {context.caller.user_id}")
+
+
+ECHOING = Methods("test.Echo", bidi_streams={"Say": bidi_stream(StringValue, echo)})
 
 
 @pytest.fixture
-async def echoing(monkeypatch: pytest.MonkeyPatch, transport: str) -> World:
-    """WatchOrderStatus as an echo."""
-    monkeypatch.setattr(order_service, "unimplemented_stream", echo)
-    return World()
+async def echoing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A server with a stream in both directions, at `port`."""
+    monkeypatch.setitem(cast(dict[str, Who], ROLES), ECHO, READERS)
+    world = World()
+    world.running = world.server(ECHOING)
+    world.port = await world.running.start()
+    yield world
+    await world.running.stop(0)
+
+
+def say(channel: grpc.aio.Channel, user: int = 7) -> Any:
+    """A stream of this user."""
+    answer = StringValue.FromString
+    return channel.stream_stream(ECHO, StringValue.SerializeToString, answer)(metadata=bearer(user))
+
+
+async def said(stream: Any, word: str) -> str:
+    """What comes back."""
+    await stream.write(StringValue(value=word))
+    return str((await stream.read()).value)
 
 
 async def test_a_watch_is_told_every_change_and_logged_and_counted_when_it_ends() -> None:
@@ -88,42 +110,60 @@ async def test_bytes_that_are_no_message_are_the_watchers_fault(world: World) ->
     assert caught.value.code() is StatusCode.INVALID_ARGUMENT
 
 
+async def test_bytes_that_are_no_message_end_a_stream_in_both_directions(echoing: World) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{echoing.port}") as channel:
+        stream: Any = channel.stream_stream(ECHO)(metadata=bearer())
+        await stream.write(StringValue(value="good").SerializeToString())
+        assert StringValue.FromString(await stream.read()).value == "good 7"
+        await stream.write(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_stream_outlives_the_deadline_of_calls(echoing: World) -> None:
     echoing.deadline_s = 0.05
-    server = echoing.server()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
-        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
-        for word in (b"one", b"two"):
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{echoing.port}") as channel:
+        stream = say(channel)
+        for word in ("one", "two"):
             await asyncio.sleep(0.1)
-            await stream.write(word)
-            assert await stream.read() == word + b" 7"
+            assert await said(stream, word) == word + " 7"
         await stream.done_writing()
         assert await stream.read() is grpc.aio.EOF
         assert await stream.code() is StatusCode.OK
-    await server.stop(0)
 
 
 async def test_what_nobody_expected_ends_a_stream_with_internal_and_tells_nothing(echoing: World) -> None:
-    server = echoing.server()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
-        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
-        await stream.write(b"fail")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{echoing.port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stream.read()
+            await said(say(channel), "fail")
     assert caught.value.code() is StatusCode.INTERNAL
     assert "SELECT" not in repr(caught.value)
-    await server.stop(0)
+
+
+async def test_a_user_has_their_own_bound_of_streams(echoing: World) -> None:
+    echoing.bounds.grpc_user_streams = 2
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{echoing.port}") as channel:
+        first, second = say(channel), say(channel)
+        assert [await said(first, "a"), await said(second, "b")] == ["a 7", "b 7"]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await said(say(channel), "c")
+        assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        assert await said(say(channel, 8), "d") == "d 8"
+        first.cancel()
+        await until(lambda: echoing.pools.user_streams.taken == 2)
+        assert await said(say(channel), "e") == "e 7"
+        echoing.bounds.grpc_user_streams = 0
+        assert [await said(say(channel), "f") for _ in range(3)] == ["f 7"] * 3
 
 
 async def test_at_a_stop_a_stream_is_told_to_go_elsewhere_and_a_watch_ends(echoing: World) -> None:
-    server = echoing.server()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
-        stream: Any = channel.stream_stream(WATCH)(metadata=bearer())
-        await stream.write(b"here")
-        assert await stream.read() == b"here 7"
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{echoing.port}") as channel:
+        stream = say(channel)
+        assert await said(stream, "here") == "here 7"
         health = watch(channel)
         seen = [(await health.read()).status]
-        stopping = asyncio.create_task(server.stop(5))
+        stopping = asyncio.create_task(echoing.running.stop(5))
         while (answer := await health.read()) is not grpc.aio.EOF:
             seen.append(answer.status)
         assert seen == [1, 2]
@@ -135,7 +175,7 @@ async def test_at_a_stop_a_stream_is_told_to_go_elsewhere_and_a_watch_ends(echoi
         )
         async with asyncio.timeout(3):
             await stopping
-    assert sorted(echoing.journal.observed) == [(HEALTH, "OK"), (WATCH, "UNAVAILABLE")]
+    assert sorted(echoing.journal.observed) == [(HEALTH, "OK"), (ECHO, "UNAVAILABLE")]
 
 
 async def test_a_watcher_who_reads_nothing_keeps_nobody_waiting() -> None:

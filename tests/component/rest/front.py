@@ -15,11 +15,13 @@ from shop_order.pkg.ratelimit import open_limiter
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.auth.keys import DevKey
-from shop_order.web.auth.limits import RateLimits, Rates
+from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.tokens import Authenticator, TokenRules, mint_token
 from shop_order.web.dto.cursors import Cursors
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
+from shop_order.web.open_streams import OpenStreams
+from tests.component.grpc.stubs import Bounds
 from tests.world.shop import World
 
 SECRET = "0123456789abcdef" * 4
@@ -59,6 +61,8 @@ class Rest:
         self.observed: list[tuple[str, str]] = []
         self.deadline_s = 10.0
         self.shop_name = ""
+        self.bounds = Bounds()
+        self.pools = Pools(lambda: self.bounds)
         self.keys = itertools.count()
         signer = Signer([b"k" * 32])
         self.links = CashierLinks(signer, public_url=lambda: PUBLIC_URL)
@@ -69,17 +73,11 @@ class Rest:
     def _parts(self, signer: Signer) -> HttpParts:
         world = self.world
         return HttpParts(
-            carts=world.carts,
-            placing=world.placing,
-            orders=world.orders,
-            payments=world.payments,
-            channels=world.channels,
+            use_cases=world.use_cases,
             notice_routes=notice_routes(),
-            checkout=world.checkout,
-            order_log=world.order_log,
-            statistics=world.statistics,
             authenticator=Authenticator(DevKey(SECRET), TokenRules()),
             limits=RateLimits(open_limiter("memory://", 100), lambda: self.rates),
+            streams=OpenStreams(self.pools),
             tokens=self.tokens,
             cursors=Cursors(signer),
             links=self.links,

@@ -45,6 +45,7 @@ from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
+from shop_order.service.use_cases import UseCases
 
 log = get_logger("core")
 
@@ -113,31 +114,12 @@ class Core:
         self.offered = Channels(self.channels)
 
     def _use_cases(self, settings: Settings) -> None:
-        store, clock, orders = self.store, self.clock, self.stored
-        carts = trace_port(self.tracing, "carts", store.carts)
-        goods = trace_port(self.tracing, "goods", self.goods)
-        stock = trace_port(self.tracing, "stock", self.stock)
+        clock, orders = self.clock, self.stored
         numbers = OrderNumbers(clock, Entropy().below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
         # Our cashier is always allowed.
         self.return_urls = ReturnUrls(lambda: [*self.settings.pay.return_urls, self.settings.server.base_url])
-        self.placing = PlacingService(
-            orders=orders,
-            carts=carts,
-            goods=goods,
-            stock=stock,
-            addresses=self.neighbours.addresses,
-            idempotency=self.idempotency,
-            clock=clock,
-            next_sn=numbers.order_sn,
-            next_id=self.ids.next,
-            rules=lambda: order_rules(self.settings),
-            release_soon=self.neighbours.release_soon,
-            return_urls=self.return_urls,
-            channels=self.offered,
-            real_clock=real_ms,
-        )
         self.orders = OrderService(
             orders=orders,
             clock=clock,
@@ -145,28 +127,62 @@ class Core:
             on_unreadable=self.unreadable.report,
             shown=self.views or orders,
         )
-        self.carts = CartService(
-            carts=carts,
-            goods=goods,
-            stock=stock,
-            clock=clock,
-            next_id=self.ids.next,
-            pricing=lambda: pricing(self.settings),
-            shown=self.shared.goods(goods) or goods,
-        )
         self._payments(numbers)
-        unreadable, owners = self.unreadable.report, settings.auth.lease_owners
-        self.reservations = ReservationService(
-            orders=orders, on_unreadable=unreadable, clock=clock, real_clock=real_ms, owners=owners
-        )
         self.timeouts = TimeoutService(
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
-            on_unreadable=unreadable,
+            on_unreadable=self.unreadable.report,
             clock=clock,
         )
         self._background(settings)
+        self.use_cases = self._for_callers(settings, numbers)
+
+    def _for_callers(self, settings: Settings, numbers: OrderNumbers) -> UseCases:
+        clock, orders = self.clock, self.stored
+        carts = trace_port(self.tracing, "carts", self.store.carts)
+        goods = trace_port(self.tracing, "goods", self.goods)
+        stock = trace_port(self.tracing, "stock", self.stock)
+        return UseCases(
+            carts=CartService(
+                carts=carts,
+                goods=goods,
+                stock=stock,
+                clock=clock,
+                next_id=self.ids.next,
+                pricing=lambda: pricing(self.settings),
+                shown=self.shared.goods(goods) or goods,
+            ),
+            placing=PlacingService(
+                orders=orders,
+                carts=carts,
+                goods=goods,
+                stock=stock,
+                addresses=self.neighbours.addresses,
+                idempotency=self.idempotency,
+                clock=clock,
+                next_sn=numbers.order_sn,
+                next_id=self.ids.next,
+                rules=lambda: order_rules(self.settings),
+                release_soon=self.neighbours.release_soon,
+                return_urls=self.return_urls,
+                channels=self.offered,
+                real_clock=real_ms,
+            ),
+            orders=self.orders,
+            payments=self.payments,
+            channels=self.offered,
+            checkout=self.checkout,
+            reservations=ReservationService(
+                orders=orders,
+                on_unreadable=self.unreadable.report,
+                clock=clock,
+                real_clock=real_ms,
+                owners=settings.auth.lease_owners,
+            ),
+            order_log=self.order_log,
+            statistics=self.statistics,
+        )
 
     def _payments(self, numbers: OrderNumbers) -> None:
         store, orders, clock, channels = self.store, self.stored, self.clock, self.offered

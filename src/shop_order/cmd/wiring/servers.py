@@ -22,9 +22,16 @@ from shop_order.web.auth.limits import Pools, RateLimits, Rates
 from shop_order.web.auth.refusals import REASONS, RefusedTokens
 from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.dto.cursors import Cursors
-from shop_order.web.grpc.server import GrpcServices, GrpcSettings, Interceptors, OrderGrpcServer, build_server
+from shop_order.web.grpc.server import (
+    GrpcSettings,
+    Interceptors,
+    OrderGrpcServer,
+    build_server,
+    service_methods,
+)
 from shop_order.web.handler.health import Readiness
 from shop_order.web.http import HttpParts, HttpSettings, build_http
+from shop_order.web.open_streams import OpenStreams
 
 log = get_logger("app")
 
@@ -49,6 +56,7 @@ class Servers:
         )
         self._trusted = networks(settings.server.trusted_proxies)
         self.pools = Pools(lambda: core.settings.limit, self._trusted)
+        self._streams = OpenStreams(self.pools)
         self.grpc = self._build_grpc(settings)
         rest = self._build_rest(settings, readiness)
         self._http = HttpServer(rest, host=settings.server.host, port=settings.server.http_port)
@@ -71,7 +79,7 @@ class Servers:
         )
         server = settings.server
         return build_server(
-            GrpcServices(core.carts, core.placing, core.orders, core.payments, core.reservations),
+            service_methods(core.use_cases, cashier_link=self._links.of, cursors=self._cursors),
             front,
             GrpcSettings(
                 server.host,
@@ -81,25 +89,18 @@ class Servers:
                 server.grpc_transport,
                 settings.limit.grpc_connections,
             ),
-            cashier_link=self._links.of,
-            cursors=self._cursors,
+            self._streams,
         )
 
     def _build_rest(self, settings: Settings, readiness: Callable[[], Awaitable[Readiness]]) -> ASGIApp:
         core = self._core
         return build_http(
             HttpParts(
-                carts=core.carts,
-                placing=core.placing,
-                orders=core.orders,
-                payments=core.payments,
-                channels=core.offered,
+                use_cases=core.use_cases,
                 notice_routes=notice_routes(),
-                checkout=core.checkout,
-                order_log=core.order_log,
-                statistics=core.statistics,
                 authenticator=self._authenticator,
                 limits=self._limits,
+                streams=self._streams,
                 tokens=core.shared.tokens,
                 cursors=self._cursors,
                 links=self._links,
@@ -130,7 +131,7 @@ class Servers:
         self.http_port = await self._http.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, and wait at most `grace_s` for running ones."""
+        """End the streams of both ports, refuse new calls, and wait at most `grace_s` for running ones."""
         await asyncio.gather(self.grpc.stop(grace_s), self._http.stop(grace_s))
         if self._refresh is not None:
             self._refresh.cancel()

@@ -78,7 +78,7 @@ class RateLimits:
     @asynccontextmanager
     async def list_slot(self, actor: Actor | None) -> AsyncIterator[None]:
         """Wait for one of the caller's MAX_CONCURRENT_LISTS slots. Acquire it before calling `check`."""
-        key = _key(actor, "")
+        key = user_key(actor)
         slots = self._list_slots.setdefault(key, _ListSlots())
         slots.waiting += 1
         try:
@@ -90,14 +90,19 @@ class RateLimits:
                 del self._list_slots[key]
 
 
+def user_key(actor: Actor | None) -> str:
+    """The user whom limits count; empty for a service that acts for none."""
+    return f"user:{actor.user_id}" if actor is not None and actor.user_id else ""
+
+
 def _key(actor: Actor | None, address: str) -> str:
     if actor is not None:
-        return f"user:{actor.user_id}" if actor.user_id else ""
+        return user_key(actor)
     return f"address:{address}" if address else ""
 
 
 class OpenCallBounds(Protocol):
-    """Maximum numbers of open calls; 0 for an address means no bound."""
+    """Maximum numbers of open calls; 0 for an address or a user means no bound."""
 
     @property
     def grpc_calls(self) -> int: ...
@@ -108,49 +113,57 @@ class OpenCallBounds(Protocol):
     @property
     def grpc_address_streams(self) -> int: ...
     @property
+    def grpc_user_streams(self) -> int: ...
+    @property
     def grpc_address_connections(self) -> int: ...
 
 
 class Pool:
     """A bounded number of slots for calls that are open at the same time."""
 
-    def __init__(self, size: Callable[[], int], address_size: Callable[[], int]) -> None:
+    def __init__(self, size: Callable[[], int], key_size: Callable[[], int]) -> None:
         """The sizes are called for every request, because settings can be reloaded."""
         self._size = size
-        self._address_size = address_size
-        self._by_address: dict[str, int] = {}
+        self._key_size = key_size
+        self._by_key: dict[str, int] = {}
         self._refused_s = float("-inf")
         self.taken = 0
 
     @property
     def full(self) -> bool:
-        """Whether a call was refused recently for lack of slots; per-address refusals don't count."""
+        """Whether a call was refused recently for lack of slots; refusals of one key don't count."""
         return time.monotonic() - self._refused_s < FULL_WINDOW_S
 
     @contextmanager
-    def slot(self, address: str) -> Iterator[None]:
-        """Hold a slot for the duration of the block; an empty address is not bounded. Raises Overloaded."""
-        taken, limit = self._by_address.get(address, 0), self._address_size()
-        if address and limit and taken >= limit:
+    def slot(self, key: str) -> Iterator[None]:
+        """Hold a slot for an address or a user during the block; an empty key is not bounded.
+
+        Raises Overloaded.
+        """
+        taken, limit = self._by_key.get(key, 0), self._key_size()
+        if key and limit and taken >= limit:
             raise Overloaded
         if self.taken >= self._size():
             self._refused_s = time.monotonic()
             raise Overloaded
         self.taken += 1
-        self._by_address[address] = taken + 1
+        self._by_key[key] = taken + 1
         try:
             yield
         finally:
             self.taken -= 1
-            left = self._by_address[address] - 1
+            left = self._by_key[key] - 1
             if left:
-                self._by_address[address] = left
+                self._by_key[key] = left
             else:
-                del self._by_address[address]
+                del self._by_key[key]
 
 
 class Pools:
-    """Separate pools for calls, notices and streams, so that none can starve another."""
+    """Separate pools for calls, notices and streams, so that none can starve another.
+
+    A stream has a slot of its address and one of its user.
+    """
 
     def __init__(
         self, bounds: Callable[[], OpenCallBounds], trusted_proxies: tuple[Network, ...] = ()
@@ -159,6 +172,7 @@ class Pools:
         self.calls = Pool(lambda: bounds().grpc_calls, lambda: bounds().grpc_address_calls)
         self.notices = Pool(lambda: bounds().grpc_calls, lambda: bounds().grpc_address_calls)
         self.streams = Pool(lambda: bounds().grpc_streams, lambda: bounds().grpc_address_streams)
+        self.user_streams = Pool(lambda: bounds().grpc_streams, lambda: bounds().grpc_user_streams)
 
         @lru_cache(maxsize=4096)
         def address(peer: str) -> str:

@@ -201,11 +201,11 @@ def recovery(log: RequestLog) -> Interceptor[Call]:
     return wrap
 
 
-def open_call_limit(pools: Pools, *, streams: bool = False) -> Interceptor[Call]:
+def open_call_limit(pools: Pools) -> Interceptor[Call]:
     """Bound the number of calls that are open at the same time. Raises Overloaded."""
 
     def wrap(method: str, handler: Handler[Call]) -> Handler[Call]:
-        pool = pools.streams if streams else pools.notices if method in NOTICE_METHODS else pools.calls
+        pool = pools.notices if method in NOTICE_METHODS else pools.calls
 
         async def in_slot(call: Call) -> bytes:
             with pool.slot(pools.address(peer_address(call.context.peer()))):
@@ -320,16 +320,20 @@ def decoding(
     message: type[Request], handle: Callable[[Request, RequestContext], Awaitable[Message]]
 ) -> Handler[Call]:
     """The innermost handler: parse the request, call `handle`, serialize the response."""
-    parse = message.FromString
 
     async def decoded(call: Call) -> bytes:
-        try:
-            request = parse(call.body)
-        except DecodeError:
-            raise InvalidArgument("request", "malformed") from None
+        request = parse(message, call.body)
         log_order_sn(getattr(request, "order_sn", ""))
         response = await handle(request, call.request)
         log_order_sn(getattr(response, "order_sn", ""))
         return response.SerializeToString()
 
     return decoded
+
+
+def parse(message: type[Request], body: bytes) -> Request:
+    """Parse a request. Raises InvalidArgument."""
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise InvalidArgument("request", "malformed") from None

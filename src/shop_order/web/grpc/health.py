@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 
-from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from shop_order.domain.errors import InvalidArgument
-from shop_order.web.grpc.chain import Call, Methods
+from shop_order.web.context import RequestContext
+from shop_order.web.grpc.chain import Call, Methods, parse
+from shop_order.web.grpc.streams import server_stream
 
 SERVICE = "grpc.health.v1.Health"
 
@@ -30,7 +30,8 @@ class Health:
 
     def methods(self) -> Methods:
         """The methods of the service."""
-        return Methods(SERVICE, unary={"Check": self.check}, server_streams={"Watch": self.watch})
+        watch = server_stream(HealthCheckRequest, self.watch)
+        return Methods(SERVICE, unary={"Check": self.check}, server_streams={"Watch": watch})
 
     def report(self, *, serving: bool) -> None:
         """Set the status to SERVING or NOT_SERVING."""
@@ -45,34 +46,28 @@ class Health:
 
     async def check(self, call: Call) -> bytes:
         """The current status, also while stopping; NOT_FOUND for an unknown service."""
-        status = self._status(call)
+        status = self._status(parse(HealthCheckRequest, call.body))
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
             call.code = StatusCode.NOT_FOUND
             await call.context.abort(call.code, "no such service", call.trailing())
-        return _response(status)
+        response: bytes = HealthCheckResponse(status=status).SerializeToString()
+        return response
 
-    async def watch(self, call: Call) -> bytes:
+    async def watch(
+        self, request: HealthCheckRequest, context: RequestContext
+    ) -> AsyncGenerator[HealthCheckResponse, None]:
         """Send every change of the status until the caller cancels or the server stops."""
         sent = None
         while True:
             changed = self._changed
-            if (status := self._status(call)) != sent:
-                await call.send(_response(status))
+            if (status := self._status(request)) != sent:
+                yield HealthCheckResponse(status=status)
                 sent = status
             if self._stopping:
-                return b""
+                return
             await changed.wait()
 
-    def _status(self, call: Call) -> HealthCheckResponse.ServingStatus:
-        try:
-            service = HealthCheckRequest.FromString(call.body).service
-        except DecodeError:
-            raise InvalidArgument("request", "malformed") from None
-        if service not in self._services:
+    def _status(self, request: HealthCheckRequest) -> HealthCheckResponse.ServingStatus:
+        if request.service not in self._services:
             return HealthCheckResponse.SERVICE_UNKNOWN
         return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
-
-
-def _response(status: HealthCheckResponse.ServingStatus) -> bytes:
-    message: bytes = HealthCheckResponse(status=status).SerializeToString()
-    return message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -17,14 +17,13 @@ from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter, Payer
 from shop_order.domain.valueobject.item import lines_of
 from shop_order.domain.valueobject.parties import Role
-from shop_order.service.cart import CartService
 from shop_order.service.notice import notify_payment
-from shop_order.service.order import OrderService
-from shop_order.service.pay import PaymentService, PayOrder
-from shop_order.service.place import PlaceOrder, PlacingService
+from shop_order.service.pay import PayOrder
+from shop_order.service.place import PlaceOrder
+from shop_order.service.use_cases import UseCases
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.cursors import Cursors
-from shop_order.web.grpc.chain import Call, Methods, decoding
+from shop_order.web.grpc.chain import Methods, decoding
 from shop_order.web.grpc.convert import (
     address_of,
     not_negative,
@@ -37,26 +36,24 @@ from shop_order.web.grpc.convert import (
     status_of,
     timestamp_ms,
 )
+from shop_order.web.grpc.streams import Responses, bidi_stream
 
 SERVICE = "order.OrderService"
 
 
 @dataclass(frozen=True)
 class Handlers:
-    """The use cases of both order services, and what both do in the same way.
+    """What both order services do in the same way.
 
     `cashier_link` returns an order's payment link, empty unless the order is pending.
     """
 
-    carts: CartService
-    placing: PlacingService
-    orders: OrderService
-    payments: PaymentService
+    use_cases: UseCases
     cashier_link: Callable[[Order], str]
     cursors: Cursors
 
     async def _place(self, command: PlaceOrder, context: RequestContext) -> Order:
-        outcome = await self.placing.place(context.caller, command)
+        outcome = await self.use_cases.placing.place(context.caller, command)
         context.replayed = outcome.replayed
         return outcome.result
 
@@ -71,7 +68,7 @@ class Handlers:
             payer=payer_of(request, context),
             key=context.idempotency_key(request.idempotency_key),
         )
-        outcome = await self.payments.pay(actor, command)
+        outcome = await self.use_cases.payments.pay(actor, command)
         context.replayed = outcome.replayed
         return outcome.result.payment
 
@@ -99,7 +96,7 @@ class OrderServiceHandlers(Handlers):
                 "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
                 "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
             },
-            bidi_streams={"WatchOrderStatus": unimplemented_stream},
+            bidi_streams={"WatchOrderStatus": bidi_stream(pb.WatchOrderStatusRequest, unimplemented_stream)},
         )
 
     async def create_order(self, request: pb.CreateOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -122,7 +119,9 @@ class OrderServiceHandlers(Handlers):
     async def get_order(self, request: pb.GetOrderRequest, context: RequestContext) -> pb.OrderInfo:
         """The order with this id."""
         owner = context.owner(request.user_id)
-        return self._order_info(await self.orders.get_by_id(context.caller, request.id, owner=owner))
+        return self._order_info(
+            await self.use_cases.orders.get_by_id(context.caller, request.id, owner=owner)
+        )
 
     async def get_order_by_order_sn(
         self, request: pb.GetOrderByOrderSnRequest, context: RequestContext
@@ -130,7 +129,7 @@ class OrderServiceHandlers(Handlers):
         """The order with this number."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return self._order_info(await self.orders.get(context.caller, order_sn, owner=owner))
+        return self._order_info(await self.use_cases.orders.get(context.caller, order_sn, owner=owner))
 
     async def list_orders(
         self, request: pb.ListOrdersRequest, context: RequestContext
@@ -147,7 +146,7 @@ class OrderServiceHandlers(Handlers):
         )
         page, page_size = page_of(request.page, request.page_size)
         after = self.cursors.open(actor, where, request.cursor)
-        found = await self.orders.list(actor, where, page=page, page_size=page_size, after=after)
+        found = await self.use_cases.orders.list(actor, where, page=page, page_size=page_size, after=after)
         return pb.OrderListResponse(
             total=found.total,
             orders=[self._order_info(order) for order in found.orders],
@@ -159,7 +158,7 @@ class OrderServiceHandlers(Handlers):
         """Cancel an unpaid order."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        await self.orders.cancel(context.caller, order_sn, request.reason, owner=owner)
+        await self.use_cases.orders.cancel(context.caller, order_sn, request.reason, owner=owner)
         return Empty()
 
     async def pay_order(self, request: pb.PayOrderRequest, context: RequestContext) -> pb.PaymentInfo:
@@ -172,7 +171,9 @@ class OrderServiceHandlers(Handlers):
         """The attempt that paid the order, otherwise the latest."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
-        return payment_info((await self.payments.get_payment(context.caller, order_sn, owner=owner)).payment)
+        return payment_info(
+            (await self.use_cases.payments.get_payment(context.caller, order_sn, owner=owner)).payment
+        )
 
     async def notify_payment(self, request: pb.NotifyPaymentRequest, context: RequestContext) -> Empty:
         """Handle a payment reported by our payment gateway, authenticated by its signature."""
@@ -185,14 +186,14 @@ class OrderServiceHandlers(Handlers):
             amount_fen=request.amount_fen,
             sign=request.sign,
         )
-        await self.payments.gateway_notice(notice)
+        await self.use_cases.payments.gateway_notice(notice)
         return Empty()
 
     async def check_order_status(
         self, request: pb.CheckOrderStatusRequest, context: RequestContext
     ) -> pb.OrderStatusResponse:
         """The status of an order and its display name."""
-        order = await self.orders.get(context.caller, order_sn_of(request.order_sn))
+        order = await self.use_cases.orders.get(context.caller, order_sn_of(request.order_sn))
         return order_status(order, context.language)
 
     async def ship_order(self, request: pb.ShipOrderRequest, context: RequestContext) -> pb.OrderInfo:
@@ -201,13 +202,15 @@ class OrderServiceHandlers(Handlers):
         if request.items:
             raise InvalidArgument("items", "not_supported")
         company, no = request.logistics_company, request.logistics_no
-        return self._order_info(await self.orders.ship(context.caller, order_sn, company, no))
+        return self._order_info(await self.use_cases.orders.ship(context.caller, order_sn, company, no))
 
     async def confirm_receipt(
         self, request: pb.ConfirmReceiptRequest, context: RequestContext
     ) -> pb.OrderInfo:
         """Confirm that the buyer has received the order."""
-        return self._order_info(await self.orders.confirm(context.caller, order_sn_of(request.order_sn)))
+        return self._order_info(
+            await self.use_cases.orders.confirm(context.caller, order_sn_of(request.order_sn))
+        )
 
     def _order_info(self, order: Order) -> pb.OrderInfo:
         return order_info(order, self.cashier_link(order))
@@ -218,7 +221,7 @@ async def unimplemented(request: Message, context: RequestContext) -> Message:
     raise Unimplemented
 
 
-async def unimplemented_stream(call: Call) -> bytes:
+def unimplemented_stream(requests: AsyncIterator[Message], context: RequestContext) -> Responses:
     """The same for a stream. Raises Unimplemented."""
     raise Unimplemented
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from google.protobuf import descriptor_pool
-from google.protobuf.message import DecodeError
 from grpc import StatusCode
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
 # Importing these modules registers their descriptors, from which reflection answers.
 from shop_order.api.proto import order_pb2 as _order_pb2  # noqa: F401
 from shop_order.api.proto import shop_order_pb2 as _shop_order_pb2  # noqa: F401
 from shop_order.api.proto.shop import neighbours_pb2 as neighbours
 from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import InvalidArgument
 from shop_order.pkg.address import join_host_port
-from shop_order.pkg.grpc.admission import STOPPING
 from shop_order.pkg.grpc.server import MAX_CONNECTIONS, GrpcServer, Handler, Interceptor, ServerTls
-from shop_order.service.cart import CartService
-from shop_order.service.order import OrderService
-from shop_order.service.pay import PaymentService
-from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
+from shop_order.service.use_cases import UseCases
 from shop_order.web.auth.client_address import Network
 from shop_order.web.auth.limits import Pools, RateLimits
 from shop_order.web.auth.tokens import Authenticator
@@ -48,13 +42,14 @@ from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderServiceHandlers
 from shop_order.web.grpc.shop_order import ShopOrderHandlers
+from shop_order.web.grpc.streams import Responses, bidi_stream, open_stream
+from shop_order.web.open_streams import OpenStreams
 
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Tracing
 
 RESERVATION_CHECK = "shop.neighbours.ReservationCheck"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-STREAM_GRACE_S = 0.2  # for streams to end by themselves
 # Codes that mark a span as failed; all others are the caller's errors.
 SERVER_ERRORS = frozenset(
     {
@@ -99,13 +94,12 @@ class Interceptors:
         )
 
     def stream(self, streams: OpenStreams) -> Sequence[Interceptor[Call]]:
-        """The chain of streams: without a deadline, and ended when the server stops."""
+        """The chain of streams: without a deadline, counted, and ended at a stop."""
         return (
             *self._outer("grpc stream", self.observe_stream),
-            open_call_limit(self.pools, streams=True),
             authentication(self.authenticator, self.trusted_proxies),
             rate_limit(self.limits),
-            streams.end_at_stop,
+            open_stream(streams),
         )
 
     def _outer(self, event: str, observe: Observe) -> Sequence[Interceptor[Call]]:
@@ -136,62 +130,6 @@ def trace_calls(tracing: Tracing) -> Interceptor[Call]:
         return in_span
 
     return wrap
-
-
-class OpenStreams:
-    """The streams that are currently open.
-
-    A stream handler takes a call, writes with `call.send`, and returns b"". When the server stops, handlers
-    may return by themselves; otherwise callers receive UNAVAILABLE and reconnect to another instance.
-    """
-
-    def __init__(self) -> None:
-        self._open: set[asyncio.Timeout] = set()
-        self._ended = False
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def end_at_stop(self, method: str, handler: Handler[Call]) -> Handler[Call]:
-        """The interceptor that ends the stream when the server stops."""
-
-        async def ending(call: Call) -> bytes:
-            limit = asyncio.timeout(None)
-            try:
-                async with limit:
-                    if self._ended:
-                        limit.reschedule(0)
-                    self._open.add(limit)
-                    return await handler(call)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-            finally:
-                self._open.discard(limit)
-            call.code = StatusCode.UNAVAILABLE
-            await call.context.abort(call.code, STOPPING, call.trailing())
-
-        return ending
-
-    async def end(self) -> None:
-        """End all streams, and from now on every new one."""
-        self._ended = True
-        if self._open:
-            await asyncio.sleep(STREAM_GRACE_S)
-        for limit in self._open:
-            if not limit.expired():
-                limit.reschedule(0)
-
-
-@dataclass(frozen=True, slots=True)
-class GrpcServices:
-    """The use cases of the gRPC services."""
-
-    carts: CartService
-    placing: PlacingService
-    orders: OrderService
-    payments: PaymentService
-    reservations: ReservationService
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,20 +174,14 @@ class OrderGrpcServer:
 
 
 def build_server(
-    services: GrpcServices,
-    interceptors: Interceptors,
-    settings: GrpcSettings,
-    *,
-    cashier_link: Callable[[Order], str],
-    cursors: Cursors,
+    ours: Sequence[Methods], interceptors: Interceptors, settings: GrpcSettings, streams: OpenStreams
 ) -> OrderGrpcServer:
-    """Register all methods with their interceptors; nothing listens before `start`.
+    """Register our methods, health and reflection with interceptors; nothing listens before `start`.
 
     Raises CannotListen if the transport is missing.
     """
-    ours = service_methods(services, cashier_link=cashier_link, cursors=cursors)
     names = [methods.service for methods in ours]
-    health, streams = Health(["", "health", *names, HEALTH]), OpenStreams()
+    health = Health(["", "health", *names, HEALTH])
     unary, stream = interceptors.unary(), interceptors.stream(streams)
     handlers = {methods.service: methods.wrapped(unary, stream) for methods in ours}
     # Checks are cheap, frequent, and must never starve: no request log, no slot in a pool.
@@ -269,12 +201,12 @@ def build_server(
 
 
 def service_methods(
-    services: GrpcServices, *, cashier_link: Callable[[Order], str], cursors: Cursors
+    use_cases: UseCases, *, cashier_link: Callable[[Order], str], cursors: Cursors
 ) -> list[Methods]:
     """Our own services with their handlers."""
-    buying = (services.carts, services.placing, services.orders, services.payments, cashier_link, cursors)
-    order, shop = OrderServiceHandlers(*buying), ShopOrderHandlers(*buying)
-    return [order.methods(), shop.methods(), ReservationHandlers(services.reservations).methods()]
+    order = OrderServiceHandlers(use_cases, cashier_link, cursors)
+    shop = ShopOrderHandlers(use_cases, cashier_link, cursors)
+    return [order.methods(), shop.methods(), ReservationHandlers(use_cases.reservations).methods()]
 
 
 class ReservationHandlers:
@@ -307,18 +239,10 @@ def _reflection(names: Sequence[str]) -> Methods:
     """Server reflection, for this machine and for admins (contract, chapter 5)."""
     servicer = reflection.aio.ReflectionServicer(names, descriptor_pool.Default())
 
-    async def info(call: Call) -> bytes:
-        async for answer in servicer.ServerReflectionInfo(_requests(call), call.context):
-            await call.send(answer.SerializeToString())
-        return b""
+    def info(requests: AsyncIterator[ServerReflectionRequest], context: RequestContext) -> Responses:
+        responses: Responses = servicer.ServerReflectionInfo(requests, None)
+        return responses
 
-    return Methods(REFLECTION, bidi_streams={"ServerReflectionInfo": info})
-
-
-async def _requests(call: Call) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-    assert call.messages is not None
-    async for message in call.messages:
-        try:
-            yield reflection_pb2.ServerReflectionRequest.FromString(message)
-        except DecodeError:
-            raise InvalidArgument("request", "malformed") from None
+    return Methods(
+        REFLECTION, bidi_streams={"ServerReflectionInfo": bidi_stream(ServerReflectionRequest, info)}
+    )

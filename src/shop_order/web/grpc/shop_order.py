@@ -60,12 +60,12 @@ class ShopOrderHandlers(Handlers):
         actor = _own(context, request.user_id)
         nums = request.nums if request.HasField("nums") else 1
         checked = request.checked if request.HasField("checked") else True
-        line = await self.carts.add(actor, request.goods_id, nums, checked=checked)
+        line = await self.use_cases.carts.add(actor, request.goods_id, nums, checked=checked)
         return convert.shop_cart_line(line, actor.user_id)
 
     async def update_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set the quantity or the check mark of a line; absent fields are unchanged."""
-        await self.carts.update(
+        await self.use_cases.carts.update(
             _own(context, request.user_id),
             request.goods_id,
             id=request.id,
@@ -76,21 +76,21 @@ class ShopOrderHandlers(Handlers):
 
     async def delete_shopping_cart(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Remove a line. Idempotent."""
-        await self.carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
+        await self.use_cases.carts.remove(_own(context, request.user_id), request.goods_id, id=request.id)
         return Empty()
 
     async def get_shopping_cart(
         self, request: pb.UserInfo, context: RequestContext
     ) -> pb.CartItemListResponse:
         """The cart with current goods and stock."""
-        return convert.shop_cart(await self.carts.view(_own(context, request.id)))
+        return convert.shop_cart(await self.use_cases.carts.view(_own(context, request.id)))
 
     async def update_cart_item_check(self, request: pb.CartItemRequest, context: RequestContext) -> Empty:
         """Set the check mark of one line, or of all lines if neither goods_id nor id is given."""
         actor = _own(context, request.user_id)
         if not request.HasField("checked"):
             raise InvalidArgument("checked", "required")
-        await self.carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
+        await self.use_cases.carts.check(actor, request.checked, goods=request.goods_id, id=request.id)
         return Empty()
 
     # ---- orders ----
@@ -137,7 +137,9 @@ class ShopOrderHandlers(Handlers):
         page, page_size = page_of(request.pages, request.page_per_nums)
         after = self.cursors.open(actor, where, request.cursor)
         # The response has no items, so as few as possible are read.
-        found = await self.orders.list(actor, where, page=page, page_size=page_size, after=after, max_items=1)
+        found = await self.use_cases.orders.list(
+            actor, where, page=page, page_size=page_size, after=after, max_items=1
+        )
         return pb.OrderListResponse(
             total=found.total,
             data=[self._order_info(order) for order in found.orders],
@@ -151,7 +153,9 @@ class ShopOrderHandlers(Handlers):
         """The order with items, history and payments, by number or id; if both are given, both must match."""
         owner = context.owner(request.user_id)
         order = await self._found(context.caller, request.order_sn, request.id, owner)
-        return convert.shop_order_detail(order, self.cashier_link(order), await self.orders.history(order))
+        return convert.shop_order_detail(
+            order, self.cashier_link(order), await self.use_cases.orders.history(order)
+        )
 
     async def update_order_status(self, request: pb.OrderStatus, context: RequestContext) -> Empty:
         """Cancel, ship or complete an order; only a payment can make it paid."""
@@ -161,7 +165,7 @@ class ShopOrderHandlers(Handlers):
         order_sn = request.order_sn
         if request.id or not order_sn:
             order_sn = (await self._found(context.caller, order_sn, request.id, 0)).order_sn
-        await self.orders.update_status(
+        await self.use_cases.orders.update_status(
             context.caller,
             order_sn_of(order_sn),
             to,
@@ -181,18 +185,20 @@ class ShopOrderHandlers(Handlers):
         """Handle a provider's notice, forwarded byte for byte, or a notice signed by our payment gateway."""
         if request.raw_body:
             provider = payment_type_of(request.payment_type)
-            log_order_sn(await self.payments.provider_notice(provider, request.raw_body, request.headers))
+            log_order_sn(
+                await self.use_cases.payments.provider_notice(provider, request.raw_body, request.headers)
+            )
             return Empty()
         notice = pay_callback(_set_fields(request), sign=request.sign, amount=request.amount)
-        await self.payments.gateway_notice(notice)
+        await self.use_cases.payments.gateway_notice(notice)
         return Empty()
 
     async def _found(self, actor: Actor, order_sn: str, id: int, owner: int) -> Order:
         if id < 0 or not (id or order_sn):
             raise InvalidArgument("id", "not_an_id")
         if not order_sn:
-            return await self.orders.get_by_id(actor, id, owner=owner)
-        order = await self.orders.get(actor, order_sn_of(order_sn), owner=owner)
+            return await self.use_cases.orders.get_by_id(actor, id, owner=owner)
+        order = await self.use_cases.orders.get(actor, order_sn_of(order_sn), owner=owner)
         if id and order.id != id:
             raise OrderNotFound
         return order

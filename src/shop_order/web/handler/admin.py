@@ -17,9 +17,7 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.status import OrderStatus
-from shop_order.service.order import OrderService
-from shop_order.service.upkeep.orderlog import OrderLogService
-from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.use_cases import UseCases
 from shop_order.web.context import context
 from shop_order.web.dto.admin_responses import AdminLogsData, ClockData, StatisticsData
 from shop_order.web.dto.fields import Day, OrderSn
@@ -35,9 +33,7 @@ AdvanceClock = Callable[[int], Awaitable[int]]  # seconds to add -> the new time
 class AdminHandler:
     """Routes below /admin."""
 
-    orders: OrderService
-    order_log: OrderLogService
-    statistics: Statistics
+    use_cases: UseCases
 
     @operation(
         "POST",
@@ -53,7 +49,7 @@ class AdminHandler:
         """Ship the order."""
         ctx = context()
         expected = None if body.expected_status is None else OrderStatus(body.expected_status)
-        order = await self.orders.ship(
+        order = await self.use_cases.orders.ship(
             ctx.caller, order_sn, body.logistics_company, body.logistics_no, expected=expected
         )
         return success(OrderData.of(order, ctx.language, pay_url=None), "订单已发货", "order shipped")
@@ -71,7 +67,7 @@ class AdminHandler:
     )
     async def logs(self, order_sn: OrderSn) -> Response:
         """The log of an order."""
-        entries = await self.order_log.entries(order_sn)
+        entries = await self.use_cases.order_log.entries(order_sn)
         return success(AdminLogsData.of(entries, order_sn=order_sn), "查询成功", "ok")
 
     @operation(
@@ -90,7 +86,7 @@ class AdminHandler:
         end: Annotated[Day | None, Query(description="结束日（含）/ Last day")] = None,
     ) -> Response:
         """Order counts and amounts."""
-        report = await self.statistics.report(start or "", end or "")
+        report = await self.use_cases.statistics.report(start or "", end or "")
         return success(StatisticsData.of(report, context().language), "查询成功", "ok")
 
 

@@ -11,7 +11,7 @@ from shop_order.domain.errors import (
     NotYourself,
     TooMuchContention,
 )
-from shop_order.service.cart import CartService
+from shop_order.service.use_cases import UseCases
 from shop_order.web.context import context
 from shop_order.web.dto.fields import GoodsId
 from shop_order.web.dto.requests import AddCartItem, CheckCart, PatchCartItem
@@ -24,8 +24,8 @@ TAG = "cart"
 class CartHandler:
     """Routes below /cart."""
 
-    def __init__(self, carts: CartService) -> None:
-        self._carts = carts
+    def __init__(self, use_cases: UseCases) -> None:
+        self._carts = use_cases.carts
 
     @operation(
         "GET",

@@ -40,8 +40,9 @@ from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.signing import SubmitTokens
-from shop_order.service.order import MAX_PAGE_SIZE, OrderService
-from shop_order.service.place import PlaceOrder, PlacingService
+from shop_order.service.order import MAX_PAGE_SIZE
+from shop_order.service.place import PlaceOrder
+from shop_order.service.use_cases import UseCases
 from shop_order.web.auth.cashier_links import CashierLinks
 from shop_order.web.context import context, log_order_sn
 from shop_order.web.dto.cursors import Cursors
@@ -74,8 +75,7 @@ _LINKED_OPERATIONS = (
 class OrderHandler:
     """Routes below /orders, except paying."""
 
-    placing: PlacingService
-    orders: OrderService
+    use_cases: UseCases
     tokens: SubmitTokens
     cursors: Cursors
     cashier_links: CashierLinks
@@ -145,7 +145,7 @@ class OrderHandler:
             return_url=body.return_url,
             cancel_url=body.cancel_url,
         )
-        outcome = await self.placing.place(actor, command)
+        outcome = await self.use_cases.placing.place(actor, command)
         ctx.replayed = outcome.replayed
         log_order_sn(outcome.result.order_sn)
         return self._respond(outcome.result, "订单创建成功", "order created")
@@ -185,7 +185,7 @@ class OrderHandler:
         )
         after = self.cursors.open(ctx.caller, where, cursor)
         page_size = min(page_size, MAX_PAGE_SIZE)
-        found = await self.orders.list(
+        found = await self.use_cases.orders.list(
             ctx.caller, where, page=page, page_size=page_size, after=after, max_items=MAX_LISTED_ITEMS
         )
         data = OrderListData.of(
@@ -210,8 +210,8 @@ class OrderHandler:
     async def detail(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order with items, history and payments."""
         ctx = context()
-        order = await self.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
-        history = await self.orders.history(order)
+        order = await self.use_cases.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        history = await self.use_cases.orders.history(order)
         logs = [LogData.of(entry_of(event)) for event in history]
         data = OrderDetailData.of(
             order, ctx.language, pay_url=self.cashier_links.of(order) or None, logs=logs
@@ -231,7 +231,7 @@ class OrderHandler:
     async def status(self, order_sn: OrderSn, user_id: Owner = None) -> Response:
         """An order's status."""
         ctx = context()
-        order = await self.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
+        order = await self.use_cases.orders.get(ctx.caller, order_sn, owner=ctx.owner(user_id))
         return success(OrderStatusData.of(order, ctx.language), "成功", "ok")
 
     @operation(
@@ -250,7 +250,7 @@ class OrderHandler:
         body = body or CancelBody()
         ctx = context()
         owner = ctx.owner(body.user_id)
-        order = await self.orders.cancel(
+        order = await self.use_cases.orders.cancel(
             ctx.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
         return self._respond(order, "订单已取消", "order cancelled")
@@ -270,7 +270,9 @@ class OrderHandler:
         body = body or ConfirmBody()
         ctx = context()
         ctx.owner(body.user_id)
-        order = await self.orders.confirm(ctx.caller, order_sn, expected=_expected(body.expected_status))
+        order = await self.use_cases.orders.confirm(
+            ctx.caller, order_sn, expected=_expected(body.expected_status)
+        )
         return self._respond(order, "已确认收货", "receipt confirmed")
 
     def _respond(self, order: Order, zh: str, en: str) -> Response:

@@ -16,7 +16,8 @@ from shop_order.domain.errors import (
     TooMuchContention,
 )
 from shop_order.domain.ports import Payer
-from shop_order.service.pay import PaymentService, PayOrder
+from shop_order.service.pay import PayOrder
+from shop_order.service.use_cases import UseCases
 from shop_order.web.context import context
 from shop_order.web.dto.fields import IdempotencyKey, OrderSn, Owner
 from shop_order.web.dto.requests import PayBody
@@ -37,8 +38,8 @@ PAY_ERRORS = (
 class PaymentHandler:
     """Routes for the payments of an order."""
 
-    def __init__(self, payments: PaymentService) -> None:
-        self._payments = payments
+    def __init__(self, use_cases: UseCases) -> None:
+        self._payments = use_cases.payments
 
     @operation(
         "POST",

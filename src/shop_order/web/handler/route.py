@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope
 
 from shop_order.domain.errors import (
@@ -31,6 +31,7 @@ from shop_order.web.auth.tokens import Authenticator
 from shop_order.web.context import context, log_order_sn, remaining_s, validated_key
 from shop_order.web.handler.errors import JSON
 from shop_order.web.messages import Language
+from shop_order.web.open_streams import OpenStreamResponse, OpenStreams
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -79,6 +80,7 @@ class Guard:
 
     authenticator: Authenticator
     limits: RateLimits
+    streams: OpenStreams
     trusted_proxies: tuple[Network, ...]
 
     def identify(self, request: Request, row: Who | None) -> None:
@@ -149,6 +151,8 @@ def guarded_route_class(guard: Guard) -> type[APIRoute]:
                     if has_body and not takes_body:
                         check_no_fields(await request.body())
                 response = await inner(StrictRequest(request.scope, request.receive))
+                if isinstance(response, StreamingResponse):
+                    return OpenStreamResponse(response, guard.streams)
                 if (actor := context().actor) is not None:
                     await guard.limits.charge(actor, len(getattr(response, "body", b"")))
                 return response

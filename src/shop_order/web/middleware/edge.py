@@ -62,7 +62,7 @@ class Edge:
         try:
             await self._app(scope, receive, respond)
         finally:
-            self._record(scope, context, time.monotonic() - started)
+            self._record(scope, context, started)
 
     def _enter(self, scope: Scope, started: float) -> RequestContext:
         headers = Headers(scope=scope)
@@ -74,14 +74,15 @@ class Edge:
         enter(context)
         return context
 
-    def _record(self, scope: Scope, context: RequestContext, seconds: float) -> None:
-        route = route_of(scope)
-        self._observe(route, str(context.status), seconds)
+    def _record(self, scope: Scope, context: RequestContext, started: float) -> None:
+        route, now = route_of(scope), time.monotonic()
+        # Of a stream, only the time to its beginning is a duration to compare.
+        self._observe(route, str(context.status), (context.streaming_since or now) - started)
         self._log.info(
             "request",
             route=route,
             status=context.status,
-            ms=round(seconds * 1000, 2),
+            ms=round((now - started) * 1000, 2),
             user_id=context.actor.user_id if context.actor else 0,
             **({"error": context.failure} if context.failure else {}),
         )
