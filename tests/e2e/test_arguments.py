@@ -82,7 +82,7 @@ def test_production_drops_nothing_at_all(
     settings = found.settings.model_copy(
         update={"app": found.settings.app.model_copy(update={"env": "production"})}
     )
-    monkeypatch.setattr(main, "loaded", lambda: type(found)(settings, found.origins))
+    monkeypatch.setattr(main, "load_settings", lambda: type(found)(settings, found.origins))
     assert "production never does" in refused("migrate", "--revision", "base", "--yes-drop-data")
     assert revision(tmp_path) == head()
 
