@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from shop_order.domain.errors import DependencyDown
 from shop_order.domain.order_log import COMPLETE, Backfill, Figures, LogEntry, LogUpdate, OrderSummary
+from shop_order.repository.oplog import open_order_log
 from tests.contract.oplog import Log
 
 SN = "261121080000000000000000001"
@@ -175,3 +182,15 @@ async def test_a_mark_is_moved_only_from_where_it_was_read(log: Log) -> None:
     await log.store.advance_backfill(begun, SN)
     assert await log.store.backfill() == replace(begun, position=SN)
     assert begun.run != first.run
+
+
+@pytest.mark.engine("sqlite")
+async def test_a_file_whose_tables_were_dropped_gets_new_ones(tmp_path: Path) -> None:
+    log = open_order_log(f"sqlite:///{tmp_path / 'log.db'}")
+    assert await log.append([update(0, 1)]) == {SN}
+    with closing(sqlite3.connect(tmp_path / "log.db")) as other:
+        other.executescript("DROP TABLE order_logs; DROP TABLE order_stats; DROP TABLE log_mark")
+    with pytest.raises(DependencyDown):
+        await log.append([update(0, 1)])
+    assert await log.append([update(0, 1)]) == {SN}  # the next call connects again
+    await log.close()

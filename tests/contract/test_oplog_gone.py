@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 
@@ -16,7 +14,6 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.repository.dao.store import Store
 from shop_order.repository.oplog import open_order_log
 from tests.contract.oplog import Log
-from tests.contract.test_oplog import SN, update
 from tests.contract.test_oplog_feed import STORY, buy, service, told
 from tests.faults.engines.own import Own, own_mongo
 
@@ -58,14 +55,3 @@ async def test_a_killed_server_loses_nothing_for_good(store: Store, server: Own)
     assert await store.feed.lag() == (0, 0)
     assert [await told(log, number) for number in numbers] == [STORY] * 18
     await log.store.close()
-
-
-async def test_a_file_whose_tables_were_dropped_gets_new_ones(tmp_path: Path) -> None:
-    log = open_order_log(f"sqlite:///{tmp_path / 'log.db'}")
-    assert await log.append([update(0, 1)]) == {SN}
-    with closing(sqlite3.connect(tmp_path / "log.db")) as other:
-        other.executescript("DROP TABLE order_logs; DROP TABLE order_stats; DROP TABLE log_mark")
-    with pytest.raises(DependencyDown):
-        await log.append([update(0, 1)])
-    assert await log.append([update(0, 1)]) == {SN}  # the next call connects again
-    await log.close()
