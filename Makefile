@@ -63,8 +63,10 @@ stack-status: .venv/.engines ## what runs where
 run-stack: stack ## three instances on these engines behind nginx with TLS (DB=mariadb takes MariaDB); Ctrl-C stops them
 	@$(PY) -m deploy.stack.shop $(ARGS)
 
+# Tests share the engines that are up: only without any, two processes run the tests.
 test: .venv/.dev ## every test this machine can run, on the engines that are up; of long matrices a sample
-	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest --long=sample $(ARGS)
+	@engines="$(ENGINES_UP)"; SHOP_TEST_ENGINES="$$engines" $(PY) -m pytest --long=sample $(if \
+		$(ARGS),$(ARGS),`[ "$$engines" ] || echo "-n 2 --dist loadfile"`)
 
 test-long: .venv/.dev ## the long matrices whole, of which `make test` takes one test in ten
 	@SHOP_TEST_ENGINES="$(ENGINES_UP)" $(PY) -m pytest --long=only $(ARGS)

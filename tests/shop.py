@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import time
@@ -228,11 +229,15 @@ class Shop:
         assert report.clean, sorted(report.findings, key=str)
 
 
+# Half of them for each of the two workers of pytest-xdist.
+PORTS = range(15_000 + (os.environ.get("PYTEST_XDIST_WORKER") == "gw1"), 30_000, 2)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on right now, below those the system gives to outgoing connections."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(15_000, 30_000)
+        port = random.choice(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

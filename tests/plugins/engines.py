@@ -21,7 +21,7 @@ WHOLE_SERVICE_ENGINES = {
     "none": "consul",
 }
 
-_EXERCISED = pytest.StashKey[Counter[str]]()
+_PROPERTY = "engines"  # of a report: the engines of the test; a worker of pytest-xdist sends it along
 
 
 def available(*schemes: str) -> list[str]:
@@ -69,7 +69,6 @@ def _is_for_no_engine(mark: pytest.Mark) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_EXERCISED] = Counter()
     config.addinivalue_line(
         "markers", "engine(*schemes): exercises these engines; counted in the summary if it passes"
     )
@@ -81,7 +80,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and report.passed:
-        item.config.stash[_EXERCISED].update(set(engines_of(item)))
+        report.user_properties.append((_PROPERTY, sorted(set(engines_of(item)))))
     return report
 
 
@@ -95,12 +94,13 @@ def _skips_that_count(config: pytest.Config) -> list[pytest.TestReport]:
     if os.environ.get("CI", "").lower() not in {"1", "true", "yes"}:
         return []
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    assert isinstance(reporter, TerminalReporter)
+    if not isinstance(reporter, TerminalReporter):  # a worker: the main process has all reports
+        return []
     return list(reporter.stats.get("skipped", []))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-    exercised = config.stash[_EXERCISED]
+    exercised = _exercised(terminalreporter)
     if exercised or config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         terminalreporter.section("engines")
         terminalreporter.line("exercised: " + (", ".join(_counted(exercised)) or "none"))
@@ -108,6 +108,11 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.line("not exercised: " + (", ".join(missing) or "none"))
     for skipped in _skips_that_count(config):
         terminalreporter.line(f"CI does not allow a skip: {skipped.nodeid}", red=True)
+
+
+def _exercised(reporter: TerminalReporter) -> Counter[str]:
+    passed = reporter.stats.get("passed", [])
+    return Counter(engine for report in passed for engine in dict(report.user_properties).get(_PROPERTY, ()))
 
 
 def _counted(exercised: Counter[str]) -> Iterator[str]:

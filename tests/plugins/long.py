@@ -11,6 +11,7 @@ import subprocess
 from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -34,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"long: a matrix of which `make test` takes one in {ONE_OF}; `make test-long` has them all"
     )
 
+    # A worker of pytest-xdist gets the options of the main process, but names its files.
+    if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.ARGS:
+        config.option.long = {"sample": "all"}.get(config.option.long, config.option.long)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted: str = config.getoption("long")
     if wanted == "only":
         _keep(config, items, {*long})
-    elif wanted == "sample" and long and config.args_source is not pytest.Config.ArgsSource.ARGS:
+    elif wanted == "sample" and long:
         seed = os.environ.get(SEED) or _commit(config.rootpath)
         drawn = _drawn(long, seed)
         config.stash[_DRAWN] = f"long: {len(drawn)} of {len(long)} tests, drawn by {SEED}={seed}"
@@ -73,6 +78,18 @@ def _commit(root: Path) -> str:
     except FileNotFoundError:
         return "0"
     return done.stdout.strip() or "0"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["long"] = session.config.stash.get(_DRAWN, "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended; all of them drew the same."""
+    if drawn := getattr(node, "workeroutput", {}).get("long"):
+        node.config.stash[_DRAWN] = drawn
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
