@@ -89,7 +89,7 @@ def test_every_answer_is_a_documented_one(
     reached: Reached,
     fits: dict[str, Good],
 ) -> None:
-    ask_each_role(case, running, session, reached, fits)
+    assert_that_answers_are_documented(case, running, session, reached, fits)
 
 
 @pytest.mark.long
@@ -102,10 +102,10 @@ def test_so_are_the_answers_to_many_more_requests(
     reached: Reached,
     fits: dict[str, Good],
 ) -> None:
-    ask_each_role(case, running, session, reached, fits)
+    assert_that_answers_are_documented(case, running, session, reached, fits)
 
 
-def ask_each_role(
+def assert_that_answers_are_documented(
     case: schemathesis.Case[Any],
     running: Running,
     session: requests.Session,
