@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderServiceError, UseRefund
 from shop_order.domain.status import (
     OPEN_PAYMENT,
