@@ -36,7 +36,7 @@ async def test_a_refunds_notice_lets_the_provider_be_asked_at_once(world: World)
     world.provider.mode = "up"
     (refund_sn,) = (await world.store.orders.get(order.order_sn)).refunds
     for number in ("R-of-nobody", refund_sn, refund_sn):
-        news = world.provider.notice(attempt.payment_sn, is_refund=True, out_refund_no=number)
+        news = world.provider.notice(attempt.payment_sn, is_refund=True, refund_sn=number)
         await world.payments.provider_notice(PaymentType.ALIPAY, news, {})
     assert [await world.settlement.refund_due() for _ in range(2)] == [1, 0]
     assert (await world.store.orders.get(order.order_sn)).refunds[refund_sn].state is RefundState.SUCCEEDED

@@ -22,7 +22,7 @@ def upgrade() -> None:
         for column in _columns():
             add_column(refunds, column)
         op.execute(
-            f"UPDATE {refunds} SET out_refund_no = refund_sn, requested_by = 'SYSTEM', approvals = 1,"
+            f"UPDATE {refunds} SET out_refund_no = refund_sn, requested_by = 'SYSTEM',"
             f" user = COALESCE((SELECT p.user FROM {payments} p"
             f" WHERE p.payment_sn = {refunds}.payment_sn), 0)"
             " WHERE out_refund_no = ''"
