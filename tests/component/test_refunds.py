@@ -358,13 +358,14 @@ async def test_a_cursor_belongs_to_its_caller_and_filter(shop: Shop, buyer: Orde
     second = await buyer.list_refunds(state="withdrawn", page_size=2, cursor=first.next_cursor)
     assert not {one.refund_sn for one in first.refunds} & {one.refund_sn for one in second.refunds}
     stranger = buyer.with_token(shop.token(8))
-    for client, more in ((stranger, {}), (buyer, {"state": "rejected"}), (buyer, {"cursor": "x"})):
+    for client, state, cursor in (
+        (stranger, "withdrawn", first.next_cursor),
+        (buyer, "rejected", first.next_cursor),
+        (buyer, "", first.next_cursor),
+        (buyer, "withdrawn", "x"),
+    ):
         with pytest.raises(InvalidArgument):
-            await client.list_refunds(**{"state": "withdrawn", "cursor": first.next_cursor} | more)
-    with pytest.raises(InvalidArgument):
-        await buyer.list_refunds(cursor=first.next_cursor)
-    headers = shop.bearer()
-    page = (await shop.http.get("/api/v1/refunds?page_size=1&state=withdrawn", headers=headers)).json()[
-        "data"
-    ]
-    assert [item["refund_sn"] for item in page["items"]] == [first.refunds[0].refund_sn]
+            await client.list_refunds(state=state, cursor=cursor)
+    answer = await shop.http.get("/api/v1/refunds?page_size=1&state=withdrawn", headers=shop.bearer())
+    items = answer.json()["data"]["items"]
+    assert [item["refund_sn"] for item in items] == [first.refunds[0].refund_sn]
