@@ -263,7 +263,7 @@ def sent(order: Order, refund_sn: str, now_ms: int) -> None:
 def succeeded(order: Order, refund_sn: str, now_ms: int) -> None:
     """Record that the buyer has received the refund. Idempotent. Raises IllegalTransition."""
     if not order.refunds[refund_sn].is_refunded:
-        refund = order.money.refunded(refund_sn, RefundState.SUCCEEDED, finished_ms=now_ms)
+        refund = order.money.refunded(refund_sn, RefundState.SUCCEEDED, finished_ms=now_ms, failure="")
         order.record_refund(events.REFUND_SUCCEEDED, refund, SYSTEM, now_ms)
         _cancel_if_refunded(order, refund, now_ms)
 
