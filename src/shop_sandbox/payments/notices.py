@@ -68,8 +68,13 @@ class Notice:
 class Wire(Protocol):
     """How one provider writes its notices."""
 
-    name: str
-    retry_after_s: Sequence[int]
+    @property
+    def name(self) -> str:
+        """The provider's, for the names of tasks."""
+
+    @property
+    def retry_after_s(self) -> Sequence[int]:
+        """The waits between the attempts."""
 
     def number(self, now_ms: int) -> str:
         """A notify_id that nobody has yet."""
