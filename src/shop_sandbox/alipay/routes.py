@@ -194,10 +194,10 @@ class AlipayPages:
         return Response(await self._bills.archive(_day(request)), media_type="application/zip")
 
     async def plant_bill(self, request: Request) -> Response:
-        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `Bills.plant`; 400."""
+        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `PublishedBills.plant`; 400."""
         change = await json_body(request)
         try:
-            self._bills.plant(_day(request), change)
+            self._bills.published.plant(_day(request), change)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": change})
