@@ -34,6 +34,7 @@ class RefundResult(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # refused, finally
+    TOO_LATE = "too_late"  # past the provider's limit
     PROCESSING = "processing"  # accepted; `query_refund` returns the result
     UNKNOWN = "unknown"  # no answer: send it again under the same number
 
