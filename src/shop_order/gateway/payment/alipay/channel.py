@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import (
     MAX_PAYMENT_FEN,
     BridgeParameters,
@@ -13,6 +12,7 @@ from shop_order.domain.entity.payment import (
     QrCode,
     Redirect,
 )
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument
 from shop_order.domain.ports import (
     Clock,
@@ -141,7 +141,7 @@ class Alipay:
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
         content = {
             "out_trade_no": payment.payment_sn,
-            "out_request_no": refund.refund_sn,
+            "out_request_no": refund.out_refund_no,
             "refund_amount": yuan_of_fen(refund.amount_fen),
             "refund_reason": refund.reason,
         }
@@ -151,9 +151,9 @@ class Alipay:
         return refused(answer) if answer.get("code") == "40004" else RefundResult.UNKNOWN
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.refund_sn}
+        content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.out_refund_no}
         answer = await self._gateway.call("alipay.trade.fastpay.refund.query", content)
-        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund.refund_sn
+        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund.out_refund_no
         # No status means that Alipay has not received the refund, or that it failed.
         succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
         return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN
