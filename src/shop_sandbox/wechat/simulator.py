@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from shop_sandbox.payments.late import LateBuyers
+from shop_sandbox.payments.late import Choices, LateBuyers
 from shop_sandbox.payments.notices import Notice, Notices
 from shop_sandbox.wechat import content, refunds, trades
 from shop_sandbox.wechat.errors import invalid_request, not_found, order_not_exist
@@ -20,18 +20,6 @@ ACTIONS = (
     "refund_notice", *(f"refund_{fate}" for fate in FATES), "end_refund_success", "end_refund_closed",
     "end_refund_abnormal",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The actions that a trade allows now.
-
-    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
-    """
-
-    actions: tuple[str, ...]
-    late: bool
-    waits: bool
 
 
 class Simulator:
@@ -121,12 +109,9 @@ class Simulator:
         """The actions that a trade allows now."""
         number, paid = trade.out_trade_no, trade.paid_ms > 0
         closed = trade.state == CLOSED
-        late, waits = await self._late.is_expired(number), not paid and await self._late.is_waiting(number)
         open_refund = any(one.status == refunds.PROCESSING for one in await self._refunds.of(number))
         refundable = paid and trade.refunded_fen < trade.amount_fen
         possible = {
-            "pay": not paid and not closed,
-            "pay_late": not paid and (late or not waits),
             "pay_twice": True,
             "start_paying": not paid and not closed,
             "fail_paying": not paid and not closed,
@@ -143,7 +128,7 @@ class Simulator:
             "end_refund_abnormal": open_refund,
             "refund_notice": trade.refunded_fen > 0,
         }
-        return Choices(tuple(action for action, can in possible.items() if can), late, waits)
+        return await self._late.choices(number, paid=paid, closed=closed, possible=possible)
 
     async def press(self, out_trade_no: str, action: str) -> None:
         """Handle a button: like `act`, but late payments wait until the trade has expired. Raises Refused."""
