@@ -89,9 +89,9 @@ def test_only_sha256_counts(key: rsa.RSAPrivateKey) -> None:
 def test_signed_headers_are_right_unless_wrong_on_purpose(key: rsa.RSAPrivateKey) -> None:
     def genuine(forgery: str) -> bool:
         found = signing.signed_headers(PlatformKey("S", key), b"{}", 7, forgery)
-        assert (found["wechatpay-timestamp"], found["wechatpay-serial"]) == ("7", "S")
-        signature = found["wechatpay-signature"].removeprefix(signing.PROBE)
-        text = signing.answer_text("7", found["wechatpay-nonce"], b"{}")
+        assert (found["Wechatpay-Timestamp"], found["Wechatpay-Serial"]) == ("7", "S")
+        signature = found["Wechatpay-Signature"].removeprefix(signing.PROBE)
+        text = signing.answer_text("7", found["Wechatpay-Nonce"], b"{}")
         return rsa_signing.verify(key.public_key(), text, signature)
 
     assert [genuine(forgery) for forgery in ("", "sign", "probe")] == [True, False, False]
