@@ -109,7 +109,8 @@ class Simulator:
         """The actions that a trade allows now."""
         number, paid = trade.out_trade_no, trade.paid_ms > 0
         closed = trade.state == CLOSED
-        open_refund = any(one.status == refunds.PROCESSING for one in await self._refunds.of(number))
+        known = await self._refunds.of(number)
+        open_refund = any(one.status == refunds.PROCESSING for one in known)
         refundable = paid and trade.refunded_fen < trade.amount_fen
         possible = {
             "pay_twice": True,
@@ -126,7 +127,7 @@ class Simulator:
             "end_refund_success": open_refund,
             "end_refund_closed": open_refund,
             "end_refund_abnormal": open_refund,
-            "refund_notice": trade.refunded_fen > 0,
+            "refund_notice": any(_is_told(one) for one in known),
         }
         return await self._late.choices(number, paid=paid, closed=closed, possible=possible)
 
@@ -170,10 +171,8 @@ class Simulator:
         return [await self._send(trade, "paid", content.payment_notice(_paid(trade)))]
 
     async def _refund_notice(self, trade: Trade) -> list[Notice]:
-        ended = [
-            one for one in await self._refunds.of(trade.out_trade_no) if one.status != refunds.PROCESSING
-        ]
-        if not ended or not ended[-1].notify_url:
+        ended = [one for one in await self._refunds.of(trade.out_trade_no) if _is_told(one)]
+        if not ended:
             raise not_found("没有可以通知的退款")
         told = content.refund_notice(trade, ended[-1])
         return [await self._notices.send(trade.out_trade_no, "refund", ended[-1].notify_url, told)]
@@ -211,6 +210,10 @@ class Simulator:
         now_ms = self._clock_ms()
         number = trades.transaction_number(now_ms)
         return replace(trade, state=trades.SUCCESS, transaction_id=number, paid_ms=now_ms)
+
+
+def _is_told(refund: Refund) -> bool:
+    return refund.status != refunds.PROCESSING and bool(refund.notify_url)
 
 
 def _paid(trade: Trade) -> Trade:
