@@ -81,7 +81,7 @@ class LateBuyers:
         return Choices(tuple(action for action, can in found.items() if can), late, waits)
 
     def look(self) -> None:
-        """The merchant may have given up a trade: look again."""
+        """Look for buyers to pay for: the merchant may have closed a trade."""
         self._wake.set()
 
     def running(self, pay: Callable[[str], Awaitable[object]]) -> AbstractAsyncContextManager[None]:
