@@ -124,6 +124,7 @@ class Simulator:
             "refund_stay": refundable,
             "refund_closed": refundable,
             "refund_abnormal": refundable,
+            "refund_lost": refundable,
             "end_refund_success": open_refund,
             "end_refund_closed": open_refund,
             "end_refund_abnormal": open_refund,
