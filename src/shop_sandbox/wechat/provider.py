@@ -82,7 +82,7 @@ class WechatProvider:
             async with (
                 self.notices.running(),
                 self.late.running(self.simulator.pay_late),
-                self.refunds.running(self.simulator.refund_ended),
+                self.refunds.running(self.simulator.refund_due),
             ):
                 yield
         finally:
