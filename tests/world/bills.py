@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import IO
 
 from shop_order.domain.bill import Bill, BillLine, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import BillNotOut, Trade, TradeState
+from shop_order.domain.ports import BillNotOut, LinesRead, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.gateway.payment.alipay.bill_file import bill_of
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.reconcile import ReconciliationService
@@ -37,7 +40,7 @@ class Desk:
     def available(self) -> bool:
         return self.there
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         self.asked.append(day)
         if self.fails:
             raise self.fails
@@ -45,8 +48,13 @@ class Desk:
             raise BillNotOut(day)
         return Bill(day, self.bills[day])
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         return Bill(day, [])
+
+
+def alipay_bill(content: bytes, day: date, seller_id: str) -> Bill:
+    """As read from a file with this content."""
+    return bill_of(io.BytesIO(content), day, seller_id, lambda _: None)
 
 
 async def attempt(world: World) -> Payment:

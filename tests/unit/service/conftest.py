@@ -34,5 +34,6 @@ def service(world: World, desk: Desk) -> ReconciliationService:
         clock=world.clock,
         fence=lambda: world.store.leases.fence("reconcile"),
         warn=world.alert,
+        log=lambda *_, **__: None,
         settle_s=0.0,
     )

@@ -258,6 +258,7 @@ class Core:
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
             warn=get_logger("reconcile").warning,
+            log=get_logger("reconcile").info,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import IO, Protocol
 
 from shop_order.domain.bill import Bill, BillCursor, DayResult, Reconciliation
 from shop_order.domain.entity.money import Refund
@@ -49,8 +49,11 @@ class BillUnusable(Exception):
     """Not a complete bill of that day and of our account; the message says what is wrong."""
 
 
+LinesRead = Callable[[int], None]  # called with the number of lines read so far, perhaps by another thread
+
+
 class BillSource(Protocol):
-    """A provider's daily bills."""
+    """A provider's daily bills. A bill of a million lines must not need more memory than a small one."""
 
     max_bytes: int  # of a bill's file
     out_ms: int  # a day's bill is published this long after the day's end
@@ -58,10 +61,10 @@ class BillSource(Protocol):
     def available(self) -> bool:
         """Whether the provider can be called now."""
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         """Parse a bill that was downloaded from the provider's site. Raises BillUnusable."""
 
 
@@ -86,6 +89,9 @@ class Reconciliations(Protocol):
 
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """Schedule a query of an unpaid attempt, also if its order is archived."""
+
+    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
+        """Schedule a query of a refund that was sent, or that failed; ignored for any other."""
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         """The stored result of each day that was reconciled."""

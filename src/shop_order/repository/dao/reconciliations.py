@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import date
 
-from shop_order.domain.bill import BillCursor, DayResult, Reconciliation
+from shop_order.domain.bill import SENT_REFUND, BillCursor, DayResult, Reconciliation
 from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Fence
-from shop_order.domain.status import PaymentType
-from shop_order.repository.dao.engine.base import Row, Session, StorePart, marks
+from shop_order.domain.status import PaymentType, RefundState
+from shop_order.repository.dao.engine.base import Row, Session, StorePart, literals, marks
 from shop_order.repository.dao.leases import require_fence
 from shop_order.repository.dao.payments import request_query
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND, payment_of, refund_of
@@ -31,11 +31,16 @@ REFUNDED = [
     " AND r.state = 'succeeded' AND p.payment_type = ? ORDER BY r.finished_ms, r.refund_sn LIMIT ?"
     for tables in (LIVE, HISTORY)
 ]
+# It is sent no more if it failed: a failed one whose time is set is only asked about.
+ASK_REFUND = (
+    "UPDATE refund SET try_ms = ?, tries = 0"
+    f" WHERE refund_sn = ? AND state IN ({literals(SENT_REFUND | {RefundState.FAILED})})"
+)
 MAX_KEPT = 80  # differences listed in a row, so that they fit a TEXT; all are counted
 REPLACE_RESULT = (
     "REPLACE INTO reconciliation (channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen,"
-    " bill_trades, bill_paid_fen, bill_refunds, bill_refunded_fen, differences, settled, waiting, detail,"
-    f" digest, created_ms, fence) VALUES ({marks(17)})"
+    " bill_trades, bill_paid_fen, bill_refunds, bill_refunded_fen, bill_fee_fen, bill_discount_fen,"
+    f" differences, settled, waiting, detail, digest, created_ms, fence) VALUES ({marks(19)})"
 )
 DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 
@@ -74,6 +79,9 @@ class Reconciliations(StorePart):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
+    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
+        await self._db.writer.run(ASK_REFUND, (at_ms, refund_sn))
+
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         rows = await self._db.reader.all(DAYS, (channel.code, since.isoformat()))
         found = (DayResult(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
@@ -97,7 +105,7 @@ def result_row(result: Reconciliation, fence: Fence) -> Row:
     shown = [asdict(one) for one in result.shown[:MAX_KEPT]]
     return (
         result.channel.code, result.day.isoformat(), *astuple(result.ours), *astuple(result.theirs),
-        result.differences, result.settled, result.waiting,
+        result.fee_fen, result.discount_fen, result.differences, result.settled, result.waiting,
         json.dumps(shown, ensure_ascii=False, separators=(",", ":")),
         result.digest, result.created_ms, fence.number,
     )  # fmt: skip
