@@ -1,7 +1,7 @@
 """`python -m bench.large_bill`: reconciles a bill of a million lines, and shows time and memory.
 
-The bill is written to a file as its provider writes it, its payments into a separate SQLite database; one process
-reads and compares it, as `shop-order reconcile --file` does. Every hundredth line is a refund.
+The bill is written to a file as its provider writes it, its payments into a separate SQLite database; one
+process reads and compares it, as `shop-order reconcile --file` does. Every hundredth line is a refund.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import IO
 
 from shop_order.domain.bill import DAY_MS, Bill, first_ms
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import BillNotOut, LinesRead
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
 from shop_order.gateway.payment.alipay.bill_file import bill_of

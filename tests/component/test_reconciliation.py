@@ -14,6 +14,7 @@ from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.alipay import bills
+from shop_order.gateway.payment.bill_files import MAX_PACKED
 from shop_order.service.upkeep.reconcile import CATCH_UP_DAYS
 from tests.billed import HOUR_MS, BilledShop
 
@@ -153,7 +154,7 @@ async def test_what_is_no_bill_is_not_compared(
     why: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert bills.MAX_PACKED == 256 * 1024 * 1024
+    assert MAX_PACKED == 256 * 1024 * 1024
     monkeypatch.setattr(bills, "MAX_PACKED", 1_000_000)
     await shop.paid()
     shop.day_is_over()

@@ -88,7 +88,7 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     assert await world.settlement.refund_due() == 1
     world.real_ms = real_ms
     (refund,) = (await world.store.orders.get(payment.order_sn)).refunds.values()
-    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
+    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.out_refund_no)
 
 
 async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentType, RefundState
 
 SENT_REFUND = frozenset({RefundState.SENT, RefundState.UNKNOWN})
@@ -55,8 +55,7 @@ class LineState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """A payment or refund, both with a positive amount; `refund_sn` is the number sent to the provider
-    (`Refund.out_refund_no`), or the provider's own.
+    """A payment or refund, both with a positive amount; `out_refund_no` may be the provider's own number.
 
     `fee_fen` is what the provider took for a payment, and `discount_fen` what our own vouchers there paid of
     it, which we do not receive; both are negative where a refund gave them back.
@@ -66,7 +65,7 @@ class BillLine:
     trade_no: str
     amount_fen: int
     is_refund: bool = False
-    refund_sn: str = ""
+    out_refund_no: str = ""
     fee_fen: int = 0
     discount_fen: int = 0
     state: LineState = LineState.DONE
@@ -75,21 +74,21 @@ class BillLine:
     @property
     def number(self) -> str:
         """The number of the refund or payment."""
-        return self.refund_sn or self.payment_sn
+        return self.out_refund_no or self.payment_sn
 
     def row(self) -> tuple[str | int, ...]:
         """The fields, as a list on disk keeps them (`pkg.spool`)."""
         return (
-            self.payment_sn, self.trade_no, self.amount_fen, int(self.is_refund), self.refund_sn,
+            self.payment_sn, self.trade_no, self.amount_fen, int(self.is_refund), self.out_refund_no,
             self.fee_fen, self.discount_fen, self.state.value, self.currency,
         )  # fmt: skip
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> BillLine:
         """The line of these fields."""
-        payment_sn, trade_no, fen, is_refund, refund_sn, fee_fen, discount_fen, state, currency = row
+        payment_sn, trade_no, fen, is_refund, out_refund_no, fee_fen, discount_fen, state, currency = row
         return cls(
-            payment_sn, trade_no, fen, bool(is_refund), refund_sn, fee_fen, discount_fen,
+            payment_sn, trade_no, fen, bool(is_refund), out_refund_no, fee_fen, discount_fen,
             LineState(state), currency,
         )  # fmt: skip
 
@@ -229,7 +228,7 @@ class Comparison:
             self._count(line)
             self._compare_refunded(line, refund)
         else:
-            by_hand = refund.state.value == "settled"
+            by_hand = refund.state is RefundState.SETTLED
             kind = Mismatch.REFUNDED_BY_HAND_TOO if by_hand else Mismatch.NOT_REFUNDED_HERE
             self._count(line)
             self._only_theirs(kind, line, refund.order_sn, refund.state)
@@ -256,7 +255,7 @@ class Comparison:
     def add_missing_refund(self, refund: Refund) -> None:
         """Add our refund that no bill lists."""
         self.ours.add(refund.amount_fen, is_refund=True)
-        number, fen = refund.refund_sn, refund.amount_fen
+        number, fen = refund.out_refund_no, refund.amount_fen
         self._add(Difference(Mismatch.REFUND_NOT_IN_BILL, number, refund.order_sn, fen, 0, refund.payment_sn))
 
     def _count(self, line: BillLine) -> None:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
-from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import ABNORMAL, CLOSED, REFUND_TOO_LATE, REFUSED, Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, UnreadableRow
 from shop_order.domain.ports import (
     Clock,
@@ -19,7 +20,7 @@ from shop_order.domain.ports import (
     Trade,
     TradeState,
 )
-from shop_order.domain.status import DUE_REFUND, OrderStatus
+from shop_order.domain.status import DUE_REFUND, OrderStatus, RefundState
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
@@ -27,6 +28,12 @@ from shop_order.service.channels import Channels
 BATCH = 32  # concurrently, so that a slow provider does not delay the others
 STUCK_MS = 600_000  # after an attempt expired: alert if its provider still does not answer
 QUERY_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+FAILURES = {
+    RefundResult.FAILED: REFUSED,
+    RefundResult.CLOSED: CLOSED,
+    RefundResult.ABNORMAL: ABNORMAL,
+    RefundResult.TOO_LATE: REFUND_TOO_LATE,
+}
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
 
@@ -115,42 +122,50 @@ class Settlement:
         await self.payments.postpone_refund(
             refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
         )
-        known = await self._refund(refund)
+        known = await self._refund(refund, is_last=tries >= len(REFUND_BACKOFF_MS) - 1)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund) -> bool:
-        """Send a refund if it is approved; return whether nothing is left to do for it."""
+    async def _refund(self, refund: Refund, *, is_last: bool) -> bool:
+        """Send a refund if it is approved; return whether nothing is left to do for it.
+
+        One that failed is only asked about, since a bill says that it did not; after `is_last` no more.
+        """
         sn = refund.refund_sn
 
         def sent(order: Order) -> tuple[Payment, Refund]:
-            order.refund_sent(sn, self.clock())
+            after_sales.sent(order, sn, self.clock())
             return order.payments[refund.payment_sn], order.refunds[sn]
 
         def succeeded(order: Order) -> None:
-            order.refund_succeeded(sn, self.clock())
-
-        def failed(order: Order) -> None:
-            order.refund_failed(sn, self.clock())
+            after_sales.succeeded(order, sn, self.clock())
 
         _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
-        if refund.state not in DUE_REFUND:
+        asks_only = refund.state is RefundState.FAILED
+        if refund.state not in DUE_REFUND and not asks_only:
             return True
         try:
-            result = await self._send(payment, refund)
+            result = await self._answer(payment, refund)
         except ChannelUnavailable:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
-        elif result is RefundResult.FAILED:
-            self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
-            await self.orders.change(refund.order_sn, failed)
-        return result in (RefundResult.SUCCEEDED, RefundResult.FAILED)
+        elif asks_only and (is_last or result in FAILURES):
+            await self.payments.stop_refund(sn)
+            return True
+        elif failure := FAILURES.get(result):
+            self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
+            await self.orders.change(
+                refund.order_sn, lambda order: after_sales.failed(order, sn, self.clock(), failure=failure)
+            )
+        return result is RefundResult.SUCCEEDED or result in FAILURES
 
-    async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
+    async def _answer(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)
+        if refund.state is RefundState.FAILED:
+            return await channel.query_refund(refund)
         result = await channel.refund(payment, refund=refund)
-        if result is RefundResult.PROCESSING:
+        if result in (RefundResult.PROCESSING, RefundResult.CLOSED):  # a new number needs a query first
             result = await channel.query_refund(refund)
         return result
 

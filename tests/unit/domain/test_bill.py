@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_order.domain.bill import MAX_SHOWN, BillLine, Comparison, Difference, Mismatch, day_at, first_ms
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
 
 ALIPAY = PaymentType.ALIPAY
@@ -89,7 +89,7 @@ def test_a_payment_of_the_bill(line: BillLine, payment: Payment | None, expected
             Difference(Mismatch.REFUND_OF_ANOTHER, "R1", "S1", 500, 500, "P1", "P2"),
         ),
         (
-            replace(BACK, refund_sn=""),
+            replace(BACK, out_refund_no=""),
             None,
             Difference(Mismatch.UNKNOWN_REFUND, "P1", "", 0, 500, "", "T1"),
         ),

@@ -171,7 +171,7 @@ def test_what_a_bill_says_is_told_without_its_escapes() -> None:
 
 def test_lines_are_a_sequence() -> None:
     lines = alipay_bill(DETAILS.encode("gbk"), DAY, SELLER).lines
-    assert [one.refund_sn for one in lines[2:]] == [one.refund_sn for one in lines if one.is_refund]
+    assert [one.out_refund_no for one in lines[2:]] == [one.out_refund_no for one in lines if one.is_refund]
     assert lines[-1] == list(lines)[-1]
 
 

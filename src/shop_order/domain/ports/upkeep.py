@@ -8,8 +8,8 @@ from datetime import date
 from typing import IO, Protocol
 
 from shop_order.domain.bill import Bill, BillCursor, DayResult, Reconciliation
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.history_root import Leaf, Root
 from shop_order.domain.order_log import Backfill, FeedEntry, Figures, LogEntry, LogUpdate, OrderSummary
@@ -74,8 +74,8 @@ class Reconciliations(Protocol):
     async def payments(self, payment_sns: Sequence[str]) -> Mapping[str, Payment]:
         """The known attempts among these."""
 
-    async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
-        """The known refunds among these."""
+    async def refunds(self, out_refund_nos: Sequence[str]) -> Mapping[str, Refund]:
+        """The known refunds among these, by the provider's number."""
 
     async def paid(
         self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
@@ -90,8 +90,8 @@ class Reconciliations(Protocol):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """Schedule a query of an unpaid attempt, also if its order is archived."""
 
-    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
-        """Schedule a query of a refund that was sent, or that failed; ignored for any other."""
+    async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
+        """Schedule a query of a refund that was sent or failed; ignored for any other."""
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         """The stored result of each day that was reconciled."""

@@ -8,8 +8,8 @@ from dataclasses import asdict, astuple
 from datetime import date
 
 from shop_order.domain.bill import SENT_REFUND, BillCursor, DayResult, Reconciliation
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.repository.dao.engine.base import Row, Session, StorePart, literals, marks
@@ -31,10 +31,10 @@ REFUNDED = [
     " AND r.state = 'succeeded' AND p.payment_type = ? ORDER BY r.finished_ms, r.refund_sn LIMIT ?"
     for tables in (LIVE, HISTORY)
 ]
-# It is sent no more if it failed: a failed one whose time is set is only asked about.
+# One that failed is not sent again by this: it is only asked about.
 ASK_REFUND = (
-    "UPDATE refund SET try_ms = ?, tries = 0"
-    f" WHERE refund_sn = ? AND state IN ({literals(SENT_REFUND | {RefundState.FAILED})})"
+    "UPDATE refund SET try_ms = ?, tries = CASE state WHEN 'failed' THEN 0 ELSE tries END"
+    f" WHERE out_refund_no = ? AND state IN ({literals(SENT_REFUND | {RefundState.FAILED})})"
 )
 MAX_KEPT = 80  # differences listed in a row, so that they fit a TEXT; all are counted
 REPLACE_RESULT = (
@@ -53,10 +53,10 @@ class Reconciliations(StorePart):
         found = await self._all([select.format(t.payments) for t in (LIVE, HISTORY)], payment_sns)
         return {payment.payment_sn: payment for payment in map(payment_of, found)}
 
-    async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
-        select = f"SELECT {REFUND.select} FROM {{}} WHERE refund_sn IN ({marks(len(refund_sns))})"
-        found = await self._all([select.format(t.refunds) for t in (LIVE, HISTORY)], refund_sns)
-        return {refund.refund_sn: refund for refund in map(refund_of, found)}
+    async def refunds(self, out_refund_nos: Sequence[str]) -> Mapping[str, Refund]:
+        select = f"SELECT {REFUND.select} FROM {{}} WHERE out_refund_no IN ({marks(len(out_refund_nos))})"
+        found = await self._all([select.format(t.refunds) for t in (LIVE, HISTORY)], out_refund_nos)
+        return {refund.out_refund_no: refund for refund in map(refund_of, found)}
 
     async def paid(
         self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
@@ -79,8 +79,8 @@ class Reconciliations(StorePart):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
-    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
-        await self._db.writer.run(ASK_REFUND, (at_ms, refund_sn))
+    async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
+        await self._db.writer.run(ASK_REFUND, (at_ms, out_refund_no))
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         rows = await self._db.reader.all(DAYS, (channel.code, since.isoformat()))

@@ -22,8 +22,8 @@ from shop_order.domain.bill import (
     first_ms,
     is_before,
 )
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Reconciliations
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.pkg.spool import DiskList, DiskSet
@@ -54,7 +54,7 @@ class BillNumbers:
 
 def key(line: BillLine) -> str:
     """The number of a line among those of its kind."""
-    return line.refund_sn if line.is_refund else line.payment_sn
+    return line.out_refund_no if line.is_refund else line.payment_sn
 
 
 class DayComparison:
@@ -99,9 +99,9 @@ class DayComparison:
         return {sn: one for sn, one in found.items() if one.payment_type is self.comparison.channel}
 
     async def _refunds(self, lines: Sequence[BillLine]) -> None:
-        known = await self._store.refunds([line.refund_sn for line in lines])
+        known = await self._store.refunds([line.out_refund_no for line in lines])
         for line in lines:
-            refund = known.get(line.refund_sn)
+            refund = known.get(line.out_refund_no)
             is_done = refund is not None and refund.state is RefundState.SUCCEEDED
             in_earlier_bill = refund and is_done and is_before(refund.finished_ms, self._bill.day)
             if not self._is_new(line, is_known=refund is not None) or in_earlier_bill:
@@ -114,8 +114,8 @@ class DayComparison:
     def _is_new(self, line: BillLine, *, is_known: bool) -> bool:
         """Whether the bill did not have the refund before: its own numbers may be those of several trades."""
         if is_known:
-            return self._theirs.refunds.add(line.refund_sn)
-        return self._theirs.foreign_refunds.add(f"{line.payment_sn}\n{line.refund_sn}")
+            return self._theirs.refunds.add(line.out_refund_no)
+        return self._theirs.foreign_refunds.add(f"{line.payment_sn}\n{line.out_refund_no}")
 
     # ---- what only the bill knows ----
 
@@ -128,7 +128,7 @@ class DayComparison:
 
     async def _ask(self, line: BillLine, at_ms: int) -> None:
         if line.is_refund:
-            await self._store.request_refund(line.refund_sn, at_ms)
+            await self._store.request_refund(line.out_refund_no, at_ms)
         else:
             await self._store.request_query(line.payment_sn, at_ms)
 
@@ -146,7 +146,7 @@ class DayComparison:
         for line in lines:
             before = self.comparison.count
             if line.is_refund:
-                self.comparison.compare_refund(line, refunds.get(line.refund_sn))
+                self.comparison.compare_refund(line, refunds.get(line.out_refund_no))
             else:
                 self.comparison.compare_payment(line, payments.get(line.payment_sn))
             agree += self.comparison.count == before
@@ -154,9 +154,9 @@ class DayComparison:
 
     async def _now(self, lines: Sequence[BillLine]) -> tuple[Mapping[str, Payment], Mapping[str, Refund]]:
         trades = [line for line in lines if not line.is_refund]
-        refund_sns = [line.refund_sn for line in lines if line.is_refund]
+        numbers = [line.out_refund_no for line in lines if line.is_refund]
         payments = await self._known_payments(trades) if trades else {}
-        return payments, await self._store.refunds(refund_sns) if refund_sns else {}
+        return payments, await self._store.refunds(numbers) if numbers else {}
 
     # ---- what only we know ----
 
@@ -225,7 +225,7 @@ class EarlierBills:
     async def has_refund(self, refund: Refund, excluding: date) -> bool:
         """Whether another bill lists it; the refund may have succeeded before we knew."""
         for day in days_near(refund.created_ms, refund.finished_ms, excluding):
-            if refund.refund_sn in (await self._of(day)).refunds:
+            if refund.out_refund_no in (await self._of(day)).refunds:
                 return True
         return False
 

@@ -38,9 +38,9 @@ GBK = "gb18030"  # a superset of GBK
 BLOCK = 1 << 20
 
 TRADE_NO, PAYMENT_SN, TYPE, FINISHED = "支付宝交易号", "商户订单号", "业务类型", "完成时间"
-AMOUNT, RECEIVED, REFUND_SN, FEE = "订单金额（元）", "商家实收（元）", "退款批次号/请求号", "服务费（元）"
+AMOUNT, RECEIVED, REFUND_NO, FEE = "订单金额（元）", "商家实收（元）", "退款批次号/请求号", "服务费（元）"
 TRADES, REFUNDS, ALL = "交易订单总笔数", "退款订单总笔数", "合计"
-_DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_SN, FEE)
+_DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_NO, FEE)
 _SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED, FEE)
 _ENTRY = b"PK\x01\x02"  # begins each entry of a zip's directory
 _IS_REFUND = {"交易": False, "退款": True}
@@ -75,15 +75,15 @@ class Details:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
         check_number(TRADE_NO, row[TRADE_NO], required=True)
         check_number(PAYMENT_SN, row[PAYMENT_SN], required=True)
-        check_number(REFUND_SN, row[REFUND_SN], required=False)
-        refund_sn = row[REFUND_SN] if is_refund else ""
+        check_number(REFUND_NO, row[REFUND_NO], required=False)
+        out_refund_no = row[REFUND_NO] if is_refund else ""
         fee_fen, received_fen = signed_fen(row[FEE]), signed_fen(row[RECEIVED])
         if abs(fee_fen) > abs(fen) or (fee_fen and (fee_fen > 0) is not is_refund):
             raise ValueError(f"{FEE} {row[FEE]} of {row[AMOUNT]}")
         if abs(received_fen) > abs(fen) or received_fen * fen < 0:
             raise ValueError(f"{RECEIVED} {row[RECEIVED]} of {row[AMOUNT]}")
         line = BillLine(
-            row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn, -fee_fen, fen - received_fen
+            row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, out_refund_no, -fee_fen, fen - received_fen
         )
         self.lines.append(line.row())
         self.count[is_refund] += 1
