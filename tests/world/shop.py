@@ -31,6 +31,7 @@ from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
@@ -119,6 +120,7 @@ class World:
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
+            settled_days=self.settled_days,
         )
 
     async def _stop(self) -> None:
@@ -209,6 +211,9 @@ class World:
         )
         self.statistics = Statistics(
             log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
+        )
+        self.settled_days = SettledDays(
+            store=self.store.reconciliations, sources={}, real_clock=self.real_now
         )
 
     def placing_service(self) -> PlacingService:

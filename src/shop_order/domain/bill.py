@@ -242,9 +242,16 @@ class Comparison:
             self._unequal(Mismatch.REFUND_OF_ANOTHER, line, sn, fen, here, there)
 
     def add_repeated(self, line: BillLine) -> None:
-        """Add a line whose number is already in this or an earlier bill."""
-        self._count(line)
-        self._only_theirs(Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line)
+        """Add a line whose number is already in this or an earlier bill; a refund may fail twice."""
+        if line.currency != CNY:
+            self._foreign(Mismatch.REFUND_CURRENCY if line.is_refund else Mismatch.CURRENCY, line, None)
+        elif line.state is LineState.FAILED:
+            self._add_fees(line)
+        else:
+            self._count(line)
+            self._only_theirs(
+                Mismatch.REFUND_TWICE_IN_BILL if line.is_refund else Mismatch.TWICE_IN_BILL, line
+            )
 
     def add_missing_payment(self, payment: Payment) -> None:
         """Add our payment that no bill lists."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from shop_order.service.upkeep import reconcile
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import ALIPAY, DAY, Desk
 from tests.world.shop import World
@@ -26,7 +27,9 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def service(world: World, desk: Desk) -> ReconciliationService:
+def service(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> ReconciliationService:
+    assert reconcile.MAX_SPREAD_S == 600
+    monkeypatch.setattr(reconcile, "MAX_SPREAD_S", 0.0)
     return ReconciliationService(
         store=world.store.reconciliations,
         sources={ALIPAY: desk},

@@ -160,14 +160,14 @@ def channel_of(name: str) -> PaymentType:
     return channels.get(name.lower()) or refuse(f"--channel {name}: must be one of {', '.join(channels)}")
 
 
-def day_of(text: str) -> date:
+def day_of(text: str, option: str = "--date") -> date:
     """Return the day, or exit."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
     if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # refuse ISO's other formats
-        refuse(f"--date {text}: must be YYYY-MM-DD, such as 2026-11-21")
+        refuse(f"{option} {text}: must be YYYY-MM-DD, such as 2026-11-21")
     return day
 
 

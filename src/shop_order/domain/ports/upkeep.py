@@ -13,6 +13,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.history_root import Leaf, Root
 from shop_order.domain.order_log import Backfill, FeedEntry, Figures, LogEntry, LogUpdate, OrderSummary
+from shop_order.domain.settled_day import StoredDay
 from shop_order.domain.status import PaymentType
 
 
@@ -95,6 +96,9 @@ class Reconciliations(Protocol):
 
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         """The stored result of each day that was reconciled."""
+
+    async def results(self, first: date, last: date) -> Sequence[StoredDay]:
+        """The stored results of all channels and of the days from `first` to `last`."""
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         """Store a day's result in place of an earlier one. Raises LeaseLost."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import date
 
-from shop_order.domain.bill import SENT_REFUND, BillCursor, DayResult, Reconciliation
+from shop_order.domain.bill import SENT_REFUND, BillCursor, DayResult, Reconciliation, Totals
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Fence
+from shop_order.domain.settled_day import StoredDay
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.repository.dao.engine.base import Row, Session, StorePart, literals, marks
 from shop_order.repository.dao.leases import require_fence
@@ -41,6 +42,11 @@ REPLACE_RESULT = (
     "REPLACE INTO reconciliation (channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen,"
     " bill_trades, bill_paid_fen, bill_refunds, bill_refunded_fen, bill_fee_fen, bill_discount_fen,"
     f" differences, settled, waiting, detail, digest, created_ms, fence) VALUES ({marks(19)})"
+)
+RESULTS = (  # a row a day for each channel: few enough to scan
+    "SELECT channel, day, our_trades, our_paid_fen, our_refunds, our_refunded_fen, bill_trades,"
+    " bill_paid_fen, bill_refunds, bill_refunded_fen, bill_fee_fen, bill_discount_fen, differences,"
+    " created_ms FROM reconciliation WHERE day >= ? AND day <= ?"
 )
 DAYS = "SELECT day, differences, created_ms FROM reconciliation WHERE channel = ? AND day >= ?"
 
@@ -86,6 +92,13 @@ class Reconciliations(StorePart):
         rows = await self._db.reader.all(DAYS, (channel.code, since.isoformat()))
         found = (DayResult(date.fromisoformat(day), differences, ms) for day, differences, ms in rows)
         return {one.day: one for one in found}
+
+    async def results(self, first: date, last: date) -> Sequence[StoredDay]:
+        rows = await self._db.reader.all(RESULTS, (first.isoformat(), last.isoformat()))
+        return [
+            StoredDay(channel, date.fromisoformat(day), Totals(*sums[:4]), Totals(*sums[4:8]), *sums[8:])
+            for channel, day, *sums in rows
+        ]
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         async def job(session: Session) -> None:

@@ -119,12 +119,13 @@ class DayComparison:
 
     # ---- what only the bill knows ----
 
-    async def ask(self, now_ms: int) -> None:
-        """Have the provider asked about each of `asked`."""
+    async def ask(self, now_ms: int) -> float:
+        """Have the provider asked about each of `asked`; return the seconds until the last one's turn."""
         for begin in range(0, len(self.asked), ASKED_AT_ONCE):
             lines = self.asked[begin : begin + ASKED_AT_ONCE]
             at_ms = [now_ms + (begin + n) * ASKED_EVERY_MS for n in range(len(lines))]
             await asyncio.gather(*map(self._ask, lines, at_ms))
+        return max(len(self.asked) - 1, 0) * ASKED_EVERY_MS / 1000
 
     async def _ask(self, line: BillLine, at_ms: int) -> None:
         if line.is_refund:

@@ -40,7 +40,8 @@ from shop_order.service.upkeep.day_comparison import DayComparison, EarlierBills
 JOB = "reconcile"  # also the name of its lease
 EMPTY_MS = 2 * DAY_MS  # after the start of a day: no bill by then means no payments
 CATCH_UP_DAYS = 7
-SETTLE_S = 15.0  # the wait for responses to the queries
+SETTLE_S = 15.0  # the wait for responses to the queries, after the last one was due
+MAX_SPREAD_S = 600.0
 POLL_S = 0.5
 NOT_OUT_S, UNAVAILABLE_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
 TOLD_EVERY_S, LOGGED_EVERY_S = 1.0, 10.0  # progress, to an operator and to the log
@@ -209,8 +210,8 @@ class ReconciliationService:
         The bill changes nothing: the running service asks, and its provider's verified answer is applied like
         any other. Return how many payments and refunds were settled by it.
         """
-        await compared.ask(self.clock())
-        settled, until_s = 0, time.monotonic() + self.settle_s
+        spread_s = await compared.ask(self.clock())
+        settled, until_s = 0, time.monotonic() + self.settle_s + min(spread_s, MAX_SPREAD_S)
         for lines in pages(compared.asked):
             await self._wait_for(compared, lines, until_s)
             settled += await compared.compare_asked(lines)
