@@ -91,6 +91,20 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.out_refund_no)
 
 
+def reconciling(world: World, desk: Desk) -> ReconciliationService:
+    """The use case, which waits for no answer."""
+    return ReconciliationService(
+        store=world.store.reconciliations,
+        sources={ALIPAY: desk},
+        real_clock=world.real_now,
+        clock=world.clock,
+        fence=lambda: world.store.leases.fence("reconcile"),
+        warn=world.alert,
+        log=world.log,
+        settle_s=0.0,
+    )
+
+
 async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:
     return [one.kind for one in (await service.reconcile(ALIPAY, day)).shown]
 

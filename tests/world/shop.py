@@ -66,6 +66,7 @@ class World:
         self.numbers = OrderNumbers(self.real_now, lambda most: next(self.random) % most)
         self.next_numbers: list[str] = []
         self.alerts: list[tuple[str, dict[str, object]]] = []
+        self.logged: list[tuple[str, dict[str, object]]] = []
         self.lost: list[str] = []
         self.allowed = ["https://shop.example/done"]
         self.return_urls = ReturnUrls(lambda: self.allowed)
@@ -85,6 +86,10 @@ class World:
     def next_sn(self) -> str:
         """A fresh number, or the one the test put in line."""
         return self.next_numbers.pop() if self.next_numbers else self.numbers.order_sn()
+
+    def log(self, name: str, **about: object) -> None:
+        """Remember what the log would say."""
+        self.logged.append((name, about))
 
     def alert(self, name: str, **about: object) -> None:
         """Remember what the operator would see."""

@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.service.upkeep import reconcile
 from shop_order.service.upkeep.reconcile import ReconciliationService
-from tests.world.bills import ALIPAY, DAY, Desk
+from tests.world.bills import DAY, Desk, reconciling
 from tests.world.shop import World
 
 
@@ -30,13 +30,4 @@ def desk() -> Desk:
 def service(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> ReconciliationService:
     assert reconcile.MAX_SPREAD_S == 600
     monkeypatch.setattr(reconcile, "MAX_SPREAD_S", 0.0)
-    return ReconciliationService(
-        store=world.store.reconciliations,
-        sources={ALIPAY: desk},
-        real_clock=world.real_now,
-        clock=world.clock,
-        fence=lambda: world.store.leases.fence("reconcile"),
-        warn=world.alert,
-        log=lambda *_, **__: None,
-        settle_s=0.0,
-    )
+    return reconciling(world, desk)

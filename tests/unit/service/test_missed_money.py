@@ -18,7 +18,7 @@ from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.settle import REFUND_BACKOFF_MS
 from shop_order.service.upkeep import day_comparison, reconcile
 from shop_order.service.upkeep.reconcile import ReconciliationService
-from tests.world.bills import ALIPAY, BUYER, DAY, Desk, attempt, kinds
+from tests.world.bills import ALIPAY, BUYER, DAY, Desk, attempt, kinds, reconciling
 from tests.world.shop import World
 
 ADMIN = Actor(Role.ADMIN, 1)
@@ -194,16 +194,7 @@ def test_an_order_is_paid_if_the_provider_says_so_whatever_the_bill_says(all_: l
 
 async def play_in(world: World, all_: list[Story]) -> None:
     desk = Desk({DAY: []})
-    service = ReconciliationService(
-        store=world.store.reconciliations,
-        sources={ALIPAY: desk},
-        real_clock=world.real_now,
-        clock=world.clock,
-        fence=lambda: world.store.leases.fence("reconcile"),
-        warn=world.alert,
-        log=lambda *_, **__: None,
-        settle_s=0.0,
-    )
+    service = reconciling(world, desk)
     payments: list[Payment] = []
     for _, in_bill, is_cancelled, is_over in all_:
         payment = await attempt(world)
