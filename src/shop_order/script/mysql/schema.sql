@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0013: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0015: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -430,4 +430,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+INSERT INTO alembic_version (version_num) VALUES ('0015');
