@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shop_order.domain.ports import Wallet
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
@@ -13,6 +14,7 @@ from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.wallet import WalletAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,5 @@ class UseCases:
     reservations: ReservationService
     order_log: OrderLogService
     statistics: Statistics
+    wallet: Wallet
+    wallet_answers: WalletAnswers

@@ -70,12 +70,12 @@ class Money:
             raise IllegalTransition(earlier.state.name, "SECOND_ATTEMPT")
         self.payments[payment.payment_sn] = payment
 
-    def close(self, payment_sn: str) -> Payment | None:
+    def close(self, payment_sn: str, reason: str = "") -> Payment | None:
         """Close the attempt and return it, or None unless it was open."""
         payment = self.payments[payment_sn]
         if not payment.is_open:
             return None
-        self.payments[payment_sn] = closed = payment.closed()
+        self.payments[payment_sn] = closed = payment.closed(reason)
         return closed
 
     def receive(self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int) -> Payment | None:

@@ -199,12 +199,16 @@ class Order:
         self.require_payable(now_ms)
         self.money.open(payment)
         self.pay_type = payment.payment_type
-        self._record(events.PAYMENT_OPENED, actor, now_ms, payment.event_data())
+        data = payment.event_data() | {"expire_at_ms": payment.expire_ms}
+        self._record(events.PAYMENT_OPENED, actor, now_ms, data)
 
-    def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int) -> None:
-        """Close an attempt that the provider will take no money for. Does nothing unless it is open."""
-        if payment := self.money.close(payment_sn):
-            self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data())
+    def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int, *, reason: str = "") -> None:
+        """Close an attempt that the provider will take no money for. Does nothing unless it is open.
+
+        `reason` is the channel's code, if it refused the payment.
+        """
+        if payment := self.money.close(payment_sn, reason):
+            self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data(), reason=reason)
 
     def receive_payment(
         self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int, now_ms: int, refund_sn: str
@@ -303,7 +307,9 @@ class Order:
             raise RefundOpen
 
     def _record_refund(self, type: str, refund: Refund, now_ms: int) -> None:
-        self._record(type, SYSTEM, now_ms, refund.event_data(), reason=refund.reason)
+        about = {"payment_type": int(self.payments[refund.payment_sn].payment_type)}
+        data = refund.event_data() | about | {"out_refund_no": refund.refund_sn}
+        self._record(type, SYSTEM, now_ms, data, reason=refund.reason)
 
     def _record(
         self,
