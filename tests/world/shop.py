@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shop_order.domain.ports import EventPublisher, PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Goods
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -34,8 +35,9 @@ from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
+from shop_order.service.wallet import WalletAnswers
 from tests.world.files import fresh_folder, migrated_copy
-from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
+from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Purse, Shelf
 from tests.world.provider import ModelProvider
 
 START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
@@ -56,6 +58,7 @@ class World:
     rules: OrderRules = field(default_factory=OrderRules)
     goods: Mapping[int, Goods] = field(default_factory=lambda: GOODS)
     stocks: Mapping[int, int] = field(default_factory=lambda: STOCKS)
+    other_channels: Mapping[PaymentType, PaymentChannel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = fresh_folder()
@@ -71,9 +74,11 @@ class World:
         self.neighbours = Neighbours(self.folder, self.real_now)
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
+        self.publisher: EventPublisher = self.inboxes
         self.shelf = Shelf(self.goods)
         self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
+        self.wallet = Purse()
         self.tokens = SubmitTokens(Signer([b"k" * 32]), lambda n: next(self.random).to_bytes(n, "big"))
         self.path: Path = migrated_copy(self.folder / "order.db")
 
@@ -119,6 +124,8 @@ class World:
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
+            wallet=self.wallet,
+            wallet_answers=self.wallet_answers,
         )
 
     async def _stop(self) -> None:
@@ -131,7 +138,7 @@ class World:
         self.clock = ShopClock(self.store.time, self.real_now, can_advance=True)
         await self.clock.load()
         self.unreadable = UnreadableRowAlerts(self.alert, self.real_now)
-        self.channels = Channels({PaymentType.ALIPAY: self.provider})
+        self.channels = Channels({PaymentType.ALIPAY: self.provider, **self.other_channels})
         self.attempts = Attempts(
             orders=self.store.orders,
             payments=self.store.payments,
@@ -165,11 +172,20 @@ class World:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
+            outbox=self.store.outbox,
             channels=self.channels,
             attempts=self.attempts,
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,
+        )
+        self.wallet_answers = WalletAnswers(
+            orders=self.store.orders,
+            payments=self.store.payments,
+            attempts=self.attempts,
+            clock=self.clock,
+            alert=self.alert,
+            wallets=["wallet"],
         )
         self.checkout = Checkout(
             orders=self.orders,
@@ -196,7 +212,7 @@ class World:
         )
 
     def _read_the_history(self) -> None:
-        self.relay = Relay(outbox=self.store.outbox, publisher=self.inboxes, real_clock=self.real_now)
+        self.relay = Relay(outbox=self.store.outbox, publisher=self.publisher, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(
