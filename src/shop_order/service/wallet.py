@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import AmountMismatch, Forbidden, IllegalTransition
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import AmountMismatch, Forbidden
 from shop_order.domain.event.wallet_events import DEBITED, REFUNDED, REJECTED, WalletAnswer
 from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeState
 from shop_order.domain.status import PaymentType, RefundState
@@ -70,33 +71,42 @@ class WalletAnswers:
 
         def end(order: Order) -> Refund | None:
             refund = _refund_of(order, answer)
-            ended = RefundState.SUCCEEDED if answer.type == REFUNDED else RefundState.FAILED
-            if refund.state is ended:
+            if answer.type == REFUNDED:
+                _succeed(order, refund, self.clock())
                 return None
-            try:
-                if ended is RefundState.SUCCEEDED:
-                    order.refund_succeeded(refund.refund_sn, self.clock())
-                else:
-                    order.refund_failed(refund.refund_sn, self.clock())
-            except IllegalTransition as wrong:
-                raise AmountMismatch("state") from wrong
+            if refund.state is RefundState.FAILED:
+                return None
+            _require_sent(refund)
+            after_sales.failed(order, refund.refund_sn, self.clock())
             return refund
 
         _, refund = await self.orders.change(payment.order_sn, end)
-        if refund and answer.type == REJECTED:
-            self.alert(
-                "refund_failed",
-                order_sn=refund.order_sn,
-                refund_sn=refund.refund_sn,
-                reason=answer.reason,
-            )
+        if refund:
+            about = {"order_sn": refund.order_sn, "refund_sn": refund.refund_sn}
+            self.alert("refund_failed", **about, failure=answer.reason)
 
 
 def _refund_of(order: Order, answer: WalletAnswer) -> Refund:
     """Return the refund that an answer is about. Raises AmountMismatch."""
-    found = [one for one in order.refunds.values() if one.refund_sn == answer.refund_sn]
+    found = [one for one in order.refunds.values() if one.out_refund_no == answer.refund_sn]
     if not found or found[0].payment_sn != answer.payment_sn:
         raise AmountMismatch("refund")
     if found[0].amount_fen != answer.amount_fen:
         raise AmountMismatch("amount")
     return found[0]
+
+
+def _succeed(order: Order, refund: Refund, now_ms: int) -> None:
+    """Record the refund, also if the wallet refused it before. Raises AmountMismatch."""
+    if refund.state is RefundState.SUCCEEDED:
+        return
+    if refund.state is RefundState.FAILED:
+        refund = after_sales.send_again(order, refund.refund_sn, refund.out_refund_no, SYSTEM, now_ms)
+    _require_sent(refund)
+    after_sales.succeeded(order, refund.refund_sn, now_ms)
+
+
+def _require_sent(refund: Refund) -> None:
+    """Raise AmountMismatch for a refund that the wallet can't know, or that was settled by hand."""
+    if refund.state not in (RefundState.SENT, RefundState.UNKNOWN):
+        raise AmountMismatch("state")

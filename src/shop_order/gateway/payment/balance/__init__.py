@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Done, Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import SignatureInvalid
 from shop_order.domain.ports import Notice, OpenRequest, RefundResult, Trade, TradeState, TradeTypes
 from shop_order.domain.status import PaymentType

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from shop_order.script.migrations.steps import add_column, drop_column
 
 revision = "0014"
-down_revision: str | None = "0012"
+down_revision: str | None = "0013"
 
 
 def upgrade() -> None:
