@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -67,6 +68,11 @@ class WalletStories(RuleBasedStateMachine):
     def cancel(self, at: int) -> None:
         user, order_sn = self.orders[at % len(self.orders)]
         self.attempt(self.town.world.orders.cancel(buyer(user), order_sn))
+
+    @precondition(lambda self: self.orders)
+    @rule(at=picks, fen=st.sampled_from([1, 5, 1999, 10_000]))
+    def refund_a_part(self, at: int, fen: int) -> None:
+        self.attempt(self.town.refund(self.orders[at % len(self.orders)][1], fen))
 
     @rule(at=picks)
     def pay_at_the_other_provider(self, at: int) -> None:
@@ -161,5 +167,5 @@ class WalletStories(RuleBasedStateMachine):
 
 
 TestWallet = WalletStories.TestCase
-TestWallet.settings = profile()
+TestWallet.settings = settings(profile(), max_examples=profile().max_examples // 2)
 TestWallet = pytest.mark.slow(pytest.mark.timeout(900)(pytest.mark.engine("sqlite")(TestWallet)))

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules, RefundWish
+from shop_order.domain.entity.order import Order
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
@@ -19,7 +22,7 @@ from shop_order.gateway.events import MessageEventPublisher
 from shop_order.gateway.payment.balance import Balance
 from shop_order.pkg.message import ORDER_EVENTS, WALLET_COMMANDS, EmbeddedPublisher, Publisher
 from shop_order.service.pay import PayOrder
-from shop_order.service.place import PlaceOrder
+from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.web.context import RequestContext
 from shop_order.web.grpc.event_inbox import EventInboxHandlers
 from shop_sandbox import users, wallet
@@ -32,6 +35,8 @@ from tests.world.shop import ADDRESS, World
 BALANCES = {7: 100_000, 8: 4_000}
 STOCKS = dict.fromkeys((1, 2, 3), 10_000)
 WALLET = Actor(Role.SERVICE, service="wallet")
+ADMIN = Actor(Role.ADMIN, 1)
+RULES = RefundRules(window_ms=604_800_000)
 HOUR_MS = 3_600_000
 
 
@@ -61,7 +66,8 @@ class Town:
     def __init__(self) -> None:
         self.commands: list[bytes] = []
         self.answers: list[bytes] = []
-        self.world = World(stocks=STOCKS, other_channels={PaymentType.BALANCE: Balance()})
+        rules = OrderRules(unpaid_limit=0)
+        self.world = World(rules=rules, stocks=STOCKS, other_channels={PaymentType.BALANCE: Balance()})
         self.carry_by(EmbeddedPublisher({ORDER_EVENTS: self._accept, WALLET_COMMANDS: self._hold}))
         self.path = self.world.folder / "users.db"
 
@@ -116,6 +122,17 @@ class Town:
         return (
             await self.world.payments.pay(buyer(user), PayOrder(order_sn, by))
         ).result.payment.payment_sn
+
+    async def refund(self, order_sn: str, fen: int) -> None:
+        """An admin gives a part back. Raises NotRefundable, InvalidArgument (more than is left)."""
+        number, now_ms = self.world.numbers.refund_sn(), self.world.clock()
+
+        def ask(order: Order) -> None:
+            wish = RefundWish(amount_fen=fen)
+            after_sales.request_refund(order, wish, number, ADMIN, now_ms, RULES)
+            after_sales.approve(order, number, ADMIN, now_ms, RULES)
+
+        await self.world.store.orders.change(order_sn, ask)
 
     async def deliver_command(self, body: bytes) -> None:
         """The wallet gets a message."""

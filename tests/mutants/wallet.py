@@ -1,0 +1,79 @@
+"""Planted faults of the balance: money that is debited, refunded and answered by messages."""
+
+from __future__ import annotations
+
+from tests.mutants.faults import Fault, fault
+from tests.mutants.planting import never, reword, skip, swap
+
+STORIES = "property/test_wallet"
+WHOLE = "test_balance"
+WALLET = "sandbox/test_wallet"
+
+WALLET_FAULTS: tuple[Fault, ...] = (
+    # ---- in the order service ----
+    fault(
+        "a debit after the cancel is kept",
+        STORIES,
+        swap("Order.receive_payment", "self.status is OrderStatus.PENDING", "True"),
+    ),
+    fault(
+        "a debit after the cancel is not refunded",
+        STORIES,
+        skip("Order.receive_payment", "self.record_refund(events.REFUND_APPROVED, ...)"),
+    ),
+    fault("a second answer counts again", STORIES, never("Money.receive", "payment.is_paid")),
+    fault(
+        "a debit of another user pays", STORIES, never("WalletAnswers.take", "payment.user != answer.user_id")
+    ),
+    fault(
+        "a refund of another amount counts",
+        STORIES,
+        never("service:_refund_of", "found[0].amount_fen != answer.amount_fen"),
+    ),
+    fault(
+        "a lost message is never asked for",
+        STORIES,
+        never("_request_again", "isinstance(payment.action, Done)"),
+    ),
+    fault("a lost refund is never asked for", STORIES, never("Settlement._refund", "again")),
+    fault(
+        "a rejected debit closes a paid attempt",
+        WHOLE,
+        never("WalletAnswers._reject", "order.payments[sn].is_paid"),
+    ),
+    fault("a rejection has no reason", WHOLE, swap("Payment.closed", "replace(self, ...)", "self")),
+    fault(
+        "a refused debit is asked about",
+        WHOLE,
+        skip("WalletAnswers._reject", "await self.payments.stop_queries(sn)"),
+    ),
+    fault(
+        "any service speaks for the wallet",
+        WHOLE,
+        never("check_caller", "actor.service not in self.wallets"),
+    ),
+    fault(
+        "our gateway pays by balance",
+        WHOLE,
+        never("PaymentService.gateway_notice", "isinstance(payment.action, Done)"),
+    ),
+    fault(
+        "a wallet that is away stops all messages",
+        WHOLE,
+        swap("GrpcWallet.hand_over", "return set()", "raise"),
+    ),
+    # ---- in the wallet ----
+    fault("the wallet overdraws", WALLET, reword("_take_money", "AND balance_fen >= ?", "AND 0 <= ?")),
+    fault("an expired debit is taken", WALLET, never("_take_money", "now_ms > command.expire_ms")),
+    fault("a refund above the debit", WALLET, never("sandbox:_refund", "command.amount_fen > debit[0]")),
+    fault(
+        "a repeated command of another amount is answered",
+        WALLET,
+        never("sandbox:_debit", "known[:2] != about"),
+    ),
+    fault(
+        "an answer that was asked for again is forgotten",
+        WALLET,
+        reword("answers:_settle", "AND asked = ?", "AND 0 < ?"),
+    ),
+)
