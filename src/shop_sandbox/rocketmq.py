@@ -18,9 +18,7 @@ STOCK_TYPES = ("order.paid", "order.cancelled")
 
 
 @contextlib.asynccontextmanager
-async def consuming(
-    url: str, *, stock: EventInbox, lists: EventInbox, wallet: Wallet
-) -> AsyncIterator[None]:
+async def consuming(url: str, *, stock: EventInbox, lists: EventInbox, wallet: Wallet) -> AsyncIterator[None]:
     """Let all groups read their topics until the block ends. Raises ValueError for a bad `url`."""
     consumers = (
         order_events(url, INVENTORY_GROUP, deliver_to(stock), types=STOCK_TYPES),

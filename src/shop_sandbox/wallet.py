@@ -86,7 +86,9 @@ class Wallet:
         """Execute commands in sequence; return the ids of those that are done. Raises ValueError above 500."""
         if len(batch.cloud_events) > MAX_BATCH:
             raise ValueError(f"at most {MAX_BATCH} events")
-        return pb.DeliverResult(accepted_ids=[id for body in batch.cloud_events if (id := await self.take(body))])
+        return pb.DeliverResult(
+            accepted_ids=[id for body in batch.cloud_events if (id := await self.take(body))]
+        )
 
     async def take(self, body: bytes) -> str:
         """Execute one command; return its id, empty if it has none."""

@@ -159,7 +159,9 @@ class WalletStories(RuleBasedStateMachine):
         try:
             self.run(self.town.come_to_rest())
             self.town.check_at_rest()
-            alerts = [name for name, _ in self.town.world.alerts if name not in ("payment_stuck", "refund_stuck")]
+            alerts = [
+                name for name, _ in self.town.world.alerts if name not in ("payment_stuck", "refund_stuck")
+            ]
             assert alerts == ["notice_mismatch"] * self.forged
         finally:
             self.run(self.town.close())

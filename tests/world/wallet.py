@@ -119,9 +119,7 @@ class Town:
 
     async def pay(self, user: int, order_sn: str, by: PaymentType = PaymentType.BALANCE) -> str:
         """An attempt: its number."""
-        return (
-            await self.world.payments.pay(buyer(user), PayOrder(order_sn, by))
-        ).result.payment.payment_sn
+        return (await self.world.payments.pay(buyer(user), PayOrder(order_sn, by))).result.payment.payment_sn
 
     async def refund(self, order_sn: str, fen: int) -> None:
         """An admin gives a part back. Raises NotRefundable, InvalidArgument (more than is left)."""
