@@ -10,7 +10,7 @@ LIFETIME_S = 3_600
 
 
 class TokenFile:
-    """A service's token in a file, read again on changes; without a file, one signed with the development key."""
+    """A service's token in a file, read again on changes; without a file, signed with the development key."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The wallet: executes the order service's commands, each once, and keeps its answers until they are accepted.
+"""The wallet: executes the order service's commands, each once, and keeps answers until they are accepted.
 
 Debit, ledger entry and answer are one transaction. A repeated command changes nothing and is answered again.
 A command that contradicts an earlier one of its number, or can't be read, changes nothing either: it becomes
@@ -83,7 +83,7 @@ class Wallet:
         self.on_answer: Callable[[], None] = lambda: None  # called after each command
 
     async def deliver(self, batch: pb.EventBatch) -> pb.DeliverResult:
-        """Execute commands in sequence; return the ids of those that are done. Raises ValueError above 500."""
+        """Execute commands in sequence; return the ids of those done. Raises ValueError above 500."""
         if len(batch.cloud_events) > MAX_BATCH:
             raise ValueError(f"at most {MAX_BATCH} events")
         return pb.DeliverResult(
@@ -153,10 +153,7 @@ def parse(body: bytes) -> Command:
 
 def execute(connection: sqlite3.Connection, command: Command, now_ms: int) -> None:
     """Move the money at most once, and store the answer, in the caller's transaction. Raises BadCommand."""
-    if command.refund_sn:
-        refused = _refund(connection, command)
-    else:
-        refused = _debit(connection, command, now_ms)
+    refused = _refund(connection, command) if command.refund_sn else _debit(connection, command, now_ms)
     kind = REJECTED if refused else REFUNDED if command.refund_sn else DEBITED
     connection.execute(
         "INSERT INTO wallet_answer (payment_sn, refund_sn, type, body, due_ms) VALUES (?, ?, ?, ?, ?)"

@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxStub, UsersStub
+from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxStub
 from shop_order.domain.status import PaymentState, RefundState
 from shop_order.domain.valueobject.parties import Role
 from tests.shop import Shop

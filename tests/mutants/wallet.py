@@ -19,7 +19,11 @@ WALLET_FAULTS: tuple[Fault, ...] = (
     fault(
         "a debit after the cancel is not refunded",
         STORIES,
-        skip("Order.receive_payment", "self.record_refund(events.REFUND_APPROVED, ...)"),
+        swap(
+            "Order.receive_payment",
+            "self.money.move(refund_sn, RefundState.APPROVED)",
+            "self.money.refunds[refund_sn]",
+        ),
     ),
     fault("a second answer counts again", STORIES, never("Money.receive", "payment.is_paid")),
     fault(

@@ -34,7 +34,7 @@ class MessageEventPublisher:
     """See `domain.ports.EventPublisher`.
 
     A new order also gets a delayed message for its expiry, besides the scan for expired orders. An event that
-    is a request to the wallet is sent to it too. `ahead_ms` is how far the shop's clock is ahead of real time.
+    is a request to the wallet is sent to it too. `ahead_ms`: how far the shop's clock is ahead of real time.
     """
 
     def __init__(

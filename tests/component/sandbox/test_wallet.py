@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -187,6 +188,15 @@ asyncio.run(main())
 """
 
 
+def killed_after(seconds: float, path: Path) -> None:
+    """A wallet of its own process on this file, killed while it works."""
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.kill()
+
+
 async def test_debit_ledger_and_answer_survive_a_kill_together(desk: Desk, tmp_path: Path) -> None:
     sql = "UPDATE user SET balance_fen = 100000 WHERE id = 7"
     await desk.database.run(lambda connection: connection.execute(sql))
@@ -194,15 +204,7 @@ async def test_debit_ledger_and_answer_survive_a_kill_together(desk: Desk, tmp_p
     await desk.database.run(lambda connection: connection.execute(sql))
     await desk.database.close()
     for round in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(tmp_path / "users.db")], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.03 + 0.05 * round)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        await asyncio.to_thread(killed_after, 0.03 + 0.05 * round, tmp_path / "users.db")
     desk.database.open()
     counts = (
         "SELECT (SELECT count(*) FROM wallet_debit WHERE payment_sn LIKE 'K%'),"
