@@ -14,8 +14,11 @@ import pytest
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxStub
+from shop_order.domain.entity import after_sales
+from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.status import PaymentState, RefundState
-from shop_order.domain.valueobject.parties import Role
+from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.service.notice import notify_payment
 from tests.shop import Shop
 
 pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")
@@ -315,9 +318,6 @@ async def test_a_gateway_notice_does_not_pay_by_balance(shop: Shop) -> None:
     order_sn = (await shop.place())["order_sn"]
     payment_sn = await pay(shop, order_sn)
     secret = shop.core.payments.gateway_secret
-    from shop_order.domain.errors import AmountMismatch
-    from shop_order.service.notice import notify_payment
-
     fields: dict[str, Any] = {
         "order_sn": order_sn,
         "payment_sn": payment_sn,
@@ -329,6 +329,68 @@ async def test_a_gateway_notice_does_not_pay_by_balance(shop: Shop) -> None:
     with pytest.raises(AmountMismatch):
         await shop.core.payments.gateway_notice(signed)
     assert (await attempt(shop, payment_sn)).state is PaymentState.PROCESSING
+
+
+async def refund_sent(shop: Shop) -> tuple[str, str, str]:
+    """A debit after the cancel, whose refund the wallet never answers: order, payment and refund."""
+    await hold_answers(shop)
+    order_sn = (await shop.place())["order_sn"]
+    payment_sn = await pay(shop, order_sn)
+    await shop.http.post(f"/api/v1/orders/{order_sn}/cancel", json={}, headers=shop.bearer())
+    await deliver(shop, answer("wallet.debited", payment_sn))
+
+    async def sent() -> bool:
+        order = await shop.core.store.orders.get(order_sn)
+        return [refund.state for refund in order.refunds.values()] == [RefundState.SENT]
+
+    await shop.until(sent)
+    (refund_sn,) = (await shop.core.store.orders.get(order_sn)).refunds
+    return order_sn, payment_sn, refund_sn
+
+
+async def refund_of(shop: Shop, order_sn: str) -> Any:
+    (refund,) = (await shop.core.store.orders.get(order_sn)).refunds.values()
+    return refund
+
+
+async def test_only_the_right_refund_counts(shop: Shop) -> None:
+    order_sn, payment_sn, refund_sn = await refund_sent(shop)
+    other_sn = await pay(shop, (await shop.place())["order_sn"])
+    wrong = [
+        answer("wallet.refunded", payment_sn, refund_sn=refund_sn, amount_fen=GOODS_FEN - 1),
+        answer("wallet.refunded", payment_sn, refund_sn=refund_sn, user_id=8),
+        answer("wallet.refunded", payment_sn, refund_sn=refund_sn[:-1] + "x"),
+        answer("wallet.refunded", other_sn, refund_sn=refund_sn),
+        answer("wallet.rejected", payment_sn, refund_sn=refund_sn, amount_fen=1),
+    ]
+    assert await deliver(shop, *wrong) == []
+    assert (await refund_of(shop, order_sn)).state is RefundState.SENT
+    right = answer("wallet.refunded", payment_sn, refund_sn=refund_sn)
+    assert await deliver(shop, right, right) == ["e-1", "e-1"]
+    assert (await refund_of(shop, order_sn)).state is RefundState.SUCCEEDED
+    late = answer("wallet.rejected", payment_sn, refund_sn=refund_sn)
+    assert await deliver(shop, late) == [], "the buyer has the money"
+
+
+async def test_a_refused_refund_may_succeed_later(shop: Shop) -> None:
+    order_sn, payment_sn, refund_sn = await refund_sent(shop)
+    refused = answer("wallet.rejected", payment_sn, refund_sn=refund_sn, reason="NOT_DEBITED")
+    assert await deliver(shop, refused, refused) == ["e-1", "e-1"]
+    assert (await refund_of(shop, order_sn)).state is RefundState.FAILED
+    assert alerts(shop, "refund_failed") == 1
+    assert await deliver(shop, answer("wallet.refunded", payment_sn, refund_sn=refund_sn)) == ["e-1"]
+    assert (await refund_of(shop, order_sn)).state is RefundState.SUCCEEDED
+
+
+async def test_a_refund_settled_by_hand_is_not_made_twice_in_silence(shop: Shop) -> None:
+    order_sn, payment_sn, refund_sn = await refund_sent(shop)
+    await deliver(shop, answer("wallet.rejected", payment_sn, refund_sn=refund_sn))
+    admin = Actor(Role.ADMIN, 1)
+    await shop.core.store.orders.change(
+        order_sn, lambda order: after_sales.settle_by_hand(order, refund_sn, admin, 1, reason="cash")
+    )
+    assert await deliver(shop, answer("wallet.refunded", payment_sn, refund_sn=refund_sn)) == []
+    assert alerts(shop, "notice_mismatch") == 1
 
 
 async def test_a_refund_that_the_wallet_refuses_is_an_alert(

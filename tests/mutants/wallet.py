@@ -31,7 +31,7 @@ WALLET_FAULTS: tuple[Fault, ...] = (
     ),
     fault(
         "a refund of another amount counts",
-        STORIES,
+        WHOLE,
         never("service:_refund_of", "found[0].amount_fen != answer.amount_fen"),
     ),
     fault(
@@ -45,6 +45,7 @@ WALLET_FAULTS: tuple[Fault, ...] = (
         WHOLE,
         never("WalletAnswers._reject", "order.payments[sn].is_paid"),
     ),
+    fault("a refund settled by hand is made again", WHOLE, skip("service:_succeed", "_require_sent(refund)")),
     fault("a rejection has no reason", WHOLE, swap("Payment.closed", "replace(self, ...)", "self")),
     fault(
         "a refused debit is asked about",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event, payload
-from shop_order.domain.event.wallet_events import WalletCommand, wallet_command
+from shop_order.domain.event.wallet_events import REQUESTS, WalletCommand, wallet_command
 from shop_order.pkg.message import (
     ORDER_EVENTS,
     ORDER_TIMEOUTS,
@@ -92,7 +92,7 @@ class MessageEventPublisher:
 
     def _messages(self, event: Event) -> list[Message]:
         id, sn, body = str(event.id), event.order_sn, cloud_event(event)
-        command = wallet_command(event, self._ahead_ms())
+        command = wallet_command(event, self._ahead_ms()) if event.type in REQUESTS else None
         if not self._publisher.brokered:
             messages = [Message(id, ORDER_EVENTS, sn, event.type, body)]
             return [*messages, _wallet_message(event, command, {})] if command else messages

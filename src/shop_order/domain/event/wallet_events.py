@@ -15,6 +15,8 @@ REJECTED = "wallet.rejected"
 REFUNDED = "wallet.refunded"
 ANSWERS = frozenset({DEBITED, REJECTED, REFUNDED})
 
+REQUESTS = frozenset({PAYMENT_OPENED, REFUND_SENT})  # events of an order
+
 MAX_REASON = 32  # characters
 
 
@@ -43,13 +45,11 @@ class WalletAnswer:
 
 
 def wallet_command(event: Event, ahead_ms: int) -> WalletCommand | None:
-    """Return the request to the wallet that an event of a balance payment is; None for any other event.
+    """Return the request to the wallet that one of REQUESTS is; None unless it is of a balance payment.
 
     The wallet refuses a debit after `expire_at_ms`, in real time: `ahead_ms` is how far the shop's clock is
     ahead of it.
     """
-    if event.type not in (PAYMENT_OPENED, REFUND_SENT):
-        return None
     told = json.loads(event.payload)
     if told.get("payment_type") != PaymentType.BALANCE:
         return None
