@@ -174,6 +174,21 @@ async def test_a_debit_after_a_switch_goes_back(shop: Shop) -> None:
     await shop.check_doctor()
 
 
+async def test_a_refusal_after_a_switch_is_noted_once_and_ends_the_questions(shop: Shop) -> None:
+    await hold_answers(shop)
+    order_sn = (await shop.place(POOR, nums=3))["order_sn"]
+    slow = await pay(shop, order_sn, POOR)
+    await shop.open_attempt(order_sn, POOR)
+    assert (await attempt(shop, slow)).close_reason == ""
+    refused = answer("wallet.rejected", slow, user_id=POOR, amount_fen=3 * GOODS_FEN)
+    assert await deliver(shop, refused, refused) == ["e-1", "e-1"]
+    assert (await attempt(shop, slow)).close_reason == "REJECTED"
+    actions = [log["action"] for log in (await shop.order(order_sn, POOR))["logs"]]
+    assert actions.count("payment.closed") == 2, "closed, then explained"
+    due = await shop.core.store.payments.due_queries(2**60, 10)
+    assert slow not in [payment.payment_sn for payment, _ in due]
+
+
 async def test_a_lost_answer_is_asked_for_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     order_sn = (await shop.place())["order_sn"]
     monkeypatch.setattr("shop_sandbox.wallet._answer", lambda *_: b'{"id":"e","lost":true}')
@@ -215,7 +230,7 @@ async def test_a_wallet_that_is_away_holds_back_its_own_orders_only(
 
 
 async def test_the_balance_is_known_or_unknown_but_never_an_error(shop: Shop) -> None:
-    wallet = shop.core.use_cases.wallet
+    wallet = shop.core.neighbours.wallet
     assert await wallet.balance(7) == await balance(shop)
     assert await wallet.balance(999_999) is None
     await shop.sandbox.__aexit__(None, None, None)

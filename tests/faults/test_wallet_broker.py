@@ -1,4 +1,4 @@
-"""Balance payments of the whole Shop through RocketMQ: the relay dies, and what contradicts us is put aside."""
+"""Balance payments of the whole Shop through RocketMQ: the relay dies, and wrong answers are put aside."""
 
 from __future__ import annotations
 

@@ -124,14 +124,15 @@ async def _cut_at_the_refund(shop: Shop, step: str, publish: Any) -> Cut:
 
 async def test_an_answer_whose_reply_is_lost_is_taken_again(shop: Shop) -> None:
     order_sn = (await shop.place())["order_sn"]
-    cut = Cut(shop.core.wallet_answers, "take", after=True, error=DependencyDown("database"))
+    cut = Cut(shop.core.wallet_answers, "take", after=True, error=DependencyDown("order_database"))
     await pay(shop, order_sn)
     await asyncio.wait_for(cut.reached.wait(), 10)
     await until_status(shop, order_sn, PAID)
 
     async def nothing_waits() -> bool:
         sql = "SELECT count(*) FROM wallet_answer"
-        return (await shop.sandbox.users_db.run(lambda db: db.execute(sql).fetchone()))[0] == 0
+        found = await shop.sandbox.users_db.run(lambda db: db.execute(sql).fetchone())
+        return bool(found[0] == 0)
 
     await shop.until(nothing_waits)
     assert await ledger(shop) == [-FEN]

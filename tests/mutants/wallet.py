@@ -46,11 +46,15 @@ WALLET_FAULTS: tuple[Fault, ...] = (
         never("WalletAnswers._reject", "order.payments[sn].is_paid"),
     ),
     fault("a refund settled by hand is made again", WHOLE, skip("service:_succeed", "_require_sent(refund)")),
-    fault("a rejection has no reason", WHOLE, swap("Payment.closed", "replace(self, ...)", "self")),
+    fault(
+        "a rejection has no reason",
+        WHOLE,
+        swap("Money.close", "payment.closed(reason)", "payment.closed()"),
+    ),
     fault(
         "a refused debit is asked about",
         WHOLE,
-        skip("WalletAnswers._reject", "await self.payments.stop_queries(sn)"),
+        swap("dao:ask_ms", "closed_early and not payment.close_reason", "closed_early"),
     ),
     fault(
         "any service speaks for the wallet",

@@ -145,13 +145,3 @@ class Shelf:
 
     async def get_many(self, goods_ids: Sequence[int]) -> Mapping[int, Goods]:
         return {id: self.goods[id] for id in goods_ids if id in self.goods}
-
-
-class Purse:
-    """See `domain.ports.Wallet`: balances as the test sets them; of others nothing is known."""
-
-    def __init__(self) -> None:
-        self.balances: dict[int, int] = {}
-
-    async def balance(self, user: int) -> int | None:
-        return self.balances.get(user)

@@ -37,7 +37,7 @@ from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
 from shop_order.service.wallet import WalletAnswers
 from tests.world.files import fresh_folder, migrated_copy
-from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Purse, Shelf
+from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
 
 START_MS = 1_795_000_000_000  # 2026-11-18: long before the numbers' century is over
@@ -78,7 +78,6 @@ class World:
         self.shelf = Shelf(self.goods)
         self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
-        self.wallet = Purse()
         self.tokens = SubmitTokens(Signer([b"k" * 32]), lambda n: next(self.random).to_bytes(n, "big"))
         self.path: Path = migrated_copy(self.folder / "order.db")
 
@@ -124,7 +123,6 @@ class World:
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
-            wallet=self.wallet,
             wallet_answers=self.wallet_answers,
         )
 
@@ -181,7 +179,6 @@ class World:
         )
         self.wallet_answers = WalletAnswers(
             orders=self.store.orders,
-            payments=self.store.payments,
             attempts=self.attempts,
             clock=self.clock,
             alert=self.alert,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shop_order.domain.ports import Wallet
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout
@@ -30,5 +29,4 @@ class UseCases:
     reservations: ReservationService
     order_log: OrderLogService
     statistics: Statistics
-    wallet: Wallet
     wallet_answers: WalletAnswers

@@ -11,11 +11,13 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, Forbidden
 from shop_order.domain.event.wallet_events import DEBITED, REFUNDED, REJECTED, WalletAnswer
-from shop_order.domain.ports import Clock, Orders, Payments, Trade, TradeState
+from shop_order.domain.ports import Clock, Orders, Trade, TradeState
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
+
+NO_REASON = "REJECTED"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,7 +25,6 @@ class WalletAnswers:
     """Applies answers to orders. An answer may come late, twice, or never; what contradicts us is refused."""
 
     orders: Orders
-    payments: Payments
     attempts: Attempts
     clock: Clock
     alert: Alert
@@ -61,10 +62,9 @@ class WalletAnswers:
         def close(order: Order) -> None:
             if order.payments[sn].is_paid:
                 raise AmountMismatch("state")
-            order.close_attempt(sn, SYSTEM, self.clock(), reason=answer.reason)
+            order.close_attempt(sn, SYSTEM, self.clock(), reason=answer.reason or NO_REASON)
 
         await self.orders.change(payment.order_sn, close)
-        await self.payments.stop_queries(sn)  # unlike a link, a rejected debit can't be paid later
 
     async def _end_refund(self, payment: Payment, answer: WalletAnswer) -> None:
         """Record that the wallet has refunded, or refuses to."""

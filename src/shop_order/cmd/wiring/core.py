@@ -186,7 +186,6 @@ class Core:
             ),
             order_log=self.order_log,
             statistics=self.statistics,
-            wallet=trace_port(self.tracing, "wallet", self.neighbours.wallet),
             wallet_answers=self.wallet_answers,
         )
 
@@ -225,7 +224,6 @@ class Core:
         )
         self.wallet_answers = WalletAnswers(
             orders=orders,
-            payments=store.payments,
             attempts=attempts,
             clock=clock,
             alert=alert,

@@ -205,9 +205,9 @@ class Order:
         self._record(events.PAYMENT_OPENED, actor, now_ms, data)
 
     def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int, *, reason: str = "") -> None:
-        """Close an attempt that the provider will take no money for. Does nothing unless it is open.
+        """Close an attempt that the provider will take no money for. Idempotent; a paid one stays paid.
 
-        `reason` is the channel's code, if it refused the payment.
+        `reason` is the channel's code if it refused the payment; also noted if the attempt was closed before.
         """
         if payment := self.money.close(payment_sn, reason):
             self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data(), reason=reason)

@@ -145,6 +145,10 @@ class Payment:
         state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.CLOSED)
         return replace(self, state=state, close_reason=reason)
 
+    def explained(self, reason: str) -> Payment:
+        """The closed attempt, after its channel said why it takes no money."""
+        return replace(self, close_reason=reason)
+
     def refunded(self, amount_fen: int) -> Payment:
         """The attempt after a refund of this amount, in fen. Raises IllegalTransition."""
         refunded_fen = self.refunded_fen + amount_fen
