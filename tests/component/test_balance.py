@@ -239,6 +239,18 @@ async def test_the_balance_is_known_or_unknown_but_never_an_error(shop: Shop) ->
     await shop.sandbox.__aenter__()
 
 
+async def test_without_a_wallet_there_is_no_balance(tmp_path: Path) -> None:
+    async with Shop(tmp_path, AUTH__WALLET_SERVICES="") as shop:
+        order_sn = (await shop.place())["order_sn"]
+        response = await shop.http.post(
+            f"/api/v1/orders/{order_sn}/pay", json={"payment_type": "balance"}, headers=shop.bearer()
+        )
+        assert (response.status_code, response.json()["error"]) == (409, "CHANNEL_UNAVAILABLE")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await deliver(shop, answer("wallet.debited", "P1"))
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 # ---- who may speak for the wallet, and what is not believed ----
 
 
