@@ -7,6 +7,7 @@ from tests.mutants.planting import never, reword, skip, swap
 
 STORIES = "property/test_wallet"
 WHOLE = "test_balance"
+INBOX = "test_wallet_inbox"
 WALLET = "sandbox/test_wallet"
 
 WALLET_FAULTS: tuple[Fault, ...] = (
@@ -31,7 +32,7 @@ WALLET_FAULTS: tuple[Fault, ...] = (
     ),
     fault(
         "a refund of another amount counts",
-        WHOLE,
+        INBOX,
         never("service:_refund_of", "found[0].amount_fen != answer.amount_fen"),
     ),
     fault(
@@ -42,10 +43,10 @@ WALLET_FAULTS: tuple[Fault, ...] = (
     fault("a lost refund is never asked for", STORIES, never("Settlement._refund", "again")),
     fault(
         "a rejected debit closes a paid attempt",
-        WHOLE,
+        INBOX,
         never("WalletAnswers._reject", "order.payments[sn].is_paid"),
     ),
-    fault("a refund settled by hand is made again", WHOLE, skip("service:_succeed", "_require_sent(refund)")),
+    fault("a refund settled by hand is made again", INBOX, skip("service:_succeed", "_require_sent(refund)")),
     fault(
         "a rejection has no reason",
         WHOLE,
@@ -58,12 +59,12 @@ WALLET_FAULTS: tuple[Fault, ...] = (
     ),
     fault(
         "any service speaks for the wallet",
-        WHOLE,
+        INBOX,
         never("check_caller", "actor.service not in self.wallets"),
     ),
     fault(
         "our gateway pays by balance",
-        WHOLE,
+        INBOX,
         never("PaymentService.gateway_notice", "isinstance(payment.action, Done)"),
     ),
     fault(
