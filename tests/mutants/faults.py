@@ -114,11 +114,6 @@ FAULTS = (
     fault(
         "a refund sent twice under two numbers",
         REFUNDS,
-        swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
-    ),
-    fault(
-        "a new number without asking the provider",
-        REFUNDS,
         never("RefundService.resend", "result is RefundResult.UNKNOWN"),
         swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
     ),
