@@ -10,7 +10,8 @@ from shop_order.domain.bill import Bill
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.gateway.payment.alipay.bill_file import MAX_PACKED, bill_of
-from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGateway
+from shop_order.gateway.payment.alipay.gateway import AlipayGateway
+from shop_order.gateway.payment.http import UNCOMPRESSED
 
 METHOD = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not issued yet, or no money moved on that day
@@ -62,7 +63,7 @@ class AlipayBills:
         try:
             async with (
                 asyncio.timeout(DOWNLOAD_S),
-                self._gateway.http().stream("GET", url, headers=UNCOMPRESSED) as answer,
+                self._gateway.http.client().stream("GET", url, headers=UNCOMPRESSED) as answer,
             ):
                 if answer.status_code != 200:
                     raise DependencyDown("payment_provider", f"{host}: HTTP {answer.status_code}")

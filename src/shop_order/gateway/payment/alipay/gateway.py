@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,16 +11,15 @@ from urllib.parse import urlencode
 
 from shop_order.domain.errors import ChannelUnavailable
 from shop_order.domain.ports import Clock
-from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, sign, signed_text
+from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, signed_text
+from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp
 from shop_order.pkg.key_files import private_key, public_key
+from shop_order.pkg.rsa_sha256 import sign
 
 if TYPE_CHECKING:
-    import httpx
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-MAX_ANSWER = 256 * 1024  # bytes
 CHARSET = "utf-8"
-UNCOMPRESSED = {"accept-encoding": "identity"}  # the size of decompressed content is unbounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,7 @@ class AlipayGateway:
         self._now = real_clock
         self._log = log
         self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
-        self._http: httpx.AsyncClient | None = None
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        if self._http is not None:
-            await self._http.aclose()
+        self.http = ProviderHttp()
 
     def available(self) -> bool:
         """Return whether both keys can be read."""
@@ -91,16 +84,13 @@ class AlipayGateway:
 
     async def call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
         """Call a method; return the verified answer about this trade, empty if there is none."""
-        import httpx
-
         payment_sn = content.get("out_trade_no")
         try:
-            async with asyncio.timeout(self.settings.timeout_s()):  # httpx's restarts with each chunk
-                answer, charset = await self._post(self._signed(method, content, {}))
-            node = node_of(answer, charset, method, self.load_keys()[1])
+            answer = await self._post(self._signed(method, content, {}))
+            node = node_of(answer.body, header_charset(answer.headers), method, self.load_keys()[1])
             if node.get("code") == "10000" and node.get("out_trade_no") != payment_sn:
                 raise ValueError("the answer is about another trade")
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
+        except (NoAnswer, ValueError, RecursionError, ChannelUnavailable) as failed:
             gateway = self.settings.gateway
             self._log(
                 "alipay_no_answer",
@@ -112,22 +102,8 @@ class AlipayGateway:
             return {}
         return node
 
-    async def _post(self, fields: dict[str, str]) -> tuple[bytes, str]:
-        """Return the raw answer, and the charset it names. Raises httpx.HTTPError, ValueError."""
+    async def _post(self, fields: dict[str, str]) -> HttpAnswer:
+        """Return the answer. Raises NoAnswer."""
         # The charset of the form must be in the URL's query; the default is GBK.
         url = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
-        body = bytearray()
-        async with self.http().stream("POST", url, data=fields, headers=UNCOMPRESSED) as answer:
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise ValueError(f"the answer is larger than {MAX_ANSWER} bytes")
-            return bytes(body), header_charset(answer.headers)
-
-    def http(self) -> httpx.AsyncClient:
-        """Return the HTTP client, which has no timeout and follows no redirects."""
-        import httpx
-
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - each call sets one
-        return self._http
+        return await self.http.call("POST", url, headers={}, timeout_s=self.settings.timeout_s(), data=fields)

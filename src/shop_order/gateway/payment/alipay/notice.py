@@ -26,10 +26,10 @@ from shop_order.gateway.payment.alipay.reading import (
     codec_of,
     fen_of,
     header_charset,
-    is_signed_by,
     signed_text,
     trade_of,
 )
+from shop_order.pkg.rsa_sha256 import is_signed_by
 
 MAX_FIELDS = 100
 UNSIGNED = frozenset({"sign", "sign_type"})
