@@ -125,14 +125,19 @@ class Channel(Section):
     required: ClassVar[tuple[str, ...]] = ()
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """The required settings, given the others."""
+        return self.required
+
+    @property
     def missing(self) -> list[str]:
-        """The required settings that are not set."""
-        return [name for name in self.required if not getattr(self, name)]
+        """The needed settings that are not set."""
+        return [name for name in self.needed if not getattr(self, name)]
 
     @property
     def is_off(self) -> bool:
         """Whether the channel is not offered to buyers."""
-        return bool(self.missing) and len(self.missing) == len(self.required)
+        return bool(self.missing) and len(self.missing) == len(self.needed)
 
 
 class HttpChannel(Channel):
@@ -154,6 +159,39 @@ class Alipay(HttpChannel):
     public_key_file: types.OptText
 
 
+class Wechat(HttpChannel):
+    """The WeChat Pay channel: by WeChat's public key once it is set, otherwise by platform certificates."""
+
+    required = ("mch_id", "merchant_private_key_file", "api_v3_key_file")
+    kinds: ClassVar[tuple[str, ...]] = ("official", "mini", "app")
+
+    mch_id: types.OptId
+    app_id_official: types.OptText
+    app_id_mini: types.OptText
+    app_id_app: types.OptText
+    merchant_serial_no: types.OptId
+    merchant_private_key_file: types.OptText
+    merchant_certificate_file: types.OptText
+    api_v3_key_file: types.OptText
+    public_key_file: types.OptText
+    public_key_id: types.OptText
+    openid_url: types.OptWebUrl
+
+    @property
+    def app_ids(self) -> dict[str, str]:
+        """Our app ids by their kinds."""
+        return {kind: found for kind in self.kinds if (found := getattr(self, f"app_id_{kind}"))}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (
+            *self.required,
+            *(() if self.merchant_certificate_file else ("merchant_serial_no",)),
+            *(("public_key_file", "public_key_id") if self.public_key_file or self.public_key_id else ()),
+            *(() if self.app_ids else ("app_id_official",)),
+        )
+
+
 class Pay(Section):
     """Payment channels and their protection."""
 
@@ -161,6 +199,7 @@ class Pay(Section):
     return_urls: types.WebUrls
     callback_allow: types.Networks
     alipay: Alipay
+    wechat: Wechat
 
     @property
     def channels(self) -> dict[str, Channel]:

@@ -1,4 +1,4 @@
-"""RSA keys in the files that providers' tools write, not all of which `cryptography` can read.
+"""RSA keys and certificates in the files of providers' tools, not all of which `cryptography` can read.
 
 PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
 spaces, a byte order mark. Errors never contain any of the file.
@@ -63,6 +63,24 @@ def public_key(path: Path) -> RSAPublicKey:
     """Return the public key in a file. Raises BadKeyFile."""
     key: RSAPublicKey = _rsa_key(path, RSAPublicKey)
     return key
+
+
+def certificates(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in a file, PEM or one in DER; at least one. Raises BadKeyFile."""
+    content = read(path)
+    try:
+        if content[:1] == b"\x30":
+            return [x509.load_der_x509_certificate(content)]
+        return x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise BadKeyFile("contains no readable certificate") from None
+
+
+def is_pair(private: RSAPrivateKey, public: object) -> bool:
+    """Return whether the public key is the private key's other half."""
+    return (
+        isinstance(public, RSAPublicKey) and private.public_key().public_numbers() == public.public_numbers()
+    )
 
 
 def _rsa_key(path: Path, key_type: Any) -> Any:

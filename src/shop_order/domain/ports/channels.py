@@ -33,7 +33,10 @@ class RefundResult(StrEnum):
     """The result of a refund at its provider."""
 
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # refused, finally
+    FAILED = "failed"  # refused: it may be sent again under the same number
+    CLOSED = "closed"  # the provider closed the number: it may be sent again under a new one
+    ABNORMAL = "abnormal"  # the buyer's account can't be paid: settled by hand
+    TOO_LATE = "too_late"  # past the provider's limit: settled by hand
     PROCESSING = "processing"  # accepted; `query_refund` returns the result
     UNKNOWN = "unknown"  # no answer: send it again under the same number
 

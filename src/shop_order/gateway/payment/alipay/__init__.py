@@ -9,7 +9,7 @@ from shop_order.gateway.payment.alipay.channel import Alipay
 from shop_order.gateway.payment.alipay.gateway import AlipaySettings
 from shop_order.gateway.payment.alipay.notice import NOTICE_ROUTE
 from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
-from shop_order.pkg.key_files import BadKeyFile, private_key, public_key
+from shop_order.pkg.key_files import BadKeyFile, is_pair, private_key, public_key
 
 __all__ = ["ENTRY", "Alipay", "AlipaySettings"]
 
@@ -32,23 +32,20 @@ def connect(section: Any, context: ChannelContext) -> Alipay | None:
 
 def problems(section: Any) -> list[str]:
     """Return what is wrong with the key files."""
-    found, keys = [], []
+    found: list[str] = []
+    keys: list[Any] = []
     for name, load in (("app_private_key_file", private_key), ("public_key_file", public_key)):
         path = getattr(section, name)
         try:
             keys.append(load(Path(path)) if path else None)
         except BadKeyFile as wrong:
             found.append(f"PAY__ALIPAY__{name.upper()}: {path}: {wrong}")
-    if len(keys) == 2 and keys[0] and keys[1] and _is_own_half(*keys):
+    if len(keys) == 2 and keys[0] and keys[1] and is_pair(*keys):
         found.append(
             f"PAY__ALIPAY__PUBLIC_KEY_FILE: {section.public_key_file}: is our own public key;"
             " Alipay's public key is shown beside it on Alipay's site"
         )
     return found
-
-
-def _is_own_half(ours: Any, theirs: Any) -> bool:
-    return bool(ours.public_key().public_numbers() == theirs.public_numbers())
 
 
 ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE, simulator="/alipay/gateway.do")
