@@ -127,8 +127,8 @@ class WechatRig:
         return body, signed_headers(body, by="another" if forged else "wechat")
 
     def tell(self, payment: Payment, *, lost: bool) -> None:
-        number, refund = payment.payment_sn, {"status": "PROCESSING", "out_refund_no": REFUND_SN}
-        refund |= {"out_trade_no": number, "amount": {"refund": 1, "total": 1999}}
+        number, about = payment.payment_sn, {"out_trade_no": payment.payment_sn, "out_refund_no": REFUND_SN}
+        refund = about | {"status": "PROCESSING", "amount": {"refund": 1, "total": 1999}}
         self.world.answers.clear()
         if lost:
             self.world.signs = lambda body: {}

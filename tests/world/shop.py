@@ -16,7 +16,7 @@ from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao.store import open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -243,4 +243,5 @@ class World:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
+            on_forged=ForgedNoticeAlerts(self.alert, self.real_now).report,
         )

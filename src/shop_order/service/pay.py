@@ -13,6 +13,7 @@ from shop_order.domain.errors import (
     DependencyDown,
     InvalidArgument,
     PaymentNotFound,
+    SignatureInvalid,
     TooMuchContention,
 )
 from shop_order.domain.ports import (
@@ -92,6 +93,7 @@ class PaymentService:
     return_urls: ReturnUrls
     gateway_secret: GatewaySecret
     alert: Alert
+    on_forged: Callable[[str], None]  # the channel of a notice with a wrong signature
 
     # ---- opening ----
 
@@ -204,6 +206,9 @@ class PaymentService:
             notice = self.channels.get(payment_type).verify(body, named)
         except AmountMismatch as wrong:
             self.alert("notice_mismatch", **wrong.details)
+            raise
+        except SignatureInvalid:
+            self.on_forged(payment_type.code)
             raise
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)

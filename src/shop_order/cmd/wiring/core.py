@@ -23,7 +23,7 @@ from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao.store import StoreOptions, open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -206,6 +206,7 @@ class Core:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
             alert=alert,
+            on_forged=ForgedNoticeAlerts(alert, real_ms).report,
         )
         self.settlement = Settlement(
             orders=orders,

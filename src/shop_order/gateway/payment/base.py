@@ -40,6 +40,7 @@ class ChannelEntry:
     problems: Callable[[Any], Sequence[str]]
     notice: NoticeRoute | None = None
     simulator: str = ""  # the path of its gateway in the sandbox, unlike the provider's
+    secure_notices: bool = False  # its provider calls only https URLs without a query
 
 
 # The HTTP status of the reply to a refused notice; the first match counts.

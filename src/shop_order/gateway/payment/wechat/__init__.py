@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
 from shop_order.gateway.payment.wechat.certificates import serial_number
@@ -55,7 +54,7 @@ def _path(name: str | None) -> Path | None:
 
 
 def problems(section: Any) -> list[str]:
-    """Return what is wrong with files, numbers and the notify URL."""
+    """Return what is wrong with files and numbers."""
     files, found = {}, []
     for name, load in _FILES.items():
         path = getattr(section, name)
@@ -95,16 +94,11 @@ def _wrong_pairs(section: Any, **files: Any) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_values(section: Any) -> Iterator[tuple[str, str]]:
-    serial, key_id, url = section.merchant_serial_no, section.public_key_id, section.notify_url
+    serial, key_id = section.merchant_serial_no, section.public_key_id
     if serial and not _SERIAL.fullmatch(serial):
         yield "merchant_serial_no", f"{serial}: must be upper-case hexadecimal digits"
     if key_id and not _PUBLIC_KEY_ID.fullmatch(key_id):
         yield "public_key_id", f"{key_id}: must begin with PUB_KEY_ID_"
-    if url and urlsplit(section.gateway).scheme == "https":  # a simulator may use HTTP
-        if not url.startswith("https://"):
-            yield "notify_url", f"{url}: WeChat Pay calls https:// only"
-        if urlsplit(url).query or urlsplit(url).fragment:
-            yield "notify_url", f"{url}: must have no query"
 
 
-ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE, simulator="/wechat")
+ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE, simulator="/wechat", secure_notices=True)
