@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import OnUnreadable
 from shop_order.domain.status import RefundState
@@ -78,13 +79,13 @@ async def late_money(store: Store, of: Order) -> Order:
 async def give_back(store: Store, of: Order, *, ends: RefundState = RefundState.SUCCEEDED) -> Order:
     """The refund of surplus money comes to its end."""
     (refund,) = of.refunds.values()
-    await store.orders.change(of.order_sn, lambda o: o.refund_sent(refund.refund_sn, LATER_MS))
+    await store.orders.change(of.order_sn, lambda o: after_sales.sent(o, refund.refund_sn, LATER_MS))
 
     def end(o: Order) -> None:
         if ends is RefundState.SUCCEEDED:
-            o.refund_succeeded(refund.refund_sn, LATER_MS)
+            after_sales.succeeded(o, refund.refund_sn, LATER_MS)
         else:
-            o.refund_failed(refund.refund_sn, LATER_MS)
+            after_sales.failed(o, refund.refund_sn, LATER_MS)
 
     return (await store.orders.change(of.order_sn, end))[0]
 

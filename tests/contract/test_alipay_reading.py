@@ -206,8 +206,8 @@ def test_a_refund_of_nothing_is_none(send: Send, nothing: dict[str, str]) -> Non
 @pytest.mark.parametrize("some", [{"refund_fee": "0.01"}, {"gmt_refund": "2026-11-21 09:00:00.290"}])
 def test_a_refund_of_something_is_one(send: Send, some: dict[str, str]) -> None:
     told = send(out_biz_no="R1", **some)
-    assert (told.is_refund, told.refund_sn) == (True, "R1")
-    assert send(**some).refund_sn == "", "a refund on the provider's own site has no number of ours"
+    assert (told.is_refund, told.out_refund_no) == (True, "R1")
+    assert send(**some).out_refund_no == "", "a refund on the provider's own site has no number of ours"
 
 
 # ---- bounds ----

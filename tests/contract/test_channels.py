@@ -64,7 +64,7 @@ async def test_a_signed_notice_tells_of_the_trade_as_often_as_it_comes(rig: Rig)
 
 async def test_a_refunds_notice_names_the_refund(rig: Rig) -> None:
     told = rig.channel.verify(*rig.notice(attempt(rig), refund_sn=REFUND_SN))
-    assert (told.payment_sn, told.is_refund, told.refund_sn) == (PAYMENT_SN, True, REFUND_SN)
+    assert (told.payment_sn, told.is_refund, told.out_refund_no) == (PAYMENT_SN, True, REFUND_SN)
 
 
 async def test_a_strangers_notice_is_forged(rig: Rig) -> None:

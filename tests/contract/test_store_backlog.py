@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shop_order.domain.entity import after_sales
 from shop_order.domain.ports import OverdueWork
 from shop_order.domain.status import RefundState
 from shop_order.repository.dao.store import Store
@@ -46,7 +47,7 @@ async def test_a_refund_is_behind_from_its_approval_until_its_end(store: Store) 
     (refund,) = order.refunds.values()
     assert refund.state is RefundState.APPROVED
     assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
-    await store.orders.change(order.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))
+    await store.orders.change(order.order_sn, lambda o: after_sales.sent(o, refund.refund_sn, NOW_MS))
     assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
-    await store.orders.change(order.order_sn, lambda o: o.refund_succeeded(refund.refund_sn, NOW_MS))
+    await store.orders.change(order.order_sn, lambda o: after_sales.succeeded(o, refund.refund_sn, NOW_MS))
     assert await store.backlog.overdue(NOW_MS) == NOTHING

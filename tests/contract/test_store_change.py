@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderNotFound
 from shop_order.domain.ports import COUNT_CAP, Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState
@@ -179,11 +180,11 @@ async def test_surplus_money_is_refunded_under_one_number_until_it_is_back(store
     assert await store.payments.due_refunds(NOW_MS - 1, 10) == []
     assert await store.payments.due_refunds(NOW_MS, 10) == [(refund, 0)]
     await store.payments.postpone_refund(refund.refund_sn, NOW_MS + 5_000)
-    await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS + 1))
+    await store.orders.change(new.order_sn, lambda o: after_sales.sent(o, refund.refund_sn, NOW_MS + 1))
     assert await store.payments.due_refunds(NOW_MS + 4_999, 10) == [], "sending does not reset the wait"
     sent = replace(refund, state=RefundState.SENT)
     assert await store.payments.due_refunds(NOW_MS + 5_000, 10) == [(sent, 1)]
-    await store.orders.change(new.order_sn, lambda o: o.refund_succeeded(refund.refund_sn, NOW_MS + 2))
+    await store.orders.change(new.order_sn, lambda o: after_sales.succeeded(o, refund.refund_sn, NOW_MS + 2))
     assert await store.payments.due_refunds(NOW_MS + 10**9, 10) == []
     found = await store.orders.get(new.order_sn)
     assert found.payments[payment.payment_sn].state is PaymentState.REFUNDED

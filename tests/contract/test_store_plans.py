@@ -18,9 +18,10 @@ import pymysql
 import pytest
 
 from shop_order.domain.bill import BillCursor, Reconciliation, Totals, day_at
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.cart import Cart
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_FIRST_ID
 from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
@@ -243,7 +244,7 @@ async def use_orders(store: Store) -> None:
         o._record("refund.approved", BUYER, NOW_MS, {})
 
     await store.orders.change(new.order_sn, approve)
-    await store.orders.change(new.order_sn, lambda o: o.refund_sent(refund.refund_sn, NOW_MS))
+    await store.orders.change(new.order_sn, lambda o: after_sales.sent(o, refund.refund_sn, NOW_MS))
     await store.orders.get(new.order_sn)
     await store.orders.get_by_id(new.id)
     await store.orders.history(new.order_sn)

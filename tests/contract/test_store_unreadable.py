@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderServiceError, UnreadableRow
 from shop_order.domain.ports import OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment, Redirect
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, SignatureInvalid
 from shop_order.domain.ports import (
     Device,
@@ -111,14 +111,14 @@ class ModelProvider:
             return RefundResult.UNKNOWN
         account = self.ledger[refund.payment_sn]
         assert payment.payment_sn == refund.payment_sn
-        if refund.refund_sn not in account.refunds:
+        if refund.out_refund_no not in account.refunds:
             if self.mode == "refuses" or account.holds_fen < refund.amount_fen:
                 return RefundResult.FAILED
-            account.refunds[refund.refund_sn] = refund.amount_fen
+            account.refunds[refund.out_refund_no] = refund.amount_fen
         return RefundResult.UNKNOWN if self.mode == "mute" else RefundResult.SUCCEEDED
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        known = self.mode == "up" and refund.refund_sn in self.ledger[refund.payment_sn].refunds
+        known = self.mode == "up" and refund.out_refund_no in self.ledger[refund.payment_sn].refunds
         return RefundResult.SUCCEEDED if known else RefundResult.UNKNOWN
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:

@@ -16,8 +16,8 @@ from datetime import date
 from typing import Any
 
 from shop_order.domain.bill import Bill, BillLine
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import BridgeParameters, Done, Payment, PaymentAction, QrCode
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, OrderServiceError, SignatureInvalid
 from shop_order.domain.ports import (
     BillNotOut,
@@ -121,12 +121,12 @@ class ToyChannel:
             return RefundResult.UNKNOWN
         if self.paid.get(payment.payment_sn) != payment.amount_fen or refund.amount_fen > payment.amount_fen:
             return RefundResult.FAILED  # it names the total, like WeChat Pay
-        self.refunds[refund.refund_sn] = refund.amount_fen
+        self.refunds[refund.out_refund_no] = refund.amount_fen
         return RefundResult.PROCESSING
 
     async def query_refund(self, refund: Refund) -> RefundResult:
         self.refund_queries += 1
-        known = self.reachable and refund.refund_sn in self.refunds
+        known = self.reachable and refund.out_refund_no in self.refunds
         return RefundResult.SUCCEEDED if known else RefundResult.UNKNOWN
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
@@ -136,7 +136,9 @@ class ToyChannel:
         if told["seller"] != self.seller:
             raise AmountMismatch("seller")
         trade = Trade(TradeState.PAID, f"T{told['sn']}", told["fen"])
-        return Notice(told["sn"], trade, is_refund="refund_sn" in told, refund_sn=told.get("refund_sn", ""))
+        return Notice(
+            told["sn"], trade, is_refund="refund_sn" in told, out_refund_no=told.get("refund_sn", "")
+        )
 
     async def aclose(self) -> None: ...
 

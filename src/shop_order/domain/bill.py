@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentType, RefundState
 
 DAY_MS = 86_400_000

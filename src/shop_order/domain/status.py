@@ -60,25 +60,39 @@ class PaymentState(StrEnum):
         return _PAYMENT_WIRE[self]
 
 
+class RefundType(StrEnum):
+    """Whether goods come back by parcel before the money is refunded."""
+
+    REFUND_ONLY = "refund_only"
+    RETURN = "return"
+
+
 class RefundState(StrEnum):
     """States of one refund."""
 
     REQUESTED = "requested"
-    APPROVED = "approved"
+    WITHDRAWN = "withdrawn"
     REJECTED = "rejected"
+    APPROVED = "approved"
+    AWAITING_RETURN = "awaiting_return"
+    RETURNED = "returned"
     SENT = "sent"
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    SETTLED = "settled"
 
 
 OPEN_PAYMENT = frozenset(
     {PaymentState.CREATED, PaymentState.PENDING, PaymentState.PROCESSING, PaymentState.UNKNOWN}
 )
 PAID_PAYMENT = frozenset({PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED})
-OPEN_REFUND = frozenset({RefundState.REQUESTED, RefundState.APPROVED, RefundState.SENT, RefundState.UNKNOWN})
-DUE_REFUND = OPEN_REFUND - {RefundState.REQUESTED}  # approved: sent until its result is known
-SETTLED_REFUND = frozenset({RefundState.SUCCEEDED, RefundState.REJECTED})  # a failed one needs an operator
+READY_REFUND = frozenset({RefundState.APPROVED, RefundState.RETURNED})  # to be sent to the provider
+DUE_REFUND = READY_REFUND | {RefundState.SENT, RefundState.UNKNOWN}  # until its result is known
+OPEN_REFUND = DUE_REFUND | {RefundState.REQUESTED, RefundState.AWAITING_RETURN}
+REFUNDED = frozenset({RefundState.SUCCEEDED, RefundState.SETTLED})  # by the provider, or by hand
+SETTLED_REFUND = REFUNDED | {RefundState.REJECTED, RefundState.WITHDRAWN}  # a failed one needs an operator
+LIVE_REFUND = frozenset(RefundState) - {RefundState.REJECTED, RefundState.WITHDRAWN}
 
 _PAYMENT_WIRE = {
     **dict.fromkeys(OPEN_PAYMENT, 1),
@@ -120,13 +134,25 @@ PAYMENT_TRANSITIONS: Mapping[PaymentState, frozenset[PaymentState]] = {
 }
 
 REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
-    RefundState.REQUESTED: frozenset({RefundState.APPROVED, RefundState.REJECTED}),
+    RefundState.REQUESTED: frozenset(
+        {
+            RefundState.APPROVED,
+            RefundState.AWAITING_RETURN,
+            RefundState.REJECTED,
+            RefundState.WITHDRAWN,
+        }
+    ),
     RefundState.APPROVED: frozenset({RefundState.SENT}),
+    # Goods that never arrive, or not as they were sold, bring no money back.
+    RefundState.AWAITING_RETURN: frozenset(
+        {RefundState.RETURNED, RefundState.REJECTED, RefundState.WITHDRAWN}
+    ),
+    RefundState.RETURNED: frozenset({RefundState.SENT}),
     RefundState.SENT: frozenset({RefundState.UNKNOWN, RefundState.SUCCEEDED, RefundState.FAILED}),
     RefundState.UNKNOWN: frozenset({RefundState.SENT, RefundState.SUCCEEDED, RefundState.FAILED}),
-    RefundState.REJECTED: frozenset(),
-    RefundState.SUCCEEDED: frozenset(),
-    RefundState.FAILED: frozenset(),
+    # The provider's clerks can still pay an abnormal refund.
+    RefundState.FAILED: frozenset({RefundState.SENT, RefundState.SETTLED, RefundState.SUCCEEDED}),
+    **dict.fromkeys(SETTLED_REFUND, frozenset[RefundState]()),
 }
 
 _State = TypeVar("_State", OrderStatus, PaymentState, RefundState)

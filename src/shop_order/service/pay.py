@@ -213,7 +213,7 @@ class PaymentService:
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)
         if notice.is_refund:  # its trade may look paid; `Settlement` queries the refund by its own number
-            await self.payments.request_refund(notice.refund_sn, self.clock())
+            await self.payments.request_refund(notice.out_refund_no, self.clock())
             return ""
         with self.attempts.alerting(notice.payment_sn, notice.trade.trade_no):
             payment = await self.attempts.find(notice.payment_sn, payment_type)

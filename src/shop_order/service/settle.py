@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
-from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import ABNORMAL, CLOSED, REFUND_TOO_LATE, REFUSED, Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, UnreadableRow
 from shop_order.domain.ports import (
     Clock,
@@ -27,6 +28,12 @@ from shop_order.service.channels import Channels
 BATCH = 32  # concurrently, so that a slow provider does not delay the others
 STUCK_MS = 600_000  # after an attempt expired: alert if its provider still does not answer
 QUERY_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+FAILURES = {
+    RefundResult.FAILED: REFUSED,
+    RefundResult.CLOSED: CLOSED,
+    RefundResult.ABNORMAL: ABNORMAL,
+    RefundResult.TOO_LATE: REFUND_TOO_LATE,
+}
 REFUND_BACKOFF_MS = (5_000, 15_000, 60_000, 300_000, 1_800_000)
 
 
@@ -124,14 +131,11 @@ class Settlement:
         sn = refund.refund_sn
 
         def sent(order: Order) -> tuple[Payment, Refund]:
-            order.refund_sent(sn, self.clock())
+            after_sales.sent(order, sn, self.clock())
             return order.payments[refund.payment_sn], order.refunds[sn]
 
         def succeeded(order: Order) -> None:
-            order.refund_succeeded(sn, self.clock())
-
-        def failed(order: Order) -> None:
-            order.refund_failed(sn, self.clock())
+            after_sales.succeeded(order, sn, self.clock())
 
         _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
         if refund.state not in DUE_REFUND:
@@ -142,15 +146,17 @@ class Settlement:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
-        elif result is RefundResult.FAILED:
-            self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn)
-            await self.orders.change(refund.order_sn, failed)
-        return result in (RefundResult.SUCCEEDED, RefundResult.FAILED)
+        elif failure := FAILURES.get(result):
+            self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
+            await self.orders.change(
+                refund.order_sn, lambda order: after_sales.failed(order, sn, self.clock(), failure=failure)
+            )
+        return result is RefundResult.SUCCEEDED or result in FAILURES
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)
         result = await channel.refund(payment, refund=refund)
-        if result is RefundResult.PROCESSING:
+        if result in (RefundResult.PROCESSING, RefundResult.CLOSED):  # a new number needs a query first
             result = await channel.query_refund(refund)
         return result
 

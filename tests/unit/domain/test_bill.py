@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_order.domain.bill import MAX_SHOWN, BillLine, Comparison, Difference, Mismatch, day_at, first_ms
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
 
 ALIPAY = PaymentType.ALIPAY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import AmountMismatch, IllegalTransition, PayWindowClosed
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState, RefundStatus
@@ -142,16 +143,16 @@ def test_a_refund_goes_out_once_and_succeeds_once() -> None:
     money(order, payment)
     (sn,) = order.refunds
     with pytest.raises(IllegalTransition):
-        order.refund_succeeded(sn, NOW_MS)
-    order.refund_sent(sn, NOW_MS)
-    order.refund_sent(sn, NOW_MS)
-    order.refund_succeeded(sn, NOW_MS)
-    order.refund_succeeded(sn, NOW_MS)
+        after_sales.succeeded(order, sn, NOW_MS)
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.succeeded(order, sn, NOW_MS)
+    after_sales.succeeded(order, sn, NOW_MS)
     assert types(order)[-2:] == ["refund.sent", "refund.succeeded"]
     paid = order.payments[payment.payment_sn]
     assert (paid.state, paid.refunded_fen) == (PaymentState.REFUNDED, order.pay_fen)
     with pytest.raises(IllegalTransition):
-        order.refund_failed(sn, NOW_MS)
+        after_sales.failed(order, sn, NOW_MS)
 
 
 def test_a_refund_that_failed_leaves_the_money_where_it_is() -> None:
@@ -160,8 +161,8 @@ def test_a_refund_that_failed_leaves_the_money_where_it_is() -> None:
     order.payments[payment.payment_sn] = payment
     money(order, payment)
     (sn,) = order.refunds
-    order.refund_sent(sn, NOW_MS)
-    order.refund_failed(sn, NOW_MS)
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.failed(order, sn, NOW_MS)
     assert order.refunds[sn].state is RefundState.FAILED
     assert order.payments[payment.payment_sn].refunded_fen == 0
 
@@ -180,9 +181,9 @@ def test_late_money_is_an_open_refund_until_all_of_it_is_back() -> None:
     refunds = [late(order), late(order)]
     seen.append(order.refund_status)
     for sn in refunds:
-        order.refund_sent(sn, NOW_MS)
+        after_sales.sent(order, sn, NOW_MS)
         seen.append(order.refund_status)
-        order.refund_succeeded(sn, NOW_MS)
+        after_sales.succeeded(order, sn, NOW_MS)
         seen.append(order.refund_status)
     none, is_open, whole = RefundStatus.NONE, RefundStatus.OPEN, RefundStatus.WHOLE
     assert seen == [none, is_open, is_open, is_open, is_open, whole]
@@ -192,8 +193,8 @@ def test_late_money_is_an_open_refund_until_all_of_it_is_back() -> None:
 def test_late_money_that_the_provider_does_not_give_back_is_an_open_refund() -> None:
     order = order_in(S.CANCELLED)
     sn = late(order)
-    order.refund_sent(sn, NOW_MS)
-    order.refund_failed(sn, NOW_MS)
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.failed(order, sn, NOW_MS)
     assert order.refund_status is RefundStatus.OPEN, "the buyer has not got it back"
     assert not order.is_settled
 
@@ -213,9 +214,9 @@ def test_a_duplicate_payment_never_changes_the_refund_status(status: OrderStatus
     order = order_in(status)
     sn = late(order)
     seen = [order.refund_status]
-    order.refund_sent(sn, NOW_MS)
+    after_sales.sent(order, sn, NOW_MS)
     seen.append(order.refund_status)
-    (order.refund_failed if fails else order.refund_succeeded)(sn, NOW_MS)
+    (after_sales.failed if fails else after_sales.succeeded)(order, sn, NOW_MS)
     assert {*seen, order.refund_status} == {RefundStatus.NONE}
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from shop_order.domain.entity.money import Refund
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import PAY_WINDOW_MS, Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.service.checkout import Stage, stage_of
 from tests.unit.domain.orders import BUYER, NOW_MS, attempt, money, order_in, place
@@ -76,6 +77,6 @@ def test_late_money_goes_back() -> None:
     money(order, late)
     assert (stage_of(order, NOW_MS), order.money.refunds_fen()) == (Stage.REFUNDING, (order.pay_fen, 0))
     (refund,) = order.refunds
-    order.refund_sent(refund, NOW_MS)
-    order.refund_succeeded(refund, NOW_MS)
+    after_sales.sent(order, refund, NOW_MS)
+    after_sales.succeeded(order, refund, NOW_MS)
     assert (stage_of(order, NOW_MS), order.money.refunds_fen()) == (Stage.REFUNDED, (0, order.pay_fen))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderServiceError, UseRefund
 from shop_order.domain.status import (
     OPEN_PAYMENT,
@@ -106,6 +106,15 @@ def test_between_open_states_a_payment_only_moves_forward() -> None:
 REFUND_LEGAL = {
     (R.REQUESTED, R.APPROVED),
     (R.REQUESTED, R.REJECTED),
+    (R.REQUESTED, R.WITHDRAWN),
+    (R.REQUESTED, R.AWAITING_RETURN),
+    (R.AWAITING_RETURN, R.RETURNED),
+    (R.AWAITING_RETURN, R.REJECTED),
+    (R.AWAITING_RETURN, R.WITHDRAWN),
+    (R.RETURNED, R.SENT),
+    (R.FAILED, R.SENT),
+    (R.FAILED, R.SETTLED),
+    (R.FAILED, R.SUCCEEDED),
     (R.APPROVED, R.SENT),
     (R.SENT, R.UNKNOWN),
     (R.SENT, R.SUCCEEDED),

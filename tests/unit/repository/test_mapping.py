@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from shop_order.domain.entity.cart import CartLine
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState

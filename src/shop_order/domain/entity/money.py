@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, IllegalTransition
-from shop_order.domain.event.order_events import LATE_PAYMENT
 from shop_order.domain.status import (
-    OPEN_REFUND,
-    REFUND_TRANSITIONS,
     SETTLED_REFUND,
     RefundState,
     RefundStatus,
-    advance,
 )
 
 MAX_QUERIED = 5  # attempts of one order whose provider is queried before the order times out
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """One refund of one payment. The provider knows it by `refund_sn`, which never changes.
-
-    `surplus` marks a payment that the order does not keep: too late, or a duplicate (see `reason`).
-    """
-
-    refund_sn: str
-    payment_sn: str
-    order_sn: str
-    amount_fen: int
-    state: RefundState
-    reason: str
-    surplus: bool
-    created_ms: int
-    finished_ms: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is not decided or not settled yet."""
-        return self.state in OPEN_REFUND
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it refunds money that arrived after the order was cancelled."""
-        return self.surplus and self.reason == LATE_PAYMENT
-
-    def event_data(self) -> dict[str, object]:
-        """What the order's history records of the refund, besides its reason."""
-        return {"refund_sn": self.refund_sn, "payment_sn": self.payment_sn, "amount_fen": self.amount_fen}
-
-    def to(self, state: RefundState, *, finished_ms: int = 0) -> Refund:
-        """The refund in another state. Raises IllegalTransition."""
-        return replace(self, state=advance(REFUND_TRANSITIONS, self.state, state), finished_ms=finished_ms)
 
 
 @dataclass(slots=True)
@@ -111,67 +74,52 @@ class Money:
 
     # ---- refunds ----
 
-    def request_surplus_refund(self, refund_sn: str, payment: Payment, reason: str, now_ms: int) -> Refund:
-        """Add a refund of a whole payment that the order does not keep."""
-        self.refunds[refund_sn] = refund = Refund(
-            refund_sn,
-            payment.payment_sn,
-            payment.order_sn,
-            payment.amount_fen,
-            RefundState.REQUESTED,
-            reason,
-            surplus=True,
-            created_ms=now_ms,
-        )
+    def add(self, refund: Refund) -> Refund:
+        """Add a refund."""
+        self.refunds[refund.refund_sn] = refund
         return refund
 
-    def approve_refund(self, refund_sn: str) -> Refund:
-        """Mark the refund as approved. Raises IllegalTransition."""
-        return self._move(refund_sn, RefundState.APPROVED)
+    def move(self, refund_sn: str, to: RefundState, **changes: Any) -> Refund:
+        """Move the refund to another state, with other fields. Raises IllegalTransition."""
+        self.refunds[refund_sn] = refund = self.refunds[refund_sn].to(to, **changes)
+        return refund
 
-    def send_refund(self, refund_sn: str) -> Refund | None:
-        """Mark the refund as sent and return it, or None unless it was approved."""
-        if self.refunds[refund_sn].state is not RefundState.APPROVED:
-            return None
-        return self._move(refund_sn, RefundState.SENT)
+    def note(self, refund_sn: str, **changes: Any) -> Refund:
+        """Set fields of the refund; its state stays."""
+        self.refunds[refund_sn] = refund = replace(self.refunds[refund_sn], **changes)
+        return refund
 
-    def complete_refund(self, refund_sn: str, now_ms: int) -> Refund | None:
-        """Mark the refund as succeeded and return it, or None if it was before. Raises IllegalTransition."""
-        if self.refunds[refund_sn].state is RefundState.SUCCEEDED:
-            return None
-        refund = self._move(refund_sn, RefundState.SUCCEEDED, finished_ms=now_ms)
+    def refunded(self, refund_sn: str, to: RefundState, **changes: Any) -> Refund:
+        """Record that the buyer has the money of a refund. Raises IllegalTransition."""
+        refund = self.move(refund_sn, to, **changes)
         self.payments[refund.payment_sn] = self.payments[refund.payment_sn].refunded(refund.amount_fen)
         return refund
 
-    def fail_refund(self, refund_sn: str, now_ms: int) -> Refund:
-        """Mark the refund as failed. Raises IllegalTransition."""
-        return self._move(refund_sn, RefundState.FAILED, finished_ms=now_ms)
-
-    def _move(self, refund_sn: str, to: RefundState, *, finished_ms: int = 0) -> Refund:
-        self.refunds[refund_sn] = refund = self.refunds[refund_sn].to(to, finished_ms=finished_ms)
-        return refund
+    def own_refunds(self) -> Sequence[Refund]:
+        """The live refunds of the money that paid the order, without surplus payments."""
+        return [refund for refund in self.refunds.values() if refund.is_live and not refund.surplus]
 
     def refund_status(self, pay_fen: int) -> RefundStatus:
         """How much of the money for an order of `pay_fen` was refunded.
 
-        A refund of a late payment counts, and stays open if it fails, since it must be returned. A
-        refund of a duplicate payment does not count: the order keeps the money that paid it.
+        A failed refund stays open, since its money is still owed. A refund of a late payment counts. One of a
+        duplicate payment does not: the order keeps the money that paid it.
         """
         own = [refund for refund in self.refunds.values() if not refund.surplus or refund.is_late]
-        if any(refund.is_open or (refund.is_late and refund.state is RefundState.FAILED) for refund in own):
+        if any(refund.is_open or refund.state is RefundState.FAILED for refund in own):
             return RefundStatus.OPEN
-        refunded_fen = sum(refund.amount_fen for refund in own if refund.state is RefundState.SUCCEEDED)
+        refunded_fen = sum(refund.amount_fen for refund in own if refund.is_refunded)
         if not refunded_fen:
             return RefundStatus.NONE
         return RefundStatus.WHOLE if refunded_fen >= pay_fen else RefundStatus.PART
 
     def refunds_fen(self) -> tuple[int, int]:
         """Amounts still to be refunded and already refunded, in fen; a failed refund is still owed."""
-        accepted = [r for r in self.refunds.values() if r.state is not RefundState.REJECTED]
-        refunded_fen = sum(r.amount_fen for r in accepted if r.state in SETTLED_REFUND)
-        return sum(r.amount_fen for r in accepted) - refunded_fen, refunded_fen
+        live = [refund for refund in self.refunds.values() if refund.is_live]
+        refunded_fen = sum(refund.amount_fen for refund in live if refund.is_refunded)
+        return sum(refund.amount_fen for refund in live) - refunded_fen, refunded_fen
 
     @property
     def is_settled(self) -> bool:
-        """Whether no attempt is open, and every refund succeeded or was rejected."""
+        """Whether no attempt is open, and every refund was paid or refused."""
         return not self.open_payment() and all(r.state in SETTLED_REFUND for r in self.refunds.values())

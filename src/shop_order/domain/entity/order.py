@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shop_order.domain.entity.money import Money, Refund
+from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund, surplus_refund
 from shop_order.domain.errors import (
     IllegalTransition,
     PayWindowClosed,
@@ -20,6 +21,7 @@ from shop_order.domain.status import (
     ORDER_TRANSITIONS,
     OrderStatus,
     PaymentType,
+    RefundState,
     RefundStatus,
     advance,
 )
@@ -221,23 +223,21 @@ class Order:
             return
         late = self.status is OrderStatus.CANCELLED
         reason = events.LATE_PAYMENT if late else events.DUPLICATE_PAYMENT
-        refund = self.money.request_surplus_refund(refund_sn, payment, reason, now_ms)
-        self._record_refund(events.REFUND_REQUESTED, refund, now_ms)
-        self._record_refund(events.REFUND_APPROVED, self.money.approve_refund(refund_sn), now_ms)
+        refund = self.money.add(surplus_refund(refund_sn, payment, reason, now_ms))
+        self.record_refund(events.REFUND_REQUESTED, refund, SYSTEM, now_ms)
+        approved = self.money.move(refund_sn, RefundState.APPROVED)
+        self.record_refund(events.REFUND_APPROVED, approved, SYSTEM, now_ms)
 
-    def refund_sent(self, refund_sn: str, now_ms: int) -> None:
-        """Mark an approved refund as sent to the provider. Idempotent."""
-        if refund := self.money.send_refund(refund_sn):
-            self._record_refund(events.REFUND_SENT, refund, now_ms)
+    def record_refund(self, type: str, refund: Refund, actor: Actor, now_ms: int) -> None:
+        """Record an event of a refund; for `after_sales`."""
+        payment_type = {"payment_type": int(self.payments[refund.payment_sn].payment_type)}
+        self._record(type, actor, now_ms, refund.event_data() | payment_type, reason=refund.code)
 
-    def refund_succeeded(self, refund_sn: str, now_ms: int) -> None:
-        """Record that the buyer has received the refund. Idempotent. Raises IllegalTransition."""
-        if refund := self.money.complete_refund(refund_sn, now_ms):
-            self._record_refund(events.REFUND_SUCCEEDED, refund, now_ms)
-
-    def refund_failed(self, refund_sn: str, now_ms: int) -> None:
-        """Record that the provider refused permanently; an operator must decide. Raises IllegalTransition."""
-        self._record_refund(events.REFUND_FAILED, self.money.fail_refund(refund_sn, now_ms), now_ms)
+    def cancel_refunded(self, reason: str, code: str, now_ms: int) -> None:
+        """Cancel a paid order whose money was all refunded; for `after_sales`. Raises IllegalTransition."""
+        old = self._advance(OrderStatus.CANCELLED)
+        self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
+        self._record(events.ORDER_CANCELLED, SYSTEM, now_ms, {}, old_status=old, reason=code)
 
     # ---- state as callers see it ----
 
@@ -297,13 +297,9 @@ class Order:
         return old
 
     def _refuse_open_refund(self, to: OrderStatus) -> None:
-        # An illegal transition is reported as such, whatever the order's refunds are.
-        advance(ORDER_TRANSITIONS, self.status, to)
+        advance(ORDER_TRANSITIONS, self.status, to)  # an illegal transition is reported as such
         if self.refund_status is RefundStatus.OPEN:
             raise RefundOpen
-
-    def _record_refund(self, type: str, refund: Refund, now_ms: int) -> None:
-        self._record(type, SYSTEM, now_ms, refund.event_data(), reason=refund.reason)
 
     def _record(
         self,

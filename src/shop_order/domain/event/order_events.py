@@ -17,11 +17,16 @@ ORDER_CANCELLED = "order.cancelled"
 PAYMENT_OPENED = "payment.opened"
 PAYMENT_CLOSED = "payment.closed"
 REFUND_REQUESTED = "refund.requested"
+REFUND_FIRST_APPROVED = "refund.first_approved"  # another admin has to approve it too
 REFUND_APPROVED = "refund.approved"
 REFUND_REJECTED = "refund.rejected"
-REFUND_SENT = "refund.sent"
+REFUND_WITHDRAWN = "refund.withdrawn"
+REFUND_PARCEL_SENT = "refund.parcel_sent"  # by the buyer, with the goods
+REFUND_RETURNED = "refund.returned"  # the goods arrived
+REFUND_SENT = "refund.sent"  # to the provider
 REFUND_SUCCEEDED = "refund.succeeded"
 REFUND_FAILED = "refund.failed"
+REFUND_SETTLED = "refund.settled"  # by hand
 
 # Reasons of surplus refunds: such a `refund.requested` also records that the money arrived.
 LATE_PAYMENT = "LATE_PAYMENT"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import (
     Payment,
     PaymentAction,
@@ -15,6 +14,7 @@ from shop_order.domain.entity.payment import (
     provider_ms,
     trade_number,
 )
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports.upkeep import BillSource
 from shop_order.domain.status import PaymentType
 
@@ -66,13 +66,13 @@ class Notice:
     """A verified notice: an attempt and its state at the provider.
 
     `ambiguous` names a field that can be read in two ways; the provider is queried instead. A notice about a
-    refund says nothing about the attempt: the provider is queried about `refund_sn`, if it is known.
+    refund says nothing about the attempt: the provider is queried about `out_refund_no`, if it is known.
     """
 
     payment_sn: str
     trade: Trade
     is_refund: bool = False
-    refund_sn: str = ""
+    out_refund_no: str = ""
     ambiguous: str = ""
 
 
@@ -177,7 +177,7 @@ class PaymentChannel(Protocol):
         """
 
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
-        """Refund `refund.amount_fen` of the payment. Idempotent by `refund_sn`."""
+        """Refund `refund.amount_fen` of the payment. Idempotent by `refund.out_refund_no`."""
 
     async def query_refund(self, refund: Refund) -> RefundResult:
         """The result of a refund that the provider accepted."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from shop_order.domain.entity.cart import Cart
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import OrderStatus
@@ -228,8 +228,8 @@ class Payments(Protocol):
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and schedule the next."""
 
-    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
-        """Schedule the next try of an open refund; ignored for any other number."""
+    async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
+        """Schedule the next try of a due refund, by the provider's number; ignored for any other."""
 
 
 class Carts(Protocol):

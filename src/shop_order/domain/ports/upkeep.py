@@ -8,8 +8,8 @@ from datetime import date
 from typing import Protocol
 
 from shop_order.domain.bill import Bill, BillCursor, DayResult, Reconciliation
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.history_root import Leaf, Root
 from shop_order.domain.order_log import Backfill, FeedEntry, Figures, LogEntry, LogUpdate, OrderSummary

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import Key, TradeNoTaken
-from shop_order.domain.status import OrderStatus, PaymentState
+from shop_order.domain.status import DUE_REFUND, OrderStatus, PaymentState
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
@@ -28,9 +28,10 @@ UPDATE_ORDER = f"UPDATE order_info SET {ORDER.changing} WHERE order_sn = ? AND v
 INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms) VALUES"
 UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_ms = ? WHERE payment_sn = ?"
 INSERT_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
+# A refund that becomes due is tried at once; one that stays due keeps its schedule.
 UPDATE_REFUND = (
-    f"UPDATE refund SET {REFUND.changing}, try_ms = CASE WHEN ? IS NULL THEN NULL ELSE try_ms END"
-    " WHERE refund_sn = ?"
+    f"UPDATE refund SET {REFUND.changing}, tries = CASE WHEN try_ms IS NULL THEN 0 ELSE tries END,"
+    " try_ms = CASE WHEN ? IS NULL THEN NULL ELSE COALESCE(try_ms, ?) END WHERE refund_sn = ?"
 )
 INSERT_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
 # An empty seller matches any: payments from before numbers were claimed have none.
@@ -97,7 +98,9 @@ class Decision:
 
     @property
     def payment_sn(self) -> str:
-        """The payment that was the result, empty if it was none."""
+        """The number of the payment or refund that was the result, empty if it was neither."""
+        if isinstance(self.result, Refund):
+            return self.result.refund_sn
         return self.result.payment_sn if isinstance(self.result, Payment) else ""
 
 
@@ -223,7 +226,7 @@ async def _store_refunds(session: Session, changed: Iterable[Decision]) -> None:
     for one in changed:
         for refund, surplus_of, try_ms in changed_refunds(one.order, one.before):
             if refund.refund_sn in one.before.refunds:
-                values = (*REFUND.changed(refund), try_ms, refund.refund_sn)
+                values = (*REFUND.changed(refund), try_ms, try_ms, refund.refund_sn)
                 await session.run(UPDATE_REFUND, values)
             else:
                 new.append((*rows.REFUND.row(refund), surplus_of, try_ms))
@@ -273,4 +276,4 @@ def changed_refunds(order: Order, before: OrderSnapshot) -> Iterator[tuple[Refun
     for refund in order.refunds.values():
         if refund is not before.refunds.get(refund.refund_sn):
             surplus_of = refund.payment_sn if refund.surplus else None
-            yield refund, surplus_of, order.updated_ms if refund.is_open else None
+            yield refund, surplus_of, order.updated_ms if refund.state in DUE_REFUND else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
 from shop_order.repository.dao import rows
@@ -68,9 +68,9 @@ class Payments(StorePart):
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.run(sql, (at_ms, refund_sn))
 
-    async def request_refund(self, refund_sn: str, at_ms: int) -> None:
-        sql = "UPDATE refund SET try_ms = ? WHERE refund_sn = ? AND try_ms > ?"
-        await self._db.writer.run(sql, (at_ms, refund_sn, at_ms))
+    async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
+        sql = "UPDATE refund SET try_ms = ? WHERE out_refund_no = ? AND try_ms > ?"
+        await self._db.writer.run(sql, (at_ms, out_refund_no, at_ms))
 
 
 async def request_query(session: Session, payment_sn: str, at_ms: int) -> None:

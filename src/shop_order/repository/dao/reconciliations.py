@@ -8,8 +8,8 @@ from dataclasses import asdict, astuple
 from datetime import date
 
 from shop_order.domain.bill import BillCursor, DayResult, Reconciliation
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Fence
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.engine.base import Row, Session, StorePart, marks

@@ -13,13 +13,14 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from shop_order.domain.entity.cart import CartLine
-from shop_order.domain.entity.money import Money, Refund
+from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund, RefundLine
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import OrderStanding
-from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState
+from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState, RefundType
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.tracing import Origin
@@ -129,6 +130,17 @@ def stored_bytes(value: object) -> bytes:
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
 
 
+def lines_text(lines: Sequence[RefundLine]) -> str:
+    """Return `goods:nums:share_fen` of each line, joined by commas."""
+    return ",".join([f"{line.goods}:{line.nums}:{line.share_fen}" for line in lines])
+
+
+def refund_lines(text: str) -> tuple[RefundLine, ...]:
+    """Return the lines of their text. Raises ValueError, TypeError."""
+    parts = [part.split(":") for part in text.split(",")] if text else []
+    return tuple([RefundLine(*map(int, part)) for part in parts])
+
+
 # The columns of the specification's chapter 2, then ours; `order_mount` and `goods_price` are generated.
 ORDER = Columns(
     Column("id"),
@@ -193,12 +205,24 @@ REFUND = Columns(
     Column("refund_sn"),
     Column("payment_sn"),
     Column("order_sn"),
-    Column("amount_fen"),
+    Column("amount_fen", changes=True),
     Column("state", write=attrgetter("value"), read=RefundState, changes=True),
     Column("reason"),
     Column("surplus", write=int, read=bool),
     Column("created_ms"),
     Column("finished_ms", changes=True),
+    Column("user"),
+    Column("type", write=attrgetter("value"), read=RefundType),
+    Column("items", "lines", lines_text, refund_lines),
+    Column("freight_fen", changes=True),
+    Column("requested_by"),
+    Column("approvals", changes=True),
+    Column("approver", changes=True),
+    Column("decision", changes=True),
+    Column("parcel_company", changes=True),
+    Column("parcel_no", changes=True),
+    Column("failure", changes=True),
+    Column("out_refund_no", changes=True),
 )
 EVENT = Columns(
     Column("id"),
@@ -318,7 +342,7 @@ def refund_of(row: Row) -> Refund:
     """Return the refund of a row. Raises UnreadableRow."""
     try:
         return _refund(row)
-    except ValueError as altered:
+    except _ALTERED as altered:
         raise UnreadableRow(row[0], altered) from altered
 
 

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0012: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0013: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -254,11 +254,26 @@ CREATE TABLE `refund` (
   `surplus_of` varchar(30) DEFAULT NULL,
   `try_ms` bigint DEFAULT NULL,
   `tries` int NOT NULL DEFAULT '0',
+  `user` bigint NOT NULL DEFAULT '0',
+  `type` varchar(20) NOT NULL DEFAULT 'refund_only',
+  `items` varchar(4000) NOT NULL DEFAULT '',
+  `freight_fen` bigint NOT NULL DEFAULT '0',
+  `requested_by` varchar(10) NOT NULL DEFAULT '',
+  `approvals` int NOT NULL DEFAULT '0',
+  `approver` bigint NOT NULL DEFAULT '0',
+  `decision` varchar(255) NOT NULL DEFAULT '',
+  `parcel_company` varchar(50) NOT NULL DEFAULT '',
+  `parcel_no` varchar(64) NOT NULL DEFAULT '',
+  `failure` varchar(20) NOT NULL DEFAULT '',
+  `out_refund_no` varchar(30) NOT NULL DEFAULT '',
   PRIMARY KEY (`refund_sn`),
   UNIQUE KEY `uq_refund_surplus` (`surplus_of`),
   KEY `idx_refund_order` (`order_sn`),
   KEY `idx_refund_try` (`try_ms`),
   KEY `idx_refund_finished` (`finished_ms`,`refund_sn`),
+  KEY `idx_refund_user` (`user`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_state` (`state`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_out` (`out_refund_no`),
   CONSTRAINT `refund_chk_1` CHECK ((`amount_fen` >= 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
@@ -359,9 +374,24 @@ CREATE TABLE `refund_history` (
   `surplus_of` varchar(30) DEFAULT NULL,
   `try_ms` bigint DEFAULT NULL,
   `tries` int NOT NULL,
+  `user` bigint NOT NULL DEFAULT '0',
+  `type` varchar(20) NOT NULL DEFAULT 'refund_only',
+  `items` varchar(4000) NOT NULL DEFAULT '',
+  `freight_fen` bigint NOT NULL DEFAULT '0',
+  `requested_by` varchar(10) NOT NULL DEFAULT '',
+  `approvals` int NOT NULL DEFAULT '0',
+  `approver` bigint NOT NULL DEFAULT '0',
+  `decision` varchar(255) NOT NULL DEFAULT '',
+  `parcel_company` varchar(50) NOT NULL DEFAULT '',
+  `parcel_no` varchar(64) NOT NULL DEFAULT '',
+  `failure` varchar(20) NOT NULL DEFAULT '',
+  `out_refund_no` varchar(30) NOT NULL DEFAULT '',
   PRIMARY KEY (`refund_sn`),
   KEY `idx_refund_history_order` (`order_sn`),
-  KEY `idx_refund_history_finished` (`finished_ms`,`refund_sn`)
+  KEY `idx_refund_history_finished` (`finished_ms`,`refund_sn`),
+  KEY `idx_refund_history_user` (`user`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_history_state` (`state`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_history_out` (`out_refund_no`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
 
@@ -398,4 +428,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0012');
+INSERT INTO alembic_version (version_num) VALUES ('0013');

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0012');
+INSERT INTO "alembic_version" VALUES('0013');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -270,7 +270,7 @@ CREATE TABLE refund (
 	finished_ms BIGINT NOT NULL,
 	surplus_of VARCHAR(30),
 	try_ms BIGINT,
-	tries INTEGER DEFAULT '0' NOT NULL,
+	tries INTEGER DEFAULT '0' NOT NULL, user BIGINT DEFAULT '0' NOT NULL, type VARCHAR(20) DEFAULT 'refund_only' NOT NULL, items VARCHAR(4000) DEFAULT '' NOT NULL, freight_fen BIGINT DEFAULT '0' NOT NULL, requested_by VARCHAR(10) DEFAULT '' NOT NULL, approvals INTEGER DEFAULT '0' NOT NULL, approver BIGINT DEFAULT '0' NOT NULL, decision VARCHAR(255) DEFAULT '' NOT NULL, parcel_company VARCHAR(50) DEFAULT '' NOT NULL, parcel_no VARCHAR(64) DEFAULT '' NOT NULL, failure VARCHAR(20) DEFAULT '' NOT NULL, out_refund_no VARCHAR(30) DEFAULT '' NOT NULL,
 	PRIMARY KEY (refund_sn),
 	CONSTRAINT uq_refund_surplus UNIQUE (surplus_of)
 );
@@ -286,7 +286,7 @@ CREATE TABLE refund_history (
 	finished_ms BIGINT NOT NULL,
 	surplus_of VARCHAR(30),
 	try_ms BIGINT,
-	tries INTEGER NOT NULL,
+	tries INTEGER NOT NULL, user BIGINT DEFAULT '0' NOT NULL, type VARCHAR(20) DEFAULT 'refund_only' NOT NULL, items VARCHAR(4000) DEFAULT '' NOT NULL, freight_fen BIGINT DEFAULT '0' NOT NULL, requested_by VARCHAR(10) DEFAULT '' NOT NULL, approvals INTEGER DEFAULT '0' NOT NULL, approver BIGINT DEFAULT '0' NOT NULL, decision VARCHAR(255) DEFAULT '' NOT NULL, parcel_company VARCHAR(50) DEFAULT '' NOT NULL, parcel_no VARCHAR(64) DEFAULT '' NOT NULL, failure VARCHAR(20) DEFAULT '' NOT NULL, out_refund_no VARCHAR(30) DEFAULT '' NOT NULL,
 	PRIMARY KEY (refund_sn)
 );
 CREATE TABLE shop_time (
@@ -354,3 +354,9 @@ CREATE INDEX idx_payment_history_paid ON payment_history (paid_ms, payment_sn);
 CREATE INDEX idx_refund_finished ON refund (finished_ms, refund_sn);
 CREATE INDEX idx_refund_history_finished ON refund_history (finished_ms, refund_sn);
 CREATE INDEX idx_tombstone_created ON order_sn_tombstone (created_ms, order_sn);
+CREATE INDEX idx_refund_user ON refund (user, created_ms, refund_sn);
+CREATE INDEX idx_refund_state ON refund (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_out ON refund (out_refund_no);
+CREATE INDEX idx_refund_history_user ON refund_history (user, created_ms, refund_sn);
+CREATE INDEX idx_refund_history_state ON refund_history (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_history_out ON refund_history (out_refund_no);

@@ -26,8 +26,8 @@ from shop_order.domain.bill import (
     first_ms,
     is_before,
 )
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
 from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
 from shop_order.domain.status import PaymentType, RefundState

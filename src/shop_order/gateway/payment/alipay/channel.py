@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Payment, Redirect
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import (
     Clock,
@@ -105,7 +105,7 @@ class Alipay:
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
         content = {
             "out_trade_no": payment.payment_sn,
-            "out_request_no": refund.refund_sn,
+            "out_request_no": refund.out_refund_no,
             "refund_amount": yuan_of_fen(refund.amount_fen),
             "refund_reason": refund.reason,
         }
@@ -117,9 +117,9 @@ class Alipay:
         return RefundResult.UNKNOWN
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.refund_sn}
+        content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.out_refund_no}
         answer = await self._gateway.call("alipay.trade.fastpay.refund.query", content)
-        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund.refund_sn
+        known = answer.get("code") == "10000" and answer.get("out_request_no") == refund.out_refund_no
         # No status means that Alipay has not received the refund, or that it failed.
         succeeded = known and answer.get("refund_status") == "REFUND_SUCCESS"
         return RefundResult.SUCCEEDED if succeeded else RefundResult.UNKNOWN

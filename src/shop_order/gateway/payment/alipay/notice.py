@@ -69,7 +69,7 @@ def notice_of(
         raise AmountMismatch("notify_id")
     trade = trade_of(fields, paid_at="gmt_payment")
     if is_refund(fields):
-        return Notice(payment_sn, trade, is_refund=True, refund_sn=fields.get("out_biz_no", "")[:_MAX_ID])
+        return Notice(payment_sn, trade, is_refund=True, out_refund_no=fields.get("out_biz_no", "")[:_MAX_ID])
     return Notice(payment_sn, trade)
 
 

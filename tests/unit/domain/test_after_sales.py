@@ -1,0 +1,253 @@
+"""Refunds by request: amounts, approvals, returns, and what they do to the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules, RefundWish
+from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
+from shop_order.domain.errors import (
+    IllegalTransition,
+    NotRefundable,
+    OrderServiceError,
+    RefundAbnormal,
+    RefundOpen,
+    RefundTooLate,
+    SecondApprovalNeeded,
+)
+from shop_order.domain.status import OrderStatus, PaymentState, RefundState, RefundStatus, RefundType
+from shop_order.domain.valueobject.item import Goods, Line, Pricing
+from shop_order.domain.valueobject.parties import Actor, Role
+from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, money, order_in, place
+
+OTHER_ADMIN = Actor(Role.ADMIN, 2)
+RULES = RefundRules(WEEK_MS)
+NUMBERS: Iterator[str] = (f"R{n:027d}" for n in range(1, 10**6))
+
+
+def paid(*lines: tuple[int, int], freight_fen: int = 0, prices_fen: tuple[int, ...] = (1999, 5)) -> Order:
+    goods = {n: Goods(n, f"g{n}", "", fen, True) for n, fen in enumerate(prices_fen, 1)}
+    order = place(*lines, goods=goods, pricing=Pricing(freight_fen))
+    payment = attempt(order)
+    order.open_attempt(payment, BUYER, NOW_MS)
+    money(order, payment)
+    return order
+
+
+def shipped(*lines: tuple[int, int], freight_fen: int = 0) -> Order:
+    order = paid(*lines, freight_fen=freight_fen)
+    order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    return order
+
+
+def ask(order: Order, *lines: tuple[int, int], fen: int = 0, type: str = "refund_only") -> Refund:
+    wish = RefundWish(RefundType(type), tuple(Line(*line) for line in lines), fen, "不想要了")
+    return after_sales.request_refund(order, wish, next(NUMBERS), BUYER, NOW_MS, RULES)
+
+
+def approve(order: Order, refund: Refund, freight_fen: int = 0) -> Refund:
+    sn = refund.refund_sn
+    return after_sales.approve(order, sn, ADMIN, NOW_MS, RULES, freight_fen=freight_fen)
+
+
+def pay_back(order: Order, refund: Refund) -> Refund:
+    after_sales.sent(order, refund.refund_sn, NOW_MS)
+    after_sales.succeeded(order, refund.refund_sn, NOW_MS)
+    return order.refunds[refund.refund_sn]
+
+
+def test_a_whole_refund_before_shipping_takes_freight_and_cancels() -> None:
+    order = paid((1, 1), freight_fen=800)
+    refund = ask(order)
+    assert (refund.amount_fen, refund.freight_fen) == (2799, 800)
+    with pytest.raises(RefundOpen):
+        order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    done = pay_back(order, approve(order, refund))
+    assert done.restocks
+    assert (order.status, order.cancel_code) == (OrderStatus.CANCELLED, "BUYER")
+    assert order.refund_status is RefundStatus.WHOLE
+    assert order.payments[order.payment_sn].state is PaymentState.REFUNDED
+    assert [event.type for event in order.new_events][-4:] == [
+        "refund.approved", "refund.sent", "refund.succeeded", "order.cancelled",
+    ]  # fmt: skip
+
+
+def test_the_last_part_before_shipping_takes_the_freight_too() -> None:
+    order = paid((1, 1), (2, 2), freight_fen=800)
+    first, second = ask(order, (1, 1)), ask(order, (2, 2))
+    assert (first.amount_fen, second.amount_fen) == (1999, 10), "nothing is approved yet"
+    pay_back(order, approve(order, first))
+    assert order.status is OrderStatus.PAID
+    assert approve(order, second).amount_fen == 810
+    pay_back(order, second)
+    assert order.status is OrderStatus.CANCELLED
+
+
+def test_after_shipping_only_an_admin_adds_freight() -> None:
+    order = shipped((1, 1), freight_fen=800)
+    refund = ask(order)
+    assert refund.amount_fen == 1999
+    with pytest.raises(NotRefundable):
+        approve(order, refund, freight_fen=801)
+    assert approve(order, refund, freight_fen=300).amount_fen == 2299
+    pay_back(order, refund)
+    assert (order.status, order.refund_status) == (OrderStatus.SHIPPED, RefundStatus.PART)
+
+
+def test_an_amount_alone_returns_no_goods_and_never_exceeds_what_is_left() -> None:
+    order = shipped((1, 2))
+    refund = ask(order, fen=1000)
+    assert not pay_back(order, approve(order, refund)).restocks
+    with pytest.raises(NotRefundable, match="more_than_left"):
+        ask(order, fen=2999)
+    assert ask(order, (1, 2)).amount_fen == 2998
+    with pytest.raises(NotRefundable, match="nothing_left"):
+        ask(order, fen=1)
+
+
+def test_a_return_waits_for_the_goods() -> None:
+    order = shipped((1, 2))
+    refund = approve(order, ask(order, (1, 1), type="return"))
+    assert refund.state is RefundState.AWAITING_RETURN
+    after_sales.send_parcel(order, refund.refund_sn, "中通", "ZT1", BUYER, NOW_MS)
+    with pytest.raises(IllegalTransition):
+        after_sales.withdraw(order, refund.refund_sn, BUYER, NOW_MS)
+    assert after_sales.receive_goods(order, refund.refund_sn, ADMIN, NOW_MS).restocks
+    assert not pay_back(order, refund).restocks, "once"
+
+
+def test_nothing_is_sent_back_before_it_was_shipped() -> None:
+    with pytest.raises(NotRefundable, match="not_shipped"):
+        ask(paid((1, 1)), type="return")
+
+
+def test_two_admins_approve_a_large_refund() -> None:
+    order, rules = shipped((1, 1)), RefundRules(WEEK_MS, second_approval_fen=1999)
+    sn = ask(order).refund_sn
+    first = after_sales.approve(order, sn, ADMIN, NOW_MS, rules)
+    assert (first.state, first.approvals) == (RefundState.REQUESTED, 1)
+    with pytest.raises(SecondApprovalNeeded):
+        after_sales.approve(order, sn, ADMIN, NOW_MS, rules)
+    second = after_sales.approve(order, sn, OTHER_ADMIN, NOW_MS, rules)
+    assert (second.state, second.approvals) == (RefundState.APPROVED, 2)
+
+
+@pytest.mark.parametrize("failure", ["CLOSED", "REFUSED"])
+def test_a_new_number_only_after_the_old_one_was_closed(failure: str) -> None:
+    order = shipped((1, 1))
+    refund = approve(order, ask(order))
+    after_sales.sent(order, refund.refund_sn, NOW_MS)
+    after_sales.failed(order, refund.refund_sn, NOW_MS, failure=failure)
+    assert order.refund_status is RefundStatus.OPEN, "the money is still owed"
+    again = after_sales.send_again(order, refund.refund_sn, "R-new", ADMIN, NOW_MS)
+    assert again.out_refund_no == ("R-new" if failure == "CLOSED" else refund.refund_sn)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"), [("ABNORMAL", RefundAbnormal), ("REFUND_TOO_LATE", RefundTooLate)]
+)
+def test_what_the_provider_cannot_pay_is_settled_by_hand(
+    failure: str, error: type[OrderServiceError]
+) -> None:
+    order = shipped((1, 1))
+    sn = approve(order, ask(order)).refund_sn
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.failed(order, sn, NOW_MS, failure=failure)
+    with pytest.raises(error):
+        after_sales.send_again(order, sn, "R-new", ADMIN, NOW_MS)
+    assert after_sales.settle_by_hand(order, sn, ADMIN, NOW_MS, reason="银行转账").restocks
+    assert order.refund_status is RefundStatus.WHOLE
+
+
+def test_the_window_ends_after_completion() -> None:
+    order = order_in(OrderStatus.COMPLETED)
+    late_ms = order.completed_ms + WEEK_MS + 1
+    with pytest.raises(NotRefundable, match="window_over"):
+        after_sales.request_refund(order, RefundWish(), next(NUMBERS), BUYER, late_ms, RULES)
+
+
+@pytest.mark.parametrize("status", [OrderStatus.PENDING, OrderStatus.CANCELLED])
+def test_only_money_that_paid_the_order_is_refunded(status: OrderStatus) -> None:
+    with pytest.raises(NotRefundable):
+        ask(order_in(status))
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["lines", "amount", "whole", "approve", "reject", "withdraw", "pay", "fail", "hand"]),
+        st.integers(0, 4),
+        st.integers(1, 4),
+        st.integers(0, 400),
+    ),
+    max_size=30,
+)
+
+
+@given(
+    prices=st.lists(st.integers(0, 300), min_size=2, max_size=4),
+    nums=st.lists(st.integers(1, 4), min_size=4, max_size=4),
+    freight_fen=st.sampled_from([0, 7, 800]),
+    ships=st.booleans(),
+    steps=steps,
+)
+def test_nothing_exceeds_what_was_paid(
+    prices: list[int], nums: list[int], freight_fen: int, ships: bool, steps: list[tuple[str, int, int, int]]
+) -> None:
+    lines = [(n, nums[n - 1]) for n in range(1, len(prices) + 1)]
+    order = paid(*lines, freight_fen=freight_fen, prices_fen=tuple(prices))
+    if ships:
+        order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    for what, at, pieces, fen in steps:
+        numbers = list(order.refunds)
+        sn = numbers[at % len(numbers)] if numbers else ""
+        try:
+            match what:
+                case "lines":
+                    ask(order, (at % len(prices) + 1, pieces), fen=fen if fen % 3 == 0 else 0)
+                case "amount":
+                    ask(order, fen=fen)
+                case "whole":
+                    ask(order)
+                case "approve":
+                    after_sales.approve(order, sn, ADMIN, NOW_MS, RULES, freight_fen=fen % 9)
+                case "reject":
+                    after_sales.reject(order, sn, ADMIN, NOW_MS, reason="no")
+                case "withdraw":
+                    after_sales.withdraw(order, sn, BUYER, NOW_MS)
+                case "pay" if sn:
+                    pay_back(order, order.refunds[sn])
+                case "fail" if sn:
+                    after_sales.sent(order, sn, NOW_MS)
+                    after_sales.failed(order, sn, NOW_MS, failure="ABNORMAL")
+                case "hand":
+                    after_sales.settle_by_hand(order, sn, ADMIN, NOW_MS, reason="cash")
+        except OrderServiceError:
+            pass
+        must_add_up(order, dict(lines))
+
+
+def must_add_up(order: Order, sold: dict[int, int]) -> None:
+    own = order.money.own_refunds()
+    decided_fen = sum(refund.amount_fen for refund in own if refund.is_decided)
+    assert decided_fen <= order.pay_fen
+    assert order.payments[order.payment_sn].refunded_fen <= order.pay_fen
+    assert all(0 <= refund.freight_fen <= refund.amount_fen and refund.amount_fen > 0 for refund in own)
+    shares: dict[int, tuple[int, int]] = {}
+    for refund in own:
+        for line in refund.lines:
+            pieces, fen = shares.get(line.goods, (0, 0))
+            shares[line.goods] = pieces + line.nums, fen + line.share_fen
+    assert all(pieces <= sold[goods] for goods, (pieces, _) in shares.items())
+    if {goods: pieces for goods, (pieces, _) in shares.items()} == sold:
+        assert sum(fen for _, fen in shares.values()) == order.total_fen - order.discount_fen
+    gone = order.status is OrderStatus.CANCELLED
+    refunded_fen = sum(refund.amount_fen for refund in own if refund.is_refunded)
+    assert gone == (refunded_fen == order.pay_fen and not order.shipped_ms)
+    if gone:
+        assert not any(refund.is_open for refund in order.refunds.values())
