@@ -74,7 +74,7 @@ async def test_a_refund_is_told_by_its_number(world: WechatWorld, event: str) ->
         "amount": {"total": 1999, "refund": 1999, "payer_total": 1999, "payer_refund": 1999},
     }
     told = tell(world, notice(plain, event))
-    assert told == Notice(PAYMENT_SN, Trade(TradeState.UNKNOWN), is_refund=True, refund_sn=REFUND_SN)
+    assert told == Notice(PAYMENT_SN, Trade(TradeState.UNKNOWN), is_refund=True, out_refund_no=REFUND_SN)
     for wrong, what in (
         ({"mchid": "1"}, "mchid"),
         ({"out_refund_no": "R\n"}, "out_refund_no"),

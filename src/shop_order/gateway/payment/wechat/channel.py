@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from shop_order.domain.entity.money import Refund
 from shop_order.domain.entity.payment import (
     MAX_PAYMENT_FEN,
     BridgeParameters,
@@ -16,6 +15,7 @@ from shop_order.domain.entity.payment import (
     QrCode,
     Redirect,
 )
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, DependencyDown, InvalidArgument
 from shop_order.domain.ports import (
     Clock,
@@ -204,7 +204,7 @@ class WechatPay:
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
         content = {
             "out_trade_no": payment.payment_sn,
-            "out_refund_no": refund.refund_sn,
+            "out_refund_no": refund.out_refund_no,
             "reason": shown(refund.reason, MAX_REASON),
             "notify_url": self.settings.notify_url,
             "amount": {
@@ -222,7 +222,7 @@ class WechatPay:
         return RefundResult.TOO_LATE if is_late or answer.code == OVERDUE else RefundResult.FAILED
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        answer = await self._gateway.call("GET", f"{REFUNDS_PATH}/{refund.refund_sn}")
+        answer = await self._gateway.call("GET", f"{REFUNDS_PATH}/{refund.out_refund_no}")
         return self._result(answer, refund)
 
     def _result(self, answer: Answer, refund: Refund) -> RefundResult:
@@ -233,7 +233,7 @@ class WechatPay:
             text(fields, "out_trade_no"),
             part(fields, "amount").get("refund"),
         )
-        if not answer.ok or about != (refund.refund_sn, refund.payment_sn, refund.amount_fen):
+        if not answer.ok or about != (refund.out_refund_no, refund.payment_sn, refund.amount_fen):
             return RefundResult.UNKNOWN
         return REFUNDS.get(text(fields, "status"), RefundResult.UNKNOWN)
 

@@ -52,9 +52,9 @@ def _of_payment(payment_sn: str, fields: Fields, app_ids: Collection[str]) -> No
 
 def _of_refund(payment_sn: str, fields: Fields) -> Notice:
     check(fields)
-    if not _REFUND_SN.fullmatch(refund_sn := text(fields, "out_refund_no")):
+    if not _REFUND_SN.fullmatch(number := text(fields, "out_refund_no")):
         raise AmountMismatch("out_refund_no")
-    return Notice(payment_sn, Trade(TradeState.UNKNOWN), is_refund=True, refund_sn=refund_sn)
+    return Notice(payment_sn, Trade(TradeState.UNKNOWN), is_refund=True, out_refund_no=number)
 
 
 def reply(error: Exception | None) -> NoticeReply:
