@@ -12,7 +12,6 @@ from shop_sandbox.alipay import content, fields, signing
 from shop_sandbox.alipay.bills import Bills
 from shop_sandbox.alipay.keys import Keys
 from shop_sandbox.alipay.late import LateBuyers
-from shop_sandbox.alipay.notices import Notices
 from shop_sandbox.alipay.requests import (
     BILL,
     CLOSE,
@@ -23,19 +22,12 @@ from shop_sandbox.alipay.requests import (
     merchant_number,
 )
 from shop_sandbox.alipay.trades import Refund, Trade, Trades, trade_not_found
+from shop_sandbox.payments.calls import Faults, GatewayDown
+from shop_sandbox.payments.notices import Notices
 
 FAULTS = ("lost", "unknown", "down")
-MAX_FAULTS = 1_000
 
 Answer = dict[str, object]
-
-
-class GatewayDown(Exception):
-    """The call gets this HTTP status instead of an answer."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(str(status))
-        self.status = status
 
 
 class Gateway:
@@ -48,7 +40,6 @@ class Gateway:
         self._bills = bills
         self._keys = keys
         self.charset = ""  # of the answers; empty: the charset named in the call's URL
-        self._faults: dict[str, list[str]] = {}
         self._methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
             QUERY: self._query,
             CLOSE: self._close,
@@ -56,19 +47,11 @@ class Gateway:
             REFUND_QUERY: self._refund_query,
         }
         self._known = {*self._methods, BILL}
-
-    def plant_fault(self, method: str, fault: str, times: int) -> None:
-        """Make the next `times` calls of `method` fail with `fault`; 0 clears it. Raises ValueError."""
-        if method not in self._known or fault not in FAULTS or not 0 <= times <= MAX_FAULTS:
-            raise ValueError(
-                f"method must be one of {sorted(self._known)}, fault one of {FAULTS}, times 0 to {MAX_FAULTS}"
-            )
-        self._faults[method] = [fault] * times
+        self.faults = Faults(sorted(self._known), FAULTS)
 
     async def call(self, method: str, biz: Mapping[str, Any], site: str) -> Answer:
         """Carry out a call and return its answer; `site` is our base URL. Raises Refused, GatewayDown."""
-        planted = self._faults.get(method)
-        fault = planted.pop() if planted else ""
+        fault = self.faults.next(method)
         if fault == "down":
             raise GatewayDown(503)
         if fault == "unknown":

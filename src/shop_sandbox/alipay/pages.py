@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from shop_sandbox.alipay import fields
-from shop_sandbox.alipay.notices import Notice
 from shop_sandbox.alipay.requests import WAP_PAY, PayRequest, Refused
 from shop_sandbox.alipay.simulator import Choices
 from shop_sandbox.alipay.trades import Refund, Trade
@@ -26,6 +25,7 @@ from shop_sandbox.alipay.wording import (
     TEXTS,
 )
 from shop_sandbox.page import Language, page
+from shop_sandbox.payments.notices import Notice
 
 CLOSED_AFTER_S = 61  # the shop closes a trade a minute after its time limit
 

@@ -1,6 +1,5 @@
 """Parses calls of the gateway as strictly as the provider does: the signature first, then every field."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shop_sandbox.alipay import fields, signing
 from shop_sandbox.alipay.keys import APP_ID
+from shop_sandbox.payments.calls import CallRefused, is_local_url, order_ref
 
 PAGE_PAY = "alipay.trade.page.pay"
 WAP_PAY = "alipay.trade.wap.pay"
@@ -26,11 +26,10 @@ METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY, BILL})
 DEFAULT_EXPIRY_MS = 15 * 24 * 3_600_000
 _NUMBER = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _EXPRESS = re.compile(r"([1-9][0-9]{0,4})([mhd])", re.ASCII)
-_ORDER_SN = re.compile(r"(?<![0-9PR])[0-9]{27}(?![0-9])", re.ASCII)
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class Refused(Exception):
+class Refused(CallRefused):
     """The call is refused with the provider's `code`, `msg`, `sub_code` and `sub_msg`."""
 
     def __init__(
@@ -147,7 +146,7 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
         notify_url=notify_url,
         return_url=return_url,
         expire_ms=_expiry(biz, now_ms),
-        order_ref=_order_ref(passback, body, subject, return_url),
+        order_ref=order_ref(passback, body, subject, return_url),
         quit_url=quit_url,
     )
 
@@ -164,14 +163,7 @@ def merchant_number(biz: Mapping[str, Any], name: str, *, required: bool = True)
 
 def check_notify_url(url: str) -> None:
     """Allow only loopback addresses, so that notices stay on this machine. Raises Refused."""
-    if not url:
-        return
-    parts = urlsplit(url)
-    try:
-        local = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        local = False
-    if len(url) > 256 or parts.scheme not in ("http", "https") or not local:
+    if url and not is_local_url(url):
         raise _invalid_parameter("notify_url 须为本机（loopback）的 http 或 https 地址")
 
 
@@ -201,7 +193,3 @@ def _expiry(biz: Mapping[str, Any], now_ms: int) -> int:
     if not 0 < span_ms <= DEFAULT_EXPIRY_MS:
         raise _invalid_parameter("timeout_express 取值 1m 至 15d")
     return now_ms + span_ms
-
-
-def _order_ref(*texts: str) -> str:
-    return next((match[0] for text in texts if (match := _ORDER_SN.search(text))), "")

@@ -10,15 +10,17 @@ from starlette.routing import Route
 
 from shop_sandbox.alipay import content, fields, pages, requests, signing
 from shop_sandbox.alipay.bills import Bills
-from shop_sandbox.alipay.gateway import Gateway, GatewayDown
+from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import Keys
-from shop_sandbox.alipay.notices import Notice, Notices
+from shop_sandbox.alipay.notices import SignedForms
 from shop_sandbox.alipay.pages import View
 from shop_sandbox.alipay.requests import PRODUCT_CODES, PayRequest, Refused
 from shop_sandbox.alipay.simulator import ACTIONS, Simulator
 from shop_sandbox.alipay.trades import Trade, Trades
 from shop_sandbox.http import bounded_body, json_body
 from shop_sandbox.page import language_of, wants_page
+from shop_sandbox.payments.calls import GatewayDown
+from shop_sandbox.payments.notices import Notice, Notices
 
 MAX_PARAMETERS = 100
 
@@ -30,6 +32,7 @@ class AlipayPages:
         self,
         trades: Trades,
         notices: Notices,
+        forms: SignedForms,
         bills: Bills,
         gateway: Gateway,
         simulator: Simulator,
@@ -37,6 +40,7 @@ class AlipayPages:
     ) -> None:
         self._trades = trades
         self._notices = notices
+        self._forms = forms
         self._bills = bills
         self._gateway = gateway
         self._simulator = simulator
@@ -153,13 +157,13 @@ class AlipayPages:
             return JSONResponse({"error": refused.sub_code, "message": refused.sub_msg}, status)
         state = await self._state(await self._trades.session(out_trade_no))
         last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
-        return JSONResponse({**state, **last, "sent": [one.as_json() for one in sent]})
+        return JSONResponse({**state, **last, "sent": [self._notices.as_json(one) for one in sent]})
 
     async def plant_fault(self, request: Request) -> Response:
         """Plant a fault: `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
         wanted = await json_body(request)
         try:
-            self._gateway.plant_fault(
+            self._gateway.faults.plant(
                 str(wanted.get("method")), str(wanted.get("fault")), int(wanted.get("times", 1))
             )
         except (TypeError, ValueError) as error:
@@ -169,14 +173,14 @@ class AlipayPages:
     async def set_charset(self, request: Request) -> Response:
         """Set charsets: `{"notices": "GBK", "answers": "GBK"}`; `""` for answers is the caller's; 400."""
         wanted = await json_body(request)
-        notices, answers = wanted.get("notices", self._notices.charset), wanted.get("answers", "")
+        notices, answers = wanted.get("notices", self._forms.charset), wanted.get("answers", "")
         try:
             signing.codec(str(notices))
             signing.codec(str(answers) or signing.UTF8)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
-        self._notices.charset, self._gateway.charset = str(notices), str(answers)
-        return JSONResponse({"notices": self._notices.charset, "answers": self._gateway.charset})
+        self._forms.charset, self._gateway.charset = str(notices), str(answers)
+        return JSONResponse({"notices": self._forms.charset, "answers": self._gateway.charset})
 
     async def bill(self, request: Request) -> Response:
         """The file behind a download URL of a bill; 404 once it has expired."""
@@ -238,7 +242,7 @@ class AlipayPages:
                 {"out_request_no": one.out_request_no, "amount_fen": one.amount_fen}
                 for one in await self._trades.refunds(session.out_trade_no)
             ],
-            "notices": [one.as_json() for one in notices],
+            "notices": [self._notices.as_json(one) for one in notices],
         }
 
 

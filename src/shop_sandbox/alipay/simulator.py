@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from shop_sandbox.alipay import content, fields
 from shop_sandbox.alipay.late import LateBuyers
-from shop_sandbox.alipay.notices import Notice, Notices
 from shop_sandbox.alipay.requests import PayRequest, Refused
 from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, trade_not_found
+from shop_sandbox.payments.notices import Notice, Notices
 
 ACTIONS = (
     "pay",
@@ -148,7 +148,10 @@ class Simulator:
         self._check_url(session)
         return [
             await self._notices.send_forged(
-                session.out_trade_no, session.notify_url, forged, bad_signature=action == "forge_sign"
+                session.out_trade_no,
+                session.notify_url,
+                forged,
+                forgery="sign" if action == "forge_sign" else "",
             )
         ]
 
