@@ -76,11 +76,28 @@ def certificates(path: Path) -> list[x509.Certificate]:
         raise BadKeyFile("contains no readable certificate") from None
 
 
+def certificate_key(certificate: x509.Certificate) -> RSAPublicKey:
+    """Return the public key in a certificate. Raises BadKeyFile."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPublicKey):
+        raise BadKeyFile("contains no RSA key")
+    _check_length(key)
+    return key
+
+
 def is_pair(private: RSAPrivateKey, public: object) -> bool:
     """Return whether the public key is the private key's other half."""
     return (
         isinstance(public, RSAPublicKey) and private.public_key().public_numbers() == public.public_numbers()
     )
+
+
+def _check_length(key: RSAPrivateKey | RSAPublicKey) -> None:
+    if key.key_size < MIN_BITS:
+        raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")
 
 
 def _rsa_key(path: Path, key_type: Any) -> Any:
@@ -96,8 +113,7 @@ def _rsa_key(path: Path, key_type: Any) -> Any:
         raise BadKeyFile(_content(der, label))
     if not isinstance(key, key_type):
         raise BadKeyFile("contains no RSA key")
-    if key.key_size < MIN_BITS:
-        raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")
+    _check_length(key)
     return key
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from shop_sandbox.alipay import fields, signing
 from shop_sandbox.alipay.keys import Keys
@@ -39,8 +38,9 @@ class SignedForms:
             text += "&forged=1"
         form["sign"] = signing.sign(self._keys.provider, text, charset)
         form["sign_type"] = "RSA2"
-        body = urlencode(form, encoding=signing.codec(charset)).encode()
-        return body, {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
+        return signing.form(form, charset), {
+            "content-type": f"application/x-www-form-urlencoded; charset={charset}"
+        }
 
     def accepted(self, status: int, answer: str) -> bool:
         return status == 200 and answer == "success"

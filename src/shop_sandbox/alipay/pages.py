@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from shop_sandbox.alipay import fields
-from shop_sandbox.alipay.requests import WAP_PAY, PayRequest, Refused
+from shop_sandbox.alipay.requests import PayRequest, Refused
 from shop_sandbox.alipay.simulator import Choices
 from shop_sandbox.alipay.trades import Refund, Trade
 from shop_sandbox.alipay.wording import (
@@ -21,6 +21,7 @@ from shop_sandbox.alipay.wording import (
     FIELDS,
     KINDS,
     LISTED,
+    METHODS,
     STATES,
     TEXTS,
 )
@@ -47,7 +48,7 @@ def cashier(view: View, language: Language, refused: Refused | None = None) -> H
     """The page of a trade; `refused` is the error of the last button, if any."""
     content = (
         (_refusal(refused, language) if refused else "")
-        + _phone_note(view, language)
+        + _kind_note(view, language)
         + _summary(view, language)
         + _waiting(view, language)
         + _actions(view, language)
@@ -112,14 +113,14 @@ def _summary(view: View, language: Language) -> str:
     )
 
 
-def _phone_note(view: View, language: Language) -> str:
-    """The note on the page for phones, with a link for buyers who do not pay."""
-    if view.session.method != WAP_PAY:
+def _kind_note(view: View, language: Language) -> str:
+    """How the buyer came here, unless from a page on a desktop; with a link for those who do not pay."""
+    if view.session.method not in METHODS:
         return ""
     paid = view.trade is not None and view.trade.paid_ms > 0
     quit_url = "" if paid else view.session.quit_url
     link = f' · <a href="{escape(quit_url)}">{TEXTS["quit"][language]}</a>' if quit_url else ""
-    return f'<p class="note">{TEXTS["phone"][language]}{link}</p>'
+    return f'<p class="note">{METHODS[view.session.method][language]}{link}</p>'
 
 
 def _waiting(view: View, language: Language) -> str:

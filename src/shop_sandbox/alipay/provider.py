@@ -26,6 +26,7 @@ class AlipayProvider:
     """See `shop_sandbox.providers.RunningProvider`."""
 
     def __init__(self, settings: SandboxSettings, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
         schema = trades.SCHEMA + notices.SCHEMA + late.SCHEMA
         self.database = Database(settings.data_dir / "alipay.db", schema)
         self.keys = ensure_keys(settings.keys_dir)
@@ -47,7 +48,7 @@ class AlipayProvider:
             await self.database.close()
 
     def routes(self) -> Sequence[Route]:
-        gateway = Gateway(self.trades, self.notices, self.late, self.bills, self.keys)
+        gateway = Gateway(self.trades, self.notices, self.late, self.bills, self.keys, self._clock_ms)
         pages = AlipayPages(
             self.trades, self.notices, self.forms, self.bills, gateway, self.simulator, self.keys
         )

@@ -1,5 +1,6 @@
 """The simulator's HTTP routes: the gateway, the cashier's pages, and the API for tests and the demo."""
 
+from contextlib import suppress
 from datetime import date
 from urllib.parse import parse_qsl, urlencode
 
@@ -10,11 +11,12 @@ from starlette.routing import Route
 
 from shop_sandbox.alipay import content, fields, pages, requests, signing
 from shop_sandbox.alipay.bills import Bills
+from shop_sandbox.alipay.certificates import number_of
 from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import Keys
 from shop_sandbox.alipay.notices import SignedForms
 from shop_sandbox.alipay.pages import View
-from shop_sandbox.alipay.requests import PRODUCT_CODES, PayRequest, Refused
+from shop_sandbox.alipay.requests import PAGES, PayRequest, Refused
 from shop_sandbox.alipay.simulator import ACTIONS, Simulator
 from shop_sandbox.alipay.trades import Trade, Trades
 from shop_sandbox.http import bounded_body, json_body
@@ -51,11 +53,13 @@ class AlipayPages:
         cashier = "/alipay/cashier/{out_trade_no}"
         return [
             Route("/alipay/gateway.do", self.gateway, methods=["GET", "POST"]),
+            Route("/alipay/qr/{out_trade_no}", self.scan),
             Route(cashier, self.cashier),
             Route(cashier + "/{action}", self.press, methods=["POST"]),
             Route(cashier + "/{action}", self.pressed),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant_fault, methods=["POST"]),
+            Route("/alipay/sim/certificate", self.renew_certificate, methods=["POST"]),
             Route("/alipay/sim/charset", self.set_charset, methods=["POST"]),
             Route("/alipay/bill", self.bill),
             Route("/alipay/sim/bills/{day}", self.show_bill),
@@ -65,25 +69,26 @@ class AlipayPages:
         ]
 
     async def gateway(self, request: Request) -> Response:
-        """`gateway.do`: a page for page and wap payments, otherwise signed JSON.
+        """`gateway.do`: a page for page, wap and app payments, otherwise signed JSON.
 
         Parameters come from the query, the form or both. The charset of call and answer is the one named in
         the URL; GBK if none is.
         """
         method = request.query_params.get("method", "")
-        charset = signing.GBK
+        charset, by_certificates = signing.GBK, False
         try:
             charset = _charset(request)
             call = requests.unique_parameters(await _pairs(request, signing.codec(charset)))
             method = call.get("method", "")
-            requests.verify(call, self._keys.merchant)
-            if method in PRODUCT_CODES:
+            by_certificates = requests.by_certificates(call)
+            requests.verify(call, self._keys)
+            if method in PAGES:
                 session = requests.pay_request(method, call, self._simulator.now_ms())
                 await self._trades.open(session)
                 return await self._page(request, session)
-            answer = await self._gateway.call(method, requests.biz_content(call), str(request.base_url))
+            answer = await self._gateway.call(method, call, str(request.base_url))
         except Refused as refused:
-            if method in PRODUCT_CODES:
+            if method in PAGES:
                 page = pages.error(refused, language_of(request), 400)
                 page.headers["x-alipay-sub-code"] = refused.sub_code
                 return page
@@ -91,7 +96,7 @@ class AlipayPages:
         except GatewayDown as down:
             return Response(status_code=down.status)
         charset = self._gateway.charset or charset
-        signed = self._gateway.sign_answer(method, answer, charset)
+        signed = self._gateway.sign_answer(method, answer, charset, certificate=by_certificates)
         return Response(signed, headers={"content-type": f"text/html;charset={charset}"})
 
     async def cashier(self, request: Request) -> Response:
@@ -101,6 +106,13 @@ class AlipayPages:
         except Refused as refused:
             return pages.error(refused, language_of(request), 404)
         return await self._page(request, session)
+
+    async def scan(self, request: Request) -> Response:
+        """The address in a QR code: the buyer scans it, and gets the cashier page."""
+        out_trade_no = request.path_params["out_trade_no"]
+        with suppress(Refused):  # unknown, or over: the cashier page says so
+            await self._trades.begin(out_trade_no)
+        return RedirectResponse(f"/alipay/cashier/{out_trade_no}", 303, {"cache-control": "no-store"})
 
     async def press(self, request: Request) -> Response:
         """A button was pressed: redirect to the merchant after a payment, otherwise to the cashier."""
@@ -170,6 +182,10 @@ class AlipayPages:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": wanted})
 
+    async def renew_certificate(self, request: Request) -> Response:
+        """Take a new key with a new certificate, as the provider does before the old one expires."""
+        return JSONResponse({"alipay_cert_sn": number_of(self._keys.renew())})
+
     async def set_charset(self, request: Request) -> Response:
         """Set charsets: `{"notices": "GBK", "answers": "GBK"}`; `""` for answers is the caller's; 400."""
         wanted = await json_body(request)
@@ -194,10 +210,10 @@ class AlipayPages:
         return Response(await self._bills.archive(_day(request)), media_type="application/zip")
 
     async def plant_bill(self, request: Request) -> Response:
-        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `Bills.plant`; 400."""
+        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `PublishedBills.plant`; 400."""
         change = await json_body(request)
         try:
-            self._bills.plant(_day(request), change)
+            self._bills.published.plant(_day(request), change)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         return JSONResponse({"planted": change})

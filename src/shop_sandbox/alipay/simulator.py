@@ -21,6 +21,7 @@ ACTIONS = (
     "refund_notice",
     "close_notice",
     "scan",
+    "finish",
 )
 
 
@@ -48,6 +49,7 @@ class Simulator:
     forge_*: send a forged notice, with a wrong amount, seller, app or signature; the trade does not change.
     refund_notice: send the notice of the last refund; if there is none, claim a refund of half the amount.
     close_notice: send TRADE_CLOSED, whatever the state.
+    finish: the time limit of refunds has passed: a paid trade can't be refunded any more.
     """
 
     def __init__(
@@ -72,6 +74,9 @@ class Simulator:
                 return await self._pay_twice(session, notice=notice)
             case "scan":
                 await self._trades.begin(out_trade_no)
+                return []
+            case "finish":
+                await self._trades.finish(out_trade_no)
                 return []
             case "notify_again":
                 return await self._notify_again(session)

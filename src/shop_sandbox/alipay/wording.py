@@ -21,7 +21,6 @@ TEXTS: Mapping[str, Words] = {
         "Use your browser’s Back button to return to the shop, or follow a link above.",
     ),
     "back": ("返回商家", "Back to the shop"),
-    "phone": ("手机网站支付（wap）", "For phones (wap)"),
     "quit": ("退出支付", "Quit without paying"),
     "actions": ("操作", "Actions"),
     "notices": ("通知", "Notices"),
@@ -68,11 +67,19 @@ ACTIONS: Mapping[str, tuple[Words, Words]] = {
     "forge_sign": (("伪造签名通知", "Forge the signature"), ("签名错误", "invalid signature")),
 }
 
+# How the buyer came to the page.
+METHODS: Mapping[str, Words] = {
+    "alipay.trade.wap.pay": ("手机网站支付（wap）", "For phones (wap)"),
+    "alipay.trade.precreate": ("扫码支付（当面付）", "By QR code"),
+    "alipay.trade.app.pay": ("App 支付", "From the shop’s app"),
+}
+
 STATES: Mapping[str, Words] = {
     "": ("等待买家", "not started"),
     "WAIT_BUYER_PAY": ("等待付款", "waiting"),
     "TRADE_SUCCESS": ("付款成功", "paid"),
     "TRADE_CLOSED": ("交易关闭", "closed"),
+    "TRADE_FINISHED": ("交易完结，不可退款", "finished, no refunds"),
 }
 
 FIELDS: Mapping[str, Words] = {

@@ -17,18 +17,20 @@ from starlette.routing import Route
 from shop_sandbox.http import bounded_body
 from shop_sandbox.payments.calls import Faults, GatewayDown
 from shop_sandbox.wechat import content, requests
+from shop_sandbox.wechat.bills import Bills
 from shop_sandbox.wechat.callers import MOUNT, Callers
 from shop_sandbox.wechat.errors import Refused, not_found, param_error
 from shop_sandbox.wechat.fields import query_fields
+from shop_sandbox.wechat.keys import PlatformKey
 from shop_sandbox.wechat.platform import Platform
 from shop_sandbox.wechat.refunds import Refunds
 from shop_sandbox.wechat.signing import signed_headers
 from shop_sandbox.wechat.trades import Trade, Trades
 
-CALLS = ("pay", "query", "close", "refund", "refund_query", "bill", "certificates")
+CALLS = ("pay", "query", "close", "refund", "refund_query", "bill", "download", "certificates")
 FAULTS = ("lost", "unknown", "busy", "down", "forged", "probe")
 
-Answer = dict[str, Any] | None  # None: 204
+Answer = dict[str, Any] | bytes | None  # bytes: a file, without a signature; None: 204
 
 
 class Gateway:
@@ -40,6 +42,7 @@ class Gateway:
         platform: Platform,
         trades: Trades,
         refunds: Refunds,
+        bills: Bills,
         *,
         clock_ms: Callable[[], int],
         now_s: Callable[[], float],
@@ -48,6 +51,7 @@ class Gateway:
         self._platform = platform
         self._trades = trades
         self._refunds = refunds
+        self._bills = bills
         self._clock_ms = clock_ms
         self._now_s = now_s
         self.faults = Faults(CALLS, FAULTS)
@@ -63,6 +67,8 @@ class Gateway:
             Route(f"{pay}/{{kind}}", self._served("pay", self._pay), methods=["POST"]),
             Route(refund, self._served("refund", self._refund), methods=["POST"]),
             Route(f"{refund}/{{number}}", self._served("refund_query", self._refund_query)),
+            Route(f"{MOUNT}/v3/bill/tradebill", self._served("bill", self._bill)),
+            Route(f"{MOUNT}/v3/billdownload/file", self._served("download", self._download)),
             Route(f"{MOUNT}/v3/certificates", self._served("certificates", self._certificates)),
         ]
 
@@ -84,6 +90,8 @@ class Gateway:
                 status, answer = refused.status, refused.body()
             except GatewayDown as down:
                 return Response(status_code=down.status)
+            if isinstance(answer, bytes):
+                return Response(answer, media_type="text/plain")
             return self._signed(signer, status, answer, forgery)
 
         return serve
@@ -102,7 +110,9 @@ class Gateway:
             raise GatewayDown(502)
         return answer, {"forged": "sign", "probe": "probe"}.get(fault, "")
 
-    def _signed(self, signer: Any, status: int, answer: Answer, forgery: str = "") -> Response:
+    def _signed(
+        self, signer: PlatformKey, status: int, answer: dict[str, Any] | None, forgery: str = ""
+    ) -> Response:
         body = b"" if answer is None else json.dumps(answer, ensure_ascii=False).encode()
         headers = {
             **signed_headers(signer, body, int(self._now_s()), forgery),
@@ -147,6 +157,12 @@ class Gateway:
         _check_query(request, "")
         trade, refund = await self._refunds.refund(request.path_params["number"])
         return content.refund_answer(trade, refund)
+
+    async def _bill(self, request: Request, body: bytes) -> Answer:
+        return await self._bills.address(request)
+
+    async def _download(self, request: Request, body: bytes) -> Answer:
+        return await self._bills.download(request.query_params.get("token", ""))
 
     async def _certificates(self, request: Request, body: bytes) -> Answer:
         return self._platform.listing()

@@ -14,6 +14,7 @@ from shop_sandbox.payments.late import LateBuyers
 from shop_sandbox.payments.notices import Notices
 from shop_sandbox.settings import SandboxSettings
 from shop_sandbox.wechat import callers, platform, refunds, trades
+from shop_sandbox.wechat.bills import Bills
 from shop_sandbox.wechat.callers import Callers
 from shop_sandbox.wechat.gateway import Gateway
 from shop_sandbox.wechat.keys import ensure_keys
@@ -45,6 +46,7 @@ class WechatProvider:
         scale, ca_file = settings.notice_scale, settings.ca_file
         self.notices = Notices(self.database, sealed, clock_ms, scale, ca_file)
         self.late = LateBuyers(self.database, clock_ms, EXPIRY)
+        self.bills = Bills(self.database, clock_ms)
         self.simulator = Simulator(
             self.trades,
             self.refunds,
@@ -59,6 +61,7 @@ class WechatProvider:
             self.platform,
             self.trades,
             self.refunds,
+            self.bills,
             clock_ms=clock_ms,
             now_s=now_s,
         )
@@ -79,6 +82,6 @@ class WechatProvider:
 
     def routes(self) -> Sequence[Route]:
         pages = WechatPages(
-            self.trades, self.refunds, self.notices, self.gateway, self.platform, self.simulator
+            self.trades, self.refunds, self.notices, self.bills, self.gateway, self.platform, self.simulator
         )
         return [*self.gateway.routes(), *pages.routes()]

@@ -41,7 +41,7 @@ class AlipayBills:
 
         Raises BillNotOut, BillUnusable (Alipay refuses it), DependencyDown, ChannelUnavailable.
         """
-        self._gateway.load_keys()
+        self._gateway.keys()
         answer = await self._gateway.call(METHOD, {"bill_type": "trade", "bill_date": day.isoformat()})
         refused, url = answer.get("sub_code", ""), answer.get("bill_download_url", "")
         if refused.upper().endswith(NO_BILL):
