@@ -28,6 +28,7 @@ from shop_order.domain.ports import (
     TradeTypes,
 )
 from shop_order.domain.status import PaymentType
+from shop_order.gateway.payment.wechat.bills import WechatBills
 from shop_order.gateway.payment.wechat.gateway import Answer, WechatGateway, WechatSettings
 from shop_order.gateway.payment.wechat.notice import notice_of
 from shop_order.gateway.payment.wechat.reading import (
@@ -96,8 +97,8 @@ class WechatPay:
     ) -> None:
         self.settings = settings
         self.seller = settings.mch_id
-        self.bills = None
         self._gateway = WechatGateway(settings, real_clock, nonce, log)
+        self.bills = WechatBills(self._gateway)
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
         at_cashier = {device: name for device, name in AT_CASHIER.items() if name in offered}
         self.trade_types = TradeTypes(offered, frozenset(KINDS).difference(offered), at_cashier)
@@ -216,7 +217,7 @@ class WechatPay:
         answer = await self._gateway.call("POST", REFUNDS_PATH, content)
         if answer.ok:
             return self._result(answer, refund)
-        if not 400 <= answer.status < 500 or answer.status == 429 or answer.code in RETRYABLE:
+        if answer.is_temporary or answer.code in RETRYABLE:
             return RefundResult.UNKNOWN
         is_late = self._gateway.now() - payment.paid_ms >= REFUND_LIMIT_MS
         return RefundResult.TOO_LATE if is_late or answer.code == OVERDUE else RefundResult.FAILED

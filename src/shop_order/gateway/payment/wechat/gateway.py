@@ -74,6 +74,11 @@ class Answer:
         return self.status in (200, 204)
 
     @property
+    def is_temporary(self) -> bool:
+        """Whether it may succeed later: no answer, an error on WeChat's side, or too many calls."""
+        return self.status == 429 or not (self.ok or 400 <= self.status < 500)
+
+    @property
     def code(self) -> str:
         """WeChat's reason of a refusal."""
         return "" if self.ok else text(self.fields, "code")
