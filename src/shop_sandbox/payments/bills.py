@@ -96,9 +96,10 @@ class PublishedBills(Generic[Line]):
     def plant(self, day: date, change: Mapping[str, Any]) -> None:
         """Change the bill of a day, for a test. Raises ValueError.
 
-        `{"out": true}` publishes it now. `missing`, `again`, `trade_no`, and `amount` or `fee` with `fen`, name
-        a line to leave out, repeat or alter; `stranger` and `stranger_refund` add an unknown line of so many
-        fen; `seed` picks lines by chance: one is missing, one has another amount, one another fee, one is new.
+        `{"out": true}` publishes it now. `missing`, `again`, `trade_no`, and `amount` or `fee` with `fen`
+        name a line to leave out, repeat or alter; `stranger` and `stranger_refund` add an unknown line of so
+        many fen; `seed` picks by chance: one line is missing, one has another amount, one another fee, and
+        one is a stranger.
         """
         if change == {"out": True}:
             self._published_early.add(day)
@@ -124,11 +125,11 @@ class PublishedBills(Generic[Line]):
                 return [*lines, *(one for one in lines if one.number == number)]
             case {"trade_no": str(number)}:
                 other = self._trade_no(start_ms, crc32(number.encode()))
-                return [replace(one, trade_no=other) if one.number == number else one for one in lines]
+                return _with(lines, number, trade_no=other)
             case {"amount": str(number), "fen": int(fen)} if fen > 0:
-                return [replace(one, amount_fen=fen) if one.number == number else one for one in lines]
+                return _with(lines, number, amount_fen=fen)
             case {"fee": str(number), "fen": int(fen)}:
-                return [replace(one, fee_fen=fen) if one.number == number else one for one in lines]
+                return _with(lines, number, fee_fen=fen)
             case {"stranger": int(fen)} if fen > 0:
                 return [*lines, self._stranger(start_ms, fen, "")]
             case {"stranger_refund": int(fen)} if fen > 0:
@@ -149,3 +150,7 @@ class PublishedBills(Generic[Line]):
             else:
                 lines[index] = replace(one, fee_fen=one.fee + chance.randint(1, 9))
         return [*lines, self._stranger(start_ms, chance.randint(1, 99_999), "")]
+
+
+def _with(lines: Sequence[Line], number: str, **changes: Any) -> list[Line]:
+    return [replace(one, **changes) if one.number == number else one for one in lines]

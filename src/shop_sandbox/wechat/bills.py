@@ -103,8 +103,8 @@ class Bills:
         start_ms = day_start_ms(day)
         span = (start_ms, start_ms + 86_400_000)
         trades = (
-            "SELECT transaction_id, out_trade_no, description, created_ms, paid_ms, amount_fen, '', NULL, app_id,"
-            " openid, kind, attach, '', '', 0 FROM trade WHERE paid_ms >= ? AND paid_ms < ?"
+            "SELECT transaction_id, out_trade_no, description, created_ms, paid_ms, amount_fen, '', NULL,"
+            " app_id, openid, kind, attach, '', '', 0 FROM trade WHERE paid_ms >= ? AND paid_ms < ?"
         )
         refunds = (
             "SELECT t.transaction_id, out_trade_no, t.description, t.created_ms, r.created_ms, r.amount_fen,"

@@ -13,12 +13,15 @@ from shop_sandbox.payments import late, notices
 from shop_sandbox.payments.late import LateBuyers
 from shop_sandbox.payments.notices import Notices
 from shop_sandbox.settings import SandboxSettings
-from shop_sandbox.wechat import callers, platform, refunds, trades
+from shop_sandbox.wechat import callers, mini, platform, refunds, trades
 from shop_sandbox.wechat.bills import Bills
+from shop_sandbox.wechat.buyers import Buyers
 from shop_sandbox.wechat.callers import Callers
 from shop_sandbox.wechat.gateway import Gateway
 from shop_sandbox.wechat.keys import ensure_keys
+from shop_sandbox.wechat.mini import MiniProgram
 from shop_sandbox.wechat.notices import SealedNotices
+from shop_sandbox.wechat.openid import OpenIdPage
 from shop_sandbox.wechat.platform import Platform
 from shop_sandbox.wechat.refunds import Refunds
 from shop_sandbox.wechat.routes import WechatPages
@@ -35,7 +38,7 @@ class WechatProvider:
         clock_ms: Callable[[], int],
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        parts = (trades, refunds, notices, late, callers, platform)
+        parts = (trades, refunds, notices, late, callers, platform, mini)
         schema = "".join(one.SCHEMA for one in parts)
         self.database = Database(settings.data_dir / "wechat.db", schema)
         self.keys = ensure_keys(settings.keys_dir)
@@ -66,6 +69,10 @@ class WechatProvider:
             now_s=now_s,
         )
 
+        self.mini = MiniProgram(self.database, self.keys, clock_ms, now_s)
+        self.buyers = Buyers(self.trades, self.keys, clock_ms)
+        self.openid = OpenIdPage(settings.keys_dir / "link.key", now_s)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         self.database.open()
@@ -82,6 +89,15 @@ class WechatProvider:
 
     def routes(self) -> Sequence[Route]:
         pages = WechatPages(
-            self.trades, self.refunds, self.notices, self.bills, self.gateway, self.platform, self.simulator
+            self.trades,
+            self.refunds,
+            self.notices,
+            self.bills,
+            self.gateway,
+            self.platform,
+            self.simulator,
+            buyers=self.buyers,
+            mini=self.mini,
+            openid=self.openid,
         )
-        return [*self.gateway.routes(), *pages.routes()]
+        return [*self.gateway.routes(), *self.mini.routes(), *pages.routes()]

@@ -98,7 +98,7 @@ class Refunds:
             due_ms = None if fate == "stay" else now_ms + self._delay_ms
             made = Refund(
                 wanted.out_refund_no,
-                random_number("50300", now_ms, 16),
+                f"50300{random_number('', now_ms, 16)}",
                 trade.out_trade_no,
                 wanted.amount_fen,
                 wanted.reason,

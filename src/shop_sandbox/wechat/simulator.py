@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shop_sandbox.payments.formats import random_number
 from shop_sandbox.payments.late import LateBuyers
 from shop_sandbox.payments.notices import Notice, Notices
 from shop_sandbox.wechat import content, refunds, trades
@@ -225,7 +224,7 @@ class Simulator:
         if trade.paid_ms:
             return trade
         now_ms = self._clock_ms()
-        number = random_number("42000", now_ms, 15)
+        number = trades.transaction_number(now_ms)
         return replace(trade, state=trades.SUCCESS, transaction_id=number, paid_ms=now_ms)
 
 

@@ -1,6 +1,5 @@
 """Orders of merchants, which become trades when the buyer pays. Refunds are in `refunds`."""
 
-import json
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -40,7 +39,8 @@ CREATE TABLE IF NOT EXISTS trade (
   transaction_id TEXT UNIQUE,
   paid_ms INTEGER NOT NULL DEFAULT 0,
   closed_ms INTEGER NOT NULL DEFAULT 0,
-  refunded_fen INTEGER NOT NULL DEFAULT 0
+  refunded_fen INTEGER NOT NULL DEFAULT 0,
+  return_url TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS trade_order ON trade (order_ref);
 CREATE INDEX IF NOT EXISTS trade_paid ON trade (paid_ms) WHERE paid_ms > 0;
@@ -56,8 +56,9 @@ EXPIRY = (
 class Trade:
     """An order, paid or not; `openid` is the payer's, `refunded_fen` sums what was or is being refunded.
 
-    `signer` is the serial or public key id that the merchant asked for when it placed the order. Before the
-    payment `transaction_id` is None; `paid_ms` and `closed_ms` are 0 until it is paid or closed.
+    `signer` is the serial or public key id that the merchant asked for when it placed the order; `return_url`
+    is where an H5 buyer goes back to. Before the payment `transaction_id` is None; `paid_ms` and `closed_ms`
+    are 0 until it is paid or closed.
     """
 
     out_trade_no: str
@@ -80,6 +81,7 @@ class Trade:
     paid_ms: int = 0
     closed_ms: int = 0
     refunded_fen: int = 0
+    return_url: str = ""
 
     @property
     def trade_type(self) -> str:
@@ -171,6 +173,10 @@ class Trades:
         """The buyer is paying, or failed to. Raises Refused."""
         return await self._change(out_trade_no, lambda trade, now_ms: replace(_unpaid(trade), state=state))
 
+    async def set_return(self, out_trade_no: str, return_url: str) -> Trade:
+        """Remember where an H5 buyer came from. Raises Refused."""
+        return await self._change(out_trade_no, lambda trade, _: replace(trade, return_url=return_url))
+
     async def pay(self, out_trade_no: str, openid: str, *, late: bool) -> Trade:
         """Pay the trade; `late` allows it after expiry or closing. Raises Refused."""
 
@@ -182,7 +188,7 @@ class Trades:
             return replace(
                 trade,
                 state=SUCCESS,
-                transaction_id=random_number("42000", now_ms, 15),
+                transaction_id=transaction_number(now_ms),
                 paid_ms=now_ms,
                 closed_ms=0,
                 openid=trade.openid or openid,
@@ -244,7 +250,16 @@ def find(connection: sqlite3.Connection, now_ms: int, **numbers: str) -> Trade |
 
 def save(connection: sqlite3.Connection, trade: Trade) -> Trade:
     """Write what can change of a trade."""
-    names = ("openid", "prepay_id", "prepaid_ms", "state", "transaction_id", "paid_ms", "closed_ms")
+    names = (
+        "openid",
+        "prepay_id",
+        "prepaid_ms",
+        "state",
+        "transaction_id",
+        "paid_ms",
+        "closed_ms",
+        "return_url",
+    )
     changes = ", ".join(f"{name} = ?" for name in (*names, "refunded_fen"))
     values = [getattr(trade, name) for name in names]
     connection.execute(
@@ -254,10 +269,9 @@ def save(connection: sqlite3.Connection, trade: Trade) -> Trade:
     return trade
 
 
-def client_address(trade: Trade) -> str:
-    """The buyer's address that the merchant named, or ""."""
-    scene = json.loads(trade.body).get("scene_info") or {}
-    return str(scene.get("payer_client_ip", ""))
+def transaction_number(now_ms: int) -> str:
+    """A number of WeChat Pay's."""
+    return f"42000{random_number('', now_ms, 15)}"
 
 
 def _unpaid(trade: Trade) -> Trade:

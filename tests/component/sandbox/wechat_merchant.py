@@ -63,6 +63,7 @@ class WechatMerchant:
         self.trust(read("wechat_platform_cert.pem"))
         self.api_v3_key = read("wechat_api_v3_key.txt")
         self.mini_secret = read("wechat_mini_secret.txt").decode()
+        self.keys_dir = keys_dir
         self.base = base
         self.client = client
         self.told: list[Told] = []
