@@ -15,7 +15,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from shop_order.domain.bill import Bill, BillLine, LineState
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN
@@ -155,7 +155,7 @@ def bill_of(file: IO[bytes], day: date, mch_id: str, read: LinesRead, sha1: str 
     file.seek(0)
     lines = Lines(day, mch_id, read)
     try:
-        unpacked = Unpacked(gzip.GzipFile(fileobj=file) if is_packed else file)
+        unpacked = Unpacked(cast(IO[bytes], gzip.GzipFile(fileobj=file)) if is_packed else file)
         read_lines(io.BufferedReader(unpacked), lines)
     except BROKEN as broken:
         raise BillUnusable(f"the bill can't be unpacked, or is not UTF-8: {broken}") from broken
