@@ -30,7 +30,7 @@ PAID = dict(
     zip(
         NAMES.split(","),
         f"2026-11-21 17:07:11|wx81be3101902f7cb2|{MCH_ID}|0||4200000925202611219|P261121093012804155293716604"
-        "|ofyak5qR_1wYsC99CsWA6R9MJazA|NATIVE|SUCCESS|OTHERS|CNY|19.99|0.00|0|0|0.00|0.00|||苹果, 梨 “等” 2 件|"
+        "|ofyak5qR_1wYsC99CsWA6R9MJazA|NATIVE|SUCCESS|OTHERS|CNY|19.99|0.00|0|0|0.00|0.00|||苹果, 梨 “等”|"
         "|0.12000|0.60%|19.99|0.00|".split("|"),
         strict=True,
     )
@@ -181,7 +181,7 @@ def test_totals_that_do_not_agree_are_refused(changed: Row, says: str) -> None:
 
 def test_a_bill_that_is_cut_anywhere_is_refused() -> None:
     whole = text(PAID, REFUND).encode()
-    for end in range(0, len(whole) - 2, 3):
+    for end in range(len(whole) - len("6.00\r\n")):  # "6" and "6.0" are what the last total says, too
         assert why(whole[:end])
     packed = gzip.compress(whole)
     for end in range(0, len(packed), 5):
