@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, InvalidArgument, OrderServiceError
 from shop_order.domain.ports import Device, PaymentChannel
 from shop_order.domain.status import PaymentType
@@ -17,6 +18,11 @@ class ChosenChannel:
 
     channel: PaymentChannel
     trade_type: str
+
+    def works(self, payment: Payment, now_ms: int) -> bool:
+        """Whether a buyer can still begin to pay by what the open attempt gave them."""
+        link_ms = self.channel.trade_types.link_ms.get(payment.trade_type)
+        return link_ms is None or now_ms < payment.created_ms + link_ms
 
     def check_amount(self, amount_fen: int) -> None:
         """Check that the channel takes this amount in one payment. Raises AmountNotPayable."""

@@ -98,7 +98,7 @@ class PaymentService:
     # ---- opening ----
 
     async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
-        """Open an attempt through the channel, or reuse the open one if it is equal.
+        """Open an attempt through the channel, or reuse the open one if it is equal and its link works.
 
         A different one is closed at its provider first; an order has at most 20 attempts.
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, AmountNotPayable,
@@ -123,7 +123,7 @@ class PaymentService:
             choice.check_amount(order.pay_fen)
             draft = self._draft(order, choice)
             earlier = order.money.open_payment()
-            if earlier and equal(earlier, draft):
+            if earlier and equal(earlier, draft) and choice.works(earlier, self.clock()):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
                 raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")

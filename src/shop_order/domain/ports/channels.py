@@ -111,12 +111,14 @@ class Device(StrEnum):
 class TradeTypes:
     """The trade types of a channel; a channel without trade types offers only the empty one.
 
-    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device.
+    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device. `link_ms`
+    is for how long a buyer can begin to pay, where the provider limits that: later, a new attempt is opened.
     """
 
     offered: tuple[str, ...] = ("",)
     unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
     at_cashier: Mapping[Device, str] = field(default_factory=dict)
+    link_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

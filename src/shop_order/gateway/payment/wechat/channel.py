@@ -43,6 +43,8 @@ from shop_order.gateway.payment.wechat.reading import (
 from shop_order.gateway.payment.wechat.signing import lines
 from shop_order.pkg.rsa_sha256 import sign
 
+MARGIN_MS = 60_000  # for the way to the buyer
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -52,12 +54,13 @@ class Kind:
     path: str
     opened_by: str
     by_openid: bool = False
+    link_ms: int = 2 * 3_600_000 - MARGIN_MS  # of what opens it
 
 
 KINDS = {
     "native": Kind("official", "native", "code_url"),
     "jsapi": Kind("official", "jsapi", "prepay_id", by_openid=True),
-    "h5": Kind("official", "h5", "h5_url"),
+    "h5": Kind("official", "h5", "h5_url", link_ms=5 * 60_000 - MARGIN_MS),
     "mini": Kind("mini", "jsapi", "prepay_id", by_openid=True),
     "app": Kind("app", "app", "prepay_id"),
 }
@@ -101,7 +104,8 @@ class WechatPay:
         self.bills = WechatBills(self._gateway)
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
         at_cashier = {device: name for device, name in AT_CASHIER.items() if name in offered}
-        self.trade_types = TradeTypes(offered, frozenset(KINDS).difference(offered), at_cashier)
+        link_ms = {name: KINDS[name].link_ms for name in offered}
+        self.trade_types = TradeTypes(offered, frozenset(KINDS).difference(offered), at_cashier, link_ms)
 
     async def aclose(self) -> None:
         await self._gateway.aclose()
