@@ -10,7 +10,6 @@ from starlette.responses import HTMLResponse
 
 from shop_sandbox.alipay import fields
 from shop_sandbox.alipay.requests import PayRequest, Refused
-from shop_sandbox.alipay.simulator import Choices
 from shop_sandbox.alipay.trades import Refund, Trade
 from shop_sandbox.alipay.wording import (
     ACTIONS,
@@ -21,8 +20,9 @@ from shop_sandbox.alipay.wording import (
     TEXTS,
 )
 from shop_sandbox.page import Language, page
+from shop_sandbox.payments.late import Choices
 from shop_sandbox.payments.notices import Notice
-from shop_sandbox.payments.parts import buttons, notice_table, table, trouble, waiting
+from shop_sandbox.payments.parts import buttons, notice_table, summary, table, trouble, waiting
 from shop_sandbox.payments.wording import LISTED
 
 
@@ -100,14 +100,8 @@ def _summary(view: View, language: Language) -> str:
         (f"{FIELDS['refund'][language]} {one.out_request_no}", f"¥{fields.format_yuan(one.amount_fen)}")
         for one in view.refunds
     ]
-    details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in listed)
-    back = TEXTS["back"][language]
-    link = f'<p><a class="go" href="{escape(view.return_to)}">{back}</a></p>' if view.return_to else ""
-    return (
-        f'<section><span class="state">{STATES[trade.status if trade else ""][language]}</span>'
-        f'<div class="amount">¥{fields.format_yuan(session.amount_fen)}</div>'
-        f"<dl>{details}</dl>{link}</section>"
-    )
+    state = STATES[trade.status if trade else ""][language]
+    return summary(state, session.amount_fen, listed, TEXTS["back"][language], view.return_to)
 
 
 def _kind_note(view: View, language: Language) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from urllib.parse import urlsplit
 
 from shop_sandbox.page import Language
-from shop_sandbox.payments.formats import format_time
+from shop_sandbox.payments.formats import format_time, format_yuan
 from shop_sandbox.payments.notices import Notice
 from shop_sandbox.payments.wording import COLUMNS, KINDS, TEXTS
 from shop_sandbox.providers import Words
@@ -22,6 +22,17 @@ def table(name: str, columns: Sequence[Words], rows: str, language: Language) ->
     return (
         f'<div class="table" role="region" aria-label="{escape(name)}" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def summary(state: str, amount_fen: int, rows: Iterable[tuple[str, str]], back: str, return_url: str) -> str:
+    """State, amount and details of a trade, with a link `back` if there is a `return_url`."""
+    details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    link = f'<p><a class="go" href="{escape(return_url)}">{back}</a></p>' if return_url else ""
+    return (
+        f'<section><span class="state">{state}</span>'
+        f'<div class="amount">¥{format_yuan(amount_fen)}</div>'
+        f"<dl>{details}</dl>{link}</section>"
     )
 
 

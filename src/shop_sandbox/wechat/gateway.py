@@ -114,14 +114,14 @@ class Gateway:
         self, signer: PlatformKey, status: int, answer: dict[str, Any] | None, forgery: str = ""
     ) -> Response:
         body = b"" if answer is None else json.dumps(answer, ensure_ascii=False).encode()
-        headers = {
-            **signed_headers(signer, body, int(self._now_s()), forgery),
-            "content-language": "zh-CN",
-            "cache-control": "no-cache, must-revalidate",
-        }
+        headers = {"content-language": "zh-CN", "cache-control": "no-cache, must-revalidate"}
         if body:
             headers["content-type"] = "application/json; charset=utf-8"
-        return Response(body, status, headers)
+        response = Response(body, status, headers)
+        signed = signed_headers(signer, body, int(self._now_s()), forgery)
+        # Spelled as the provider spells them: its Java library knows no other case.
+        response.raw_headers += [(name.encode(), value.encode()) for name, value in signed.items()]
+        return response
 
     async def _pay(self, request: Request, body: bytes) -> Answer:
         kind = request.path_params["kind"]

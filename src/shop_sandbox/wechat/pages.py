@@ -11,13 +11,13 @@ from starlette.responses import HTMLResponse
 
 from shop_sandbox.page import Language, page
 from shop_sandbox.payments.formats import format_time, format_yuan
+from shop_sandbox.payments.late import Choices
 from shop_sandbox.payments.notices import Notice
-from shop_sandbox.payments.parts import buttons, notice_table, table, trouble, waiting
+from shop_sandbox.payments.parts import buttons, notice_table, summary, table, trouble, waiting
 from shop_sandbox.payments.wording import LISTED
 from shop_sandbox.wechat.errors import Refused
 from shop_sandbox.wechat.keys import MINI
 from shop_sandbox.wechat.refunds import Refund
-from shop_sandbox.wechat.simulator import Choices
 from shop_sandbox.wechat.trades import Trade
 from shop_sandbox.wechat.wording import ACTIONS, EXPLAINED, FIELDS, KINDS, STATES, TEXTS
 
@@ -120,14 +120,8 @@ def _summary(view: View, language: Language) -> str:
         )
         for one in view.refunds
     ]
-    details = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in listed)
-    back = TEXTS["back"][language]
-    link = f'<p><a class="go" href="{escape(trade.return_url)}">{back}</a></p>' if trade.return_url else ""
-    return (
-        f'<section><span class="state">{STATES[trade.shown_state][language]}</span>'
-        f'<div class="amount">¥{format_yuan(trade.amount_fen)}</div>'
-        f"<dl>{details}</dl>{link}</section>"
-    )
+    state, back = STATES[trade.shown_state][language], TEXTS["back"][language]
+    return summary(state, trade.amount_fen, listed, back, trade.return_url)
 
 
 def _shipping(view: View, language: Language) -> str:

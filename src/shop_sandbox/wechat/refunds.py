@@ -7,11 +7,13 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple, dataclass, fields, replace
 
 from shop_sandbox.database import Database
 from shop_sandbox.payments.formats import random_number
+from shop_sandbox.payments.tasks import background
 from shop_sandbox.wechat import trades
 from shop_sandbox.wechat.errors import Refused, invalid_request, not_found
 from shop_sandbox.wechat.requests import RefundRequest
@@ -157,16 +159,11 @@ class Refunds:
 
         return await self._database.run(act)
 
-    @contextlib.asynccontextmanager
-    async def running(self, told: Callable[[Trade, Refund], Awaitable[object]]) -> AsyncIterator[None]:
+    def running(
+        self, told: Callable[[Trade, Refund], Awaitable[object]]
+    ) -> AbstractAsyncContextManager[None]:
         """End refunds when they are due, and call `told` for each, while the block runs."""
-        task = asyncio.create_task(self._run(told), name="wechat-refunds")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return background(self._run(told), "wechat-refunds")
 
     async def _run(self, told: Callable[[Trade, Refund], Awaitable[object]]) -> None:
         while True:

@@ -1,7 +1,6 @@
 """The simulator's HTTP routes besides the gateway: the buyer's pages, and the API for tests and the demo."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from shop_sandbox.http import json_body
 from shop_sandbox.page import language_of, wants_page
+from shop_sandbox.payments import operating
 from shop_sandbox.payments.formats import format_yuan
 from shop_sandbox.payments.notices import Notices
 from shop_sandbox.wechat import browser, pages
@@ -62,7 +62,7 @@ class WechatPages:
         return [
             Route(cashier, self.cashier),
             Route(cashier + "/{action}", self.press, methods=["POST"]),
-            Route(cashier + "/{action}", self.pressed),
+            Route(cashier + "/{action}", operating.pressed),
             Route("/wechat/h5", self.h5),
             Route("/wechat/scan", self.scan),
             Route("/wechat/openid", self._openid.page),
@@ -106,10 +106,6 @@ class WechatPages:
         target = trade.return_url if paid and trade.return_url else pages.address(trade)
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
 
-    async def pressed(self, request: Request) -> Response:
-        """Redirect a reload of a button's answer to the page."""
-        return RedirectResponse(request.url.path.rpartition("/")[0], 303)
-
     async def h5(self, request: Request) -> Response:
         """The link of an H5 order: only from the merchant's own page, for five minutes."""
         try:
@@ -147,12 +143,7 @@ class WechatPages:
         found = await self._trades.newest()
         if wants_page(request):
             return pages.listing(found, language_of(request))
-        return JSONResponse(
-            [
-                {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
-                for one in found
-            ]
-        )
+        return operating.listing(found)
 
     async def state(self, request: Request) -> Response:
         """The trade, its refunds and notices as JSON; 404 if there is none."""
@@ -168,9 +159,7 @@ class WechatPages:
         `?notice=0` pays without a notice, `?openid=…` as this buyer. `status` and `body` are the merchant's
         answer to the last notice.
         """
-        out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
-        if action not in ACTIONS:
-            raise HTTPException(404, f"actions: {', '.join(ACTIONS)}")
+        out_trade_no, action = operating.wanted_action(request, ACTIONS)
         query = request.query_params
         try:
             sent = await self._simulator.act(
@@ -180,19 +169,13 @@ class WechatPages:
             status = 404 if refused.status == 404 else 409
             return JSONResponse({"error": refused.code, "message": refused.message}, status)
         state = await self._state(await self._trades.trade(out_trade_no))
-        last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
-        return JSONResponse({**state, **last, "sent": [self._notices.as_json(one) for one in sent]})
+        return operating.acted(state, sent, self._notices)
 
     async def plant_fault(self, request: Request) -> Response:
         """Plant a fault: `{"method": "refund", "fault": "lost", "times": 1}`; 400."""
-        wanted = await json_body(request)
-        name = str(wanted.get("method"))
-        faults = self._gateway.faults if name in CALLS else self._mini.faults
-        try:
-            faults.plant(name, str(wanted.get("fault")), int(wanted.get("times", 1)))
-        except (TypeError, ValueError) as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": wanted})
+        return await operating.plant_fault(
+            request, lambda name: self._gateway.faults if name in CALLS else self._mini.faults
+        )
 
     async def change_platform(self, request: Request) -> Response:
         """Keys: `{"certificates": "rotate"}`, `{"notices": "public_key"}`; the answer has the state; 400."""
@@ -208,16 +191,11 @@ class WechatPages:
 
     async def show_bill(self, request: Request) -> Response:
         """The bill of a day, as a merchant would download it by hand; 400."""
-        return Response(await self._bills.file(_day(request)), media_type="text/csv")
+        return Response(await self._bills.file(operating.bill_day(request)), media_type="text/csv")
 
     async def plant_bill(self, request: Request) -> Response:
         """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `PublishedBills.plant`; 400."""
-        change = await json_body(request)
-        try:
-            self._bills.published.plant(_day(request), change)
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": change})
+        return await operating.plant_bill(request, self._bills.published)
 
     def _asked(
         self, check: Callable[[Mapping[str, Any]], Awaitable[Trade]], *, pay: bool
@@ -284,10 +262,3 @@ class WechatPages:
             ],
             "notices": [self._notices.as_json(one) for one in notices],
         }
-
-
-def _day(request: Request) -> date:
-    try:
-        return date.fromisoformat(request.path_params["day"])
-    except ValueError:
-        raise HTTPException(400, "a day must be YYYY-MM-DD") from None

@@ -48,12 +48,12 @@ def signed_headers(signer: PlatformKey, body: bytes, now_s: int, forgery: str = 
     timestamp, nonce = str(now_s), secrets.token_hex(16)
     signature = rsa_signing.sign(signer.key, answer_text(timestamp, nonce, body + b" " * bool(forgery)))
     return {
-        "wechatpay-timestamp": timestamp,
-        "wechatpay-nonce": nonce,
-        "wechatpay-signature": PROBE + signature if forgery == "probe" else signature,
-        "wechatpay-signature-type": SCHEMA,
-        "wechatpay-serial": signer.serial,
-        "request-id": f"08{secrets.token_hex(14).upper()}-0",
+        "Wechatpay-Timestamp": timestamp,
+        "Wechatpay-Nonce": nonce,
+        "Wechatpay-Signature": PROBE + signature if forgery == "probe" else signature,
+        "Wechatpay-Signature-Type": SCHEMA,
+        "Wechatpay-Serial": signer.serial,
+        "Request-ID": f"08{secrets.token_hex(14).upper()}-0",
     }
 
 

@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from shop_sandbox.payments.late import LateBuyers
+from shop_sandbox.payments.late import Choices, LateBuyers
 from shop_sandbox.payments.notices import Notice, Notices
 from shop_sandbox.wechat import content, refunds, trades
 from shop_sandbox.wechat.errors import invalid_request, not_found, order_not_exist
@@ -20,18 +20,6 @@ ACTIONS = (
     "refund_notice", *(f"refund_{fate}" for fate in FATES), "end_refund_success", "end_refund_closed",
     "end_refund_abnormal",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The actions that a trade allows now.
-
-    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
-    """
-
-    actions: tuple[str, ...]
-    late: bool
-    waits: bool
 
 
 class Simulator:
@@ -121,12 +109,10 @@ class Simulator:
         """The actions that a trade allows now."""
         number, paid = trade.out_trade_no, trade.paid_ms > 0
         closed = trade.state == CLOSED
-        late, waits = await self._late.is_expired(number), not paid and await self._late.is_waiting(number)
-        open_refund = any(one.status == refunds.PROCESSING for one in await self._refunds.of(number))
+        known = await self._refunds.of(number)
+        open_refund = any(one.status == refunds.PROCESSING for one in known)
         refundable = paid and trade.refunded_fen < trade.amount_fen
         possible = {
-            "pay": not paid and not closed,
-            "pay_late": not paid and (late or not waits),
             "pay_twice": True,
             "start_paying": not paid and not closed,
             "fail_paying": not paid and not closed,
@@ -141,9 +127,9 @@ class Simulator:
             "end_refund_success": open_refund,
             "end_refund_closed": open_refund,
             "end_refund_abnormal": open_refund,
-            "refund_notice": trade.refunded_fen > 0,
+            "refund_notice": any(_is_told(one) for one in known),
         }
-        return Choices(tuple(action for action, can in possible.items() if can), late, waits)
+        return await self._late.choices(number, paid=paid, closed=closed, possible=possible)
 
     async def press(self, out_trade_no: str, action: str) -> None:
         """Handle a button: like `act`, but late payments wait until the trade has expired. Raises Refused."""
@@ -185,10 +171,8 @@ class Simulator:
         return [await self._send(trade, "paid", content.payment_notice(_paid(trade)))]
 
     async def _refund_notice(self, trade: Trade) -> list[Notice]:
-        ended = [
-            one for one in await self._refunds.of(trade.out_trade_no) if one.status != refunds.PROCESSING
-        ]
-        if not ended or not ended[-1].notify_url:
+        ended = [one for one in await self._refunds.of(trade.out_trade_no) if _is_told(one)]
+        if not ended:
             raise not_found("没有可以通知的退款")
         told = content.refund_notice(trade, ended[-1])
         return [await self._notices.send(trade.out_trade_no, "refund", ended[-1].notify_url, told)]
@@ -226,6 +210,10 @@ class Simulator:
         now_ms = self._clock_ms()
         number = trades.transaction_number(now_ms)
         return replace(trade, state=trades.SUCCESS, transaction_id=number, paid_ms=now_ms)
+
+
+def _is_told(refund: Refund) -> bool:
+    return refund.status != refunds.PROCESSING and bool(refund.notify_url)
 
 
 def _paid(trade: Trade) -> Trade:

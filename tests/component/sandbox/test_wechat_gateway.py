@@ -227,6 +227,16 @@ async def test_answers_are_signed_as_asked_and_certificates_change_with_an_overl
         assert [wechat.trust(pem) for pem in pems] == [one["serial_no"] for one in answer["data"]]
         return [one["serial_no"] for one in answer["data"]]
 
+    reply = await wechat.send("GET", "/v3/certificates")
+    spelled = {name for name, _ in reply.headers.raw if name.lower().startswith((b"wechatpay", b"request"))}
+    assert spelled == {
+        b"Wechatpay-Timestamp",
+        b"Wechatpay-Nonce",
+        b"Wechatpay-Signature",
+        b"Wechatpay-Signature-Type",
+        b"Wechatpay-Serial",
+        b"Request-ID",
+    }, "its Java library knows no other case"
     (first,) = await listed()
     assert await serial() == first
     assert await serial(**{"wechatpay-serial": PUBLIC_KEY_ID}) == PUBLIC_KEY_ID
