@@ -43,6 +43,7 @@ SELLER = "2088000000000001"
 FEN, FEE_FEN = 1999, 12
 REFUND_EVERY = 100
 CHUNK = 10_000
+WATCHED_EVERY_S = 0.005
 
 
 def main() -> None:
@@ -58,30 +59,26 @@ def main() -> None:
     if chosen.run:
         print(json.dumps(asyncio.run(measured(chosen.run, FORMATS[chosen.channel]))))
         return
-    print("| lines | file MB | seconds | lines/s | at most MB of memory |\n|---|---|---|---|---|")
+    print(
+        "| lines | file MB | seconds | lines/s | most MB of memory | loop late, p99 ms |\n" + "|---" * 6 + "|"
+    )
     chosen.dir.mkdir(parents=True, exist_ok=True)
     for lines in chosen.lines:
         folder = Path(tempfile.mkdtemp(prefix="bill-", dir=chosen.dir))
         try:
             make(folder, FORMATS[chosen.channel], lines)
-            command = [
-                sys.executable,
-                "-m",
-                "bench.large_bill",
-                "--channel",
-                chosen.channel,
-                "--run",
-                str(folder),
-            ]
-            ran = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            megabytes = (folder / "bill").stat().st_size / 1e6
-            per_s = int(lines / ran["seconds"])
-            print(
-                f"| {lines:,} | {megabytes:.1f} | {ran['seconds']:.1f} | {per_s:,} | {ran['mb']:.0f} |",
-                flush=True,
-            )
+            print(table_row(folder, chosen.channel, lines), flush=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def table_row(folder: Path, channel: str, lines: int) -> str:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "bench.large_bill", "--channel", channel, "--run", str(folder)]
+    ran = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    megabytes, seconds = (folder / "bill").stat().st_size / 1e6, ran["seconds"]
+    figures = f"{lines:,} | {megabytes:.1f} | {seconds:.1f} | {int(lines / seconds):,}"
+    return f"| {figures} | {ran['mb']:.0f} | {ran['late_ms']:.1f} |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +219,30 @@ async def measured(folder: Path, how: Format) -> dict[str, float]:
         warn=print,
         log=print,
     )
+    late_ms: list[float] = []
+    watching = asyncio.create_task(watch(late_ms))
     began_s = time.perf_counter()
     with (folder / "bill").open("rb") as file:
         result = await service.reconcile(how.channel, DAY, file, tell)
     seconds = time.perf_counter() - began_s
+    watching.cancel()
     await store.close()
     if result.differences or result.ours != result.theirs:
         raise SystemExit(f"{result.differences} differences in a bill that should agree")
-    return {"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    late_ms.sort()
+    return {
+        "seconds": seconds,
+        "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "late_ms": late_ms[len(late_ms) * 99 // 100],
+    }
+
+
+async def watch(late_ms: list[float]) -> None:
+    """How much later than wanted the loop comes back, as a request would see it."""
+    while True:
+        began_s = time.perf_counter()
+        await asyncio.sleep(WATCHED_EVERY_S)
+        late_ms.append((time.perf_counter() - began_s - WATCHED_EVERY_S) * 1000)
 
 
 def tell(progress: Progress) -> None:

@@ -145,7 +145,7 @@ class Settlement:
         if refund.state not in DUE_REFUND and not asks_only:
             return True
         try:
-            result = await self._answer(payment, refund)
+            result = await self._send(payment, refund)
         except ChannelUnavailable:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
@@ -160,7 +160,7 @@ class Settlement:
             )
         return result is RefundResult.SUCCEEDED or result in FAILURES
 
-    async def _answer(self, payment: Payment, refund: Refund) -> RefundResult:
+    async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)
         if refund.state is RefundState.FAILED:
             return await channel.query_refund(refund)

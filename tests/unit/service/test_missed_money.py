@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from shop_order.domain.bill import BillLine, LineState, Mismatch, first_ms
 from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState
-from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.settle import REFUND_BACKOFF_MS
 from shop_order.service.upkeep import day_comparison, reconcile
 from shop_order.service.upkeep.reconcile import ReconciliationService
@@ -125,8 +126,8 @@ async def test_a_refund_settled_by_hand_is_in_no_bill_and_must_be_in_none(
 ) -> None:
     refund = await refused(world)
 
-    def settle(order: object) -> None:
-        after_sales.settle_by_hand(order, refund.refund_sn, ADMIN, world.clock(), reason="bank transfer")  # type: ignore[arg-type]
+    def settle(order: Order) -> None:
+        after_sales.settle_by_hand(order, refund.refund_sn, ADMIN, world.clock(), reason="bank transfer")
 
     await world.store.orders.change(refund.order_sn, settle)
     paid, back = lines_of(refund)
@@ -178,7 +179,7 @@ stories = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(stories)
 def test_an_order_is_paid_if_the_provider_says_so_whatever_the_bill_says(all_: list[Story]) -> None:
-    """For each: did the buyer pay, is it in the bill, was the order cancelled, and are queries over?"""
+    """For each: did the buyer pay, is it in the bill, was the order cancelled, and the attempt given up?"""
 
     async def play() -> None:
         world = await World().open()
@@ -202,7 +203,7 @@ async def play_in(world: World, all_: list[Story]) -> None:
         if is_cancelled:
             await world.orders.cancel(BUYER, payment.order_sn)
         if is_over:
-            await world.payments.payments.stop_queries(payment.payment_sn)
+            await close(world, payment)
         if in_bill:
             line = BillLine(payment.payment_sn, f"T{payment.payment_sn[1:]}", payment.amount_fen)
             desk.bills[DAY].append(line)
@@ -225,6 +226,16 @@ async def play_in(world: World, all_: list[Story]) -> None:
     again = await kinds(service, DAY)
     lies = sum(in_bill and not pays for pays, in_bill, *_ in all_)
     assert again == [Mismatch.NOT_PAID_HERE] * lies
+
+
+async def close(world: World, payment: Payment) -> None:
+    """Given up, and nobody asks about it any more."""
+
+    def give_up(order: Order) -> None:
+        order.close_attempt(payment.payment_sn, SYSTEM, world.clock())
+
+    await world.store.orders.change(payment.order_sn, give_up)
+    await world.store.payments.stop_queries(payment.payment_sn)
 
 
 async def state(world: World, payment: Payment) -> tuple[OrderStatus, PaymentState]:

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 CERTIFICATES = "/v3/certificates"
+# Refusals that say how things stand; any other is logged.
+ORDINARY = frozenset(
+    {
+        "ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS", "ORDERPAID", "ORDER_CLOSED",
+        "NO_STATEMENT_EXIST", "STATEMENT_CREATING",
+    }
+)  # fmt: skip
 _MAX_LOGGED = 200  # characters
 
 
@@ -202,7 +209,7 @@ class WechatGateway:
         except (NoAnswer, ValueError, ChannelUnavailable) as failed:
             self._log("wechat_no_answer", gateway=self.settings.gateway, path=path, error=repr(failed))
             return Answer()
-        if not found.ok:
+        if not found.ok and found.code not in ORDINARY:
             about = {"status": found.status, "code": found.code, "message": text(found.fields, "message")}
             self._log("wechat_refused", path=path, **about)
         return found
