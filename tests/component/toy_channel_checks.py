@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from importlib import import_module
@@ -165,9 +166,9 @@ async def test_late_money_goes_back_once_its_refund_was_processed(shop: Shop) ->
     back = {"payment_sn": payment["payment_sn"], "trade_no": f"T{payment['payment_sn']}"}
     lines = [
         back | {"amount_fen": payment["amount_fen"]},
-        back | {"amount_fen": payment["amount_fen"], "is_refund": True, "refund_sn": refund_sn},
+        back | {"amount_fen": payment["amount_fen"], "is_refund": True, "out_refund_no": refund_sn},
     ]
-    result = await shop.core.reconciliation.reconcile(TOY, day, json.dumps(lines).encode())
+    result = await shop.core.reconciliation.reconcile(TOY, day, io.BytesIO(json.dumps(lines).encode()))
     assert (result.differences, result.ours.trades, result.ours.refunds) == (0, 1, 1)
 
 
