@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import BillNotOut, PaymentChannel, RefundResult, Trade, TradeState
 from shop_order.domain.status import PaymentType
+from shop_order.service import settle
 from tests.shop import Shop, wechat_pay
 from tests.world.provider import a_refund, an_attempt
 
@@ -298,3 +299,43 @@ async def test_the_bill_of_the_day_agrees_with_what_was_paid_and_refunded(shop: 
     assert found[paid["payment_sn"], False].fee_fen == round(paid["amount_fen"] * 0.006)
     result = await shop.core.reconciliation.reconcile(PaymentType.WECHAT, today)
     assert (result.differences, result.theirs.trades, result.theirs.refunds) == (0, 2, 1)
+
+
+# ---- mini-programs ----
+
+
+async def test_wechat_is_told_that_an_order_of_the_mini_program_has_shipped(shop: Shop) -> None:
+    attempt, native = await open_attempt(shop, "mini", openid=OPENID), await open_attempt(shop)
+    await does(shop, attempt, "pay", openid=OPENID)
+    await does(shop, native, "pay")
+    for one in (attempt, native):
+        await shop.ship(one["order_sn"])
+    mini = wechat_pay(shop.sandbox).mini
+
+    async def told() -> Mapping[str, Any] | None:
+        return await mini.shipping(attempt["payment_sn"])
+
+    found = await shop.until(told)
+    [parcel] = found["shipping_list"]
+    assert (parcel["tracking_no"], parcel["express_company"]) == ("SF1234567890", "SF")
+    assert parcel["contact"] == {"receiver_contact": "****8000"}
+    assert (found["payer"], found["uploads"]) == ({"openid": OPENID}, 1)
+    assert await mini.shipping(native["payment_sn"]) is None
+    await shop.check_doctor()
+
+
+async def test_a_shipping_that_wechat_can_not_take_now_is_told_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "QUERY_BACKOFF_MS", (100,))
+    attempt = await open_attempt(shop, "mini", openid=OPENID)
+    await does(shop, attempt, "pay", openid=OPENID)
+    mini = wechat_pay(shop.sandbox).mini
+    mini.faults.plant("upload_shipping_info", "late", 2)
+    mini.faults.plant("stable_token", "busy", 1)
+    await shop.ship(attempt["order_sn"])
+
+    async def told() -> Mapping[str, Any] | None:
+        return await mini.shipping(attempt["payment_sn"])
+
+    assert (await shop.until(told))["uploads"] == 1

@@ -28,6 +28,7 @@ from shop_order.service.pay import PaymentService
 from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
+from shop_order.service.shipping import Shipping
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
@@ -174,6 +175,7 @@ class World:
             payments=self.store.payments,
             channels=self.channels,
             attempts=self.attempts,
+            shipping=Shipping(orders=self.store.orders, channels=self.channels, alert=self.alert),
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,

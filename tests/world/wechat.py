@@ -206,6 +206,8 @@ async def wechat(folder: Path, **changed: Any) -> AsyncIterator[WechatWorld]:
         public_key=folder / "theirs.pem",
         public_key_id=KEY_ID,
         notify_url="https://shop.example/notify",
+        mini_gateway="http://127.0.0.1:9",
+        mini_secret=None,
         timeout_s=lambda: TIMEOUT_S,
     )
     log = lambda event, **about: world.log.append((event, about))  # noqa: E731 - as short as it is

@@ -189,6 +189,8 @@ class Wechat(HttpChannel):
     public_key_file: types.OptText
     public_key_id: types.OptText
     openid_url: types.OptWebUrl
+    mini_gateway: types.OptWebUrl
+    mini_secret_file: types.OptText
 
     @property
     def app_ids(self) -> dict[str, str]:
@@ -202,6 +204,7 @@ class Wechat(HttpChannel):
             *(() if self.merchant_certificate_file else ("merchant_serial_no",)),
             *(("public_key_file", "public_key_id") if self.public_key_file or self.public_key_id else ()),
             *(() if self.app_ids else ("app_id_official",)),
+            *(("mini_secret_file",) if self.app_id_mini else ()),
         )
 
 

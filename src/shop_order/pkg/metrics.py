@@ -27,6 +27,7 @@ ALERTS = (
     "payment_stuck",
     "refund_failed",
     "refund_stuck",
+    "shipping_untold",
     "log_unreadable",
     "row_unreadable",
     "root_contradicted",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.errors import AmountNotPayable, ChannelUnavailable, InvalidArgument, OrderServiceError
-from shop_order.domain.ports import Device, PaymentChannel
+from shop_order.domain.ports import Device, PaymentChannel, TellsShipping
 from shop_order.domain.status import PaymentType
 
 
@@ -45,6 +46,11 @@ class Channels:
         if payment_type not in self._configured:
             raise ChannelUnavailable(payment_type.code)
         return self._configured[payment_type]
+
+    def telling_shipping(self, payment_type: PaymentType) -> TellsShipping | None:
+        """The channel, if its provider must be told of the shipping. Raises ChannelUnavailable."""
+        channel = self.get(payment_type)
+        return cast(TellsShipping, channel) if hasattr(channel, "tell_shipping") else None
 
     def seller(self, payment_type: PaymentType) -> str:
         """Our account at the provider; empty if the channel is not configured."""

@@ -35,6 +35,7 @@ from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService, ReturnUrls
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
+from shop_order.service.shipping import Shipping
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService, RootAudit
 from shop_order.service.upkeep.daily_root import DailyRoot
@@ -215,6 +216,7 @@ class Core:
             payments=store.payments,
             channels=channels,
             attempts=attempts,
+            shipping=Shipping(orders=orders, channels=channels, alert=alert),
             on_unreadable=self.unreadable.report,
             clock=clock,
             alert=alert,

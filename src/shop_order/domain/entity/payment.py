@@ -22,6 +22,8 @@ MAX_TRADE_NO = 64  # characters
 MIN_PAID_MS = 946_656_000_000  # 2000-01-01, in China
 MAX_PAID_MS = 4_133_952_000_000  # 2101-01-01
 
+# WeChat keeps the money of a mini-program's order until it was told that the goods are on their way.
+TOLD_OF_SHIPPING = frozenset({(PaymentType.WECHAT, "mini")})
 GRACE_MS = 60_000  # after an attempt expires, the provider may still report a payment
 _QR = "qr:"  # prefix of a stored QR text; stored bridge parameters are a JSON object
 
@@ -107,6 +109,12 @@ class Payment:
     def is_paid(self) -> bool:
         """Whether money arrived, even if it was refunded later."""
         return self.state in PAID_PAYMENT
+
+    @property
+    def awaits_shipping(self) -> bool:
+        """Whether its provider pays us only after it was told that the goods are on their way."""
+        is_kept = self.is_paid and self.state is not PaymentState.REFUNDED
+        return is_kept and (self.payment_type, self.trade_type) in TOLD_OF_SHIPPING
 
     @property
     def grace_end_ms(self) -> int:

@@ -140,6 +140,24 @@ class OpenRequest:
     payer: Payer = Payer()
 
 
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """The parcel of a paid order; `subject` is the order's title, `phone` the receiver's."""
+
+    company: str
+    number: str
+    subject: str
+    phone: str
+    shipped_ms: int
+
+
+class TellsShipping(Protocol):
+    """A channel whose provider pays us only after it was told of the shipping (`awaits_shipping`)."""
+
+    async def tell_shipping(self, payment: Payment, shipment: Shipment) -> bool:
+        """Tell the provider; return whether nothing is left to do. Idempotent. Raises AmountMismatch."""
+
+
 class PaymentChannel(Protocol):
     """One payment provider. A failed request returns UNKNOWN and does not raise, unless stated."""
 

@@ -13,6 +13,7 @@ from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
 from shop_order.gateway.payment.wechat.certificates import serial_number
 from shop_order.gateway.payment.wechat.channel import WechatPay
 from shop_order.gateway.payment.wechat.gateway import WechatSettings, api_v3_key
+from shop_order.gateway.payment.wechat.mini import mini_secret
 from shop_order.gateway.payment.wechat.notice import NOTICE_ROUTE
 from shop_order.pkg.key_files import BadKeyFile, certificates, is_pair, private_key, public_key
 
@@ -26,6 +27,7 @@ _FILES: dict[str, Callable[[Path], Any]] = {
     "merchant_certificate_file": lambda path: certificates(path)[0],
     "api_v3_key_file": api_v3_key,
     "public_key_file": public_key,
+    "mini_secret_file": mini_secret,
 }
 
 
@@ -44,6 +46,8 @@ def connect(section: Any, context: ChannelContext) -> WechatPay | None:
         public_key=_path(section.public_key_file),
         public_key_id=section.public_key_id or "",
         notify_url=section.notify_url or context.notify_url,
+        mini_gateway=section.mini_gateway or section.gateway,
+        mini_secret=_path(section.mini_secret_file),
         timeout_s=context.timeout_s,
     )
     return WechatPay(settings, context.real_clock, partial(secrets.token_hex, _NONCE_BYTES), context.log)

@@ -23,6 +23,7 @@ from shop_order.domain.ports import (
     Notice,
     OpenRequest,
     RefundResult,
+    Shipment,
     Trade,
     TradeState,
     TradeTypes,
@@ -30,6 +31,7 @@ from shop_order.domain.ports import (
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.wechat.bills import WechatBills
 from shop_order.gateway.payment.wechat.gateway import Answer, WechatGateway, WechatSettings
+from shop_order.gateway.payment.wechat.mini import MiniProgram, MiniSettings, upload_of
 from shop_order.gateway.payment.wechat.notice import notice_of
 from shop_order.gateway.payment.wechat.reading import (
     CURRENCY,
@@ -102,10 +104,20 @@ class WechatPay:
         self.seller = settings.mch_id
         self._gateway = WechatGateway(settings, real_clock, nonce, log)
         self.bills = WechatBills(self._gateway)
+        self._mini = self._mini_program(real_clock, log)
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
         at_cashier = {device: name for device, name in AT_CASHIER.items() if name in offered}
         link_ms = {name: KINDS[name].link_ms for name in offered}
         self.trade_types = TradeTypes(offered, frozenset(KINDS).difference(offered), at_cashier, link_ms)
+
+    def _mini_program(self, real_clock: Clock, log: Callable[..., None]) -> MiniProgram | None:
+        ours = self.settings
+        if ours.mini_secret is None or "mini" not in ours.app_ids:
+            return None
+        settings = MiniSettings(
+            ours.mini_gateway, ours.app_ids["mini"], ours.mch_id, ours.mini_secret, ours.timeout_s
+        )
+        return MiniProgram(settings, self._gateway.http, real_clock, log)
 
     async def aclose(self) -> None:
         await self._gateway.aclose()
@@ -188,16 +200,19 @@ class WechatPay:
     # ---- an open payment, and its refunds ----
 
     async def query(self, payment_sn: str) -> Trade:
-        mch_id = quote(self.settings.mch_id, safe="")
-        answer = await self._gateway.call("GET", f"{TRANSACTIONS}/out-trade-no/{payment_sn}?mchid={mch_id}")
+        answer = await self._trade(payment_sn)
         if answer.code in NOT_EXIST:
             return Trade(TradeState.ABSENT)
-        if not answer.ok:
-            return Trade(TradeState.UNKNOWN)
+        return trade_of(answer.fields) if answer.ok else Trade(TradeState.UNKNOWN)
+
+    async def _trade(self, payment_sn: str) -> Answer:
+        """The answer about this attempt. Raises AmountMismatch if it is about another."""
+        mch_id = quote(self.settings.mch_id, safe="")
+        answer = await self._gateway.call("GET", f"{TRANSACTIONS}/out-trade-no/{payment_sn}?mchid={mch_id}")
         for name, ours in (("mchid", self.settings.mch_id), ("out_trade_no", payment_sn)):
-            if text(answer.fields, name) != ours:
+            if answer.ok and text(answer.fields, name) != ours:
                 raise AmountMismatch(name)
-        return trade_of(answer.fields)
+        return answer
 
     async def close(self, payment_sn: str) -> Trade:
         content = {"mchid": self.settings.mch_id}
@@ -241,6 +256,15 @@ class WechatPay:
         if not answer.ok or about != (refund.out_refund_no, refund.payment_sn, refund.amount_fen):
             return RefundResult.UNKNOWN
         return REFUNDS.get(text(fields, "status"), RefundResult.UNKNOWN)
+
+    async def tell_shipping(self, payment: Payment, shipment: Shipment) -> bool:
+        """See `domain.ports.TellsShipping`. The payer's openid is asked for, so that we need not keep it."""
+        if self._mini is None:
+            return False
+        openid = text(part((await self._trade(payment.payment_sn)).fields, "payer"), "openid")
+        if not openid:
+            return False
+        return await self._mini.upload(upload_of(payment, shipment, self.settings.mch_id, openid))
 
     # ---- notices ----
 

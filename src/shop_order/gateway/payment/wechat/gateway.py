@@ -55,6 +55,8 @@ class WechatSettings:
     public_key: Path | None
     public_key_id: str
     notify_url: str
+    mini_gateway: str
+    mini_secret: Path | None  # there if there is a mini-program
     timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
 
 
