@@ -84,6 +84,7 @@ class ToyChannel:
         ("native", "bridge", "message"),
         unavailable=frozenset({"h5"}),
         at_cashier={Device.WECHAT: "bridge"},
+        by_openid=frozenset({"bridge"}),
     )
     smallest_fen = 1
     largest_fen = 10_000_000

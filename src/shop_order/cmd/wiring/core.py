@@ -206,6 +206,7 @@ class Core:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
             alert=alert,
+            payer_mark=lambda openid: self.shared.signer.sign("payer", openid.encode()),
         )
         self.settlement = Settlement(
             orders=orders,

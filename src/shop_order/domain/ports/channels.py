@@ -112,11 +112,16 @@ class TradeTypes:
     """The trade types of a channel; a channel without trade types offers only the empty one.
 
     The first one is the default; the cashier uses `at_cashier` where it names the buyer's device.
+    `by_openid` need the buyer's openid, which the shop's page at `openid_page` gets for the cashier: a URL
+    that names the app id, empty if there is none.
     """
 
     offered: tuple[str, ...] = ("",)
     unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
     at_cashier: Mapping[Device, str] = field(default_factory=dict)
+    not_on: frozenset[Device] = frozenset()  # where the provider's pages do not open
+    by_openid: frozenset[str] = frozenset()
+    openid_page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
