@@ -77,7 +77,7 @@ _OpenId = Annotated[
     Query(
         max_length=MAX_OPENID,
         description="买家的微信 openid，由 `PAY__WECHAT__OPENID_URL` 的页面连同有效期和签名附加 / "
-        "The buyer's openid at WeChat; the page of `PAY__WECHAT__OPENID_URL` appends it, its expiry and signature",
+        "The buyer's openid at WeChat, which the page of `PAY__WECHAT__OPENID_URL` appends and signs",
     ),
 ]
 _OpenIdExpires = Annotated[
