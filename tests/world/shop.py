@@ -16,7 +16,7 @@ from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao.store import open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -31,6 +31,7 @@ from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
@@ -65,6 +66,7 @@ class World:
         self.numbers = OrderNumbers(self.real_now, lambda most: next(self.random) % most)
         self.next_numbers: list[str] = []
         self.alerts: list[tuple[str, dict[str, object]]] = []
+        self.logged: list[tuple[str, dict[str, object]]] = []
         self.lost: list[str] = []
         self.allowed = ["https://shop.example/done"]
         self.return_urls = ReturnUrls(lambda: self.allowed)
@@ -84,6 +86,10 @@ class World:
     def next_sn(self) -> str:
         """A fresh number, or the one the test put in line."""
         return self.next_numbers.pop() if self.next_numbers else self.numbers.order_sn()
+
+    def log(self, name: str, **about: object) -> None:
+        """Remember what the log would say."""
+        self.logged.append((name, about))
 
     def alert(self, name: str, **about: object) -> None:
         """Remember what the operator would see."""
@@ -119,6 +125,7 @@ class World:
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
+            settled_days=self.settled_days,
         )
 
     async def _stop(self) -> None:
@@ -210,6 +217,9 @@ class World:
         self.statistics = Statistics(
             log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
         )
+        self.settled_days = SettledDays(
+            store=self.store.reconciliations, sources={}, real_clock=self.real_now
+        )
 
     def placing_service(self) -> PlacingService:
         """Places orders; a second one is what another process would be."""
@@ -244,4 +254,5 @@ class World:
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
             payer_mark=lambda openid: f"mark of {len(openid)}{openid[-1]}",
+            on_forged=ForgedNoticeAlerts(self.alert, self.real_now).report,
         )

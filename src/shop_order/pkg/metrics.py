@@ -23,6 +23,7 @@ BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 ALERTS = (
     "notice_mismatch",
+    "notices_forged",
     "payment_stuck",
     "refund_failed",
     "refund_stuck",

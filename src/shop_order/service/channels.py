@@ -19,6 +19,11 @@ class ChosenChannel:
     channel: PaymentChannel
     trade_type: str
 
+    def works(self, payment: Payment, now_ms: int) -> bool:
+        """Whether a buyer can still begin to pay by what the open attempt gave them."""
+        link_ms = self.channel.trade_types.link_ms.get(payment.trade_type)
+        return link_ms is None or now_ms < payment.created_ms + link_ms
+
     def check_amount(self, amount_fen: int) -> None:
         """Check that the channel takes this amount in one payment. Raises AmountNotPayable."""
         channel = self.channel
@@ -76,7 +81,10 @@ class Channels:
         types = self.get(payment_type).trade_types
         if device in types.not_on:
             raise ChannelUnavailable(payment_type.code, "open_in_browser")
-        return self.choose(payment_type, types.at_cashier.get(device, ""))
+        choice = self.choose(payment_type, types.at_cashier.get(device, ""))
+        if choice.trade_type in types.by_openid and not types.openid_page:
+            raise ChannelUnavailable(payment_type.code, "trade_type")
+        return choice
 
     def is_cashiers(self, payment: Payment, device: Device) -> bool:
         """Whether the cashier would open this attempt on this device."""

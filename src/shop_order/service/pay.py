@@ -13,6 +13,7 @@ from shop_order.domain.errors import (
     DependencyDown,
     InvalidArgument,
     PaymentNotFound,
+    SignatureInvalid,
     TooMuchContention,
 )
 from shop_order.domain.ports import (
@@ -93,11 +94,12 @@ class PaymentService:
     gateway_secret: GatewaySecret
     alert: Alert
     payer_mark: Callable[[str], str]  # a keyed hash of an openid
+    on_forged: Callable[[str], None]  # the channel of a notice with a wrong signature
 
     # ---- opening ----
 
     async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
-        """Open an attempt through the channel, or reuse the open one if it is equal.
+        """Open an attempt through the channel, or reuse the open one if it is equal and its link works.
 
         A different one, or one for another payer, is closed at its provider first; an order has at most 20
         attempts.
@@ -124,7 +126,7 @@ class PaymentService:
             choice.check_amount(order.pay_fen)
             draft = self._draft(order, choice)
             earlier = order.money.open_payment()
-            if earlier and equal(earlier, draft) and self._is_for(earlier, cmd.payer):
+            if earlier and equal(earlier, draft) and self._goes_on(choice, earlier, cmd.payer):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
                 raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
@@ -180,8 +182,10 @@ class PaymentService:
             action = replace(action, payer=self._mark(cmd.payer))
         return draft.opened(action)
 
-    def _is_for(self, attempt: Payment, payer: Payer) -> bool:
-        """Whether this buyer can pay it: bridge parameters are of use only to the one they were made for."""
+    def _goes_on(self, choice: ChosenChannel, attempt: Payment, payer: Payer) -> bool:
+        """Whether this buyer can pay it: its link works, and bridge parameters are for their payer only."""
+        if not choice.works(attempt, self.clock()):
+            return False
         return not isinstance(attempt.action, BridgeParameters) or _payer(attempt) == self._mark(payer)
 
     def _mark(self, payer: Payer) -> str:
@@ -217,6 +221,9 @@ class PaymentService:
             notice = self.channels.get(payment_type).verify(body, named)
         except AmountMismatch as wrong:
             self.alert("notice_mismatch", **wrong.details)
+            raise
+        except SignatureInvalid:
+            self.on_forged(payment_type.code)
             raise
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)

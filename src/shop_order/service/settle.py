@@ -20,7 +20,7 @@ from shop_order.domain.ports import (
     Trade,
     TradeState,
 )
-from shop_order.domain.status import DUE_REFUND, OrderStatus
+from shop_order.domain.status import DUE_REFUND, OrderStatus, RefundState
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
@@ -122,12 +122,15 @@ class Settlement:
         await self.payments.postpone_refund(
             refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
         )
-        known = await self._refund(refund)
+        known = await self._refund(refund, is_last=tries >= len(REFUND_BACKOFF_MS) - 1)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund) -> bool:
-        """Send a refund if it is approved; return whether nothing is left to do for it."""
+    async def _refund(self, refund: Refund, *, is_last: bool) -> bool:
+        """Send a refund if it is approved; return whether nothing is left to do for it.
+
+        One that failed is only asked about, since a bill says that it did not; after `is_last` no more.
+        """
         sn = refund.refund_sn
 
         def sent(order: Order) -> tuple[Payment, Refund]:
@@ -138,7 +141,8 @@ class Settlement:
             after_sales.succeeded(order, sn, self.clock())
 
         _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
-        if refund.state not in DUE_REFUND:
+        asks_only = refund.state is RefundState.FAILED
+        if refund.state not in DUE_REFUND and not asks_only:
             return True
         try:
             result = await self._send(payment, refund)
@@ -146,6 +150,9 @@ class Settlement:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
+        elif asks_only and (is_last or result in FAILURES):
+            await self.payments.stop_refund(sn)
+            return True
         elif failure := FAILURES.get(result):
             self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
             await self.orders.change(
@@ -155,6 +162,8 @@ class Settlement:
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)
+        if refund.state is RefundState.FAILED:
+            return await channel.query_refund(refund)
         result = await channel.refund(payment, refund=refund)
         if result in (RefundResult.PROCESSING, RefundResult.CLOSED):  # a new number needs a query first
             result = await channel.query_refund(refund)

@@ -12,6 +12,7 @@ from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 
 
@@ -28,3 +29,4 @@ class UseCases:
     reservations: ReservationService
     order_log: OrderLogService
     statistics: Statistics
+    settled_days: SettledDays

@@ -1,7 +1,6 @@
 """The simulator's HTTP routes: the gateway, the cashier's pages, and the API for tests and the demo."""
 
 from contextlib import suppress
-from datetime import date
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
@@ -21,6 +20,7 @@ from shop_sandbox.alipay.simulator import ACTIONS, Simulator
 from shop_sandbox.alipay.trades import Trade, Trades
 from shop_sandbox.http import bounded_body, json_body
 from shop_sandbox.page import language_of, wants_page
+from shop_sandbox.payments import operating
 from shop_sandbox.payments.calls import GatewayDown
 from shop_sandbox.payments.notices import Notice, Notices
 
@@ -56,7 +56,7 @@ class AlipayPages:
             Route("/alipay/qr/{out_trade_no}", self.scan),
             Route(cashier, self.cashier),
             Route(cashier + "/{action}", self.press, methods=["POST"]),
-            Route(cashier + "/{action}", self.pressed),
+            Route(cashier + "/{action}", operating.pressed),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant_fault, methods=["POST"]),
             Route("/alipay/sim/certificate", self.renew_certificate, methods=["POST"]),
@@ -130,20 +130,11 @@ class AlipayPages:
             target = self._return_to(session, await self._trades.trade(out_trade_no)) or target
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
 
-    async def pressed(self, request: Request) -> Response:
-        """Redirect a reload of a button's answer to the cashier page."""
-        return RedirectResponse(f"/alipay/cashier/{request.path_params['out_trade_no']}", 303)
-
     async def list_sessions(self, request: Request) -> Response:
         """The newest trades: a page for browsers, JSON for programs."""
         if wants_page(request):
             return pages.listing(await self._trades.sessions_with_trades(), language_of(request))
-        return JSONResponse(
-            [
-                {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
-                for one in await self._trades.sessions()
-            ]
-        )
+        return operating.listing(await self._trades.sessions())
 
     async def state(self, request: Request) -> Response:
         """The session, trade, refunds and notices of a payment as JSON; 404 if there is none."""
@@ -158,9 +149,7 @@ class AlipayPages:
 
         `?notice=0` pays without a notice. `status` and `body` are the merchant's answer to the last notice.
         """
-        out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
-        if action not in ACTIONS:
-            raise HTTPException(404, f"actions: {', '.join(ACTIONS)}")
+        out_trade_no, action = operating.wanted_action(request, ACTIONS)
         notice = request.query_params.get("notice", "1") != "0"
         try:
             sent = await self._simulator.act(out_trade_no, action, notice=notice)
@@ -168,19 +157,11 @@ class AlipayPages:
             status = 404 if refused.sub_code == "ACQ.TRADE_NOT_EXIST" else 409
             return JSONResponse({"error": refused.sub_code, "message": refused.sub_msg}, status)
         state = await self._state(await self._trades.session(out_trade_no))
-        last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
-        return JSONResponse({**state, **last, "sent": [self._notices.as_json(one) for one in sent]})
+        return operating.acted(state, sent, self._notices)
 
     async def plant_fault(self, request: Request) -> Response:
         """Plant a fault: `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
-        wanted = await json_body(request)
-        try:
-            self._gateway.faults.plant(
-                str(wanted.get("method")), str(wanted.get("fault")), int(wanted.get("times", 1))
-            )
-        except (TypeError, ValueError) as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": wanted})
+        return await operating.plant_fault(request, lambda _: self._gateway.faults)
 
     async def renew_certificate(self, request: Request) -> Response:
         """Take a new key with a new certificate, as the provider does before the old one expires."""
@@ -207,16 +188,11 @@ class AlipayPages:
 
     async def show_bill(self, request: Request) -> Response:
         """The bill of a day, as a merchant would download it by hand; 400."""
-        return Response(await self._bills.archive(_day(request)), media_type="application/zip")
+        return Response(await self._bills.archive(operating.bill_day(request)), media_type="application/zip")
 
     async def plant_bill(self, request: Request) -> Response:
-        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `Bills.plant`; 400."""
-        change = await json_body(request)
-        try:
-            self._bills.plant(_day(request), change)
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": change})
+        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `PublishedBills.plant`; 400."""
+        return await operating.plant_bill(request, self._bills.published)
 
     async def _page(self, request: Request, session: PayRequest, refused: Refused | None = None) -> Response:
         trade = await self._trades.trade(session.out_trade_no)
@@ -260,13 +236,6 @@ class AlipayPages:
             ],
             "notices": [self._notices.as_json(one) for one in notices],
         }
-
-
-def _day(request: Request) -> date:
-    try:
-        return date.fromisoformat(request.path_params["day"])
-    except ValueError:
-        raise HTTPException(400, "a day must be YYYY-MM-DD") from None
 
 
 def _charset(request: Request) -> str:

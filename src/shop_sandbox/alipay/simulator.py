@@ -1,12 +1,12 @@
 """The actions of buyer, provider and attacker: the cashier's buttons and the tests' API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from shop_sandbox.alipay import content, fields
 from shop_sandbox.alipay.late import LateBuyers
 from shop_sandbox.alipay.requests import PayRequest, Refused
 from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, trade_not_found
+from shop_sandbox.payments.late import Choices
 from shop_sandbox.payments.notices import Notice, Notices
 
 ACTIONS = (
@@ -23,18 +23,6 @@ ACTIONS = (
     "scan",
     "finish",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The actions that a trade allows now.
-
-    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
-    """
-
-    actions: tuple[str, ...]
-    late: bool
-    waits: bool
 
 
 class Simulator:
@@ -94,16 +82,13 @@ class Simulator:
         trade = await self._trades.trade(number)
         paid = trade is not None and trade.paid_ms > 0
         closed = session.expire_ms <= self._clock_ms() or (trade is not None and trade.status == CLOSED)
-        late, waits = await self._late.is_expired(number), not paid and await self._late.is_waiting(number)
         possible = {
-            "pay": not paid and not closed,
-            "pay_late": not paid and (late or not waits),
             "pay_twice": has_notify_url or await self._trades.unpaid_sibling(session) is not None,
             "notify_again": has_notify_url and paid,
             "forge_amount": has_notify_url,
             "forge_sign": has_notify_url,
         }
-        return Choices(tuple(action for action, can in possible.items() if can), late, waits)
+        return await self._late.choices(number, paid=paid, closed=closed, possible=possible)
 
     async def press(self, out_trade_no: str, action: str) -> None:
         """Handle a button: like `act`, but late payments wait until the trade has expired. Raises Refused."""

@@ -6,10 +6,13 @@ The simulators can't see the Shop's test clock, but they see the Shop close a tr
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from shop_sandbox.database import Database
 from shop_sandbox.payments.calls import CallRefused
+from shop_sandbox.payments.tasks import background
 
 # The merchant scans for expired orders every 5 s: by then it has cancelled this one.
 LATE_PAYMENT_DELAY_MS = 10_000
@@ -23,6 +26,18 @@ CREATE TABLE IF NOT EXISTS late (
 """
 
 logger = logging.getLogger("shop_sandbox.late")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The actions that a trade allows now.
+
+    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
+    """
+
+    actions: tuple[str, ...]
+    late: bool
+    waits: bool
 
 
 class LateBuyers:
@@ -52,20 +67,26 @@ class LateBuyers:
         await self._database.run(lambda one: one.execute(insert, (out_trade_no,)))
         self._wake.set()
 
+    async def choices(
+        self, out_trade_no: str, *, paid: bool, closed: bool, possible: Mapping[str, bool]
+    ) -> Choices:
+        """What a trade allows: paying, now or late, and of the other actions those that are possible."""
+        late = await self.is_expired(out_trade_no)
+        waits = not paid and await self.is_waiting(out_trade_no)
+        found = {
+            "pay": not paid and not closed,
+            "pay_late": not paid and (late or not waits),
+            **possible,
+        }
+        return Choices(tuple(action for action, can in found.items() if can), late, waits)
+
     def look(self) -> None:
-        """The merchant may have given up a trade: look again."""
+        """Look for buyers to pay for: the merchant may have closed a trade."""
         self._wake.set()
 
-    @contextlib.asynccontextmanager
-    async def running(self, pay: Callable[[str], Awaitable[object]]) -> AsyncIterator[None]:
+    def running(self, pay: Callable[[str], Awaitable[object]]) -> AbstractAsyncContextManager[None]:
         """Call `pay` for each waiting buyer whose trade has expired, while the block runs."""
-        task = asyncio.create_task(self._run(pay), name="late-buyers")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return background(self._run(pay), "late-buyers")
 
     async def _run(self, pay: Callable[[str], Awaitable[object]]) -> None:
         while True:

@@ -18,6 +18,7 @@ import httpx
 
 from shop_sandbox.database import Database
 from shop_sandbox.payments.calls import is_local_url
+from shop_sandbox.payments.tasks import background
 
 TIMEOUT_S = 5.0
 CLAIM_MS = 10_000  # longer than an attempt: the loop takes over a claimed notice only after a crash
@@ -68,8 +69,13 @@ class Notice:
 class Wire(Protocol):
     """How one provider writes its notices."""
 
-    name: str
-    retry_after_s: Sequence[int]
+    @property
+    def name(self) -> str:
+        """The provider's, for the names of tasks."""
+
+    @property
+    def retry_after_s(self) -> Sequence[int]:
+        """The waits between the attempts."""
 
     def number(self, now_ms: int) -> str:
         """A notify_id that nobody has yet."""
@@ -112,13 +118,8 @@ class Notices:
             trust_env=False, follow_redirects=False, timeout=TIMEOUT_S, verify=trusted
         ) as client:
             self._client = client
-            task = asyncio.create_task(self._run(), name=f"{self._wire.name}-notices")
-            try:
+            async with background(self._run(), f"{self._wire.name}-notices"):
                 yield
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
 
     async def send(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, Any]) -> Notice:
         """Store a notice, make the first attempt and return its result; the loop makes the others."""

@@ -23,7 +23,7 @@ from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao.store import StoreOptions, open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -43,6 +43,7 @@ from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
@@ -182,6 +183,7 @@ class Core:
             ),
             order_log=self.order_log,
             statistics=self.statistics,
+            settled_days=self.settled_days,
         )
 
     def _payments(self, numbers: OrderNumbers) -> None:
@@ -207,6 +209,7 @@ class Core:
             gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
             alert=alert,
             payer_mark=lambda openid: self.shared.signer.sign("payer", openid.encode()),
+            on_forged=ForgedNoticeAlerts(alert, real_ms).report,
         )
         self.settlement = Settlement(
             orders=orders,
@@ -252,13 +255,16 @@ class Core:
             clock=clock,
             after_days=lambda: self.settings.order.archive_after_days,
         )
+        sources = {kind: channel.bills for kind, channel in self.channels.items() if channel.bills}
+        self.settled_days = SettledDays(store=store.reconciliations, sources=sources, real_clock=real_ms)
         self.reconciliation = ReconciliationService(
             store=store.reconciliations,
-            sources={kind: channel.bills for kind, channel in self.channels.items() if channel.bills},
+            sources=sources,
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
             warn=get_logger("reconcile").warning,
+            log=get_logger("reconcile").info,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

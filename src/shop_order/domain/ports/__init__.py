@@ -58,6 +58,7 @@ from shop_order.domain.ports.upkeep import (
     Feed,
     Fence,
     LeaseLost,
+    LinesRead,
     OrderLog,
     Reconciliations,
     RootConflict,

@@ -237,6 +237,8 @@ CREATE TABLE `reconciliation` (
   `digest` varchar(64) NOT NULL,
   `created_ms` bigint NOT NULL,
   `fence` bigint NOT NULL,
+  `bill_fee_fen` bigint DEFAULT NULL,
+  `bill_discount_fen` bigint DEFAULT NULL,
   PRIMARY KEY (`channel`,`day`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;

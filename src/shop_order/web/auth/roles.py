@@ -89,6 +89,7 @@ ROLES: Mapping[str, Who] = {
     "POST /api/v1/admin/orders/{order_sn}/ship": OPERATOR,
     "GET /api/v1/admin/orders/{order_sn}/logs": OPERATOR,
     "GET /api/v1/admin/stats/orders": OPERATOR,
+    "GET /api/v1/admin/stats/settlement": OPERATOR,
     "POST /api/v1/admin/clock": OPERATOR,
     "GET /api/v1/docs": Who.ANYONE,
     "GET /api/v1/redoc": Who.ANYONE,

@@ -76,7 +76,7 @@ class Alipay:
         self.bills = AlipayBills(self._gateway)
 
     async def aclose(self) -> None:
-        await self._gateway.aclose()
+        await self._gateway.http.aclose()
 
     def available(self) -> bool:
         return self._gateway.available()
