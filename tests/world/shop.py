@@ -255,5 +255,6 @@ class World:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
+            payer_mark=lambda openid: f"mark of {len(openid)}{openid[-1]}",
             on_forged=ForgedNoticeAlerts(self.alert, self.real_now).report,
         )

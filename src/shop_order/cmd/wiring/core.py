@@ -209,6 +209,7 @@ class Core:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
             alert=alert,
+            payer_mark=lambda openid: self.shared.signer.sign("payer", openid.encode()),
             on_forged=ForgedNoticeAlerts(alert, real_ms).report,
         )
         self.settlement = Settlement(

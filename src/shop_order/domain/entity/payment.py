@@ -26,6 +26,7 @@ MAX_PAID_MS = 4_133_952_000_000  # 2101-01-01
 TOLD_OF_SHIPPING = frozenset({(PaymentType.WECHAT, "mini")})
 GRACE_MS = 60_000  # after an attempt expires, the provider may still report a payment
 _QR = "qr:"  # prefix of a stored QR text; stored bridge parameters are a JSON object
+_PAYER, _VALUES = ":payer", ":values"  # the members of that object if it is for one payer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,13 @@ class QrCode:
 
 @dataclass(frozen=True, slots=True)
 class BridgeParameters:
-    """The shop's page or app passes these to the provider's app."""
+    """The shop's page or app passes these to the provider's app.
+
+    `payer` tells apart for whom they were made, where only that buyer can use them; it names nobody.
+    """
 
     values: Mapping[str, str]
+    payer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,9 @@ def stored_action(action: PaymentAction) -> str:
             return url
         case QrCode(text):
             return _QR + text
-        case BridgeParameters(values):
-            return json.dumps(dict(values), separators=(",", ":"))
+        case BridgeParameters(values, payer):
+            content = {_PAYER: payer, _VALUES: dict(values)} if payer else dict(values)
+            return json.dumps(content, separators=(",", ":"))
         case Done():
             return ""
 
@@ -76,7 +82,12 @@ def action_of(stored: str) -> PaymentAction:
         return Done()
     if stored.startswith(_QR):
         return QrCode(stored.removeprefix(_QR))
-    return BridgeParameters(json.loads(stored)) if stored.startswith("{") else Redirect(stored)
+    if not stored.startswith("{"):
+        return Redirect(stored)
+    content = json.loads(stored)
+    if _VALUES in content:
+        return BridgeParameters(content[_VALUES], content[_PAYER])
+    return BridgeParameters(content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,12 +113,17 @@ class TradeTypes:
 
     The first one is the default; the cashier uses `at_cashier` where it names the buyer's device. `link_ms`
     is for how long a buyer can begin to pay, where the provider limits that: later, a new attempt is opened.
+    `by_openid` need the buyer's openid, which the shop's page at `openid_page` gets for the cashier: a URL
+    that names the app id, empty if there is none.
     """
 
     offered: tuple[str, ...] = ("",)
     unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
     at_cashier: Mapping[Device, str] = field(default_factory=dict)
     link_ms: Mapping[str, int] = field(default_factory=dict)
+    not_on: frozenset[Device] = frozenset()  # where the provider's pages do not open
+    by_openid: frozenset[str] = frozenset()
+    openid_page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def connect(section: Any, context: ChannelContext) -> WechatPay | None:
         mini_gateway=section.mini_gateway or section.gateway,
         mini_secret=_path(section.mini_secret_file),
         timeout_s=context.timeout_s,
+        openid_url=section.openid_url or "",
     )
     return WechatPay(settings, context.real_clock, partial(secrets.token_hex, _NONCE_BYTES), context.log)
 

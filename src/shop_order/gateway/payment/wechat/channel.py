@@ -108,7 +108,15 @@ class WechatPay:
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
         at_cashier = {device: name for device, name in AT_CASHIER.items() if name in offered}
         link_ms = {name: KINDS[name].link_ms for name in offered}
-        self.trade_types = TradeTypes(offered, frozenset(KINDS).difference(offered), at_cashier, link_ms)
+        app_id = urlencode({"app_id": settings.app_ids.get(KINDS["jsapi"].app, "")})
+        self.trade_types = TradeTypes(
+            offered,
+            frozenset(KINDS).difference(offered),
+            at_cashier,
+            link_ms,
+            by_openid=frozenset(name for name in offered if KINDS[name].by_openid),
+            openid_page=settings.openid_url and f"{settings.openid_url}?{app_id}",
+        )
 
     def _mini_program(self, real_clock: Clock, log: Callable[..., None]) -> MiniProgram | None:
         ours = self.settings

@@ -58,6 +58,7 @@ class WechatSettings:
     mini_gateway: str
     mini_secret: Path | None  # there if there is a mini-program
     timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
+    openid_url: str = ""  # the shop's page that gets a buyer's openid
 
 
 @dataclass(frozen=True, slots=True)
