@@ -32,6 +32,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
         "PUBLIC_KEY_FILE": str(tmp_path / "theirs.pem"),
         "PUBLIC_KEY_ID": "PUB_KEY_ID_0119000001092024",
         "NOTIFY_URL": "https://shop.example/notify",
+        "MINI_SECRET_FILE": "",
     }
 
 
@@ -53,6 +54,8 @@ def test_complete_settings_have_no_problem(tmp_path: Path, settings: dict[str, s
     [
         ({"MCH_ID": ""}, ["PAY__WECHAT__MCH_ID: is not set"]),
         ({"APP_ID_OFFICIAL": ""}, ["PAY__WECHAT__APP_ID_OFFICIAL: is not set"]),
+        ({"APP_ID_MINI": "wx2"}, ["PAY__WECHAT__MINI_SECRET_FILE: is not set"]),
+        ({"MINI_SECRET_FILE": "theirs.pem"}, ["PAY__WECHAT__MINI_SECRET_FILE: {}: contains no AppSecret"]),
         ({"PUBLIC_KEY_ID": ""}, ["PAY__WECHAT__PUBLIC_KEY_ID: is not set"]),
         ({"PUBLIC_KEY_FILE": ""}, ["PAY__WECHAT__PUBLIC_KEY_FILE: is not set"]),
         (
