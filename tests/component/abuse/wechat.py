@@ -54,7 +54,8 @@ class Told:
         envelope = {"id": f"EV-{scene.user}", "event_type": self.event, "resource": sealed}
         body = self.body(json.dumps(envelope).encode())
         signed = signing.signed_headers(keys.public, body, int(time.time()) - self.age_s)
-        headers = {"content-type": "application/json", **signed, **(self.headers or {})}
+        named = {name.lower(): value for name, value in signed.items()}
+        headers = {"content-type": "application/json", **named, **(self.headers or {})}
         return self.after(body), headers
 
 
