@@ -84,6 +84,8 @@ PROVIDERS = (
         programs=(
             ("GET /wechat/sim", ("交易列表，JSON", "the trades as JSON")),
             ("POST /wechat/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
+            ("POST /wechat/sim/faults", ("为下一次调用安排故障", "plant a fault for the next call")),
+            ("GET /wechat/sim/bills/{day}", ("账单；POST 可改动", "a bill; POST alters it")),
             ("POST /wechat/sim/platform", ("平台证书与公钥", "platform certificates and the public key")),
         ),
         open=_wechat,

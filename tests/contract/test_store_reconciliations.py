@@ -162,7 +162,8 @@ async def test_a_refund_is_known_by_the_number_that_it_has_at_its_provider(store
 
     def again(order: Order) -> None:
         order.money.note(refund.refund_sn, failure="CLOSED")
-        after_sales.send_again(order, refund.refund_sn, "R-new", BUYER, LATER_MS)
+        sn = refund.refund_sn
+        after_sales.send_again(order, sn, BUYER, LATER_MS, closed=sn, out_refund_no="R-new")
 
     await store.orders.change(refund.order_sn, again)
     assert await store.reconciliations.refunds([refund.refund_sn]) == {}, "that number is closed"

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shop_order.domain.entity.after_sales import RefundRules
+from shop_order.domain.ports import EventPublisher, PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Goods
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -26,15 +28,18 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
+from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.audit import AuditService
+from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
+from shop_order.service.wallet import WalletAnswers
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -55,8 +60,10 @@ class World:
     """One process of the order service and its neighbours; `restart()` is a crash and a new process."""
 
     rules: OrderRules = field(default_factory=OrderRules)
+    refund_rules: RefundRules = field(default_factory=lambda: RefundRules(604_800_000))
     goods: Mapping[int, Goods] = field(default_factory=lambda: GOODS)
     stocks: Mapping[int, int] = field(default_factory=lambda: STOCKS)
+    other_channels: Mapping[PaymentType, PaymentChannel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = fresh_folder()
@@ -73,6 +80,7 @@ class World:
         self.neighbours = Neighbours(self.folder, self.real_now)
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
+        self.publisher: EventPublisher = self.inboxes
         self.shelf = Shelf(self.goods)
         self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
@@ -120,11 +128,13 @@ class World:
             placing=self.placing,
             orders=self.orders,
             payments=self.payments,
+            refunds=self.refunds,
             channels=self.channels,
             checkout=self.checkout,
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
+            wallet_answers=self.wallet_answers,
             settled_days=self.settled_days,
         )
 
@@ -138,7 +148,7 @@ class World:
         self.clock = ShopClock(self.store.time, self.real_now, can_advance=True)
         await self.clock.load()
         self.unreadable = UnreadableRowAlerts(self.alert, self.real_now)
-        self.channels = Channels({PaymentType.ALIPAY: self.provider})
+        self.channels = Channels({PaymentType.ALIPAY: self.provider, **self.other_channels})
         self.attempts = Attempts(
             orders=self.store.orders,
             payments=self.store.payments,
@@ -152,6 +162,8 @@ class World:
             orders=self.store.orders,
             clock=self.clock,
             rules=lambda: self.rules,
+            refund_rules=lambda: self.refund_rules,
+            next_refund_sn=self.numbers.refund_sn,
             on_unreadable=self.unreadable.report,
             shown=self.store.orders,
         )
@@ -165,6 +177,7 @@ class World:
             shown=self.shelf,
         )
         self.payments = self.payment_service()
+        self.refunds = self.refund_service()
         self._settle()
         self._read_the_history()
 
@@ -172,11 +185,19 @@ class World:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
+            outbox=self.store.outbox,
             channels=self.channels,
             attempts=self.attempts,
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,
+        )
+        self.wallet_answers = WalletAnswers(
+            orders=self.store.orders,
+            attempts=self.attempts,
+            clock=self.clock,
+            alert=self.alert,
+            wallets=["wallet"],
         )
         self.checkout = Checkout(
             orders=self.orders,
@@ -194,6 +215,13 @@ class World:
             on_unreadable=self.unreadable.report,
             clock=self.clock,
         )
+        self.auto_approval = AutoApproval(
+            orders=self.store.orders,
+            refunds=self.store.refunds,
+            rules=lambda: self.refund_rules,
+            on_unreadable=self.unreadable.report,
+            clock=self.clock,
+        )
         self.reservation = ReservationService(
             orders=self.store.orders,
             on_unreadable=self.unreadable.report,
@@ -203,7 +231,7 @@ class World:
         )
 
     def _read_the_history(self) -> None:
-        self.relay = Relay(outbox=self.store.outbox, publisher=self.inboxes, real_clock=self.real_now)
+        self.relay = Relay(outbox=self.store.outbox, publisher=self.publisher, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(
@@ -255,4 +283,17 @@ class World:
             alert=self.alert,
             payer_mark=lambda openid: f"mark of {len(openid)}{openid[-1]}",
             on_forged=ForgedNoticeAlerts(self.alert, self.real_now).report,
+        )
+
+    def refund_service(self) -> RefundService:
+        """The use cases of refunds; a second one is what another process would be."""
+        return RefundService(
+            orders=self.store.orders,
+            refunds=self.store.refunds,
+            channels=self.channels,
+            idempotency=Idempotency(self.store.orders, self.real_now, tokens=self.tokens),
+            clock=self.clock,
+            next_refund_sn=self.numbers.refund_sn,
+            rules=lambda: self.refund_rules,
+            on_unreadable=self.unreadable.report,
         )

@@ -112,6 +112,7 @@ class Auth(Section):
 
     link_keys: types.Keys
     lease_owners: types.ServiceNames
+    wallet_services: types.ServiceNames
     jwks: types.OptText
     hs256_key: types.OptKey
     issuer: str = Field(min_length=1)
@@ -240,6 +241,14 @@ class Order(Section):
     archive_after_days: int = Field(ge=0, le=36_500)
 
 
+class Refund(Section):
+    """Refunds by request: `auto_approve_s` and `second_approval_fen` 0 are off."""
+
+    window_s: int = Field(ge=0, le=3650 * 86400)
+    auto_approve_s: int = Field(ge=0, le=365 * 86400)
+    second_approval_fen: types.TotalFen
+
+
 class Pricing(Section):
     """Freight, in fen; `free_freight_from_fen` 0 is never."""
 
@@ -322,6 +331,7 @@ class Settings(Section):
     audit: Audit
     pay: Pay
     order: Order
+    refund: Refund
     pricing: Pricing
     limit: Limit
     log: Log

@@ -180,7 +180,7 @@ def apply_event(summary: OrderSummary, event_type: str, entry: LogEntry) -> Orde
             }
         case events.REFUND_REQUESTED if entry.reason in events.SURPLUS:  # the only event of such money
             changed = {"paid_fen": summary.paid_fen + _integer(details["amount_fen"])}
-        case events.REFUND_SUCCEEDED:
+        case events.REFUND_SUCCEEDED | events.REFUND_SETTLED:
             changed = {"refunded_fen": summary.refunded_fen + _integer(details["amount_fen"])}
     return replace(summary, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
 

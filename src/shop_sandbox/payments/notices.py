@@ -125,11 +125,9 @@ class Notices:
         """Store a notice, make the first attempt and return its result; the loop makes the others."""
         return await self._attempt(await self._store(out_trade_no, kind, url, content, CLAIM_MS))
 
-    async def post(
-        self, out_trade_no: str, kind: str, url: str, content: Mapping[str, Any], delay_ms: int = 0
-    ) -> None:
+    async def post(self, out_trade_no: str, kind: str, url: str, content: Mapping[str, Any]) -> None:
         """Store a notice for the loop to send."""
-        await self._store(out_trade_no, kind, url, content, delay_ms)
+        await self._store(out_trade_no, kind, url, content, 0)
         self._wake.set()
 
     async def send_forged(

@@ -22,6 +22,7 @@ from shop_sandbox.wechat.callers import MOUNT, Callers
 from shop_sandbox.wechat.errors import Refused, not_found, param_error
 from shop_sandbox.wechat.fields import query_fields
 from shop_sandbox.wechat.keys import PlatformKey
+from shop_sandbox.wechat.openid import OpenIdPage
 from shop_sandbox.wechat.platform import Platform
 from shop_sandbox.wechat.refunds import Refunds
 from shop_sandbox.wechat.signing import signed_headers
@@ -43,6 +44,7 @@ class Gateway:
         trades: Trades,
         refunds: Refunds,
         bills: Bills,
+        openids: OpenIdPage,
         *,
         clock_ms: Callable[[], int],
         now_s: Callable[[], float],
@@ -52,6 +54,7 @@ class Gateway:
         self._trades = trades
         self._refunds = refunds
         self._bills = bills
+        self._openids = openids
         self._clock_ms = clock_ms
         self._now_s = now_s
         self.faults = Faults(CALLS, FAULTS)
@@ -128,6 +131,7 @@ class Gateway:
         if kind not in requests.TRADE_TYPES:
             raise not_found("请求的资源不存在")
         order = requests.order(kind, body, self._clock_ms())
+        await self._openids.check(order.openid, order.app_id)
         trade = await self._trades.open(order, request.headers.get("wechatpay-serial", ""))
         match kind:
             case "native":

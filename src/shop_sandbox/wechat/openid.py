@@ -14,9 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from shop_sandbox.database import Database
 from shop_sandbox.payments.calls import is_local_url
+from shop_sandbox.wechat.errors import param_error
 from shop_sandbox.wechat.keys import APP_IDS, OFFICIAL
 
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS openid (
+  openid TEXT PRIMARY KEY,
+  app_id TEXT NOT NULL
+);
+"""
 LIFETIME_S = 600
 PARAMETERS = ("openid", "openid_expires", "openid_sign")
 
@@ -30,7 +38,8 @@ def openid_of(app_id: str, buyer: str) -> str:
 class OpenIdPage:
     """GET /wechat/openid?order_sn=…&return_url=…&app_id=…; `buyer` plays another buyer."""
 
-    def __init__(self, link_key: Path, now_s: Callable[[], float]) -> None:
+    def __init__(self, database: Database, link_key: Path, now_s: Callable[[], float]) -> None:
+        self._database = database
         self._link_key = link_key
         self._now_s = now_s
 
@@ -44,8 +53,18 @@ class OpenIdPage:
         # Links of the cashier are longer than notify addresses may be.
         if len(return_url) > 2_048 or not is_local_url(return_url.partition("?")[0]):
             raise HTTPException(400, "return_url must be a page on this machine")
-        target = self._signed(order_sn, return_url, openid_of(app_id, buyer))
+        openid = openid_of(app_id, buyer)
+        target = self._signed(order_sn, return_url, openid)
+        insert = "INSERT OR IGNORE INTO openid VALUES (?, ?)"
+        await self._database.run(lambda one: one.execute(insert, (openid, app_id)))
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
+
+    async def check(self, openid: str, app_id: str) -> None:
+        """Refuse an openid that was made for another app. Raises Refused."""
+        select = "SELECT app_id FROM openid WHERE openid = ?"
+        row = await self._database.run(lambda one: one.execute(select, (openid,)).fetchone())
+        if row is not None and row[0] != app_id:
+            raise param_error("/payer/openid", "appid 和 openid 不匹配", openid)
 
     def _signed(self, order_sn: str, return_url: str, openid: str) -> str:
         try:

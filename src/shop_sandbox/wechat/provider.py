@@ -13,7 +13,7 @@ from shop_sandbox.payments import late, notices
 from shop_sandbox.payments.late import LateBuyers
 from shop_sandbox.payments.notices import Notices
 from shop_sandbox.settings import SandboxSettings
-from shop_sandbox.wechat import callers, mini, platform, refunds, trades
+from shop_sandbox.wechat import callers, mini, openid, platform, refunds, trades
 from shop_sandbox.wechat.bills import Bills
 from shop_sandbox.wechat.buyers import Buyers
 from shop_sandbox.wechat.callers import Callers
@@ -38,7 +38,7 @@ class WechatProvider:
         clock_ms: Callable[[], int],
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        parts = (trades, refunds, notices, late, callers, platform, mini)
+        parts = (trades, refunds, notices, late, callers, platform, mini, openid)
         schema = "".join(one.SCHEMA for one in parts)
         self.database = Database(settings.data_dir / "wechat.db", schema)
         self.keys = ensure_keys(settings.keys_dir)
@@ -59,19 +59,20 @@ class WechatProvider:
             probes=settings.probes,
             seed=settings.seed,
         )
+        self.openid = OpenIdPage(self.database, settings.keys_dir / "link.key", now_s)
         self.gateway = Gateway(
             Callers(self.database, self.keys, now_s),
             self.platform,
             self.trades,
             self.refunds,
             self.bills,
+            self.openid,
             clock_ms=clock_ms,
             now_s=now_s,
         )
 
         self.mini = MiniProgram(self.database, self.keys, clock_ms, now_s)
         self.buyers = Buyers(self.trades, self.keys, clock_ms)
-        self.openid = OpenIdPage(settings.keys_dir / "link.key", now_s)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -81,7 +82,7 @@ class WechatProvider:
             async with (
                 self.notices.running(),
                 self.late.running(self.simulator.pay_late),
-                self.refunds.running(self.simulator.refund_ended),
+                self.refunds.running(self.simulator.refund_due),
             ):
                 yield
         finally:

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple, dataclass, fields, replace
 
 from shop_sandbox.database import Database
+from shop_sandbox.payments.calls import GatewayDown
 from shop_sandbox.payments.formats import random_number
 from shop_sandbox.payments.tasks import background
 from shop_sandbox.wechat import trades
@@ -20,9 +21,10 @@ from shop_sandbox.wechat.requests import RefundRequest
 from shop_sandbox.wechat.trades import Trade
 
 PROCESSING, SUCCESS, CLOSED, ABNORMAL = "PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"
-# What becomes of a refund. `stay`: PROCESSING until an operator ends it. The last two refuse it.
-FATES = ("success", "stay", "closed", "abnormal", "not_enough", "account")
-_ENDS = {"success": SUCCESS, "closed": CLOSED, "abnormal": ABNORMAL}
+# What becomes of a refund. `stay`: PROCESSING until an operator ends it. `lost`: it succeeds, but the answer
+# to the first call is lost. The last two refuse it.
+FATES = ("success", "stay", "closed", "abnormal", "lost", "not_enough", "account")
+_ENDS = {"success": SUCCESS, "lost": SUCCESS, "closed": CLOSED, "abnormal": ABNORMAL}
 LIMIT_MS = 365 * 86_400_000
 MAX_REFUNDS = 50
 IDLE_S = 1.0
@@ -85,17 +87,20 @@ class Refunds:
         self._wake = asyncio.Event()
 
     async def request(self, wanted: RefundRequest) -> tuple[Trade, Refund]:
-        """Accept a refund, once per number; a repeated call answers with its state now. Raises Refused."""
+        """Accept a refund, once per number; a repeated call answers with its state now.
+
+        Raises Refused, and GatewayDown if it was accepted and its fate is that the answer is lost.
+        """
         now_ms = self._clock_ms()
 
-        def act(connection: sqlite3.Connection) -> tuple[Trade, Refund]:
+        def act(connection: sqlite3.Connection) -> tuple[Trade, Refund, bool]:
             trade = _paid_trade(connection, wanted, now_ms)
             known = _find(connection, wanted.out_refund_no)
             if known is not None:
                 same = (known.out_trade_no, known.amount_fen) == (trade.out_trade_no, wanted.amount_fen)
                 if not same or trade.amount_fen != wanted.total_fen:
                     raise invalid_request("订单金额或退款金额与之前请求不一致，请核实后再试")
-                return trade, known
+                return trade, known, False
             fate = _checked(connection, trade, wanted, now_ms)
             due_ms = None if fate == "stay" else now_ms + self._delay_ms
             made = Refund(
@@ -113,11 +118,13 @@ class Refunds:
             marks = ", ".join("?" * len(fields(Refund)))
             connection.execute(f"INSERT INTO refund ({COLUMNS}) VALUES ({marks})", astuple(made))
             connection.execute("DELETE FROM fate WHERE out_trade_no = ?", (trade.out_trade_no,))
-            return _summed(connection, trade), made
+            return _summed(connection, trade), made, fate == "lost"
 
-        accepted = await self._database.run(act)
+        trade, refund, is_lost = await self._database.run(act)
         self._wake.set()
-        return accepted
+        if is_lost:
+            raise GatewayDown(502)
+        return trade, refund
 
     async def refund(self, out_refund_no: str) -> tuple[Trade, Refund]:
         """A refund with its trade. Raises Refused RESOURCE_NOT_EXISTS."""

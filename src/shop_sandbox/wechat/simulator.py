@@ -124,6 +124,7 @@ class Simulator:
             "refund_stay": refundable,
             "refund_closed": refundable,
             "refund_abnormal": refundable,
+            "refund_lost": refundable,
             "end_refund_success": open_refund,
             "end_refund_closed": open_refund,
             "end_refund_abnormal": open_refund,
@@ -144,8 +145,15 @@ class Simulator:
         """Pay for a buyer who waited until the trade had expired. Raises Refused."""
         await self.act(out_trade_no, "pay_late")
 
+    async def refund_due(self, trade: Trade, refund: Refund) -> None:
+        """Have the merchant told of a refund that ended by itself, without waiting for its answer."""
+        if refund.notify_url:
+            told = content.refund_notice(trade, refund)
+            await self._probe(trade, refund.notify_url, told)
+            await self._notices.post(trade.out_trade_no, "refund", refund.notify_url, told)
+
     async def refund_ended(self, trade: Trade, refund: Refund) -> list[Notice]:
-        """Tell the merchant, if the refund named an address."""
+        """Tell the merchant of a refund that an operator ended, if it named an address."""
         if not refund.notify_url:
             return []
         told = content.refund_notice(trade, refund)

@@ -63,6 +63,10 @@ ACTIONS: Mapping[str, tuple[Words, Words]] = {
         ("下一笔退款异常", "The next refund ends ABNORMAL"),
         ("款项到不了用户", "the money can’t reach the buyer"),
     ),
+    "refund_lost": (
+        ("下一笔退款的应答丢失", "The next refund’s answer is lost"),
+        ("款项照样退回", "the money still goes back"),
+    ),
     "end_refund_success": (("退款成功", "End the refund: SUCCESS"), ("处理中的那笔", "the one that is open")),
     "end_refund_closed": (("退款关闭", "End the refund: CLOSED"), ("处理中的那笔", "the one that is open")),
     "end_refund_abnormal": (

@@ -139,6 +139,7 @@ class StubOrders(OrderService):
         *,
         owner: int = 0,
         expected: OrderStatus | None = None,
+        refund_paid: bool = True,
     ) -> Order:
         return await self.answer("cancel", actor, order_sn, reason, owner, expected)
 
@@ -336,7 +337,9 @@ class World:
             "reservations": StubReservations(),
         }
         use_cases = UseCases(**nothing | mine)
-        return service_methods(use_cases, cashier_link=cashier_link, cursors=cursors())
+        return service_methods(
+            use_cases, cashier_link=cashier_link, cursors=cursors(), log=lambda *_, **__: None
+        )
 
     async def call(
         self,

@@ -25,7 +25,12 @@ from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
 
 pytestmark = pytest.mark.usefixtures("transport")
 
-SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
+SERVICES = (
+    "order.OrderService",
+    "shop.order.Order",
+    "shop.neighbours.ReservationCheck",
+    "shop.neighbours.EventInbox",
+)
 
 
 @pytest.mark.parametrize("name", ["", "health", *SERVICES])
@@ -123,14 +128,6 @@ async def test_reflection_can_be_off() -> None:
     code = await refused_reflection(port)
     await server.stop(0)
     assert code is StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize("method", ["RequestRefund", "GetRefund"])
-async def test_later_methods_are_unimplemented_but_know_their_callers(world: World, method: str) -> None:
-    for metadata, code in ((bearer(), StatusCode.UNIMPLEMENTED), ((), StatusCode.UNAUTHENTICATED)):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await world.call(f"/order.OrderService/{method}", pb.GetRefundRequest(), pb.RefundInfo, metadata)
-        assert caught.value.code() is code
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,10 @@ async def test_an_openid_comes_signed_back_to_the_cashier(wechat: WechatMerchant
     assert (await sent_back())[1]["openid"] == found["openid"], "the same buyer"
     assert (await sent_back(buyer="2"))[1]["openid"] != found["openid"]
     assert (await sent_back(app_id="wx0000000000000002"))[1]["openid"] != found["openid"]
+    other: dict[str, Any] = {"payer": {"openid": found["openid"]}, "appid": "wx0000000000000002"}
+    _, answer = await wechat.call("POST", JSAPI, wechat.order(**other))
+    assert answer["detail"]["field"] == "/payer/openid", "it belongs to another app"
+    assert await prepared(wechat, payer={"openid": found["openid"]})
     for wrong in (
         {"order_sn": "1"},
         {"return_url": "https://example.com/"},

@@ -29,6 +29,7 @@ EVER = [
     "refund_stay",
     "refund_closed",
     "refund_abnormal",
+    "refund_lost",
     "end_refund_success",
     "end_refund_closed",
     "end_refund_abnormal",
@@ -112,7 +113,9 @@ async def test_a_button_that_is_offered_works_and_another_leads_back(
         answer = await seen(wechat, f"{path}/{action}", "POST")
         works = action in offered or (action, state) in {
             ("pay_late", waiting),  # asking again to wait changes nothing
-            *(("refund_" + fate, state) for fate in ("stay", "closed", "abnormal")),  # of a later refund
+            *(
+                ("refund_" + fate, state) for fate in ("stay", "closed", "abnormal", "lost")
+            ),  # of a later refund
         }
         assert is_page(answer, 200 if works else 409), action
         assert is_page(await seen(wechat, f"{path}/{action}")), "who reloads it"

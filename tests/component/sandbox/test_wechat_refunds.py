@@ -119,6 +119,16 @@ async def test_a_lost_answer_has_refunded_once(wechat: WechatMerchant) -> None:
     assert len((await wechat.state())["refunds"]) == 1
 
 
+async def test_the_answer_of_one_trades_refund_may_be_lost(wechat: WechatMerchant) -> None:
+    await paid(wechat)
+    await wechat.act("refund_lost")
+    assert (await wechat.send("POST", REFUNDS, wechat.refund_body(500))).status_code == 502
+    await until_told(wechat, "REFUND.SUCCESS")
+    assert (await wechat.refund(500))[1]["status"] == "SUCCESS"
+    assert (await wechat.refund(500, "R2"))[0] == 200, "one answer only"
+    assert len((await wechat.state())["refunds"]) == 2
+
+
 async def test_fields_of_a_refund_are_strict(wechat: WechatMerchant) -> None:
     await paid(wechat)
     transaction_id = (await wechat.state())["transaction_id"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from shop_order.cmd.wiring.cache import SharedCache
-from shop_order.cmd.wiring.from_settings import order_rules, pricing
+from shop_order.cmd.wiring.from_settings import order_rules, pricing, refund_rules
 from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
@@ -18,7 +18,7 @@ from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message import open_publisher
+from shop_order.pkg.message import ORDER_EVENTS, WALLET_COMMANDS, open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao.store import StoreOptions, open_store
@@ -33,10 +33,12 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService, ReturnUrls
+from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService, RootAudit
+from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.daily_root import DailyRoot
 from shop_order.service.upkeep.doctor import Doctor
 from shop_order.service.upkeep.orderlog import OrderLogService
@@ -47,6 +49,7 @@ from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
+from shop_order.service.wallet import WalletAnswers
 
 log = get_logger("core")
 
@@ -102,8 +105,11 @@ class Core:
         store.lookups.yield_to(goods, stock, store.commits)
         goods.yield_to(stock, store.commits)
         self.stored, self.views = self.shared.orders(trace_port(self.tracing, "orders", store.orders))
-        inboxes = self.neighbours.inboxes
-        self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
+        inboxes, wallet = self.neighbours.inboxes, self.neighbours.wallet
+        self.publisher = open_publisher(
+            settings.message.url,
+            inboxes={ORDER_EVENTS: inboxes.hand_over, WALLET_COMMANDS: wallet.hand_over},
+        )
         published = MessageEventPublisher(
             self.publisher,
             now_ms=real_ms,
@@ -125,6 +131,8 @@ class Core:
             orders=orders,
             clock=clock,
             rules=lambda: order_rules(self.settings),
+            refund_rules=lambda: refund_rules(self.settings),
+            next_refund_sn=numbers.refund_sn,
             on_unreadable=self.unreadable.report,
             shown=self.views or orders,
         )
@@ -133,6 +141,13 @@ class Core:
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
+            on_unreadable=self.unreadable.report,
+            clock=clock,
+        )
+        self.auto_approval = AutoApproval(
+            orders=orders,
+            refunds=self.store.refunds,
+            rules=lambda: refund_rules(self.settings),
             on_unreadable=self.unreadable.report,
             clock=clock,
         )
@@ -172,6 +187,16 @@ class Core:
             ),
             orders=self.orders,
             payments=self.payments,
+            refunds=RefundService(
+                orders=orders,
+                refunds=self.store.refunds,
+                channels=self.offered,
+                idempotency=self.idempotency,
+                clock=clock,
+                next_refund_sn=numbers.refund_sn,
+                rules=lambda: refund_rules(self.settings),
+                on_unreadable=self.unreadable.report,
+            ),
             channels=self.offered,
             checkout=self.checkout,
             reservations=ReservationService(
@@ -183,6 +208,7 @@ class Core:
             ),
             order_log=self.order_log,
             statistics=self.statistics,
+            wallet_answers=self.wallet_answers,
             settled_days=self.settled_days,
         )
 
@@ -214,11 +240,19 @@ class Core:
         self.settlement = Settlement(
             orders=orders,
             payments=store.payments,
+            outbox=store.outbox,
             channels=channels,
             attempts=attempts,
             on_unreadable=self.unreadable.report,
             clock=clock,
             alert=alert,
+        )
+        self.wallet_answers = WalletAnswers(
+            orders=orders,
+            attempts=attempts,
+            clock=clock,
+            alert=alert,
+            wallets=self.settings.auth.wallet_services,
         )
         self.checkout = Checkout(
             orders=self.orders,
@@ -228,6 +262,7 @@ class Core:
             monotonic_s=time.monotonic,
             return_urls=self.return_urls,
             turn=self.shared.turns.take,
+            balance=self.neighbours.wallet.balance,
         )
 
     def _background(self, settings: Settings) -> None:

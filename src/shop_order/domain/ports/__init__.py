@@ -29,6 +29,9 @@ from shop_order.domain.ports.neighbours import (
     Stock,
     StockLease,
     StockLeases,
+    Wallet,
+    WalletEntry,
+    WalletLedger,
 )
 from shop_order.domain.ports.orders import (
     COUNT_CAP,
@@ -50,6 +53,12 @@ from shop_order.domain.ports.orders import (
     OrderStanding,
     Payments,
     TradeNoTaken,
+)
+from shop_order.domain.ports.refunds import (
+    RefundFilter,
+    RefundPage,
+    RefundPosition,
+    Refunds,
 )
 from shop_order.domain.ports.upkeep import (
     BillNotOut,

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0015');
+INSERT INTO "alembic_version" VALUES('0016');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -212,7 +212,7 @@ CREATE TABLE payment (
 	refunded_fen BIGINT NOT NULL,
 	open_order_sn VARCHAR(30),
 	ask_ms BIGINT,
-	ask_tries INTEGER DEFAULT '0' NOT NULL,
+	ask_tries INTEGER DEFAULT '0' NOT NULL, close_reason VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (payment_sn),
 	CONSTRAINT ck_payment_refunded CHECK (refunded_fen <= amount_fen),
 	CONSTRAINT uq_payment_open UNIQUE (open_order_sn)
@@ -233,7 +233,7 @@ CREATE TABLE payment_history (
 	refunded_fen BIGINT NOT NULL,
 	open_order_sn VARCHAR(30),
 	ask_ms BIGINT,
-	ask_tries INTEGER NOT NULL,
+	ask_tries INTEGER NOT NULL, close_reason VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (payment_sn)
 );
 CREATE TABLE reconciliation (
@@ -356,7 +356,9 @@ CREATE INDEX idx_refund_history_finished ON refund_history (finished_ms, refund_
 CREATE INDEX idx_tombstone_created ON order_sn_tombstone (created_ms, order_sn);
 CREATE INDEX idx_refund_user ON refund (user, created_ms, refund_sn);
 CREATE INDEX idx_refund_state ON refund (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_created ON refund (created_ms, refund_sn);
 CREATE INDEX idx_refund_out ON refund (out_refund_no);
 CREATE INDEX idx_refund_history_user ON refund_history (user, created_ms, refund_sn);
 CREATE INDEX idx_refund_history_state ON refund_history (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_history_created ON refund_history (created_ms, refund_sn);
 CREATE INDEX idx_refund_history_out ON refund_history (out_refund_no);
