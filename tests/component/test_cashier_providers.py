@@ -162,3 +162,16 @@ async def test_the_channel_is_switched_at_the_cashier_and_the_late_payment_comes
 
     await shop.until(is_back)
     await shop.check_doctor()
+
+
+async def test_the_wallets_balance_is_shown_and_pays(shop: Shop) -> None:
+    order = await shop.place()
+    link = order["pay_url"]
+    before_fen = (await shown(shop, link))["balance_fen"]
+    assert before_fen >= order["pay_fen"]
+    page = (await shop.http.get(link, headers=HTML | DESK)).text
+    assert f"可用余额 ¥{before_fen // 100}.{before_fen % 100:02d}" in page
+    assert await choose(shop, link, "balance", DESK) == link
+    await is_paid(shop, link)
+    other = (await shop.place())["pay_url"]
+    assert (await shown(shop, other))["balance_fen"] == before_fen - order["pay_fen"]

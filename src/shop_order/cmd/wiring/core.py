@@ -264,6 +264,7 @@ class Core:
             monotonic_s=time.monotonic,
             return_urls=self.return_urls,
             turn=self.shared.turns.take,
+            balance=self.neighbours.wallet.balance,
         )
 
     def _background(self, settings: Settings) -> None:

@@ -104,6 +104,11 @@ class CashierView:
         return self._action.text if isinstance(self._action, QrCode) else ""
 
     @property
+    def links_code(self) -> bool:
+        """Whether the code is a page that can be opened as well."""
+        return self.qr_code.startswith(("https://", "http://"))
+
+    @property
     def jsapi_params(self) -> Mapping[str, str] | None:
         """The parameters that the provider's app is called with; None if it is not used."""
         return self._action.values if isinstance(self._action, BridgeParameters) else None

@@ -48,10 +48,12 @@ class PaymentHandler:
         tag=TAG,
         summary="发起支付 / Pay an order",
         description="发起一次支付；相同渠道与金额的未完成支付会被复用，更换渠道会先关闭之前的支付。"
-        "`payment_url` 是支付机构的页面或二维码内容，`jsapi_params` 是调起支付的参数。\n\n"
+        "`payment_url` 是支付机构的页面或二维码内容，`jsapi_params` 是调起支付的参数；"
+        "支付宝 APP 支付的参数为 `orderStr`，由商店的 App 原样交给支付宝 SDK。\n\n"
         "Opens a payment attempt. An open attempt with the same channel and amount is reused; any other is "
         "closed first. `payment_url` is the provider's page or the text of a QR code; `jsapi_params` are "
-        "the parameters for the provider's app.",
+        "the parameters for the provider's app. Those of Alipay's `app` are `orderStr`, which the shop's app "
+        "passes to Alipay's SDK unchanged.",
         data=PaymentData,
         errors=(*PAY_ERRORS, NotYourself, KeyReused),
     )
