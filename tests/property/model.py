@@ -102,9 +102,7 @@ class ModelOrder:
     cancel_code: str = ""
     cancel_words: str = ""
     completed_ms: int = 0
-    refunds: dict[str, str] = field(
-        default_factory=dict
-    )  # of surplus payments: approved, sent, succeeded, failed
+    refunds: dict[str, str] = field(default_factory=dict)  # by surplus payment: approved, sent, …
     late: set[str] = field(default_factory=set)  # those of them that came after the order was cancelled
     asked: dict[str, ModelRefund] = field(default_factory=dict)
 
@@ -248,7 +246,7 @@ class Model:
         return came, sum(p.refunded_fen for p in attempts)
 
     def refund_round(self, payment: ModelPayment, end: str) -> None:
-        """The service asks the provider to give surplus money back, which ends like this; empty: no answer."""
+        """The service asks the provider to give surplus money back; `end` is empty without an answer."""
         order = self.orders[payment.order_sn]
         if order.refunds[payment.sn] == "approved":
             order.refunds[payment.sn] = "sent"

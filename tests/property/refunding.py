@@ -178,16 +178,23 @@ class Refunding(Paying, Running):
         if decided_fen >= order.fen or any(refund.by == "ADMIN" for refund in asked):
             assert not made
             return None
-        for refund in asked:
-            refund.state = "rejected"
+        for one in asked:
+            one.state = "rejected"
             order.events += 1
         (sn,) = made
-        refund = self.run(self.world.refunds.get(ADMIN, sn))
+        opened = self.run(self.world.refunds.get(ADMIN, sn))
         both = ModelRefund(
-            sn, order.sn, "refund_only", tuple((l.goods, l.nums) for l in refund.lines),
-            refund.amount_fen, refund.freight_fen, self.now_ms(), "ADMIN", words,
-        )  # fmt: skip
-        assert refund.amount_fen == order.fen - decided_fen, "all money that is left"
+            sn,
+            order.sn,
+            "refund_only",
+            tuple((line.goods, line.nums) for line in opened.lines),
+            opened.amount_fen,
+            opened.freight_fen,
+            self.now_ms(),
+            "ADMIN",
+            words,
+        )
+        assert opened.amount_fen == order.fen - decided_fen, "all money that is left"
         order.asked[sn] = both
         order.events += 1
         self.model_approves(order, both, ADMIN, 0)
@@ -375,7 +382,7 @@ class Refunding(Paying, Running):
     # ---- the end ----
 
     def everything_comes_to_rest(self) -> None:
-        """Undecided refunds are approved by time, and returned goods arrive; what failed is settled by hand."""
+        """Time approves what nobody has decided."""
         self.run(self.world.clock.advance(WEEK_MS // 1000))
         self.time_approves()
         super().everything_comes_to_rest()
