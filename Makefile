@@ -17,10 +17,10 @@ ifneq ($(shell [ "`cat .venv/.made-for 2>/dev/null`" = "`pwd -P`" ] && $(PY) -c 
 endif
 
 .PHONY: help setup setup-dev run demo stack stack-down stack-status run-stack test test-long test-all test-list \
-	test-fast test-tidb check style fix bench h2spec proto proto-accept openapi docs schema lock hooks clean distclean
+	test-fast test-tidb test-providers check style fix bench h2spec proto proto-accept openapi docs schema lock hooks clean distclean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .venv/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml script/make-venv.sh
 	@sh script/make-venv.sh
@@ -86,6 +86,10 @@ test-tidb: .venv/.dev ## the store's contract suite on TiDB, whose build takes m
 	@$(PY) -m deploy.stack up tidb
 	@SHOP_TEST_ENGINES="`$(PY) -m deploy.stack urls tidb`" $(PY) -m pytest tests/contract -k "test_store and mysql:" \
 		$(ARGS); code=$$?; $(PY) -m deploy.stack down tidb; exit $$code
+
+test-providers: .venv/.dev ## our payments against the providers' own Java libraries, which Maven fetches
+	@$(PY) -m tests.providers.library
+	@$(PY) -m pytest tests/providers $(ARGS)
 
 check: .venv/.dev ## style, types, import rules
 	@$(PY) -m ruff check $(CODE)

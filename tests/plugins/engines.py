@@ -7,6 +7,8 @@ from collections.abc import Generator, Iterator
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.providers import library
+
 # By the scheme of its URL: the embedded ones are always there, the others where SHOP_TEST_ENGINES names them.
 EMBEDDED = ("sqlite", "memory", "embedded", "file", "none")
 EXTERNAL = ("mysql", "redis", "rocketmq", "mongodb", "consul", "nacos", "nginx")
@@ -106,6 +108,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.line("exercised: " + (", ".join(_counted(exercised)) or "none"))
         missing = [name for name in EMBEDDED + EXTERNAL if name not in exercised]
         terminalreporter.line("not exercised: " + (", ".join(missing) or "none"))
+        if not library.built():
+            terminalreporter.line("left out: the providers' own libraries (make test-providers)")
     for skipped in _skips_that_count(config):
         terminalreporter.line(f"CI does not allow a skip: {skipped.nodeid}", red=True)
 
