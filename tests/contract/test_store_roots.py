@@ -15,7 +15,7 @@ from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.upkeep import daily_root
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archiving
-from tests.contract.engine import BUYER
+from tests.contract.engine import BUYER, late_clock
 from tests.contract.sealing import (
     FIRST_DAY,
     HOUR_MS,
@@ -203,7 +203,7 @@ async def test_a_holder_that_was_paused_seals_nothing_after_another_did(
 
 async def test_a_tail_that_was_cut_off_is_seen_by_the_root_alone(sealing: Sealing) -> None:
     _, second = await sealing.two_days()
-    audit = AuditService(sealing.store.audit)
+    audit = AuditService(sealing.store.audit, late_clock)
     assert (await audit.verify(), (await sealing.verified()).what) == ((2, []), "")
     sealing.unguard()
     sealing.engine.sql("DELETE FROM order_event WHERE order_sn = ? AND version > 1", second)
@@ -222,7 +222,7 @@ async def test_a_whole_order_that_was_removed_is_seen(sealing: Sealing) -> None:
     sealing.unguard()
     for table in ("order_event", "order_info", "outbox", "order_sn_claim"):
         sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[1])
-    assert await AuditService(sealing.store.audit).verify() == (2, [])
+    assert await AuditService(sealing.store.audit, late_clock).verify() == (2, [])
     found = await sealing.verified()
     assert (found.days, found.broken_days, found.last_day) == (3, [SECOND_DAY], THIRD_DAY)
     assert "removed" in found.what
@@ -246,7 +246,7 @@ async def test_a_chain_that_was_written_anew_is_seen(sealing: Sealing) -> None:
         forged,
         number,
     )
-    assert await AuditService(sealing.store.audit).verify(number) == (1, [])
+    assert await AuditService(sealing.store.audit, late_clock).verify(number) == (1, [])
     found = await sealing.verified()
     assert (found.broken_day, "some were altered" in found.what) == (FIRST_DAY, True)
 

@@ -42,7 +42,9 @@ async def paid(world: World, *, late: bool) -> Order:
 async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
-    return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)
+    return await Doctor(
+        audit=world.store.audit, clock=world.clock, outbox=world.store.outbox, leases=None
+    ).examine(at_once)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,13 @@ async def test_money_and_time_that_were_edited_are_found(world: World, kind: str
 async def test_figures_that_are_not_the_orders_are_found(world: World) -> None:
     order = await paid(world, late=True)
     await placed(world)
-    doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None, log=world.log_store)
+    doctor = Doctor(
+        audit=world.store.audit,
+        clock=world.clock,
+        outbox=world.store.outbox,
+        leases=None,
+        log=world.log_store,
+    )
 
     async def at_once(seconds: float) -> None: ...
 
@@ -134,7 +142,13 @@ async def test_a_log_that_is_away_is_asked_once_and_hides_no_other_finding(
     connection = sqlite3.connect(world.path)
     connection.executescript(f"UPDATE order_info SET due_ms = NULL WHERE id = {order.id}")
     connection.close()
-    doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None, log=world.log_store)
+    doctor = Doctor(
+        audit=world.store.audit,
+        clock=world.clock,
+        outbox=world.store.outbox,
+        leases=None,
+        log=world.log_store,
+    )
     report = await doctor.examine(lambda _: asyncio.sleep(0))
     assert (report.orders, report.compared) == (2, 0)
     assert [finding.area for finding in report.findings] == ["history"]

@@ -44,7 +44,9 @@ class Looking:
     """An examination whose pauses take no time; `at_pause` happens in each."""
 
     def __init__(self, world: World) -> None:
-        self.doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=world.stock)
+        self.doctor = Doctor(
+            audit=world.store.audit, clock=world.clock, outbox=world.store.outbox, leases=world.stock
+        )
         self.pauses_s: list[float] = []
 
     async def at_pause(self) -> None: ...

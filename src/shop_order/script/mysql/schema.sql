@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0013: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0014: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -53,6 +53,7 @@ CREATE TABLE `order_info` (
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_code` varchar(20) NOT NULL DEFAULT '',
+  `salt` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_sn` (`order_sn`),
   KEY `idx_order_user_created` (`user`,`created_at`,`id`),
@@ -315,6 +316,7 @@ CREATE TABLE `order_info_history` (
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_code` varchar(20) NOT NULL DEFAULT '',
+  `salt` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_history_sn` (`order_sn`),
   KEY `idx_order_history_user` (`user`,`created_at`,`id`)
@@ -428,4 +430,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+INSERT INTO alembic_version (version_num) VALUES ('0014');
