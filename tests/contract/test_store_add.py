@@ -26,6 +26,7 @@ from tests.contract.engine import (
     added,
     due,
     key,
+    late_clock,
     order,
     sn,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.payment import GRACE_MS, MAX_PAID_MS
-from shop_order.domain.entity.refund import Refund, RefundLine
+from shop_order.domain.entity.refund import REFUSED, Refund, RefundLine
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import SURPLUS, Event
 from shop_order.domain.status import (
@@ -236,7 +236,7 @@ def _closed(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
 def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
     sn, payment_sn, code = data["refund_sn"], data["payment_sn"], data["reason"]
     state = RefundState(data.get("state", _REFUND_STATES[event.type]))
-    surplus = code in SURPLUS
+    old, surplus = "state" not in data, code in SURPLUS
     refund = implied.refunds.setdefault(sn, {"created_ms": event.created_ms})
     lines = [(line["goods_id"], line["nums"], line["share_fen"]) for line in data.get("lines", ())]
     refund |= {
@@ -257,7 +257,7 @@ def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "approver": data.get("approver_id", 0),
         "parcel_company": data.get("parcel_company", ""),
         "parcel_no": data.get("parcel_no", ""),
-        "failure": data.get("failure", ""),
+        "failure": data.get("failure", REFUSED if old and state is RefundState.FAILED else ""),
         "out_refund_no": data.get("out_refund_no", sn),
         "try_ms": Scheduled() if state in DUE_REFUND else None,
     }

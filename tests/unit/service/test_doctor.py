@@ -161,4 +161,5 @@ async def found_after(world: World, order: Order, statements: str) -> None:
     connection.executescript(statements.format(id=order.id, sn=order.order_sn))
     connection.close()
     report = await examined(world)
-    assert {finding.order_sn for finding in report.findings} == {order.order_sn}
+    named = {finding.order_sn for finding in report.findings if not finding.what.startswith("item ")}
+    assert named == {order.order_sn}

@@ -27,6 +27,7 @@ def upgrade() -> None:
             f" WHERE p.payment_sn = {refunds}.payment_sn), 0)"
             " WHERE out_refund_no = ''"
         )
+        op.execute(f"UPDATE {refunds} SET failure = 'REFUSED' WHERE state = 'failed' AND failure = ''")
         make_index(f"idx_{refunds}_user", refunds, ["user", "created_ms", "refund_sn"])
         make_index(f"idx_{refunds}_state", refunds, ["state", "created_ms", "refund_sn"])
         make_index(f"idx_{refunds}_out", refunds, ["out_refund_no"])
