@@ -106,6 +106,7 @@ def order(
     now_ms: int = NOW_MS,
     timeout_ms: int = TIMEOUT_MS,
     pay_type: PaymentType = PaymentType.NOT_CHOSEN,
+    pages: tuple[str, str] = ("", ""),
 ) -> Order:
     """A pending order that is not stored yet."""
     return Order.place(
@@ -120,6 +121,8 @@ def order(
         pay_timeout_ms=timeout_ms,
         next_id=_ids.__next__,
         salt=f"{next(_ids):032x}",
+        return_url=pages[0],
+        cancel_url=pages[1],
     )
 
 

@@ -15,7 +15,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
 COMPLETE = "whole"  # the position of a backfill that has covered every order
-SUMMARY_RULES = "2"  # how events become summaries; those made by other rules are recomputed
+SUMMARY_RULES = "3"  # how events become summaries; those made by other rules are recomputed
 DAY_MS = 86_400_000
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
@@ -180,7 +180,7 @@ def apply_event(summary: OrderSummary, event_type: str, entry: LogEntry) -> Orde
             }
         case events.REFUND_REQUESTED if entry.reason in events.SURPLUS:  # the only event of such money
             changed = {"paid_fen": summary.paid_fen + _integer(details["amount_fen"])}
-        case events.REFUND_SUCCEEDED:
+        case events.REFUND_SUCCEEDED | events.REFUND_SETTLED:
             changed = {"refunded_fen": summary.refunded_fen + _integer(details["amount_fen"])}
     return replace(summary, version=entry.version, user_id=entry.user_id, status=entry.new_status, **changed)
 
