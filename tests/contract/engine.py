@@ -160,6 +160,18 @@ def attempt(of: Order, *, payment_sn: str = "") -> Payment:
     )
 
 
+def stored_columns(engine: Engine, table: str) -> list[str]:
+    """The columns that are not generated."""
+    if engine.url.startswith("sqlite:"):
+        rows = engine.sql(f"PRAGMA table_xinfo({table})")
+        return sorted(f'"{row[1]}"' for row in rows if row[6] == 0)
+    sql = (
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = database()"
+        " AND table_name = ? AND extra NOT LIKE '%GENERATED%'"
+    )
+    return sorted(f'"{name}"' for (name,) in engine.sql(sql, table))
+
+
 async def opened(store: Store, of: Order, now_ms: int = NOW_MS) -> Payment:
     """An order's stored open attempt."""
     payment = attempt(of)

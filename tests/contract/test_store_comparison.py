@@ -13,7 +13,7 @@ from shop_order.domain.replay import PERSONAL, REFUND_TEXTS
 from shop_order.repository.dao.rows import HISTORY, LIVE, Tables
 from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS
 from tests.contract.archived import LATER_MS, archive_all
-from tests.contract.engine import NOW_MS, Engine
+from tests.contract.engine import NOW_MS, Engine, stored_columns
 from tests.contract.kinds import clock, every_kind, faults
 
 _numbers = itertools.count(1)
@@ -50,13 +50,7 @@ SAYS = {
 
 def columns(engine: Engine, table: str) -> list[str]:
     """The columns that are not generated."""
-    if engine.url.startswith("sqlite:"):
-        return [row[1] for row in engine.sql(f"PRAGMA table_xinfo({table})") if row[6] == 0]  # type: ignore[misc]
-    sql = (
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = database()"
-        " AND table_name = ? AND extra NOT LIKE '%GENERATED%'"
-    )
-    return [str(name) for (name,) in engine.sql(sql, table)]
+    return [name.strip('"') for name in stored_columns(engine, table)]
 
 
 def others(kind: str, column: str, value: Any) -> Iterator[object]:

@@ -294,8 +294,11 @@ def _tell(columns: Columns, column: str, data: Mapping[str, Any], name: str) -> 
 def _note_texts(
     implied: Implied, data: Mapping[str, Any], columns: Sequence[str], refund_sn: str = ""
 ) -> None:
+    """Note the hash; an event of an order without a salt, from before or erased, tells none."""
     if "texts_hash" in data:
         implied.texts[refund_sn, columns[0]] = Texts(columns, data["texts_hash"], refund_sn)
+    else:
+        implied.texts.pop((refund_sn, columns[0]), None)
 
 
 def _finish(implied: Implied) -> None:
