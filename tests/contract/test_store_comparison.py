@@ -70,7 +70,7 @@ def rewritten(
     engine: Engine, tables: Tables, kind: str, table: str, key: str
 ) -> Iterator[tuple[str, set[str]]]:
     """Change a column in every row, each of its other values in turn; the column and the orders it is of."""
-    of_order = dict(tuple(row) for row in engine.sql(f"SELECT id, order_sn FROM {tables.orders}"))
+    of_order = {row[0]: row[1] for row in engine.sql(f"SELECT id, order_sn FROM {tables.orders}")}
     owner = "order" if kind == "items" else "order_sn"
     for name in columns(engine, table):
         if name in FREE[kind]:

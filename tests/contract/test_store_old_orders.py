@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.repository.schema import migrate
 from tests.contract.archived import LATER_MS
@@ -101,8 +101,8 @@ async def test_they_live_on(old: FileEngine) -> None:
         await refund(old.store, order, SOME, approve, send, succeed)
         await changed(old.store, order, lambda o: o.ship("顺丰", "SF9", ADMIN, now(), auto_confirm_ms=DAY_MS))
     for order in await orders(old, "status = 5"):
-        for sn in order.refunds:
-            await changed(old.store, order, lambda o, sn=sn: after_sales.sent(o, sn, now()))
+        for number in order.refunds:
+            await changed(old.store, order, partial(send, number=number))
     assert await faults(old.store, now) == ({}, {})
     (shipped, *_) = await orders(old, "logistics_no = 'SF9'")
     old.sql("UPDATE order_info SET due_ms = due_ms + 1 WHERE order_sn = ?", shipped.order_sn)

@@ -6,6 +6,7 @@ import pytest
 
 from shop_order.domain.event.order_events import payload
 from shop_order.domain.replay import PERSONAL
+from shop_order.repository.dao.rows import stored_bytes
 from tests.contract.archived import LATER_MS, archive_all
 from tests.contract.engine import ADDRESS, NOW_MS, Engine, stored_columns
 from tests.contract.kinds import changed, clock, every_kind, faults, settle
@@ -168,7 +169,7 @@ async def test_an_erased_order_lives_on(engine: Engine) -> None:
 
 async def test_no_event_tells_a_personal_or_free_text(engine: Engine) -> None:
     await every_kind(engine.store)
-    told = b"".join(bytes(row[0]) for row in engine.sql("SELECT payload FROM order_event"))  # type: ignore[arg-type]
+    told = b"".join(stored_bytes(row[0]) for row in engine.sql("SELECT payload FROM order_event"))
     told = told.lower()
     texts = [*ADDRESS.texts, "快一点", "不要了", "坏了", "不喜欢", "好", "已签收", "银行转账", "https://"]
     for text in texts:
