@@ -126,6 +126,37 @@ async def test_figures_that_are_not_the_orders_are_found(world: World) -> None:
     assert (await doctor.examine(at_once)).clean
 
 
+async def test_an_event_that_waits_nowhere_is_found(world: World) -> None:
+    order = await paid(world, late=False)
+    await world.order_log.rebuild()
+    while await world.relay.run_once():
+        pass
+    while (await world.store.feed.lag())[0]:
+        await world.order_log.run_once()
+    await world.orders.ship(Actor(Role.ADMIN, 1), order.order_sn, "顺丰", "SF1")
+    store = world.store
+    doctor = Doctor(
+        audit=store.audit,
+        clock=world.clock,
+        outbox=store.outbox,
+        leases=None,
+        log=world.log_store,
+        feed=store.feed,
+    )
+
+    async def at_once(seconds: float) -> None: ...
+
+    assert (await doctor.examine(at_once)).clean, "it waits in the outbox"
+    connection = sqlite3.connect(world.path)
+    connection.executescript("DELETE FROM outbox")
+    connection.close()
+    (finding,) = (await doctor.examine(at_once)).findings
+    assert (finding.order_sn, finding.what) == (
+        order.order_sn,
+        "version 4 of 4 waits nowhere to be published",
+    )
+
+
 async def test_a_log_that_is_away_is_asked_once_and_hides_no_other_finding(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -271,7 +271,12 @@ class Core:
         )
         self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
         self.doctor = Doctor(
-            audit=store.audit, clock=clock, outbox=store.outbox, leases=self.stock, log=self.log_store
+            audit=store.audit,
+            clock=clock,
+            outbox=store.outbox,
+            leases=self.stock,
+            log=self.log_store,
+            feed=store.feed,
         )
 
     async def open(self, *, serve: bool = True) -> None:

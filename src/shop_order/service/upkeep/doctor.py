@@ -12,7 +12,7 @@ from shop_order.domain.comparison import chain_fault, state_faults
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, UnreadableRow
 from shop_order.domain.order_log import OrderSummary
-from shop_order.domain.ports import Audit, Clock, OrderLog, Outbox, StockLease, StockLeases, StoredOrder
+from shop_order.domain.ports import Audit, Clock, Feed, OrderLog, Outbox, StockLease, StockLeases, StoredOrder
 from shop_order.domain.status import OrderStatus
 from shop_order.service.upkeep.audit import READ_AT_ONCE
 
@@ -85,6 +85,7 @@ class Doctor:
     outbox: Outbox
     leases: StockLeases | None
     log: OrderLog | None = None
+    feed: Feed | None = None
 
     async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> DoctorReport:
         """Report the findings that persist: orders change meanwhile, so a second scan has to confirm each.
@@ -106,6 +107,7 @@ class Doctor:
         report, held = DoctorReport(), StockCount()
         before = await self._counters(miscounted)
         waiting = await self.outbox.orders_waiting()
+        all_fed = self.feed is not None and not (await self.feed.lag())[0]
         leases = self._all_leases(held)
         lease = await anext(leases, None)
         for item in await self.audit.items_without_order(MAX_LOST_ITEMS):
@@ -122,6 +124,9 @@ class Doctor:
                 report.findings |= {
                     Finding("figures", order_sn, what) for what in statistics_faults(order, counted)
                 }
+            elif order is not None and counted is not None and all_fed and order_sn not in waiting:
+                what = f"version {counted.version + 1} of {order.version} waits nowhere to be published"
+                report.findings.add(Finding("history", order_sn, what))
             if own is not None:
                 report.leases += 1
                 lease = await anext(leases, None)
