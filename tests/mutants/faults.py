@@ -88,7 +88,7 @@ FAULTS = (
     fault(
         "late payment not refunded",
         STORIES,
-        skip("Order.receive_payment", "self._record_refund(events.REFUND_APPROVED, ...)"),
+        skip("Order.receive_payment", "self.record_refund(events.REFUND_APPROVED, ...)"),
     ),
     fault(
         "money by the link of a closed attempt is never looked for",
