@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS consumption_record (
 """
 
 
+RESTOCKING = ("refund.returned", "refund.succeeded", "refund.settled")  # types whose goods may come back
+
+
 class BadEvent(ValueError):
     """The body is not a valid order event."""
 
@@ -80,6 +83,11 @@ class Event:
     body: bytes
     traceparent: str
     request_id: str
+
+    @property
+    def restocks(self) -> bool:
+        """Whether the goods of its refund return to the stock."""
+        return self.type in RESTOCKING and self.data.get("restock") is True
 
 
 def event_id(body: bytes) -> str:
@@ -120,22 +128,24 @@ def parse(body: bytes) -> Event:
     if {type(number) for number in numbers} != {int}:
         raise BadEvent("version, old_status, new_status and user_id must be whole numbers")
     if event.type == "order.created":
-        _check_lines(event.data)
+        if type(event.data.get("pay_fen")) is not int:
+            raise BadEvent("order.created needs pay_fen")
+        _check_lines(event.data, "goods_id", "nums", "price_fen")
+    if event.type.startswith("refund.") and type(event.data.get("refund_sn")) is not str:
+        raise BadEvent("an event of a refund needs refund_sn")
+    if event.restocks:
+        _check_lines(event.data, "goods_id", "nums")
     return event
 
 
-def _check_lines(data: dict[str, Any]) -> None:
+def _check_lines(data: dict[str, Any], *names: str) -> None:
     lines = data.get("lines")
-    if not isinstance(lines, list) or type(data.get("pay_fen")) is not int:
-        raise BadEvent("order.created needs lines and pay_fen")
+    if not isinstance(lines, list):
+        raise BadEvent("lines are needed")
     for line in lines:
-        numbers = (
-            [line.get(name) for name in ("goods_id", "nums", "price_fen")]
-            if isinstance(line, dict)
-            else [None]
-        )
+        numbers = [line.get(name) for name in names] if isinstance(line, dict) else [None]
         if {type(number) for number in numbers} != {int}:
-            raise BadEvent("a line must have goods_id, nums and price_fen")
+            raise BadEvent(f"a line must have {', '.join(names)}")
 
 
 def received_ids(connection: sqlite3.Connection, ids: list[str]) -> set[str]:
@@ -168,8 +178,11 @@ def record(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
             "INSERT INTO order_lines VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (event.order_sn, lines, event.data["pay_fen"]),
         )
-    elif event.type == "order.shipped":
-        _notify(connection, event, now_ms)
+    elif text := _text(event):
+        connection.execute(
+            "INSERT INTO order_notification VALUES (?, ?, ?, ?, ?)",
+            (event.id, event.order_sn, event.user_id, text, now_ms),
+        )
     elif event.type == "order.completed":
         _record_sales(connection, event, now_ms)
 
@@ -197,13 +210,20 @@ def store_dead_letter(
     )
 
 
-def _notify(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:
-    company, number = event.data.get("logistics_company", ""), event.data.get("logistics_no", "")
-    text = f"您的订单 {event.order_sn} 已发货：{company} {number}"
-    connection.execute(
-        "INSERT INTO order_notification VALUES (?, ?, ?, ?, ?)",
-        (event.id, event.order_sn, event.user_id, text, now_ms),
-    )
+def _text(event: Event) -> str:
+    """What the buyer is told about an event; empty if nothing."""
+    data, of = event.data, f"您的订单 {event.order_sn} "
+    match event.type:
+        case "order.shipped":
+            return f"{of}已发货：{data.get('logistics_company', '')} {data.get('logistics_no', '')}"
+        case "refund.approved" if data.get("type") == "return":
+            return f"{of}的退货申请已通过，请寄回商品并填写运单号"
+        case "refund.rejected":
+            return f"{of}的退款申请未通过"
+        case "refund.succeeded" | "refund.settled":
+            amount = int(data.get("amount_fen", 0))
+            return f"{of}已退款 ¥{amount // 100}.{amount % 100:02d}"
+    return ""
 
 
 def _record_sales(connection: sqlite3.Connection, event: Event, now_ms: int) -> None:

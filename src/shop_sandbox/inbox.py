@@ -164,19 +164,41 @@ class EventInbox:
         delivery.accepted.extend(event.id for event in recorded)
 
     async def _command_stock(self, step: Sequence[Event]) -> dict[str, str]:
-        """Confirm and release the stock of the step's orders; returns the failures by event id."""
+        """Confirm, release and return the stock of the step's orders; returns the failures by event id."""
         paid = [event for event in step if event.type == "order.paid"]
         # A cancelled paid order is left out: its stock is returned under the refund's number.
         cancelled = [event for event in step if event.type == "order.cancelled" and event.old_status <= 1]
+        returned = [event for event in step if event.restocks]
         problems: dict[str, str] = {}
-        for ordered, command in ((paid, self._inventory.confirm), (cancelled, self._inventory.release)):
+        for ordered, command in (
+            (paid, self._confirm),
+            (cancelled, self._release),
+            (returned, self._return),
+        ):
             for start in range(0, len(ordered), MAX_COMMANDS):
                 part = ordered[start : start + MAX_COMMANDS]
-                results = await command(pb.OrderSns(order_sns=[event.order_sn for event in part]))
+                results = await command(part)
                 for event, result in zip(part, results.results, strict=True):
                     if not result.ok:
                         problems[event.id] = f"inventory answered {result.reason}"
         return problems
+
+    async def _confirm(self, part: Sequence[Event]) -> pb.Results:
+        return await self._inventory.confirm(pb.OrderSns(order_sns=[event.order_sn for event in part]))
+
+    async def _release(self, part: Sequence[Event]) -> pb.Results:
+        return await self._inventory.release(pb.OrderSns(order_sns=[event.order_sn for event in part]))
+
+    async def _return(self, part: Sequence[Event]) -> pb.Results:
+        requests = [
+            pb.ReturnRequest(
+                return_sn=event.data["refund_sn"],
+                order_sn=event.order_sn,
+                lines=[pb.Line(goods_id=line["goods_id"], nums=line["nums"]) for line in event.data["lines"]],
+            )
+            for event in part
+        ]
+        return await self._inventory.return_stock(pb.ReturnRequests(requests=requests))
 
     async def _refuse(self, letter: tuple[str, str, str, str, str], delivery: _Delivery) -> bool:
         """Count a failed attempt; True if it was the last and the event became a dead letter."""
@@ -203,7 +225,7 @@ def _steps(ordered: Iterable[Event]) -> Iterable[list[Event]]:
     step: list[Event] = []
     commanded: set[str] = set()
     for event in ordered:
-        if event.type in ("order.paid", "order.cancelled"):
+        if event.type in ("order.paid", "order.cancelled") or event.restocks:
             if event.order_sn in commanded:
                 yield step
                 step, commanded = [], set()

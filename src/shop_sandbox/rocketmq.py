@@ -12,7 +12,7 @@ from shop_sandbox.inbox import EventInbox
 
 INVENTORY_GROUP = "shop-inventory"
 NOTIFICATIONS_GROUP = "shop-order-notifications"
-STOCK_TYPES = ("order.paid", "order.cancelled")
+STOCK_TYPES = ("order.paid", "order.cancelled", *events.RESTOCKING)
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
@@ -60,7 +60,7 @@ async def paid(world: World, *, late: bool = False) -> Order:
 async def refunded(world: World, order: Order, wish: RefundWish, steps: tuple[str, ...]) -> None:
     """A refund by request, step by step."""
     sn, now_ms = f"R{order.order_sn}", world.clock()
-    does = {
+    does: dict[str, Callable[..., object]] = {
         "reject": partial(after_sales.reject, actor=ADMIN, now_ms=now_ms, reason="不行"),
         "approve": partial(after_sales.approve, actor=ADMIN, now_ms=now_ms, rules=RULES),
         "sent": partial(after_sales.sent, now_ms=now_ms),

@@ -112,7 +112,7 @@ def fail(o: Order, number: str) -> None:
 
 def again(o: Order, number: str) -> None:
     """Under another number."""
-    after_sales.send_again(o, number, f"R{sn()}", ADMIN, NOW_MS)
+    after_sales.send_again(o, number, ADMIN, NOW_MS, closed=number, out_refund_no=f"R{sn()}")
 
 
 def settle(o: Order, number: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.ports import OverdueWork
 from shop_order.domain.status import RefundState
 from shop_order.repository.dao.store import Store
 from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
 
-NOTHING = [OverdueWork("order", 0, 0), OverdueWork("payment", 0, 0), OverdueWork("refund", 0, 0)]
+NOTHING = [OverdueWork(what, 0, 0) for what in ("order", "payment", "refund", "refund_decision")]
 
 
 async def test_nothing_is_behind_before_its_time(store: Store) -> None:
@@ -51,3 +52,15 @@ async def test_a_refund_is_behind_from_its_approval_until_its_end(store: Store) 
     assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
     await store.orders.change(order.order_sn, lambda o: after_sales.succeeded(o, refund.refund_sn, NOW_MS))
     assert await store.backlog.overdue(NOW_MS) == NOTHING
+
+
+async def test_a_request_waits_until_an_admin_decides(store: Store) -> None:
+    new = await added(store)
+    order, sn = await paid(store, new, await opened(store, new)), f"R{new.order_sn}"
+    ask, rules = RefundWish(), RefundRules(0)
+    await store.orders.change(
+        order.order_sn, lambda o: after_sales.request_refund(o, ask, sn, BUYER, NOW_MS, rules)
+    )
+    assert (await store.backlog.overdue(NOW_MS + 9))[3] == OverdueWork("refund_decision", 1, NOW_MS)
+    await store.orders.change(order.order_sn, lambda o: after_sales.reject(o, sn, BUYER, NOW_MS, reason="no"))
+    assert await store.backlog.overdue(NOW_MS + 9) == NOTHING

@@ -23,7 +23,7 @@ from shop_order.domain.entity.cart import Cart
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.history_root import BEFORE_FIRST_ID
-from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter
+from shop_order.domain.ports import Cursor, KeyTaken, OrderFilter, RefundFilter, RefundPosition
 from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.repository.dao.archive import move_statements
 from shop_order.repository.dao.engine.mysql_session import MysqlAddress, MysqlSession
@@ -69,8 +69,10 @@ SEED = (
     " SELECT concat('P', n), concat('S', n), 1, 1, 'page', 1, 'paid', '', 0, 0, '', 0, 0,"
     f" IF(n % 100 = 0, 1790000000000 + n, NULL) FROM {_NUMBERS}",
     "INSERT INTO refund (refund_sn, payment_sn, order_sn, amount_fen, state, reason, surplus, created_ms,"
-    " finished_ms, try_ms) SELECT concat('R', n), concat('P', n), concat('S', n), 1, 'succeeded', '', 0, 0,"
-    f" 0, IF(n % 100 = 0, 1790000000000 + n, NULL) FROM {_NUMBERS}",
+    " finished_ms, try_ms, user, out_refund_no) SELECT concat('R', n), concat('P', n), concat('S', n), 1,"
+    " IF(n % 100 = 7, 'requested', 'succeeded'), '', 0, 1790000000000 + n * 20000, 0,"
+    " IF(n % 100 = 0, 1790000000000 + n, NULL), 1000 + n % 5000, concat('R', n)"
+    f" FROM {_NUMBERS}",
     "INSERT INTO outbox (event_id, order_sn, version, created_ms)"
     f" SELECT n, concat('S', n), 1, n FROM {_NUMBERS} WHERE n < 20000",
     "INSERT INTO shopping_cart (id, user, goods, nums, checked)"
@@ -179,6 +181,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.find("none")
     await store.payments.due_queries(now_ms, 50)
     await store.payments.due_refunds(now_ms, 50)
+    await use_refunds(store)
     await store.payments.postpone_query("P100", now_ms)
     await store.payments.stop_queries("P101")
     await store.backlog.overdue(now_ms)
@@ -203,6 +206,21 @@ async def use_everything(store: Store) -> None:
     await store.ping()
     await store.leases.hold("relay")
     await store.leases.worker_id()
+
+
+async def use_refunds(store: Store) -> None:
+    """The lists of a buyer, of a state, and of all; from the start, and from the middle."""
+    await store.refunds.find("HR7")
+    for after in (None, RefundPosition(1_792_000_000_000, "R7")):
+        for where in (
+            RefundFilter(user=1007),
+            RefundFilter(state=RefundState.SUCCEEDED),
+            RefundFilter(1007, RefundState.SUCCEEDED),
+            RefundFilter(),
+        ):
+            await store.refunds.list(where, limit=20, after=after)
+        await store.refunds.undecided(NOW_MS, 32, after)
+    await store.payments.request_refund("R100", NOW_MS)
 
 
 async def use_reconciliations(store: Store) -> None:

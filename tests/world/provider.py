@@ -55,6 +55,7 @@ class Account:
     state: str = "absent"
     trade_no: str = ""
     refunds: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, RefundResult] = field(default_factory=dict)  # refund numbers that bring no money
 
     @property
     def holds_fen(self) -> int:
@@ -65,7 +66,8 @@ class Account:
 class ModelProvider:
     """See `domain.ports.PaymentChannel`.
 
-    `mode`: down (nothing reaches it), mute (its answers are lost, the effects are not), refuses (refunds).
+    `mode`: down (nothing reaches it), mute (its answers are lost, the effects are not), refuses (refunds),
+    closed, abnormal or too_late (new refunds end like this, and stay so).
     """
 
     payment_type = PaymentType.ALIPAY
@@ -77,7 +79,7 @@ class ModelProvider:
 
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}
-        self.mode: Literal["up", "down", "mute", "refuses"] = "up"
+        self.mode: Literal["up", "down", "mute", "refuses", "closed", "abnormal", "too_late"] = "up"
         self.asked: list[str] = []  # the attempts it was asked about
         self.opened: OpenRequest | None = None  # the last one
         self.refund_calls = 0
@@ -111,6 +113,10 @@ class ModelProvider:
             return RefundResult.UNKNOWN
         account = self.ledger[refund.payment_sn]
         assert payment.payment_sn == refund.payment_sn
+        if self.mode in ("closed", "abnormal", "too_late") and refund.out_refund_no not in account.refunds:
+            account.ended.setdefault(refund.out_refund_no, RefundResult(self.mode))
+        if refund.out_refund_no in account.ended:
+            return account.ended[refund.out_refund_no]
         if refund.out_refund_no not in account.refunds:
             if self.mode == "refuses" or account.holds_fen < refund.amount_fen:
                 return RefundResult.FAILED
@@ -118,8 +124,12 @@ class ModelProvider:
         return RefundResult.UNKNOWN if self.mode == "mute" else RefundResult.SUCCEEDED
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        known = self.mode == "up" and refund.out_refund_no in self.ledger[refund.payment_sn].refunds
-        return RefundResult.SUCCEEDED if known else RefundResult.UNKNOWN
+        account = self.ledger[refund.payment_sn]
+        if self.mode in ("down", "mute"):
+            return RefundResult.UNKNOWN
+        if refund.out_refund_no in account.refunds:
+            return RefundResult.SUCCEEDED
+        return account.ended.get(refund.out_refund_no, RefundResult.UNKNOWN)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         told = json.loads(body)

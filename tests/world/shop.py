@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shop_order.domain.entity.after_sales import RefundRules
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Goods
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -26,9 +27,11 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
+from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.audit import AuditService
+from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
 from shop_order.service.upkeep.statistics import Statistics
@@ -54,6 +57,7 @@ class World:
     """One process of the order service and its neighbours; `restart()` is a crash and a new process."""
 
     rules: OrderRules = field(default_factory=OrderRules)
+    refund_rules: RefundRules = field(default_factory=lambda: RefundRules(604_800_000))
     goods: Mapping[int, Goods] = field(default_factory=lambda: GOODS)
     stocks: Mapping[int, int] = field(default_factory=lambda: STOCKS)
 
@@ -114,6 +118,7 @@ class World:
             placing=self.placing,
             orders=self.orders,
             payments=self.payments,
+            refunds=self.refunds,
             channels=self.channels,
             checkout=self.checkout,
             reservations=self.reservation,
@@ -145,6 +150,8 @@ class World:
             orders=self.store.orders,
             clock=self.clock,
             rules=lambda: self.rules,
+            refund_rules=lambda: self.refund_rules,
+            next_refund_sn=self.numbers.refund_sn,
             on_unreadable=self.unreadable.report,
             shown=self.store.orders,
         )
@@ -158,6 +165,7 @@ class World:
             shown=self.shelf,
         )
         self.payments = self.payment_service()
+        self.refunds = self.refund_service()
         self._settle()
         self._read_the_history()
 
@@ -184,6 +192,13 @@ class World:
             orders=self.store.orders,
             service=self.orders,
             settlement=self.settlement,
+            on_unreadable=self.unreadable.report,
+            clock=self.clock,
+        )
+        self.auto_approval = AutoApproval(
+            orders=self.store.orders,
+            refunds=self.store.refunds,
+            rules=lambda: self.refund_rules,
             on_unreadable=self.unreadable.report,
             clock=self.clock,
         )
@@ -244,4 +259,17 @@ class World:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
+        )
+
+    def refund_service(self) -> RefundService:
+        """The use cases of refunds; a second one is what another process would be."""
+        return RefundService(
+            orders=self.store.orders,
+            refunds=self.store.refunds,
+            channels=self.channels,
+            idempotency=Idempotency(self.store.orders, self.real_now, tokens=self.tokens),
+            clock=self.clock,
+            next_refund_sn=self.numbers.refund_sn,
+            rules=lambda: self.refund_rules,
+            on_unreadable=self.unreadable.report,
         )

@@ -188,6 +188,14 @@ class Order(Section):
     archive_after_days: int = Field(ge=0, le=36_500)
 
 
+class Refund(Section):
+    """Refunds by request: `auto_approve_s` and `second_approval_fen` 0 are off."""
+
+    window_s: int = Field(ge=0, le=3650 * 86400)
+    auto_approve_s: int = Field(ge=0, le=365 * 86400)
+    second_approval_fen: types.TotalFen
+
+
 class Pricing(Section):
     """Freight, in fen; `free_freight_from_fen` 0 is never."""
 
@@ -270,6 +278,7 @@ class Settings(Section):
     audit: Audit
     pay: Pay
     order: Order
+    refund: Refund
     pricing: Pricing
     limit: Limit
     log: Log

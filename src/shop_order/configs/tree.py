@@ -60,6 +60,7 @@ RELOADABLE: frozenset[Path] = frozenset(
         *_paths("neighbours", names="timeout_s"),
         *_paths("pay", names="return_urls callback_allow"),
         *_paths("order", names="pay_timeout_s auto_confirm_s scan_interval_s archive_after_days"),
+        *_paths("refund", names="window_s auto_approve_s second_approval_fen"),
         *_paths("pricing", names="freight_fen free_freight_from_fen province_freight_fen"),
         *_paths("limit", names="unpaid_orders user_rate user_burst global_rate global_burst"),
         *_paths("limit", names="grpc_calls grpc_address_calls grpc_streams grpc_address_streams"),

@@ -251,39 +251,6 @@ class RefundOpen(OrderServiceError, kind=Kind.PRECONDITION):
     """The order has an open refund, so it can't be shipped or completed."""
 
 
-class NotRefundable(OrderServiceError, kind=Kind.PRECONDITION):
-    """The order can't be refunded like this; `problem` says why, `left_fen` what can be refunded at most."""
-
-    def __init__(
-        self,
-        problem: Literal[
-            "unpaid",
-            "cancelled",
-            "window_over",
-            "not_shipped",
-            "more_than_left",
-            "more_freight_than_left",
-            "more_pieces_than_left",
-            "nothing_left",
-        ],
-        /,
-        **parameters: int,
-    ) -> None:
-        super().__init__(problem, **parameters)
-
-
-class SecondApprovalNeeded(OrderServiceError, kind=Kind.PRECONDITION):
-    """The refund is so large that a different admin must approve it too."""
-
-
-class RefundTooLate(OrderServiceError, kind=Kind.PRECONDITION):
-    """The provider no longer refunds the payment: settle it by hand."""
-
-
-class RefundAbnormal(OrderServiceError, kind=Kind.PRECONDITION):
-    """The provider can't pay the buyer's account: settle the refund by hand."""
-
-
 class AmountMismatch(OrderServiceError, kind=Kind.PRECONDITION):
     """A correctly signed notice does not match our payment in `what` (amount, order, payment, …)."""
 

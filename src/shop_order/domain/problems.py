@@ -29,6 +29,7 @@ Problem = Literal[
     "not_a_date",
     "not_a_form",
     "not_a_phone",
+    "not_a_refund_sn",
     "not_a_string",
     "not_a_time",
     "not_a_url",

@@ -57,6 +57,11 @@ def is_order_sn(text: str) -> bool:
     return True
 
 
+def is_refund_sn(text: str) -> bool:
+    """Whether it is R and a valid number."""
+    return text[:1] == "R" and is_order_sn(text[1:])
+
+
 def _check_digit(body: str) -> str:
     digits = body.encode()
     total = sum(digits[0::2]) - _ZEROS + sum(digits[1::2].translate(_DOUBLED))

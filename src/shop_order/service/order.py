@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import (
     Forbidden,
@@ -27,7 +29,6 @@ from shop_order.domain.ports import (
 )
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
-from shop_order.domain.valueobject.text import plain_text
 from shop_order.service.place import OrderRules
 
 MAX_PAGE_SIZE = 100
@@ -40,6 +41,8 @@ class OrderService:
     orders: Orders
     clock: Clock
     rules: Callable[[], OrderRules]
+    refund_rules: Callable[[], RefundRules]
+    next_refund_sn: Callable[[], str]
     on_unreadable: OnUnreadable
     shown: OrderLookup  # for orders that are only shown: may be cached
 
@@ -105,17 +108,22 @@ class OrderService:
         *,
         owner: int = 0,
         expected: OrderStatus | None = None,
+        refund_paid: bool = True,
     ) -> Order:
         """Cancel an unpaid order; the event releases its stock. Idempotent.
 
-        Raises OrderNotFound, UseRefund, IllegalTransition, StateChanged, InvalidArgument.
+        With `refund_paid` an admin's cancel of a paid order refunds all its money, whose success cancels it.
+        Raises OrderNotFound, UseRefund (a buyer), IllegalTransition, StateChanged, InvalidArgument.
         """
-        plain_text("reason", reason, max_length=255)
-        code = "ADMIN" if actor.is_admin else "BUYER"
+        refund_sn = self.next_refund_sn() if actor.is_admin and refund_paid else ""
 
         def decide(order: Order) -> None:
             expect(visible(order, actor, owner), expected)
-            order.cancel(reason, actor, self.clock(), code=code)
+            if refund_sn and order.status is OrderStatus.PAID:
+                rules = self.refund_rules()
+                after_sales.cancel_paid(order, refund_sn, reason, actor, self.clock(), rules)
+            else:
+                order.cancel(reason, actor, self.clock(), code="ADMIN" if actor.is_admin else "BUYER")
 
         return (await self.orders.change(order_sn, decide))[0]
 
@@ -176,8 +184,8 @@ class OrderService:
 
         Raises Forbidden, IllegalTransition (to paid or pending), and what the transition raises.
         """
-        if to is OrderStatus.CANCELLED:
-            return await self.cancel(actor, order_sn, reason, expected=expected)
+        if to is OrderStatus.CANCELLED:  # never of a paid order: it would not be cancelled yet
+            return await self.cancel(actor, order_sn, reason, expected=expected, refund_paid=False)
         if to is OrderStatus.SHIPPED:
             if not actor.is_admin:
                 raise Forbidden

@@ -148,8 +148,10 @@ class Settlement:
             await self.orders.change(refund.order_sn, succeeded)
         elif failure := FAILURES.get(result):
             self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
+            asked = refund.out_refund_no
             await self.orders.change(
-                refund.order_sn, lambda order: after_sales.failed(order, sn, self.clock(), failure=failure)
+                refund.order_sn,
+                lambda order: after_sales.failed(order, sn, self.clock(), failure=failure, asked=asked),
             )
         return result is RefundResult.SUCCEEDED or result in FAILURES
 

@@ -10,6 +10,7 @@ from shop_order.service.checkout import Checkout
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService
+from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
@@ -23,6 +24,7 @@ class UseCases:
     placing: PlacingService
     orders: OrderService
     payments: PaymentService
+    refunds: RefundService
     channels: Channels
     checkout: Checkout
     reservations: ReservationService

@@ -29,6 +29,7 @@ from shop_order.web.handler.health import HealthHandler, Readiness
 from shop_order.web.handler.notice import NoticeHandler
 from shop_order.web.handler.order import OrderHandler
 from shop_order.web.handler.payment import PaymentHandler
+from shop_order.web.handler.refund import AdminRefundHandler, RefundHandler
 from shop_order.web.handler.route import Guard, guarded_route_class, mount
 from shop_order.web.middleware.edge import BodyLimit, CurrentSpan, Edge, Recovery
 from shop_order.web.open_streams import OpenStreams
@@ -142,6 +143,8 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         PaymentHandler(use_cases),
         cashier,
         AdminHandler(use_cases),
+        RefundHandler(use_cases, parts.cursors),
+        AdminRefundHandler(use_cases, parts.cursors),
         HealthHandler(readiness=parts.readiness, metrics=parts.metrics),
         DocumentHandler(lambda: build_document(app)),
         LandingHandler(parts.places, trusted),

@@ -15,7 +15,7 @@ from grpc import StatusCode
 
 from shop_order.domain.errors import InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.problems import Dependency, Problem
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 
 ERROR_DOMAIN = "order.shop"
 INTERNAL_CODE = "INTERNAL"
@@ -117,7 +117,7 @@ def texts() -> Mapping[Language, Texts]:
     missing = {leaf.code for leaf in OrderServiceError.__subclasses__()} - chinese.errors.keys()
     missing |= set(get_args(Problem)) - chinese.problems.keys()
     missing |= set(get_args(Dependency)) - chinese.details["dependency"].keys()
-    missing |= OrderStatus.__members__.keys() - chinese.details["state"].keys()
+    missing |= {*OrderStatus.__members__, *RefundState.__members__} - chinese.details["state"].keys()
     missing |= {kind.code for kind in PaymentType if kind.code} - chinese.details["channel"].keys()
     if missing:
         raise ValueError(f"there are no texts for {sorted(missing)}")
@@ -152,6 +152,11 @@ def operator_text(error: OrderServiceError) -> str:
 def status_text(status: OrderStatus, language: Language) -> str:
     """The display name of an order's status."""
     return texts()[language].details["state"][status.name]
+
+
+def refund_state_text(state: RefundState, language: Language) -> str:
+    """The display name of a refund's state."""
+    return texts()[language].details["state"][state.name]
 
 
 def channel_names(language: Language) -> Mapping[str, str]:

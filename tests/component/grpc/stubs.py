@@ -140,6 +140,7 @@ class StubOrders(OrderService):
         *,
         owner: int = 0,
         expected: OrderStatus | None = None,
+        refund_paid: bool = True,
     ) -> Order:
         return await self.answer("cancel", actor, order_sn, reason, owner, expected)
 

@@ -125,14 +125,6 @@ async def test_reflection_can_be_off() -> None:
     assert code is StatusCode.UNIMPLEMENTED
 
 
-@pytest.mark.parametrize("method", ["RequestRefund", "GetRefund"])
-async def test_later_methods_are_unimplemented_but_know_their_callers(world: World, method: str) -> None:
-    for metadata, code in ((bearer(), StatusCode.UNIMPLEMENTED), ((), StatusCode.UNAUTHENTICATED)):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await world.call(f"/order.OrderService/{method}", pb.GetRefundRequest(), pb.RefundInfo, metadata)
-        assert caught.value.code() is code
-
-
 @pytest.mark.parametrize(
     ("metadata", "code"),
     [

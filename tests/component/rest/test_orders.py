@@ -262,8 +262,16 @@ async def test_cancelling_twice_is_one_cancellation(rest: Rest) -> None:
 
 async def test_a_paid_order_is_not_cancelled_but_refunded(rest: Rest) -> None:
     order_sn = (await rest.paid())["order_sn"]
-    for bearer in (token(), admin()):
-        refused(await rest.call("POST", f"/orders/{order_sn}/cancel", as_=bearer), 409, "USE_REFUND")
+    refused(await rest.call("POST", f"/orders/{order_sn}/cancel"), 409, "USE_REFUND")
+    opened = await rest.data("POST", f"/orders/{order_sn}/cancel", {"reason": "缺货"}, as_=admin())
+    assert (opened["status"], opened["refund_status"]) == (2, 1)
+    again = await rest.data("POST", f"/admin/orders/{order_sn}/cancel", as_=admin())
+    assert again["version"] == opened["version"], "idempotent"
+    await rest.world.settlement.refund_due()
+    done = await rest.data("GET", f"/orders/{order_sn}")
+    assert (done["status"], done["refund_status"], done["cancel_reason"]) == (5, 2, "缺货")
+    (refund,) = done["refunds"]
+    assert (refund["amount"], refund["state"], refund["requested_by"]) == ("39.98", "succeeded", "ADMIN")
 
 
 async def test_an_expectation_that_is_no_longer_so_is_a_conflict(rest: Rest) -> None:

@@ -75,6 +75,7 @@ async def ask(rest: Rest, name: str, body: Any = None) -> Any:
     """Call it as who may."""
     method, _, path = name.partition(" ")
     path = path.replace("{order_sn}", EXAMPLE_SN).replace("{goods_id}", "1")
+    path = path.replace("{refund_sn}", f"R{EXAMPLE_SN}")
     bearer = admin() if "/admin/" in path else token(7, Role.USER)
     return await rest.call(
         method, path.removeprefix("/api/v1"), body, as_=bearer, headers={"Accept-Language": "en"}

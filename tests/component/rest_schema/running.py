@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from shop_order.domain.valueobject.parties import Role
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules
+from shop_order.domain.entity.order import Order
+from shop_order.domain.valueobject.parties import Actor, Role
 from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
 from tests.shop import ADDRESS, Shop, alipay
@@ -181,6 +184,71 @@ async def counted(_: Shop) -> Good:
     return Good(role=Role.ADMIN)
 
 
+async def refundable(shop: Shop) -> Good:
+    """A paid order, a part of whose money is asked back."""
+    order = await shop.paid(BUYER, goods=110)
+    return Good(path={"order_sn": order["order_sn"]}, body={"amount_fen": 1, "reason": "包装破损"})
+
+
+async def requested(shop: Shop, **body: Any) -> Good:
+    """A refund that nobody decided yet."""
+    order_sn = (await shop.paid(BUYER, goods=110))["order_sn"]
+    if body:
+        await shop.ship(order_sn)
+    answer = await shop.http.post(f"/api/v1/orders/{order_sn}/refunds", json=body, headers=shop.bearer(BUYER))
+    return Good(path={"refund_sn": answer.json()["data"]["refund_sn"]}, body={"reason": "好"})
+
+
+async def deciding(shop: Shop) -> Good:
+    """The same for an admin."""
+    return replace(await requested(shop), role=Role.ADMIN)
+
+
+async def bare(shop: Shop) -> Good:
+    """The same without a body."""
+    return replace(await requested(shop), body=None)
+
+
+async def sending_back(shop: Shop) -> Good:
+    """A return that was approved."""
+    asked = await requested(shop, type="return")
+    await shop.http.post(
+        f"/api/v1/admin/refunds/{asked.path['refund_sn']}/approve",
+        headers=shop.bearer(OPERATOR, role=Role.ADMIN),
+    )
+    return replace(asked, body=PARCEL)
+
+
+async def arrived(shop: Shop) -> Good:
+    """The same, for an admin."""
+    return replace(await sending_back(shop), body=None, role=Role.ADMIN)
+
+
+async def failed(shop: Shop) -> Good:
+    """A refund that the provider refused."""
+    asked, admin = await requested(shop), Actor(Role.ADMIN, OPERATOR)
+    sn, now_ms = asked.path["refund_sn"], shop.core.clock()
+
+    def fail(order: Order) -> None:
+        after_sales.approve(order, sn, admin, now_ms, RefundRules(0))
+        after_sales.sent(order, sn, now_ms)
+        after_sales.failed(order, sn, now_ms)
+
+    await shop.core.stored.change((await shop.core.store.refunds.find(sn)).order_sn, fail)
+    return replace(asked, role=Role.ADMIN)
+
+
+async def again(shop: Shop) -> Good:
+    """The same without a body."""
+    return replace(await failed(shop), body=None)
+
+
+async def paid_back(shop: Shop) -> Good:
+    """A paid order, for an admin to cancel."""
+    order = await shop.paid(BUYER, goods=110)
+    return Good(path={"order_sn": order["order_sn"]}, body={"reason": "缺货"}, role=Role.ADMIN)
+
+
 GOOD: Mapping[str, Callable[[Shop], Coroutine[Any, Any, Good]]] = {
     "getCart": nothing,
     "addCartItem": adding,
@@ -200,6 +268,18 @@ GOOD: Mapping[str, Callable[[Shop], Coroutine[Any, Any, Good]]] = {
     "payAtCashier": cashier_form,
     "notifyAlipay": notice,
     "shipOrder": shipping,
+    "requestRefund": refundable,
+    "listRefunds": nothing,
+    "getRefund": bare,
+    "withdrawRefund": bare,
+    "sendReturnParcel": sending_back,
+    "cancelOrderAsAdmin": paid_back,
+    "listAllRefunds": counted,
+    "approveRefund": deciding,
+    "rejectRefund": deciding,
+    "receiveReturn": arrived,
+    "resendRefund": again,
+    "settleRefund": failed,
     "getOrderLogs": logged,
     "getOrderStatistics": counted,
     "advanceClock": clock,

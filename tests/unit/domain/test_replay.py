@@ -66,7 +66,7 @@ def refunded(order: Order) -> Order:
         after_sales.sent(order, number, NOW_MS)
         if number == "R2":
             after_sales.failed(order, number, NOW_MS, failure="CLOSED")
-            after_sales.send_again(order, number, "R3", ADMIN, NOW_MS)
+            after_sales.send_again(order, number, ADMIN, NOW_MS, closed=number, out_refund_no="R3")
         after_sales.succeeded(order, number, NOW_MS + 5)
     return order
 

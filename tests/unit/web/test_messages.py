@@ -14,7 +14,13 @@ import shop_order
 from shop_order.domain import errors
 from shop_order.domain.errors import IllegalTransition, InvalidArgument, Kind, OrderServiceError
 from shop_order.domain.problems import Dependency, Problem
-from shop_order.domain.status import ORDER_TRANSITIONS, OrderStatus
+from shop_order.domain.refund_errors import (
+    NotRefundable,
+    RefundAbnormal,
+    RefundTooLate,
+    SecondApprovalNeeded,
+)
+from shop_order.domain.status import ORDER_TRANSITIONS, OrderStatus, RefundState
 from shop_order.web.handler.errors import _PROBLEMS as PYDANTIC
 from shop_order.web.messages import (
     INTERNAL_CODE,
@@ -65,17 +71,18 @@ EXAMPLES: tuple[OrderServiceError, ...] = (
     errors.PayWindowClosed(),
     errors.RefundOpen(),
     errors.RefundNotFound(),
-    errors.NotRefundable("unpaid"),
-    errors.NotRefundable("cancelled"),
-    errors.NotRefundable("window_over"),
-    errors.NotRefundable("not_shipped"),
-    errors.NotRefundable("more_than_left", left_fen=1),
-    errors.NotRefundable("more_freight_than_left", left_fen=1),
-    errors.NotRefundable("more_pieces_than_left", goods_id=1, left=1),
-    errors.NotRefundable("nothing_left"),
-    errors.SecondApprovalNeeded(),
-    errors.RefundTooLate(),
-    errors.RefundAbnormal(),
+    NotRefundable("unpaid"),
+    NotRefundable("cancelled"),
+    NotRefundable("window_over"),
+    NotRefundable("not_shipped"),
+    NotRefundable("more_than_left", left_fen=1),
+    NotRefundable("more_freight_than_left", left_fen=1),
+    NotRefundable("more_pieces_than_left", goods_id=1, left=1),
+    NotRefundable("nothing_left"),
+    NotRefundable("too_many"),
+    SecondApprovalNeeded(),
+    RefundTooLate(),
+    RefundAbnormal(),
     errors.AmountMismatch("amount"),
     errors.StateChanged("PAID"),
     errors.CartChanged(),
@@ -135,7 +142,8 @@ def test_no_text_is_left_without_its_error(language: Language) -> None:
     assert texts()[language].errors.keys() == codes | cases
     assert texts()[language].problems.keys() == set(get_args(Problem))
     assert texts()[language].details["dependency"].keys() == set(get_args(Dependency))
-    assert texts()[language].details["state"].keys() == {status.name for status in OrderStatus}
+    states = {status.name for status in (*OrderStatus, *RefundState)} | {"PARCEL_SENT"}
+    assert texts()[language].details["state"].keys() == states
 
 
 @pytest.mark.parametrize("language", list(Language))

@@ -139,6 +139,26 @@ class IllegalTransition(FailedPrecondition):
     """The order's status does not allow this; `problem` says why: already_paid, not_shipped, …."""
 
 
+class RefundOpen(FailedPrecondition):
+    """The order has an open refund, so it can't be shipped or completed."""
+
+
+class NotRefundable(FailedPrecondition):
+    """The order can't be refunded like this; `problem` says why: more_than_left, window_over, …."""
+
+
+class SecondApprovalNeeded(FailedPrecondition):
+    """The refund is so large that a different admin must approve it too."""
+
+
+class RefundTooLate(FailedPrecondition):
+    """The provider no longer refunds the payment: settle it by hand."""
+
+
+class RefundAbnormal(FailedPrecondition):
+    """The provider can't pay the buyer's account: settle the refund by hand."""
+
+
 # A class is named after a reason or a gRPC code: OutOfStock after OUT_OF_STOCK.
 _CLASSES: Mapping[str, type[OrderApiError]] = {
     re.sub(r"\B(?=[A-Z])", "_", found.__name__).upper(): found

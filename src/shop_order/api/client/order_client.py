@@ -32,6 +32,7 @@ from shop_order.api.client.requests import (
     CreateOrderRequest,
     ListOrdersRequest,
     PayOrderRequest,
+    RequestRefundRequest,
 )
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto import shop_order_pb2 as shop
@@ -43,7 +44,8 @@ class OrderClient:
     """Calls the order service. All errors are OrderApiError or one of its subclasses.
 
     `timeout_s` covers all attempts of a call. Reads are retried while the service is unavailable; so are
-    create_order, check_out_cart and pay_order, with a generated idempotency key unless one is given.
+    create_order, check_out_cart, pay_order and request_refund, with a generated idempotency key unless one
+    is given.
     """
 
     def __init__(
@@ -122,7 +124,10 @@ class OrderClient:
             wanted = replace(wanted, cursor=page.next_cursor) if page.next_cursor else None
 
     async def cancel_order(self, order_sn: str, user_id: int = 0, reason: str = "") -> None:
-        """Cancel an unpaid order. Raises NotFound, UseRefund, IllegalTransition."""
+        """Cancel an unpaid order, or as an admin refund a paid one; a buyer's paid order raises UseRefund.
+
+        Raises NotFound, IllegalTransition, NotRefundable.
+        """
         request = pb.CancelOrderRequest(order_sn=order_sn, user_id=user_id, reason=reason)
         await self._call(self._orders.CancelOrder, request)
 
@@ -193,6 +198,66 @@ class OrderClient:
         """The attempt that paid the order, otherwise the latest. Raises NotFound."""
         request = pb.GetPaymentInfoRequest(order_sn=order_sn, user_id=user_id)
         return await self._call(self._orders.GetPaymentInfo, request, repeatable=True)
+
+    # ---- refunds ----
+
+    async def request_refund(
+        self, request: RequestRefundRequest, *, idempotency_key: str = ""
+    ) -> pb.RefundInfo:
+        """Ask for a refund; an admin decides. Raises NotFound, NotRefundable, InvalidArgument, KeyReused."""
+        return await self._call(self._orders.RequestRefund, request.message(), idempotency_key or new_key())
+
+    async def get_refund(self, refund_sn: str) -> pb.RefundInfo:
+        """The refund with this number. Raises NotFound."""
+        request = pb.GetRefundRequest(refund_sn=refund_sn)
+        return await self._call(self._orders.GetRefund, request, repeatable=True)
+
+    async def list_refunds(
+        self, *, user_id: int = 0, state: str = "", page_size: int = 20, cursor: str = ""
+    ) -> pb.ListRefundsResponse:
+        """A page of refunds, newest first; continue with `next_cursor`."""
+        request = pb.ListRefundsRequest(user_id=user_id, state=state, page_size=page_size, cursor=cursor)
+        return await self._call(self._orders.ListRefunds, request, repeatable=True)
+
+    async def withdraw_refund(self, refund_sn: str) -> pb.RefundInfo:
+        """Take back a refund that is not decided yet. Raises NotFound, IllegalTransition."""
+        request = pb.WithdrawRefundRequest(refund_sn=refund_sn)
+        return await self._call(self._orders.WithdrawRefund, request, repeatable=True)
+
+    async def send_return_parcel(
+        self, refund_sn: str, logistics_company: str, logistics_no: str
+    ) -> pb.RefundInfo:
+        """Tell the parcel that brings the goods back. Raises NotFound, IllegalTransition."""
+        request = pb.SendReturnParcelRequest(
+            refund_sn=refund_sn, logistics_company=logistics_company, logistics_no=logistics_no
+        )
+        return await self._call(self._orders.SendReturnParcel, request, repeatable=True)
+
+    async def approve_refund(self, refund_sn: str, freight_fen: int = 0, reason: str = "") -> pb.RefundInfo:
+        """Approve a refund; for admins. Raises NotFound, SecondApprovalNeeded, NotRefundable."""
+        request = pb.DecideRefundRequest(
+            refund_sn=refund_sn, approve=True, freight_fen=freight_fen, reason=reason
+        )
+        return await self._call(self._orders.DecideRefund, request)
+
+    async def reject_refund(self, refund_sn: str, reason: str) -> pb.RefundInfo:
+        """Reject a refund; for admins. Raises NotFound, IllegalTransition."""
+        request = pb.DecideRefundRequest(refund_sn=refund_sn, reason=reason)
+        return await self._call(self._orders.DecideRefund, request, repeatable=True)
+
+    async def receive_return(self, refund_sn: str) -> pb.RefundInfo:
+        """Record that the goods are back; for admins. Raises NotFound, IllegalTransition."""
+        request = pb.ReceiveReturnRequest(refund_sn=refund_sn)
+        return await self._call(self._orders.ReceiveReturn, request, repeatable=True)
+
+    async def resend_refund(self, refund_sn: str) -> pb.RefundInfo:
+        """Send a failed refund again; for admins. Raises NotFound, RefundTooLate, RefundAbnormal."""
+        return await self._call(self._orders.ResendRefund, pb.ResendRefundRequest(refund_sn=refund_sn))
+
+    async def settle_refund(self, refund_sn: str, reason: str) -> pb.RefundInfo:
+        """Record that the buyer was paid by hand; for admins. Raises NotFound, IllegalTransition."""
+        request = pb.SettleRefundRequest(refund_sn=refund_sn, reason=reason)
+        return await self._call(self._orders.SettleRefund, request, repeatable=True)
 
     async def _call(
         self,

@@ -139,6 +139,24 @@ class PayOrderRequest:
         return pb.PayOrderRequest(**asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
+class RequestRefundRequest:
+    """What to refund: `items`, `amount_fen`, or without both everything that is left.
+
+    `type` is `refund_only`, or `return` if the goods come back first.
+    """
+
+    order_sn: str
+    items: Sequence[OrderItemRequest] = ()
+    amount_fen: int = 0
+    reason: str = ""
+    type: str = "refund_only"
+
+    def message(self) -> pb.RequestRefundRequest:
+        """The protobuf message."""
+        return pb.RequestRefundRequest(**asdict(self) | {"items": [asdict(item) for item in self.items]})
+
+
 # ---- the numbers of the wire, by name ----
 
 

@@ -852,11 +852,14 @@ class RequestRefundRequest(_message.Message):
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     order_sn: _builtins.str
     amount_fen: _builtins.int
     """0: the fair share of the items"""
     reason: _builtins.str
     idempotency_key: _builtins.str
+    type: _builtins.str
+    """refund_only (also if empty), return"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItemRequest]:
         """empty: the whole order"""
@@ -869,10 +872,11 @@ class RequestRefundRequest(_message.Message):
         amount_fen: _builtins.int = ...,
         reason: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
+        type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "idempotency_key", b"idempotency_key", "items", b"items", "order_sn", b"order_sn", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "idempotency_key", b"idempotency_key", "items", b"items", "order_sn", b"order_sn", "reason", b"reason", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -885,19 +889,24 @@ class DecideRefundRequest(_message.Message):
     REFUND_SN_FIELD_NUMBER: _builtins.int
     APPROVE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FREIGHT_FEN_FIELD_NUMBER: _builtins.int
     refund_sn: _builtins.str
     approve: _builtins.bool
     reason: _builtins.str
+    """required to reject"""
+    freight_fen: _builtins.int
+    """of the freight, to be refunded too; only to approve"""
     def __init__(
         self,
         *,
         refund_sn: _builtins.str = ...,
         approve: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        freight_fen: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "reason", b"reason", "refund_sn", b"refund_sn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "freight_fen", b"freight_fen", "reason", b"reason", "refund_sn", b"refund_sn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -935,13 +944,46 @@ class RefundInfo(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    FREIGHT_FEN_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    PARCEL_COMPANY_FIELD_NUMBER: _builtins.int
+    PARCEL_NO_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    OUT_REFUND_NO_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STATE_DESC_FIELD_NUMBER: _builtins.int
     refund_sn: _builtins.str
     order_sn: _builtins.str
     payment_sn: _builtins.str
     amount_fen: _builtins.int
     state: _builtins.str
-    """requested, approved, rejected, sent, unknown, succeeded, failed"""
+    """requested, withdrawn, rejected, approved, awaiting_return, returned,"""
     reason: _builtins.str
+    """sent, unknown, succeeded, failed, settled"""
+    type: _builtins.str
+    """refund_only, return"""
+    freight_fen: _builtins.int
+    """of the freight; a part of amount_fen"""
+    approvals: _builtins.int
+    """1 while requested: another admin has to approve it too"""
+    decision: _builtins.str
+    """the reason given with the last decision"""
+    parcel_company: _builtins.str
+    """the parcel that brings the goods back"""
+    parcel_no: _builtins.str
+    failure: _builtins.str
+    """REFUSED, CLOSED (both may be sent again), ABNORMAL, REFUND_TOO_LATE"""
+    out_refund_no: _builtins.str
+    """the number at the provider"""
+    requested_by: _builtins.str
+    """BUYER, ADMIN, SYSTEM (late or duplicate payments)"""
+    user_id: _builtins.int
+    """the buyer"""
+    state_desc: _builtins.str
+    """the display name of state"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItemRequest]: ...
     @_builtins.property
@@ -960,11 +1002,185 @@ class RefundInfo(_message.Message):
         items: _abc.Iterable[Global___OrderItemRequest] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        freight_fen: _builtins.int = ...,
+        approvals: _builtins.int = ...,
+        decision: _builtins.str = ...,
+        parcel_company: _builtins.str = ...,
+        parcel_no: _builtins.str = ...,
+        failure: _builtins.str = ...,
+        out_refund_no: _builtins.str = ...,
+        requested_by: _builtins.str = ...,
+        user_id: _builtins.int = ...,
+        state_desc: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "finished_at", b"finished_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "created_at", b"created_at", "finished_at", b"finished_at", "items", b"items", "order_sn", b"order_sn", "payment_sn", b"payment_sn", "reason", b"reason", "refund_sn", b"refund_sn", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "approvals", b"approvals", "created_at", b"created_at", "decision", b"decision", "failure", b"failure", "finished_at", b"finished_at", "freight_fen", b"freight_fen", "items", b"items", "order_sn", b"order_sn", "out_refund_no", b"out_refund_no", "parcel_company", b"parcel_company", "parcel_no", b"parcel_no", "payment_sn", b"payment_sn", "reason", b"reason", "refund_sn", b"refund_sn", "requested_by", b"requested_by", "state", b"state", "state_desc", b"state_desc", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefundInfo: _TypeAlias = RefundInfo  # noqa: Y015
+
+@_typing.final
+class ListRefundsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """admin only; 0: of all users"""
+    state: _builtins.str
+    """empty: all"""
+    page_size: _builtins.int
+    """0: 20; above 100: 100"""
+    cursor: _builtins.str
+    """from next_cursor"""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        state: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "page_size", b"page_size", "state", b"state", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefundsRequest: _TypeAlias = ListRefundsRequest  # noqa: Y015
+
+@_typing.final
+class ListRefundsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """empty at the end"""
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundInfo]:
+        """newest first"""
+
+    def __init__(
+        self,
+        *,
+        refunds: _abc.Iterable[Global___RefundInfo] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "refunds", b"refunds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefundsResponse: _TypeAlias = ListRefundsResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_SN_FIELD_NUMBER: _builtins.int
+    refund_sn: _builtins.str
+    def __init__(
+        self,
+        *,
+        refund_sn: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund_sn", b"refund_sn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRefundRequest: _TypeAlias = WithdrawRefundRequest  # noqa: Y015
+
+@_typing.final
+class SendReturnParcelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_SN_FIELD_NUMBER: _builtins.int
+    LOGISTICS_COMPANY_FIELD_NUMBER: _builtins.int
+    LOGISTICS_NO_FIELD_NUMBER: _builtins.int
+    refund_sn: _builtins.str
+    logistics_company: _builtins.str
+    logistics_no: _builtins.str
+    def __init__(
+        self,
+        *,
+        refund_sn: _builtins.str = ...,
+        logistics_company: _builtins.str = ...,
+        logistics_no: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logistics_company", b"logistics_company", "logistics_no", b"logistics_no", "refund_sn", b"refund_sn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendReturnParcelRequest: _TypeAlias = SendReturnParcelRequest  # noqa: Y015
+
+@_typing.final
+class ReceiveReturnRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_SN_FIELD_NUMBER: _builtins.int
+    refund_sn: _builtins.str
+    def __init__(
+        self,
+        *,
+        refund_sn: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund_sn", b"refund_sn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveReturnRequest: _TypeAlias = ReceiveReturnRequest  # noqa: Y015
+
+@_typing.final
+class ResendRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_SN_FIELD_NUMBER: _builtins.int
+    refund_sn: _builtins.str
+    def __init__(
+        self,
+        *,
+        refund_sn: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund_sn", b"refund_sn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResendRefundRequest: _TypeAlias = ResendRefundRequest  # noqa: Y015
+
+@_typing.final
+class SettleRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_SN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    refund_sn: _builtins.str
+    reason: _builtins.str
+    """required"""
+    def __init__(
+        self,
+        *,
+        refund_sn: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "refund_sn", b"refund_sn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleRefundRequest: _TypeAlias = SettleRefundRequest  # noqa: Y015

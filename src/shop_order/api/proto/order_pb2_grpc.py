@@ -111,6 +111,36 @@ class OrderServiceStub:
                 request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.GetRefundRequest.SerializeToString,
                 response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
                 _registered_method=True)
+        self.ListRefunds = channel.unary_unary(
+                '/order.OrderService/ListRefunds',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsResponse.FromString,
+                _registered_method=True)
+        self.WithdrawRefund = channel.unary_unary(
+                '/order.OrderService/WithdrawRefund',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.WithdrawRefundRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+                _registered_method=True)
+        self.SendReturnParcel = channel.unary_unary(
+                '/order.OrderService/SendReturnParcel',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.SendReturnParcelRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+                _registered_method=True)
+        self.ReceiveReturn = channel.unary_unary(
+                '/order.OrderService/ReceiveReturn',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.ReceiveReturnRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+                _registered_method=True)
+        self.ResendRefund = channel.unary_unary(
+                '/order.OrderService/ResendRefund',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.ResendRefundRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+                _registered_method=True)
+        self.SettleRefund = channel.unary_unary(
+                '/order.OrderService/SettleRefund',
+                request_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.SettleRefundRequest.SerializeToString,
+                response_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+                _registered_method=True)
 
 
 class OrderServiceServicer:
@@ -211,6 +241,42 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRefunds(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawRefund(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendReturnParcel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReceiveReturn(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResendRefund(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleRefund(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -287,6 +353,36 @@ def add_OrderServiceServicer_to_server(servicer, server):
             'GetRefund': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRefund,
                     request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.GetRefundRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
+            ),
+            'ListRefunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefunds,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsResponse.SerializeToString,
+            ),
+            'WithdrawRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawRefund,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.WithdrawRefundRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
+            ),
+            'SendReturnParcel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendReturnParcel,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.SendReturnParcelRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
+            ),
+            'ReceiveReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReceiveReturn,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.ReceiveReturnRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
+            ),
+            'ResendRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResendRefund,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.ResendRefundRequest.FromString,
+                    response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
+            ),
+            'SettleRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleRefund,
+                    request_deserializer=shop__order_dot_api_dot_proto_dot_order__pb2.SettleRefundRequest.FromString,
                     response_serializer=shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.SerializeToString,
             ),
     }
@@ -695,6 +791,168 @@ class OrderService:
             target,
             '/order.OrderService/GetRefund',
             shop__order_dot_api_dot_proto_dot_order__pb2.GetRefundRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/ListRefunds',
+            shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.ListRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/WithdrawRefund',
+            shop__order_dot_api_dot_proto_dot_order__pb2.WithdrawRefundRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendReturnParcel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/SendReturnParcel',
+            shop__order_dot_api_dot_proto_dot_order__pb2.SendReturnParcelRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceiveReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/ReceiveReturn',
+            shop__order_dot_api_dot_proto_dot_order__pb2.ReceiveReturnRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResendRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/ResendRefund',
+            shop__order_dot_api_dot_proto_dot_order__pb2.ResendRefundRequest.SerializeToString,
+            shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/order.OrderService/SettleRefund',
+            shop__order_dot_api_dot_proto_dot_order__pb2.SettleRefundRequest.SerializeToString,
             shop__order_dot_api_dot_proto_dot_order__pb2.RefundInfo.FromString,
             options,
             channel_credentials,

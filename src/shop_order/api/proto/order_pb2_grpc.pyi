@@ -53,6 +53,12 @@ class OrderServiceStub:
     RequestRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.RequestRefundRequest, _order_pb2.RefundInfo]
     DecideRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.DecideRefundRequest, _order_pb2.RefundInfo]
     GetRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetRefundRequest, _order_pb2.RefundInfo]
+    ListRefunds: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListRefundsRequest, _order_pb2.ListRefundsResponse]
+    WithdrawRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.WithdrawRefundRequest, _order_pb2.RefundInfo]
+    SendReturnParcel: _grpc.UnaryUnaryMultiCallable[_order_pb2.SendReturnParcelRequest, _order_pb2.RefundInfo]
+    ReceiveReturn: _grpc.UnaryUnaryMultiCallable[_order_pb2.ReceiveReturnRequest, _order_pb2.RefundInfo]
+    ResendRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.ResendRefundRequest, _order_pb2.RefundInfo]
+    SettleRefund: _grpc.UnaryUnaryMultiCallable[_order_pb2.SettleRefundRequest, _order_pb2.RefundInfo]
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
@@ -78,6 +84,12 @@ class OrderServiceAsyncStub(OrderServiceStub):
     RequestRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.RequestRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
     DecideRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.DecideRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
     GetRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.GetRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
+    ListRefunds: _aio.UnaryUnaryMultiCallable[_order_pb2.ListRefundsRequest, _order_pb2.ListRefundsResponse]  # type: ignore[assignment]
+    WithdrawRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.WithdrawRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
+    SendReturnParcel: _aio.UnaryUnaryMultiCallable[_order_pb2.SendReturnParcelRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
+    ReceiveReturn: _aio.UnaryUnaryMultiCallable[_order_pb2.ReceiveReturnRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
+    ResendRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.ResendRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
+    SettleRefund: _aio.UnaryUnaryMultiCallable[_order_pb2.SettleRefundRequest, _order_pb2.RefundInfo]  # type: ignore[assignment]
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """订单服务定义"""
@@ -188,6 +200,48 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     def GetRefund(
         self,
         request: _order_pb2.GetRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRefunds(
+        self,
+        request: _order_pb2.ListRefundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.ListRefundsResponse, _abc.Awaitable[_order_pb2.ListRefundsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WithdrawRefund(
+        self,
+        request: _order_pb2.WithdrawRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def SendReturnParcel(
+        self,
+        request: _order_pb2.SendReturnParcelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def ReceiveReturn(
+        self,
+        request: _order_pb2.ReceiveReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def ResendRefund(
+        self,
+        request: _order_pb2.ResendRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def SettleRefund(
+        self,
+        request: _order_pb2.SettleRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.RefundInfo, _abc.Awaitable[_order_pb2.RefundInfo]]: ...
 

@@ -60,6 +60,8 @@ class Jobs:
         self._on_one_instance("timeout", core.timeouts.run_once, scan_pause, core.timeouts.has_more)
         self._on_one_instance("ask", core.settlement.query_due, scan_pause)
         self._on_one_instance("refund", core.settlement.refund_due, scan_pause)
+        approval = core.auto_approval
+        self._on_one_instance("refund_approval", approval.run_once, scan_pause, approval.has_more)
         self._on_one_instance("purge", lambda: orders.purge_keys(real_ms()), purge_pause)
         self._on_one_instance("tombstones", lambda: orders.purge_tombstones(real_ms()), purge_pause)
         self._on_one_instance("order_log", core.order_log.run_once, core.order_log.wait, never_more)

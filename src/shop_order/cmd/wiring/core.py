@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from shop_order.cmd.wiring.cache import SharedCache
-from shop_order.cmd.wiring.from_settings import order_rules, pricing
+from shop_order.cmd.wiring.from_settings import order_rules, pricing, refund_rules
 from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
@@ -33,10 +33,12 @@ from shop_order.service.notice import GatewaySecret
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService
 from shop_order.service.place import PlacingService, ReturnUrls
+from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService, RootAudit
+from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.daily_root import DailyRoot
 from shop_order.service.upkeep.doctor import Doctor
 from shop_order.service.upkeep.orderlog import OrderLogService
@@ -125,6 +127,8 @@ class Core:
             orders=orders,
             clock=clock,
             rules=lambda: order_rules(self.settings),
+            refund_rules=lambda: refund_rules(self.settings),
+            next_refund_sn=numbers.refund_sn,
             on_unreadable=self.unreadable.report,
             shown=self.views or orders,
         )
@@ -133,6 +137,13 @@ class Core:
             orders=orders,
             service=self.orders,
             settlement=self.settlement,
+            on_unreadable=self.unreadable.report,
+            clock=clock,
+        )
+        self.auto_approval = AutoApproval(
+            orders=orders,
+            refunds=self.store.refunds,
+            rules=lambda: refund_rules(self.settings),
             on_unreadable=self.unreadable.report,
             clock=clock,
         )
@@ -173,6 +184,16 @@ class Core:
             ),
             orders=self.orders,
             payments=self.payments,
+            refunds=RefundService(
+                orders=orders,
+                refunds=self.store.refunds,
+                channels=self.offered,
+                idempotency=self.idempotency,
+                clock=clock,
+                next_refund_sn=numbers.refund_sn,
+                rules=lambda: refund_rules(self.settings),
+                on_unreadable=self.unreadable.report,
+            ),
             channels=self.offered,
             checkout=self.checkout,
             reservations=ReservationService(

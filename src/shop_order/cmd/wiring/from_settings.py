@@ -6,6 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 from shop_order.configs import Settings
+from shop_order.domain.entity.after_sales import RefundRules
 from shop_order.domain.valueobject.item import Pricing
 from shop_order.domain.valueobject.parties import Role
 from shop_order.gateway.payment import CHANNELS
@@ -27,6 +28,12 @@ def order_rules(settings: Settings) -> OrderRules:
         settings.limit.unpaid_orders,
         pricing(settings),
     )
+
+
+def refund_rules(settings: Settings) -> RefundRules:
+    """Return the rules for refunds; times in ms."""
+    ours = settings.refund
+    return RefundRules(ours.window_s * 1000, ours.auto_approve_s * 1000, ours.second_approval_fen)
 
 
 def pricing(settings: Settings) -> Pricing:

@@ -10,28 +10,32 @@ from dataclasses import dataclass
 from shop_order.domain.entity import refund_amounts as amounts
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import CLOSED, REFUSED, Refund
-from shop_order.domain.errors import (
-    IllegalTransition,
-    InvalidArgument,
-    NotRefundable,
-    RefundNotFound,
-    SecondApprovalNeeded,
-)
+from shop_order.domain.errors import IllegalTransition, InvalidArgument, RefundNotFound
 from shop_order.domain.event import order_events as events
+from shop_order.domain.refund_errors import NotRefundable, SecondApprovalNeeded
 from shop_order.domain.status import READY_REFUND, OrderStatus, RefundState, RefundType
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import Line, at_least, merge_lines
 from shop_order.domain.valueobject.parties import SYSTEM, Actor
 from shop_order.domain.valueobject.text import plain_text
 
+MAX_REFUNDS = 50  # of one order: each is loaded with it; providers take no more either
+MAX_EVENTS = 1000  # of one order: a buyer can correct a parcel's number no longer
 _REFUNDABLE = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 
 
 @dataclass(frozen=True, slots=True)
 class RefundRules:
-    """Until when a buyer may ask (after completion), and from which amount two admins approve (0: never)."""
+    """Until when a buyer may ask (after completion), after which time a refund is approved by itself, and
+    from which amount two admins approve (0: never).
+    """
 
     window_ms: int
+    auto_approve_ms: int = 0
     second_approval_fen: int = 0
+
+    def need_two(self, amount_fen: int) -> bool:
+        """Whether a refund of this amount needs the approval of two admins."""
+        return 0 < self.second_approval_fen <= amount_fen
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,13 @@ def request_refund(
 ) -> Refund:
     """Ask for a refund; an admin has to decide. Raises NotRefundable, InvalidArgument."""
     plain_text("reason", wish.reason, max_length=255)
+    at_least("amount_fen", wish.amount_fen, 0)
     _require_refundable(order, wish, actor, now_ms, rules)
     whole = not wish.lines and not wish.amount_fen
-    lines = amounts.lines_of(order, wish.lines or (amounts.pieces_left(order) if whole else ()))
+    wanted = amounts.pieces_left(order) if whole else merge_lines(wish.lines)
+    if wish.type is RefundType.RETURN and not wanted:
+        raise NotRefundable("nothing_left")
+    lines = amounts.lines_of(order, wanted)
     amount_fen, freight_fen = amounts.amount(order, lines, wish.amount_fen)
     refund = Refund(
         refund_sn,
@@ -88,16 +96,20 @@ def approve(
     Raises RefundNotFound, IllegalTransition, SecondApprovalNeeded (by another admin), NotRefundable.
     """
     plain_text("reason", reason, max_length=255)
+    at_least("freight_fen", freight_fen, 0)
     refund = find(order, refund_sn)
     if refund.is_decided and freight_fen <= refund.freight_fen:
         return refund
+    if refund.state is not RefundState.REQUESTED:
+        raise IllegalTransition(refund.state.name, RefundState.APPROVED.name)
     amount_fen, freight_fen = amounts.approved_amount(order, refund, freight_fen)
     terms = {"amount_fen": amount_fen, "freight_fen": freight_fen, "decision": reason}
     approvals = refund.approvals + 1
-    if 0 < rules.second_approval_fen <= amount_fen:
-        if refund.approvals and refund.approver == actor.user_id:
+    if rules.need_two(amount_fen):
+        if refund.approvals and refund.approver == actor.user_id and amount_fen <= refund.amount_fen:
             raise SecondApprovalNeeded
-        if not refund.approvals:
+        # Nobody else has approved a larger amount than the first admin did.
+        if not refund.approvals or amount_fen > refund.amount_fen:
             first = order.money.note(refund_sn, **terms, approvals=1, approver=actor.user_id)
             order.record_refund(events.REFUND_FIRST_APPROVED, first, actor, now_ms)
             return first
@@ -118,6 +130,40 @@ def reject(order: Order, refund_sn: str, actor: Actor, now_ms: int, *, reason: s
     return rejected
 
 
+def approve_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRules) -> Refund | None:
+    """Approve a refund that nobody decided in time, unless two admins have to; None if it is not approved.
+
+    Raises RefundNotFound, NotRefundable.
+    """
+    refund = find(order, refund_sn)
+    in_time = not rules.auto_approve_ms or now_ms < refund.created_ms + rules.auto_approve_ms
+    if refund.state is not RefundState.REQUESTED or refund.approvals or in_time:
+        return None
+    if rules.need_two(amounts.approved_amount(order, refund, 0)[0]):
+        return None
+    return approve(order, refund_sn, SYSTEM, now_ms, rules)
+
+
+def cancel_paid(
+    order: Order, refund_sn: str, reason: str, actor: Actor, now_ms: int, rules: RefundRules
+) -> Refund | None:
+    """An admin's cancel of a paid order: one refund of all money that is left, approved by that admin.
+
+    It takes the place of what the buyer asked for. Idempotent: None if an admin's refund is open, or no money
+    is left to decide about. Raises NotRefundable, InvalidArgument.
+    """
+    own = order.money.own_refunds()
+    asked = [refund for refund in own if refund.state is RefundState.REQUESTED]
+    decided_fen = sum(refund.amount_fen for refund in own if refund.is_decided)
+    if decided_fen >= order.pay_fen or any(refund.requested_by == "ADMIN" for refund in asked):
+        return None
+    for refund in asked:
+        reject(order, refund.refund_sn, actor, now_ms, reason=reason or "ORDER_CANCELLED")
+    wish = RefundWish(reason=reason)
+    request_refund(order, wish, refund_sn, actor, now_ms, rules)
+    return approve(order, refund_sn, actor, now_ms, rules)
+
+
 def withdraw(order: Order, refund_sn: str, actor: Actor, now_ms: int) -> Refund:
     """The buyer no longer wants it: while undecided, or before the parcel of a return was sent. Idempotent.
 
@@ -136,7 +182,7 @@ def withdraw(order: Order, refund_sn: str, actor: Actor, now_ms: int) -> Refund:
 def send_parcel(order: Order, refund_sn: str, company: str, no: str, actor: Actor, now_ms: int) -> Refund:
     """Record the parcel that brings the goods back; it may be corrected until it arrives. Idempotent.
 
-    Raises RefundNotFound, IllegalTransition, InvalidArgument.
+    Raises RefundNotFound, IllegalTransition, NotRefundable (too many corrections), InvalidArgument.
     """
     plain_text("logistics_company", company, max_length=50, required=True)
     plain_text("logistics_no", no, max_length=64, required=True)
@@ -144,7 +190,9 @@ def send_parcel(order: Order, refund_sn: str, company: str, no: str, actor: Acto
     if (refund.parcel_company, refund.parcel_no) == (company, no):
         return refund
     if refund.state is not RefundState.AWAITING_RETURN:
-        raise IllegalTransition(refund.state.name, RefundState.AWAITING_RETURN.name)
+        raise IllegalTransition(refund.state.name, "PARCEL_SENT")
+    if order.version >= MAX_EVENTS:
+        raise NotRefundable("too_many")
     sent = order.money.note(refund_sn, parcel_company=company, parcel_no=no)
     order.record_refund(events.REFUND_PARCEL_SENT, sent, actor, now_ms)
     return sent
@@ -167,14 +215,21 @@ def receive_goods(order: Order, refund_sn: str, actor: Actor, now_ms: int) -> Re
     return returned
 
 
-def send_again(order: Order, refund_sn: str, out_refund_no: str, actor: Actor, now_ms: int) -> Refund:
-    """Send a failed refund to the provider again; under the new `out_refund_no` if it closed the last one.
+def send_again(
+    order: Order, refund_sn: str, actor: Actor, now_ms: int, *, closed: str = "", out_refund_no: str = ""
+) -> Refund:
+    """Send a failed refund to the provider again. Idempotent.
 
-    Raises RefundNotFound, IllegalTransition, RefundTooLate, RefundAbnormal.
+    `out_refund_no` is a new number, to be used only because the provider just said that it closed the number
+    `closed`. Raises RefundNotFound, IllegalTransition, RefundTooLate, RefundAbnormal.
     """
     refund = find(order, refund_sn)
+    if refund.state in (RefundState.SENT, RefundState.UNKNOWN):
+        return refund
     refund.require_sent_again()
-    number = out_refund_no if refund.failure == CLOSED else refund.out_refund_no
+    if out_refund_no and (refund.failure, refund.out_refund_no) != (CLOSED, closed):
+        raise IllegalTransition(refund.state.name, RefundState.SENT.name)  # of another number, meanwhile
+    number = out_refund_no or refund.out_refund_no
     again = order.money.move(refund_sn, RefundState.SENT, finished_ms=0, failure="", out_refund_no=number)
     order.record_refund(events.REFUND_SENT, again, actor, now_ms)
     return again
@@ -208,13 +263,18 @@ def sent(order: Order, refund_sn: str, now_ms: int) -> None:
 def succeeded(order: Order, refund_sn: str, now_ms: int) -> None:
     """Record that the buyer has received the refund. Idempotent. Raises IllegalTransition."""
     if not order.refunds[refund_sn].is_refunded:
-        refund = order.money.refunded(refund_sn, RefundState.SUCCEEDED, finished_ms=now_ms)
+        refund = order.money.refunded(refund_sn, RefundState.SUCCEEDED, finished_ms=now_ms, failure="")
         order.record_refund(events.REFUND_SUCCEEDED, refund, SYSTEM, now_ms)
         _cancel_if_refunded(order, refund, now_ms)
 
 
-def failed(order: Order, refund_sn: str, now_ms: int, *, failure: str = REFUSED) -> None:
-    """Record that the provider refused; an operator must decide. Raises IllegalTransition."""
+def failed(order: Order, refund_sn: str, now_ms: int, *, failure: str = REFUSED, asked: str = "") -> None:
+    """Record that the provider refused; an operator must decide. Raises IllegalTransition.
+
+    Ignored if it is about the number `asked`, and the refund was sent under another one meanwhile.
+    """
+    if asked not in ("", order.refunds[refund_sn].out_refund_no):
+        return
     refund = order.money.move(refund_sn, RefundState.FAILED, finished_ms=now_ms, failure=failure)
     order.record_refund(events.REFUND_FAILED, refund, SYSTEM, now_ms)
 
@@ -231,6 +291,8 @@ def _require_refundable(
 ) -> None:
     if order.status not in _REFUNDABLE:
         raise NotRefundable("cancelled" if order.status is OrderStatus.CANCELLED else "unpaid")
+    if not actor.is_admin and (len(order.refunds) >= MAX_REFUNDS or order.version >= MAX_EVENTS):
+        raise NotRefundable("too_many")
     completed = order.status is OrderStatus.COMPLETED
     if completed and not actor.is_admin and now_ms > order.completed_ms + rules.window_ms:
         raise NotRefundable("window_over")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import IllegalTransition, RefundAbnormal, RefundTooLate
+from shop_order.domain.errors import IllegalTransition
 from shop_order.domain.event.order_events import LATE_PAYMENT
+from shop_order.domain.refund_errors import RefundAbnormal, RefundTooLate
 from shop_order.domain.status import (
     LIVE_REFUND,
     OPEN_REFUND,

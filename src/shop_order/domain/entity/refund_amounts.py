@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund, RefundLine
-from shop_order.domain.errors import NotRefundable
+from shop_order.domain.refund_errors import NotRefundable
 from shop_order.domain.status import OrderStatus
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.shares import share_of_pieces, split

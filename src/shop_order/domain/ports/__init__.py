@@ -53,6 +53,12 @@ from shop_order.domain.ports.orders import (
     Payments,
     TradeNoTaken,
 )
+from shop_order.domain.ports.refunds import (
+    RefundFilter,
+    RefundPage,
+    RefundPosition,
+    Refunds,
+)
 from shop_order.domain.ports.upkeep import (
     BillNotOut,
     BillSource,

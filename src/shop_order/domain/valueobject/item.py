@@ -29,6 +29,13 @@ class Line:
             raise InvalidArgument("nums", "out_of_range", min=1, max=MAX_NUMS)
 
 
+def at_least(field: str, value: int, least: int) -> int:
+    """The value. Raises InvalidArgument if it is smaller."""
+    if value < least:
+        raise InvalidArgument(field, "too_small", min=least)
+    return value
+
+
 def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
     """Lines of (goods id, quantity). Raises InvalidArgument with the line in its field: `items[2].nums`."""
     lines: list[Line] = []

@@ -20,7 +20,7 @@ from shop_order.domain.ports import (
     OrderStanding,
     OverdueWork,
 )
-from shop_order.domain.status import DUE_REFUND, RefundStatus
+from shop_order.domain.status import DUE_REFUND, RefundState, RefundStatus
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -288,6 +288,11 @@ BACKLOG = (
         "refund",
         "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
         f" AND state IN ({literals(DUE_REFUND)}) AND created_ms <= ?",
+    ),
+    (
+        "refund_decision",
+        "SELECT count(*), min(created_ms) FROM refund"
+        f" WHERE state = '{RefundState.REQUESTED.value}' AND created_ms <= ?",
     ),
 )
 

@@ -15,6 +15,7 @@ from shop_order.repository.dao.leases import JobLeases, SharedJobLeases
 from shop_order.repository.dao.orders import Backlog, Feed, Orders, Outbox
 from shop_order.repository.dao.payments import Payments
 from shop_order.repository.dao.reconciliations import Reconciliations
+from shop_order.repository.dao.refunds import Refunds
 from shop_order.repository.dao.rows import HISTORY, LIVE
 from shop_order.script.migrations import head
 
@@ -41,6 +42,7 @@ class Store:
         self.commits = db.writer.batches  # batches of writes, then of key look-ups
         self.lookups = self.orders.lookups
         self.payments = Payments(db)
+        self.refunds = Refunds(db)
         self.carts = Carts(db)
         self.outbox = Outbox(db)
         self.feed = Feed(db)

@@ -274,6 +274,7 @@ CREATE TABLE `refund` (
   KEY `idx_refund_finished` (`finished_ms`,`refund_sn`),
   KEY `idx_refund_user` (`user`,`created_ms`,`refund_sn`),
   KEY `idx_refund_state` (`state`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_created` (`created_ms`,`refund_sn`),
   KEY `idx_refund_out` (`out_refund_no`),
   CONSTRAINT `refund_chk_1` CHECK ((`amount_fen` >= 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
@@ -393,6 +394,7 @@ CREATE TABLE `refund_history` (
   KEY `idx_refund_history_finished` (`finished_ms`,`refund_sn`),
   KEY `idx_refund_history_user` (`user`,`created_ms`,`refund_sn`),
   KEY `idx_refund_history_state` (`state`,`created_ms`,`refund_sn`),
+  KEY `idx_refund_history_created` (`created_ms`,`refund_sn`),
   KEY `idx_refund_history_out` (`out_refund_no`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;

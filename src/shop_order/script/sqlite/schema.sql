@@ -356,7 +356,9 @@ CREATE INDEX idx_refund_history_finished ON refund_history (finished_ms, refund_
 CREATE INDEX idx_tombstone_created ON order_sn_tombstone (created_ms, order_sn);
 CREATE INDEX idx_refund_user ON refund (user, created_ms, refund_sn);
 CREATE INDEX idx_refund_state ON refund (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_created ON refund (created_ms, refund_sn);
 CREATE INDEX idx_refund_out ON refund (out_refund_no);
 CREATE INDEX idx_refund_history_user ON refund_history (user, created_ms, refund_sn);
 CREATE INDEX idx_refund_history_state ON refund_history (state, created_ms, refund_sn);
+CREATE INDEX idx_refund_history_created ON refund_history (created_ms, refund_sn);
 CREATE INDEX idx_refund_history_out ON refund_history (out_refund_no);

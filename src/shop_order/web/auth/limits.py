@@ -19,7 +19,14 @@ from shop_order.web.auth.client_address import Network, contains, limit_key
 BYTES_PER_CALL = 32 * 1024  # a larger response counts as several calls
 MAX_CONCURRENT_LISTS = 2  # of one caller: a list is charged when complete, so many at once would be free
 LIST_METHODS = frozenset(
-    {"/order.OrderService/ListOrders", "/shop.order.Order/OrderList", "GET /api/v1/orders"}
+    {
+        "/order.OrderService/ListOrders",
+        "/order.OrderService/ListRefunds",
+        "/shop.order.Order/OrderList",
+        "GET /api/v1/orders",
+        "GET /api/v1/refunds",
+        "GET /api/v1/admin/refunds",
+    }
 )
 NOTICE_METHODS = frozenset({"/order.OrderService/NotifyPayment", "/shop.order.Order/OrderPayCallback"})
 FULL_WINDOW_S = 10.0  # a pool counts as full for this long after a refusal

@@ -18,7 +18,7 @@ from shop_order.web.dto.responses import Envelope, Failure
 from shop_order.web.handler.route import Operation, operation_of
 from shop_order.web.messages import http_status
 
-_TAGS = ("cart", "orders", "payments", "cashier", "notices", "admin", "operation")
+_TAGS = ("cart", "orders", "payments", "refunds", "cashier", "notices", "admin", "operation")
 _COMMON_STATUSES = (400, 401, 403, 429, 431, 500, 503, 504)
 _UNGUARDED_TAGS = ("notices", "operation")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from shop_order.domain.errors import InvalidArgument
-from shop_order.domain.ports import Cursor, OrderFilter
+from shop_order.domain.ports import Cursor, OrderFilter, RefundFilter, RefundPosition
 from shop_order.domain.valueobject.parties import Actor
 from shop_order.pkg.signing import BadSignature, Signer
 
 _PURPOSE = "cursor"  # of the signature
 _MAX_CURSOR = 256  # characters
+Filter = OrderFilter | RefundFilter
 
 
 class Cursors:
@@ -24,17 +25,30 @@ class Cursors:
 
     def seal(self, actor: Actor, where: OrderFilter, position: Cursor | None) -> str:
         """The cursor of the next page; empty at the end."""
-        if position is None:
-            return ""
-        return self._signer.seal(
-            _PURPOSE, f"{position.created_ms}.{position.id}.{_digest(actor, where)}".encode()
-        )
+        return self._seal(actor, where, (position.created_ms, position.id)) if position else ""
 
     def open(self, actor: Actor, where: OrderFilter, text: str) -> Cursor | None:
         """The position of a cursor; None for empty text.
 
         Raises InvalidArgument if it is not ours, or belongs to another caller or filter.
         """
+        found = self._open(actor, where, text)
+        return Cursor(int(found[0]), int(found[1])) if found else None
+
+    def seal_refund(self, actor: Actor, where: RefundFilter, position: RefundPosition | None) -> str:
+        """The cursor of the next page of refunds; empty at the end."""
+        return self._seal(actor, where, (position.created_ms, position.refund_sn)) if position else ""
+
+    def open_refund(self, actor: Actor, where: RefundFilter, text: str) -> RefundPosition | None:
+        """`open` for a list of refunds. Raises InvalidArgument."""
+        found = self._open(actor, where, text)
+        return RefundPosition(int(found[0]), found[1]) if found else None
+
+    def _seal(self, actor: Actor, where: Filter, position: tuple[int, int | str]) -> str:
+        created_ms, id = position
+        return self._signer.seal(_PURPOSE, f"{created_ms}.{id}.{_digest(actor, where)}".encode())
+
+    def _open(self, actor: Actor, where: Filter, text: str) -> tuple[str, str] | None:
         if not text:
             return None
         try:
@@ -44,10 +58,14 @@ class Cursors:
             raise InvalidArgument("cursor", "foreign_cursor") from error
         if digest != _digest(actor, where):
             raise InvalidArgument("cursor", "foreign_cursor")
-        return Cursor(int(created_ms), int(id))
+        return created_ms, id
 
 
-def _digest(actor: Actor, where: OrderFilter) -> str:
+def _digest(actor: Actor, where: Filter) -> str:
     user = where.user if actor.is_admin else actor.user_id
-    seen = (user, where.status and int(where.status), where.order_sn, where.start_ms, where.end_ms)
+    seen: tuple[object, ...] = (
+        ("refunds", user, where.state and where.state.value)
+        if isinstance(where, RefundFilter)
+        else (user, where.status and int(where.status), where.order_sn, where.start_ms, where.end_ms)
+    )
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]

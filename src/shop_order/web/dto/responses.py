@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.pkg.money import yuan_of_fen
 from shop_order.service.cart import CartLineView
 from shop_order.web.dto.fields import (
@@ -24,6 +25,7 @@ from shop_order.web.dto.fields import (
     timestamp,
     yuan,
 )
+from shop_order.web.dto.refunds import RefundData
 from shop_order.web.messages import Language, error_text, status_text
 
 T = TypeVar("T")
@@ -215,13 +217,18 @@ class PaymentData(ResponseData):
     expire_at: str = timestamp("截止时间 / Open until")
 
 
+def _refunds(order: Order) -> list[Refund]:
+    return sorted(order.refunds.values(), key=lambda refund: (refund.created_ms, refund.refund_sn))
+
+
 class OrderDetailData(OrderData):
-    """An order with its history and payments."""
+    """An order with its history, payments and refunds."""
 
     return_url: str | None = attribute("付款后的页面 / The shop's page after payment")
     cancel_url: str | None = attribute("未付款时的页面 / The shop's page if not paid")
     logs: list[LogData] = argument()
     payments: list[PaymentData] = attribute(source=attempts)
+    refunds: list[RefundData] = attribute("最早的在前 / Oldest first", source=_refunds)
 
 
 class OrderListData(ResponseData):

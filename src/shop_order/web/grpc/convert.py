@@ -68,17 +68,17 @@ def order_sn_of(text: str) -> str:
 
 def status_of(number: int, field: str = "status") -> OrderStatus | None:
     """The status with this number; None for 0, which means any. Raises InvalidArgument."""
-    return _one_of(_STATUSES, number, field) if number else None
+    return one_of(_STATUSES, number, field) if number else None
 
 
 def payment_type_of(number: int) -> PaymentType:
     """The channel with this number; NOT_CHOSEN for 0. Raises InvalidArgument."""
-    return _one_of(_TYPES, number, "payment_type")
+    return one_of(_TYPES, number, "payment_type")
 
 
 def payment_type_of_code(code: str) -> PaymentType:
     """The channel with this code, such as `alipay`; NOT_CHOSEN for empty text. Raises InvalidArgument."""
-    return _one_of(_CODES, code, "pay_type")
+    return one_of(_CODES, code, "pay_type")
 
 
 def page_of(page: int, page_size: int) -> tuple[int, int]:
@@ -101,7 +101,8 @@ def timestamp_ms(field: str, at: Timestamp) -> int:
     return bounded_ms(field, at.seconds * 1000 + at.nanos // 1_000_000)
 
 
-def _one_of(values: Mapping[K, V], key: K, field: str) -> V:
+def one_of(values: Mapping[K, V], key: K, field: str) -> V:
+    """The value of the key. Raises InvalidArgument."""
     if key not in values:
         allowed = ",".join(str(each) for each in values if each)  # without the one for "not chosen"
         raise InvalidArgument(field, "not_one_of", allowed=allowed)

@@ -36,6 +36,7 @@ from shop_order.web.grpc.convert import (
     status_of,
     timestamp_ms,
 )
+from shop_order.web.grpc.refunds import RefundHandlers
 from shop_order.web.grpc.streams import Responses, bidi_stream
 
 SERVICE = "order.OrderService"
@@ -92,9 +93,7 @@ class OrderServiceHandlers(Handlers):
                 "CheckOrderStatus": decoding(pb.CheckOrderStatusRequest, self.check_order_status),
                 "ShipOrder": decoding(pb.ShipOrderRequest, self.ship_order),
                 "ConfirmReceipt": decoding(pb.ConfirmReceiptRequest, self.confirm_receipt),
-                "RequestRefund": decoding(pb.RequestRefundRequest, unimplemented),
-                "DecideRefund": decoding(pb.DecideRefundRequest, unimplemented),
-                "GetRefund": decoding(pb.GetRefundRequest, unimplemented),
+                **RefundHandlers(self.use_cases.refunds, self.cursors).methods(),
             },
             bidi_streams={"WatchOrderStatus": bidi_stream(pb.WatchOrderStatusRequest, unimplemented_stream)},
         )
@@ -155,7 +154,7 @@ class OrderServiceHandlers(Handlers):
         )
 
     async def cancel_order(self, request: pb.CancelOrderRequest, context: RequestContext) -> Empty:
-        """Cancel an unpaid order."""
+        """Cancel an unpaid order, or as an admin refund a paid one."""
         owner = context.owner(request.user_id)
         order_sn = order_sn_of(request.order_sn)
         await self.use_cases.orders.cancel(context.caller, order_sn, request.reason, owner=owner)
@@ -216,13 +215,8 @@ class OrderServiceHandlers(Handlers):
         return order_info(order, self.cashier_link(order))
 
 
-async def unimplemented(request: Message, context: RequestContext) -> Message:
-    """A published method that is not implemented yet. Raises Unimplemented."""
-    raise Unimplemented
-
-
 def unimplemented_stream(requests: AsyncIterator[Message], context: RequestContext) -> Responses:
-    """The same for a stream. Raises Unimplemented."""
+    """A published stream that is not implemented yet. Raises Unimplemented."""
     raise Unimplemented
 
 

@@ -36,6 +36,7 @@ from shop_order.domain.errors import (
 )
 from shop_order.domain.order_log import entry_of
 from shop_order.domain.ports import OrderFilter
+from shop_order.domain.refund_errors import NotRefundable
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.item import Line, lines_of
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -68,6 +69,7 @@ _LINKED_OPERATIONS = (
     "getPayment",
     "shipOrder",
     "confirmReceipt",
+    "requestRefund",
 )
 
 
@@ -203,7 +205,7 @@ class OrderHandler:
         id="getOrder",
         tag=TAG,
         summary="订单详情 / Get an order",
-        description="含商品、历史与支付记录。\n\nWith items, history and payments.",
+        description="含商品、历史、支付与退款记录。\n\nWith items, history, payments and refunds.",
         data=OrderDetailData,
         errors=(OrderNotFound, NotYourself),
     )
@@ -240,10 +242,18 @@ class OrderHandler:
         id="cancelOrder",
         tag=TAG,
         summary="取消订单 / Cancel an order",
-        description="仅限待支付订单；已支付请申请退款（`USE_REFUND`）。可重复提交。\n\n"
-        "Pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
+        description="买家仅限待支付订单；已支付请申请退款（`USE_REFUND`）。可重复提交。\n\n"
+        "Of a buyer pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
         data=OrderData,
-        errors=(OrderNotFound, NotYourself, UseRefund, IllegalTransition, StateChanged, TooMuchContention),
+        errors=(
+            OrderNotFound,
+            NotYourself,
+            UseRefund,
+            NotRefundable,
+            IllegalTransition,
+            StateChanged,
+            TooMuchContention,
+        ),
     )
     async def cancel(self, order_sn: OrderSn, body: CancelBody | None = None) -> Response:
         """Cancel an unpaid order."""

@@ -37,12 +37,14 @@ class Dialect:
     names: tuple[str, ...]  # queries for the names of tables and triggers
     guards: frozenset[str]  # the triggers that must exist
 
-    def past_cursor(self, column: str, sign: str, value: object, id: int) -> tuple[str, list[object]]:
-        """Return the condition `(column, id) sign (value, id)` with its values; `sign` is < or >."""
+    def past_cursor(
+        self, column: str, sign: str, value: object, id: int | str, *, key: str = "id"
+    ) -> tuple[str, list[object]]:
+        """Return the condition `(column, key) sign (value, id)` with its values; `sign` is < or >."""
         if self.single_writer:
-            return f"({column}, id) {sign} (?, ?)", [value, id]
+            return f"({column}, {key}) {sign} (?, ?)", [value, id]
         # Written out: MySQL's optimizer reads no range from a comparison of pairs.
-        return f"{column} {sign}= ? AND ({column} {sign} ? OR id {sign} ?)", [value, value, id]
+        return f"{column} {sign}= ? AND ({column} {sign} ? OR {key} {sign} ?)", [value, value, id]
 
     def in_list(self, column: str, ids: Collection[int | str]) -> tuple[str, Sequence[object]]:
         """Return the condition `column IN ids` with its values; on SQLite its text is always the same."""

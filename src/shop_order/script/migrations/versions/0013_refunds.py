@@ -30,13 +30,14 @@ def upgrade() -> None:
         op.execute(f"UPDATE {refunds} SET failure = 'REFUSED' WHERE state = 'failed' AND failure = ''")
         make_index(f"idx_{refunds}_user", refunds, ["user", "created_ms", "refund_sn"])
         make_index(f"idx_{refunds}_state", refunds, ["state", "created_ms", "refund_sn"])
+        make_index(f"idx_{refunds}_created", refunds, ["created_ms", "refund_sn"])
         make_index(f"idx_{refunds}_out", refunds, ["out_refund_no"])
 
 
 def downgrade() -> None:
     """Drop the columns."""
     for refunds in _TABLES:
-        for index in ("user", "state", "out"):
+        for index in ("user", "state", "created", "out"):
             drop_index(f"idx_{refunds}_{index}", refunds)
         for column in reversed(_columns()):
             drop_column(refunds, column.name)
