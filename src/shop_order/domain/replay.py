@@ -216,6 +216,7 @@ def _opened(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "refunded_fen": 0,
         "open_order_sn": event.order_sn,
         "ask_ms": Scheduled(),
+        "close_reason": "",
     }
     for column, name in (
         ("trade_type", "trade_type"), ("created_ms", "created_at_ms"), ("expire_ms", "expire_at_ms"),
@@ -230,7 +231,12 @@ def _closed(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
     over_ms = payment.get("expire_ms", implied.order["expire_ms"]) + GRACE_MS  # type: ignore[operator]
     # Its provider may still take the money until then, and is asked once more at the end.
     asked = Scheduled(over_ms, optional_from_ms=over_ms)
-    payment |= {"state": PaymentState.CLOSED, "open_order_sn": None, "ask_ms": asked}
+    payment |= {
+        "state": PaymentState.CLOSED,
+        "open_order_sn": None,
+        "ask_ms": asked,
+        "close_reason": data["reason"],
+    }
 
 
 def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:

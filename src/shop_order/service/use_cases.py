@@ -14,6 +14,7 @@ from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.wallet import WalletAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,4 @@ class UseCases:
     reservations: ReservationService
     order_log: OrderLogService
     statistics: Statistics
+    wallet_answers: WalletAnswers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shop_order.domain.books import money_faults, money_totals, statistics_faults, stock_fault
@@ -12,9 +12,20 @@ from shop_order.domain.comparison import chain_fault, state_faults
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, UnreadableRow
 from shop_order.domain.order_log import OrderSummary
-from shop_order.domain.ports import Audit, Clock, Feed, OrderLog, Outbox, StockLease, StockLeases, StoredOrder
+from shop_order.domain.ports import (
+    Audit,
+    Clock,
+    Feed,
+    OrderLog,
+    Outbox,
+    StockLease,
+    StockLeases,
+    StoredOrder,
+    WalletLedger,
+)
 from shop_order.domain.status import OrderStatus
 from shop_order.service.upkeep.audit import READ_AT_ONCE
+from shop_order.service.upkeep.wallet_books import WalletBooks
 
 PAGE = 500
 MAX_LOST_ITEMS = 100  # that are reported
@@ -49,15 +60,22 @@ class DoctorReport:
     miscounted: set[int] = field(default_factory=set)
     findings: set[Finding] = field(default_factory=set)
 
+    def add(self, area: str, order_sn: str, faults: Sequence[str], *, waiting: bool) -> None:
+        """Add what differs at a neighbour, unless the order's events wait to be published."""
+        if waiting:
+            self.in_flight += bool(faults)
+        else:
+            self.findings |= {Finding(area, order_sn, what) for what in faults}
+
     @property
     def clean(self) -> bool:
         """Whether everything agrees."""
         return not self.findings
 
     @property
-    def has_stock_findings(self) -> bool:
-        """Whether the stock of an order differs: its events may still be under way."""
-        return any(finding.area == "stock" and finding.order_sn for finding in self.findings)
+    def awaits_events(self) -> bool:
+        """Whether an order's stock or wallet entries differ: its events may still be under way."""
+        return any(finding.area in ("stock", "wallet") and finding.order_sn for finding in self.findings)
 
 
 @dataclass(slots=True)
@@ -86,16 +104,18 @@ class Doctor:
     leases: StockLeases | None
     log: OrderLog | None = None
     feed: Feed | None = None
+    ledger: WalletLedger | None = None
 
     async def examine(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> DoctorReport:
         """Report the findings that persist: orders change meanwhile, so a second scan has to confirm each.
 
         An order's stock follows its events, which a broker may still hold: findings of stock are checked
-        again for half a minute. Raises DependencyDown if the inventory service does not respond.
+        again for half a minute; the wallet's likewise. Raises DependencyDown if the inventory or the wallet
+        does not respond.
         """
         report = await self._scan()
         for pause_s in (RECHECK_S, *SETTLE_S):
-            if report.clean or (pause_s != RECHECK_S and not report.has_stock_findings):
+            if report.clean or (pause_s != RECHECK_S and not report.awaits_events):
                 break
             await sleep(pause_s)
             confirmed = await self._scan(report.miscounted)
@@ -104,7 +124,9 @@ class Doctor:
         return report
 
     async def _scan(self, miscounted: Collection[int] = ()) -> DoctorReport:
-        report, held = DoctorReport(), StockCount()
+        report, held, wallet = DoctorReport(), StockCount(), WalletBooks()
+        if self.ledger is not None:
+            await wallet.load(self.ledger)
         before = await self._counters(miscounted)
         waiting = await self.outbox.orders_waiting()
         all_fed = self.feed is not None and not (await self.feed.lag())[0]
@@ -119,6 +141,8 @@ class Doctor:
                 lease = await anext(leases, None)
             own = lease if lease is not None and lease.order_sn == order_sn else None
             order = self._examine_order(report, stored, own, order_sn in waiting)
+            if order is not None and self.ledger is not None:
+                report.add("wallet", order_sn, wallet.faults(order), waiting=order_sn in waiting)
             if order is not None and counted is not None and counted.version == order.version:
                 report.compared += 1
                 report.findings |= {
@@ -133,6 +157,7 @@ class Doctor:
         while lease is not None:
             self._add_lease_without_order(report, lease)
             lease = await anext(leases, None)
+        report.findings |= {Finding("wallet", "", what) for what in wallet.leftovers()}
         self._compare(report, held, before, await self._counters(held.reserved))
         return report
 
@@ -187,10 +212,7 @@ class Doctor:
         if order.status is not OrderStatus.PENDING and order.money.open_payment():
             report.in_flight += 1
         if self.leases is not None and (fault := stock_fault(order, lease)):
-            if waiting:
-                report.in_flight += 1
-            else:
-                report.findings.add(Finding("stock", order_sn, fault))
+            report.add("stock", order_sn, [fault], waiting=waiting)
         return order
 
     def _add_lease_without_order(self, report: DoctorReport, lease: StockLease) -> None:

@@ -151,6 +151,7 @@ def _payment(payment: Payment) -> dict[str, Any]:
         "status": payment.state.wire,
         "payment_url": payment_url(payment),
         "jsapi_params": json.dumps(params) if params else "",
+        "close_reason": payment.close_reason,
     }
 
 
