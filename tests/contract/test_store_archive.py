@@ -46,7 +46,7 @@ from tests.contract.engine import (
 LATER = frozenset(
     f'"{name}"'
     for name in (
-        *("return_url", "cancel_url", "cancel_code", "refund_status"),
+        *("return_url", "cancel_url", "cancel_code", "refund_status", "close_reason"),
         *("user", "type", "items", "freight_fen", "requested_by", "approvals", "approver", "decision"),
         *("parcel_company", "parcel_no", "failure", "out_refund_no"),
     )
